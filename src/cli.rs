@@ -1,0 +1,60 @@
+//! The command line: one variant per command.
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+use crate::stages::{fisher, freeze, loss, pretrain, render, schedule, stability, surface, train};
+
+/// Fisher information, guided dropout and loss surfaces for BERT, with an uncertainty beside every number.
+#[derive(Parser, Debug)]
+#[command(version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Threads; results do not depend on them [default: all processors]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Freeze(freeze::Freeze),
+    Loss(loss::Loss),
+    Fisher(fisher::Fisher),
+    Schedule(schedule::Schedule),
+    Pretrain(pretrain::Pretrain),
+    Train(train::Train),
+    Surface(surface::Surface),
+    Stability(stability::Stability),
+    Render(render::Render),
+}
+
+impl Cli {
+    /// 0: errors only, 1: notes and progress, 2: details.
+    pub fn verbosity(&self) -> u8 {
+        if self.quiet { 0 } else { 1 + u8::from(self.verbose) }
+    }
+}
+
+impl Command {
+    /// Runs the command.
+    pub fn run(&self) -> Result<()> {
+        match self {
+            Command::Freeze(stage) => stage.run(),
+            Command::Loss(stage) => stage.run(),
+            Command::Fisher(stage) => stage.run(),
+            Command::Schedule(stage) => stage.run(),
+            Command::Pretrain(stage) => stage.run(),
+            Command::Train(stage) => stage.run(),
+            Command::Surface(stage) => stage.run(),
+            Command::Stability(stage) => stage.run(),
+            Command::Render(stage) => stage.run(),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The nine GLUE tasks (Wang et al. 2018) in GLUE's own files: train.tsv and dev.tsv in one folder per task.
+//!
+//! MNLI has two dev files, matched and mismatched. CoLA has no header. MRPC comes as train.tsv and dev.tsv or
+//! as Microsoft's msr_paraphrase_train.txt and msr_paraphrase_test.txt, which start with a byte-order mark.
+//!
+//! Traps: label numbers are those of the Hugging Face hub (MNLI: entailment, neutral, contradiction), not of
+//! the papers. Microsoft's training file contains GLUE's dev rows, so it is read only if both of GLUE's files
+//! are absent. QQP's train.tsv has broken rows, and MNLI's gold label may be `-` (no consensus): both are
+//! skipped.
+//!
+//! [`super::delimited`] reads the files.
+
+use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::delimited::{self, Columns, Record};
+use super::row::{Reason, Row, RowLabel, Rows, Skipped};
+use crate::error::{Error, Result};
+
+/// A task of GLUE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Cola,
+    Sst2,
+    Mrpc,
+    Qqp,
+    Stsb,
+    Mnli,
+    Qnli,
+    Rte,
+    Wnli,
+}
+
+/// Which of a task's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    Train,
+    /// For MNLI the matched one.
+    Dev,
+    /// MNLI only.
+    DevMismatched,
+}
+
+/// What a task is scored by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    Accuracy,
+    F1,
+    Matthews,
+    Pearson,
+    Spearman,
+}
+
+/// The examples of `task` in the folder `dir`, in file order.
+///
+/// # Errors
+///
+/// [`Error::Field`] if the folder, the file or a column is missing, if no row is sound, or if the task has no
+/// such split; [`Error::Io`] if the file cannot be read.
+pub fn read(task: Task, dir: &Path, split: Split) -> Result<Rows> {
+    let path = file(task, dir, split)?;
+    let Spec { header, text, pair, label, .. } = *task.spec();
+    let columns =
+        Columns { text: text.to_string(), pair: pair.map(str::to_string), label: label.to_string() };
+    let (records, skipped) = delimited::read(&path, &columns, header)?;
+    let classes = task.labels().iter().map(|name| name.to_string()).collect();
+    let mut rows = Rows { classes, skipped, ..Rows::default() };
+    for Record { line, text, pair, label } in records {
+        match task.read_label(&label) {
+            Ok(label) => rows.rows.push(Row { text, pair, label }),
+            Err(reason) => rows.skipped.push(Skipped { file: path.clone(), line, reason }),
+        }
+    }
+    rows.skipped.sort_by_key(|row| row.line);
+    rows.not_empty(
+        path.display(),
+        label,
+        "readable in at least one sound row",
+        "use GLUE's own file: tabs without quoting, and labels (test files have none)",
+    )
+}
+
+/// The file of `split`, which is there.
+fn file(task: Task, dir: &Path, split: Split) -> Result<PathBuf> {
+    let microsoft = task == Task::Mrpc && !dir.join("train.tsv").exists() && !dir.join("dev.tsv").exists();
+    let (name, other) = match (task, split) {
+        (Task::Mnli, Split::Dev) => ("dev_matched.tsv", None),
+        (Task::Mnli, Split::DevMismatched) => ("dev_mismatched.tsv", None),
+        (_, Split::DevMismatched) => {
+            let fix = "use dev; only mnli has a mismatched one";
+            return Err(Error::field(task, "split", "train or dev", split, fix));
+        }
+        (_, Split::Train) => ("train.tsv", microsoft.then_some("msr_paraphrase_train.txt")),
+        (_, Split::Dev) => ("dev.tsv", microsoft.then_some("msr_paraphrase_test.txt")),
+    };
+    let names = other.map_or(name.to_string(), |other| format!("{name} or {other}"));
+    let missing = |path: &Path, found: &str| {
+        let expected = format!("the folder of {task}'s files, with {names}");
+        let fix = format!("give GLUE's own folder of this task, such as glue/{}", task.spec().folder);
+        Error::field(path.display(), "data", expected, found, fix)
+    };
+    if !dir.is_dir() {
+        return Err(missing(dir, if dir.exists() { "a file" } else { "no such folder" }));
+    }
+    let candidates = [Some(name), other].into_iter().flatten().map(|name| dir.join(name));
+    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| missing(&dir.join(name), "no such file"))
+}
+
+/// What is known of a task.
+struct Spec {
+    name: &'static str,
+    folder: &'static str,
+    /// Column names of a file without a header.
+    header: Option<&'static [&'static str]>,
+    text: &'static str,
+    pair: Option<&'static str>,
+    label: &'static str,
+    labels: &'static [&'static str],
+    metrics: &'static [Metric],
+}
+
+impl Task {
+    /// Every task, in the order of the GLUE paper.
+    pub const ALL: [Task; 9] = [
+        Task::Cola,
+        Task::Sst2,
+        Task::Mrpc,
+        Task::Qqp,
+        Task::Stsb,
+        Task::Mnli,
+        Task::Qnli,
+        Task::Rte,
+        Task::Wnli,
+    ];
+
+    /// Label names in the hub's order; none for STS-B, a regression from 0 to 5.
+    pub fn labels(self) -> &'static [&'static str] {
+        self.spec().labels
+    }
+
+    /// What the task is scored by, in the order of a report.
+    pub fn metrics(self) -> &'static [Metric] {
+        self.spec().metrics
+    }
+
+    /// A label by its name or by its number.
+    fn read_label(self, label: &str) -> Result<RowLabel, Reason> {
+        if self == Task::Stsb {
+            let score = label.parse().ok().filter(|score| (0.0..=5.0).contains(score));
+            return score.map(RowLabel::Value).ok_or(Reason::UnreadableLabel);
+        }
+        if self == Task::Mnli && label == "-" {
+            return Err(Reason::NoConsensus);
+        }
+        let labels = self.labels();
+        let number = || label.parse().ok().filter(|number| *number < labels.len());
+        let class = labels.iter().position(|name| *name == label).or_else(number);
+        class.map(RowLabel::Class).ok_or(Reason::UnreadableLabel)
+    }
+
+    fn spec(self) -> &'static Spec {
+        use Metric::{Accuracy, F1, Matthews, Pearson, Spearman};
+        match self {
+            Task::Cola => &Spec {
+                name: "cola",
+                folder: "CoLA",
+                header: Some(&["id", "label", "star", "sentence"]),
+                text: "sentence",
+                pair: None,
+                label: "label",
+                labels: &["unacceptable", "acceptable"],
+                metrics: &[Matthews],
+            },
+            Task::Sst2 => &Spec {
+                name: "sst2",
+                folder: "SST-2",
+                header: None,
+                text: "sentence",
+                pair: None,
+                label: "label",
+                labels: &["negative", "positive"],
+                metrics: &[Accuracy],
+            },
+            Task::Mrpc => &Spec {
+                name: "mrpc",
+                folder: "MRPC",
+                header: None,
+                text: "#1 String",
+                pair: Some("#2 String"),
+                label: "Quality",
+                labels: &["not_equivalent", "equivalent"],
+                metrics: &[Accuracy, F1],
+            },
+            Task::Qqp => &Spec {
+                name: "qqp",
+                folder: "QQP",
+                header: None,
+                text: "question1",
+                pair: Some("question2"),
+                label: "is_duplicate",
+                labels: &["not_duplicate", "duplicate"],
+                metrics: &[Accuracy, F1],
+            },
+            Task::Stsb => &Spec {
+                name: "stsb",
+                folder: "STS-B",
+                header: None,
+                text: "sentence1",
+                pair: Some("sentence2"),
+                label: "score",
+                labels: &[],
+                metrics: &[Pearson, Spearman],
+            },
+            Task::Mnli => &Spec {
+                name: "mnli",
+                folder: "MNLI",
+                header: None,
+                text: "sentence1",
+                pair: Some("sentence2"),
+                label: "gold_label",
+                labels: &["entailment", "neutral", "contradiction"],
+                metrics: &[Accuracy],
+            },
+            Task::Qnli => &Spec {
+                name: "qnli",
+                folder: "QNLI",
+                header: None,
+                text: "question",
+                pair: Some("sentence"),
+                label: "label",
+                labels: &["entailment", "not_entailment"],
+                metrics: &[Accuracy],
+            },
+            Task::Rte => &Spec {
+                name: "rte",
+                folder: "RTE",
+                header: None,
+                text: "sentence1",
+                pair: Some("sentence2"),
+                label: "label",
+                labels: &["entailment", "not_entailment"],
+                metrics: &[Accuracy],
+            },
+            Task::Wnli => &Spec {
+                name: "wnli",
+                folder: "WNLI",
+                header: None,
+                text: "sentence1",
+                pair: Some("sentence2"),
+                label: "label",
+                labels: &["not_entailment", "entailment"],
+                metrics: &[Accuracy],
+            },
+        }
+    }
+}
+
+impl Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.spec().name)
+    }
+}
+
+impl FromStr for Task {
+    type Err = Error;
+
+    fn from_str(typed: &str) -> Result<Task> {
+        let plain = plain(typed);
+        Task::ALL.into_iter().find(|task| task.spec().name == plain).ok_or_else(|| {
+            let names = Task::ALL.map(|task| task.spec().name).join(", ");
+            let fix = "choose one of these, or read a file of your own with --table and --columns";
+            Error::field("--task", "task", format!("one of {names}"), format!("`{typed}`"), fix)
+        })
+    }
+}
+
+impl Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Split::Train => "train",
+            Split::Dev => "dev",
+            Split::DevMismatched => "dev_mismatched",
+        })
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    fn from_str(typed: &str) -> Result<Split> {
+        match plain(typed).as_str() {
+            "train" => Ok(Split::Train),
+            "dev" | "devmatched" => Ok(Split::Dev),
+            "devmismatched" => Ok(Split::DevMismatched),
+            _ => Err(Error::field(
+                "--split",
+                "split",
+                "train, dev or dev_mismatched",
+                format!("`{typed}`"),
+                "choose one of these; GLUE's test files have no labels",
+            )),
+        }
+    }
+}
+
+impl Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Metric::Accuracy => "accuracy",
+            Metric::F1 => "f1",
+            Metric::Matthews => "matthews",
+            Metric::Pearson => "pearson",
+            Metric::Spearman => "spearman",
+        })
+    }
+}
+
+/// A name as typed, without case, `-` and `_`.
+fn plain(typed: &str) -> String {
+    typed.to_ascii_lowercase().replace(['-', '_'], "")
+}

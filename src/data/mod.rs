@@ -1,0 +1,163 @@
+//! Examples, and batches of them without padding.
+//!
+//! [`frozen`] sets are what every number of this crate is computed on; [`tokenizer`] makes examples out of the rows
+//! that [`text`], [`table`] and [`glue`] read.
+
+pub mod delimited;
+pub mod frozen;
+pub mod glue;
+pub mod masking;
+pub mod row;
+pub mod table;
+pub mod text;
+pub mod tokenizer;
+
+/// One tokenized example.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Token ids, special tokens included: `[T]`.
+    pub ids: Vec<u32>,
+    /// Segment of each token, 0 or 1: `[T]`.
+    pub types: Vec<u32>,
+    pub target: Target,
+}
+
+/// What an example is to predict.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// Masked language modelling: (position, original token) of each target, by position. May be empty.
+    Masked(Vec<(u32, u32)>),
+    /// Classification.
+    Class(u32),
+    /// Regression.
+    Value(f32),
+}
+
+impl Example {
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True for an example without a token, which no reader makes.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// `m_n`, the number of targets: masked tokens, or 1.
+    pub fn targets(&self) -> usize {
+        match &self.target {
+            Target::Masked(targets) => targets.len(),
+            Target::Class(_) | Target::Value(_) => 1,
+        }
+    }
+}
+
+/// Examples laid end to end: the tokens of example b are `offsets[b]..offsets[b + 1]`. No padding.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Token ids `[total]`.
+    pub ids: Vec<u32>,
+    /// Segments `[total]`.
+    pub types: Vec<u32>,
+    /// Position of each token within its example `[total]`.
+    pub positions: Vec<u32>,
+    /// Where each example begins, and where the last one ends: `[B + 1]`.
+    pub offsets: Vec<usize>,
+    pub targets: Targets,
+    /// Index of the first example in the batch that this one was cut out of. Dropout draws by that index, so
+    /// cutting a batch differently changes no draw.
+    pub first: usize,
+}
+
+/// The targets of a batch.
+#[derive(Clone, Debug)]
+pub enum Targets {
+    /// Rows of the packed batch to predict, the token at each, and the example it belongs to: `[M]` each.
+    Masked { rows: Vec<u32>, labels: Vec<u32>, owners: Vec<usize> },
+    /// `[B]`.
+    Class(Vec<u32>),
+    /// `[B]`.
+    Value(Vec<f32>),
+}
+
+impl Batch {
+    /// Packs examples that all have the same kind of target (a frozen set guarantees it; others are dropped).
+    pub fn new(examples: &[&Example], first: usize) -> Batch {
+        let total = examples.iter().map(|e| e.len()).sum();
+        let mut batch = Batch {
+            ids: Vec::with_capacity(total),
+            types: Vec::with_capacity(total),
+            positions: Vec::with_capacity(total),
+            offsets: vec![0],
+            targets: match examples.first().map(|e| &e.target) {
+                Some(Target::Class(_)) => Targets::Class(Vec::new()),
+                Some(Target::Value(_)) => Targets::Value(Vec::new()),
+                _ => Targets::Masked { rows: Vec::new(), labels: Vec::new(), owners: Vec::new() },
+            },
+            first,
+        };
+        for (b, example) in examples.iter().enumerate() {
+            let start = batch.ids.len() as u32;
+            batch.ids.extend(&example.ids);
+            batch.types.extend(&example.types);
+            batch.positions.extend(0..example.len() as u32);
+            batch.offsets.push(batch.ids.len());
+            match (&mut batch.targets, &example.target) {
+                (Targets::Masked { rows, labels, owners }, Target::Masked(targets)) => {
+                    rows.extend(targets.iter().map(|(position, _)| start + position));
+                    labels.extend(targets.iter().map(|(_, label)| label));
+                    owners.extend(std::iter::repeat_n(b, targets.len()));
+                }
+                (Targets::Class(classes), Target::Class(class)) => classes.push(*class),
+                (Targets::Value(values), Target::Value(value)) => values.push(*value),
+                _ => {}
+            }
+        }
+        batch
+    }
+
+    /// Number of examples, B.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// True without an example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of tokens of each example: `[B]`.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.offsets.windows(2).map(|w| w[1] - w[0]).collect()
+    }
+
+    /// The example that each target belongs to: `[M]`.
+    pub fn owners(&self) -> Vec<usize> {
+        match &self.targets {
+            Targets::Masked { owners, .. } => owners.clone(),
+            Targets::Class(_) | Targets::Value(_) => (0..self.len()).collect(),
+        }
+    }
+}
+
+/// Cuts `indices` (into `examples`) into parts of at most `examples_each` examples and, unless one example alone is
+/// longer, `tokens_each` tokens.
+pub fn parts(examples: &[Example], indices: &[usize], examples_each: usize, tokens_each: usize) -> Vec<Vec<usize>> {
+    let mut parts: Vec<Vec<usize>> = Vec::new();
+    let mut tokens = 0;
+    for &i in indices {
+        let length = examples[i].len();
+        match parts.last_mut() {
+            Some(part) if part.len() < examples_each && tokens + length <= tokens_each => {
+                part.push(i);
+                tokens += length;
+            }
+            _ => {
+                parts.push(vec![i]);
+                tokens = length;
+            }
+        }
+    }
+    parts
+}

@@ -1,0 +1,126 @@
+//! Examples before tokenization, and the account of what was left out of them.
+//!
+//! Real files have broken rows (QQP's own train.tsv among them). A reader leaves such a row out, but never
+//! silently: its place and the reason go into [`Skipped`], and [`Rows::left_out`] is what the user is shown.
+//! The trap: a count alone cannot be checked, so the first places are named too.
+//!
+//! Made by [`super::text`], [`super::table`] and [`super::glue`]; consumed by the tokenizer.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+/// One example before tokenization; texts are trimmed and not empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub text: String,
+    pub pair: Option<String>,
+    pub label: RowLabel,
+}
+
+/// What an example is labelled with: nothing (plain text), a class (an index into [`Rows::classes`]) or a
+/// finite number (regression).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RowLabel {
+    None,
+    Class(usize),
+    Value(f32),
+}
+
+/// What was read, in file order, and what was not.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    pub rows: Vec<Row>,
+    /// Label names in index order; empty for plain text and for regression.
+    pub classes: Vec<String>,
+    /// Rows that could not be used, in file order.
+    pub skipped: Vec<Skipped>,
+    /// Lines of plain text that look like ` = heading = `; 0 for tables.
+    pub headings: usize,
+    /// Other lines of plain text with too few words, blank ones not counted; 0 for tables.
+    pub short: usize,
+}
+
+/// A row that could not be used. `line` is the physical line on which it starts, from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    pub file: PathBuf,
+    pub line: u64,
+    pub reason: Reason,
+}
+
+/// Why a row could not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    InvalidUtf8,
+    UnclosedQuote,
+    TooFewFields,
+    TooManyFields,
+    EmptyText,
+    UnreadableLabel,
+    NoConsensus,
+}
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Reason::InvalidUtf8 => "invalid UTF-8",
+            Reason::UnclosedQuote => "quote never closed, rest of the file lost",
+            Reason::TooFewFields => "too few fields",
+            Reason::TooManyFields => "too many fields",
+            Reason::EmptyText => "empty text",
+            Reason::UnreadableLabel => "unreadable label",
+            Reason::NoConsensus => "no consensus label",
+        })
+    }
+}
+
+impl Rows {
+    /// How many skipped rows are named one by one.
+    const NAMED: usize = 5;
+
+    /// What was left out, for stderr: the count of every reason, then the places of the first rows skipped.
+    /// `None` if everything was used.
+    pub fn left_out(&self) -> Option<String> {
+        let mut lines = vec![format!("left out: {}", self.counts()?)];
+        for Skipped { file, line, reason } in self.skipped.iter().take(Self::NAMED) {
+            lines.push(format!("  {}:{line}: {reason}", file.display()));
+        }
+        if self.skipped.len() > Self::NAMED {
+            lines.push(format!("  and {} more", self.skipped.len() - Self::NAMED));
+        }
+        Some(lines.join("\n"))
+    }
+
+    /// These rows, or an error that says what became of every row of `place`.
+    pub(super) fn not_empty(
+        self,
+        place: impl Display,
+        field: &str,
+        expected: &str,
+        fix: &str,
+    ) -> Result<Rows> {
+        if self.rows.is_empty() {
+            let found = self.left_out().map_or("nothing in it".to_string(), |what| format!("none ({what})"));
+            return Err(Error::field(place, field, expected, found, fix));
+        }
+        Ok(self)
+    }
+
+    fn counts(&self) -> Option<String> {
+        let mut reasons: BTreeMap<Reason, usize> = BTreeMap::new();
+        for row in &self.skipped {
+            *reasons.entry(row.reason).or_default() += 1;
+        }
+        let lines = [("short line", self.short), ("heading", self.headings)];
+        let mut counts: Vec<String> = lines
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} × {what}"))
+            .collect();
+        counts.extend(reasons.iter().map(|(reason, count)| format!("{count} × {reason}")));
+        (!counts.is_empty()).then(|| counts.join("; "))
+    }
+}

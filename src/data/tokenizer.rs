@@ -1,0 +1,163 @@
+//! Text to token ids, as BERT does it: `[CLS] A [SEP] B [SEP]`, segments 0 and 1 (the last `[SEP]` is 1).
+//!
+//! The trap: a `tokenizer.json` carries truncation and padding of its own (MiniLM: fixed 128), applied silently.
+//! Both are switched off on load; special tokens and truncation (longest first, from the right) are applied here.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::utils::truncation::{
+    TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
+};
+use tokenizers::{AddedToken, Encoding};
+
+use super::Example;
+use super::Target;
+use super::row::{Row, RowLabel};
+use crate::error::{Error, Result};
+use crate::{files, progress};
+
+/// A checkpoint's tokenizer.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    pub special: Special,
+    folder: PathBuf,
+}
+
+/// BERT's special tokens.
+const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+/// Ids of the special tokens.
+#[derive(Clone, Debug)]
+pub struct Special {
+    pub pad: u32,
+    pub unk: u32,
+    pub cls: u32,
+    pub sep: u32,
+    pub mask: u32,
+}
+
+impl Special {
+    /// Whether `id` is one of the five.
+    pub fn contains(&self, id: u32) -> bool {
+        [self.pad, self.unk, self.cls, self.sep, self.mask].contains(&id)
+    }
+}
+
+impl Tokenizer {
+    /// The files that a tokenizer may consist of.
+    pub const FILES: [&str; 4] =
+        ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
+
+    /// The tokenizer in a checkpoint's folder: `tokenizer.json`, else `vocab.txt` with the options of
+    /// `tokenizer_config.json` (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`).
+    pub fn load(folder: &Path) -> Result<Tokenizer> {
+        let (json, vocab) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
+        let mut inner = if json.exists() {
+            tokenizers::Tokenizer::from_file(&json).map_err(|e| {
+                Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
+            })?
+        } else if vocab.exists() {
+            from_vocab(&vocab, &folder.join("tokenizer_config.json"))?
+        } else {
+            let found = "neither tokenizer.json nor vocab.txt";
+            let fix = "copy the tokenizer files of the model into this folder";
+            return Err(Error::field(folder.display(), "tokenizer", "tokenizer.json or vocab.txt", found, fix));
+        };
+        // Without truncation parameters this cannot fail.
+        inner.with_truncation(None).map_err(|e| {
+            Error::field(json.display(), "truncation", "removable", e, "delete the key `truncation`")
+        })?;
+        inner.with_padding(None);
+        let id = |token: &str| {
+            inner.token_to_id(token).ok_or_else(|| {
+                let fix = "BERT vocabularies have [PAD], [UNK], [CLS], [SEP] and [MASK]: use the model's own tokenizer";
+                Error::field(folder.display(), "vocabulary", format!("the token {token}"), "none such", fix)
+            })
+        };
+        let [pad, unk, cls, sep, mask] = SPECIAL.map(id);
+        let special = Special { pad: pad?, unk: unk?, cls: cls?, sep: sep?, mask: mask? };
+        Ok(Tokenizer { inner, special, folder: folder.to_path_buf() })
+    }
+
+    /// BLAKE3 of the vocabulary in id order: the same for `vocab.txt` and for the `tokenizer.json` made from it.
+    pub fn vocabulary_hash(&self) -> String {
+        let mut tokens: Vec<(u32, String)> =
+            self.inner.get_vocab(true).into_iter().map(|(token, id)| (id, token)).collect();
+        tokens.sort();
+        let text: String = tokens.iter().map(|(id, token)| format!("{id}\t{token}\n")).collect();
+        files::hash(text.as_bytes())
+    }
+
+    /// Tokenizes rows into examples of at most `max_len` tokens, special ones included. Rows without a label get an
+    /// empty masked-LM target, for [`super::masking::mask`] to fill.
+    pub fn examples(&self, rows: &[Row], max_len: usize) -> Result<Vec<Example>> {
+        use rayon::prelude::*;
+        rows.par_iter().map(|row| self.example(row, max_len)).collect()
+    }
+
+    fn example(&self, row: &Row, max_len: usize) -> Result<Example> {
+        let room = max_len.saturating_sub(if row.pair.is_some() { 3 } else { 2 });
+        let text = self.encode(&row.text)?;
+        let pair = row.pair.as_deref().map(|pair| self.encode(pair)).transpose()?;
+        let cut = TruncationParams {
+            max_length: room,
+            strategy: TruncationStrategy::LongestFirst,
+            direction: TruncationDirection::Right,
+            stride: 0,
+        };
+        let (text, pair) = truncate_encodings(text, pair, &cut).map_err(|e| self.refused(e))?;
+        let mut ids = vec![self.special.cls];
+        ids.extend(text.get_ids());
+        ids.push(self.special.sep);
+        let mut types = vec![0; ids.len()];
+        if let Some(pair) = pair {
+            ids.extend(pair.get_ids());
+            ids.push(self.special.sep);
+            types.resize(ids.len(), 1);
+        }
+        let target = match row.label {
+            RowLabel::None => Target::Masked(Vec::new()),
+            RowLabel::Class(class) => Target::Class(class as u32),
+            RowLabel::Value(value) => Target::Value(value),
+        };
+        Ok(Example { ids, types, target })
+    }
+
+    fn encode(&self, text: &str) -> Result<Encoding> {
+        self.inner.encode_fast(text, false).map_err(|e| self.refused(e))
+    }
+
+    fn refused(&self, error: tokenizers::Error) -> Error {
+        Error::field(self.folder.display(), "tokenizer", "able to read the text", error, "use the model's own tokenizer")
+    }
+}
+
+fn from_vocab(vocab: &Path, config: &Path) -> Result<tokenizers::Tokenizer> {
+    let options: HashMap<String, serde_json::Value> = if config.exists() {
+        serde_json::from_str(&files::read_text(config)?)
+            .map_err(|e| Error::field(config.display(), "JSON", "valid", e, "fetch the file again"))?
+    } else {
+        progress::note(format!("{}: no tokenizer_config.json beside it, lower-casing", vocab.display()));
+        HashMap::new()
+    };
+    let flag = |key: &str| options.get(key).and_then(serde_json::Value::as_bool);
+    let refused = |e: tokenizers::Error| {
+        Error::field(vocab.display(), "vocabulary", "a WordPiece vocabulary", e, "fetch the file again")
+    };
+    let model = WordPiece::from_file(&vocab.to_string_lossy()).build().map_err(refused)?;
+    let mut tokenizer = tokenizers::Tokenizer::new(model);
+    let lower = flag("do_lower_case").unwrap_or(true);
+    let chinese = flag("tokenize_chinese_chars").unwrap_or(true);
+    let normalizer = BertNormalizer::new(true, chinese, flag("strip_accents"), lower);
+    tokenizer.with_normalizer(Some(normalizer)).map_err(refused)?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    // Only tokens that the vocabulary has: adding another would give it an id beyond the embedding table.
+    let known = SPECIAL.into_iter().filter(|token| tokenizer.token_to_id(token).is_some());
+    let special: Vec<AddedToken> = known.map(|token| AddedToken::from(token, true)).collect();
+    tokenizer.add_special_tokens(special).map_err(refused)?;
+    Ok(tokenizer)
+}

@@ -1,0 +1,138 @@
+//! Drop probabilities by site: uniform, guided by Fisher information, or read from `RATES.csv`.
+//!
+//! Guided (Sharma et al. 2024, eqs. 9-10): the S sites sorted by score, the site of rank k (0 = lowest) gets
+//! `p_k = p_lower + (p_upper - p_lower) (S - 1 - k) / (S - 1)`, so that the least important site drops most.
+//! The paper's code runs a slightly different line, 0.099 - 0.00275 k, shipped as [`paper_bert_base`].
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::site::Site;
+use crate::error::{Error, Result};
+use crate::ranking::Ranking;
+use crate::files;
+
+/// A drop probability for each of the 1 + 3L sites, in model order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rates {
+    sites: Vec<Site>,
+    p: Vec<f64>,
+}
+
+impl Rates {
+    /// The same probability everywhere.
+    pub fn uniform(layers: usize, p: f64) -> Rates {
+        let sites = Site::all(layers);
+        Rates { p: vec![p; sites.len()], sites }
+    }
+
+    /// The drop probability of a site; 0 where none is set.
+    pub fn get(&self, site: Site) -> f64 {
+        self.sites.iter().position(|s| *s == site).map_or(0.0, |i| self.p[i])
+    }
+
+    /// Sites and probabilities in model order.
+    pub fn iter(&self) -> impl Iterator<Item = (Site, f64)> + '_ {
+        self.sites.iter().copied().zip(self.p.iter().copied())
+    }
+
+    /// Reads `RATES.csv` for a model of `layers` layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a column, site or number that cannot be read, a site named twice or not in the model, a
+    /// site of the model that is not named, or a probability outside `[0, 1)`.
+    pub fn read(path: &Path, layers: usize) -> Result<Rates> {
+        let fix = "make the file with `fisherscape schedule` from the same model's Fisher information";
+        let wrong = |field: &str, expected: String, found: String| {
+            Error::field(path.display(), field, expected, found, fix)
+        };
+        let text = files::read_text(path)?;
+        let sites = Site::all(layers);
+        let mut p: Vec<Option<f64>> = vec![None; sites.len()];
+        for (i, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Row>().enumerate() {
+            let row = row.map_err(|e| wrong("row", "site,score,score_se,rank,p".into(), e.to_string()))?;
+            let at = row.site.parse().ok().and_then(|site: Site| sites.iter().position(|s| *s == site));
+            let Some(at) = at else {
+                return Err(wrong("site", format!("a site of a {layers}-layer BERT"), row.site));
+            };
+            if !(0.0..1.0).contains(&row.p) {
+                return Err(wrong("p", "in [0, 1)".into(), format!("{} in data row {}", row.p, i + 1)));
+            }
+            if p[at].replace(row.p).is_some() {
+                return Err(wrong("site", "named once".into(), format!("`{}` twice", row.site)));
+            }
+        }
+        let found = p.iter().flatten().count();
+        let p: Option<Vec<f64>> = p.into_iter().collect();
+        let p = p.ok_or_else(|| wrong("site", format!("all {} sites of the model", sites.len()), found.to_string()))?;
+        Ok(Rates { sites, p })
+    }
+}
+
+/// A row of `RATES.csv`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    pub site: String,
+    /// Fisher score in nats² (or squared loss units) per squared unit of the parameter; empty for a preset.
+    pub score: Option<f64>,
+    /// Standard error of the score over examples, where the per-example sums are there.
+    pub score_se: Option<f64>,
+    /// 0 = lowest score.
+    pub rank: usize,
+    /// Drop probability.
+    pub p: f64,
+}
+
+/// How the drop probability falls with the rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// A straight line, the paper's.
+    #[default]
+    Linear,
+}
+
+impl Shape {
+    /// Drop probability at rank `k` of `sites`, 0 = lowest score.
+    pub fn at(self, k: usize, sites: usize, p_lower: f64, p_upper: f64) -> f64 {
+        let importance = k as f64 / (sites - 1).max(1) as f64;
+        match self {
+            Shape::Linear => p_lower + (p_upper - p_lower) * (1.0 - importance),
+        }
+    }
+}
+
+/// The guided schedule for a ranking of sites, in model order.
+pub fn guided(ranking: &Ranking, se: &[Option<f64>], shape: Shape, p_lower: f64, p_upper: f64) -> Vec<Row> {
+    let ranks = ranking.ascending_ranks();
+    let row = |i: usize| Row {
+        site: ranking.names()[i].clone(),
+        score: Some(ranking.scores()[i]),
+        score_se: se[i],
+        rank: ranks[i],
+        p: shape.at(ranks[i], ranks.len(), p_lower, p_upper),
+    };
+    (0..ranks.len()).map(row).collect()
+}
+
+/// The schedule that the paper's code runs on bert-base: `p_k = 0.099 - 0.00275 k` in its published order of the 37
+/// sites, lowest Fisher information first (definitions.md section 3). In model order.
+pub fn paper_bert_base() -> Vec<Row> {
+    const PROBS: [usize; 12] = [7, 10, 9, 8, 1, 6, 11, 2, 0, 5, 3, 4];
+    const OUTPUT: [usize; 12] = [11, 0, 9, 10, 7, 1, 6, 8, 2, 5, 4, 3];
+    const FFN: [usize; 12] = [11, 9, 6, 5, 2, 0, 10, 8, 7, 1, 4, 3];
+    let order: Vec<Site> = (PROBS.map(Site::AttentionProbs).into_iter())
+        .chain(OUTPUT.map(Site::AttentionOutput))
+        .chain(FFN.map(Site::FfnOutput))
+        .chain([Site::Embeddings])
+        .collect();
+    let row = |site: Site| {
+        let rank = order.iter().position(|s| *s == site).unwrap_or(0); // every site of 12 layers is in `order`
+        // 36 steps of 0.00275 down from 0.099 end at exactly 0.
+        let p = 0.00275 * (36 - rank) as f64;
+        Row { site: site.to_string(), score: None, score_se: None, rank, p }
+    };
+    Site::all(12).into_iter().map(row).collect()
+}

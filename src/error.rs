@@ -1,0 +1,50 @@
+//! One error type: which file, which field, what was expected, what was found, how to fix it.
+//!
+//! Every message a user can cause is an [`Error::Field`] or an [`Error::Io`]; [`Error::Tensor`] is what is left
+//! for the tensor library to say, and reaching it from user input is a bug.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// What went wrong, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value that cannot be used: `place` is the file (with line or tensor where known) or the option it came from.
+    #[error("{place}: `{field}` must be {expected}, found {found}\n  fix: {fix}")]
+    Field { place: String, field: String, expected: String, found: String, fix: String },
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    /// The tensor library refused.
+    #[error("tensor operation: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An unusable value, in the order in which the message reads.
+    pub fn field(
+        place: impl Display,
+        field: impl Display,
+        expected: impl Display,
+        found: impl Display,
+        fix: impl Display,
+    ) -> Error {
+        Error::Field {
+            place: place.to_string(),
+            field: field.to_string(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+            fix: fix.to_string(),
+        }
+    }
+
+    /// For `map_err`: the operating system refused to `action` ("read", "write") the file at `path`.
+    pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.to_path_buf();
+        move |source| Error::Io { path, action, source }
+    }
+}

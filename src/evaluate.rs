@@ -1,0 +1,135 @@
+//! Loss and metrics of a set of examples, in evaluation mode (definitions.md section 1).
+//!
+//! `L = Σ s_n / M` with its ratio-estimator standard error; the task's metrics beside it. Batches are fixed and sums
+//! run in the order of the examples, so the bits do not depend on the number of threads.
+
+use rayon::prelude::*;
+
+use crate::data::frozen::Kind;
+use crate::data::glue::{Metric, Task};
+use crate::data::{Batch, Example, Target, parts};
+use crate::error::Result;
+use crate::model::Objective;
+use crate::params::{self, ParamMap};
+use crate::stats;
+
+/// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
+const BATCH: (usize, usize) = (16, 2048);
+
+/// Loss of a set of examples, and what it was computed from.
+#[derive(Clone, Debug)]
+pub struct SetLoss {
+    /// `L = Σ s_n / M`, nats (or squared error) per target.
+    pub loss: f64,
+    /// Ratio-estimator standard error of `loss`.
+    pub loss_se: f64,
+    /// N, examples with a target.
+    pub examples: usize,
+    /// M.
+    pub targets: usize,
+    /// Predictions by example: one per target.
+    pub predictions: Vec<Vec<f64>>,
+}
+
+/// Evaluates the examples that have a target, at `theta`.
+pub fn set_loss(objective: &impl Objective, theta: &ParamMap, examples: &[Example], by_length: &[usize]) -> Result<SetLoss> {
+    let batches = parts(examples, by_length, BATCH.0, BATCH.1);
+    let theta = params::detached(theta);
+    let evaluated: Vec<Evaluated> = batches
+        .par_iter()
+        .map(|part| {
+            let members: Vec<&Example> = part.iter().map(|&n| &examples[n]).collect();
+            evaluate(objective, &theta, &Batch::new(&members, 0))
+        })
+        .collect::<Result<_>>()?;
+    let mut sums = vec![0f64; examples.len()];
+    let mut predictions = vec![Vec::new(); examples.len()];
+    for (part, batch) in batches.iter().zip(evaluated) {
+        let mut rest = batch.predictions.into_iter();
+        for ((&n, sum), targets) in part.iter().zip(batch.sums).zip(batch.targets) {
+            sums[n] = sum;
+            predictions[n] = rest.by_ref().take(targets).collect();
+        }
+    }
+    let used: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
+    let targets: Vec<f64> = used.iter().map(|&n| examples[n].targets() as f64).collect();
+    let sums: Vec<f64> = used.iter().map(|&n| sums[n]).collect();
+    let count: f64 = targets.iter().sum();
+    Ok(SetLoss {
+        loss: sums.iter().sum::<f64>() / count,
+        loss_se: stats::ratio_se(&sums, &targets),
+        examples: used.len(),
+        targets: count as usize,
+        predictions,
+    })
+}
+
+/// Sum of losses, number of targets and predictions of each example of a batch.
+struct Evaluated {
+    /// `s_n` `[B]`
+    sums: Vec<f64>,
+    /// `m_n` `[B]`
+    targets: Vec<usize>,
+    /// Class (or token) with the highest score, or the regression output, of each target `[M]`.
+    predictions: Vec<f64>,
+}
+
+/// Evaluates a batch without keeping intermediate results.
+fn evaluate(objective: &impl Objective, theta: &ParamMap, batch: &Batch) -> Result<Evaluated> {
+    let outputs = objective.losses(theta, batch)?;
+    let (mut sums, mut targets) = (vec![0f64; batch.len()], vec![0usize; batch.len()]);
+    params::with_values(&outputs.losses, |losses| {
+        for (owner, loss) in batch.owners().into_iter().zip(losses) {
+            sums[owner] += f64::from(*loss);
+            targets[owner] += 1;
+        }
+    })?;
+    let predictions = match outputs.scores.rank() {
+        1 => params::with_values(&outputs.scores, |v| v.iter().map(|x| f64::from(*x)).collect())?,
+        _ => outputs.scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(f64::from).collect(),
+    };
+    Ok(Evaluated { sums, targets, predictions })
+}
+
+/// Names and values of the metrics of a task (or, without one, of a kind of labels), the chief one first. A metric
+/// that is not defined on these predictions (a correlation with a constant) is NaN.
+pub fn metrics(kind: Kind, task: Option<Task>, loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
+    let pairs = || loss.predictions.iter().zip(examples);
+    match kind {
+        Kind::MaskedLm => {
+            let hits = |(predicted, example): (&Vec<f64>, &Example)| match &example.target {
+                Target::Masked(targets) => {
+                    predicted.iter().zip(targets).filter(|(p, (_, label))| **p == f64::from(*label)).count()
+                }
+                _ => 0,
+            };
+            let hits: usize = pairs().map(hits).sum();
+            vec![("masked_token_accuracy".into(), hits as f64 / loss.targets as f64)]
+        }
+        Kind::Classes => {
+            let class = |(p, e): (&Vec<f64>, &Example)| match e.target {
+                Target::Class(class) => Some((*p.first()? as usize, class as usize)),
+                _ => None,
+            };
+            let (predicted, truth): (Vec<usize>, Vec<usize>) = pairs().filter_map(class).unzip();
+            let wanted = task.map_or(&[Metric::Accuracy][..], Task::metrics);
+            let value = |metric: &Metric| match metric {
+                Metric::Matthews => stats::matthews(&predicted, &truth),
+                Metric::F1 => stats::f1(&predicted, &truth),
+                _ => stats::accuracy(&predicted, &truth),
+            };
+            wanted.iter().map(|metric| (metric.to_string(), value(metric))).collect()
+        }
+        Kind::Regression => {
+            let value = |(p, e): (&Vec<f64>, &Example)| match e.target {
+                Target::Value(value) => Some((*p.first()?, f64::from(value))),
+                _ => None,
+            };
+            let (predicted, truth): (Vec<f64>, Vec<f64>) = pairs().filter_map(value).unzip();
+            vec![
+                ("pearson".into(), stats::pearson(&predicted, &truth).unwrap_or(f64::NAN)),
+                ("spearman".into(), stats::spearman(&predicted, &truth).unwrap_or(f64::NAN)),
+            ]
+        }
+    }
+}

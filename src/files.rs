@@ -1,0 +1,84 @@
+//! Files: hashed when read, atomic when written.
+//!
+//! A file appears under its final name only once it is whole: bytes go to a temporary neighbour, are synced, and
+//! renamed. Hashes are BLAKE3, in hexadecimal.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// The bytes of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(Error::io(path, "read"))
+}
+
+/// The text of a file; a byte-order mark at its start is removed.
+pub fn read_text(path: &Path) -> Result<String> {
+    let text = String::from_utf8(read(path)?)
+        .map_err(|e| Error::field(path.display(), "text", "UTF-8", e.utf8_error(), "convert it to UTF-8"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Writes `bytes` under `path`, all or nothing; missing folders are made.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// Streams into `path`, all or nothing.
+pub fn write_with(
+    path: &Path,
+    fill: impl FnOnce(&mut std::io::BufWriter<&std::fs::File>) -> std::io::Result<()>,
+) -> Result<()> {
+    let io = |e| Error::io(path, "write")(e);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(io)?;
+    let temporary = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(io)?;
+    let mut buffered = std::io::BufWriter::new(temporary.as_file());
+    fill(&mut buffered).and_then(|()| buffered.flush()).map_err(io)?;
+    drop(buffered);
+    temporary.as_file().sync_all().map_err(io)?;
+    readable_by_others(temporary.as_file()).map_err(io)?;
+    temporary.persist(path).map_err(|e| io(e.error))?;
+    Ok(())
+}
+
+/// Temporary files are private; results are not.
+#[cfg(unix)]
+fn readable_by_others(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable_by_others(_: &std::fs::File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// BLAKE3 of a file's bytes.
+pub fn hash_file(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
+    hasher.update_reader(file).map_err(Error::io(path, "read"))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// BLAKE3 of bytes.
+pub fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Writes rows as CSV under `path`, all or nothing.
+pub fn write_csv<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+    write(path, &csv_bytes(path, rows)?)
+}
+
+/// Rows as CSV, with a header; numbers are the shortest decimals that read back to the same value.
+fn csv_bytes<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<Vec<u8>> {
+    let failed = |e: std::io::Error| Error::io(path, "write")(e);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(|e| failed(e.into()))?;
+    }
+    writer.into_inner().map_err(|e| failed(e.into_error()))
+}

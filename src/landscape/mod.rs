@@ -1,0 +1,7 @@
+//! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set (definitions.md section 4).
+//!
+//! [`direction`] makes the directions, [`mask`] says which parameters may move, [`surface`] evaluates.
+
+pub mod direction;
+pub mod mask;
+pub mod surface;

@@ -1,0 +1,152 @@
+//! The loss on a grid of points `θ + a d₁ + b d₂`, with a standard error at each.
+//!
+//! θ is never changed: each point forms its own copies of the tensors that move, so there is nothing to restore. The
+//! result does not depend on the number of threads: batches are fixed, and examples are added in order. Finished
+//! points go to a journal beside the result; a killed run goes on from there, with the same bytes at the end.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::direction::Direction;
+use crate::data::Example;
+use crate::error::{Error, Result};
+use crate::evaluate::set_loss;
+use crate::model::Objective;
+use crate::params::{self, ParamMap};
+use crate::progress::{self, Progress};
+
+/// One evaluated point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    pub x: f64,
+    pub y: f64,
+    pub loss: f64,
+    pub loss_se: f64,
+}
+
+/// Points on a grid, y outer and x inner, and the centre (0, 0).
+#[derive(Clone, Debug)]
+pub struct Surface {
+    pub points: Vec<Point>,
+    pub centre: Point,
+}
+
+/// What is evaluated.
+pub struct Plan<'a> {
+    pub theta: &'a ParamMap,
+    pub examples: &'a [Example],
+    pub by_length: &'a [usize],
+    pub directions: &'a [Direction; 2],
+    /// Coordinates along x and along y.
+    pub coordinates: [&'a [f64]; 2],
+}
+
+impl Plan<'_> {
+    /// Evaluates every grid point, and (0, 0) if it is not one of them.
+    ///
+    /// `journal` is the file of finished points and `inputs` what identifies them: a journal of other inputs is
+    /// never continued.
+    pub fn evaluate(&self, objective: &impl Objective, journal: &Path, inputs: &str) -> Result<Surface> {
+        let [xs, ys] = self.coordinates;
+        let mut coordinates: Vec<(f64, f64)> = ys.iter().flat_map(|&y| xs.iter().map(move |&x| (x, y))).collect();
+        let on_grid = coordinates.iter().position(|c| *c == (0.0, 0.0));
+        if on_grid.is_none() {
+            coordinates.push((0.0, 0.0));
+        }
+        let mut journal = Journal::open(journal, inputs)?;
+        let mut points = std::mem::take(&mut journal.finished);
+        points.truncate(coordinates.len());
+        if !points.is_empty() {
+            progress::note(format!("going on after {} of {} points", points.len(), coordinates.len()));
+        }
+        let progress = Progress::new("surface (points)", coordinates.len() - points.len());
+        for &(x, y) in &coordinates[points.len()..] {
+            let theta = self.moved(x, y)?;
+            let at = set_loss(objective, &theta, self.examples, self.by_length)?;
+            let point = Point { x, y, loss: at.loss, loss_se: at.loss_se };
+            journal.append(&point)?;
+            points.push(point);
+            progress.advance(1);
+        }
+        let centre = match on_grid {
+            Some(i) => points[i].clone(),
+            None => points.remove(points.len() - 1),
+        };
+        Ok(Surface { points, centre })
+    }
+
+    /// `θ + x d₁ + y d₂`, sharing every tensor that does not move.
+    fn moved(&self, x: f64, y: f64) -> Result<ParamMap> {
+        let (a, b) = (x as f32, y as f32);
+        let [d1, d2] = self.directions;
+        self.theta
+            .par_iter()
+            .map(|(name, weight)| {
+                let (d1, d2) = (d1.get(name), d2.get(name));
+                if d1.is_none() && d2.is_none() {
+                    return Ok((name.clone(), weight.clone()));
+                }
+                let mut values = params::with_values(weight, <[f32]>::to_vec)?;
+                for (step, d) in [(a, d1), (b, d2)] {
+                    let Some(d) = d else { continue };
+                    values.iter_mut().zip(d).for_each(|(w, d)| *w += step * d);
+                }
+                Ok((name.clone(), Tensor::from_vec(values, weight.dims(), &Device::Cpu)?))
+            })
+            .collect()
+    }
+}
+
+/// Finished points on disk, one JSON line each, behind a line that identifies the inputs.
+struct Journal {
+    path: PathBuf,
+    file: std::fs::File,
+    finished: Vec<Point>,
+}
+
+/// A finished point as it is stored: `f64` bits, because JSON knows no NaN and infinity.
+#[derive(Serialize, Deserialize)]
+struct Entry([u64; 4]);
+
+impl Journal {
+    /// Opens the journal for these inputs; one of other inputs, or a damaged one, starts anew. What a kill cut short
+    /// is dropped, what is whole stays where it is.
+    fn open(path: &Path, inputs: &str) -> Result<Journal> {
+        let write = |e| Error::io(path, "write")(e);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        }
+        let text = std::fs::read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let (mut whole, mut finished) = (0, Vec::new());
+        if lines.next().is_some_and(|first| first.trim_end() == inputs) {
+            whole = inputs.len() + 1;
+            for line in lines {
+                let Ok(Entry(bits)) = serde_json::from_str(line) else { break };
+                let [x, y, loss, loss_se] = bits.map(f64::from_bits);
+                finished.push(Point { x, y, loss, loss_se });
+                whole += line.len();
+            }
+        }
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(write)?;
+        file.set_len(whole as u64).map_err(write)?;
+        let mut journal = Journal { path: path.to_path_buf(), file, finished };
+        if whole == 0 {
+            journal.line(inputs)?;
+        }
+        Ok(journal)
+    }
+
+    fn append(&mut self, point: &Point) -> Result<()> {
+        let entry = Entry([point.x, point.y, point.loss, point.loss_se].map(f64::to_bits));
+        self.line(&serde_json::to_string(&entry).map_err(|e| Error::io(&self.path, "write")(e.into()))?)
+    }
+
+    fn line(&mut self, text: &str) -> Result<()> {
+        self.file.write_all(format!("{text}\n").as_bytes()).map_err(Error::io(&self.path, "write"))
+    }
+}

@@ -1,0 +1,41 @@
+//! Fisher information, guided dropout and loss surfaces for BERT, with an uncertainty beside every number.
+//!
+//! An analysis around "Information Guided Regularization for Fine-tuning Language Models" (Sharma et al. 2024,
+//! arXiv 2406.14005): the diagonal Fisher information of a checkpoint, exact per example ([`fisher`]); dropout rates
+//! from it ([`dropout`]) and fine-tuning with them ([`train`]); loss surfaces in the parameters that matter and in
+//! those that do not ([`landscape`]); and how far a sub-sample of the corpus can be trusted ([`stability`]).
+//!
+//! ```text
+//! text, table ──data──▶ frozen set ─┐
+//!                                   ├─▶ evaluate ─▶ loss ± se
+//! checkpoint ───model─▶ objective ──┼─▶ fisher ──▶ F, s[n,t] ─▶ ranking ─▶ dropout rates ─▶ train
+//!                                   │                 │  └─────▶ stability
+//!                                   └─▶ landscape ◀───┘ masks ─▶ surface ─▶ report
+//! ```
+//!
+//! Modules import only from those before them in this order: error, files, progress, stats, rng, params, ranking,
+//! data, dropout, model, evaluate, train, fisher, landscape, stability, report, stages, cli.
+//!
+//! Vocabulary: `θ` parameters; `s_n` summed and `ℓ_n` mean loss of example n; `F` Fisher diagonal; `s[n,t]` summed
+//! squared gradient of example n in tensor t; site: a place where dropout acts; `p` drop probability.
+
+pub mod cli;
+pub mod data;
+pub mod dropout;
+pub mod error;
+pub mod evaluate;
+pub mod files;
+pub mod fisher;
+pub mod landscape;
+pub mod model;
+pub mod params;
+pub mod progress;
+pub mod ranking;
+pub mod report;
+pub mod rng;
+pub mod stability;
+pub mod stages;
+pub mod stats;
+pub mod train;
+
+pub use error::{Error, Result};

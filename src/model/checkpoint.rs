@@ -1,0 +1,425 @@
+//! Checkpoints in the Hugging Face layout: read with every name it may have had, written so that transformers loads
+//! the same model.
+//!
+//! Weights come from `model.safetensors`, its shards (`model.safetensors.index.json`) or `pytorch_model.bin` (data
+//! only: the pickle reader runs no code). Canonical names have the prefix `bert.` and `LayerNorm.weight`/`bias`;
+//! older ones (no prefix, `gamma`/`beta`) are renamed, `position_ids` is no parameter, the tied decoder is not
+//! stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::json;
+
+use super::bert::{Bert, Head};
+use super::config::BertConfig;
+use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::tokenizer::Tokenizer;
+use crate::data::{Example, Target};
+use crate::error::{Error, Result};
+use crate::params::{self, ParamMap};
+use crate::rng::Stream;
+use crate::{files, progress};
+
+const WORD: &str = "bert.embeddings.word_embeddings.weight";
+const DECODER: &str = "cls.predictions.decoder.weight";
+
+/// A checkpoint's files, read.
+pub struct Checkpoint {
+    pub folder: PathBuf,
+    pub config: BertConfig,
+    /// Everything float in the file, under canonical names.
+    tensors: ParamMap,
+    /// BLAKE3 over the configuration and the weights.
+    pub hash: String,
+}
+
+/// A BERT with its parameters.
+pub struct Model {
+    pub bert: Bert,
+    pub theta: ParamMap,
+    /// [`Checkpoint::hash`] of what it came from.
+    pub hash: String,
+    /// Hash of the tokenizer's vocabulary, if the checkpoint has a tokenizer.
+    pub vocabulary: Option<String>,
+    folder: PathBuf,
+}
+
+/// What happens to a task head that the checkpoint lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingHead {
+    /// Drawn from this seed, and said.
+    Initialise { seed: u64 },
+    /// An error.
+    Refuse,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint's configuration and weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a folder that is none, an unsupported configuration, weights that are missing or broken.
+    pub fn open(folder: &Path) -> Result<Checkpoint> {
+        if !folder.is_dir() {
+            let fix = "give a folder with config.json, the weights and the tokenizer, as `huggingface-cli download \
+                       MODEL --local-dir FOLDER` makes it";
+            return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
+        }
+        let config = BertConfig::read(&folder.join("config.json"))?;
+        let (tensors, sources) = read_weights(folder)?;
+        let mut hash = blake3::Hasher::new();
+        for path in sources.iter().chain([&folder.join("config.json")]) {
+            hash.update(files::hash_file(path)?.as_bytes());
+        }
+        let tensors = canonical(tensors);
+        Ok(Checkpoint { folder: folder.to_path_buf(), config, tensors, hash: hash.finalize().to_hex().to_string() })
+    }
+
+    /// The checkpoint's tokenizer.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        Tokenizer::load(&self.folder)
+    }
+
+    /// The head that a set's labels ask for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] if the checkpoint's classifier has another number of outputs than the labels need.
+    pub fn head_for(&self, set: &FrozenSet) -> Result<Head> {
+        let stored = self.tensors.get("classifier.weight").and_then(|w| w.dims().first().copied());
+        let place = set.path.display();
+        match set.kind {
+            Kind::MaskedLm => Ok(Head::MaskedLm),
+            Kind::Regression => match stored {
+                None | Some(1) => Ok(Head::Regression),
+                Some(n) => {
+                    let expected = format!("int64 classes for the checkpoint's {n}-way classifier");
+                    let fix = "give a checkpoint without a classifier, or one with a single output";
+                    Err(Error::field(place, "labels", expected, "float32 values", fix))
+                }
+            },
+            Kind::Classes => {
+                let largest = set.examples.iter().filter_map(|e| match e.target {
+                    Target::Class(class) => Some(class as usize),
+                    _ => None,
+                });
+                let largest = largest.max().unwrap_or(0);
+                let named = set.label_names().map(|names| names.len());
+                let classes = stored.or(named).unwrap_or(largest + 1);
+                if largest >= classes {
+                    let from = if stored.is_some() { "the checkpoint's classifier" } else { "the set's label names" };
+                    let fix = "use the checkpoint that goes with this set, or make the set again";
+                    let expected = format!("classes 0..={} ({from})", classes.saturating_sub(1));
+                    return Err(Error::field(place, "labels", expected, largest, fix));
+                }
+                Ok(Head::Classes(classes))
+            }
+        }
+    }
+
+    /// The model for a frozen set, checked against it.
+    pub fn model_for(self, set: &FrozenSet, missing: MissingHead) -> Result<Model> {
+        let head = self.head_for(set)?;
+        let model = self.model(head, missing)?;
+        model.check(set)?;
+        Ok(model)
+    }
+
+    /// The model with this head. Parameters that it does not use are left out and named.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a missing tensor, a wrong shape, a value that is not finite, a masked-LM head that the
+    /// checkpoint lacks, or a task head that it lacks where that is refused.
+    pub fn model(mut self, head: Head, missing: MissingHead) -> Result<Model> {
+        if head == Head::MaskedLm {
+            self.check_tied();
+        }
+        let mut theta = ParamMap::new();
+        let mut fresh = Vec::new();
+        for (name, shape) in self.config.encoder_shapes() {
+            theta.insert(name.clone(), self.take(&name, &shape)?);
+        }
+        for (name, shape) in head_shapes(&self.config, head) {
+            let absent = !self.tensors.contains_key(&name);
+            match (absent, head, missing) {
+                (true, Head::Classes(_) | Head::Regression, MissingHead::Initialise { seed }) => {
+                    theta.insert(name.clone(), initial(&name, &shape, &self.config, seed)?);
+                    fresh.push(name);
+                }
+                (true, Head::MaskedLm, _) => {
+                    let fix = "add a fresh masked-LM head: fisherscape pretrain --steps 0 --checkpoint FOLDER --out NEW";
+                    return Err(Error::field(self.folder.display(), name, "present", "no masked-LM head", fix));
+                }
+                _ => {
+                    theta.insert(name.clone(), self.take(&name, &shape)?);
+                }
+            }
+        }
+        if let (false, MissingHead::Initialise { seed }) = (fresh.is_empty(), missing) {
+            let folder = self.folder.display();
+            progress::note(format!("{folder}: {} initialised from seed {seed}", fresh.join(", ")));
+        }
+        self.tell_unused();
+        let vocabulary = self.tokenizer().ok().map(|t| t.vocabulary_hash());
+        let bert = Bert { config: self.config, head };
+        Ok(Model { bert, theta, hash: self.hash, vocabulary, folder: self.folder })
+    }
+
+    /// The masked-LM model, with a fresh head where the checkpoint has none.
+    pub fn with_masked_lm_head(mut self, seed: u64) -> Result<Model> {
+        for (name, shape) in head_shapes(&self.config, Head::MaskedLm) {
+            if !self.tensors.contains_key(&name) {
+                let value = initial(&name, &shape, &self.config, seed)?;
+                self.tensors.insert(name, value);
+            }
+        }
+        self.model(Head::MaskedLm, MissingHead::Refuse)
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let wrong = |expected: String, found: String, fix: &str| {
+            Error::field(self.folder.display(), name, expected, found, fix)
+        };
+        let Some(tensor) = self.tensors.remove(name) else {
+            let fix = "the weights are not those of the configuration: fetch both again";
+            return Err(wrong(format!("a tensor of shape {shape:?}"), "no such tensor".into(), fix));
+        };
+        if tensor.dims() != shape {
+            let fix = "config.json and the weights disagree: fetch both again";
+            return Err(wrong(format!("of shape {shape:?}"), format!("{:?}", tensor.dims()), fix));
+        }
+        let bad = params::with_values(&tensor, |v| v.iter().position(|x| !x.is_finite()).map(|i| (i, v[i])))?;
+        match bad {
+            None => Ok(tensor),
+            Some((i, value)) => {
+                let fix = "the training run that wrote this diverged, or the file is damaged: use another checkpoint";
+                Err(wrong("finite".into(), format!("{value} at flat index {i}"), fix))
+            }
+        }
+    }
+
+    /// A stored decoder is another name of the word embeddings; transformers ties them whatever the file says.
+    fn check_tied(&mut self) {
+        let Some(decoder) = self.tensors.remove(DECODER) else { return };
+        let equal = |a: &Tensor, b: &Tensor| {
+            a.dims() == b.dims()
+                && params::with_values(a, |a| params::with_values(b, |b| a == b)).ok().and_then(|r| r.ok()) == Some(true)
+        };
+        if !self.tensors.get(WORD).is_some_and(|word| equal(word, &decoder)) {
+            let folder = self.folder.display();
+            progress::note(format!("{folder}: {DECODER} differs from the word embeddings it is tied to: ignored"));
+        }
+    }
+
+    fn tell_unused(&self) {
+        let groups: BTreeSet<&str> = self
+            .tensors
+            .keys()
+            .map(|name| name.rsplit_once('.').map_or(name.as_str(), |(prefix, _)| prefix))
+            .collect();
+        if !groups.is_empty() {
+            let names: Vec<&str> = groups.into_iter().collect();
+            progress::note(format!("{}: not used by this head: {}", self.folder.display(), names.join(", ")));
+        }
+    }
+}
+
+impl Model {
+    /// Whether the set can be fed to the model: same vocabulary, ids within the tables, labels within the head.
+    pub fn check(&self, set: &FrozenSet) -> Result<()> {
+        let made = set.metadata.get("vocabulary");
+        if let (Some(made), Some(own)) = (made, &self.vocabulary)
+            && made != own
+        {
+            let short = |hash: &str| hash.chars().take(12).collect::<String>();
+            let expected = format!("the checkpoint's vocabulary {}", short(own));
+            let fix = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
+            return Err(Error::field(set.path.display(), "vocabulary", expected, short(made), fix));
+        }
+        self.check_examples(&set.examples, &set.path.display().to_string())
+    }
+
+    /// Whether examples fit the model's tables and head.
+    pub fn check_examples(&self, examples: &[Example], place: &str) -> Result<()> {
+        let config = &self.bert.config;
+        let wrong = |field: &str, expected: String, found: String, fix: &str| {
+            Err(Error::field(place, field, expected, found, fix))
+        };
+        let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
+        for (n, example) in examples.iter().enumerate() {
+            if example.len() > config.max_position_embeddings {
+                let expected = format!("at most {} tokens (the position table)", config.max_position_embeddings);
+                let fix = "make the set again with a smaller --max-len";
+                return wrong("input_ids", expected, format!("{} in example {n}", example.len()), fix);
+            }
+            let id = example.ids.iter().find(|id| **id as usize >= config.vocab_size);
+            if let Some(id) = id {
+                let expected = format!("ids below the vocabulary's {}", config.vocab_size);
+                return wrong("input_ids", expected, format!("{id} in example {n}"), again);
+            }
+            if let Some(segment) = example.types.iter().find(|s| **s as usize >= config.type_vocab_size) {
+                let expected = format!("segments below {}", config.type_vocab_size);
+                return wrong("token_type_ids", expected, format!("{segment} in example {n}"), again);
+            }
+            if let Target::Masked(targets) = &example.target
+                && let Some((_, label)) = targets.iter().find(|(_, label)| *label as usize >= config.vocab_size)
+            {
+                let expected = format!("labels below the vocabulary's {}", config.vocab_size);
+                return wrong("labels", expected, format!("{label} in example {n}"), again);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a folder that transformers loads with the same logits: `model.safetensors`, `config.json`, the
+    /// tokenizer's files.
+    pub fn save(&self, folder: &Path, label_names: Option<&[String]>) -> Result<()> {
+        let format = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+        params::write_params(&folder.join("model.safetensors"), &self.theta, &format)?;
+        let mut config = self.bert.config.json.clone();
+        for stale in ["torch_dtype", "_name_or_path", "num_labels", "id2label", "label2id", "problem_type"] {
+            config.remove(stale);
+        }
+        let (class, labels, problem) = match self.bert.head {
+            Head::MaskedLm => ("BertForMaskedLM", 0, None),
+            Head::Classes(n) => ("BertForSequenceClassification", n, Some("single_label_classification")),
+            Head::Regression => ("BertForSequenceClassification", 1, Some("regression")),
+        };
+        config.insert("architectures".into(), json!([class]));
+        config.insert("model_type".into(), json!("bert"));
+        config.insert("dtype".into(), json!("float32"));
+        if let Some(problem) = problem {
+            let name = |i: usize| {
+                label_names.and_then(|names| names.get(i)).cloned().unwrap_or_else(|| format!("LABEL_{i}"))
+            };
+            let id2label: BTreeMap<String, String> = (0..labels).map(|i| (i.to_string(), name(i))).collect();
+            let label2id: BTreeMap<String, usize> = (0..labels).map(|i| (name(i), i)).collect();
+            config.insert("num_labels".into(), json!(labels));
+            config.insert("id2label".into(), json!(id2label));
+            config.insert("label2id".into(), json!(label2id));
+            config.insert("problem_type".into(), json!(problem));
+        }
+        let text = format!("{:#}\n", serde_json::Value::Object(config));
+        files::write(&folder.join("config.json"), text.as_bytes())?;
+        for name in Tokenizer::FILES {
+            let source = self.folder.join(name);
+            if source.exists() && source != folder.join(name) {
+                files::write(&folder.join(name), &files::read(&source)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names and shapes of a head's parameters.
+fn head_shapes(config: &BertConfig, head: Head) -> Vec<(String, Vec<usize>)> {
+    let (h, v) = (config.hidden_size, config.vocab_size);
+    let task = |outputs: usize| {
+        vec![
+            ("bert.pooler.dense.weight".into(), vec![h, h]),
+            ("bert.pooler.dense.bias".into(), vec![h]),
+            ("classifier.weight".into(), vec![outputs, h]),
+            ("classifier.bias".into(), vec![outputs]),
+        ]
+    };
+    match head {
+        Head::MaskedLm => vec![
+            ("cls.predictions.bias".into(), vec![v]),
+            ("cls.predictions.transform.dense.weight".into(), vec![h, h]),
+            ("cls.predictions.transform.dense.bias".into(), vec![h]),
+            ("cls.predictions.transform.LayerNorm.weight".into(), vec![h]),
+            ("cls.predictions.transform.LayerNorm.bias".into(), vec![h]),
+        ],
+        Head::Classes(n) => task(n),
+        Head::Regression => task(1),
+    }
+}
+
+/// BERT's initialisation: N(0, initializer_range²) for matrices, 1 for LayerNorm weights, 0 for the rest.
+fn initial(name: &str, shape: &[usize], config: &BertConfig, seed: u64) -> Result<Tensor> {
+    let mut values = vec![0f32; shape.iter().product()];
+    if name.ends_with("LayerNorm.weight") {
+        values.fill(1.0);
+    } else if shape.len() > 1 {
+        Stream::new(seed, &format!("init/{name}")).fill_normal(0, &mut values);
+        values.iter_mut().for_each(|v| *v = (f64::from(*v) * config.initializer_range) as f32);
+    }
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+}
+
+/// All tensors of a checkpoint under the names they have in the file, and the files they came from.
+fn read_weights(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
+    let names = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+    let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.exists()) else {
+        let expected = "model.safetensors, its shards, or pytorch_model.bin";
+        let fix = "download the checkpoint's weights into this folder";
+        return Err(Error::field(folder.display(), "weights", expected, "none of them", fix));
+    };
+    let sources = if path.extension().is_some_and(|e| e == "json") { shards(&path)? } else { vec![path] };
+    let mut tensors = ParamMap::new();
+    for source in &sources {
+        if source.extension().is_some_and(|e| e == "safetensors") {
+            tensors.extend(params::read_safetensors(source)?.0);
+        } else {
+            tensors.extend(read_pickle(source)?);
+        }
+    }
+    Ok((tensors, sources))
+}
+
+/// The files that an index names.
+fn shards(index: &Path) -> Result<Vec<PathBuf>> {
+    let wrong = |found: String| {
+        let fix = "download all shards and the index again";
+        Error::field(index.display(), "weight_map", "a map from tensors to files in this folder", found, fix)
+    };
+    let json: serde_json::Value =
+        serde_json::from_str(&files::read_text(index)?).map_err(|e| wrong(e.to_string()))?;
+    let map = json.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| wrong("none".into()))?;
+    let names: BTreeSet<&str> = map.values().filter_map(|file| file.as_str()).collect();
+    let folder = index.parent().unwrap_or(Path::new("."));
+    names
+        .into_iter()
+        .map(|name| match folder.join(name) {
+            path if path.exists() && Path::new(name).components().count() == 1 => Ok(path),
+            _ => Err(wrong(format!("`{name}`, which is not there"))),
+        })
+        .collect()
+}
+
+/// A PyTorch file's tensors. The reader interprets the pickle as data: no code of it runs.
+fn read_pickle(path: &Path) -> Result<ParamMap> {
+    let wrong = |e: candle_core::Error| {
+        let fix = "fetch the file again, or convert it to model.safetensors";
+        Error::field(path.display(), "pickle", "a PyTorch state dict (zip format)", e, fix)
+    };
+    let tensors = candle_core::pickle::read_all(path).map_err(wrong)?;
+    let floats = tensors.into_iter().filter(|(_, t)| t.dtype().is_float());
+    floats.map(|(name, t)| Ok((name, t.to_dtype(DType::F32).map_err(wrong)?))).collect()
+}
+
+/// Canonical names; `position_ids` and copies of tied values fall away.
+fn canonical(tensors: ParamMap) -> ParamMap {
+    let mut map = ParamMap::new();
+    for (name, tensor) in tensors {
+        let name = match name.split('.').next() {
+            Some("embeddings" | "encoder" | "pooler") => format!("bert.{name}"),
+            _ => name,
+        };
+        let name = match name.rsplit_once("LayerNorm.") {
+            Some((prefix, "gamma")) => format!("{prefix}LayerNorm.weight"),
+            Some((prefix, "beta")) => format!("{prefix}LayerNorm.bias"),
+            _ => name,
+        };
+        if !name.ends_with("position_ids") {
+            map.insert(name, tensor);
+        }
+    }
+    if let Some(bias) = map.remove("cls.predictions.decoder.bias") {
+        map.entry("cls.predictions.bias".into()).or_insert(bias);
+    }
+    map
+}

@@ -1,0 +1,74 @@
+//! Models: what a loss is a function of.
+//!
+//! [`fisher`](crate::fisher) and [`landscape`](crate::landscape) see a model only as an [`Objective`], so tests hand
+//! them models whose answers are known on paper. [`bert`] is the real one, [`checkpoint`] its files, [`ops`] the
+//! operations it is made of.
+
+pub mod bert;
+pub mod checkpoint;
+pub mod config;
+pub mod ops;
+
+pub use bert::{Bert, Head};
+pub use checkpoint::{Checkpoint, Model};
+pub use config::BertConfig;
+
+use std::collections::BTreeSet;
+
+use candle_core::Tensor;
+
+use crate::data::{Batch, Example};
+use crate::error::Result;
+use crate::params::ParamMap;
+
+/// A loss per example as a function of parameters and data.
+pub trait Objective: Sync {
+    /// Losses at `theta`, in evaluation mode (no dropout). Differentiable in `theta` where its tensors are
+    /// variables.
+    fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs>;
+
+    /// The entries of parameter `name` that can change the loss of these examples.
+    fn reached(&self, _name: &str, _examples: &[&Example]) -> Reached {
+        Reached::All
+    }
+
+    /// Gradient of `s_n / m_n` (or of the sum `s_n`) of one example: every parameter that it reaches, by name.
+    ///
+    /// `theta` must hold variables. Costs one forward and one backward pass.
+    fn gradient(&self, theta: &ParamMap, example: &Example, reduction: Reduction) -> Result<ParamMap> {
+        let outputs = self.losses(theta, &Batch::new(&[example], 0))?;
+        let loss = match reduction {
+            Reduction::Mean => (outputs.losses.sum_all()? / example.targets() as f64)?,
+            Reduction::Sum => outputs.losses.sum_all()?,
+        };
+        let mut gradients = loss.backward()?;
+        Ok(theta.iter().filter_map(|(name, p)| Some((name.clone(), gradients.remove(p)?))).collect())
+    }
+}
+
+/// What one forward pass gives.
+pub struct Outputs {
+    /// Loss of each target: nats, or squared error. `[M]`
+    pub losses: Tensor,
+    /// The head's outputs, outside the autograd graph: `[M, V]`, `[B, C]` or `[B]`.
+    pub scores: Tensor,
+}
+
+/// Which example loss is differentiated (definitions.md section 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reduction {
+    /// `l_n`, the mean over the example's targets: the paper's.
+    #[default]
+    Mean,
+    /// `s_n`, the sum over them.
+    Sum,
+}
+
+/// The entries of a parameter that a set of examples reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    All,
+    /// Only these rows (indices along the first axis).
+    Rows(BTreeSet<usize>),
+}

@@ -1,0 +1,147 @@
+//! Parameters by name, in name order.
+//!
+//! A model is a function of a [`ParamMap`]: nothing here is changed in place, so evaluating somewhere else in
+//! parameter space never has to be undone. Names are the canonical Hugging Face ones (`bert.` prefix,
+//! `LayerNorm.weight`/`bias`); tied weights appear once. "Flat index" always means: tensors in name order, each in
+//! row-major order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{DType, Device, Storage, Tensor, Var};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Parameters (or anything shaped like them) by canonical name.
+pub type ParamMap = BTreeMap<String, Tensor>;
+
+/// Number of scalar parameters.
+pub fn count(map: &ParamMap) -> usize {
+    map.values().map(Tensor::elem_count).sum()
+}
+
+/// Runs `f` on a float32 tensor's values in row-major order, without a copy where it is contiguous on the CPU.
+pub fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(storage), Some((start, end))) => Ok(f(&storage.as_slice::<f32>()?[start..end])),
+        _ => Ok(f(&tensor.flatten_all()?.to_vec1::<f32>()?)),
+    }
+}
+
+/// The same values as leaves of the autograd graph.
+pub fn variables(map: &ParamMap) -> Result<ParamMap> {
+    map.iter().map(|(name, t)| Ok((name.clone(), Var::from_tensor(t)?.into_inner()))).collect()
+}
+
+/// The same values outside the autograd graph (shared storage): forward passes then keep no intermediate results.
+pub fn detached(map: &ParamMap) -> ParamMap {
+    map.iter().map(|(name, t)| (name.clone(), t.detach())).collect()
+}
+
+/// Every float tensor of a safetensors file as float32, integer ones left out, and the file's metadata.
+pub fn read_safetensors(path: &Path) -> Result<(ParamMap, HashMap<String, String>)> {
+    let bytes = files::read(path)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, e))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, e))?;
+    let mut map = ParamMap::new();
+    for (name, view) in tensors.iter() {
+        if let Some(values) = to_f32(&view) {
+            map.insert(name.to_string(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
+        }
+    }
+    Ok((map, header.metadata().clone().unwrap_or_default()))
+}
+
+/// What to say of a safetensors file that does not parse.
+pub fn broken(path: &Path, error: safetensors::SafeTensorError) -> Error {
+    let found = format!("{error} in a file of {} bytes", std::fs::metadata(path).map(|m| m.len()).unwrap_or(0));
+    Error::field(path.display(), "safetensors", "a whole safetensors file", found, "fetch or make the file again")
+}
+
+fn to_f32(view: &TensorView) -> Option<Vec<f32>> {
+    let data = view.data();
+    fn each<const N: usize>(data: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        data.as_chunks::<N>().0.iter().map(|b| f(*b)).collect()
+    }
+    // bfloat16 is the upper half of a float32; half precision goes through candle, which has the conversion.
+    match view.dtype() {
+        Dtype::F32 => Some(each(data, f32::from_le_bytes)),
+        Dtype::F64 => Some(each(data, |b| f64::from_le_bytes(b) as f32)),
+        Dtype::BF16 => Some(each(data, |[a, b]: [u8; 2]| f32::from_le_bytes([0, 0, a, b]))),
+        Dtype::F16 => Tensor::from_raw_buffer(data, DType::F16, &[data.len() / 2], &Device::Cpu)
+            .and_then(|t| t.to_dtype(DType::F32)?.to_vec1())
+            .ok(),
+        _ => None,
+    }
+}
+
+/// A tensor on its way into a safetensors file.
+pub enum Column<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    I64(&'a [i64]),
+}
+
+impl Column<'_> {
+    fn bytes(&self) -> (Dtype, Vec<u8>) {
+        match self {
+            Column::F32(v) => (Dtype::F32, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Column::F64(v) => (Dtype::F64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Column::I64(v) => (Dtype::I64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        }
+    }
+}
+
+/// Writes named columns as a safetensors file, all or nothing. The same input gives the same bytes: metadata stand
+/// in key order (the safetensors crate writes them in a random one, so the header is written here), tensors by
+/// falling size of their type, which keeps each aligned for readers that map the file, then by name.
+pub fn write_safetensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, Column<'a>)>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let mut tensors: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, shape, column)| {
+            let (dtype, bytes) = column.bytes();
+            (name, shape, dtype, bytes)
+        })
+        .collect();
+    tensors.sort_by(|a, b| b.2.bitsize().cmp(&a.2.bitsize()).then_with(|| a.0.cmp(&b.0)));
+    let mut header = serde_json::Map::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__".into(), serde_json::json!(metadata));
+    }
+    let mut end = 0;
+    for (name, shape, dtype, bytes) in &tensors {
+        let start = end;
+        end += bytes.len();
+        let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
+        header.insert(name.clone(), entry);
+    }
+    let mut header = serde_json::Value::Object(header).to_string();
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    files::write_with(path, |file| {
+        use std::io::Write;
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        tensors.iter().try_for_each(|(_, _, _, bytes)| file.write_all(bytes))
+    })
+}
+
+/// Writes a parameter map as float32 safetensors.
+pub fn write_params(path: &Path, map: &ParamMap, metadata: &BTreeMap<String, String>) -> Result<()> {
+    let values: Vec<(String, Vec<usize>, Vec<f32>)> = map
+        .iter()
+        .map(|(name, t)| Ok((name.clone(), t.dims().to_vec(), with_values(t, <[f32]>::to_vec)?)))
+        .collect::<Result<_>>()?;
+    write_safetensors(
+        path,
+        values.iter().map(|(name, shape, v)| (name.clone(), shape.clone(), Column::F32(v))),
+        metadata,
+    )
+}

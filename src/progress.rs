@@ -1,0 +1,93 @@
+//! What the user is told while waiting: notes, warnings, and a bar with the time left, all on standard error.
+//!
+//! Results go to standard output and files; nothing here reaches them. On a terminal a step shows a bar; elsewhere
+//! (a log, a batch system) a line every ten seconds.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+static VERBOSITY: AtomicU8 = AtomicU8::new(1);
+
+/// 0: errors only; 1: notes and progress; 2: details too. Set once, by the command line.
+pub fn set_verbosity(level: u8) {
+    VERBOSITY.store(level, Ordering::Relaxed);
+}
+
+fn shown(level: u8) -> bool {
+    VERBOSITY.load(Ordering::Relaxed) >= level
+}
+
+/// Something the user should know, such as an initialised head or skipped rows.
+pub fn note(text: impl std::fmt::Display) {
+    if shown(1) {
+        eprintln!("note: {text}");
+    }
+}
+
+/// Something only `-v` shows.
+pub fn detail(text: impl std::fmt::Display) {
+    if shown(2) {
+        eprintln!("{text}");
+    }
+}
+
+/// A long step of known size. Safe to advance from several threads.
+pub struct Progress {
+    bar: ProgressBar,
+    label: String,
+    started: Instant,
+    printed: Option<Mutex<Instant>>,
+}
+
+impl Progress {
+    /// Starts a step of `total` units, shown as `label`.
+    pub fn new(label: impl Into<String>, total: usize) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal && shown(1) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {elapsed} < {eta} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let label = label.into();
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target)
+            .with_style(style)
+            .with_prefix(label.clone());
+        let printed = (!terminal && shown(1)).then(|| Mutex::new(Instant::now()));
+        Progress { bar, label, started: Instant::now(), printed }
+    }
+
+    /// `units` more are done.
+    pub fn advance(&self, units: usize) {
+        self.bar.inc(units as u64);
+        let Some(printed) = &self.printed else { return };
+        let Ok(mut last) = printed.lock() else { return };
+        if last.elapsed() >= Duration::from_secs(10) {
+            *last = Instant::now();
+            let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            let elapsed = self.started.elapsed();
+            let left = elapsed.mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
+            eprintln!(
+                "{}: {done}/{total}, {} gone, about {} left",
+                self.label,
+                HumanDuration(elapsed),
+                HumanDuration(left)
+            );
+        }
+    }
+
+    /// A short remark behind the bar, such as the current loss.
+    pub fn remark(&self, text: String) {
+        self.bar.set_message(text);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+        if shown(2) {
+            eprintln!("{}: {:.2} s", self.label, self.started.elapsed().as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Names with scores: what Fisher information becomes, and what schedules, masks and stability consume.
+
+/// Named scores in model order. Ties rank in model order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranking {
+    names: Vec<String>,
+    scores: Vec<f64>,
+}
+
+impl Ranking {
+    /// Pairs names with scores, both in model order.
+    pub fn new(items: impl IntoIterator<Item = (String, f64)>) -> Ranking {
+        let (names, scores) = items.into_iter().unzip();
+        Ranking { names, scores }
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub fn scores(&self) -> &[f64] {
+        &self.scores
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Rank of each item, in model order: 0 = lowest score.
+    pub fn ascending_ranks(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_by(|&a, &b| self.scores[a].total_cmp(&self.scores[b]));
+        let mut ranks = vec![0; self.len()];
+        order.iter().enumerate().for_each(|(rank, &i)| ranks[i] = rank);
+        ranks
+    }
+
+    /// Indices by falling score; ties keep model order.
+    pub fn descending(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]));
+        order
+    }
+}

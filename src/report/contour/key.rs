@@ -1,0 +1,165 @@
+//! What explains a figure: the colour bar at its right and the signs below it.
+//!
+//! The bar has one field of equal height per band, bounds written beside it; where the numbers would touch,
+//! every second (third, …) is written. A constant surface has one field with its value at the middle.
+//!
+//! Used by [`super`], which says where.
+
+use super::labels::Area;
+use super::levels::Levels;
+use crate::error::Result;
+use crate::report::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, short, text_width};
+
+/// Width of the bar, length of its ticks and distance of its numbers, pt.
+const BAR: f64 = 8.0;
+const TICK: f64 = 2.0;
+const GAP: f64 = 3.5;
+/// Width and height of a sign below the figure, pt.
+const SIGN: f64 = 7.0;
+
+/// Width of the colour bar with its numbers and its text, pt.
+pub(crate) fn bar_width(levels: &Levels, number: f64, text: f64) -> Result<f64> {
+    let mut widest: f64 = 0.0;
+    for label in &levels.labels {
+        widest = widest.max(text_width(label, number)?);
+    }
+    Ok(BAR + GAP + widest + 3.0 + 1.2 * text)
+}
+
+/// Draws the bar with its upper left corner at `at`; `number` and `text` are sizes in pt.
+pub(crate) fn bar(
+    canvas: &Canvas,
+    at: Point,
+    height: f64,
+    (levels, colours): (&Levels, &[String]),
+    (label, text, number): (&str, f64, f64),
+) -> Result<()> {
+    let n = colours.len();
+    let pitch = height / n as f64;
+    // From the top, each field down to the foot of the bar: no seams.
+    for (i, colour) in colours.iter().enumerate().rev() {
+        let top = at.1 + height - pitch * (i + 1) as f64;
+        canvas.rect((at.0, top), (BAR, at.1 + height - top), &format!("fill=\"{colour}\""));
+    }
+    canvas.rect(at, (BAR, height), "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
+    let stride = (1.25 * number / pitch).ceil().max(1.0) as usize;
+    let places: Vec<(f64, &String)> = match levels.bounds.len() {
+        1 => vec![(at.1 + height / 2.0, &levels.labels[0])],
+        _ => {
+            let y = |i: usize| at.1 + height - pitch * i as f64;
+            levels.labels.iter().enumerate().step_by(stride).map(|(i, label)| (y(i), label)).collect()
+        }
+    };
+    let mut ticks = String::new();
+    for (y, label) in places {
+        ticks.push_str(&format!("M{} {}h{TICK}", short(at.0 + BAR), short(y)));
+        let baseline = y + number * DIGIT_HEIGHT / 2.0;
+        canvas.text(label, (at.0 + BAR + GAP, baseline), number, Anchor::Start, 0.0, "#000");
+    }
+    canvas.path(&ticks, "stroke=\"#000\" stroke-width=\".5\"");
+    let right = at.0 + bar_width(levels, number, text)? - 0.25 * text;
+    canvas.text(label, (right, at.1 + height / 2.0), text, Anchor::Middle, -90.0, "#000");
+    Ok(())
+}
+
+/// A sign of the figure and its words.
+pub(crate) struct Entry {
+    /// Draws the sign around a point.
+    pub(crate) sign: fn(&Canvas, Point),
+    pub(crate) words: String,
+}
+
+/// Height of one line of signs at text size `em`, pt.
+pub(crate) fn line_height(em: f64) -> f64 {
+    1.6 * em
+}
+
+/// Entries in lines no wider than `width` pt: the offset of each as (x, line).
+pub(crate) fn flow(entries: &[Entry], width: f64, em: f64) -> Result<Vec<(f64, usize)>> {
+    let (mut x, mut line) = (0.0, 0);
+    let mut out = Vec::new();
+    for entry in entries {
+        let w = SIGN + 3.0 + text_width(&entry.words, em)?;
+        if x > 0.0 && x + w > width {
+            (x, line) = (0.0, line + 1);
+        }
+        out.push((x, line));
+        x += w + 10.0;
+    }
+    Ok(out)
+}
+
+/// Draws the entries, the first line's middle at `at.1`.
+pub(crate) fn signs(canvas: &Canvas, at: Point, entries: &[Entry], places: &[(f64, usize)], em: f64) {
+    for (entry, &(x, line)) in entries.iter().zip(places) {
+        let (x, y) = (at.0 + x, at.1 + line_height(em) * line as f64);
+        (entry.sign)(canvas, (x + SIGN / 2.0, y));
+        let baseline = y + em * DIGIT_HEIGHT / 2.0;
+        canvas.text(&entry.words, (x + SIGN + 3.0, baseline), em, Anchor::Start, 0.0, "#000");
+    }
+}
+
+/// The trained model: a cross, white on black so that it shows on every colour.
+pub(crate) fn cross(canvas: &Canvas, (x, y): Point) {
+    let arms = |r: f64| {
+        let (r2, x0, y0) = (short(2.0 * r), short(x - r), short(y - r));
+        format!("M{x0} {}h{r2}M{} {y0}v{r2}", short(y), short(x))
+    };
+    canvas.path(&arms(3.4), "stroke=\"#000\" stroke-width=\"2\"");
+    canvas.path(&arms(3.0), "stroke=\"#fff\" stroke-width=\"1\"");
+}
+
+/// The lowest grid point: a ring.
+pub(crate) fn ring(canvas: &Canvas, (x, y): Point) {
+    for (colour, width) in [("#000", "1.9"), ("#fff", ".9")] {
+        let (x, y) = (short(x), short(y));
+        canvas.raw(&format!(
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"2.4\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"
+        ));
+    }
+}
+
+/// A grid point.
+pub(crate) fn dot(canvas: &Canvas, at: Point) {
+    dots(canvas, &[at]);
+}
+
+/// Grid points, all in one path: strokes of no length with round ends.
+pub(crate) fn dots(canvas: &Canvas, points: &[Point]) {
+    let d: String = points.iter().map(|&(x, y)| format!("M{} {}h.01", short(x), short(y))).collect();
+    canvas.path(&d, "stroke=\"#000\" stroke-width=\"1.3\" stroke-linecap=\"round\"");
+    canvas.path(&d, "stroke=\"#fff\" stroke-width=\".7\" stroke-linecap=\"round\"");
+}
+
+/// Cells without a finite loss.
+pub(crate) fn hatched_sign(canvas: &Canvas, (x, y): Point) {
+    hatched(canvas, &[Area { left: x - SIGN / 2.0, top: y - 2.8, right: x + SIGN / 2.0, bottom: y + 2.8 }]);
+    lost(canvas, &[(x, y)]);
+}
+
+/// Grid points whose loss is not finite.
+pub(crate) fn lost(canvas: &Canvas, points: &[Point]) {
+    const ARM: f64 = 1.4;
+    let cross = |&(x, y): &Point| {
+        let (left, top, bottom, side) = (short(x - ARM), short(y - ARM), short(y + ARM), short(2.0 * ARM));
+        format!("M{left} {top}l{side} {side}M{left} {bottom}l{side}-{side}")
+    };
+    canvas.path(&points.iter().map(cross).collect::<String>(), "stroke=\"#000\" stroke-width=\".7\"");
+}
+
+/// Grey with strokes, in phase over neighbouring cells.
+pub(crate) fn hatched(canvas: &Canvas, cells: &[Area]) {
+    const PITCH: f64 = 3.0;
+    let mut strokes = String::new();
+    for &Area { left, top, right, bottom } in cells {
+        let look = "fill=\"#d9d9d9\" stroke=\"#d9d9d9\" stroke-width=\".2\"";
+        canvas.rect((left, top), (right - left, bottom - top), look);
+        // The strokes are x + y = k·PITCH, cut at the cell's sides.
+        let (first, last) = (((left + top) / PITCH).ceil() as i64, ((right + bottom) / PITCH).floor() as i64);
+        for sum in (first..=last).map(|k| k as f64 * PITCH) {
+            let (x0, x1) = (left.max(sum - bottom), right.min(sum - top));
+            strokes += &format!("M{} {}L{} {}", short(x0), short(sum - x0), short(x1), short(sum - x1));
+        }
+    }
+    canvas.path(&strokes, "stroke=\"#8c8c8c\" stroke-width=\".5\"");
+}

@@ -1,0 +1,166 @@
+//! SVG text to PNG bytes, with the one font of the figures built into the program.
+//!
+//! No system font and no fontconfig is read, so a figure has the same bytes on every machine of one
+//! architecture. The trap: a viewer of the SVG itself (a browser) takes its own DejaVu Sans, or, where it has
+//! none, its own sans-serif; the PNG is what the figure was laid out for.
+//!
+//! The font is DejaVu Sans 2.37 (Debian's fonts-dejavu-core; licence beside it in `fonts/`), which has the
+//! signs − × ⁻ ⁰…⁹ of the labels. [`super::canvas`] measures text with the same file.
+
+use std::sync::Arc;
+
+use resvg::{tiny_skia, usvg};
+
+use crate::error::{Error, Result};
+
+/// DejaVu Sans, the only font of the figures.
+pub(crate) const FONT: &[u8] = include_bytes!("fonts/DejaVuSans.ttf");
+/// The name under which [`FONT`] is found.
+pub(crate) const FONT_FAMILY: &str = "DejaVu Sans";
+/// CSS: one inch is 96 user units, whatever the resolution of the picture.
+const CSS_DPI: f64 = 96.0;
+/// Pixels per side above which nobody wants the picture: 20000² pixels are 1.6 GB.
+const MAX_SIDE: f64 = 20_000.0;
+
+/// The picture of `svg` at `dpi` pixels per inch of its `width` and `height`, on white, as PNG bytes.
+///
+/// A figure of width 84 mm at 300 dpi has round(84/25.4·300) = 992 pixels per row. The same text gives the
+/// same bytes. Costs a few hundred milliseconds per megapixel without optimization, some ten with it.
+///
+/// # Errors
+///
+/// [`Error::Field`] if `svg` is not SVG, if `dpi` is not a positive number, or if the picture would have no
+/// pixel or more than 20000 per side.
+pub fn svg_to_png(svg: &str, dpi: f64) -> Result<Vec<u8>> {
+    if !(dpi.is_finite() && dpi > 0.0) {
+        return Err(Error::field(
+            "picture",
+            "dpi",
+            "a positive number",
+            dpi,
+            "300 suits print, 150 a screen",
+        ));
+    }
+    let tree = parse(svg)?;
+    let scale = dpi / CSS_DPI;
+    let [width, height] =
+        [tree.size().width(), tree.size().height()].map(|side| (f64::from(side) * scale).round());
+    let too_large = || {
+        let found = format!("{width} x {height} pixels");
+        Error::field(
+            "picture",
+            "dpi",
+            "one that gives 1 to 20000 pixels per side",
+            found,
+            "choose another dpi",
+        )
+    };
+    if !(1.0..=MAX_SIDE).contains(&width) || !(1.0..=MAX_SIDE).contains(&height) {
+        return Err(too_large());
+    }
+    let mut pixels = tiny_skia::Pixmap::new(width as u32, height as u32).ok_or_else(too_large)?;
+    pixels.fill(tiny_skia::Color::WHITE);
+    // The two factors differ from `scale` by the rounding to whole pixels only.
+    let to_pixels = tiny_skia::Transform::from_scale(
+        (width / f64::from(tree.size().width())) as f32,
+        (height / f64::from(tree.size().height())) as f32,
+    );
+    resvg::render(&tree, to_pixels, &mut pixels.as_mut());
+    pixels.encode_png().map_err(|e| Error::field("picture", "png", "encodable", e, "report this as a defect"))
+}
+
+/// The drawing that `svg` describes, its text laid out with the built-in font whatever family it asks for.
+pub(crate) fn parse(svg: &str) -> Result<usvg::Tree> {
+    let mut fonts = usvg::fontdb::Database::new();
+    fonts.load_font_data(FONT.to_vec());
+    fonts.set_sans_serif_family(FONT_FAMILY);
+    fonts.set_serif_family(FONT_FAMILY);
+    fonts.set_monospace_family(FONT_FAMILY);
+    let options = usvg::Options {
+        dpi: CSS_DPI as f32,
+        font_family: FONT_FAMILY.to_owned(),
+        fontdb: Arc::new(fonts),
+        ..usvg::Options::default()
+    };
+    usvg::Tree::from_str(svg, &options)
+        .map_err(|e| Error::field("picture", "svg", "an SVG document", e, "give the text of an SVG figure"))
+}
+
+/// For tests: each text of a figure and its box (left, top, right, bottom) in pt, as the renderer lays it
+/// out.
+#[cfg(test)]
+pub(crate) fn text_boxes(svg: &str) -> Vec<(String, [f64; 4])> {
+    fn walk(group: &usvg::Group, out: &mut Vec<(String, [f64; 4])>) {
+        for node in group.children() {
+            match node {
+                usvg::Node::Group(inner) => walk(inner, out),
+                usvg::Node::Text(text) => {
+                    let words = text.chunks().iter().map(|chunk| chunk.text()).collect();
+                    // Of the ink: the text's own box has the font's full line height.
+                    let b = text.flattened().bounding_box().transform(text.abs_transform()).unwrap();
+                    // The renderer counts in CSS pixels.
+                    out.push((
+                        words,
+                        [b.left(), b.top(), b.right(), b.bottom()].map(|v| f64::from(v) * 72.0 / CSS_DPI),
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(parse(svg).unwrap().root(), &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SQUARE: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="25.4mm" height="12.7mm" viewBox="0 0 20 10"><rect width="10" height="10" fill="red"/></svg>"#;
+
+    fn decoded(svg: &str, dpi: f64) -> tiny_skia::Pixmap {
+        tiny_skia::Pixmap::decode_png(&svg_to_png(svg, dpi).unwrap()).unwrap()
+    }
+
+    /// Oracle: one inch by half an inch at 200 dpi is 200 x 100 pixels by definition of dpi; the left half is
+    /// red.
+    #[test]
+    fn one_inch_has_dpi_pixels() {
+        let picture = decoded(SQUARE, 200.0);
+        assert_eq!((picture.width(), picture.height()), (200, 100));
+        let colour = |x, y| picture.pixel(x, y).map(|p| (p.red(), p.green(), p.blue()));
+        assert_eq!(colour(50, 50), Some((255, 0, 0)));
+        assert_eq!(colour(150, 50), Some((255, 255, 255)));
+    }
+
+    /// Oracle: the PNG header itself (width and height as big-endian words after the IHDR tag). Text without
+    /// any known family must still leave ink: a font database without defaults would drop it silently.
+    #[test]
+    fn text_is_drawn_with_the_built_in_font_whatever_its_family() {
+        for family in ["DejaVu Sans, sans-serif", "No Such Font", "serif"] {
+            let svg = format!(
+                r#"<svg xmlns="http://www.w3.org/2000/svg" width="96" height="48"><text x="5" y="40" font-size="40" font-family="{family}">8</text></svg>"#
+            );
+            let png = svg_to_png(&svg, 96.0).unwrap();
+            assert_eq!(png[16..24], [0, 0, 0, 96, 0, 0, 0, 48]);
+            let picture = tiny_skia::Pixmap::decode_png(&png).unwrap();
+            let ink = picture.pixels().iter().filter(|p| p.red() < 128).count();
+            assert!(ink > 100, "{family}: {ink} dark pixels");
+        }
+    }
+
+    #[test]
+    fn the_same_text_gives_the_same_bytes() {
+        assert_eq!(svg_to_png(SQUARE, 150.0).unwrap(), svg_to_png(SQUARE, 150.0).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        for (svg, dpi) in
+            [("not svg", 100.0), (SQUARE, 0.0), (SQUARE, f64::NAN), (SQUARE, 1e9), (SQUARE, 1e-9)]
+        {
+            assert!(matches!(svg_to_png(svg, dpi), Err(Error::Field { .. })), "{svg} at {dpi}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a result came from: command, version, hashes of the inputs, and what the result does not depend on
+//! (time, processor, threads).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Begun when a command starts, written beside its result.
+#[derive(Serialize)]
+pub struct Provenance {
+    fisherscape: &'static str,
+    command: String,
+    seed: Option<u64>,
+    /// Seconds since 1970-01-01 UTC.
+    started: u64,
+    wall_seconds: f64,
+    threads: usize,
+    processor: String,
+    /// BLAKE3 of what went in.
+    inputs: BTreeMap<String, String>,
+    #[serde(skip)]
+    clock: Instant,
+}
+
+impl Provenance {
+    /// Starts the clock.
+    pub fn start(seed: Option<u64>) -> Provenance {
+        let quote = |word: String| match word.contains(|c: char| c.is_whitespace() || c == '\'' || c == '"') {
+            true => format!("{word:?}"),
+            false => word,
+        };
+        Provenance {
+            fisherscape: env!("CARGO_PKG_VERSION"),
+            command: std::env::args().map(quote).collect::<Vec<_>>().join(" "),
+            seed,
+            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            wall_seconds: 0.0,
+            threads: rayon::current_num_threads(),
+            processor: processor(),
+            inputs: BTreeMap::new(),
+            clock: Instant::now(),
+        }
+    }
+
+    /// Notes an input by the hash of its content.
+    pub fn input(&mut self, name: impl Into<String>, hash: impl Into<String>) {
+        self.inputs.insert(name.into(), hash.into());
+    }
+
+    /// Notes a file that went in.
+    pub fn input_file(&mut self, name: &str, path: &Path) -> Result<()> {
+        self.input(format!("{name}: {}", path.display()), files::hash_file(path)?);
+        Ok(())
+    }
+
+    /// Stops the clock and writes.
+    pub fn write(mut self, path: &Path) -> Result<()> {
+        self.wall_seconds = (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let text = toml::to_string(&self)
+            .map_err(|e| Error::field(path.display(), "provenance", "representable", e, "report this"))?;
+        files::write(path, text.as_bytes())
+    }
+}
+
+/// `NAME.provenance.toml` for the result `NAME.ext`.
+pub fn beside(result: &Path) -> PathBuf {
+    result.with_extension("provenance.toml")
+}
+
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|l| l.split_once(": "));
+    model.map_or(std::env::consts::ARCH.to_string(), |(_, name)| name.to_string())
+}

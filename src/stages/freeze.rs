@@ -1,0 +1,145 @@
+//! `freeze`: text or a labelled table to a frozen evaluation set.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::source::{Source, tell};
+use super::check_extension;
+use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::glue::Split;
+use crate::data::row::{Row, Rows};
+use crate::data::{Example, Target, masking, text};
+use crate::error::{Error, Result};
+use crate::model::Checkpoint;
+use crate::report::provenance::{self, Provenance};
+use crate::rng::Stream;
+
+/// Freeze an evaluation set: the same examples, and the same masked tokens, for every later command.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Freeze {
+    /// Checkpoint whose tokenizer is used
+    #[arg(long, value_name = "C")]
+    pub checkpoint: PathBuf,
+    /// Plain text, one example a line, for masked language modelling
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table"])]
+    pub text: Vec<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
+    /// Which split of the task
+    #[arg(long, default_value = "dev", value_name = "train|dev")]
+    pub split: Split,
+    /// Draw this many examples, without replacement, kept in file order [default: all]
+    #[arg(long, value_name = "N")]
+    pub examples: Option<usize>,
+    /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
+    #[arg(long, value_name = "T")]
+    pub max_len: Option<usize>,
+    /// Shortest line of text in words
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub min_words: usize,
+    /// Seed of the draw and of the masking
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The set to write (.safetensors)
+    #[arg(long, value_name = "SET.safetensors")]
+    pub out: PathBuf,
+}
+
+/// Longest example where nothing else is said: the paper's 512, or the model's position table.
+pub fn longest(max_len: Option<usize>, checkpoint: &Checkpoint) -> Result<usize> {
+    let table = checkpoint.config.max_position_embeddings;
+    match max_len {
+        None => Ok(table.min(512)),
+        Some(length) if (3..=table).contains(&length) => Ok(length),
+        Some(length) => {
+            let expected = format!("from 3 to the position table's {table}");
+            Err(Error::field("--max-len", "tokens", expected, length, "choose a length in that range"))
+        }
+    }
+}
+
+/// The frozen set of rows: tokenized, and masked where they have no labels.
+pub fn frozen(
+    path: &Path,
+    rows: &Rows,
+    checkpoint: &Checkpoint,
+    max_len: usize,
+    seed: u64,
+    mut metadata: BTreeMap<String, String>,
+) -> Result<(FrozenSet, u32)> {
+    let tokenizer = checkpoint.tokenizer()?;
+    let mut examples = tokenizer.examples(&rows.rows, max_len)?;
+    let kind = match examples.first().map(|e| &e.target) {
+        Some(Target::Class(_)) => Kind::Classes,
+        Some(Target::Value(_)) => Kind::Regression,
+        _ => Kind::MaskedLm,
+    };
+    if kind == Kind::MaskedLm {
+        masking::mask(&mut examples, &tokenizer.special, checkpoint.config.vocab_size, seed);
+        if examples.iter().all(|e| e.targets() == 0) {
+            let fix = "use more or longer text, or another seed";
+            return Err(Error::field(path.display(), "masked tokens", "at least 1", "none", fix));
+        }
+    }
+    metadata.insert("seed".into(), seed.to_string());
+    metadata.insert("vocabulary".into(), tokenizer.vocabulary_hash());
+    if kind == Kind::Classes {
+        metadata.insert("labels".into(), serde_json::json!(rows.classes).to_string());
+    }
+    let set = FrozenSet { path: path.to_path_buf(), hash: String::new(), kind, examples, metadata };
+    Ok((set, tokenizer.special.pad))
+}
+
+impl Freeze {
+    pub fn run(&self) -> Result<()> {
+        check_extension(&self.out, "safetensors")?;
+        let mut provenance = Provenance::start(Some(self.seed));
+        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let max_len = longest(self.max_len, &checkpoint)?;
+        let mut metadata = BTreeMap::from([("max_len".to_string(), max_len.to_string())]);
+        let mut rows = if self.text.is_empty() {
+            if let Some(task) = self.source.task {
+                metadata.insert("task".into(), task.to_string());
+                metadata.insert("split".into(), self.split.to_string());
+            }
+            metadata.insert("source".into(), self.source.path().display().to_string());
+            self.source.read(self.split)?
+        } else {
+            let names: Vec<String> = self.text.iter().map(|p| p.display().to_string()).collect();
+            metadata.insert("source".into(), names.join(" "));
+            let rows = text::read(&self.text, self.min_words)?;
+            tell(&rows);
+            rows
+        };
+        if let Some(wanted) = self.examples {
+            rows.rows = draw(rows.rows, wanted, self.seed)?;
+        }
+        let (set, pad) = frozen(&self.out, &rows, &checkpoint, max_len, self.seed, metadata)?;
+        set.write(pad)?;
+        provenance.input("checkpoint", &checkpoint.hash);
+        for path in &self.text {
+            provenance.input_file("text", path)?;
+        }
+        provenance.write(&provenance::beside(&self.out))?;
+        let targets: usize = set.examples.iter().map(Example::targets).sum();
+        let empty = set.examples.iter().filter(|e| e.targets() == 0).count();
+        print!("{}: {} examples, {targets} targets", self.out.display(), set.examples.len());
+        print!(", longest {} tokens", set.longest());
+        if set.kind == Kind::Classes {
+            print!(", {} classes", rows.classes.len());
+        }
+        println!("{}", if empty > 0 { format!(", {empty} examples without a target") } else { String::new() });
+        Ok(())
+    }
+}
+
+/// `wanted` rows, uniformly without replacement, in file order.
+fn draw(rows: Vec<Row>, wanted: usize, seed: u64) -> Result<Vec<Row>> {
+    if wanted == 0 || wanted > rows.len() {
+        let expected = format!("from 1 to the {} examples there are", rows.len());
+        return Err(Error::field("--examples", "number", expected, wanted, "choose a number in that range"));
+    }
+    let chosen = Stream::new(seed, "freeze/sample").sample(rows.len(), wanted);
+    let mut rows: Vec<Option<Row>> = rows.into_iter().map(Some).collect();
+    Ok(chosen.into_iter().filter_map(|i| rows[i].take()).collect())
+}

@@ -1,0 +1,47 @@
+//! `loss`: a checkpoint's loss and metric on a frozen set.
+
+use serde_json::json;
+
+use super::{ModelAndSet, with_se};
+use crate::data::glue::Task;
+use crate::error::Result;
+use crate::evaluate::{metrics, set_loss};
+
+/// Loss of a checkpoint on a frozen set, with its standard error.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Loss {
+    #[command(flatten)]
+    pub inputs: ModelAndSet,
+    /// Seed of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Loss {
+    pub fn run(&self) -> Result<()> {
+        let (model, set) = self.inputs.open(self.seed)?;
+        let loss = set_loss(&model.bert, &model.theta, &set.examples, &set.by_length())?;
+        let task: Option<Task> = set.metadata.get("task").and_then(|name| name.parse().ok());
+        let metrics = metrics(set.kind, task, &loss, &set.examples);
+        if self.json {
+            let all: serde_json::Map<String, serde_json::Value> =
+                metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            let (name, value) = metrics.first().map_or((json!(null), json!(null)), |(n, v)| (json!(n), json!(v)));
+            let result = json!({
+                "loss": loss.loss, "loss_se": loss.loss_se, "examples": loss.examples, "targets": loss.targets,
+                "metric": value, "metric_name": name, "metrics": all,
+            });
+            println!("{result}");
+        } else {
+            println!("loss      {} per target", with_se(loss.loss, loss.loss_se));
+            for (name, value) in metrics {
+                println!("{name:9} {value:.6}");
+            }
+            println!("examples  {} ({} targets)", loss.examples, loss.targets);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! One file per command: its options, what it computes, what it writes.
+//!
+//! A stage is a plain struct, filled by the command line; `run` does the work and prints the result.
+
+pub mod fisher;
+pub mod freeze;
+pub mod loss;
+pub mod pretrain;
+pub mod render;
+pub mod schedule;
+pub mod source;
+pub mod stability;
+pub mod surface;
+pub mod train;
+
+use std::path::{Path, PathBuf};
+
+use crate::data::frozen::FrozenSet;
+use crate::error::{Error, Result};
+use crate::model::checkpoint::MissingHead;
+use crate::model::{Checkpoint, Model};
+
+/// A checkpoint and the frozen set it is evaluated on.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ModelAndSet {
+    /// Checkpoint: a folder in the Hugging Face layout
+    #[arg(long, value_name = "C")]
+    pub checkpoint: PathBuf,
+    /// Frozen evaluation set; its labels choose the head
+    #[arg(long, value_name = "SET")]
+    pub set: PathBuf,
+    /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
+    #[arg(long)]
+    pub strict_head: bool,
+}
+
+impl ModelAndSet {
+    /// Reads both and checks that they go together.
+    pub fn open(&self, seed: u64) -> Result<(Model, FrozenSet)> {
+        let set = FrozenSet::read(&self.set)?;
+        let missing = if self.strict_head { MissingHead::Refuse } else { MissingHead::Initialise { seed } };
+        let model = Checkpoint::open(&self.checkpoint)?.model_for(&set, missing)?;
+        Ok((model, set))
+    }
+}
+
+/// Whether a result file's name ends in `extension`, asked before any work starts.
+fn check_extension(path: &Path, extension: &str) -> Result<()> {
+    match path.extension().is_some_and(|e| e == extension) {
+        true => Ok(()),
+        false => {
+            let fix = format!("name it {}", path.with_extension(extension).display());
+            Err(Error::field("--out", "file name", format!("one that ends in .{extension}"), path.display(), fix))
+        }
+    }
+}
+
+/// A number with its standard error, for people.
+fn with_se(value: f64, se: f64) -> String {
+    if se.is_finite() { format!("{value:.6} ± {se:.6}") } else { format!("{value:.6}") }
+}

@@ -1,0 +1,121 @@
+//! `schedule`: drop probabilities by site, from Fisher information or as published.
+
+use std::path::PathBuf;
+
+use super::check_extension;
+use crate::dropout::rates::{self, Row, Shape};
+use crate::dropout::{Site, rates::guided};
+use crate::error::{Error, Result};
+use crate::fisher::files as fisher_files;
+use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::progress;
+use crate::report::provenance::{self, Provenance};
+use crate::{files, stats};
+
+/// Guided dropout: a drop probability for each site, least for the most important.
+#[derive(clap::Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("from").required(true).args(["fisher", "preset"])))]
+pub struct Schedule {
+    /// Fisher information to rank the sites by
+    #[arg(long, value_name = "F.safetensors")]
+    pub fisher: Option<PathBuf>,
+    /// A published schedule
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+    /// How a site's tensors become one score
+    #[arg(long, value_enum, default_value_t, conflicts_with = "preset")]
+    pub aggregate: Aggregate,
+    /// Count intermediate.dense into ffn_output
+    #[arg(long, conflicts_with = "preset")]
+    pub include_intermediate: bool,
+    /// How the probability falls from the least to the most important site
+    #[arg(long, value_enum, default_value_t, conflicts_with = "preset")]
+    pub shape: Shape,
+    /// Drop probability of the most important site
+    #[arg(long, default_value_t = 0.0, value_name = "P", conflicts_with = "preset")]
+    pub p_lower: f64,
+    /// Drop probability of the least important site
+    #[arg(long, default_value_t = 0.1, value_name = "P", conflicts_with = "preset")]
+    pub p_upper: f64,
+    /// The table to write (.csv)
+    #[arg(long, value_name = "RATES.csv")]
+    pub out: PathBuf,
+}
+
+/// Schedules that need no Fisher information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Preset {
+    /// What the code of Sharma et al. runs on bert-base: 0.099 - 0.00275 k
+    PaperBertBase,
+}
+
+impl Schedule {
+    pub fn run(&self) -> Result<()> {
+        check_extension(&self.out, "csv")?;
+        let mut provenance = Provenance::start(None);
+        let rows = match &self.fisher {
+            None => rates::paper_bert_base(),
+            Some(path) => {
+                provenance.input_file("fisher", path)?;
+                self.guided(path)?
+            }
+        };
+        files::write_csv(&self.out, &rows)?;
+        provenance.write(&provenance::beside(&self.out))?;
+        let mean = stats::mean(&rows.iter().map(|row| row.p).collect::<Vec<_>>());
+        println!("{:28} {:>12} {:>10} {:>5} {:>9}", "site", "score", "se", "rank", "p");
+        let text = |value: Option<f64>, digits: usize| value.map_or(String::new(), |v| format!("{v:.digits$e}"));
+        for row in &rows {
+            let (score, se) = (text(row.score, 4), text(row.score_se, 1));
+            println!("{:28} {score:>12} {se:>10} {:5} {:9.6}", row.site, row.rank, row.p);
+        }
+        println!("{}: {} sites, mean p {mean:.6}", self.out.display(), rows.len());
+        Ok(())
+    }
+
+    fn guided(&self, path: &std::path::Path) -> Result<Vec<Row>> {
+        for (name, p) in [("--p-lower", self.p_lower), ("--p-upper", self.p_upper)] {
+            if !(0.0..1.0).contains(&p) {
+                let fix = "at 1 nothing survives to be rescaled; the paper uses 0 and 0.1";
+                return Err(Error::field(name, "probability", "in [0, 1)", p, fix));
+            }
+        }
+        if self.p_lower > self.p_upper {
+            let fix = "the least important site drops most: exchange the two";
+            let expected = format!("at most --p-upper {}", self.p_upper);
+            return Err(Error::field("--p-lower", "probability", expected, self.p_lower, fix));
+        }
+        let (fisher, _) = fisher_files::read(path)?;
+        let (tensors, sums) = fisher_files::tensor_sums(&fisher)?;
+        let scores = Scores::new(&tensors, Granularity::Site, self.aggregate, self.include_intermediate);
+        let layers = scores.names().len().saturating_sub(1) / 3;
+        let expected: Vec<String> = Site::all(layers).iter().map(Site::to_string).collect();
+        if layers == 0 || scores.names() != expected {
+            let fix = "give the Fisher information of a whole BERT, as `fisherscape fisher` writes it";
+            let found = format!("{} sites: {}", scores.names().len(), scores.names().join(", "));
+            return Err(Error::field(path.display(), "sites", "embeddings and three for each layer", found, fix));
+        }
+        guided_rows(path, &scores, &tensors, &sums, self)
+    }
+}
+
+fn guided_rows(
+    path: &std::path::Path,
+    scores: &Scores,
+    tensors: &[(String, usize)],
+    sums: &[f64],
+    options: &Schedule,
+) -> Result<Vec<Row>> {
+    let names: Vec<&String> = tensors.iter().map(|(name, _)| name).collect();
+    let se = match fisher_files::read_examples(path)? {
+        Some((columns, by_example)) if columns.iter().eq(names) => {
+            let scores = scores.of_examples(&by_example);
+            scores.columns().into_iter().map(|c| Some(stats::standard_error(&c.to_vec()))).collect()
+        }
+        _ => {
+            progress::note("no per-example sums beside the Fisher information, so no score_se: `fisher --per-example`");
+            vec![None; scores.names().len()]
+        }
+    };
+    Ok(guided(&scores.ranking(sums), &se, options.shape, options.p_lower, options.p_upper))
+}

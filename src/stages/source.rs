@@ -1,0 +1,56 @@
+//! Where labelled examples come from: a GLUE task's folder or a table.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::delimited::Columns;
+use crate::data::glue::{self, Split, Task};
+use crate::data::row::Rows;
+use crate::data::table;
+use crate::error::{Error, Result};
+use crate::progress;
+
+/// A labelled data set.
+#[derive(clap::Args, Clone, Debug)]
+#[group(required = false, multiple = true)]
+pub struct Source {
+    /// GLUE task: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte or wnli
+    #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "table")]
+    pub task: Option<Task>,
+    /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout
+    #[arg(long, value_name = "DIR", requires = "task")]
+    pub data: Option<PathBuf>,
+    /// Table with a header: tab-separated, or comma-separated if it ends in .csv
+    #[arg(long, value_name = "FILE", requires = "columns")]
+    pub table: Option<PathBuf>,
+    /// The table's columns: text[,text2],label
+    #[arg(long, value_name = "NAMES", requires = "table")]
+    pub columns: Option<Columns>,
+}
+
+impl Source {
+    /// Reads the rows; what was left out is said.
+    pub fn read(&self, split: Split) -> Result<Rows> {
+        let rows = match (self.task, &self.data, &self.table, &self.columns) {
+            (Some(task), Some(data), _, _) => glue::read(task, data, split)?,
+            (_, _, Some(path), Some(columns)) => table::read(path, columns)?,
+            _ => {
+                let fix = "give --task NAME --data DIR, or --table FILE --columns text[,text2],label";
+                return Err(Error::field("options", "data", "a task or a table", "neither", fix));
+            }
+        };
+        tell(&rows);
+        Ok(rows)
+    }
+
+    /// The folder or table, as given.
+    pub fn path(&self) -> &Path {
+        self.data.as_deref().or(self.table.as_deref()).unwrap_or(Path::new(""))
+    }
+}
+
+/// Says what was left out.
+pub fn tell(rows: &Rows) {
+    if let Some(text) = rows.left_out() {
+        progress::note(text);
+    }
+}

@@ -1,0 +1,257 @@
+//! `surface`: the loss on a plane through a checkpoint, in all or in masked parameters.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{ModelAndSet, check_extension, with_se};
+use crate::data::Example;
+use crate::data::frozen::FrozenSet;
+use crate::error::{Error, Result};
+use crate::fisher::files as fisher_files;
+use crate::landscape::direction::{self, Direction, Normalize};
+use crate::landscape::mask::{self, By, Flags, Mask, Norm, Select};
+use crate::landscape::surface::{Plan, Surface as Evaluated};
+use crate::model::{Model, Objective};
+use crate::params::ParamMap;
+use crate::progress;
+use crate::report::provenance::{self, Provenance};
+use crate::files;
+
+/// Loss surface of a checkpoint over a frozen set, along two directions.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Surface {
+    #[command(flatten)]
+    pub inputs: ModelAndSet,
+    /// Directions x.NAME and y.NAME, used as they are
+    #[arg(long, value_name = "D.safetensors", conflicts_with_all = ["normalize", "vectors"])]
+    pub directions: Option<PathBuf>,
+    /// Scale Gaussian directions to the weights: by row, by tensor, or not
+    #[arg(long, value_enum, default_value_t)]
+    pub normalize: Normalize,
+    /// Let biases and LayerNorm vectors move too
+    #[arg(long)]
+    pub vectors: bool,
+    /// Parameters that move: all, or top:, bottom: or random: with a fraction
+    #[arg(long, default_value = "all", value_name = "MASK")]
+    pub mask: Select,
+    /// Fisher information that top, bottom and a matched random mask go by
+    #[arg(long, value_name = "F.safetensors")]
+    pub fisher: Option<PathBuf>,
+    /// What the mask's fraction is of
+    #[arg(long, value_enum, default_value_t)]
+    pub granularity: By,
+    /// Length of a masked direction: as it is, or that of a random mask of its count
+    #[arg(long, value_enum, default_value_t)]
+    pub norm: Norm,
+    /// Seed of a random mask
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub mask_seed: u64,
+    /// Lowest and highest coordinate on both axes
+    #[arg(long, default_value = "-1,1", value_name = "LO,HI", value_delimiter = ',', num_args = 1,
+          allow_hyphen_values = true)]
+    pub span: Vec<f64>,
+    /// Points per axis
+    #[arg(long, default_value_t = 25, value_name = "N")]
+    pub resolution: usize,
+    /// The coordinates themselves, for both axes
+    #[arg(long, value_name = "A,B,..", value_delimiter = ',', num_args = 1, allow_hyphen_values = true,
+          conflicts_with_all = ["span", "resolution"])]
+    pub coords: Vec<f64>,
+    /// Seed of the directions, and of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The surface to write (.csv); a .json with centre, norms, counts and hashes goes beside it
+    #[arg(long, value_name = "SURFACE.csv")]
+    pub out: PathBuf,
+}
+
+/// Lengths of one direction, over the effective parameters.
+#[derive(Serialize)]
+struct Norms {
+    /// `‖d‖` without a mask.
+    unmasked: f64,
+    /// `‖d ⊙ m‖` as evaluated.
+    evaluated: f64,
+    /// `‖d ⊙ m‖ / ‖d‖` before any matching.
+    ratio: f64,
+}
+
+impl Surface {
+    pub fn run(&self) -> Result<()> {
+        check_extension(&self.out, "csv")?;
+        let coordinates = self.coordinates()?;
+        let mut provenance = Provenance::start(Some(self.seed));
+        let fisher = self.fisher()?;
+        let (model, set) = self.inputs.open(self.seed)?;
+        provenance.input("checkpoint", &model.hash);
+        provenance.input("set", &set.hash);
+        let directions = self.directions(&model.theta)?;
+        let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let effective = mask::effective(&model.theta, &directions, |name| model.bert.reached(name, &examples));
+        let fisher_map = fisher.as_ref().map(|(map, _)| map);
+        if let Some(map) = fisher_map {
+            tell_one_sided(map, &model.theta);
+        }
+        let mask = Mask::choose(self.mask, self.granularity, &model.theta, fisher_map, &effective, self.mask_seed)?;
+        let (directions, norms) = self.masked(directions, &mask, &effective);
+        let mut about = self.about(&model, &set, &mask, &norms, fisher.as_ref().map(|(_, hash)| hash.as_str()))?;
+        if let Some(hash) = fisher.as_ref().map(|(_, hash)| hash) {
+            provenance.input("fisher", hash);
+        }
+        self.tell(&mask, &norms);
+        let inputs = files::hash(format!("{about}{coordinates:?}").as_bytes());
+        let by_length = set.by_length();
+        let plan = Plan {
+            theta: &model.theta,
+            examples: &set.examples,
+            by_length: &by_length,
+            directions: &directions,
+            coordinates: [&coordinates, &coordinates],
+        };
+        let journal = self.out.with_extension("csv.unfinished");
+        let surface = plan.evaluate(&model.bert, &journal, &inputs)?;
+        about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
+        files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
+        files::write_csv(&self.out, &surface.points)?;
+        provenance.write(&provenance::beside(&self.out))?;
+        std::fs::remove_file(&journal).map_err(Error::io(&journal, "remove"))?;
+        self.summarise(&surface);
+        Ok(())
+    }
+
+    fn coordinates(&self) -> Result<Vec<f64>> {
+        let wrong = |option: &str, expected: &str, found: String| {
+            Err(Error::field(option, "coordinates", expected, found, "see `fisherscape surface --help`"))
+        };
+        if !self.coords.is_empty() {
+            let ascending = self.coords.windows(2).all(|w| w[0] < w[1]) && self.coords.iter().all(|c| c.is_finite());
+            return match ascending {
+                true => Ok(self.coords.clone()),
+                false => wrong("--coords", "finite, ascending and distinct", format!("{:?}", self.coords)),
+            };
+        }
+        match self.span[..] {
+            [low, high] if low < high && low.is_finite() && high.is_finite() && self.resolution >= 2 => {
+                let last = (self.resolution - 1) as f64;
+                Ok((0..self.resolution).map(|i| low + (high - low) * (i as f64 / last)).collect())
+            }
+            [low, high] if low < high => wrong("--resolution", "at least 2 points", self.resolution.to_string()),
+            _ => wrong("--span", "two finite numbers, the lower first", format!("{:?}", self.span)),
+        }
+    }
+
+    /// Fisher information and its hash, where one is given; an error where the mask needs it.
+    fn fisher(&self) -> Result<Option<(ParamMap, String)>> {
+        match (&self.fisher, self.mask) {
+            (Some(path), _) => Ok(Some((fisher_files::read(path)?.0, files::hash_file(path)?))),
+            (None, Select::Top(_) | Select::Bottom(_)) => {
+                let fix = "give --fisher F.safetensors, as `fisherscape fisher` writes it";
+                Err(Error::field("--mask", "Fisher information", format!("given for {}", self.mask), "none", fix))
+            }
+            (None, _) => Ok(None),
+        }
+    }
+
+    fn directions(&self, theta: &ParamMap) -> Result<[Direction; 2]> {
+        match &self.directions {
+            Some(path) => direction::read(path, theta),
+            None => {
+                let random = |axis| direction::random(theta, self.seed, axis, self.normalize, self.vectors);
+                Ok([random("x")?, random("y")?])
+            }
+        }
+    }
+
+    fn masked(&self, directions: [Direction; 2], mask: &Mask, effective: &Flags) -> ([Direction; 2], [Norms; 2]) {
+        let [x, y] = directions.map(|d| {
+            let unmasked = mask::effective_norm(&d, effective);
+            let (masked, ratio) = mask.apply(&d, effective, self.norm);
+            let evaluated = mask::effective_norm(&masked, effective);
+            (masked, Norms { unmasked, evaluated, ratio })
+        });
+        ([x.0, y.0], [x.1, y.1])
+    }
+
+    /// Everything that the surface depends on, and what was chosen: SURFACE.json without the centre.
+    fn about(
+        &self,
+        model: &Model,
+        set: &FrozenSet,
+        mask: &Mask,
+        [x, y]: &[Norms; 2],
+        fisher: Option<&str>,
+    ) -> Result<Value> {
+        let source = match &self.directions {
+            Some(path) => json!({"file": files::hash_file(path)?}),
+            None => json!({"normalize": self.normalize, "vectors": self.vectors, "seed": self.seed}),
+        };
+        Ok(json!({
+            "fisherscape": env!("CARGO_PKG_VERSION"),
+            "checkpoint": model.hash,
+            "head_seed": self.seed,
+            "set": {
+                "hash": set.hash,
+                "examples": set.examples.iter().filter(|e| e.targets() > 0).count(),
+                "targets": set.examples.iter().map(Example::targets).sum::<usize>(),
+            },
+            "directions": source,
+            "norms": {"x": x, "y": y},
+            "mask": {
+                "select": self.mask.to_string(),
+                "granularity": self.granularity,
+                "norm": self.norm,
+                "seed": self.mask_seed,
+                "fisher": fisher,
+                "counts": mask.report,
+            },
+        }))
+    }
+
+    fn tell(&self, mask: &Mask, [x, y]: &[Norms; 2]) {
+        let report = &mask.report;
+        println!(
+            "mask {} by {:?}: {} of {} parameters, {} of {} effective",
+            self.mask,
+            self.granularity,
+            report.selected,
+            report.parameters,
+            report.selected_effective,
+            report.effective
+        );
+        if let (Some(threshold), Some(ties), Some(zeros)) = (report.threshold, report.ties, report.zeros) {
+            println!("F at the edge {threshold:.4e} ({ties} at that value), {zeros} selected with F = 0");
+        }
+        println!("norm ratio |d m| / |d|: x {:.6}, y {:.6}", x.ratio, y.ratio);
+        if self.norm == Norm::Matched {
+            println!("matched to |d m|: x {:.6}, y {:.6}", x.evaluated, y.evaluated);
+        }
+    }
+
+    fn summarise(&self, surface: &Evaluated) {
+        let finite = surface.points.iter().filter(|p| p.loss.is_finite());
+        let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| {
+            (low.min(p.loss), high.max(p.loss))
+        });
+        let bad = surface.points.iter().filter(|p| !p.loss.is_finite()).count();
+        println!("centre {}", with_se(surface.centre.loss, surface.centre.loss_se));
+        println!("lowest {low:.6}, highest {high:.6} of {} points", surface.points.len());
+        if bad > 0 {
+            println!("{bad} points are not finite");
+        }
+        println!("{}", self.out.display());
+    }
+}
+
+/// Names that only the Fisher information or only the model has.
+fn tell_one_sided(fisher: &ParamMap, theta: &ParamMap) {
+    let only = |a: &ParamMap, b: &ParamMap| {
+        a.keys().filter(|name| !b.contains_key(*name)).cloned().collect::<Vec<_>>().join(", ")
+    };
+    for (side, names) in [("Fisher information", only(fisher, theta)), ("model", only(theta, fisher))] {
+        if !names.is_empty() {
+            progress::note(format!("only in the {side}, so in no mask: {names}"));
+        }
+    }
+}

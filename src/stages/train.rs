@@ -1,0 +1,260 @@
+//! `train`: fine-tuning with no, uniform, Gaussian or guided dropout.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::freeze::{frozen, longest};
+use super::source::Source;
+use super::with_se;
+use crate::data::Example;
+use crate::data::frozen::FrozenSet;
+use crate::data::glue::{Split, Task};
+use crate::data::row::Rows;
+use crate::dropout::noise::Kind as NoiseKind;
+use crate::dropout::{Dropout, Rates};
+use crate::error::{Error, Result};
+use crate::evaluate::metrics;
+use crate::model::checkpoint::MissingHead;
+use crate::model::{BertConfig, Checkpoint, Model};
+use crate::progress;
+use crate::report::provenance::Provenance;
+use crate::rng::Stream;
+use crate::train::{self, Config, Epoch};
+use crate::{files, params};
+
+/// Fine-tune a checkpoint on a task.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Train {
+    /// Checkpoint to start from
+    #[arg(long, value_name = "C")]
+    pub checkpoint: PathBuf,
+    #[command(flatten)]
+    pub source: Source,
+    /// none, uniform:P, gaussian:P or guided:RATES.csv
+    #[arg(long, value_name = "DROPOUT")]
+    pub dropout: Arm,
+    /// Passes over the training part
+    #[arg(long, default_value_t = 3, value_name = "E")]
+    pub epochs: usize,
+    /// Use this fraction of the training part: a prefix of it as shuffled by the seed
+    #[arg(long, default_value_t = 1.0, value_name = "F")]
+    pub fraction: f64,
+    /// Examples to a step
+    #[arg(long, default_value_t = 18, value_name = "N")]
+    pub batch: usize,
+    /// Learning rate of the first step; it falls linearly to 0. The default is the paper's, for bert-base
+    #[arg(long, default_value_t = 2e-5)]
+    pub lr: f64,
+    /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
+    #[arg(long, value_name = "T")]
+    pub max_len: Option<usize>,
+    /// Which examples are held out
+    #[arg(long, value_enum, default_value_t)]
+    pub split: Holdout,
+    /// Seed of the split, the order, the dropout and a fresh head
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Which examples are held out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Holdout {
+    /// Train and dev together, shuffled by the seed, the last 20 % held out (MNLI keeps its own)
+    #[default]
+    Paper,
+    /// The task's own dev split
+    Official,
+}
+
+/// The dropout of a training run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arm {
+    None,
+    Uniform(f64),
+    Gaussian(f64),
+    Guided(PathBuf),
+}
+
+impl FromStr for Arm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Arm, String> {
+        let expected = "none, uniform:P, gaussian:P with P in [0, 1), or guided:RATES.csv";
+        let rate = |p: &str| match p.parse::<f64>() {
+            Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
+            _ => Err(format!("expected {expected}")),
+        };
+        match text.split_once(':') {
+            None if text == "none" => Ok(Arm::None),
+            Some(("uniform", p)) => Ok(Arm::Uniform(rate(p)?)),
+            Some(("gaussian", p)) => Ok(Arm::Gaussian(rate(p)?)),
+            Some(("guided", path)) if !path.is_empty() => Ok(Arm::Guided(path.into())),
+            _ => Err(format!("expected {expected}")),
+        }
+    }
+}
+
+impl Arm {
+    /// The dropout of a model of this shape; `None` switches everything off, the head's included.
+    fn dropout(&self, config: &BertConfig, seed: u64) -> Result<Option<Dropout>> {
+        let layers = config.num_hidden_layers;
+        let (kind, rates) = match self {
+            Arm::None => return Ok(None),
+            Arm::Uniform(p) => (NoiseKind::Bernoulli, Rates::uniform(layers, *p)),
+            Arm::Gaussian(p) => (NoiseKind::Gaussian, Rates::uniform(layers, *p)),
+            Arm::Guided(path) => (NoiseKind::Bernoulli, Rates::read(path, layers)?),
+        };
+        Ok(Some(Dropout { kind, rates, head: config.head_dropout, seed }))
+    }
+}
+
+/// A row of `metrics.csv`: the trained model on the held-out part.
+#[derive(Serialize)]
+struct MetricRow {
+    split: &'static str,
+    examples: usize,
+    metric: String,
+    value: f64,
+    /// Standard error, where one is known (the loss).
+    se: Option<f64>,
+}
+
+impl Train {
+    pub fn run(&self) -> Result<()> {
+        self.check()?;
+        let mut provenance = Provenance::start(Some(self.seed));
+        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        provenance.input("checkpoint", &checkpoint.hash);
+        if let Arm::Guided(path) = &self.dropout {
+            provenance.input_file("rates", path)?;
+        }
+        let dropout = self.dropout.dropout(&checkpoint.config, self.seed)?;
+        let (set, pad, training) = self.examples(&checkpoint)?;
+        let missing = MissingHead::Initialise { seed: self.seed };
+        let mut model = checkpoint.model_for(&set, missing)?;
+        let (examples, held_out) = set.examples.split_at(training);
+        let config =
+            Config { epochs: self.epochs, batch: self.batch, lr: self.lr, clip: 1.0, seed: self.seed };
+        let used = ((self.fraction * training as f64 + 0.5).floor() as usize).clamp(1, training);
+        let theta = std::mem::take(&mut model.theta);
+        let data = (&examples[..used], held_out);
+        let report = |row: &Epoch| self.tell(row, &set, held_out);
+        let (theta, history) = train::train(&model.bert, theta, data, dropout.as_ref(), &config, report)?;
+        model.theta = theta;
+        self.write(&model, &set, (examples, held_out), pad, &history)?;
+        provenance.write(&self.out.join("provenance.toml"))?;
+        println!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        let positive = [("--epochs", self.epochs as f64), ("--batch", self.batch as f64), ("--lr", self.lr)];
+        for (name, value) in positive {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(Error::field(name, "number", "above 0", value, "see `fisherscape train --help`"));
+            }
+        }
+        if !(self.fraction > 0.0 && self.fraction <= 1.0) {
+            return Err(Error::field("--fraction", "number", "in (0, 1]", self.fraction, "write 10 % as 0.1"));
+        }
+        Ok(())
+    }
+
+    /// All examples, the training part first, and how many those are.
+    fn examples(&self, checkpoint: &Checkpoint) -> Result<(FrozenSet, u32, usize)> {
+        let max_len = longest(self.max_len, checkpoint)?;
+        let mut rows = self.source.read(Split::Train)?;
+        let mut training = rows.rows.len();
+        if self.source.task.is_some() {
+            rows.rows.extend(self.source.read(Split::Dev)?.rows);
+        }
+        let keeps_own = self.split == Holdout::Official || self.source.task == Some(Task::Mnli);
+        let own = keeps_own && self.source.task.is_some();
+        if !own {
+            training = rows.rows.len() - rows.rows.len() / 5;
+        }
+        let shuffled = if own { training } else { rows.rows.len() };
+        shuffle(&mut rows, shuffled, self.seed);
+        if training == 0 || training == rows.rows.len() {
+            let fix = "use a larger data set";
+            let found = format!("{} examples", rows.rows.len());
+            return Err(Error::field(self.source.path().display(), "examples", "at least 5", found, fix));
+        }
+        let mut metadata = BTreeMap::from([("source".to_string(), self.source.path().display().to_string())]);
+        if let Some(task) = self.source.task {
+            metadata.insert("task".into(), task.to_string());
+        }
+        let place = self.source.path();
+        let (set, pad) = frozen(place, &rows, checkpoint, max_len, self.seed, metadata)?;
+        Ok((set, pad, training))
+    }
+
+    fn tell(&self, row: &Epoch, set: &FrozenSet, held_out: &[Example]) {
+        let task = self.source.task;
+        let metrics = metrics(set.kind, task, &row.held_out, held_out);
+        let metrics: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let loss = with_se(row.held_out.loss, row.held_out.loss_se);
+        let text = format!("train loss {:.4}, held-out loss {loss}, {}", row.train_loss, metrics.join(", "));
+        progress::note(format!("epoch {} of {}: {text}", row.epoch, self.epochs));
+    }
+
+    /// Model, history, metrics, and the two parts as frozen sets (of the training part, as many as are held out).
+    fn write(
+        &self,
+        model: &Model,
+        set: &FrozenSet,
+        (examples, held_out): (&[Example], &[Example]),
+        pad: u32,
+        history: &[Epoch],
+    ) -> Result<()> {
+        let task = self.source.task;
+        let mut header = String::from("epoch,step,train_loss,held_out_loss,held_out_loss_se");
+        let mut lines = String::new();
+        for row in history {
+            let (loss, se) = (row.held_out.loss, row.held_out.loss_se);
+            lines += &format!("{},{},{},{loss},{se}", row.epoch, row.step, row.train_loss);
+            for (name, value) in metrics(set.kind, task, &row.held_out, held_out) {
+                if row.epoch == 1 {
+                    header += &format!(",{name}");
+                }
+                lines += &format!(",{value}");
+            }
+            lines.push('\n');
+        }
+        files::write(&self.out.join("history.csv"), format!("{header}\n{lines}").as_bytes())?;
+        if let Some(last) = history.last() {
+            let held = &last.held_out;
+            let row = |metric: String, value: f64, se: Option<f64>| MetricRow {
+                split: "held_out",
+                examples: held.examples,
+                metric,
+                value,
+                se,
+            };
+            let mut rows = vec![row("loss".into(), held.loss, Some(held.loss_se).filter(|se| se.is_finite()))];
+            let metrics = metrics(set.kind, task, held, held_out);
+            rows.extend(metrics.into_iter().map(|(name, value)| row(name, value, None)));
+            files::write_csv(&self.out.join("metrics.csv"), &rows)?;
+        }
+        let as_many = &examples[..held_out.len().min(examples.len())];
+        for (name, part) in [("train.safetensors", as_many), ("held_out.safetensors", held_out)] {
+            let path = self.out.join(name);
+            FrozenSet { path, examples: part.to_vec(), ..set.clone() }.write(pad)?;
+        }
+        model.save(&self.out, set.label_names().as_deref())
+    }
+}
+
+/// Shuffles the first `part` rows by the seed.
+fn shuffle(rows: &mut Rows, part: usize, seed: u64) {
+    let order = Stream::new(seed, "train/split").permutation(part);
+    let shuffled = order.into_iter().map(|i| rows.rows[i].clone()).collect::<Vec<_>>();
+    rows.rows.splice(..part, shuffled);
+}
+
