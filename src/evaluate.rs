@@ -32,7 +32,12 @@ pub struct SetLoss {
 }
 
 /// Evaluates the examples that have a target, at `theta`.
-pub fn set_loss(objective: &impl Objective, theta: &ParamMap, examples: &[Example], by_length: &[usize]) -> Result<SetLoss> {
+pub fn set_loss(
+    objective: &impl Objective,
+    theta: &ParamMap,
+    examples: &[Example],
+    by_length: &[usize],
+) -> Result<SetLoss> {
     let batches = parts(examples, by_length, BATCH.0, BATCH.1);
     let theta = params::detached(theta);
     let evaluated: Vec<Evaluated> = batches

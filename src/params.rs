@@ -58,8 +58,15 @@ pub fn read_safetensors(path: &Path) -> Result<(ParamMap, HashMap<String, String
 
 /// What to say of a safetensors file that does not parse.
 pub fn broken(path: &Path, error: safetensors::SafeTensorError) -> Error {
-    let found = format!("{error} in a file of {} bytes", std::fs::metadata(path).map(|m| m.len()).unwrap_or(0));
-    Error::field(path.display(), "safetensors", "a whole safetensors file", found, "fetch or make the file again")
+    let found =
+        format!("{error} in a file of {} bytes", std::fs::metadata(path).map(|m| m.len()).unwrap_or(0));
+    Error::field(
+        path.display(),
+        "safetensors",
+        "a whole safetensors file",
+        found,
+        "fetch or make the file again",
+    )
 }
 
 fn to_f32(view: &TensorView) -> Option<Vec<f32>> {

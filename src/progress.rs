@@ -4,8 +4,8 @@
 //! (a log, a batch system) a line every ten seconds.
 
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -47,7 +47,8 @@ impl Progress {
     /// Starts a step of `total` units, shown as `label`.
     pub fn new(label: impl Into<String>, total: usize) -> Progress {
         let terminal = std::io::stderr().is_terminal();
-        let target = if terminal && shown(1) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if terminal && shown(1) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {elapsed} < {eta} {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let label = label.into();

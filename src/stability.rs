@@ -85,8 +85,8 @@ pub fn measure(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config)
     let all: Vec<usize> = (0..n).collect();
     let full = mean_rows(sums, &all);
     let mut result = Stability { scores: Vec::new(), agreement: Vec::new() };
-    let by_granularity = Granularity::ALL
-        .map(|g| (g, Scores::new(tensors, g, config.aggregate, config.include_intermediate)));
+    let by_granularity =
+        Granularity::ALL.map(|g| (g, Scores::new(tensors, g, config.aggregate, config.include_intermediate)));
     for (granularity, scores) in &by_granularity {
         result.scores.extend(score_rows(scores, &full, ("full", 1.0, 0), *granularity));
     }

@@ -11,8 +11,8 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::{Example, Target};
 use crate::error::{Error, Result};
-use crate::params::{self, Column};
 use crate::files;
+use crate::params::{self, Column};
 
 /// The label that marks "no target here" in a masked-LM set.
 pub const NO_TARGET: i64 = -100;
@@ -58,7 +58,11 @@ impl FrozenSet {
         let (types, type_shape) = reader.integers("token_type_ids")?;
         for (name, found) in [("attention_mask", &mask_shape), ("token_type_ids", &type_shape)] {
             if *found != shape {
-                return Err(reader.wrong(name, format!("of input_ids' shape {shape:?}"), format!("{found:?}")));
+                return Err(reader.wrong(
+                    name,
+                    format!("of input_ids' shape {shape:?}"),
+                    format!("{found:?}"),
+                ));
             }
         }
         let lengths = reader.lengths(&mask, n, t)?;
@@ -73,7 +77,7 @@ impl FrozenSet {
             });
         }
         if examples.iter().all(|e| e.targets() == 0) {
-            return Err(reader.wrong("labels", "at least one target", "none", ));
+            return Err(reader.wrong("labels", "at least one target", "none"));
         }
         let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
         Ok(FrozenSet { path: path.to_path_buf(), hash: files::hash(&bytes), kind, examples, metadata })
@@ -84,7 +88,8 @@ impl FrozenSet {
         let n = self.examples.len();
         let t = self.examples.iter().map(Example::len).max().unwrap_or(0);
         let mut ids = vec![i64::from(pad); n * t];
-        let (mut mask, mut types, mut masked) = (vec![0i64; n * t], vec![0i64; n * t], vec![NO_TARGET; n * t]);
+        let (mut mask, mut types, mut masked) =
+            (vec![0i64; n * t], vec![0i64; n * t], vec![NO_TARGET; n * t]);
         let (mut classes, mut values) = (vec![0i64; n], vec![0f32; n]);
         for (i, example) in self.examples.iter().enumerate() {
             for j in 0..example.len() {
@@ -145,7 +150,8 @@ impl Reader<'_> {
     }
 
     fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>)> {
-        let view = self.tensors.tensor(name).map_err(|_| self.wrong(name, "an int64 tensor", "no such tensor"))?;
+        let view =
+            self.tensors.tensor(name).map_err(|_| self.wrong(name, "an int64 tensor", "no such tensor"))?;
         if view.dtype() != Dtype::I64 {
             return Err(self.wrong(name, "int64", format!("{:?}", view.dtype())));
         }
@@ -155,7 +161,8 @@ impl Reader<'_> {
 
     fn unsigned(&self, name: &str, values: &[i64], example: usize) -> Result<Vec<u32>> {
         let each = |&v: &i64| {
-            u32::try_from(v).map_err(|_| self.wrong(name, "non-negative ids", format!("{v} in example {example}")))
+            u32::try_from(v)
+                .map_err(|_| self.wrong(name, "non-negative ids", format!("{v} in example {example}")))
         };
         values.iter().map(each).collect()
     }
@@ -167,7 +174,11 @@ impl Reader<'_> {
             let length = row.iter().take_while(|&&v| v == 1).count();
             if length == 0 || row[length..].iter().any(|&v| v != 0) {
                 let expected = "ones, at least one, followed by zeros (padding on the right)";
-                return Err(self.wrong("attention_mask", expected, format!("another pattern in example {i}")));
+                return Err(self.wrong(
+                    "attention_mask",
+                    expected,
+                    format!("another pattern in example {i}"),
+                ));
             }
             Ok(length)
         };
@@ -197,7 +208,8 @@ impl Reader<'_> {
                 Ok((Kind::Regression, values.enumerate().map(value).collect::<Result<_>>()?))
             }
             (dtype, shape) => {
-                let expected = format!("int64 [{n}, {t}] (masked LM), int64 [{n}] (classes) or float32 [{n}]");
+                let expected =
+                    format!("int64 [{n}, {t}] (masked LM), int64 [{n}] (classes) or float32 [{n}]");
                 Err(self.wrong("labels", expected, format!("{dtype:?} {shape:?}")))
             }
         }

@@ -143,7 +143,12 @@ impl Batch {
 
 /// Cuts `indices` (into `examples`) into parts of at most `examples_each` examples and, unless one example alone is
 /// longer, `tokens_each` tokens.
-pub fn parts(examples: &[Example], indices: &[usize], examples_each: usize, tokens_each: usize) -> Vec<Vec<usize>> {
+pub fn parts(
+    examples: &[Example],
+    indices: &[usize],
+    examples_each: usize,
+    tokens_each: usize,
+) -> Vec<Vec<usize>> {
     let mut parts: Vec<Vec<usize>> = Vec::new();
     let mut tokens = 0;
     for &i in indices {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -25,6 +26,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     pub special: Special,
     folder: PathBuf,
+    /// True where nothing said whether the model lower-cases, and it is taken to.
+    assumed_lower_case: bool,
 }
 
 /// BERT's special tokens.
@@ -56,6 +59,7 @@ impl Tokenizer {
     /// `tokenizer_config.json` (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`).
     pub fn load(folder: &Path) -> Result<Tokenizer> {
         let (json, vocab) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
+        let assumed_lower_case = !json.exists() && !folder.join("tokenizer_config.json").exists();
         let mut inner = if json.exists() {
             tokenizers::Tokenizer::from_file(&json).map_err(|e| {
                 Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
@@ -65,7 +69,13 @@ impl Tokenizer {
         } else {
             let found = "neither tokenizer.json nor vocab.txt";
             let fix = "copy the tokenizer files of the model into this folder";
-            return Err(Error::field(folder.display(), "tokenizer", "tokenizer.json or vocab.txt", found, fix));
+            return Err(Error::field(
+                folder.display(),
+                "tokenizer",
+                "tokenizer.json or vocab.txt",
+                found,
+                fix,
+            ));
         };
         // Without truncation parameters this cannot fail.
         inner.with_truncation(None).map_err(|e| {
@@ -80,7 +90,7 @@ impl Tokenizer {
         };
         let [pad, unk, cls, sep, mask] = SPECIAL.map(id);
         let special = Special { pad: pad?, unk: unk?, cls: cls?, sep: sep?, mask: mask? };
-        Ok(Tokenizer { inner, special, folder: folder.to_path_buf() })
+        Ok(Tokenizer { inner, special, folder: folder.to_path_buf(), assumed_lower_case })
     }
 
     /// BLAKE3 of the vocabulary in id order: the same for `vocab.txt` and for the `tokenizer.json` made from it.
@@ -95,7 +105,12 @@ impl Tokenizer {
     /// Tokenizes rows into examples of at most `max_len` tokens, special ones included. Rows without a label get an
     /// empty masked-LM target, for [`super::masking::mask`] to fill.
     pub fn examples(&self, rows: &[Row], max_len: usize) -> Result<Vec<Example>> {
-        use rayon::prelude::*;
+        if self.assumed_lower_case {
+            progress::note(format!(
+                "{}: vocab.txt without tokenizer_config.json, lower-casing",
+                self.folder.display()
+            ));
+        }
         rows.par_iter().map(|row| self.example(row, max_len)).collect()
     }
 
@@ -132,7 +147,13 @@ impl Tokenizer {
     }
 
     fn refused(&self, error: tokenizers::Error) -> Error {
-        Error::field(self.folder.display(), "tokenizer", "able to read the text", error, "use the model's own tokenizer")
+        Error::field(
+            self.folder.display(),
+            "tokenizer",
+            "able to read the text",
+            error,
+            "use the model's own tokenizer",
+        )
     }
 }
 
@@ -141,7 +162,6 @@ fn from_vocab(vocab: &Path, config: &Path) -> Result<tokenizers::Tokenizer> {
         serde_json::from_str(&files::read_text(config)?)
             .map_err(|e| Error::field(config.display(), "JSON", "valid", e, "fetch the file again"))?
     } else {
-        progress::note(format!("{}: no tokenizer_config.json beside it, lower-casing", vocab.display()));
         HashMap::new()
     };
     let flag = |key: &str| options.get(key).and_then(serde_json::Value::as_bool);

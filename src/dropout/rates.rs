@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::site::Site;
 use crate::error::{Error, Result};
-use crate::ranking::Ranking;
 use crate::files;
+use crate::ranking::Ranking;
 
 /// A drop probability for each of the 1 + 3L sites, in model order.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,9 @@ impl Rates {
         }
         let found = p.iter().flatten().count();
         let p: Option<Vec<f64>> = p.into_iter().collect();
-        let p = p.ok_or_else(|| wrong("site", format!("all {} sites of the model", sites.len()), found.to_string()))?;
+        let p = p.ok_or_else(|| {
+            wrong("site", format!("all {} sites of the model", sites.len()), found.to_string())
+        })?;
         Ok(Rates { sites, p })
     }
 }

@@ -52,7 +52,10 @@ impl Site {
         match self {
             Site::Embeddings => "embeddings".into(),
             Site::Head => "head".into(),
-            Site::AttentionProbs(k) | Site::AttentionOutput(k) | Site::Intermediate(k) | Site::FfnOutput(k) => {
+            Site::AttentionProbs(k)
+            | Site::AttentionOutput(k)
+            | Site::Intermediate(k)
+            | Site::FfnOutput(k) => {
                 format!("layer.{k}")
             }
         }

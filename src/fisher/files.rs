@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::Serialize;
 
 use super::Fisher;
-use super::layers::model_order;
+use super::layers::{TensorSizes, model_order};
 use crate::dropout::Site;
 use crate::error::{Error, Result};
 use crate::params::{self, Column, ParamMap};
@@ -42,7 +42,12 @@ pub fn examples_path(fisher: &Path) -> PathBuf {
 
 /// Writes F and its table, and the per-example sums if asked; F itself last, so that it stands only beside whole
 /// companions.
-pub fn write(path: &Path, fisher: &Fisher, metadata: &BTreeMap<String, String>, per_example: bool) -> Result<()> {
+pub fn write(
+    path: &Path,
+    fisher: &Fisher,
+    metadata: &BTreeMap<String, String>,
+    per_example: bool,
+) -> Result<()> {
     let mut rows = Vec::new();
     for (t, (name, f)) in fisher.diagonal.iter().enumerate() {
         let numel = f.elem_count() as f64;
@@ -101,11 +106,10 @@ pub fn read(path: &Path) -> Result<(ParamMap, HashMap<String, String>)> {
     Ok((fisher, metadata))
 }
 
-/// Tensor names with numbers of entries, and the sum over the entries of each.
-pub fn tensor_sums(fisher: &ParamMap) -> Result<(Vec<(String, usize)>, Vec<f64>)> {
-    let tensors = fisher.iter().map(|(name, f)| (name.clone(), f.elem_count())).collect();
+/// The tensors, and the sum over the entries of each.
+pub fn tensor_sums(fisher: &ParamMap) -> Result<(TensorSizes, Vec<f64>)> {
     let sum = |f| params::with_values(f, |f| f.iter().map(|v| f64::from(*v)).sum::<f64>());
-    Ok((tensors, fisher.values().map(sum).collect::<Result<_>>()?))
+    Ok((super::tensor_sizes(fisher), fisher.values().map(sum).collect::<Result<_>>()?))
 }
 
 /// The per-example sums beside a Fisher file, if they were written: tensor names and `[N, tensors]`.

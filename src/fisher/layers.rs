@@ -38,7 +38,9 @@ impl Granularity {
 }
 
 /// How the tensors of a site or block become one score.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aggregate {
     /// Unweighted mean of the tensors' means: the paper's.
@@ -49,6 +51,9 @@ pub enum Aggregate {
     /// Sum over all parameters.
     Sum,
 }
+
+/// Tensors by name with their numbers of entries, in the order of the columns of `s[n,t]`.
+pub type TensorSizes = Vec<(String, usize)>;
 
 /// Scores as weighted sums of per-tensor sums.
 pub struct Scores {
@@ -120,7 +125,9 @@ fn item_of(name: &str, granularity: Granularity, include_intermediate: bool) -> 
         (Granularity::Tensor, _) => (!name.ends_with("attention.self.key.bias")).then(|| name.to_string()),
         (_, Site::Head) => None,
         (Granularity::Block, _) => Some(site.block()),
-        (Granularity::Site, Site::Intermediate(k)) => include_intermediate.then(|| Site::FfnOutput(k).to_string()),
+        (Granularity::Site, Site::Intermediate(k)) => {
+            include_intermediate.then(|| Site::FfnOutput(k).to_string())
+        }
         (Granularity::Site, _) => Some(site.to_string()),
     }
 }
@@ -147,7 +154,9 @@ pub fn model_order(name: &str) -> (usize, usize, String) {
     ];
     let block = match Site::of(name) {
         Site::Embeddings => 0,
-        Site::AttentionProbs(k) | Site::AttentionOutput(k) | Site::Intermediate(k) | Site::FfnOutput(k) => 1 + k,
+        Site::AttentionProbs(k) | Site::AttentionOutput(k) | Site::Intermediate(k) | Site::FfnOutput(k) => {
+            1 + k
+        }
         Site::Head => usize::MAX,
     };
     let (module, kind) = name.rsplit_once('.').unwrap_or((name, ""));

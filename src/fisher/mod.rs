@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::model::{Objective, Reached, Reduction};
 use crate::params::{self, ParamMap};
 use crate::progress::Progress;
+use layers::TensorSizes;
 
 /// The diagonal and the per-example sums of one pass.
 pub struct Fisher {
@@ -51,7 +52,13 @@ pub fn diagonal(
     let used: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
     if used.is_empty() {
         let fix = "use a larger or another set";
-        return Err(Error::field("Fisher information", "examples", "at least one with a target", "none", fix));
+        return Err(Error::field(
+            "Fisher information",
+            "examples",
+            "at least one with a target",
+            "none",
+            fix,
+        ));
     }
     let theta = params::variables(theta)?;
     let with_target: Vec<&Example> = used.iter().map(|&n| &examples[n]).collect();
@@ -76,6 +83,11 @@ pub fn diagonal(
     accumulator.finish(used, examples.len())
 }
 
+/// Names and numbers of entries of a map's tensors.
+pub fn tensor_sizes(map: &ParamMap) -> TensorSizes {
+    map.iter().map(|(name, t)| (name.clone(), t.elem_count())).collect()
+}
+
 /// Running sums of squared gradients.
 struct Accumulator {
     tensors: BTreeMap<String, Sum>,
@@ -91,7 +103,8 @@ struct Sum {
 impl Accumulator {
     fn new(theta: &ParamMap, reached: impl Fn(&str) -> bool) -> Accumulator {
         let sum = |(name, t): (&String, &Tensor)| {
-            let sum = Sum { squares: vec![0.0; t.elem_count()], shape: t.dims().to_vec(), reached: reached(name) };
+            let sum =
+                Sum { squares: vec![0.0; t.elem_count()], shape: t.dims().to_vec(), reached: reached(name) };
             (name.clone(), sum)
         };
         Accumulator { tensors: theta.iter().map(sum).collect(), rows: Vec::new() }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::params::{self, ParamMap};
+use crate::params::{self, Column, ParamMap};
 use crate::progress;
 use crate::rng::Stream;
 
@@ -34,7 +34,13 @@ pub enum Normalize {
 }
 
 /// A random direction for `axis` ("x" or "y"). `vectors`: 1-D parameters move too, scaled to their norm.
-pub fn random(theta: &ParamMap, seed: u64, axis: &str, normalize: Normalize, vectors: bool) -> Result<Direction> {
+pub fn random(
+    theta: &ParamMap,
+    seed: u64,
+    axis: &str,
+    normalize: Normalize,
+    vectors: bool,
+) -> Result<Direction> {
     let moving: Vec<(&String, &Tensor)> = theta.iter().filter(|(_, t)| vectors || t.rank() > 1).collect();
     moving
         .par_iter()
@@ -64,6 +70,16 @@ fn scale_to(d: &mut [f32], w: &[f32]) {
 /// Euclidean norm, summed in f64 in index order.
 pub fn norm(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Writes a pair of directions as `x.NAME` and `y.NAME`, in the shapes of the parameters.
+pub fn write(path: &Path, directions: &[Direction; 2], theta: &ParamMap) -> Result<()> {
+    let tensors = ["x", "y"].into_iter().zip(directions).flat_map(|(axis, direction)| {
+        direction.iter().map(move |(name, values)| {
+            (format!("{axis}.{name}"), theta[name].dims().to_vec(), Column::F32(values))
+        })
+    });
+    params::write_safetensors(path, tensors, &BTreeMap::new())
 }
 
 /// Reads directions (`x.NAME`, `y.NAME`), used as they are. Names that the model lacks are said and left out.

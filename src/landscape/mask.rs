@@ -121,7 +121,11 @@ impl fmt::Display for Select {
 }
 
 /// Flags of the effective parameters of a pair of directions, given what the set reaches.
-pub fn effective(theta: &ParamMap, directions: &[Direction; 2], reached: impl Fn(&str) -> Reached + Sync) -> Flags {
+pub fn effective(
+    theta: &ParamMap,
+    directions: &[Direction; 2],
+    reached: impl Fn(&str) -> Reached + Sync,
+) -> Flags {
     let names: BTreeSet<&String> = directions.iter().flat_map(|d| d.keys()).collect();
     let names: Vec<&String> = names.into_iter().collect();
     names
@@ -195,7 +199,13 @@ impl Mask {
         if report.selected_effective == 0 {
             let found = format!("{} of {} selected parameters", 0, report.selected);
             let fix = "choose another mask or more parameters, or let 1-D parameters move with --vectors";
-            return Err(Error::field(format!("mask {select}"), "effective parameters", "at least 1", found, fix));
+            return Err(Error::field(
+                format!("mask {select}"),
+                "effective parameters",
+                "at least 1",
+                found,
+                fix,
+            ));
         }
         Ok(Mask { selected: Some(flags), report })
     }
@@ -244,7 +254,8 @@ struct Common {
 
 fn common(theta: &ParamMap, fisher: Option<&ParamMap>) -> Result<Vec<Common>> {
     let Some(fisher) = fisher else {
-        let zeros = |(name, t): (&String, &Tensor)| Common { name: name.clone(), scores: vec![0.0; t.elem_count()] };
+        let zeros =
+            |(name, t): (&String, &Tensor)| Common { name: name.clone(), scores: vec![0.0; t.elem_count()] };
         return Ok(theta.iter().map(zeros).collect());
     };
     let mut common = Vec::new();
@@ -308,7 +319,8 @@ fn random(
     let candidate: Vec<bool> = match effective_count {
         None => vec![true; total],
         Some(_) => {
-            let flags = |c: &Common| effective.get(&c.name).cloned().unwrap_or_else(|| vec![false; c.scores.len()]);
+            let flags =
+                |c: &Common| effective.get(&c.name).cloned().unwrap_or_else(|| vec![false; c.scores.len()]);
             common.iter().flat_map(flags).collect()
         }
     };
@@ -347,7 +359,8 @@ fn tensors(common: &[Common], select: Select, seed: u64) -> Result<(Flags, Repor
         _ => order[..k].to_vec(),
     };
     if !matches!(select, Select::Random(_)) {
-        let threshold = means[if matches!(select, Select::Bottom(_)) { order[order.len() - k] } else { order[k - 1] }];
+        let threshold =
+            means[if matches!(select, Select::Bottom(_)) { order[order.len() - k] } else { order[k - 1] }];
         report.threshold = Some(threshold);
         report.ties = Some(means.iter().filter(|m| **m == threshold).count());
         let zeros = |&i: &usize| common[i].scores.iter().filter(|s| **s == 0.0).count();

@@ -52,7 +52,8 @@ impl Plan<'_> {
     /// never continued.
     pub fn evaluate(&self, objective: &impl Objective, journal: &Path, inputs: &str) -> Result<Surface> {
         let [xs, ys] = self.coordinates;
-        let mut coordinates: Vec<(f64, f64)> = ys.iter().flat_map(|&y| xs.iter().map(move |&x| (x, y))).collect();
+        let mut coordinates: Vec<(f64, f64)> =
+            ys.iter().flat_map(|&y| xs.iter().map(move |&x| (x, y))).collect();
         let on_grid = coordinates.iter().position(|c| *c == (0.0, 0.0));
         if on_grid.is_none() {
             coordinates.push((0.0, 0.0));
@@ -120,7 +121,8 @@ impl Journal {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
         }
-        let text = std::fs::read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let text =
+            std::fs::read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let (mut whole, mut finished) = (0, Vec::new());
         if lines.next().is_some_and(|first| first.trim_end() == inputs) {

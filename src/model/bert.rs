@@ -47,7 +47,9 @@ impl Objective for Bert {
             Some("word") if self.head == Head::MaskedLm => Reached::All,
             Some("word") => rows(examples.iter().flat_map(|e| e.ids.iter().copied()).collect()),
             Some("token_type") => rows(examples.iter().flat_map(|e| e.types.iter().copied()).collect()),
-            Some("position") => rows((0..examples.iter().map(|e| e.len() as u32).max().unwrap_or(0)).collect()),
+            Some("position") => {
+                rows((0..examples.iter().map(|e| e.len() as u32).max().unwrap_or(0)).collect())
+            }
             _ if name.ends_with("attention.self.key.bias") => Reached::Rows(BTreeSet::new()),
             _ => Reached::All,
         }
@@ -56,7 +58,12 @@ impl Objective for Bert {
 
 impl Bert {
     /// Losses per target and the head's outputs. With `dropout` given, at that training step; without, evaluation.
-    pub fn forward(&self, theta: &ParamMap, batch: &Batch, dropout: Option<(&Dropout, u64)>) -> Result<Outputs> {
+    pub fn forward(
+        &self,
+        theta: &ParamMap,
+        batch: &Batch,
+        dropout: Option<(&Dropout, u64)>,
+    ) -> Result<Outputs> {
         let pass = Pass { model: self, theta, batch, dropout };
         let tokens = pass.encoder()?;
         let (losses, scores) = match &batch.targets {

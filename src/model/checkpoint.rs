@@ -74,7 +74,12 @@ impl Checkpoint {
             hash.update(files::hash_file(path)?.as_bytes());
         }
         let tensors = canonical(tensors);
-        Ok(Checkpoint { folder: folder.to_path_buf(), config, tensors, hash: hash.finalize().to_hex().to_string() })
+        Ok(Checkpoint {
+            folder: folder.to_path_buf(),
+            config,
+            tensors,
+            hash: hash.finalize().to_hex().to_string(),
+        })
     }
 
     /// The checkpoint's tokenizer.
@@ -109,7 +114,11 @@ impl Checkpoint {
                 let named = set.label_names().map(|names| names.len());
                 let classes = stored.or(named).unwrap_or(largest + 1);
                 if largest >= classes {
-                    let from = if stored.is_some() { "the checkpoint's classifier" } else { "the set's label names" };
+                    let from = if stored.is_some() {
+                        "the checkpoint's classifier"
+                    } else {
+                        "the set's label names"
+                    };
                     let fix = "use the checkpoint that goes with this set, or make the set again";
                     let expected = format!("classes 0..={} ({from})", classes.saturating_sub(1));
                     return Err(Error::field(place, "labels", expected, largest, fix));
@@ -151,7 +160,13 @@ impl Checkpoint {
                 }
                 (true, Head::MaskedLm, _) => {
                     let fix = "add a fresh masked-LM head: fisherscape pretrain --steps 0 --checkpoint FOLDER --out NEW";
-                    return Err(Error::field(self.folder.display(), name, "present", "no masked-LM head", fix));
+                    return Err(Error::field(
+                        self.folder.display(),
+                        name,
+                        "present",
+                        "no masked-LM head",
+                        fix,
+                    ));
                 }
                 _ => {
                     theta.insert(name.clone(), self.take(&name, &shape)?);
@@ -206,11 +221,14 @@ impl Checkpoint {
         let Some(decoder) = self.tensors.remove(DECODER) else { return };
         let equal = |a: &Tensor, b: &Tensor| {
             a.dims() == b.dims()
-                && params::with_values(a, |a| params::with_values(b, |b| a == b)).ok().and_then(|r| r.ok()) == Some(true)
+                && params::with_values(a, |a| params::with_values(b, |b| a == b)).ok().and_then(|r| r.ok())
+                    == Some(true)
         };
         if !self.tensors.get(WORD).is_some_and(|word| equal(word, &decoder)) {
             let folder = self.folder.display();
-            progress::note(format!("{folder}: {DECODER} differs from the word embeddings it is tied to: ignored"));
+            progress::note(format!(
+                "{folder}: {DECODER} differs from the word embeddings it is tied to: ignored"
+            ));
         }
     }
 
@@ -251,7 +269,8 @@ impl Model {
         let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
         for (n, example) in examples.iter().enumerate() {
             if example.len() > config.max_position_embeddings {
-                let expected = format!("at most {} tokens (the position table)", config.max_position_embeddings);
+                let expected =
+                    format!("at most {} tokens (the position table)", config.max_position_embeddings);
                 let fix = "make the set again with a smaller --max-len";
                 return wrong("input_ids", expected, format!("{} in example {n}", example.len()), fix);
             }
@@ -265,7 +284,8 @@ impl Model {
                 return wrong("token_type_ids", expected, format!("{segment} in example {n}"), again);
             }
             if let Target::Masked(targets) = &example.target
-                && let Some((_, label)) = targets.iter().find(|(_, label)| *label as usize >= config.vocab_size)
+                && let Some((_, label)) =
+                    targets.iter().find(|(_, label)| *label as usize >= config.vocab_size)
             {
                 let expected = format!("labels below the vocabulary's {}", config.vocab_size);
                 return wrong("labels", expected, format!("{label} in example {n}"), again);
@@ -352,7 +372,12 @@ fn initial(name: &str, shape: &[usize], config: &BertConfig, seed: u64) -> Resul
 
 /// All tensors of a checkpoint under the names they have in the file, and the files they came from.
 fn read_weights(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
-    let names = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+    let names = [
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ];
     let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.exists()) else {
         let expected = "model.safetensors, its shards, or pytorch_model.bin";
         let fix = "download the checkpoint's weights into this folder";

@@ -97,7 +97,12 @@ impl BertConfig {
         let json: Map<String, Value> = serde_json::from_str(&text).map_err(parse)?;
         let raw: Raw = serde_json::from_str(&text).map_err(parse)?;
         if let Some(kind) = raw.model_type.filter(|kind| kind != "bert") {
-            return Err(wrong("model_type", "`bert`", format!("`{kind}`"), "only BERT encoders are supported"));
+            return Err(wrong(
+                "model_type",
+                "`bert`",
+                format!("`{kind}`"),
+                "only BERT encoders are supported",
+            ));
         }
         if let Some(kind) = raw.position_embedding_type.filter(|kind| kind != "absolute") {
             let fix = "relative positions are not supported: use a checkpoint with absolute ones";
@@ -113,7 +118,12 @@ impl BertConfig {
             "relu" => Activation::Relu,
             other => {
                 let expected = "gelu, gelu_new, gelu_pytorch_tanh or relu";
-                return Err(wrong("hidden_act", expected, format!("`{other}`"), "use a checkpoint with one of these"));
+                return Err(wrong(
+                    "hidden_act",
+                    expected,
+                    format!("`{other}`"),
+                    "use a checkpoint with one of these",
+                ));
             }
         };
         let sizes = [
@@ -128,7 +138,7 @@ impl BertConfig {
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(wrong(name, "at least 1", "0".into(), "use the config.json of a BERT checkpoint"));
         }
-        if raw.hidden_size % raw.num_attention_heads != 0 {
+        if !raw.hidden_size.is_multiple_of(raw.num_attention_heads) {
             let expected = format!("a divisor of hidden_size {}", raw.hidden_size);
             let fix = "correct the two sizes";
             return Err(wrong("num_attention_heads", &expected, raw.num_attention_heads.to_string(), fix));

@@ -55,7 +55,9 @@ pub struct Outputs {
 }
 
 /// Which example loss is differentiated (definitions.md section 1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Reduction {
     /// `l_n`, the mean over the example's targets: the paper's.

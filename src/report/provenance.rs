@@ -67,13 +67,16 @@ impl Provenance {
     }
 }
 
-/// `NAME.provenance.toml` for the result `NAME.ext`.
+/// `RESULT.provenance.toml` for a result.
 pub fn beside(result: &Path) -> PathBuf {
-    result.with_extension("provenance.toml")
+    let mut name = result.as_os_str().to_owned();
+    name.push(".provenance.toml");
+    name.into()
 }
 
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|l| l.split_once(": "));
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|l| l.split_once(": "));
     model.map_or(std::env::consts::ARCH.to_string(), |(_, name)| name.to_string())
 }

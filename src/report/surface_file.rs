@@ -60,7 +60,11 @@ impl Grid {
         for row in &rows {
             let find = |axis: &[f64], v: f64| axis.iter().position(|a| *a == v).unwrap_or(0); // made from the rows
             if loss[find(&y, row.y) * x.len() + find(&x, row.x)].replace(row.loss).is_some() {
-                return Err(wrong("grid", "every pair of coordinates once", format!("({}, {}) twice", row.x, row.y)));
+                return Err(wrong(
+                    "grid",
+                    "every pair of coordinates once",
+                    format!("({}, {}) twice", row.x, row.y),
+                ));
             }
         }
         // As many rows as cells and none twice: every cell is filled.

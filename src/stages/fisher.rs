@@ -77,17 +77,26 @@ impl Fisher {
 
 /// Mean Fisher information of each block with its standard error over examples.
 fn print_blocks(fisher: &fisher::Fisher) -> Result<()> {
-    let tensors: Vec<(String, usize)> =
-        fisher.diagonal.iter().map(|(name, f)| (name.clone(), f.elem_count())).collect();
-    let scores = Scores::new(&tensors, Granularity::Block, Aggregate::Mean, false);
+    let scores =
+        Scores::new(&fisher::tensor_sizes(&fisher.diagonal), Granularity::Block, Aggregate::Mean, false);
     if scores.names().is_empty() {
-        return Err(Error::field("Fisher information", "blocks", "at least 1", "none", "use a BERT checkpoint"));
+        return Err(Error::field(
+            "Fisher information",
+            "blocks",
+            "at least 1",
+            "none",
+            "use a BERT checkpoint",
+        ));
     }
     let by_example = scores.of_examples(&fisher.sums);
     println!("{:12} {:>12} {:>12}", "block", "mean F", "se");
     for (name, column) in scores.names().iter().zip(by_example.columns()) {
         let values = column.to_vec();
-        println!("{name:12} {:12.4e} {:12.1e}", crate::stats::mean(&values), crate::stats::standard_error(&values));
+        println!(
+            "{name:12} {:12.4e} {:12.1e}",
+            crate::stats::mean(&values),
+            crate::stats::standard_error(&values)
+        );
     }
     Ok(())
 }

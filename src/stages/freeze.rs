@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::source::{Source, tell};
 use super::check_extension;
+use super::source::{Source, tell};
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::glue::Split;
 use crate::data::row::{Row, Rows};
@@ -117,6 +117,7 @@ impl Freeze {
         let (set, pad) = frozen(&self.out, &rows, &checkpoint, max_len, self.seed, metadata)?;
         set.write(pad)?;
         provenance.input("checkpoint", &checkpoint.hash);
+        self.source.note(&mut provenance)?;
         for path in &self.text {
             provenance.input_file("text", path)?;
         }
@@ -128,7 +129,10 @@ impl Freeze {
         if set.kind == Kind::Classes {
             print!(", {} classes", rows.classes.len());
         }
-        println!("{}", if empty > 0 { format!(", {empty} examples without a target") } else { String::new() });
+        println!(
+            "{}",
+            if empty > 0 { format!(", {empty} examples without a target") } else { String::new() }
+        );
         Ok(())
     }
 }

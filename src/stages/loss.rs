@@ -29,7 +29,8 @@ impl Loss {
         if self.json {
             let all: serde_json::Map<String, serde_json::Value> =
                 metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-            let (name, value) = metrics.first().map_or((json!(null), json!(null)), |(n, v)| (json!(n), json!(v)));
+            let (name, value) =
+                metrics.first().map_or((json!(null), json!(null)), |(n, v)| (json!(n), json!(v)));
             let result = json!({
                 "loss": loss.loss, "loss_se": loss.loss_se, "examples": loss.examples, "targets": loss.targets,
                 "metric": value, "metric_name": name, "metrics": all,

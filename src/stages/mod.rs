@@ -50,7 +50,13 @@ fn check_extension(path: &Path, extension: &str) -> Result<()> {
         true => Ok(()),
         false => {
             let fix = format!("name it {}", path.with_extension(extension).display());
-            Err(Error::field("--out", "file name", format!("one that ends in .{extension}"), path.display(), fix))
+            Err(Error::field(
+                "--out",
+                "file name",
+                format!("one that ends in .{extension}"),
+                path.display(),
+                fix,
+            ))
         }
     }
 }

@@ -49,12 +49,24 @@ impl Render {
             Some("png") => true,
             _ => {
                 let fix = "name the figure FIGURE.svg or FIGURE.png";
-                return Err(Error::field("--out", "file name", "one that ends in .svg or .png", self.out.display(), fix));
+                return Err(Error::field(
+                    "--out",
+                    "file name",
+                    "one that ends in .svg or .png",
+                    self.out.display(),
+                    fix,
+                ));
             }
         };
         if !(self.titles.is_empty() || self.titles.len() == self.surfaces.len()) {
             let expected = format!("one for each of {} surfaces", self.surfaces.len());
-            return Err(Error::field("--titles", "titles", expected, self.titles.len(), "separate them by commas"));
+            return Err(Error::field(
+                "--titles",
+                "titles",
+                expected,
+                self.titles.len(),
+                "separate them by commas",
+            ));
         }
         let mut provenance = Provenance::start(None);
         let mut panels = Vec::new();

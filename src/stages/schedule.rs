@@ -64,7 +64,8 @@ impl Schedule {
         provenance.write(&provenance::beside(&self.out))?;
         let mean = stats::mean(&rows.iter().map(|row| row.p).collect::<Vec<_>>());
         println!("{:28} {:>12} {:>10} {:>5} {:>9}", "site", "score", "se", "rank", "p");
-        let text = |value: Option<f64>, digits: usize| value.map_or(String::new(), |v| format!("{v:.digits$e}"));
+        let text =
+            |value: Option<f64>, digits: usize| value.map_or(String::new(), |v| format!("{v:.digits$e}"));
         for row in &rows {
             let (score, se) = (text(row.score, 4), text(row.score_se, 1));
             println!("{:28} {score:>12} {se:>10} {:5} {:9.6}", row.site, row.rank, row.p);
@@ -93,7 +94,13 @@ impl Schedule {
         if layers == 0 || scores.names() != expected {
             let fix = "give the Fisher information of a whole BERT, as `fisherscape fisher` writes it";
             let found = format!("{} sites: {}", scores.names().len(), scores.names().join(", "));
-            return Err(Error::field(path.display(), "sites", "embeddings and three for each layer", found, fix));
+            return Err(Error::field(
+                path.display(),
+                "sites",
+                "embeddings and three for each layer",
+                found,
+                fix,
+            ));
         }
         guided_rows(path, &scores, &tensors, &sums, self)
     }
@@ -113,7 +120,9 @@ fn guided_rows(
             scores.columns().into_iter().map(|c| Some(stats::standard_error(&c.to_vec()))).collect()
         }
         _ => {
-            progress::note("no per-example sums beside the Fisher information, so no score_se: `fisher --per-example`");
+            progress::note(
+                "no per-example sums beside the Fisher information, so no score_se: `fisher --per-example`",
+            );
             vec![None; scores.names().len()]
         }
     };

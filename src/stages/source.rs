@@ -8,6 +8,7 @@ use crate::data::row::Rows;
 use crate::data::table;
 use crate::error::{Error, Result};
 use crate::progress;
+use crate::report::provenance::Provenance;
 
 /// A labelled data set.
 #[derive(clap::Args, Clone, Debug)]
@@ -40,6 +41,21 @@ impl Source {
         };
         tell(&rows);
         Ok(rows)
+    }
+
+    /// Notes the hashes of the files: the table, or the text files of the task's folder.
+    pub fn note(&self, provenance: &mut Provenance) -> Result<()> {
+        if let Some(path) = &self.table {
+            provenance.input_file("table", path)?;
+        }
+        let Some(folder) = &self.data else { return Ok(()) };
+        let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "tsv" || e == "txt")) {
+            provenance.input_file("data", path)?;
+        }
+        Ok(())
     }
 
     /// The folder or table, as given.

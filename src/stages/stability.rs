@@ -71,8 +71,7 @@ impl Stability {
         let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
         provenance.input("checkpoint", &model.hash);
         let fisher = fisher::diagonal(&model.bert, &model.theta, &set.examples, self.reduction)?;
-        let tensors: Vec<(String, usize)> =
-            fisher.diagonal.iter().map(|(name, f)| (name.clone(), f.elem_count())).collect();
+        let tensors = fisher::tensor_sizes(&fisher.diagonal);
         let config = Config {
             fractions: self.fractions.clone(),
             repeats: self.repeats,
@@ -113,7 +112,10 @@ impl Stability {
 
     /// Mean and spread over the repeats, against the full set.
     fn summarise(&self, rows: &[AgreementRow]) {
-        println!("{:>8} {:>8}  {:11} {:>17} {:>17}", "fraction", "examples", "granularity", "Spearman", "Kendall");
+        println!(
+            "{:>8} {:>8}  {:11} {:>17} {:>17}",
+            "fraction", "examples", "granularity", "Spearman", "Kendall"
+        );
         for &fraction in &self.fractions {
             for granularity in Granularity::ALL.map(Granularity::name) {
                 let own: Vec<&AgreementRow> =

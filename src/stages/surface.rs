@@ -9,6 +9,7 @@ use super::{ModelAndSet, check_extension, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::fisher::files as fisher_files;
 use crate::landscape::direction::{self, Direction, Normalize};
 use crate::landscape::mask::{self, By, Flags, Mask, Norm, Select};
@@ -17,7 +18,6 @@ use crate::model::{Model, Objective};
 use crate::params::ParamMap;
 use crate::progress;
 use crate::report::provenance::{self, Provenance};
-use crate::files;
 
 /// Loss surface of a checkpoint over a frozen set, along two directions.
 #[derive(clap::Args, Clone, Debug)]
@@ -27,6 +27,9 @@ pub struct Surface {
     /// Directions x.NAME and y.NAME, used as they are
     #[arg(long, value_name = "D.safetensors", conflicts_with_all = ["normalize", "vectors"])]
     pub directions: Option<PathBuf>,
+    /// Write the directions, unmasked, for --directions of other checkpoints
+    #[arg(long, value_name = "D.safetensors")]
+    pub save_directions: Option<PathBuf>,
     /// Scale Gaussian directions to the weights: by row, by tensor, or not
     #[arg(long, value_enum, default_value_t)]
     pub normalize: Normalize,
@@ -49,8 +52,14 @@ pub struct Surface {
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub mask_seed: u64,
     /// Lowest and highest coordinate on both axes
-    #[arg(long, default_value = "-1,1", value_name = "LO,HI", value_delimiter = ',', num_args = 1,
-          allow_hyphen_values = true)]
+    #[arg(
+        long,
+        default_value = "-1,1",
+        value_name = "LO,HI",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_hyphen_values = true
+    )]
     pub span: Vec<f64>,
     /// Points per axis
     #[arg(long, default_value_t = 25, value_name = "N")]
@@ -81,6 +90,9 @@ struct Norms {
 impl Surface {
     pub fn run(&self) -> Result<()> {
         check_extension(&self.out, "csv")?;
+        if let Some(path) = &self.save_directions {
+            check_extension(path, "safetensors")?;
+        }
         let coordinates = self.coordinates()?;
         let mut provenance = Provenance::start(Some(self.seed));
         let fisher = self.fisher()?;
@@ -88,15 +100,21 @@ impl Surface {
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
         let directions = self.directions(&model.theta)?;
+        if let Some(path) = &self.save_directions {
+            direction::write(path, &directions, &model.theta)?;
+        }
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let effective = mask::effective(&model.theta, &directions, |name| model.bert.reached(name, &examples));
+        let effective =
+            mask::effective(&model.theta, &directions, |name| model.bert.reached(name, &examples));
         let fisher_map = fisher.as_ref().map(|(map, _)| map);
         if let Some(map) = fisher_map {
             tell_one_sided(map, &model.theta);
         }
-        let mask = Mask::choose(self.mask, self.granularity, &model.theta, fisher_map, &effective, self.mask_seed)?;
+        let mask =
+            Mask::choose(self.mask, self.granularity, &model.theta, fisher_map, &effective, self.mask_seed)?;
         let (directions, norms) = self.masked(directions, &mask, &effective);
-        let mut about = self.about(&model, &set, &mask, &norms, fisher.as_ref().map(|(_, hash)| hash.as_str()))?;
+        let mut about =
+            self.about(&model, &set, &mask, &norms, fisher.as_ref().map(|(_, hash)| hash.as_str()))?;
         if let Some(hash) = fisher.as_ref().map(|(_, hash)| hash) {
             provenance.input("fisher", hash);
         }
@@ -126,7 +144,8 @@ impl Surface {
             Err(Error::field(option, "coordinates", expected, found, "see `fisherscape surface --help`"))
         };
         if !self.coords.is_empty() {
-            let ascending = self.coords.windows(2).all(|w| w[0] < w[1]) && self.coords.iter().all(|c| c.is_finite());
+            let ascending =
+                self.coords.windows(2).all(|w| w[0] < w[1]) && self.coords.iter().all(|c| c.is_finite());
             return match ascending {
                 true => Ok(self.coords.clone()),
                 false => wrong("--coords", "finite, ascending and distinct", format!("{:?}", self.coords)),
@@ -137,7 +156,9 @@ impl Surface {
                 let last = (self.resolution - 1) as f64;
                 Ok((0..self.resolution).map(|i| low + (high - low) * (i as f64 / last)).collect())
             }
-            [low, high] if low < high => wrong("--resolution", "at least 2 points", self.resolution.to_string()),
+            [low, high] if low < high => {
+                wrong("--resolution", "at least 2 points", self.resolution.to_string())
+            }
             _ => wrong("--span", "two finite numbers, the lower first", format!("{:?}", self.span)),
         }
     }
@@ -148,7 +169,13 @@ impl Surface {
             (Some(path), _) => Ok(Some((fisher_files::read(path)?.0, files::hash_file(path)?))),
             (None, Select::Top(_) | Select::Bottom(_)) => {
                 let fix = "give --fisher F.safetensors, as `fisherscape fisher` writes it";
-                Err(Error::field("--mask", "Fisher information", format!("given for {}", self.mask), "none", fix))
+                Err(Error::field(
+                    "--mask",
+                    "Fisher information",
+                    format!("given for {}", self.mask),
+                    "none",
+                    fix,
+                ))
             }
             (None, _) => Ok(None),
         }
@@ -164,7 +191,12 @@ impl Surface {
         }
     }
 
-    fn masked(&self, directions: [Direction; 2], mask: &Mask, effective: &Flags) -> ([Direction; 2], [Norms; 2]) {
+    fn masked(
+        &self,
+        directions: [Direction; 2],
+        mask: &Mask,
+        effective: &Flags,
+    ) -> ([Direction; 2], [Norms; 2]) {
         let [x, y] = directions.map(|d| {
             let unmasked = mask::effective_norm(&d, effective);
             let (masked, ratio) = mask.apply(&d, effective, self.norm);
@@ -231,9 +263,8 @@ impl Surface {
 
     fn summarise(&self, surface: &Evaluated) {
         let finite = surface.points.iter().filter(|p| p.loss.is_finite());
-        let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| {
-            (low.min(p.loss), high.max(p.loss))
-        });
+        let (low, high) = finite
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.loss), high.max(p.loss)));
         let bad = surface.points.iter().filter(|p| !p.loss.is_finite()).count();
         println!("centre {}", with_se(surface.centre.loss, surface.centre.loss_se));
         println!("lowest {low:.6}, highest {high:.6} of {} points", surface.points.len());

@@ -131,6 +131,7 @@ impl Train {
         let mut provenance = Provenance::start(Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         provenance.input("checkpoint", &checkpoint.hash);
+        self.source.note(&mut provenance)?;
         if let Arm::Guided(path) = &self.dropout {
             provenance.input_file("rates", path)?;
         }
@@ -149,7 +150,11 @@ impl Train {
         model.theta = theta;
         self.write(&model, &set, (examples, held_out), pad, &history)?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        println!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
+        println!(
+            "{}: {} parameters, {used} training examples",
+            self.out.display(),
+            params::count(&model.theta)
+        );
         Ok(())
     }
 
@@ -161,7 +166,13 @@ impl Train {
             }
         }
         if !(self.fraction > 0.0 && self.fraction <= 1.0) {
-            return Err(Error::field("--fraction", "number", "in (0, 1]", self.fraction, "write 10 % as 0.1"));
+            return Err(Error::field(
+                "--fraction",
+                "number",
+                "in (0, 1]",
+                self.fraction,
+                "write 10 % as 0.1",
+            ));
         }
         Ok(())
     }
@@ -237,7 +248,8 @@ impl Train {
                 value,
                 se,
             };
-            let mut rows = vec![row("loss".into(), held.loss, Some(held.loss_se).filter(|se| se.is_finite()))];
+            let mut rows =
+                vec![row("loss".into(), held.loss, Some(held.loss_se).filter(|se| se.is_finite()))];
             let metrics = metrics(set.kind, task, held, held_out);
             rows.extend(metrics.into_iter().map(|(name, value)| row(name, value, None)));
             files::write_csv(&self.out.join("metrics.csv"), &rows)?;
@@ -257,4 +269,3 @@ fn shuffle(rows: &mut Rows, part: usize, seed: u64) {
     let shuffled = order.into_iter().map(|i| rows.rows[i].clone()).collect::<Vec<_>>();
     rows.rows.splice(..part, shuffled);
 }
-

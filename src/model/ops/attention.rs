@@ -57,8 +57,12 @@ impl Padding {
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let cell = |b: usize, t: usize| if t < lengths[b] { (offsets[b] + t) as u32 } else { 0 };
         let uneven = lengths.iter().any(|&length| length < longest);
-        let to_padded = uneven
-            .then(|| (0..lengths.len()).flat_map(|b| (0..longest).map(move |t| (b, t))).map(|(b, t)| cell(b, t)).collect());
+        let to_padded = uneven.then(|| {
+            (0..lengths.len())
+                .flat_map(|b| (0..longest).map(move |t| (b, t)))
+                .map(|(b, t)| cell(b, t))
+                .collect()
+        });
         Padding { lengths, longest, to_padded }
     }
 

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The main job, command after command: checkpoint -> Fisher information -> schedule -> a uniform and a guided arm ->
+# surfaces of both under three masks, on one plane and one colour scale -> stability of the ranking.
+#
+#   analyses/walkthrough.sh                                        the small checkpoint of the tests, in two minutes
+#   analyses/walkthrough.sh OUT CHECKPOINT --task rte --data DIR   a real one; --table FILE --columns text,label too
+#
+# Settings from the environment: SEED, EPOCHS, LR, EXAMPLES (of the frozen sets), RESOLUTION.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+out=${1:-walkthrough}
+checkpoint=${2:-$here/tests/fixtures/tiny/model}
+shift $(($# < 2 ? $# : 2))
+data=("$@")
+if [[ ${#data[@]} == 0 ]]; then
+  data=(--table "$here/tests/fixtures/tiny/sentiment.tsv" --columns sentence,label)
+fi
+seed=${SEED:-0}
+cargo build --release --quiet --manifest-path "$here/Cargo.toml"
+run() { echo "+ fisherscape $*" >&2; "$here/target/release/fisherscape" "$@"; }
+
+run freeze --checkpoint "$checkpoint" "${data[@]}" --split train --seed "$seed" --out "$out/train.safetensors"
+run fisher --checkpoint "$checkpoint" --set "$out/train.safetensors" --per-example --seed "$seed" --out "$out/fisher.safetensors"
+run schedule --fisher "$out/fisher.safetensors" --out "$out/rates.csv"
+run stability --checkpoint "$checkpoint" --set "$out/train.safetensors" --fractions 0.01,0.02,0.05,0.1 --repeats 10 \
+  --seed "$seed" --out "$out/stability"
+
+for arm in uniform guided; do
+  dropout=uniform:0.05 # the mean rate of guided, so that the arms differ in where they drop, not in how much
+  [[ $arm == guided ]] && dropout=guided:$out/rates.csv
+  run train --checkpoint "$checkpoint" "${data[@]}" --dropout "$dropout" --epochs "${EPOCHS:-3}" --lr "${LR:-1e-4}" \
+    --split official --seed "$seed" --out "$out/$arm"
+done
+
+# The arms are compared on examples that neither was trained on.
+set=$out/uniform/held_out.safetensors
+if [[ ${data[0]} == --task ]]; then
+  set=$out/held_out.safetensors
+  run freeze --checkpoint "$checkpoint" "${data[@]}" --split dev --examples "${EXAMPLES:-128}" --seed "$seed" --out "$set"
+fi
+
+# One plane and one mask for both arms: directions and Fisher information of the checkpoint they started from.
+surface=(surface --set "$set" --fisher "$out/fisher.safetensors" --norm matched --seed "$seed")
+run "${surface[@]}" --checkpoint "$checkpoint" --save-directions "$out/directions.safetensors" --resolution 3 \
+  --out "$out/start.csv"
+for arm in uniform guided; do
+  for mask in all top:0.01 random:0.01; do
+    run "${surface[@]}" --checkpoint "$out/$arm" --directions "$out/directions.safetensors" --mask "$mask" \
+      --resolution "${RESOLUTION:-9}" --out "$out/${arm}_${mask%%:*}.csv"
+  done
+done
+figures=("$out"/uniform_{all,top,random}.csv "$out"/guided_{all,top,random}.csv)
+titles=uniform\ all,uniform\ top\ 1\ %,uniform\ random,guided\ all,guided\ top\ 1\ %,guided\ random
+for format in svg png; do
+  run render "${figures[@]}" --titles "$titles" --dots --out "$out/surfaces.$format"
+done
