@@ -14,8 +14,8 @@ pub enum Error {
     #[error("{place}: `{field}` must be {expected}, found {found}\n  fix: {fix}")]
     Field { place: String, field: String, expected: String, found: String, fix: String },
     /// The operating system refused.
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    #[error("{}: cannot {action} it: {cause}\n  fix: check the path, its permissions and the free space", path.display())]
+    Io { path: PathBuf, action: &'static str, cause: std::io::Error },
     /// The tensor library refused.
     #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -45,6 +45,6 @@ impl Error {
     /// For `map_err`: the operating system refused to `action` ("read", "write") the file at `path`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_path_buf();
-        move |source| Error::Io { path, action, source }
+        move |cause| Error::Io { path, action, cause }
     }
 }

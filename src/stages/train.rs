@@ -131,11 +131,11 @@ impl Train {
         let mut provenance = Provenance::start(Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         provenance.input("checkpoint", &checkpoint.hash);
-        self.source.note(&mut provenance)?;
         if let Arm::Guided(path) = &self.dropout {
             provenance.input_file("rates", path)?;
         }
         let dropout = self.dropout.dropout(&checkpoint.config, self.seed)?;
+        self.source.note(&mut provenance)?;
         let (set, pad, training) = self.examples(&checkpoint)?;
         let missing = MissingHead::Initialise { seed: self.seed };
         let mut model = checkpoint.model_for(&set, missing)?;

@@ -1,0 +1,79 @@
+//! The house: modules import only from those before them.
+
+use std::path::Path;
+
+/// The order of `src/lib.rs`'s documentation.
+const ORDER: [&str; 18] = [
+    "error", "files", "progress", "stats", "rng", "params", "ranking", "data", "dropout", "model", "evaluate", "train",
+    "fisher", "landscape", "stability", "report", "stages", "cli",
+];
+
+/// Oracle: the order itself, held against every `crate::` path in the source, tests inside files included.
+#[test]
+fn modules_import_only_from_those_before_them() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&source, &mut files);
+    assert!(files.len() > 30, "the source was not found");
+    let place = |module: &str| ORDER.iter().position(|m| *m == module);
+    for file in files {
+        let relative = file.strip_prefix(&source).unwrap();
+        let own = relative.components().next().unwrap().as_os_str().to_string_lossy().replace(".rs", "");
+        let Some(own_place) = place(&own) else {
+            assert!(["lib", "main"].contains(&own.as_str()), "{own} is not in the order");
+            continue;
+        };
+        let text = std::fs::read_to_string(&file).unwrap();
+        // Links in documentation are no imports.
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        for module in named(&code) {
+            let Some(other) = place(&module) else { panic!("{}: crate::{module} is no module", relative.display()) };
+            assert!(other <= own_place, "{} imports {module}, which comes after {own}", relative.display());
+        }
+    }
+}
+
+/// Modules named after `crate::`, one by one or in braces.
+fn named(code: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
+    let mut modules = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        match after.strip_prefix('{') {
+            None => modules.push(word(after)),
+            Some(list) => {
+                let (mut depth, mut item) = (1, String::new());
+                for c in list.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' => depth -= 1,
+                        _ => {}
+                    }
+                    if depth == 0 || (c == ',' && depth == 1) {
+                        modules.push(word(item.trim()));
+                        item.clear();
+                    } else {
+                        item.push(c);
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    modules.retain(|m| !m.is_empty());
+    modules
+}
+
+fn rust_files(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Losses, gradients, Fisher information and surfaces against PyTorch (fixtures of `make.py`), candle-transformers
+//! and central differences.
+//!
+//! Tolerances: both sides compute in float32 with different orders of summation, whose errors are some 1e-7 per
+//! operation and grow with depth; a wrong formula is off by 1e-2 or more.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use fisherscape::data::frozen::FrozenSet;
+use fisherscape::data::{Batch, Example};
+use fisherscape::evaluate::set_loss;
+use fisherscape::fisher;
+use fisherscape::landscape::direction;
+use fisherscape::landscape::mask::{self, By, Mask, Norm, Select};
+use fisherscape::landscape::surface::Plan;
+use fisherscape::model::checkpoint::MissingHead;
+use fisherscape::model::{Checkpoint, Model, Objective, Reduction};
+use fisherscape::params;
+use fisherscape::train;
+
+use crate::support::{Outcome, fixture, json, relative, tensors, values};
+
+const KINDS: [&str; 3] = ["mlm", "cls", "reg"];
+
+fn open(folder: &Path) -> (Model, FrozenSet) {
+    let set = FrozenSet::read(&folder.join("set.safetensors")).unwrap();
+    let checkpoint = Checkpoint::open(&folder.join("model")).unwrap();
+    (checkpoint.model_for(&set, MissingHead::Refuse).unwrap(), set)
+}
+
+/// Oracle: PyTorch, one example at a time. Catches padding that leaks into attention, segments or positions ignored,
+/// and a mean of means in place of the sum over targets.
+#[test]
+fn losses_equal_pytorch() -> Outcome {
+    for kind in KINDS {
+        let folder = fixture(&format!("parity/{kind}"));
+        let (model, set) = open(&folder);
+        let expected = json(&folder.join("expected.json"));
+        let loss = set_loss(&model.bert, &model.theta, &set.examples, &set.by_length())?;
+        let wanted = expected["loss"].as_f64().unwrap();
+        assert!((loss.loss - wanted).abs() <= 1e-6 * wanted, "{kind}: {} and {wanted}", loss.loss);
+        let rows: Vec<(f64, usize)> = serde_json::from_value(expected["examples"].clone())?;
+        assert_eq!(loss.examples, rows.iter().filter(|(_, m)| *m > 0).count());
+        assert_eq!(loss.targets, rows.iter().map(|(_, m)| m).sum::<usize>());
+        // The ratio estimator of definitions.md section 1, written out over PyTorch's per-example sums.
+        let used: Vec<&(f64, usize)> = rows.iter().filter(|(_, m)| *m > 0).collect();
+        let (n, m) = (used.len() as f64, loss.targets as f64);
+        let squares: f64 = used.iter().map(|(s, m)| (s - wanted * *m as f64).powi(2)).sum();
+        let se = (n / (n - 1.0) * squares).sqrt() / m;
+        assert!((loss.loss_se - se).abs() <= 1e-5 * se, "{kind}: {} and {se}", loss.loss_se);
+    }
+    Ok(())
+}
+
+/// Oracle: PyTorch's gradient of the mean of the examples' mean losses, in evaluation mode. Catches an operation
+/// that cuts the gradient, a tied decoder that adds nothing, shards weighted wrongly.
+#[test]
+fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
+    for kind in KINDS {
+        let folder = fixture(&format!("parity/{kind}"));
+        let (model, set) = open(&folder);
+        let theta = params::variables(&model.theta)?;
+        let batch: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let (_, gradient) = train::gradient(&model.bert, &theta, &batch, None)?;
+        let expected = tensors(&folder.join("gradient.safetensors"));
+        assert_eq!(gradient.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        for (name, wanted) in &expected {
+            let (got, wanted) = (&gradient[name], values(wanted));
+            if name.ends_with("key.bias") {
+                // Softmax ignores a shift: zero but for rounding.
+                assert!(got.iter().all(|g| g.abs() < 1e-6), "{kind} {name}");
+                continue;
+            }
+            assert!(got.iter().any(|g| *g != 0.0), "{kind} {name}: no gradient");
+            let error = relative(got, &wanted);
+            assert!(error <= 1e-4, "{kind} {name}: {error:.1e}");
+        }
+    }
+    Ok(())
+}
+
+/// Oracle: PyTorch, squares inside the sum over examples. Catches the square of a batch gradient, examples without
+/// target averaged in, and key biases that are noise in place of zero.
+#[test]
+fn fisher_diagonals_equal_pytorch() -> Outcome {
+    for kind in KINDS {
+        let folder = fixture(&format!("parity/{kind}"));
+        let (model, set) = open(&folder);
+        let got = fisher::diagonal(&model.bert, &model.theta, &set.examples, Reduction::Mean)?;
+        let expected = tensors(&folder.join("fisher.safetensors"));
+        assert_eq!(got.diagonal.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        assert_eq!(got.skipped, if kind == "mlm" { 2 } else { 0 });
+        for (name, wanted) in &expected {
+            let (f, wanted) = (values(&got.diagonal[name]), values(wanted));
+            if name.ends_with("key.bias") {
+                assert!(f.iter().all(|f| *f == 0.0), "{kind} {name}");
+            } else {
+                let error = relative(&f, &wanted);
+                assert!(error <= 2e-4, "{kind} {name}: {error:.1e}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Oracle: PyTorch with the same directions, and its own top-5 % mask by a stable sort. Catches exchanged axes,
+/// ties broken another way, a mask applied to one direction only.
+#[test]
+fn surfaces_equal_pytorch() -> Outcome {
+    for kind in KINDS {
+        let folder = fixture(&format!("parity/{kind}"));
+        let (model, set) = open(&folder);
+        let directions = direction::read(&folder.join("directions.safetensors"), &model.theta)?;
+        let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let effective = mask::effective(&model.theta, &directions, |n| model.bert.reached(n, &examples));
+        let fisher = tensors(&folder.join("fisher.safetensors"));
+        for (file, select) in [("surface.csv", Select::All), ("surface_top5.csv", Select::Top(0.05))] {
+            let mask = Mask::choose(select, By::Parameter, &model.theta, Some(&fisher), &effective, 0)?;
+            if select != Select::All {
+                let expected = json(&folder.join("expected.json"));
+                assert_eq!(mask.report.selected as u64, expected["selected"].as_u64().unwrap());
+                assert_eq!(mask.report.parameters as u64, expected["parameters"].as_u64().unwrap());
+            }
+            let masked = [0, 1].map(|i| mask.apply(&directions[i], &effective, Norm::Filter).0);
+            let by_length = set.by_length();
+            let plan = Plan {
+                theta: &model.theta,
+                examples: &set.examples,
+                by_length: &by_length,
+                directions: &masked,
+                coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
+            };
+            let scratch = tempfile::tempdir()?;
+            let surface = plan.evaluate(&model.bert, &scratch.path().join("journal"), "test")?;
+            let mut expected = csv::Reader::from_path(folder.join(file))?;
+            let rows: Vec<(f64, f64, f64)> = expected.deserialize().collect::<Result<_, _>>()?;
+            assert_eq!(surface.points.len(), rows.len());
+            for (point, (x, y, loss)) in surface.points.iter().zip(rows) {
+                assert_eq!((point.x, point.y), (x, y));
+                assert!((point.loss - loss).abs() <= 2e-5 * loss, "{kind} {file} ({x}, {y}): {} {loss}", point.loss);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Oracle: logits of transformers (fixture) and of candle-transformers, an implementation with padding and other
+/// kernels.
+#[test]
+fn logits_equal_transformers_and_candle_transformers() -> Outcome {
+    let folder = fixture("parity/cls");
+    let (model, set) = open(&folder);
+    let example = &set.examples[0];
+    let outputs = model.bert.losses(&model.theta, &Batch::new(&[example], 0))?;
+    let expected: Vec<f32> =
+        serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
+    assert!(relative(&values(&outputs.scores), &expected) <= 1e-5);
+
+    let config = serde_json::from_str(&std::fs::read_to_string(folder.join("model/config.json"))?)?;
+    let weights = [folder.join("model/model.safetensors")];
+    // SAFETY: a fixture that nothing writes to.
+    let weights = unsafe {
+        candle_nn::VarBuilder::from_mmaped_safetensors(&weights, DType::F32, &Device::Cpu)?
+    };
+    let peer = candle_transformers::models::bert::BertModel::load(weights, &config)?;
+    let ids = Tensor::new(example.ids.as_slice(), &Device::Cpu)?.unsqueeze(0)?;
+    let types = Tensor::new(example.types.as_slice(), &Device::Cpu)?.unsqueeze(0)?;
+    let hidden = peer.forward(&ids, &types, None)?;
+    let first = hidden.narrow(1, 0, 1)?.squeeze(1)?;
+    let linear = |x: &Tensor, name: &str| {
+        x.matmul(&model.theta[&format!("{name}.weight")].t()?)?
+            .broadcast_add(&model.theta[&format!("{name}.bias")])
+    };
+    let logits = linear(&linear(&first, "bert.pooler.dense")?.tanh()?, "classifier")?;
+    assert!(relative(&values(&outputs.scores), &values(&logits)) <= 1e-5);
+    Ok(())
+}
+
+/// Oracle: vocabulary logits of transformers for a whole example; ours are computed at the targets only.
+#[test]
+fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
+    let folder = fixture("parity/mlm");
+    let (model, set) = open(&folder);
+    let example = &set.examples[0];
+    let outputs = model.bert.losses(&model.theta, &Batch::new(&[example], 0))?;
+    let all: Vec<f32> = serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
+    let vocabulary = model.bert.config.vocab_size;
+    let fisherscape::data::Target::Masked(targets) = &example.target else { panic!("a masked-LM set") };
+    let wanted: Vec<f32> =
+        targets.iter().flat_map(|(at, _)| all[*at as usize * vocabulary..][..vocabulary].to_vec()).collect();
+    assert!(relative(&values(&outputs.scores), &wanted) <= 1e-5);
+    Ok(())
+}
+
+/// Oracle: central differences of the loss along random directions, in every tensor. With step 1e-2 along a unit
+/// direction the truncation error is some 1e-4 of the slope's scale, and rounding 1e-5.
+#[test]
+fn gradients_equal_central_differences() -> Outcome {
+    let (model, set) = open(&fixture("parity/cls"));
+    let batch: Vec<&Example> = set.examples.iter().collect();
+    let loss_at = |theta: &params::ParamMap| train::gradient(&model.bert, theta, &batch, None).map(|(l, _)| l);
+    let theta = params::variables(&model.theta)?;
+    let (_, gradient) = train::gradient(&model.bert, &theta, &batch, None)?;
+    for (name, weight) in &model.theta {
+        let stream = fisherscape::rng::Stream::new(3, name);
+        let mut d = vec![0f32; weight.elem_count()];
+        stream.fill_normal(0, &mut d);
+        let norm = direction::norm(&d);
+        d.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
+        let moved = |step: f32| {
+            let values: Vec<f32> = values(weight).iter().zip(&d).map(|(w, d)| w + step * d).collect();
+            let mut moved = model.theta.clone();
+            moved.insert(name.clone(), Tensor::from_vec(values, weight.dims(), &Device::Cpu).unwrap());
+            loss_at(&params::variables(&moved).unwrap()).unwrap()
+        };
+        let step = 1e-2f32;
+        let slope = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
+        let predicted: f64 = gradient[name].iter().zip(&d).map(|(g, d)| f64::from(g * d)).sum();
+        let size = direction::norm(&gradient[name]);
+        assert!((slope - predicted).abs() <= 2e-3 * size.max(0.05), "{name}: {slope} and {predicted}");
+    }
+    Ok(())
+}
+
+/// Oracle: the definition. What a batch gives an example is what it gets alone, so packing changes nothing.
+#[test]
+fn a_batch_gives_each_example_the_loss_it_has_alone() -> Outcome {
+    for kind in KINDS {
+        let (model, set) = open(&fixture(&format!("parity/{kind}")));
+        let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let together = values(&model.bert.losses(&model.theta, &Batch::new(&examples, 0))?.losses);
+        let alone: Vec<f32> = examples
+            .iter()
+            .flat_map(|e| values(&model.bert.losses(&model.theta, &Batch::new(&[e], 0)).unwrap().losses))
+            .collect();
+        assert!(relative(&together, &alone) <= 1e-6, "{kind}");
+    }
+    Ok(())
+}
