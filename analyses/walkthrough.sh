@@ -13,6 +13,7 @@ checkpoint=${2:-$here/tests/fixtures/tiny/model}
 shift $(($# < 2 ? $# : 2))
 data=("$@")
 if [[ ${#data[@]} == 0 ]]; then
+  EPOCHS=${EPOCHS:-6} LR=${LR:-2e-3} # random weights need more than fine-tuning does
   data=(--table "$here/tests/fixtures/tiny/sentiment.tsv" --columns sentence,label)
 fi
 seed=${SEED:-0}

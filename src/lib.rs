@@ -39,3 +39,8 @@ pub mod stats;
 pub mod train;
 
 pub use error::{Error, Result};
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

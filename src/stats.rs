@@ -343,6 +343,17 @@ fn sort_counting_exchanges(values: &mut [f64]) -> i64 {
     exchanges
 }
 
+/// Sum of squares, in eight interleaved lanes.
+pub fn sum_of_squares(values: &[f32]) -> f64 {
+    let mut lanes = [0f64; 8];
+    let chunks = values.chunks_exact(8);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += f64::from(*v) * f64::from(*v));
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,16 +9,15 @@
 pub mod files;
 pub mod layers;
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
-use candle_core::Tensor;
 use ndarray::Array2;
-use rayon::prelude::*;
 
-use crate::data::Example;
+use crate::data::{Example, parts};
 use crate::error::{Error, Result};
+use crate::model::squares::Squares;
 use crate::model::{Objective, Reached, Reduction};
-use crate::params::{self, ParamMap};
+use crate::params::ParamMap;
 use crate::progress::Progress;
 use layers::TensorSizes;
 
@@ -34,11 +33,15 @@ pub struct Fisher {
     pub skipped: usize,
 }
 
+/// Examples and tokens of one batch: enough for large matrix products, few enough to hold the activations.
+const BATCH: (usize, usize) = (16, 2048);
+
 /// Diagonal of the empirical Fisher information of `examples` at `theta`.
 ///
 /// Examples without a target are skipped and counted. Parameters whose gradient is zero by construction (key biases)
-/// are exactly 0. Costs one forward and one backward pass per example; memory: the parameters three times and, for
-/// each thread, one gradient. The result does not depend on the number of threads: examples are added in order.
+/// are exactly 0. Costs little more than one forward and one backward pass over the examples where the objective
+/// squares gradients as they arise (BERT on the CPU), one of each per example otherwise. The result does not depend
+/// on the number of threads: examples are added in a fixed order.
 ///
 /// # Errors
 ///
@@ -60,91 +63,40 @@ pub fn diagonal(
             fix,
         ));
     }
-    let theta = params::variables(theta)?;
     let with_target: Vec<&Example> = used.iter().map(|&n| &examples[n]).collect();
-    let mut accumulator = Accumulator::new(&theta, |name| {
+    let squares = Squares::new(theta, used.len(), |name| {
         objective.reached(name, &with_target) != Reached::Rows(Default::default())
     });
+    let squares = Arc::new(Mutex::new(squares));
     let progress = Progress::new("Fisher information (examples)", used.len());
-    let together = rayon::current_num_threads();
-    for chunk in used.chunks(together) {
-        let gradients: Vec<ParamMap> = chunk
-            .par_iter()
-            .map(|&n| {
-                let gradient = objective.gradient(&theta, &examples[n], reduction);
-                progress.advance(1);
-                gradient
-            })
-            .collect::<Result<_>>()?;
-        for (&n, gradient) in chunk.iter().zip(gradients) {
-            accumulator.add(n, gradient)?;
-        }
+    // Batches of similar length; row r of the sums belongs to example order[r] until the end.
+    let mut order = used.clone();
+    order.sort_by_key(|&n| examples[n].len());
+    let mut first = 0;
+    for part in parts(examples, &order, BATCH.0, BATCH.1) {
+        let batch: Vec<&Example> = part.iter().map(|&n| &examples[n]).collect();
+        objective.add_squared_gradients(theta, &batch, first, reduction, &squares)?;
+        first += part.len();
+        progress.advance(part.len());
     }
-    accumulator.finish(used, examples.len())
+    let squares = Arc::into_inner(squares).and_then(|squares| squares.into_inner().ok());
+    let squares = squares.ok_or_else(|| candle_core::Error::Msg("squared gradients still in use".into()))?;
+    if let Some(((row, column), _)) = squares.sums.indexed_iter().find(|(_, s)| !s.is_finite()) {
+        let fix = "the loss is not finite there: look at the example and the checkpoint";
+        let (place, name) =
+            (format!("gradient of example {}", order[row]), squares.name(column).unwrap_or_default());
+        return Err(Error::field(place, name, "finite", "not finite", fix));
+    }
+    let (diagonal, by_length) = squares.finish()?;
+    let mut sums = Array2::zeros(by_length.dim());
+    for (row, n) in order.iter().enumerate() {
+        let place = used.partition_point(|used| used < n);
+        sums.row_mut(place).assign(&by_length.row(row));
+    }
+    Ok(Fisher { diagonal, sums, skipped: examples.len() - used.len(), used })
 }
 
 /// Names and numbers of entries of a map's tensors.
 pub fn tensor_sizes(map: &ParamMap) -> TensorSizes {
     map.iter().map(|(name, t)| (name.clone(), t.elem_count())).collect()
-}
-
-/// Running sums of squared gradients.
-struct Accumulator {
-    tensors: BTreeMap<String, Sum>,
-    rows: Vec<Vec<f64>>,
-}
-
-struct Sum {
-    squares: Vec<f32>,
-    shape: Vec<usize>,
-    reached: bool,
-}
-
-impl Accumulator {
-    fn new(theta: &ParamMap, reached: impl Fn(&str) -> bool) -> Accumulator {
-        let sum = |(name, t): (&String, &Tensor)| {
-            let sum =
-                Sum { squares: vec![0.0; t.elem_count()], shape: t.dims().to_vec(), reached: reached(name) };
-            (name.clone(), sum)
-        };
-        Accumulator { tensors: theta.iter().map(sum).collect(), rows: Vec::new() }
-    }
-
-    /// Adds the squares of example `n`'s gradient.
-    fn add(&mut self, n: usize, gradient: ParamMap) -> Result<()> {
-        let row: Vec<f64> = self
-            .tensors
-            .par_iter_mut()
-            .map(|(name, sum)| match gradient.get(name).filter(|_| sum.reached) {
-                None => Ok(0.0),
-                Some(g) => params::with_values(g, |g| {
-                    let squares = sum.squares.iter_mut().zip(g);
-                    squares.for_each(|(f, g)| *f += g * g);
-                    g.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>()
-                }),
-            })
-            .collect::<Result<_>>()?;
-        if let Some(t) = row.iter().position(|s| !s.is_finite()) {
-            let name = self.tensors.keys().nth(t).cloned().unwrap_or_default();
-            let fix = "the loss is not finite there: look at the example and the checkpoint";
-            return Err(Error::field(format!("gradient of example {n}"), name, "finite", "not finite", fix));
-        }
-        self.rows.push(row);
-        Ok(())
-    }
-
-    fn finish(self, used: Vec<usize>, total: usize) -> Result<Fisher> {
-        let n = used.len();
-        let mut diagonal = ParamMap::new();
-        for (name, mut sum) in self.tensors {
-            sum.squares.iter_mut().for_each(|f| *f /= n as f32);
-            diagonal.insert(name, Tensor::from_vec(sum.squares, sum.shape, &candle_core::Device::Cpu)?);
-        }
-        let columns = diagonal.len();
-        let flat: Vec<f64> = self.rows.into_iter().flatten().collect();
-        let sums = Array2::from_shape_vec((n, columns), flat)
-            .map_err(|e| candle_core::Error::Msg(format!("per-example sums: {e}")))?;
-        let skipped = total - n;
-        Ok(Fisher { diagonal, sums, used, skipped })
-    }
 }

@@ -8,18 +8,22 @@ pub mod bert;
 pub mod checkpoint;
 pub mod config;
 pub mod ops;
+pub mod squares;
 
 pub use bert::{Bert, Head};
 pub use checkpoint::{Checkpoint, Model};
 pub use config::BertConfig;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 use crate::data::{Batch, Example};
 use crate::error::Result;
-use crate::params::ParamMap;
+use crate::params::{self, ParamMap};
+use squares::Squares;
 
 /// A loss per example as a function of parameters and data.
 pub trait Objective: Sync {
@@ -30,6 +34,34 @@ pub trait Objective: Sync {
     /// The entries of parameter `name` that can change the loss of these examples.
     fn reached(&self, _name: &str, _examples: &[&Example]) -> Reached {
         Reached::All
+    }
+
+    /// Adds the squared gradients of examples, whose rows of `s[n,t]` begin at `first`.
+    ///
+    /// This provided version takes one forward and one backward pass per example, and holds one gradient for each
+    /// thread; examples are added in order.
+    fn add_squared_gradients(
+        &self,
+        theta: &ParamMap,
+        examples: &[&Example],
+        first: usize,
+        reduction: Reduction,
+        squares: &Arc<Mutex<Squares>>,
+    ) -> Result<()> {
+        let theta = params::variables(theta)?;
+        let mut row = first;
+        for chunk in examples.chunks(rayon::current_num_threads()) {
+            let gradient = |example: &&Example| self.gradient(&theta, example, reduction);
+            let gradients: Vec<ParamMap> = chunk.par_iter().map(gradient).collect::<Result<_>>()?;
+            let mut squares = squares
+                .lock()
+                .map_err(|_| candle_core::Error::Msg("squared gradients: poisoned lock".into()))?;
+            for gradient in gradients {
+                squares.add(row, &gradient)?;
+                row += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Gradient of `s_n / m_n` (or of the sum `s_n`) of one example: every parameter that it reaches, by name.

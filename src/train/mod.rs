@@ -1,16 +1,10 @@
 //! Fine-tuning: the recipe of definitions.md section 3.
 //!
 //! AdamW without decay, linear decay of the learning rate to 0, clipping to a global norm, batches in seeded order.
-//! Batches and head depend on the seed alone, so arms that differ in dropout see the same ones. A batch is cut into a
-//! fixed number of shards whose gradients are added in order: the bits do not depend on the number of threads.
+//! Batches and head depend on the seed alone, so arms that differ in dropout see the same ones.
 
 pub mod adamw;
 pub mod batches;
-
-use std::collections::BTreeMap;
-
-use candle_core::Tensor;
-use rayon::prelude::*;
 
 use crate::data::{Batch, Example};
 use crate::dropout::Dropout;
@@ -20,9 +14,6 @@ use crate::model::Bert;
 use crate::params::{self, ParamMap};
 use crate::progress::Progress;
 use adamw::AdamW;
-
-/// Parts into which a batch is cut, whatever the number of threads.
-const SHARDS: usize = 4;
 
 /// Settings of a run.
 #[derive(Clone, Debug)]
@@ -76,15 +67,15 @@ pub fn train(
         let (mut sum, mut count) = (0.0, 0);
         for members in batches::epoch(examples, config.batch, config.seed, epoch as u64) {
             let batch: Vec<&Example> = members.iter().map(|&n| &examples[n]).collect();
-            let (loss, mut gradient) = gradient(bert, &theta, &batch, dropout.map(|d| (d, step as u64)))?;
-            let norm = adamw::clip(&mut gradient, config.clip)?;
+            let (loss, gradient) = gradient(bert, &theta, &batch, dropout.map(|d| (d, step as u64)))?;
+            let norm = adamw::norm(&gradient)?;
             if !(loss.is_finite() && norm.is_finite()) {
                 let fix = "use a smaller learning rate";
                 let found = format!("loss {loss}, gradient norm {norm} at step {step}");
                 return Err(Error::field("training", "loss and gradient", "finite", found, fix));
             }
             let lr = config.lr * (total - step) as f64 / total as f64;
-            optimizer.step(&theta, &gradient, lr)?;
+            optimizer.step(&theta, &gradient, lr, adamw::clip(norm, config.clip))?;
             (sum, count, step) = (sum + loss * batch.len() as f64, count + batch.len(), step + 1);
             progress.remark(format!("loss {:.4}", sum / count as f64));
             progress.advance(1);
@@ -97,39 +88,16 @@ pub fn train(
     Ok((params::detached(&theta), history))
 }
 
-/// Mean example loss of a batch and its gradient, as flat values by name. With `dropout` given, at that step.
+/// Mean example loss of a batch and its gradient by name. `theta` holds variables. With `dropout` given, at that step.
 pub fn gradient(
     bert: &Bert,
     theta: &ParamMap,
     batch: &[&Example],
     dropout: Option<(&Dropout, u64)>,
-) -> Result<(f64, BTreeMap<String, Vec<f32>>)> {
-    let each = batch.len().div_ceil(SHARDS);
-    let shards: Vec<(usize, &[&Example])> =
-        batch.chunks(each).enumerate().map(|(i, shard)| (i * each, shard)).collect();
-    let backward = |&(first, shard): &(usize, &[&Example])| -> Result<(f64, ParamMap)> {
-        let outputs = bert.forward(theta, &Batch::new(shard, first), dropout)?;
-        // Each example's mean over its own targets, then the mean over the batch.
-        let packed = Batch::new(shard, first);
-        let weights: Vec<f32> =
-            packed.owners().iter().map(|&b| 1.0 / (shard[b].targets() * batch.len()) as f32).collect();
-        let weights = Tensor::new(weights.as_slice(), outputs.losses.device())?;
-        let loss = (outputs.losses * weights)?.sum_all()?;
-        let mut gradients = loss.backward()?;
-        let own = theta.iter().filter_map(|(name, p)| Some((name.clone(), gradients.remove(p)?))).collect();
-        Ok((f64::from(loss.to_scalar::<f32>()?), own))
-    };
-    let parts: Vec<(f64, ParamMap)> = shards.par_iter().map(backward).collect::<Result<_>>()?;
-    let loss = parts.iter().map(|(loss, _)| loss).sum();
-    let sum = |(name, p): (&String, &Tensor)| {
-        let mut sum = vec![0f32; p.elem_count()];
-        for (_, part) in &parts {
-            if let Some(g) = part.get(name) {
-                params::with_values(g, |g| sum.iter_mut().zip(g).for_each(|(s, g)| *s += g))?;
-            }
-        }
-        Ok((name.clone(), sum))
-    };
-    let gradient = theta.par_iter().map(sum).collect::<Result<_>>()?;
-    Ok((loss, gradient))
+) -> Result<(f64, ParamMap)> {
+    let packed = Batch::new(batch, 0);
+    // Each example's mean over its own targets, then the mean over the batch.
+    let weight = |b: usize| 1.0 / (batch[b].targets() * batch.len()) as f32;
+    let weights: Vec<f32> = packed.owners().into_iter().map(weight).collect();
+    Ok(bert.backward(theta, &packed, dropout, &weights)?)
 }

@@ -1,17 +1,45 @@
-//! Softmax attention within each example of a packed batch.
+//! Bodies composed of plain candle operations, for devices without a fused one; also the fused bodies' second
+//! implementation in tests.
 //!
-//! The composed body pads inside this file only: gather to `[B, heads, T, d]`, attend with the padding masked out,
-//! gather back. A padded key has probability exactly 0 and a padded query is dropped, so neither value nor gradient
-//! depends on the padding.
+//! Attention pads inside this file only: gather to `[B, heads, T, d]`, attend with the padding masked out, gather
+//! back. A padded key has probability exactly 0 and a padded query is dropped, so neither value nor gradient depends on
+//! the padding.
 
 use candle_core::{D, Device, Result, Tensor};
 
 use super::Packing;
 use crate::dropout::Noise;
 
-/// Multi-head attention. `qkv` is `[total, 3H]` (queries, keys, values); gives `[total, H]`.
-///
-/// `noise` multiplies the probabilities; its values are numbered by (example, head, query, key).
+pub fn linear(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
+    x.matmul(&w.t()?)?.broadcast_add(b)
+}
+
+pub fn layer_norm(x: &Tensor, (weight, bias): (&Tensor, &Tensor), eps: f64) -> Result<Tensor> {
+    let width = x.dim(D::Minus1)? as f64;
+    let centred = x.broadcast_sub(&(x.sum_keepdim(D::Minus1)? / width)?)?;
+    let variance = (centred.sqr()?.sum_keepdim(D::Minus1)? / width)?;
+    centred.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
+pub fn dropout(x: &Tensor, noise: Noise, packing: &Packing) -> Result<Tensor> {
+    let width = x.dim(D::Minus1)?;
+    let mut factors = vec![0f32; x.elem_count()];
+    for (b, span) in packing.offsets.windows(2).enumerate() {
+        let first = (packing.first + b) * packing.stride * width;
+        noise.fill(first as u64, &mut factors[span[0] * width..span[1] * width]);
+    }
+    x * Tensor::from_vec(factors, x.shape(), &Device::Cpu)?.to_device(x.device())?
+}
+
+pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
+    // The maximum is a constant for the gradient: it cancels.
+    let largest = logits.detach().max_keepdim(D::Minus1)?;
+    let shifted = logits.broadcast_sub(&largest)?;
+    let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let index = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
+    (log_sum - shifted.gather(&index, D::Minus1)?)?.squeeze(1)
+}
+
 pub fn attention(qkv: &Tensor, heads: usize, noise: Option<Noise>, packing: &Packing) -> Result<Tensor> {
     let Packing { offsets, first, stride } = *packing;
     let (batch, width) = (offsets.len() - 1, qkv.dim(1)? / 3);

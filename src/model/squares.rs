@@ -1,0 +1,87 @@
+//! Running sums of squared gradients: F by parameter, and `s[n,t]`.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::params::{self, ParamMap};
+
+/// Sums over the examples seen so far.
+pub struct Squares {
+    tensors: BTreeMap<String, Entry>,
+    /// `s[n,t]`, `[N, tensors]`, tensors in name order.
+    pub sums: Array2<f64>,
+}
+
+/// One parameter's sum of squares.
+pub struct Entry {
+    column: usize,
+    shape: Vec<usize>,
+    /// False for a parameter whose gradient is zero by construction: what autograd gives is rounding, and dropped.
+    counted: bool,
+    squares: Vec<f32>,
+}
+
+impl Squares {
+    /// Zeros for `examples` examples; `counted` says which parameters may have a gradient.
+    pub fn new(theta: &ParamMap, examples: usize, counted: impl Fn(&str) -> bool) -> Squares {
+        let entry = |(column, (name, t)): (usize, (&String, &Tensor))| {
+            let squares = vec![0.0; t.elem_count()];
+            (name.clone(), Entry { column, shape: t.dims().to_vec(), counted: counted(name), squares })
+        };
+        let tensors: BTreeMap<String, Entry> = theta.iter().enumerate().map(entry).collect();
+        Squares { sums: Array2::zeros((examples, tensors.len())), tensors }
+    }
+
+    /// Adds the squares of the whole gradient of example `n`.
+    pub fn add(&mut self, n: usize, gradient: &ParamMap) -> Result<()> {
+        let row: Vec<f64> = self
+            .tensors
+            .par_iter_mut()
+            .map(|(name, entry)| match gradient.get(name).filter(|_| entry.counted) {
+                None => Ok(0.0),
+                Some(g) => params::with_values(g, |g| {
+                    entry.squares.iter_mut().zip(g).for_each(|(f, g)| *f += g * g);
+                    g.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>()
+                }),
+            })
+            .collect::<Result<_>>()?;
+        self.sums.row_mut(n).iter_mut().zip(row).for_each(|(sum, own)| *sum += own);
+        Ok(())
+    }
+
+    /// Lets `add` put squares of examples `first..first + examples` into one parameter's F (row-major) and into their
+    /// sums. Does nothing for a parameter that is not counted.
+    pub fn with(
+        &mut self,
+        name: &str,
+        first: usize,
+        examples: usize,
+        add: impl FnOnce(&mut [f32], &mut [f64]),
+    ) {
+        let Some(entry) = self.tensors.get_mut(name).filter(|entry| entry.counted) else { return };
+        let mut sums = vec![0f64; examples];
+        add(&mut entry.squares, &mut sums);
+        for (b, sum) in sums.into_iter().enumerate() {
+            self.sums[[first + b, entry.column]] += sum;
+        }
+    }
+
+    /// Name of the tensor of a column.
+    pub fn name(&self, column: usize) -> Option<&str> {
+        self.tensors.keys().nth(column).map(String::as_str)
+    }
+
+    /// `F`, the mean of the squares over the examples, and `s[n,t]`.
+    pub fn finish(self) -> Result<(ParamMap, Array2<f64>)> {
+        let n = self.sums.nrows() as f32;
+        let mean = |(name, mut entry): (String, Entry)| {
+            entry.squares.iter_mut().for_each(|f| *f /= n);
+            Ok((name, Tensor::from_vec(entry.squares, entry.shape, &Device::Cpu)?))
+        };
+        Ok((self.tensors.into_iter().map(mean).collect::<Result<_>>()?, self.sums))
+    }
+}
