@@ -117,13 +117,16 @@ pub fn metrics(kind: Kind, task: Option<Task>, loss: &SetLoss, examples: &[Examp
                 _ => None,
             };
             let (predicted, truth): (Vec<usize>, Vec<usize>) = pairs().filter_map(class).unzip();
-            let wanted = task.map_or(&[Metric::Accuracy][..], Task::metrics);
+            // A task of another kind than the labels (its name came with a file) has nothing to say.
+            let wanted =
+                task.filter(|task| *task != Task::Stsb).map_or(&[Metric::Accuracy][..], Task::metrics);
             let value = |metric: &Metric| match metric {
-                Metric::Matthews => stats::matthews(&predicted, &truth),
-                Metric::F1 => stats::f1(&predicted, &truth),
-                _ => stats::accuracy(&predicted, &truth),
+                Metric::Accuracy => Some(stats::accuracy(&predicted, &truth)),
+                Metric::Matthews => Some(stats::matthews(&predicted, &truth)),
+                Metric::F1 => Some(stats::f1(&predicted, &truth)),
+                Metric::Pearson | Metric::Spearman => None,
             };
-            wanted.iter().map(|metric| (metric.to_string(), value(metric))).collect()
+            wanted.iter().filter_map(|metric| Some((metric.to_string(), value(metric)?))).collect()
         }
         Kind::Regression => {
             let value = |(p, e): (&Vec<f64>, &Example)| match e.target {

@@ -34,7 +34,12 @@ pub fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R>
 
 /// The same values as leaves of the autograd graph.
 pub fn variables(map: &ParamMap) -> Result<ParamMap> {
-    map.iter().map(|(name, t)| Ok((name.clone(), Var::from_tensor(t)?.into_inner()))).collect()
+    into_variables(map.clone())
+}
+
+/// The same values as leaves of the autograd graph, each tensor given up as its copy is made.
+pub fn into_variables(map: ParamMap) -> Result<ParamMap> {
+    map.into_iter().map(|(name, t)| Ok((name, Var::from_tensor(&t)?.into_inner()))).collect()
 }
 
 /// The same values outside the autograd graph (shared storage): forward passes then keep no intermediate results.

@@ -1,9 +1,8 @@
-//! What the user is told while waiting: notes, warnings, and a bar with the time left, all on standard error.
-//!
-//! Results go to standard output and files; nothing here reaches them. On a terminal a step shows a bar; elsewhere
+//! What the user is told: results on standard output; notes, and a bar with the time left, on standard error.
+//! On a terminal a step shows a bar; elsewhere
 //! (a log, a batch system) a line every ten seconds.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +19,17 @@ pub fn set_verbosity(level: u8) {
 fn shown(level: u8) -> bool {
     VERBOSITY.load(Ordering::Relaxed) >= level
 }
+
+/// A line of the result, on standard output. A reader that has gone (`| head`) is no reason to lose the work.
+pub fn result(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints a line of the result like `println!`, whether or not anybody still reads.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::progress::result(format_args!($($text)*)) };
+}
+pub(crate) use say;
 
 /// Something the user should know, such as an initialised head or skipped rows.
 pub fn note(text: impl std::fmt::Display) {

@@ -75,9 +75,7 @@ pub struct Stability {
 /// [`Error::Field`] for a fraction outside (0, 1] or fewer than two examples.
 pub fn measure(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config) -> Result<Stability> {
     let n = sums.nrows();
-    if let Some(f) = config.fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
-        return Err(Error::field("stability", "fractions", "in (0, 1]", f, "write 1 % as 0.01"));
-    }
+    check_fractions(&config.fractions)?;
     if n < 2 {
         let fix = "use a larger set";
         return Err(Error::field("stability", "examples with a target", "at least 2", n, fix));
@@ -127,6 +125,22 @@ pub fn measure(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config)
         result.agreement.extend(part.agreement);
     }
     Ok(result)
+}
+
+/// Whether each fraction lies in (0, 1] and stands once.
+pub fn check_fractions(fractions: &[f64]) -> Result<()> {
+    let wrong = |f: &f64, expected: &str| {
+        Err(Error::field("stability", "fractions", expected, f, "write 1 % as 0.01, and each fraction once"))
+    };
+    for (i, f) in fractions.iter().enumerate() {
+        if !(*f > 0.0 && *f <= 1.0) {
+            return wrong(f, "in (0, 1]");
+        }
+        if fractions[..i].contains(f) {
+            return wrong(f, "distinct");
+        }
+    }
+    Ok(())
 }
 
 /// Examples of an independent draw, ascending: `max(1, floor(fraction n + 0.5))` without replacement.

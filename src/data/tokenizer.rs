@@ -59,13 +59,13 @@ impl Tokenizer {
     /// `tokenizer_config.json` (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`).
     pub fn load(folder: &Path) -> Result<Tokenizer> {
         let (json, vocab) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
-        let assumed_lower_case = !json.exists() && !folder.join("tokenizer_config.json").exists();
+        let mut assumed_lower_case = false;
         let mut inner = if json.exists() {
             tokenizers::Tokenizer::from_file(&json).map_err(|e| {
                 Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
             })?
         } else if vocab.exists() {
-            from_vocab(&vocab, &folder.join("tokenizer_config.json"))?
+            from_vocab(&vocab, &folder.join("tokenizer_config.json"), &mut assumed_lower_case)?
         } else {
             let found = "neither tokenizer.json nor vocab.txt";
             let fix = "copy the tokenizer files of the model into this folder";
@@ -106,10 +106,7 @@ impl Tokenizer {
     /// empty masked-LM target, for [`super::masking::mask`] to fill.
     pub fn examples(&self, rows: &[Row], max_len: usize) -> Result<Vec<Example>> {
         if self.assumed_lower_case {
-            progress::note(format!(
-                "{}: vocab.txt without tokenizer_config.json, lower-casing",
-                self.folder.display()
-            ));
+            progress::note(format!("{}: nothing says do_lower_case, lower-casing", self.folder.display()));
         }
         rows.par_iter().map(|row| self.example(row, max_len)).collect()
     }
@@ -157,7 +154,7 @@ impl Tokenizer {
     }
 }
 
-fn from_vocab(vocab: &Path, config: &Path) -> Result<tokenizers::Tokenizer> {
+fn from_vocab(vocab: &Path, config: &Path, assumed: &mut bool) -> Result<tokenizers::Tokenizer> {
     let options: HashMap<String, serde_json::Value> = if config.exists() {
         serde_json::from_str(&files::read_text(config)?)
             .map_err(|e| Error::field(config.display(), "JSON", "valid", e, "fetch the file again"))?
@@ -170,6 +167,7 @@ fn from_vocab(vocab: &Path, config: &Path) -> Result<tokenizers::Tokenizer> {
     };
     let model = WordPiece::from_file(&vocab.to_string_lossy()).build().map_err(refused)?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
+    *assumed = flag("do_lower_case").is_none();
     let lower = flag("do_lower_case").unwrap_or(true);
     let chinese = flag("tokenize_chinese_chars").unwrap_or(true);
     let normalizer = BertNormalizer::new(true, chinese, flag("strip_accents"), lower);

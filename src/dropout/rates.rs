@@ -51,8 +51,8 @@ impl Rates {
         let text = files::read_text(path)?;
         let sites = Site::all(layers);
         let mut p: Vec<Option<f64>> = vec![None; sites.len()];
-        for (i, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Row>().enumerate() {
-            let row = row.map_err(|e| wrong("row", "site,score,score_se,rank,p".into(), e.to_string()))?;
+        for (i, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Rate>().enumerate() {
+            let row = row.map_err(|e| wrong("row", "a site and its p".into(), e.to_string()))?;
             let at = row.site.parse().ok().and_then(|site: Site| sites.iter().position(|s| *s == site));
             let Some(at) = at else {
                 return Err(wrong("site", format!("a site of a {layers}-layer BERT"), row.site));
@@ -73,8 +73,15 @@ impl Rates {
     }
 }
 
+/// What training needs of a row.
+#[derive(Deserialize)]
+struct Rate {
+    site: String,
+    p: f64,
+}
+
 /// A row of `RATES.csv`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub site: String,
     /// Fisher score in nats² (or squared loss units) per squared unit of the parameter; empty for a preset.

@@ -66,8 +66,12 @@ pub fn write(
     }
     rows.sort_by_key(|row| model_order(&row.name));
     files::write_csv(&table_path(path), &rows)?;
+    let examples = examples_path(path);
     if per_example {
-        write_examples(&examples_path(path), fisher, metadata)?;
+        write_examples(&examples, fisher, metadata)?;
+    } else if examples.exists() {
+        // An earlier run's sums would be taken for this one's.
+        std::fs::remove_file(&examples).map_err(Error::io(&examples, "remove"))?;
     }
     params::write_params(path, &fisher.diagonal, metadata)
 }

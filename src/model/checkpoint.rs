@@ -25,6 +25,9 @@ use crate::{files, progress};
 const WORD: &str = "bert.embeddings.word_embeddings.weight";
 const DECODER: &str = "cls.predictions.decoder.weight";
 
+/// More classes than any task has: beyond, a label is a mistake.
+const MAX_CLASSES: usize = 10_000;
+
 /// A checkpoint's files, read.
 pub struct Checkpoint {
     pub folder: PathBuf,
@@ -53,6 +56,13 @@ pub enum MissingHead {
     Initialise { seed: u64 },
     /// An error.
     Refuse,
+}
+
+impl MissingHead {
+    /// Refused if `strict`, else drawn from the seed.
+    pub fn unless(strict: bool, seed: u64) -> MissingHead {
+        if strict { MissingHead::Refuse } else { MissingHead::Initialise { seed } }
+    }
 }
 
 impl Checkpoint {
@@ -112,12 +122,15 @@ impl Checkpoint {
                 });
                 let largest = largest.max().unwrap_or(0);
                 let named = set.label_names().map(|names| names.len());
-                let classes = stored.or(named).unwrap_or(largest + 1);
+                let classes = stored.or(named).unwrap_or((largest + 1).min(MAX_CLASSES));
+                if stored.is_some() {
+                    self.check_label_order(set)?;
+                }
                 if largest >= classes {
-                    let from = if stored.is_some() {
-                        "the checkpoint's classifier"
-                    } else {
-                        "the set's label names"
+                    let from = match (stored, named) {
+                        (Some(_), _) => "the checkpoint's classifier",
+                        (None, Some(_)) => "the set's label names",
+                        (None, None) => "the most that a fresh head may have",
                     };
                     let fix = "use the checkpoint that goes with this set, or make the set again";
                     let expected = format!("classes 0..={} ({from})", classes.saturating_sub(1));
@@ -126,6 +139,28 @@ impl Checkpoint {
                 Ok(Head::Classes(classes))
             }
         }
+    }
+
+    /// Whether the classifier's label names, where it has real ones, stand in the set's order.
+    fn check_label_order(&self, set: &FrozenSet) -> Result<()> {
+        let lower = |name: &str| name.to_ascii_lowercase();
+        let Some(names) = set.label_names() else { return Ok(()) };
+        let Some(map) = self.config.json.get("id2label").and_then(|m| m.as_object()) else { return Ok(()) };
+        let own: Vec<String> =
+            (0..map.len()).filter_map(|i| map.get(&i.to_string())?.as_str().map(lower)).collect();
+        let wanted: Vec<String> = names.iter().map(|name| lower(name)).collect();
+        let as_set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        if own == wanted || as_set(&own) != as_set(&wanted) {
+            return Ok(()); // the same order, or names such as LABEL_0 that say nothing
+        }
+        let fix = "number the labels of the data as the checkpoint does, and freeze them again";
+        let expected = format!("in the classifier's order: {}", own.join(", "));
+        Err(Error::field(set.path.display(), "labels", expected, names.join(", "), fix))
+    }
+
+    /// Whether examples fit the checkpoint's tables; `fix` says what to do where they do not.
+    pub fn check_examples(&self, examples: &[Example], place: &str, fix: &str) -> Result<()> {
+        check_examples(&self.config, examples, place, fix)
     }
 
     /// The model for a frozen set, checked against it.
@@ -174,22 +209,28 @@ impl Checkpoint {
             }
         }
         if let (false, MissingHead::Initialise { seed }) = (fresh.is_empty(), missing) {
-            let folder = self.folder.display();
-            progress::note(format!("{folder}: {} initialised from seed {seed}", fresh.join(", ")));
+            self.tell_fresh(&fresh, seed);
         }
         self.tell_unused();
-        let vocabulary = self.tokenizer().ok().map(|t| t.vocabulary_hash());
+        let has_tokenizer = Tokenizer::FILES[..2].iter().any(|name| self.folder.join(name).exists());
+        let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
         let bert = Bert { config: self.config, head };
         Ok(Model { bert, theta, hash: self.hash, vocabulary, folder: self.folder })
     }
 
     /// The masked-LM model, with a fresh head where the checkpoint has none.
     pub fn with_masked_lm_head(mut self, seed: u64) -> Result<Model> {
+        let mut fresh = Vec::new();
         for (name, shape) in head_shapes(&self.config, Head::MaskedLm) {
             if !self.tensors.contains_key(&name) {
                 let value = initial(&name, &shape, &self.config, seed)?;
+                fresh.push(name.clone());
                 self.tensors.insert(name, value);
             }
+        }
+        match fresh.is_empty() {
+            true => progress::note(format!("{}: has a masked-LM head already, kept", self.folder.display())),
+            false => self.tell_fresh(&fresh, seed),
         }
         self.model(Head::MaskedLm, MissingHead::Refuse)
     }
@@ -232,6 +273,14 @@ impl Checkpoint {
         }
     }
 
+    fn tell_fresh(&self, names: &[String], seed: u64) {
+        progress::note(format!(
+            "{}: {} initialised from seed {seed}",
+            self.folder.display(),
+            names.join(", ")
+        ));
+    }
+
     fn tell_unused(&self) {
         let groups: BTreeSet<&str> = self
             .tensors
@@ -240,7 +289,11 @@ impl Checkpoint {
             .collect();
         if !groups.is_empty() {
             let names: Vec<&str> = groups.into_iter().collect();
-            progress::note(format!("{}: not used by this head: {}", self.folder.display(), names.join(", ")));
+            progress::note(format!(
+                "{}: not part of this model, left out: {}",
+                self.folder.display(),
+                names.join(", ")
+            ));
         }
     }
 }
@@ -257,39 +310,17 @@ impl Model {
             let fix = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
             return Err(Error::field(set.path.display(), "vocabulary", expected, short(made), fix));
         }
-        self.check_examples(&set.examples, &set.path.display().to_string())
+        let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
+        check_examples(&self.bert.config, &set.examples, &set.path.display().to_string(), again)
     }
 
-    /// Whether examples fit the model's tables and head.
-    pub fn check_examples(&self, examples: &[Example], place: &str) -> Result<()> {
-        let config = &self.bert.config;
-        let wrong = |field: &str, expected: String, found: String, fix: &str| {
-            Err(Error::field(place, field, expected, found, fix))
-        };
-        let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
-        for (n, example) in examples.iter().enumerate() {
-            if example.len() > config.max_position_embeddings {
-                let expected =
-                    format!("at most {} tokens (the position table)", config.max_position_embeddings);
-                let fix = "make the set again with a smaller --max-len";
-                return wrong("input_ids", expected, format!("{} in example {n}", example.len()), fix);
-            }
-            let id = example.ids.iter().find(|id| **id as usize >= config.vocab_size);
-            if let Some(id) = id {
-                let expected = format!("ids below the vocabulary's {}", config.vocab_size);
-                return wrong("input_ids", expected, format!("{id} in example {n}"), again);
-            }
-            if let Some(segment) = example.types.iter().find(|s| **s as usize >= config.type_vocab_size) {
-                let expected = format!("segments below {}", config.type_vocab_size);
-                return wrong("token_type_ids", expected, format!("{segment} in example {n}"), again);
-            }
-            if let Target::Masked(targets) = &example.target
-                && let Some((_, label)) =
-                    targets.iter().find(|(_, label)| *label as usize >= config.vocab_size)
-            {
-                let expected = format!("labels below the vocabulary's {}", config.vocab_size);
-                return wrong("labels", expected, format!("{label} in example {n}"), again);
-            }
+    /// Makes the folder to save to, before any work: it must not be the one that the model came from.
+    pub fn prepare_folder(source: &Path, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        let real = |path: &Path| path.canonicalize().map_err(Error::io(path, "find"));
+        if real(source)? == real(folder)? {
+            let fix = "choose another folder: saving would overwrite the checkpoint";
+            return Err(Error::field("--out", "folder", "another than --checkpoint", folder.display(), fix));
         }
         Ok(())
     }
@@ -324,14 +355,48 @@ impl Model {
         }
         let text = format!("{:#}\n", serde_json::Value::Object(config));
         files::write(&folder.join("config.json"), text.as_bytes())?;
-        for name in Tokenizer::FILES {
-            let source = self.folder.join(name);
-            if source.exists() && source != folder.join(name) {
-                files::write(&folder.join(name), &files::read(&source)?)?;
+        // What an earlier model left in this folder would be loaded in place of, or along with, this one's files.
+        let others = ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+        for name in others.into_iter().chain(Tokenizer::FILES) {
+            let (source, target) = (self.folder.join(name), folder.join(name));
+            if Tokenizer::FILES.contains(&name) && source.exists() {
+                files::write(&target, &files::read(&source)?)?;
+            } else if target.exists() {
+                std::fs::remove_file(&target).map_err(Error::io(&target, "remove"))?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether examples fit the model's tables; `fix` says what to do where they do not.
+fn check_examples(config: &BertConfig, examples: &[Example], place: &str, fix: &str) -> Result<()> {
+    let wrong = |field: &str, expected: String, found: String, fix: &str| {
+        Err(Error::field(place, field, expected, found, fix))
+    };
+    for (n, example) in examples.iter().enumerate() {
+        if example.len() > config.max_position_embeddings {
+            let expected = format!("at most {} tokens (the position table)", config.max_position_embeddings);
+            let fix = "make the set again with a smaller --max-len";
+            return wrong("input_ids", expected, format!("{} in example {n}", example.len()), fix);
+        }
+        let id = example.ids.iter().find(|id| **id as usize >= config.vocab_size);
+        if let Some(id) = id {
+            let expected = format!("ids below the vocabulary's {}", config.vocab_size);
+            return wrong("input_ids", expected, format!("{id} in example {n}"), fix);
+        }
+        if let Some(segment) = example.types.iter().find(|s| **s as usize >= config.type_vocab_size) {
+            let expected = format!("segments below {}", config.type_vocab_size);
+            return wrong("token_type_ids", expected, format!("{segment} in example {n}"), fix);
+        }
+        if let Target::Masked(targets) = &example.target
+            && let Some((_, label)) = targets.iter().find(|(_, label)| *label as usize >= config.vocab_size)
+        {
+            let expected = format!("labels below the vocabulary's {}", config.vocab_size);
+            return wrong("labels", expected, format!("{label} in example {n}"), fix);
+        }
+    }
+    Ok(())
 }
 
 /// Names and shapes of a head's parameters.

@@ -56,6 +56,7 @@ struct Raw {
     classifier_dropout: Option<f64>,
     position_embedding_type: Option<String>,
     tie_word_embeddings: Option<bool>,
+    is_decoder: Option<bool>,
 }
 
 mod defaults {
@@ -111,6 +112,14 @@ impl BertConfig {
         if raw.tie_word_embeddings == Some(false) {
             let fix = "untied decoders are not supported: Fisher counts the tied weight once";
             return Err(wrong("tie_word_embeddings", "true", "false".into(), fix));
+        }
+        if raw.is_decoder == Some(true) {
+            let fix = "causal attention is not supported: use an encoder's checkpoint";
+            return Err(wrong("is_decoder", "false", "true".into(), fix));
+        }
+        if !(raw.layer_norm_eps > 0.0 && raw.layer_norm_eps < 1.0) {
+            let fix = "BERT's is 1e-12: use the config.json of the checkpoint";
+            return Err(wrong("layer_norm_eps", "in (0, 1)", raw.layer_norm_eps.to_string(), fix));
         }
         let activation = match raw.hidden_act.as_str() {
             "gelu" => Activation::Gelu,

@@ -36,7 +36,10 @@ impl Provenance {
         };
         Provenance {
             fisherscape: env!("CARGO_PKG_VERSION"),
-            command: std::env::args().map(quote).collect::<Vec<_>>().join(" "),
+            command: std::env::args_os()
+                .map(|word| quote(word.to_string_lossy().into_owned()))
+                .collect::<Vec<_>>()
+                .join(" "),
             seed,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             wall_seconds: 0.0,

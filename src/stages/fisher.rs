@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, files};
 use crate::model::Reduction;
-use crate::progress;
+use crate::progress::{self, say};
 use crate::report::provenance::{self, Provenance};
 
 /// Diagonal Fisher information, exact per example.
@@ -43,7 +43,7 @@ pub enum Estimator {
 
 impl Fisher {
     pub fn run(&self) -> Result<()> {
-        check_extension(&self.out, "safetensors")?;
+        check_extension("--out", &self.out, "safetensors")?;
         let mut provenance = Provenance::start(Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
         let fisher = fisher::diagonal(&model.bert, &model.theta, &set.examples, self.reduction)?;
@@ -64,7 +64,7 @@ impl Fisher {
         provenance.input("set", &set.hash);
         provenance.write(&provenance::beside(&self.out))?;
         print_blocks(&fisher)?;
-        println!(
+        say!(
             "{}: {} tensors, {} examples ({} skipped)",
             self.out.display(),
             fisher.diagonal.len(),
@@ -89,10 +89,10 @@ fn print_blocks(fisher: &fisher::Fisher) -> Result<()> {
         ));
     }
     let by_example = scores.of_examples(&fisher.sums);
-    println!("{:12} {:>12} {:>12}", "block", "mean F", "se");
+    say!("{:12} {:>12} {:>12}", "block", "mean F", "se");
     for (name, column) in scores.names().iter().zip(by_example.columns()) {
         let values = column.to_vec();
-        println!(
+        say!(
             "{name:12} {:12.4e} {:12.1e}",
             crate::stats::mean(&values),
             crate::stats::standard_error(&values)

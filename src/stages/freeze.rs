@@ -11,6 +11,7 @@ use crate::data::row::{Row, Rows};
 use crate::data::{Example, Target, masking, text};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
+use crate::progress::{self, say};
 use crate::report::provenance::{self, Provenance};
 use crate::rng::Stream;
 
@@ -26,7 +27,7 @@ pub struct Freeze {
     #[command(flatten)]
     pub source: Source,
     /// Which split of the task
-    #[arg(long, default_value = "dev", value_name = "train|dev")]
+    #[arg(long, default_value = "dev", value_name = "train|dev", conflicts_with_all = ["table", "text"])]
     pub split: Split,
     /// Draw this many examples, without replacement, kept in file order [default: all]
     #[arg(long, value_name = "N")]
@@ -81,6 +82,12 @@ pub fn frozen(
             return Err(Error::field(path.display(), "masked tokens", "at least 1", "none", fix));
         }
     }
+    let place = format!("tokens of {}", path.display());
+    checkpoint.check_examples(
+        &examples,
+        &place,
+        "the tokenizer files are not those of this checkpoint: fetch both again",
+    )?;
     metadata.insert("seed".into(), seed.to_string());
     metadata.insert("vocabulary".into(), tokenizer.vocabulary_hash());
     if kind == Kind::Classes {
@@ -92,7 +99,10 @@ pub fn frozen(
 
 impl Freeze {
     pub fn run(&self) -> Result<()> {
-        check_extension(&self.out, "safetensors")?;
+        check_extension("--out", &self.out, "safetensors")?;
+        if self.text.is_empty() {
+            self.source.check("--text FILE, ")?;
+        }
         let mut provenance = Provenance::start(Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         let max_len = longest(self.max_len, &checkpoint)?;
@@ -124,16 +134,26 @@ impl Freeze {
         provenance.write(&provenance::beside(&self.out))?;
         let targets: usize = set.examples.iter().map(Example::targets).sum();
         let empty = set.examples.iter().filter(|e| e.targets() == 0).count();
-        print!("{}: {} examples, {targets} targets", self.out.display(), set.examples.len());
-        print!(", longest {} tokens", set.longest());
+        let mut text = format!("{}: {} examples, {targets} targets", self.out.display(), set.examples.len());
+        text += &format!(", longest {} tokens", set.longest());
         if set.kind == Kind::Classes {
-            print!(", {} classes", rows.classes.len());
+            tell_empty_classes(&set, &rows.classes);
+            text += &format!(", {} classes", rows.classes.len());
         }
-        println!(
-            "{}",
-            if empty > 0 { format!(", {empty} examples without a target") } else { String::new() }
-        );
+        if empty > 0 {
+            text += &format!(", {empty} examples without a target");
+        }
+        say!("{text}");
         Ok(())
+    }
+}
+
+/// Names the classes that no example has.
+fn tell_empty_classes(set: &FrozenSet, names: &[String]) {
+    let has = |class: usize| set.examples.iter().any(|e| e.target == Target::Class(class as u32));
+    let empty: Vec<&str> = (0..names.len()).filter(|c| !has(*c)).map(|c| names[c].as_str()).collect();
+    if !empty.is_empty() {
+        progress::note(format!("{}: no example of class {}", set.path.display(), empty.join(", ")));
     }
 }
 

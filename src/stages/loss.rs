@@ -6,6 +6,7 @@ use super::{ModelAndSet, with_se};
 use crate::data::glue::Task;
 use crate::error::Result;
 use crate::evaluate::{metrics, set_loss};
+use crate::progress::say;
 
 /// Loss of a checkpoint on a frozen set, with its standard error.
 #[derive(clap::Args, Clone, Debug)]
@@ -35,13 +36,13 @@ impl Loss {
                 "loss": loss.loss, "loss_se": loss.loss_se, "examples": loss.examples, "targets": loss.targets,
                 "metric": value, "metric_name": name, "metrics": all,
             });
-            println!("{result}");
+            say!("{result}");
         } else {
-            println!("loss      {} per target", with_se(loss.loss, loss.loss_se));
+            say!("loss      {} per target", with_se(loss.loss, loss.loss_se));
             for (name, value) in metrics {
-                println!("{name:9} {value:.6}");
+                say!("{name:9} {value:.6}");
             }
-            println!("examples  {} ({} targets)", loss.examples, loss.targets);
+            say!("examples  {} ({} targets)", loss.examples, loss.targets);
         }
         Ok(())
     }

@@ -38,20 +38,20 @@ impl ModelAndSet {
     /// Reads both and checks that they go together.
     pub fn open(&self, seed: u64) -> Result<(Model, FrozenSet)> {
         let set = FrozenSet::read(&self.set)?;
-        let missing = if self.strict_head { MissingHead::Refuse } else { MissingHead::Initialise { seed } };
+        let missing = MissingHead::unless(self.strict_head, seed);
         let model = Checkpoint::open(&self.checkpoint)?.model_for(&set, missing)?;
         Ok((model, set))
     }
 }
 
-/// Whether a result file's name ends in `extension`, asked before any work starts.
-fn check_extension(path: &Path, extension: &str) -> Result<()> {
+/// Whether the name of a file to write ends in `extension`, asked before any work starts.
+fn check_extension(option: &str, path: &Path, extension: &str) -> Result<()> {
     match path.extension().is_some_and(|e| e == extension) {
         true => Ok(()),
         false => {
             let fix = format!("name it {}", path.with_extension(extension).display());
             Err(Error::field(
-                "--out",
+                option,
                 "file name",
                 format!("one that ends in .{extension}"),
                 path.display(),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, Model};
+use crate::progress::say;
 use crate::report::provenance::Provenance;
 
 /// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head and train nothing.
@@ -33,9 +34,10 @@ impl Pretrain {
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         provenance.input("checkpoint", &checkpoint.hash);
         let model = checkpoint.with_masked_lm_head(self.seed)?;
-        provenance.write(&self.out.join("provenance.toml"))?;
+        Model::prepare_folder(&self.checkpoint, &self.out)?;
         model.save(&self.out, None)?;
-        println!("{}: {} parameters, masked-LM head", self.out.display(), crate::params::count(&model.theta));
+        provenance.write(&self.out.join("provenance.toml"))?;
+        say!("{}: {} parameters, masked-LM head", self.out.display(), crate::params::count(&model.theta));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::progress::say;
 use crate::report::contour::{ColourMap, Panel, Spacing, Style, contour_figure};
 use crate::report::image::svg_to_png;
 use crate::report::provenance::{self, Provenance};
@@ -89,7 +90,7 @@ impl Render {
         let bytes = if png { svg_to_png(&svg, self.dpi)? } else { svg.into_bytes() };
         files::write(&self.out, &bytes)?;
         provenance.write(&provenance::beside(&self.out))?;
-        println!("{}: {} panels", self.out.display(), panels.len());
+        say!("{}: {} panels", self.out.display(), panels.len());
         Ok(())
     }
 }

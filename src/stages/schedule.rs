@@ -8,7 +8,7 @@ use crate::dropout::{Site, rates::guided};
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
-use crate::progress;
+use crate::progress::{self, say};
 use crate::report::provenance::{self, Provenance};
 use crate::{files, stats};
 
@@ -51,7 +51,7 @@ pub enum Preset {
 
 impl Schedule {
     pub fn run(&self) -> Result<()> {
-        check_extension(&self.out, "csv")?;
+        check_extension("--out", &self.out, "csv")?;
         let mut provenance = Provenance::start(None);
         let rows = match &self.fisher {
             None => rates::paper_bert_base(),
@@ -63,14 +63,14 @@ impl Schedule {
         files::write_csv(&self.out, &rows)?;
         provenance.write(&provenance::beside(&self.out))?;
         let mean = stats::mean(&rows.iter().map(|row| row.p).collect::<Vec<_>>());
-        println!("{:28} {:>12} {:>10} {:>5} {:>9}", "site", "score", "se", "rank", "p");
+        say!("{:28} {:>12} {:>10} {:>5} {:>9}", "site", "score", "se", "rank", "p");
         let text =
             |value: Option<f64>, digits: usize| value.map_or(String::new(), |v| format!("{v:.digits$e}"));
         for row in &rows {
             let (score, se) = (text(row.score, 4), text(row.score_se, 1));
-            println!("{:28} {score:>12} {se:>10} {:5} {:9.6}", row.site, row.rank, row.p);
+            say!("{:28} {score:>12} {se:>10} {:5} {:9.6}", row.site, row.rank, row.p);
         }
-        println!("{}: {} sites, mean p {mean:.6}", self.out.display(), rows.len());
+        say!("{}: {} sites, mean p {mean:.6}", self.out.display(), rows.len());
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::fisher::layers::{Aggregate, Granularity};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, Reduction};
+use crate::progress::say;
 use crate::report::provenance::Provenance;
 use crate::stability::{self, AgreementRow, Config};
 use crate::{files, fisher, stats};
@@ -49,6 +50,9 @@ pub struct Stability {
     /// Differentiate the mean over an example's targets (the paper's) or their sum
     #[arg(long, value_enum, default_value_t)]
     pub reduction: Reduction,
+    /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
+    #[arg(long)]
+    pub strict_head: bool,
     /// Seed of the draws, the masking and a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -62,13 +66,11 @@ impl Stability {
         if self.repeats == 0 {
             return Err(Error::field("--repeats", "number", "at least 1", 0, "10 is a good number"));
         }
-        if let Some(f) = self.fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
-            return Err(Error::field("--fractions", "fractions", "in (0, 1]", f, "write 1 % as 0.01"));
-        }
+        stability::check_fractions(&self.fractions)?;
         let mut provenance = Provenance::start(Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         let set = self.set(&checkpoint, &mut provenance)?;
-        let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
+        let model = checkpoint.model_for(&set, MissingHead::unless(self.strict_head, self.seed))?;
         provenance.input("checkpoint", &model.hash);
         let fisher = fisher::diagonal(&model.bert, &model.theta, &set.examples, self.reduction)?;
         let tensors = fisher::tensor_sizes(&fisher.diagonal);
@@ -84,7 +86,7 @@ impl Stability {
         files::write_csv(&self.out.join("agreement.csv"), &result.agreement)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         self.summarise(&result.agreement);
-        println!(
+        say!(
             "{}: {} examples ({} skipped), {} draws",
             self.out.display(),
             fisher.used.len(),
@@ -112,9 +114,13 @@ impl Stability {
 
     /// Mean and spread over the repeats, against the full set.
     fn summarise(&self, rows: &[AgreementRow]) {
-        println!(
+        say!(
             "{:>8} {:>8}  {:11} {:>17} {:>17}",
-            "fraction", "examples", "granularity", "Spearman", "Kendall"
+            "fraction",
+            "examples",
+            "granularity",
+            "Spearman",
+            "Kendall"
         );
         for &fraction in &self.fractions {
             for granularity in Granularity::ALL.map(Granularity::name) {
@@ -126,7 +132,7 @@ impl Stability {
                 };
                 let examples = own.first().map_or(0, |row| row.examples);
                 let (spearman, kendall) = (cell(|r| r.spearman), cell(|r| r.kendall));
-                println!("{fraction:8} {examples:8}  {granularity:11} {spearman:>17} {kendall:>17}");
+                say!("{fraction:8} {examples:8}  {granularity:11} {spearman:>17} {kendall:>17}");
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::landscape::mask::{self, By, Flags, Mask, Norm, Select};
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::{Model, Objective};
 use crate::params::ParamMap;
-use crate::progress;
+use crate::progress::{self, say};
 use crate::report::provenance::{self, Provenance};
 
 /// Loss surface of a checkpoint over a frozen set, along two directions.
@@ -89,9 +89,9 @@ struct Norms {
 
 impl Surface {
     pub fn run(&self) -> Result<()> {
-        check_extension(&self.out, "csv")?;
+        check_extension("--out", &self.out, "csv")?;
         if let Some(path) = &self.save_directions {
-            check_extension(path, "safetensors")?;
+            check_extension("--save-directions", path, "safetensors")?;
         }
         let coordinates = self.coordinates()?;
         let mut provenance = Provenance::start(Some(self.seed));
@@ -243,7 +243,7 @@ impl Surface {
 
     fn tell(&self, mask: &Mask, [x, y]: &[Norms; 2]) {
         let report = &mask.report;
-        println!(
+        say!(
             "mask {} by {:?}: {} of {} parameters, {} of {} effective",
             self.mask,
             self.granularity,
@@ -253,11 +253,11 @@ impl Surface {
             report.effective
         );
         if let (Some(threshold), Some(ties), Some(zeros)) = (report.threshold, report.ties, report.zeros) {
-            println!("F at the edge {threshold:.4e} ({ties} at that value), {zeros} selected with F = 0");
+            say!("F at the edge {threshold:.4e} ({ties} at that value), {zeros} selected with F = 0");
         }
-        println!("norm ratio |d m| / |d|: x {:.6}, y {:.6}", x.ratio, y.ratio);
+        say!("norm ratio |d m| / |d|: x {:.6}, y {:.6}", x.ratio, y.ratio);
         if self.norm == Norm::Matched {
-            println!("matched to |d m|: x {:.6}, y {:.6}", x.evaluated, y.evaluated);
+            say!("matched to |d m|: x {:.6}, y {:.6}", x.evaluated, y.evaluated);
         }
     }
 
@@ -266,12 +266,12 @@ impl Surface {
         let (low, high) = finite
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.loss), high.max(p.loss)));
         let bad = surface.points.iter().filter(|p| !p.loss.is_finite()).count();
-        println!("centre {}", with_se(surface.centre.loss, surface.centre.loss_se));
-        println!("lowest {low:.6}, highest {high:.6} of {} points", surface.points.len());
+        say!("centre {}", with_se(surface.centre.loss, surface.centre.loss_se));
+        say!("lowest {low:.6}, highest {high:.6} of {} points", surface.points.len());
         if bad > 0 {
-            println!("{bad} points are not finite");
+            say!("{bad} points are not finite");
         }
-        println!("{}", self.out.display());
+        say!("{}", self.out.display());
     }
 }
 

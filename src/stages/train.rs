@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::metrics;
 use crate::model::checkpoint::MissingHead;
 use crate::model::{BertConfig, Checkpoint, Model};
-use crate::progress;
+use crate::progress::{self, say};
 use crate::report::provenance::Provenance;
 use crate::rng::Stream;
 use crate::train::{self, Config, Epoch};
@@ -51,9 +51,12 @@ pub struct Train {
     /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
-    /// Which examples are held out
-    #[arg(long, value_enum, default_value_t)]
+    /// Which examples of a task are held out; of a table it is always a fifth
+    #[arg(long, value_enum, default_value_t, conflicts_with = "table")]
     pub split: Holdout,
+    /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
+    #[arg(long)]
+    pub strict_head: bool,
     /// Seed of the split, the order, the dropout and a fresh head
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -61,6 +64,9 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
+
+/// Examples of the training part that are kept as a frozen set.
+const TRAINING_SET: usize = 1000;
 
 /// Which examples are held out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -137,8 +143,9 @@ impl Train {
         let dropout = self.dropout.dropout(&checkpoint.config, self.seed)?;
         self.source.note(&mut provenance)?;
         let (set, pad, training) = self.examples(&checkpoint)?;
-        let missing = MissingHead::Initialise { seed: self.seed };
+        let missing = MissingHead::unless(self.strict_head, self.seed);
         let mut model = checkpoint.model_for(&set, missing)?;
+        Model::prepare_folder(&self.checkpoint, &self.out)?;
         let (examples, held_out) = set.examples.split_at(training);
         let config =
             Config { epochs: self.epochs, batch: self.batch, lr: self.lr, clip: 1.0, seed: self.seed };
@@ -148,17 +155,14 @@ impl Train {
         let report = |row: &Epoch| self.tell(row, &set, held_out);
         let (theta, history) = train::train(&model.bert, theta, data, dropout.as_ref(), &config, report)?;
         model.theta = theta;
-        self.write(&model, &set, (examples, held_out), pad, &history)?;
+        self.write(&model, &set, data, pad, &history)?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        println!(
-            "{}: {} parameters, {used} training examples",
-            self.out.display(),
-            params::count(&model.theta)
-        );
+        say!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
         Ok(())
     }
 
     fn check(&self) -> Result<()> {
+        self.source.check("")?;
         let positive = [("--epochs", self.epochs as f64), ("--batch", self.batch as f64), ("--lr", self.lr)];
         for (name, value) in positive {
             if !(value > 0.0 && value.is_finite()) {
@@ -197,7 +201,9 @@ impl Train {
             let found = format!("{} examples", rows.rows.len());
             return Err(Error::field(self.source.path().display(), "examples", "at least 5", found, fix));
         }
-        let mut metadata = BTreeMap::from([("source".to_string(), self.source.path().display().to_string())]);
+        let source = self.source.path().display().to_string();
+        let mut metadata =
+            BTreeMap::from([("source".to_string(), source), ("max_len".to_string(), max_len.to_string())]);
         if let Some(task) = self.source.task {
             metadata.insert("task".into(), task.to_string());
         }
@@ -215,7 +221,8 @@ impl Train {
         progress::note(format!("epoch {} of {}: {text}", row.epoch, self.epochs));
     }
 
-    /// Model, history, metrics, and the two parts as frozen sets (of the training part, as many as are held out).
+    /// Model, history, metrics, and the two parts as frozen sets: of the training part the first [`TRAINING_SET`], or
+    /// as many as are held out.
     fn write(
         &self,
         model: &Model,
@@ -224,6 +231,7 @@ impl Train {
         pad: u32,
         history: &[Epoch],
     ) -> Result<()> {
+        model.save(&self.out, set.label_names().as_deref())?;
         let task = self.source.task;
         let mut header = String::from("epoch,step,train_loss,held_out_loss,held_out_loss_se");
         let mut lines = String::new();
@@ -254,12 +262,15 @@ impl Train {
             rows.extend(metrics.into_iter().map(|(name, value)| row(name, value, None)));
             files::write_csv(&self.out.join("metrics.csv"), &rows)?;
         }
-        let as_many = &examples[..held_out.len().min(examples.len())];
-        for (name, part) in [("train.safetensors", as_many), ("held_out.safetensors", held_out)] {
-            let path = self.out.join(name);
-            FrozenSet { path, examples: part.to_vec(), ..set.clone() }.write(pad)?;
+        let as_many = &examples[..held_out.len().max(TRAINING_SET).min(examples.len())];
+        for (name, part) in [("train", as_many), ("held_out", held_out)] {
+            let mut metadata = set.metadata.clone();
+            metadata.insert("split".into(), name.into());
+            let path = self.out.join(format!("{name}.safetensors"));
+            let (kind, hash, examples) = (set.kind, String::new(), part.to_vec());
+            FrozenSet { path, hash, kind, examples, metadata }.write(pad)?;
         }
-        model.save(&self.out, set.label_names().as_deref())
+        Ok(())
     }
 }
 

@@ -54,7 +54,7 @@ pub fn train(
     config: &Config,
     mut finished: impl FnMut(&Epoch),
 ) -> Result<(ParamMap, Vec<Epoch>)> {
-    let theta = params::variables(&theta)?;
+    let theta = params::into_variables(theta)?;
     let mut optimizer = AdamW::new(&theta);
     let mut history = Vec::new();
     let steps_each = examples.len().div_ceil(config.batch);
