@@ -3,8 +3,11 @@
 mod checkpoint;
 mod cli;
 mod data_readers;
+mod fisher;
 mod imports;
+mod layers;
 mod parity;
 mod support;
 mod tokenizer;
+mod toy;
 mod training;
