@@ -3,9 +3,12 @@
 mod checkpoint;
 mod cli;
 mod data_readers;
+mod directions;
 mod fisher;
 mod imports;
+mod landscape;
 mod layers;
+mod mask;
 mod parity;
 mod support;
 mod tokenizer;
