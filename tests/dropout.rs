@@ -136,7 +136,7 @@ fn cutting_a_batch_changes_no_draw() {
 }
 
 /// Oracle: distinct numbers. Gaussian factors of 19 x 8 values and of 2 (9 + 25 + 4 + 64 + 1) probabilities do not
-/// repeat (by chance once in 1000 seeds). Catches an index without its example, head, position or column.
+/// repeat (by chance once in 100 seeds). Catches an index without its example, head, position or column.
 #[test]
 fn no_two_values_of_a_site_share_a_draw() {
     let lengths = [3, 5, 2, 8, 1];

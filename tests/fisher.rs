@@ -89,7 +89,7 @@ fn diagonal_and_sums_equal_gradients_written_by_hand() -> Outcome {
 }
 
 /// Oracle: the gradients by hand. The classic bug of this field squares the gradient of the batch mean: on these data
-/// it is at most half of F in every entry but one, so a test that cannot tell them apart would show here.
+/// it is below F in every entry and below half of it in all, so tests that compare with F can tell them apart.
 #[test]
 fn square_of_the_mean_gradient_is_something_else() -> Outcome {
     let (model, examples) = (SoftmaxRegression::new(&X)?, mixed());

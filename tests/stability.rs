@@ -191,7 +191,7 @@ fn agreement_is_with_the_full_set_and_with_the_rows_left_over() -> Outcome {
 }
 
 /// Oracle: on paper. Means a factor of 2 apart with noise of ±10 % keep their order in every sub-sample, at every
-/// granularity (blocks: sums of three neighbours, scrambled by name, are far apart too).
+/// granularity (a block is the mean of three neighbours, so blocks are a factor of 8 apart).
 #[test]
 fn well_separated_tensors_agree_in_every_draw() -> Outcome {
     let uniform = |n: usize, t: usize| Stream::new(1, "test/ten").at(n as u64).uniform(t as u64);
