@@ -44,7 +44,9 @@ fn renamed(map: &mut ParamMap, rename: impl Fn(&str) -> String) {
 fn names_of_other_exports_give_the_same_model() {
     let canonical = masked_lm(&fixture("parity/mlm/model"));
     let gamma = edited(|map| {
-        renamed(map, |n| n.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"))
+        renamed(map, |n| {
+            n.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        })
     });
     let bare = edited(|map| renamed(map, |n| n.strip_prefix("bert.").unwrap_or(n).to_string()));
     let extras = edited(|map| {
@@ -70,7 +72,9 @@ fn shards_give_the_same_model() -> Outcome {
     let all = tensors(&folder.path().join("model.safetensors"));
     std::fs::remove_file(folder.path().join("model.safetensors"))?;
     let mut map = serde_json::Map::new();
-    for (i, name) in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"].iter().enumerate() {
+    for (i, name) in
+        ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"].iter().enumerate()
+    {
         let part: ParamMap = all.iter().skip(i).step_by(2).map(|(n, t)| (n.clone(), t.clone())).collect();
         part.keys().for_each(|n| drop(map.insert(n.clone(), (*name).into())));
         params::write_params(&folder.path().join(name), &part, &BTreeMap::new())?;
@@ -144,7 +148,11 @@ fn twelve_layers_have_202_tensors_under_masked_lm_and_201_under_classification()
     assert_eq!(open()?.model(Head::Classes(2), MissingHead::Initialise { seed: 0 })?.theta.len(), 201);
     assert_eq!(fisherscape::dropout::Site::all(12).len(), 37);
     // A fresh head is drawn from the seed: the same again, another from another seed.
-    let weight = |seed| values(&open().unwrap().with_masked_lm_head(seed).unwrap().theta["cls.predictions.transform.dense.weight"]);
+    let weight = |seed| {
+        values(
+            &open().unwrap().with_masked_lm_head(seed).unwrap().theta["cls.predictions.transform.dense.weight"],
+        )
+    };
     assert_eq!(weight(0), weight(0));
     assert_ne!(weight(0), weight(1));
     Ok(())
@@ -160,7 +168,8 @@ fn half_precision_weights_are_read_as_float32() -> Outcome {
     let f16: Vec<u8> = [0x3e00u16, 0xb400].iter().flat_map(|v| v.to_le_bytes()).collect();
     let f64: Vec<u8> = [1.5f64, -0.25].iter().flat_map(|v| v.to_le_bytes()).collect();
     let view = |dtype, data| TensorView::new(dtype, vec![2], data).unwrap();
-    let views = [("a", view(Dtype::BF16, &bf16)), ("b", view(Dtype::F16, &f16)), ("c", view(Dtype::F64, &f64))];
+    let views =
+        [("a", view(Dtype::BF16, &bf16)), ("b", view(Dtype::F16, &f16)), ("c", view(Dtype::F64, &f64))];
     std::fs::write(&path, serialize(views, None)?)?;
     let map = tensors(&path);
     assert_eq!(map.len(), 3);

@@ -31,13 +31,19 @@ fn main_job(folder: &Path, threads: usize) {
         fisherscape(&format!("{arguments} --threads {threads}")).current_dir(folder).assert().success();
     };
     run(format!("freeze {data} --examples 60 --out set.safetensors"));
-    run(format!("freeze --checkpoint {model} --text {table} --min-words 3 --examples 40 --out text.safetensors"));
+    run(format!(
+        "freeze --checkpoint {model} --text {table} --min-words 3 --examples 40 --out text.safetensors"
+    ));
     run(format!("loss --checkpoint {model} --set text.safetensors --json"));
     run(format!("fisher --checkpoint {model} --set text.safetensors --per-example --out mlm.safetensors"));
     run(format!("fisher --checkpoint {model} --set set.safetensors --per-example --out f.safetensors"));
     run("schedule --fisher f.safetensors --out rates.csv".into());
-    run(format!("stability --checkpoint {model} --set set.safetensors --fractions 0.1,0.5 --repeats 3 --out stable"));
-    for (arm, dropout) in [("uniform", "uniform:0.05"), ("guided", "guided:rates.csv"), ("gaussian", "gaussian:0.1")] {
+    run(format!(
+        "stability --checkpoint {model} --set set.safetensors --fractions 0.1,0.5 --repeats 3 --out stable"
+    ));
+    for (arm, dropout) in
+        [("uniform", "uniform:0.05"), ("guided", "guided:rates.csv"), ("gaussian", "gaussian:0.1")]
+    {
         run(format!("train {data} --dropout {dropout} --epochs 1 --fraction 0.3 --lr 1e-3 --out {arm}"));
     }
     let surface = "surface --set set.safetensors --fisher f.safetensors --resolution 3";
@@ -59,7 +65,8 @@ fn the_main_job_gives_the_same_bytes_at_one_and_two_threads() -> Outcome {
     main_job(one.path(), 1);
     main_job(two.path(), 2);
     let strip = |folder: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
-        let own = |(path, bytes): (PathBuf, Vec<u8>)| (path.strip_prefix(folder).unwrap().to_path_buf(), bytes);
+        let own =
+            |(path, bytes): (PathBuf, Vec<u8>)| (path.strip_prefix(folder).unwrap().to_path_buf(), bytes);
         contents(folder).into_iter().map(own).collect()
     };
     let (one, two) = (strip(one.path()), strip(two.path()));
@@ -253,7 +260,11 @@ const BAD: &[Bad] = &[
     Bad {
         name: "unknown site in a schedule",
         prepare: |folder| {
-            std::fs::write(folder.join("rates.csv"), "site,score,score_se,rank,p\nlayer.9.ffn_output,,,0,0.1\n").unwrap();
+            std::fs::write(
+                folder.join("rates.csv"),
+                "site,score,score_se,rank,p\nlayer.9.ffn_output,,,0,0.1\n",
+            )
+            .unwrap();
         },
         command: "train --checkpoint model --table table.tsv --columns a,b --dropout guided:rates.csv --out out",
         says: &["rates.csv", "site", "layer.9.ffn_output", "fix:"],
@@ -297,7 +308,8 @@ const BAD: &[Bad] = &[
     Bad {
         name: "directions of another model",
         prepare: |folder| {
-            std::fs::copy(fixture("parity/mlm/directions.safetensors"), folder.join("d.safetensors")).unwrap();
+            std::fs::copy(fixture("parity/mlm/directions.safetensors"), folder.join("d.safetensors"))
+                .unwrap();
             rewrite(&folder.join("d.safetensors"), |map| {
                 let x = map["x.bert.embeddings.LayerNorm.bias"].clone();
                 map.insert("x.classifier.weight".into(), x);
@@ -337,7 +349,11 @@ fn bad_input_gets_one_clear_message_and_leaves_nothing_behind() -> Outcome {
         let message = String::from_utf8(output.stderr)?;
         assert_eq!(output.status.code(), Some(1), "{}: {message}", bad.name);
         assert!(message.starts_with("error: "), "{}: {message}", bad.name);
-        assert!(!message.contains("panicked") && !message.contains("tensor operation"), "{}: {message}", bad.name);
+        assert!(
+            !message.contains("panicked") && !message.contains("tensor operation"),
+            "{}: {message}",
+            bad.name
+        );
         for part in bad.says {
             assert!(message.contains(part), "{}: no `{part}` in\n{message}", bad.name);
         }

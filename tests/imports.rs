@@ -4,8 +4,24 @@ use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
 const ORDER: [&str; 18] = [
-    "error", "files", "progress", "stats", "rng", "params", "ranking", "data", "dropout", "model", "evaluate", "train",
-    "fisher", "landscape", "stability", "report", "stages", "cli",
+    "error",
+    "files",
+    "progress",
+    "stats",
+    "rng",
+    "params",
+    "ranking",
+    "data",
+    "dropout",
+    "model",
+    "evaluate",
+    "train",
+    "fisher",
+    "landscape",
+    "stability",
+    "report",
+    "stages",
+    "cli",
 ];
 
 /// Oracle: the order itself, held against every `crate::` path in the source, tests inside files included.
@@ -25,9 +41,12 @@ fn modules_import_only_from_those_before_them() {
         };
         let text = std::fs::read_to_string(&file).unwrap();
         // Links in documentation are no imports.
-        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let code: String =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for module in named(&code) {
-            let Some(other) = place(&module) else { panic!("{}: crate::{module} is no module", relative.display()) };
+            let Some(other) = place(&module) else {
+                panic!("{}: crate::{module} is no module", relative.display())
+            };
             assert!(other <= own_place, "{} imports {module}, which comes after {own}", relative.display());
         }
     }
@@ -35,9 +54,7 @@ fn modules_import_only_from_those_before_them() {
 
 /// Modules named after `crate::`, one by one or in braces.
 fn named(code: &str) -> Vec<String> {
-    let word = |text: &str| {
-        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
-    };
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut modules = Vec::new();
     for after in code.split("crate::").skip(1) {
         match after.strip_prefix('{') {

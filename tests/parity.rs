@@ -138,7 +138,11 @@ fn surfaces_equal_pytorch() -> Outcome {
             assert_eq!(surface.points.len(), rows.len());
             for (point, (x, y, loss)) in surface.points.iter().zip(rows) {
                 assert_eq!((point.x, point.y), (x, y));
-                assert!((point.loss - loss).abs() <= 2e-5 * loss, "{kind} {file} ({x}, {y}): {} {loss}", point.loss);
+                assert!(
+                    (point.loss - loss).abs() <= 2e-5 * loss,
+                    "{kind} {file} ({x}, {y}): {} {loss}",
+                    point.loss
+                );
             }
         }
     }
@@ -160,9 +164,8 @@ fn logits_equal_transformers_and_candle_transformers() -> Outcome {
     let config = serde_json::from_str(&std::fs::read_to_string(folder.join("model/config.json"))?)?;
     let weights = [folder.join("model/model.safetensors")];
     // SAFETY: a fixture that nothing writes to.
-    let weights = unsafe {
-        candle_nn::VarBuilder::from_mmaped_safetensors(&weights, DType::F32, &Device::Cpu)?
-    };
+    let weights =
+        unsafe { candle_nn::VarBuilder::from_mmaped_safetensors(&weights, DType::F32, &Device::Cpu)? };
     let peer = candle_transformers::models::bert::BertModel::load(weights, &config)?;
     let ids = Tensor::new(example.ids.as_slice(), &Device::Cpu)?.unsqueeze(0)?;
     let types = Tensor::new(example.types.as_slice(), &Device::Cpu)?.unsqueeze(0)?;
@@ -184,7 +187,8 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
     let (model, set) = open(&folder);
     let example = &set.examples[0];
     let outputs = model.bert.losses(&model.theta, &Batch::new(&[example], 0))?;
-    let all: Vec<f32> = serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
+    let all: Vec<f32> =
+        serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
     let vocabulary = model.bert.config.vocab_size;
     let fisherscape::data::Target::Masked(targets) = &example.target else { panic!("a masked-LM set") };
     let wanted: Vec<f32> =
@@ -199,7 +203,8 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
 fn gradients_equal_central_differences() -> Outcome {
     let (model, set) = open(&fixture("parity/cls"));
     let batch: Vec<&Example> = set.examples.iter().collect();
-    let loss_at = |theta: &params::ParamMap| train::gradient(&model.bert, theta, &batch, None).map(|(l, _)| l);
+    let loss_at =
+        |theta: &params::ParamMap| train::gradient(&model.bert, theta, &batch, None).map(|(l, _)| l);
     let theta = params::variables(&model.theta)?;
     let (_, gradient) = train::gradient(&model.bert, &theta, &batch, None)?;
     for (name, weight) in &model.theta {

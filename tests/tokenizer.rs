@@ -13,11 +13,8 @@ fn ids_and_segments_equal_transformers() -> Outcome {
     let cases = json(&fixture("tokenizer/expected.json"));
     for case in cases.as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
-        let row = Row {
-            text: text.into(),
-            pair: case["pair"].as_str().map(String::from),
-            label: RowLabel::None,
-        };
+        let row =
+            Row { text: text.into(), pair: case["pair"].as_str().map(String::from), label: RowLabel::None };
         let length = case["max_len"].as_u64().unwrap() as usize;
         let example = tokenizer.examples(&[row], length)?.remove(0);
         let wanted = |key: &str| serde_json::from_value::<Vec<u32>>(case[key].clone()).unwrap();
@@ -34,8 +31,10 @@ fn truncation_and_padding_of_the_file_are_overridden() -> Outcome {
     let folder = tempfile::tempdir()?;
     copy_folder(&fixture("tiny/model"), folder.path());
     let mut inner = tokenizers::Tokenizer::new(
-        tokenizers::models::wordpiece::WordPiece::from_file(&folder.path().join("vocab.txt").to_string_lossy())
-            .build()?,
+        tokenizers::models::wordpiece::WordPiece::from_file(
+            &folder.path().join("vocab.txt").to_string_lossy(),
+        )
+        .build()?,
     );
     inner.with_pre_tokenizer(Some(tokenizers::pre_tokenizers::bert::BertPreTokenizer));
     inner.with_truncation(Some(tokenizers::TruncationParams { max_length: 8, ..Default::default() }))?;
