@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     /// A value that cannot be used: `place` is the file (with line or tensor where known) or the option it came from.
     #[error("{place}: `{field}` must be {expected}, found {found}\n  fix: {fix}")]
-    Field { place: String, field: String, expected: String, found: String, fix: String },
+    /// (The fix is boxed text so that the whole stays under 128 bytes, the size of result that clippy accepts.)
+    Field { place: String, field: String, expected: String, found: String, fix: Box<str> },
     /// The operating system refused.
     #[error("{}: cannot {action} it: {cause}\n  fix: check the path, its permissions and the free space", path.display())]
     Io { path: PathBuf, action: &'static str, cause: std::io::Error },
@@ -38,7 +39,7 @@ impl Error {
             field: field.to_string(),
             expected: expected.to_string(),
             found: found.to_string(),
-            fix: fix.to_string(),
+            fix: fix.to_string().into(),
         }
     }
 

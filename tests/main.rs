@@ -3,8 +3,17 @@
 mod checkpoint;
 mod cli;
 mod data_readers;
+mod directions;
+mod dropout;
+mod fisher;
 mod imports;
+mod landscape;
+mod layers;
+mod mask;
 mod parity;
+mod rates;
+mod stability;
 mod support;
 mod tokenizer;
+mod toy;
 mod training;
