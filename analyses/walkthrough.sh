@@ -20,18 +20,23 @@ seed=${SEED:-0}
 cargo build --release --quiet --manifest-path "$here/Cargo.toml"
 run() { echo "+ fisherscape $*" >&2; "$here/target/release/fisherscape" "$@"; }
 
-run freeze --checkpoint "$checkpoint" "${data[@]}" --split train --seed "$seed" --out "$out/train.safetensors"
-run fisher --checkpoint "$checkpoint" --set "$out/train.safetensors" --per-example --seed "$seed" --out "$out/fisher.safetensors"
-run schedule --fisher "$out/fisher.safetensors" --out "$out/rates.csv"
-run stability --checkpoint "$checkpoint" --set "$out/train.safetensors" --fractions 0.01,0.02,0.05,0.1 --repeats 10 \
-  --seed "$seed" --out "$out/stability"
+train() { # ARM DROPOUT
+  local split=()
+  [[ ${data[0]} == --task ]] && split=(--split official)
+  run train --checkpoint "$checkpoint" "${data[@]}" "${split[@]}" --dropout "$2" --epochs "${EPOCHS:-3}" \
+    --lr "${LR:-1e-4}" --seed "$seed" --out "$out/$1"
+}
 
-for arm in uniform guided; do
-  dropout=uniform:0.05 # the mean rate of guided, so that the arms differ in where they drop, not in how much
-  [[ $arm == guided ]] && dropout=guided:$out/rates.csv
-  run train --checkpoint "$checkpoint" "${data[@]}" --dropout "$dropout" --epochs "${EPOCHS:-3}" --lr "${LR:-1e-4}" \
-    --split official --seed "$seed" --out "$out/$arm"
-done
+# Uniform at the mean rate of guided: the arms differ in where they drop, not in how much.
+train uniform uniform:0.05
+
+# Fisher information of the checkpoint that both arms start from, on examples that both are trained on.
+run fisher --checkpoint "$checkpoint" --set "$out/uniform/train.safetensors" --per-example --seed "$seed" \
+  --out "$out/fisher.safetensors"
+run schedule --fisher "$out/fisher.safetensors" --out "$out/rates.csv"
+run stability --checkpoint "$checkpoint" --set "$out/uniform/train.safetensors" --fractions 0.01,0.02,0.05,0.1 \
+  --repeats 10 --seed "$seed" --out "$out/stability"
+train guided "guided:$out/rates.csv"
 
 # The arms are compared on examples that neither was trained on.
 set=$out/uniform/held_out.safetensors

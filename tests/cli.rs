@@ -229,7 +229,7 @@ const BAD: &[Bad] = &[
         },
         command: "surface --checkpoint model --set set.safetensors --resolution 2 --fisher f.safetensors \
                   --mask top:0.1 --out out.csv",
-        says: &["Fisher information", "some parameter of the model", "gpt.", "fix:"],
+        says: &["f.safetensors", "some parameter of the model", "gpt.", "fix:"],
     },
     Bad {
         name: "Fisher information of another shape",
@@ -280,6 +280,56 @@ const BAD: &[Bad] = &[
         prepare: |_| {},
         command: "freeze --checkpoint tiny --task rte --data nowhere --out out.safetensors",
         says: &["nowhere", "dev.tsv"],
+    },
+    Bad {
+        name: "unknown task",
+        prepare: |_| {},
+        command: "freeze --checkpoint tiny --task squad --data nowhere --out out.safetensors",
+        says: &["--task", "squad", "stsb"],
+    },
+    Bad {
+        name: "mask of no fraction",
+        prepare: |_| {},
+        command: "surface --checkpoint model --set set.safetensors --fisher f.safetensors --mask top:0 --out out.csv",
+        says: &["mask", "at least 1"],
+    },
+    Bad {
+        name: "labels numbered another way than the classifier's",
+        prepare: |folder| {
+            let config = folder.join("model/config.json");
+            let text = std::fs::read_to_string(&config).unwrap();
+            let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            json["id2label"] = serde_json::json!({"0": "a", "1": "b", "2": "c"});
+            std::fs::write(config, json.to_string()).unwrap();
+            let (ids, ones, zeros) = ([5i64, 5], [1i64, 1], [0i64, 0]);
+            let part = |name: &str, v| (name.to_string(), vec![1, 2], Column::I64(v));
+            let tensors = [
+                part("input_ids", &ids[..]),
+                part("attention_mask", &ones[..]),
+                part("token_type_ids", &zeros[..]),
+                ("labels".to_string(), vec![1], Column::I64(&zeros[..1])),
+            ];
+            let metadata = BTreeMap::from([("labels".to_string(), r#"["b","a","c"]"#.to_string())]);
+            params::write_safetensors(&folder.join("set.safetensors"), tensors, &metadata).unwrap();
+        },
+        command: LOSS,
+        says: &["set.safetensors", "labels", "a, b, c", "b, a, c"],
+    },
+    Bad {
+        name: "an output folder that is the checkpoint",
+        prepare: |_| {},
+        command: "pretrain --checkpoint tiny --steps 0 --out tiny",
+        says: &["--out", "--checkpoint", "overwrite"],
+    },
+    Bad {
+        name: "a direction that moves nothing",
+        prepare: |folder| {
+            std::fs::copy(fixture("parity/cls/directions.safetensors"), folder.join("d.safetensors"))
+                .unwrap();
+            rewrite(&folder.join("d.safetensors"), |map| map.retain(|name, _| name.starts_with("x.")));
+        },
+        command: "surface --checkpoint model --set set.safetensors --directions d.safetensors --out out.csv",
+        says: &["d.safetensors", "`y`", "effective"],
     },
     Bad {
         name: "a table without the column",
@@ -369,7 +419,6 @@ fn wrong_usage_exits_with_2() {
         "",
         "loss",
         "surface --checkpoint m --set s --out o.csv --mask middle:0.1",
-        "freeze --checkpoint m --task squad --data d --out o.safetensors",
         "schedule --out o.csv",
         "train --checkpoint m --table t --columns a,b --dropout uniform:1 --out o",
         "loss --checkpoint m --set s --threads 0",

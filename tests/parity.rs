@@ -122,7 +122,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 assert_eq!(mask.report.selected as u64, expected["selected"].as_u64().unwrap());
                 assert_eq!(mask.report.parameters as u64, expected["parameters"].as_u64().unwrap());
             }
-            let masked = [0, 1].map(|i| mask.apply(&directions[i], &effective, Norm::Filter).0);
+            let masked = [0, 1].map(|i| mask.apply(directions[i].clone(), &effective, Norm::Filter).0);
             let by_length = set.by_length();
             let plan = Plan {
                 theta: &model.theta,

@@ -168,7 +168,7 @@ fn files_that_are_no_schedule_are_errors() -> Outcome {
         (",0.025\n", ",-0.1\n", &["`p`", "-0.1 in data row 4"]),
         (",0.025\n", ",NaN\n", &["`p`", "NaN"]),
         (",0.025\n", ",inf\n", &["`p`", "inf"]),
-        (",0.025\n", ",x\n", &["`row`", "site,score,score_se,rank,p"]),
+        (",0.025\n", ",x\n", &["`row`", "a site and its p"]),
         (",0.025\n", ",\n", &["`row`"]),
         ("rank,p\n", "rank,rate\n", &["`row`", "p"]),
     ] {

@@ -1,6 +1,6 @@
 //! Fisher information on disk: `F.safetensors`, `F.csv` beside it, `F.examples.safetensors` where asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
@@ -12,7 +12,7 @@ use super::layers::{TensorSizes, model_order};
 use crate::dropout::Site;
 use crate::error::{Error, Result};
 use crate::params::{self, Column, ParamMap};
-use crate::{files, stats};
+use crate::{files, progress, stats};
 
 const FIX: &str = "make it with `fisherscape fisher`";
 
@@ -108,6 +108,39 @@ pub fn read(path: &Path) -> Result<(ParamMap, HashMap<String, String>)> {
         }
     }
     Ok((fisher, metadata))
+}
+
+/// Reads a Fisher diagonal for a model: the parameters that both have. Names on one side only are said.
+///
+/// # Errors
+///
+/// As [`read`]; and [`Error::Field`] for a tensor of another shape than the parameter, or no common name at all.
+pub fn read_for(path: &Path, theta: &ParamMap) -> Result<ParamMap> {
+    let (mut fisher, _) = read(path)?;
+    let fix = "use the Fisher information of this model or of the one it was trained from";
+    for (name, f) in &fisher {
+        if let Some(weight) = theta.get(name).filter(|weight| weight.dims() != f.dims()) {
+            let expected = format!("of the parameter's shape {:?}", weight.dims());
+            return Err(Error::field(path.display(), name, expected, format!("{:?}", f.dims()), fix));
+        }
+    }
+    let only = |a: &ParamMap, b: &ParamMap| {
+        let names = a.keys().filter(|name| !b.contains_key(*name));
+        let modules: BTreeSet<&str> =
+            names.map(|name| name.rsplit_once('.').map_or(name.as_str(), |n| n.0)).collect();
+        modules.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let (foreign, missing) = (only(&fisher, theta), only(theta, &fisher));
+    fisher.retain(|name, _| theta.contains_key(name));
+    if fisher.is_empty() {
+        return Err(Error::field(path.display(), "tensors", "some parameter of the model", foreign, fix));
+    }
+    for (side, modules) in [("Fisher information", foreign), ("model", missing)] {
+        if !modules.is_empty() {
+            progress::note(format!("{}: only in the {side}, so in no mask: {modules}", path.display()));
+        }
+    }
+    Ok(fisher)
 }
 
 /// The tensors, and the sum over the entries of each.

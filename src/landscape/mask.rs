@@ -14,7 +14,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::direction::{Direction, norm};
+use super::direction::Direction;
 use crate::error::{Error, Result};
 use crate::model::Reached;
 use crate::params::{self, ParamMap};
@@ -91,13 +91,13 @@ impl FromStr for Select {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Select, String> {
-        let expected = || "all, or top:, bottom: or random: with a fraction in (0, 1]".to_string();
+        let expected = || "all, or top:, bottom: or random: with a fraction from 0 to 1".to_string();
         if text == "all" {
             return Ok(Select::All);
         }
         let (kind, fraction) = text.split_once(':').ok_or_else(expected)?;
         let fraction: f64 = fraction.parse().map_err(|_| expected())?;
-        if !(fraction > 0.0 && fraction <= 1.0) {
+        if !(0.0..=1.0).contains(&fraction) {
             return Err(expected());
         }
         match kind {
@@ -178,22 +178,23 @@ impl Mask {
             };
             return Ok(Mask { selected: None, report });
         }
-        let common = common(theta, fisher)?;
+        let from = candidates(theta, fisher)?;
         let (flags, mut report) = match (by, select) {
+            (By::Parameter, Select::Top(fraction)) => by_score(&from, fraction, false)?,
+            (By::Parameter, Select::Bottom(fraction)) => by_score(&from, fraction, true)?,
             (By::Parameter, Select::Random(fraction)) => {
                 let top = match fisher {
                     None => None,
-                    Some(_) => Some(overlap(&by_score(&common, fraction, false)?.0, effective)),
+                    Some(_) => Some(overlap(&by_score(&from, fraction, false)?.0, effective)),
                 };
-                random(&common, fraction, top, effective, seed)?
+                (random(&from, fraction, top, effective, seed)?, Report::default())
             }
-            (By::Parameter, Select::Top(fraction)) => by_score(&common, fraction, false)?,
-            (By::Parameter, Select::Bottom(fraction)) => by_score(&common, fraction, true)?,
-            (By::Tensor, select) => tensors(&common, select, seed)?,
+            (By::Tensor, select) => tensors(&from, select, seed)?,
             (By::Parameter, Select::All) => unreachable!("`All` returned above"),
         };
-        report.parameters = common.iter().map(|c| c.scores.len()).sum();
+        report.parameters = from.iter().map(|c| c.size).sum();
         report.selected = count(flags.values());
+        report.zeros = zeros(&from, &flags)?;
         report.effective = p_eff;
         report.selected_effective = overlap(&flags, effective);
         if report.selected_effective == 0 {
@@ -211,72 +212,82 @@ impl Mask {
     }
 
     /// The direction within the mask, and `‖d ⊙ m‖ / ‖d‖` over the effective parameters, before any scaling.
-    pub fn apply(&self, direction: &Direction, effective: &Flags, scaling: Norm) -> (Direction, f64) {
-        let Some(selected) = &self.selected else { return (direction.clone(), 1.0) };
-        let whole = effective_norm(direction, effective);
-        let mut masked = Direction::new();
-        for (name, values) in direction {
-            let Some(flags) = selected.get(name) else { continue };
-            if flags.iter().any(|flag| *flag) {
-                let keep = |(v, flag): (&f32, &bool)| if *flag { *v } else { 0.0 };
-                masked.insert(name.clone(), values.iter().zip(flags).map(keep).collect());
-            }
-        }
-        let ratio = effective_norm(&masked, effective) / whole;
+    ///
+    /// `k_eff` and `P_eff` of [`Norm::Matched`] are this direction's own.
+    pub fn apply(&self, mut direction: Direction, effective: &Flags, scaling: Norm) -> (Direction, f64) {
+        let Some(selected) = &self.selected else { return (direction, 1.0) };
+        let (whole, p_eff) = effective_norm(&direction, effective);
+        direction.retain(|name, values| {
+            let Some(flags) = selected.get(name).filter(|flags| flags.contains(&true)) else { return false };
+            values.iter_mut().zip(flags).filter(|(_, flag)| !**flag).for_each(|(v, _)| *v = 0.0);
+            true
+        });
+        let (norm, k_eff) = effective_norm(&direction, effective);
+        let ratio = norm / whole;
         if scaling == Norm::Matched && ratio > 0.0 {
-            let share = self.report.selected_effective as f64 / self.report.effective as f64;
-            let factor = share.sqrt() / ratio;
-            let values = masked.values_mut().flatten();
-            values.for_each(|v| *v = (f64::from(*v) * factor) as f32);
+            let factor = (k_eff as f64 / p_eff as f64).sqrt() / ratio;
+            direction.values_mut().flatten().for_each(|v| *v = (f64::from(*v) * factor) as f32);
         }
-        (masked, ratio)
+        (direction, ratio)
     }
 }
 
-/// Euclidean norm over the effective parameters.
-pub fn effective_norm(direction: &Direction, effective: &Flags) -> f64 {
-    let tensor = |(name, values): (&String, &Vec<f32>)| {
-        let flags = effective.get(name);
-        let kept: Vec<f32> = match flags {
-            Some(flags) => values.iter().zip(flags).map(|(v, f)| if *f { *v } else { 0.0 }).collect(),
-            None => Vec::new(),
-        };
-        norm(&kept).powi(2)
-    };
-    direction.iter().map(tensor).sum::<f64>().sqrt()
+/// Euclidean norm over the effective parameters, and how many of them the direction moves.
+pub fn effective_norm(direction: &Direction, effective: &Flags) -> (f64, usize) {
+    let (mut squares, mut moved) = (0.0, 0);
+    for (name, values) in direction {
+        let Some(flags) = effective.get(name) else { continue };
+        let mut own = 0.0;
+        for (v, _) in values.iter().zip(flags).filter(|(v, flag)| **flag && **v != 0.0) {
+            own += f64::from(*v).powi(2);
+            moved += 1;
+        }
+        squares += own;
+    }
+    (squares.sqrt(), moved)
 }
 
-/// A parameter that mask and model have in common, with its scores (F, or zeros where no F is given).
-struct Common {
-    name: String,
-    scores: Vec<f32>,
+/// A parameter that a mask chooses from, with its F where one is given.
+struct Candidate<'a> {
+    name: &'a str,
+    size: usize,
+    f: Option<&'a Tensor>,
 }
 
-fn common(theta: &ParamMap, fisher: Option<&ParamMap>) -> Result<Vec<Common>> {
+impl Candidate<'_> {
+    /// F, or zeros.
+    fn with_scores<R>(&self, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+        match self.f {
+            Some(scores) => params::with_values(scores, f),
+            None => Ok(f(&vec![0.0; self.size])),
+        }
+    }
+}
+
+/// The parameters common to F and the model, or all of the model's where no F is given.
+fn candidates<'a>(theta: &'a ParamMap, fisher: Option<&'a ParamMap>) -> Result<Vec<Candidate<'a>>> {
     let Some(fisher) = fisher else {
-        let zeros =
-            |(name, t): (&String, &Tensor)| Common { name: name.clone(), scores: vec![0.0; t.elem_count()] };
-        return Ok(theta.iter().map(zeros).collect());
+        let own = |(name, t): (&'a String, &Tensor)| Candidate { name, size: t.elem_count(), f: None };
+        return Ok(theta.iter().map(own).collect());
     };
+    let fix = "use the Fisher information of this model or of the one it was trained from";
     let mut common = Vec::new();
     for (name, f) in fisher {
         let Some(weight) = theta.get(name) else { continue };
         if f.dims() != weight.dims() {
             let expected = format!("of the parameter's shape {:?}", weight.dims());
-            let fix = "use the Fisher information of this model or of the one it was trained from";
-            return Err(Error::field("Fisher information", name, expected, format!("{:?}", f.dims()), fix));
+            return Err(Error::field("--fisher", name, expected, format!("{:?}", f.dims()), fix));
         }
-        common.push(Common { name: name.clone(), scores: params::with_values(f, <[f32]>::to_vec)? });
+        common.push(Candidate { name, size: f.elem_count(), f: Some(f) });
     }
     if common.is_empty() {
-        let fix = "use the Fisher information of this model or of the one it was trained from";
         let found = fisher.keys().next().map(|name| format!("`{name}` and others")).unwrap_or_default();
-        return Err(Error::field("Fisher information", "tensors", "some parameter of the model", found, fix));
+        return Err(Error::field("--fisher", "tensors", "some parameter of the model", found, fix));
     }
     Ok(common)
 }
 
-/// `k = floor(fraction * of + 0.5)`, at least 1.
+/// `k = floor(fraction * of + 0.5)`; none at all is an error.
 fn exact_count(fraction: f64, of: usize, what: &str) -> Result<usize> {
     match (fraction * of as f64 + 0.5).floor() as usize {
         0 => {
@@ -287,69 +298,91 @@ fn exact_count(fraction: f64, of: usize, what: &str) -> Result<usize> {
     }
 }
 
-/// The k entries with the highest (or last k) scores in the order F descending, then name, then flat index.
-fn by_score(common: &[Common], fraction: f64, bottom: bool) -> Result<(Flags, Report)> {
-    let scores: Vec<f32> = common.iter().flat_map(|c| c.scores.iter().copied()).collect();
-    let k = exact_count(fraction, scores.len(), "parameters")?;
-    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
-    let compare = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
-    let edge = if bottom { scores.len() - k } else { k - 1 };
-    let threshold = scores[*order.select_nth_unstable_by(edge, compare).1 as usize];
-    let chosen = if bottom { &order[edge..] } else { &order[..k] };
-    let mut flat = vec![false; scores.len()];
-    chosen.iter().for_each(|&i| flat[i as usize] = true);
-    let report = Report {
-        threshold: Some(f64::from(threshold)),
-        ties: Some(scores.iter().filter(|s| **s == threshold).count()),
-        zeros: Some(chosen.iter().filter(|i| scores[**i as usize] == 0.0).count()),
-        ..Report::default()
-    };
-    Ok((split(common, &flat), report))
+/// The first (or last) k entries in the order F descending, then name, then flat index.
+fn by_score(from: &[Candidate], fraction: f64, bottom: bool) -> Result<(Flags, Report)> {
+    let total = from.iter().map(|c| c.size).sum();
+    let k = exact_count(fraction, total, "parameters")?;
+    let mut scores = Vec::with_capacity(total);
+    from.iter().try_for_each(|c| c.with_scores(|f| scores.extend_from_slice(f)))?;
+    let edge = if bottom { total - k } else { k - 1 };
+    let threshold = *scores.select_nth_unstable_by(edge, |a, b| b.total_cmp(a)).1;
+    let beyond = |score: &f32| if bottom { *score < threshold } else { *score > threshold };
+    let ties = scores.iter().filter(|score| **score == threshold).count();
+    // Of the ties, the first in name and index order belong to the top, the last to the bottom.
+    let needed = k - scores.iter().filter(|score| beyond(score)).count();
+    drop(scores);
+    let (mut seen, passed_over) = (0, if bottom { ties - needed } else { 0 });
+    let mut flags = Flags::new();
+    for candidate in from {
+        let own = candidate.with_scores(|scores| {
+            let choose = |score: &f32| {
+                let tied = *score == threshold;
+                seen += usize::from(tied);
+                beyond(score) || (tied && seen > passed_over && seen <= passed_over + needed)
+            };
+            scores.iter().map(choose).collect()
+        })?;
+        flags.insert(candidate.name.to_string(), own);
+    }
+    Ok((flags, Report { threshold: Some(f64::from(threshold)), ties: Some(ties), ..Report::default() }))
+}
+
+/// How many chosen parameters have F = 0, where F is given.
+fn zeros(from: &[Candidate], flags: &Flags) -> Result<Option<usize>> {
+    let mut zeros = 0;
+    for candidate in from {
+        let (Some(flags), Some(_)) = (flags.get(candidate.name), candidate.f) else { continue };
+        zeros += candidate
+            .with_scores(|f| f.iter().zip(flags).filter(|(f, flag)| **flag && **f == 0.0).count())?;
+    }
+    Ok(from.iter().any(|c| c.f.is_some()).then_some(zeros))
 }
 
 /// k parameters chosen uniformly without replacement: `effective_count` of the effective ones, or the fraction of all.
 fn random(
-    common: &[Common],
+    from: &[Candidate],
     fraction: f64,
     effective_count: Option<usize>,
     effective: &Flags,
     seed: u64,
-) -> Result<(Flags, Report)> {
-    let total: usize = common.iter().map(|c| c.scores.len()).sum();
-    let candidate: Vec<bool> = match effective_count {
-        None => vec![true; total],
-        Some(_) => {
-            let flags =
-                |c: &Common| effective.get(&c.name).cloned().unwrap_or_else(|| vec![false; c.scores.len()]);
-            common.iter().flat_map(flags).collect()
-        }
+) -> Result<Flags> {
+    let total: usize = from.iter().map(|c| c.size).sum();
+    let eligible = |c: &Candidate| match effective_count {
+        None => vec![true; c.size],
+        Some(_) => effective.get(c.name).cloned().unwrap_or_else(|| vec![false; c.size]),
     };
-    let mut left = count([&candidate]);
+    let mut flags: Flags = from.iter().map(|c| (c.name.to_string(), eligible(c))).collect();
+    let mut left = count(flags.values());
     let mut wanted = match effective_count {
         None => exact_count(fraction, total, "parameters")?,
         Some(k) => k,
     };
     // Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): one pass, exactly k, every subset equally likely.
     let stream = Stream::new(seed, "mask/parameters");
-    let mut flat = vec![false; total];
-    for (i, flag) in flat.iter_mut().enumerate().filter(|(i, _)| candidate[*i]) {
-        if stream.uniform(i as u64) * (left as f64) < wanted as f64 {
-            *flag = true;
-            wanted -= 1;
+    let mut index = 0;
+    for candidate in from {
+        let Some(own) = flags.get_mut(candidate.name) else { continue };
+        for flag in own {
+            if *flag {
+                *flag = stream.uniform(index) * (left as f64) < wanted as f64;
+                wanted -= usize::from(*flag);
+                left -= 1;
+            }
+            index += 1;
         }
-        left -= 1;
     }
-    Ok((split(common, &flat), Report::default()))
+    Ok(flags)
 }
 
 /// Whole tensors: the fraction with the highest or lowest mean score, or drawn at random.
-fn tensors(common: &[Common], select: Select, seed: u64) -> Result<(Flags, Report)> {
+fn tensors(common: &[Candidate], select: Select, seed: u64) -> Result<(Flags, Report)> {
     let (Select::Top(fraction) | Select::Bottom(fraction) | Select::Random(fraction)) = select else {
         return Ok((Flags::new(), Report::default()));
     };
     let k = exact_count(fraction, common.len(), "tensors")?;
-    let mean = |c: &Common| c.scores.iter().map(|v| f64::from(*v)).sum::<f64>() / c.scores.len() as f64;
-    let means: Vec<f64> = common.iter().map(mean).collect();
+    let mean =
+        |c: &Candidate| c.with_scores(|f| f.iter().map(|v| f64::from(*v)).sum::<f64>() / c.size as f64);
+    let means: Vec<f64> = common.iter().map(mean).collect::<Result<_>>()?;
     let mut order: Vec<usize> = (0..common.len()).collect();
     order.sort_by(|&a, &b| means[b].total_cmp(&means[a]).then(a.cmp(&b)));
     let mut report = Report { selected_tensors: Some(k), ..Report::default() };
@@ -363,23 +396,9 @@ fn tensors(common: &[Common], select: Select, seed: u64) -> Result<(Flags, Repor
             means[if matches!(select, Select::Bottom(_)) { order[order.len() - k] } else { order[k - 1] }];
         report.threshold = Some(threshold);
         report.ties = Some(means.iter().filter(|m| **m == threshold).count());
-        let zeros = |&i: &usize| common[i].scores.iter().filter(|s| **s == 0.0).count();
-        report.zeros = Some(chosen.iter().map(zeros).sum());
     }
-    let flags = chosen.iter().map(|&i| (common[i].name.clone(), vec![true; common[i].scores.len()]));
+    let flags = chosen.iter().map(|&i| (common[i].name.to_string(), vec![true; common[i].size]));
     Ok((flags.collect(), report))
-}
-
-/// Flags in flat order, by parameter.
-fn split(common: &[Common], flat: &[bool]) -> Flags {
-    let mut rest = flat;
-    let mut flags = Flags::new();
-    for c in common {
-        let (own, others) = rest.split_at(c.scores.len());
-        flags.insert(c.name.clone(), own.to_vec());
-        rest = others;
-    }
-    flags
 }
 
 fn count<'a>(flags: impl IntoIterator<Item = &'a Vec<bool>>) -> usize {

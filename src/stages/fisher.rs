@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{ModelAndSet, check_extension};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, files};
 use crate::model::Reduction;
@@ -63,7 +63,7 @@ impl Fisher {
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
         provenance.write(&provenance::beside(&self.out))?;
-        print_blocks(&fisher)?;
+        print_blocks(&fisher);
         say!(
             "{}: {} tensors, {} examples ({} skipped)",
             self.out.display(),
@@ -76,18 +76,9 @@ impl Fisher {
 }
 
 /// Mean Fisher information of each block with its standard error over examples.
-fn print_blocks(fisher: &fisher::Fisher) -> Result<()> {
+fn print_blocks(fisher: &fisher::Fisher) {
     let scores =
         Scores::new(&fisher::tensor_sizes(&fisher.diagonal), Granularity::Block, Aggregate::Mean, false);
-    if scores.names().is_empty() {
-        return Err(Error::field(
-            "Fisher information",
-            "blocks",
-            "at least 1",
-            "none",
-            "use a BERT checkpoint",
-        ));
-    }
     let by_example = scores.of_examples(&fisher.sums);
     say!("{:12} {:>12} {:>12}", "block", "mean F", "se");
     for (name, column) in scores.names().iter().zip(by_example.columns()) {
@@ -98,5 +89,4 @@ fn print_blocks(fisher: &fisher::Fisher) -> Result<()> {
             crate::stats::standard_error(&values)
         );
     }
-    Ok(())
 }

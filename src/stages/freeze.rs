@@ -108,7 +108,7 @@ impl Freeze {
         let max_len = longest(self.max_len, &checkpoint)?;
         let mut metadata = BTreeMap::from([("max_len".to_string(), max_len.to_string())]);
         let mut rows = if self.text.is_empty() {
-            if let Some(task) = self.source.task {
+            if let Some(task) = self.source.task()? {
                 metadata.insert("task".into(), task.to_string());
                 metadata.insert("split".into(), self.split.to_string());
             }

@@ -16,7 +16,7 @@ use crate::report::provenance::Provenance;
 pub struct Source {
     /// GLUE task: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte or wnli
     #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "table")]
-    pub task: Option<Task>,
+    pub task: Option<String>,
     /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data: Option<PathBuf>,
@@ -29,9 +29,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// An error where no data set is named; `also` is what else the command takes.
+    /// The task, if one is named.
+    pub fn task(&self) -> Result<Option<Task>> {
+        self.task.as_deref().map(str::parse).transpose()
+    }
+
+    /// An error where no data set, or an unknown task, is named; `also` is what else the command takes.
     pub fn check(&self, also: &str) -> Result<()> {
-        if self.task.is_some() || self.table.is_some() {
+        if self.task()?.is_some() || self.table.is_some() {
             return Ok(());
         }
         let fix = format!("give {also}--task NAME --data DIR, or --table FILE --columns text[,text2],label");
@@ -40,7 +45,7 @@ impl Source {
 
     /// Reads the rows; what was left out is said.
     pub fn read(&self, split: Split) -> Result<Rows> {
-        let rows = match (self.task, &self.data, &self.table, &self.columns) {
+        let rows = match (self.task()?, &self.data, &self.table, &self.columns) {
             (Some(task), Some(data), _, _) => glue::read(task, data, split)?,
             (_, _, Some(path), Some(columns)) => table::read(path, columns)?,
             _ => {

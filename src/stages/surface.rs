@@ -16,7 +16,7 @@ use crate::landscape::mask::{self, By, Flags, Mask, Norm, Select};
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::{Model, Objective};
 use crate::params::ParamMap;
-use crate::progress::{self, say};
+use crate::progress::say;
 use crate::report::provenance::{self, Provenance};
 
 /// Loss surface of a checkpoint over a frozen set, along two directions.
@@ -90,35 +90,20 @@ struct Norms {
 impl Surface {
     pub fn run(&self) -> Result<()> {
         check_extension("--out", &self.out, "csv")?;
-        if let Some(path) = &self.save_directions {
-            check_extension("--save-directions", path, "safetensors")?;
-        }
         let coordinates = self.coordinates()?;
         let mut provenance = Provenance::start(Some(self.seed));
-        let fisher = self.fisher()?;
         let (model, set) = self.inputs.open(self.seed)?;
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
         let directions = self.directions(&model.theta)?;
-        if let Some(path) = &self.save_directions {
-            direction::write(path, &directions, &model.theta)?;
-        }
-        let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let effective =
-            mask::effective(&model.theta, &directions, |name| model.bert.reached(name, &examples));
-        let fisher_map = fisher.as_ref().map(|(map, _)| map);
-        if let Some(map) = fisher_map {
-            tell_one_sided(map, &model.theta);
-        }
-        let mask =
-            Mask::choose(self.mask, self.granularity, &model.theta, fisher_map, &effective, self.mask_seed)?;
-        let (directions, norms) = self.masked(directions, &mask, &effective);
-        let mut about =
-            self.about(&model, &set, &mask, &norms, fisher.as_ref().map(|(_, hash)| hash.as_str()))?;
-        if let Some(hash) = fisher.as_ref().map(|(_, hash)| hash) {
+        let effective = self.effective(&model, &set, &directions)?;
+        let (mask, fisher) = self.choose(&model.theta, &effective)?;
+        if let Some(hash) = &fisher {
             provenance.input("fisher", hash);
         }
+        let (directions, norms) = self.masked(directions, &mask, &effective);
         self.tell(&mask, &norms);
+        let mut about = self.about(&model, &set, &mask, &norms, fisher)?;
         let inputs = files::hash(format!("{about}{coordinates:?}").as_bytes());
         let by_length = set.by_length();
         let plan = Plan {
@@ -152,43 +137,65 @@ impl Surface {
             };
         }
         match self.span[..] {
-            [low, high] if low < high && low.is_finite() && high.is_finite() && self.resolution >= 2 => {
+            [low, high]
+                if low < high
+                    && low.is_finite()
+                    && high.is_finite()
+                    && (2..=1000).contains(&self.resolution) =>
+            {
                 let last = (self.resolution - 1) as f64;
                 Ok((0..self.resolution).map(|i| low + (high - low) * (i as f64 / last)).collect())
             }
             [low, high] if low < high => {
-                wrong("--resolution", "at least 2 points", self.resolution.to_string())
+                wrong("--resolution", "from 2 to 1000 points", self.resolution.to_string())
             }
             _ => wrong("--span", "two finite numbers, the lower first", format!("{:?}", self.span)),
         }
     }
 
-    /// Fisher information and its hash, where one is given; an error where the mask needs it.
-    fn fisher(&self) -> Result<Option<(ParamMap, String)>> {
-        match (&self.fisher, self.mask) {
-            (Some(path), _) => Ok(Some((fisher_files::read(path)?.0, files::hash_file(path)?))),
-            (None, Select::Top(_) | Select::Bottom(_)) => {
-                let fix = "give --fisher F.safetensors, as `fisherscape fisher` writes it";
-                Err(Error::field(
-                    "--mask",
-                    "Fisher information",
-                    format!("given for {}", self.mask),
-                    "none",
-                    fix,
-                ))
-            }
-            (None, _) => Ok(None),
-        }
-    }
-
     fn directions(&self, theta: &ParamMap) -> Result<[Direction; 2]> {
-        match &self.directions {
-            Some(path) => direction::read(path, theta),
+        let directions = match &self.directions {
+            Some(path) => direction::read(path, theta)?,
             None => {
                 let random = |axis| direction::random(theta, self.seed, axis, self.normalize, self.vectors);
-                Ok([random("x")?, random("y")?])
+                [random("x")?, random("y")?]
+            }
+        };
+        if let Some(path) = &self.save_directions {
+            check_extension("--save-directions", path, "safetensors")?;
+            direction::write(path, &directions, theta)?;
+        }
+        Ok(directions)
+    }
+
+    /// The parameters that the directions move and the set reaches; at least one on each axis.
+    fn effective(&self, model: &Model, set: &FrozenSet, directions: &[Direction; 2]) -> Result<Flags> {
+        let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let effective = mask::effective(&model.theta, directions, |name| model.bert.reached(name, &examples));
+        for (axis, direction) in ["x", "y"].iter().zip(directions) {
+            if mask::effective_norm(direction, &effective).1 == 0 {
+                let place =
+                    self.directions.as_ref().map_or("directions".into(), |path| path.display().to_string());
+                let fix = "give directions that move parameters which the set reaches";
+                return Err(Error::field(place, axis, "at least 1 effective parameter", "none", fix));
             }
         }
+        Ok(effective)
+    }
+
+    /// The mask, and the hash of the Fisher information it goes by; F itself is needed no longer.
+    fn choose(&self, theta: &ParamMap, effective: &Flags) -> Result<(Mask, Option<String>)> {
+        let by_fisher = matches!(self.mask, Select::Top(_) | Select::Bottom(_));
+        let path = self.fisher.as_ref().filter(|_| self.mask != Select::All);
+        if path.is_none() && by_fisher {
+            let fix = "give --fisher F.safetensors, as `fisherscape fisher` writes it";
+            let expected = format!("given for {}", self.mask);
+            return Err(Error::field("--mask", "Fisher information", expected, "none", fix));
+        }
+        let fisher = path.map(|path| fisher_files::read_for(path, theta)).transpose()?;
+        let mask =
+            Mask::choose(self.mask, self.granularity, theta, fisher.as_ref(), effective, self.mask_seed)?;
+        Ok((mask, path.map(|path| files::hash_file(path)).transpose()?))
     }
 
     fn masked(
@@ -198,9 +205,9 @@ impl Surface {
         effective: &Flags,
     ) -> ([Direction; 2], [Norms; 2]) {
         let [x, y] = directions.map(|d| {
-            let unmasked = mask::effective_norm(&d, effective);
-            let (masked, ratio) = mask.apply(&d, effective, self.norm);
-            let evaluated = mask::effective_norm(&masked, effective);
+            let unmasked = mask::effective_norm(&d, effective).0;
+            let (masked, ratio) = mask.apply(d, effective, self.norm);
+            let evaluated = mask::effective_norm(&masked, effective).0;
             (masked, Norms { unmasked, evaluated, ratio })
         });
         ([x.0, y.0], [x.1, y.1])
@@ -213,7 +220,7 @@ impl Surface {
         set: &FrozenSet,
         mask: &Mask,
         [x, y]: &[Norms; 2],
-        fisher: Option<&str>,
+        fisher: Option<String>,
     ) -> Result<Value> {
         let source = match &self.directions {
             Some(path) => json!({"file": files::hash_file(path)?}),
@@ -244,16 +251,19 @@ impl Surface {
     fn tell(&self, mask: &Mask, [x, y]: &[Norms; 2]) {
         let report = &mask.report;
         say!(
-            "mask {} by {:?}: {} of {} parameters, {} of {} effective",
+            "mask {}{}: {} of {} parameters, {} of {} effective",
             self.mask,
-            self.granularity,
+            if self.granularity == By::Tensor { " by tensor" } else { "" },
             report.selected,
             report.parameters,
             report.selected_effective,
             report.effective
         );
-        if let (Some(threshold), Some(ties), Some(zeros)) = (report.threshold, report.ties, report.zeros) {
-            say!("F at the edge {threshold:.4e} ({ties} at that value), {zeros} selected with F = 0");
+        if let (Some(threshold), Some(ties)) = (report.threshold, report.ties) {
+            say!("F at the edge {threshold:.4e} ({ties} at that value)");
+        }
+        if let Some(zeros) = report.zeros {
+            say!("selected with F = 0: {zeros}");
         }
         say!("norm ratio |d m| / |d|: x {:.6}, y {:.6}", x.ratio, y.ratio);
         if self.norm == Norm::Matched {
@@ -272,17 +282,5 @@ impl Surface {
             say!("{bad} points are not finite");
         }
         say!("{}", self.out.display());
-    }
-}
-
-/// Names that only the Fisher information or only the model has.
-fn tell_one_sided(fisher: &ParamMap, theta: &ParamMap) {
-    let only = |a: &ParamMap, b: &ParamMap| {
-        a.keys().filter(|name| !b.contains_key(*name)).cloned().collect::<Vec<_>>().join(", ")
-    };
-    for (side, names) in [("Fisher information", only(fisher, theta)), ("model", only(theta, fisher))] {
-        if !names.is_empty() {
-            progress::note(format!("only in the {side}, so in no mask: {names}"));
-        }
     }
 }

@@ -186,11 +186,12 @@ impl Train {
         let max_len = longest(self.max_len, checkpoint)?;
         let mut rows = self.source.read(Split::Train)?;
         let mut training = rows.rows.len();
-        if self.source.task.is_some() {
+        let task = self.source.task()?;
+        if task.is_some() {
             rows.rows.extend(self.source.read(Split::Dev)?.rows);
         }
-        let keeps_own = self.split == Holdout::Official || self.source.task == Some(Task::Mnli);
-        let own = keeps_own && self.source.task.is_some();
+        let keeps_own = self.split == Holdout::Official || task == Some(Task::Mnli);
+        let own = keeps_own && task.is_some();
         if !own {
             training = rows.rows.len() - rows.rows.len() / 5;
         }
@@ -204,7 +205,7 @@ impl Train {
         let source = self.source.path().display().to_string();
         let mut metadata =
             BTreeMap::from([("source".to_string(), source), ("max_len".to_string(), max_len.to_string())]);
-        if let Some(task) = self.source.task {
+        if let Some(task) = task {
             metadata.insert("task".into(), task.to_string());
         }
         let place = self.source.path();
@@ -213,7 +214,7 @@ impl Train {
     }
 
     fn tell(&self, row: &Epoch, set: &FrozenSet, held_out: &[Example]) {
-        let task = self.source.task;
+        let task = self.source.task().ok().flatten();
         let metrics = metrics(set.kind, task, &row.held_out, held_out);
         let metrics: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let loss = with_se(row.held_out.loss, row.held_out.loss_se);
@@ -232,7 +233,7 @@ impl Train {
         history: &[Epoch],
     ) -> Result<()> {
         model.save(&self.out, set.label_names().as_deref())?;
-        let task = self.source.task;
+        let task = self.source.task()?;
         let mut header = String::from("epoch,step,train_loss,held_out_loss,held_out_loss_se");
         let mut lines = String::new();
         for row in history {

@@ -411,8 +411,7 @@ impl CustomOp1 for Attention {
         let mut context = vec![0f32; total * width];
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
-        let noise =
-            self.noise.is_some().then_some(&multiply as &(dyn Fn(usize, usize, usize, &mut [f32]) + Sync));
+        let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);
         kernels::attention(self.shape(width), slice(qkv, l)?, &mut p, &mut context, noise);
         *saved(&self.probabilities)? = p;
         Ok((CpuStorage::F32(context), (total, width).into()))
@@ -424,8 +423,7 @@ impl CustomOp1 for Attention {
         let mut gradient = vec![0f32; qkv.elem_count()];
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
-        let noise =
-            self.noise.is_some().then_some(&multiply as &(dyn Fn(usize, usize, usize, &mut [f32]) + Sync));
+        let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);
         with(qkv, |qkv| {
             with(&g, |g| {
                 kernels::attention_backward(self.shape(width), qkv, &mut p, g, &mut gradient, noise);

@@ -199,16 +199,16 @@ fn exp(x: f32) -> f32 {
     p * f32::from_bits(((n as i32 + 127) << 23) as u32)
 }
 
-/// `erf(x)` to about 1e-7: a rational function of x², as in Eigen.
+/// `erf(x)` to 4e-7: a rational function of x², as in Eigen.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let s = x * x;
-    let p = -2.726_142_2e-10 * s + 2.770_681_4e-8;
+    let p = -2.726_142e-10 * s + 2.770_681_4e-8;
     let p = p * s - 2.101_024e-6;
     let p = p * s - 5.692_506_4e-5;
     let p = p * s - 7.349_906_3e-4;
-    let p = p * s - 2.954_599_8e-3;
+    let p = p * s - 2.954_6e-3;
     let p = p * s - 1.609_603_3e-2;
     let q = -1.456_607_2e-5 * s - 2.133_740_6e-4;
     let q = q * s - 1.682_827e-3;
@@ -397,15 +397,12 @@ impl Heads<'_> {
     }
 }
 
+/// `noise(example, head, query, row)` multiplies a row of probabilities (or of their gradient) by its noise.
+pub type RowNoise<'a> = dyn Fn(usize, usize, usize, &mut [f32]) + Sync + 'a;
+
 /// Attention within each example. `qkv` `[total, 3H]`, `context` `[total, H]`; `p` gets the probabilities before the
-/// noise, and `noise(example, head, query, row)` multiplies a row of them.
-pub fn attention(
-    shape: Heads,
-    qkv: &[f32],
-    p: &mut [f32],
-    context: &mut [f32],
-    noise: Option<&(dyn Fn(usize, usize, usize, &mut [f32]) + Sync)>,
-) {
+/// noise.
+pub fn attention(shape: Heads, qkv: &[f32], p: &mut [f32], context: &mut [f32], noise: Option<&RowNoise>) {
     let (h, d) = (shape.width, shape.width / shape.heads);
     assert_eq!(qkv.len(), 3 * context.len());
     let out = Shared(context.as_mut_ptr());
@@ -437,7 +434,7 @@ pub fn attention_backward(
     p: &mut [f32],
     g: &[f32],
     qkv_gradient: &mut [f32],
-    noise: Option<&(dyn Fn(usize, usize, usize, &mut [f32]) + Sync)>,
+    noise: Option<&RowNoise>,
 ) {
     let (h, d) = (shape.width, shape.width / shape.heads);
     assert!(qkv.len() == qkv_gradient.len() && qkv.len() == 3 * g.len());
@@ -592,5 +589,71 @@ pub fn add_squared_products(
     let parts: Vec<Vec<f64>> = f.par_chunks_mut(tall * k).enumerate().map(tile).collect();
     for part in parts {
         sums.iter_mut().zip(part).for_each(|(sum, own)| *sum += own);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: libm in f64. Catches a wrong coefficient; the bounds are what the comments on `exp` and `erf` claim.
+    #[test]
+    fn exp_and_erf_are_as_exact_as_they_say() {
+        for i in -80_000..=80_000 {
+            let x = i as f32 * 1e-3;
+            let wanted = libm::exp(f64::from(x));
+            assert!((f64::from(exp(x)) / wanted - 1.0).abs() < 3e-7, "exp({x})");
+            let x = x * 0.1;
+            assert!((f64::from(erf(x)) - libm::erf(f64::from(x))).abs() < 5e-7, "erf({x})");
+        }
+        assert!(exp(f32::NAN).is_nan() && erf(f32::NAN).is_nan() && exp(-1e30) < 1e-37);
+    }
+
+    /// Oracle: the definition, one entry at a time in f64; sizes that leave a rest in every tile. Catches a tile that
+    /// is skipped or counted twice.
+    #[test]
+    fn products_and_their_squares_equal_sums_entry_by_entry() {
+        let stream = crate::rng::Stream::new(1, "test");
+        let random = |step: u64, n: usize| {
+            let mut v = vec![0f32; n];
+            stream.at(step).fill_normal(0, &mut v);
+            v
+        };
+        for (m, n, k) in [(1, 1, 1), (3, 700, 5), (300, 513, 40), (530, 33, 17)] {
+            let (a, b) = (random(1, m * k), random(2, k * n));
+            let mut out = vec![0f32; m * n];
+            product((m, n, k), &mut out, false, View::rows(&a, k), View::rows(&b, n));
+            for (i, out) in out.iter().enumerate() {
+                let (r, c) = (i / n, i % n);
+                let wanted: f64 = (0..k).map(|j| f64::from(a[r * k + j]) * f64::from(b[j * n + c])).sum();
+                assert!((f64::from(*out) - wanted).abs() < 1e-4, "({m}, {n}, {k}) at ({r}, {c})");
+            }
+        }
+        let ((n, k), spans) = ((150, 1100), [0, 3, 3, 7]);
+        let (g, x) = (random(3, 7 * n), random(4, 7 * k));
+        let extra: Vec<SparseRows> =
+            (0..3u32).map(|b| SparseRows::new(&[b, 149, b], &random(5 + u64::from(b), 3 * k), k)).collect();
+        for extra in [None, Some(extra.as_slice())] {
+            let (mut f, mut sums) = (vec![0f32; n * k], vec![0f64; 3]);
+            add_squared_products(&g, &x, &spans, extra, (n, k), &mut f, &mut sums);
+            let (mut wanted, mut wanted_sums) = (vec![0f64; n * k], [0f64; 3]);
+            for b in 0..3 {
+                for (i, wanted) in wanted.iter_mut().enumerate() {
+                    let (r, c) = (i / k, i % k);
+                    let rows = spans[b]..spans[b + 1];
+                    let mut entry: f64 =
+                        rows.map(|t| f64::from(g[t * n + r]) * f64::from(x[t * k + c])).sum();
+                    if let Some(sparse) = extra.map(|extra| &extra[b])
+                        && let Some(at) = sparse.ids.iter().position(|id| *id as usize == r)
+                    {
+                        entry += f64::from(sparse.rows[at * k + c]);
+                    }
+                    *wanted += entry * entry;
+                    wanted_sums[b] += entry * entry;
+                }
+            }
+            assert!(f.iter().zip(&wanted).all(|(f, w)| (f64::from(*f) - w).abs() < 1e-4 * (1.0 + w)));
+            assert!(sums.iter().zip(&wanted_sums).all(|(s, w)| (s - w).abs() <= 1e-5 * w));
+        }
     }
 }
