@@ -76,24 +76,33 @@ fn offsets(lengths: &[usize]) -> Vec<usize> {
 fn row_factors(noise: Option<Noise>, lengths: &[usize], first: usize) -> Vec<f32> {
     let (offsets, total) = (offsets(lengths), lengths.iter().sum::<usize>());
     let ones = Tensor::from_vec(vec![1f32; 8 * total], (total, 8), &Device::Cpu).unwrap();
-    values(&ops::dropout(&ones, noise, &Packing { offsets: &offsets, first, stride: 8 }).unwrap())
+    let packing = Packing { offsets: &offsets, positions: &positions(lengths), first, stride: 8 };
+    values(&ops::dropout(&ones, noise, &packing).unwrap())
+}
+
+/// 0, 1, … within each example.
+fn positions(lengths: &[usize]) -> Vec<u32> {
+    lengths.iter().flat_map(|&length| 0..length as u32).collect()
 }
 
 /// Factors that attention (2 heads of depth 8) applies to its probabilities. Queries and keys of 0 make them 1/T, and
 /// the value of key t is T in entry t: so the answer for a query is its row of factors, T of 8 entries.
 fn attention_factors(noise: Option<Noise>, lengths: &[usize], first: usize) -> Vec<Vec<f32>> {
     let offsets = offsets(lengths);
-    let mut qkv = Vec::new();
+    let mut kv = Vec::new();
     for &length in lengths {
         for t in 0..length {
             let value = (0..8).map(|j| if j == t { length as f32 } else { 0.0 });
-            qkv.extend([0f32; 32]);
-            qkv.extend(value.clone().chain(value));
+            kv.extend([0f32; 16]);
+            kv.extend(value.clone().chain(value));
         }
     }
-    let qkv = Tensor::from_vec(qkv, (offsets[lengths.len()], 48), &Device::Cpu).unwrap();
-    let packing = Packing { offsets: &offsets, first, stride: 8 };
-    let context = values(&ops::attention(&qkv, 2, noise, &packing).unwrap());
+    let total = offsets[lengths.len()];
+    let q = Tensor::zeros((total, 16), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let kv = Tensor::from_vec(kv, (total, 32), &Device::Cpu).unwrap();
+    let positions = positions(lengths);
+    let packing = Packing { offsets: &offsets, positions: &positions, first, stride: 8 };
+    let context = values(&ops::attention(&q, &kv, 2, noise, &packing, &offsets).unwrap());
     let lengths = lengths.iter().flat_map(|&length| vec![length; 2 * length]);
     context.chunks(8).zip(lengths).map(|(row, length)| row[..length].to_vec()).collect()
 }

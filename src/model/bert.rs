@@ -83,7 +83,7 @@ impl Bert {
         batch: &Batch,
         dropout: Option<(&Dropout, u64)>,
     ) -> Result<Outputs> {
-        let pass = Pass { model: self, theta, batch, dropout, probe: None };
+        let pass = Pass::new(self, theta, batch, dropout);
         pass.outputs(&pass.embeddings()?)
     }
 
@@ -97,7 +97,7 @@ impl Bert {
         dropout: Option<(&Dropout, u64)>,
         weights: &[f32],
     ) -> Result<(f64, ParamMap)> {
-        let pass = Pass { model: self, theta, batch, dropout, probe: None };
+        let pass = Pass::new(self, theta, batch, dropout);
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
         let losses = pass.outputs(&embedded)?.losses;
         let loss = (&losses * Tensor::new(weights, losses.device())?)?.sum_all()?;
@@ -143,7 +143,7 @@ impl Bert {
             targets: Arc::new(targets),
             decoder: Deferred::default(),
         };
-        let pass = Pass { model: self, theta, batch, dropout: None, probe: Some(&probe) };
+        let pass = Pass { probe: Some(&probe), ..Pass::new(self, theta, batch, None) };
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
         let losses = pass.outputs(&embedded)?.losses;
         let gradients =
@@ -197,9 +197,42 @@ struct Pass<'a> {
     batch: &'a Batch,
     dropout: Option<(&'a Dropout, u64)>,
     probe: Option<&'a Probe>,
+    read: Read,
 }
 
-impl Pass<'_> {
+/// The tokens that the head reads: targets, or the first of each example.
+struct Read {
+    /// Rows of the packed batch.
+    rows: Vec<u32>,
+    /// Where each example's begin: `[B + 1]`.
+    offsets: Vec<usize>,
+    /// Position of each in its example.
+    positions: Vec<u32>,
+}
+
+impl Read {
+    fn new(batch: &Batch) -> Read {
+        let rows: Vec<u32> = match &batch.targets {
+            Targets::Masked { rows, .. } => rows.clone(),
+            _ => batch.offsets[..batch.len()].iter().map(|&start| start as u32).collect(),
+        };
+        let offsets =
+            batch.offsets.iter().map(|&end| rows.partition_point(|row| (*row as usize) < end)).collect();
+        let positions = rows.iter().map(|&row| batch.positions[row as usize]).collect();
+        Read { rows, offsets, positions }
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        model: &'a Bert,
+        theta: &'a ParamMap,
+        batch: &'a Batch,
+        dropout: Option<(&'a Dropout, u64)>,
+    ) -> Pass<'a> {
+        Pass { model, theta, batch, dropout, probe: None, read: Read::new(batch) }
+    }
+
     fn parameter(&self, name: &str) -> Result<&Tensor> {
         self.theta.get(name).ok_or_else(|| candle_core::Error::Msg(format!("no parameter {name}")))
     }
@@ -234,7 +267,7 @@ impl Pass<'_> {
         prefix: &str,
         site: Option<Site>,
     ) -> Result<Tensor> {
-        let (packing, eps) = (self.packing(), self.model.config.layer_norm_eps);
+        let (packing, eps) = (self.packing(rows), self.model.config.layer_norm_eps);
         let noise = site.and_then(|site| self.noise(site)).map(|noise| (noise, &packing));
         ops::residual_layer_norm(x, residual, self.pair(prefix)?, eps, noise, self.tap(rows, &[prefix]))
     }
@@ -243,9 +276,17 @@ impl Pass<'_> {
         self.dropout.and_then(|(dropout, step)| dropout.noise(site, step))
     }
 
-    fn packing(&self) -> ops::Packing<'_> {
-        let stride = self.model.config.max_position_embeddings;
-        ops::Packing { offsets: &self.batch.offsets, first: self.batch.first, stride }
+    /// How rows of these kind belong to examples.
+    fn packing(&self, rows: Rows) -> ops::Packing<'_> {
+        let (first, stride) = (self.batch.first, self.model.config.max_position_embeddings);
+        match rows {
+            Rows::Tokens => {
+                ops::Packing { offsets: &self.batch.offsets, positions: &self.batch.positions, first, stride }
+            }
+            Rows::Targets => {
+                ops::Packing { offsets: &self.read.offsets, positions: &self.read.positions, first, stride }
+            }
+        }
     }
 
     /// Word, position and segment embeddings, added: `[total, H]`.
@@ -260,8 +301,8 @@ impl Pass<'_> {
     fn outputs(&self, embedded: &Tensor) -> Result<Outputs> {
         let tokens = self.encoder(embedded)?;
         let (losses, scores) = match &self.batch.targets {
-            Targets::Masked { rows, labels, .. } => {
-                let logits = self.masked_lm(&ops::rows(&tokens, rows)?)?;
+            Targets::Masked { labels, .. } => {
+                let logits = self.masked_lm(&tokens)?;
                 (ops::cross_entropy(&logits, labels)?, logits)
             }
             Targets::Class(labels) => {
@@ -277,37 +318,41 @@ impl Pass<'_> {
         Ok(Outputs { losses, scores: scores.detach() })
     }
 
-    /// Last hidden state `[total, H]`.
+    /// Last hidden state at the rows that the head reads, `[M, H]` or `[B, H]`.
     fn encoder(&self, embedded: &Tensor) -> Result<Tensor> {
         let x =
             self.norm(embedded, &embedded.zeros_like()?, Rows::Tokens, "bert.embeddings.LayerNorm", None)?;
-        let mut x = ops::dropout(&x, self.noise(Site::Embeddings), &self.packing())?;
-        for k in 0..self.model.config.num_hidden_layers {
-            x = self.layer(&x, k)?;
+        let mut x = ops::dropout(&x, self.noise(Site::Embeddings), &self.packing(Rows::Tokens))?;
+        let layers = self.model.config.num_hidden_layers;
+        for k in 0..layers {
+            // The head reads few rows of the last layer: only these are computed there.
+            x = self.layer(&x, k, if k + 1 == layers { Rows::Targets } else { Rows::Tokens })?;
         }
         Ok(x)
     }
 
-    /// Layer `k` on `[total, H]`.
-    fn layer(&self, x: &Tensor, k: usize) -> Result<Tensor> {
+    /// Layer `k` on `[total, H]`, computed at these rows.
+    fn layer(&self, x: &Tensor, k: usize, rows: Rows) -> Result<Tensor> {
         let config = &self.model.config;
         let name = |part: &str| format!("bert.encoder.layer.{k}.{part}");
-        let parts = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
-        let parts = [parts[0].as_str(), parts[1].as_str(), parts[2].as_str()];
-        let [query, key, value] = parts.map(|part| self.pair(part));
-        let (query, key, value) = (query?, key?, value?);
-        let w = Tensor::cat(&[query.0, key.0, value.0], 0)?;
-        let b = Tensor::cat(&[query.1, key.1, value.1], 0)?;
-        let qkv = ops::linear(x, &w, &b, self.tap(Rows::Tokens, &parts))?;
-        let noise = self.noise(Site::AttentionProbs(k));
-        let context = ops::attention(&qkv, config.num_attention_heads, noise, &self.packing())?;
-        let attended = self.linear(&context, Rows::Tokens, &name("attention.output.dense"))?;
+        let [key, value] = ["key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let ((kw, kb), (vw, vb)) = (self.pair(&key)?, self.pair(&value)?);
+        let (w, b) = (Tensor::cat(&[kw, vw], 0)?, Tensor::cat(&[kb, vb], 0)?);
+        let kv = ops::linear(x, &w, &b, self.tap(Rows::Tokens, &[&key, &value]))?;
+        let x = match rows {
+            Rows::Tokens => x.clone(),
+            Rows::Targets => ops::rows(x, &self.read.rows)?,
+        };
+        let q = self.linear(&x, rows, &name("attention.self.query"))?;
+        let (noise, heads) = (self.noise(Site::AttentionProbs(k)), config.num_attention_heads);
+        let context = ops::attention(&q, &kv, heads, noise, &self.packing(rows), &self.batch.offsets)?;
+        let attended = self.linear(&context, rows, &name("attention.output.dense"))?;
         let norm = name("attention.output.LayerNorm");
-        let x = self.norm(&attended, x, Rows::Tokens, &norm, Some(Site::AttentionOutput(k)))?;
-        let inner = self.linear(&x, Rows::Tokens, &name("intermediate.dense"))?;
+        let x = self.norm(&attended, &x, rows, &norm, Some(Site::AttentionOutput(k)))?;
+        let inner = self.linear(&x, rows, &name("intermediate.dense"))?;
         let inner = ops::activate(&inner, config.activation)?;
-        let fed = self.linear(&inner, Rows::Tokens, &name("output.dense"))?;
-        self.norm(&fed, &x, Rows::Tokens, &name("output.LayerNorm"), Some(Site::FfnOutput(k)))
+        let fed = self.linear(&inner, rows, &name("output.dense"))?;
+        self.norm(&fed, &x, rows, &name("output.LayerNorm"), Some(Site::FfnOutput(k)))
     }
 
     /// Vocabulary logits `[M, V]` of the target rows `[M, H]`.
@@ -324,13 +369,10 @@ impl Pass<'_> {
         ops::linear(&x, decoder, self.parameter(bias)?, tap)
     }
 
-    /// Outputs `[B, C]` from the first token of each example.
-    fn classifier(&self, tokens: &Tensor) -> Result<Tensor> {
-        let first: Vec<u32> = self.batch.offsets[..self.batch.len()].iter().map(|&o| o as u32).collect();
-        let pooled = self.linear(&ops::rows(tokens, &first)?, Rows::Targets, "bert.pooler.dense")?.tanh()?;
-        let each: Vec<usize> = (0..=self.batch.len()).collect();
-        let packing = ops::Packing { offsets: &each, first: self.batch.first, stride: 1 };
-        let pooled = ops::dropout(&pooled, self.noise(Site::Head), &packing)?;
+    /// Outputs `[B, C]` from each example's first token `[B, H]`.
+    fn classifier(&self, first: &Tensor) -> Result<Tensor> {
+        let pooled = self.linear(first, Rows::Targets, "bert.pooler.dense")?.tanh()?;
+        let pooled = ops::dropout(&pooled, self.noise(Site::Head), &self.packing(Rows::Targets))?;
         self.linear(&pooled, Rows::Targets, "classifier")
     }
 }

@@ -25,8 +25,10 @@ pub fn dropout(x: &Tensor, noise: Noise, packing: &Packing) -> Result<Tensor> {
     let width = x.dim(D::Minus1)?;
     let mut factors = vec![0f32; x.elem_count()];
     for (b, span) in packing.offsets.windows(2).enumerate() {
-        let first = (packing.first + b) * packing.stride * width;
-        noise.fill(first as u64, &mut factors[span[0] * width..span[1] * width]);
+        for row in span[0]..span[1] {
+            let place = (packing.first + b) * packing.stride + packing.positions[row] as usize;
+            noise.fill((place * width) as u64, &mut factors[row * width..(row + 1) * width]);
+        }
     }
     x * Tensor::from_vec(factors, x.shape(), &Device::Cpu)?.to_device(x.device())?
 }
@@ -40,35 +42,42 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     (log_sum - shifted.gather(&index, D::Minus1)?)?.squeeze(1)
 }
 
-pub fn attention(qkv: &Tensor, heads: usize, noise: Option<Noise>, packing: &Packing) -> Result<Tensor> {
-    let Packing { offsets, first, stride } = *packing;
-    let (batch, width) = (offsets.len() - 1, qkv.dim(1)? / 3);
-    let (depth, padded) = (width / heads, Padding::new(offsets));
-    let t = padded.longest;
-    let part = |i: usize| {
-        let part = padded.pad(&qkv.narrow(1, i * width, width)?.contiguous()?)?;
-        part.reshape((batch, t, heads, depth))?.transpose(1, 2)?.contiguous()
-    };
-    let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+pub fn attention(
+    q: &Tensor,
+    kv: &Tensor,
+    heads: usize,
+    noise: Option<Noise>,
+    queries: &Packing,
+    keys: &[usize],
+) -> Result<Tensor> {
+    let (batch, width) = (keys.len() - 1, q.dim(1)?);
+    let (depth, rows, columns) = (width / heads, Padding::new(queries.offsets), Padding::new(keys));
+    let (tq, tk) = (rows.longest, columns.longest);
+    let split = |x: Tensor, t: usize| x.reshape((batch, t, heads, depth))?.transpose(1, 2)?.contiguous();
+    let part = |i: usize| split(columns.pad(&kv.narrow(1, i * width, width)?.contiguous()?)?, tk);
+    let (q, k, v) = (split(rows.pad(q)?, tq)?, part(0)?, part(1)?);
     let scores = (q.matmul(&k.t()?)? * (1.0 / (depth as f64).sqrt()))?;
-    let scores = padded.mask(&scores)?;
+    let scores = columns.mask(&scores)?;
     let shifted = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?.exp()?;
     let probabilities = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
     let probabilities = match noise {
         None => probabilities,
         Some(noise) => {
-            let mut factors = vec![0f32; batch * heads * t * t];
-            for (i, row) in factors.chunks_exact_mut(t).enumerate() {
-                let (b, head, query) = (i / (heads * t), i / t % heads, i % t);
-                let index = (((first + b) * heads + head) * stride + query) * stride;
+            let mut factors = vec![0f32; batch * heads * tq * tk];
+            for (i, row) in factors.chunks_exact_mut(tk).enumerate() {
+                let (b, head, query) = (i / (heads * tq), i / tq % heads, i % tq);
+                // A padded query may have any noise: it is dropped.
+                let at = queries.positions.get(queries.offsets[b] + query).copied().unwrap_or(0) as usize;
+                let index = (((queries.first + b) * heads + head) * queries.stride + at) * queries.stride;
                 noise.fill(index as u64, row);
             }
             let shape = probabilities.shape();
-            (&probabilities * Tensor::from_vec(factors, shape, &Device::Cpu)?.to_device(qkv.device())?)?
+            (&probabilities
+                * Tensor::from_vec(factors, shape, &Device::Cpu)?.to_device(probabilities.device())?)?
         }
     };
-    let context = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch * t, width))?;
-    padded.unpad(&context)
+    let context = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch * tq, width))?;
+    rows.unpad(&context)
 }
 
 /// Between packed rows and a padded rectangle.

@@ -6,7 +6,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail,
+};
 use rayon::prelude::*;
 
 use super::kernels::{self, Heads, SparseRows};
@@ -251,6 +253,8 @@ pub struct RowNoise {
     pub offsets: Vec<usize>,
     pub first: usize,
     pub stride: usize,
+    /// Position of each row in its example.
+    pub positions: Vec<u32>,
 }
 
 impl RowNoise {
@@ -264,9 +268,12 @@ impl RowNoise {
             rest = others;
         }
         parts.into_par_iter().for_each(|(b, own)| {
-            let mut factors = vec![0f32; own.len()];
-            self.noise.fill(((self.first + b) * self.stride * width) as u64, &mut factors);
-            own.iter_mut().zip(factors).for_each(|(v, f)| *v *= f);
+            let mut factors = vec![0f32; width];
+            for (row, at) in own.chunks_exact_mut(width).zip(&self.positions[self.offsets[b]..]) {
+                let place = (self.first + b) * self.stride + *at as usize;
+                self.noise.fill((place * width) as u64, &mut factors);
+                row.iter_mut().zip(&factors).for_each(|(v, f)| *v *= f);
+            }
         });
     }
 }
@@ -372,65 +379,98 @@ impl CustomOp3 for ResidualLayerNorm {
     }
 }
 
-/// Softmax attention within each example, from packed queries, keys and values `[total, 3H]`.
+/// Softmax attention within each example: queries `[queries, H]`, keys and values `[keys, 2H]`.
 pub struct Attention {
     pub heads: usize,
-    pub offsets: Vec<usize>,
-    /// Noise on the probabilities, the batch's first example and the stride of the numbering.
-    pub noise: Option<(Noise, usize, usize)>,
+    /// Where each example's queries and keys begin.
+    pub queries: Vec<usize>,
+    pub keys: Vec<usize>,
+    /// Noise on the probabilities.
+    pub noise: Option<PairNoise>,
     probabilities: Saved,
 }
 
+/// Noise for pairs of a query and a key; see [`super::Packing`].
+pub struct PairNoise {
+    pub noise: Noise,
+    pub first: usize,
+    pub stride: usize,
+    /// Position of each query in its example.
+    pub positions: Vec<u32>,
+}
+
 impl Attention {
-    pub fn new(heads: usize, offsets: &[usize], noise: Option<(Noise, usize, usize)>) -> Attention {
-        Attention { heads, offsets: offsets.to_vec(), noise, probabilities: Saved::default() }
+    pub fn new(heads: usize, queries: &[usize], keys: &[usize], noise: Option<PairNoise>) -> Attention {
+        Attention {
+            heads,
+            queries: queries.to_vec(),
+            keys: keys.to_vec(),
+            noise,
+            probabilities: Saved::default(),
+        }
     }
 
     fn shape(&self, width: usize) -> Heads<'_> {
-        Heads { offsets: &self.offsets, width, heads: self.heads }
+        Heads { queries: &self.queries, keys: &self.keys, width, heads: self.heads }
     }
 
     /// Multiplies a row of probabilities (or of their gradient) by its noise.
     fn multiply(&self, b: usize, head: usize, query: usize, row: &mut [f32]) {
-        let Some((noise, first, stride)) = &self.noise else { return };
+        let Some(PairNoise { noise, first, stride, positions }) = &self.noise else { return };
+        let position = positions[self.queries[b] + query] as usize;
         let mut factors = vec![0f32; row.len()];
-        let index = (((first + b) * self.heads + head) * stride + query) * stride;
+        let index = (((first + b) * self.heads + head) * stride + position) * stride;
         noise.fill(index as u64, &mut factors);
         row.iter_mut().zip(factors).for_each(|(v, f)| *v *= f);
     }
 }
 
-impl CustomOp1 for Attention {
+impl CustomOp2 for Attention {
     fn name(&self) -> &'static str {
         "attention"
     }
 
-    fn cpu_fwd(&self, qkv: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (total, width) = (l.dims()[0], l.dims()[1] / 3);
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        ql: &Layout,
+        kv: &CpuStorage,
+        kvl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = (ql.dims()[0], ql.dims()[1]);
         let mut p = vec![0f32; self.shape(width).probabilities()];
-        let mut context = vec![0f32; total * width];
+        let mut context = vec![0f32; rows * width];
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
         let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);
-        kernels::attention(self.shape(width), slice(qkv, l)?, &mut p, &mut context, noise);
+        kernels::attention(self.shape(width), (slice(q, ql)?, slice(kv, kvl)?), &mut p, &mut context, noise);
         *saved(&self.probabilities)? = p;
-        Ok((CpuStorage::F32(context), (total, width).into()))
+        Ok((CpuStorage::F32(context), (rows, width).into()))
     }
 
-    fn bwd(&self, qkv: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let (width, g) = (qkv.dim(1)? / 3, g.contiguous()?);
+    fn bwd(
+        &self,
+        q: &Tensor,
+        kv: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (width, g) = (q.dim(1)?, g.contiguous()?);
         let mut p = std::mem::take(&mut *saved(&self.probabilities)?);
-        let mut gradient = vec![0f32; qkv.elem_count()];
+        let (mut dq, mut dkv) = (vec![0f32; q.elem_count()], vec![0f32; kv.elem_count()]);
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
         let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);
-        with(qkv, |qkv| {
-            with(&g, |g| {
-                kernels::attention_backward(self.shape(width), qkv, &mut p, g, &mut gradient, noise);
-                Ok(())
+        with(q, |q| {
+            with(kv, |kv| {
+                with(&g, |g| {
+                    let out = (dq.as_mut_slice(), dkv.as_mut_slice());
+                    kernels::attention_backward(self.shape(width), (q, kv), &mut p, g, out, noise);
+                    Ok(())
+                })
             })
         })?;
-        tensor(gradient, qkv).map(Some)
+        Ok((Some(tensor(dq, q)?), Some(tensor(dkv, kv)?)))
     }
 }
 

@@ -13,14 +13,16 @@ mod kernels;
 use candle_core::{Result, Tensor};
 
 use crate::dropout::Noise;
-use fused::{RowNoise, Tap};
+use fused::{PairNoise, RowNoise, Tap};
 
-/// How the rows of `x` belong to examples, and so how their noise is numbered: by (example, position), with `stride`
-/// positions to an example. The numbering knows nothing of the other examples' lengths.
+/// How rows belong to examples, and so how their noise is numbered: by (example, position), with `stride` positions to
+/// an example. The numbering knows nothing of the other examples' lengths, nor of rows that are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Packing<'a> {
     /// Where each example's rows begin, and where the last one's end: `[B + 1]`.
     pub offsets: &'a [usize],
+    /// Position of each row in its example: `[rows]`.
+    pub positions: &'a [u32],
     /// Index of the first example.
     pub first: usize,
     /// More positions than any example has.
@@ -76,6 +78,7 @@ pub fn residual_layer_norm(
         offsets: packing.offsets.to_vec(),
         first: packing.first,
         stride: packing.stride,
+        positions: packing.positions.to_vec(),
     });
     let parameters = Tensor::cat(&[weight, bias], 0)?;
     let op = fused::ResidualLayerNorm::new(eps, noise, tap);
@@ -87,14 +90,28 @@ pub fn dropout(x: &Tensor, noise: Option<Noise>, packing: &Packing) -> Result<Te
     noise.map_or(Ok(x.clone()), |noise| composed::dropout(x, noise, packing))
 }
 
-/// Multi-head softmax attention within each example. `qkv` is `[total, 3H]` (queries, keys, values); gives
-/// `[total, H]`. `noise` multiplies the probabilities; its values are numbered by (example, head, query, key).
-pub fn attention(qkv: &Tensor, heads: usize, noise: Option<Noise>, packing: &Packing) -> Result<Tensor> {
-    if !fused::takes(qkv) {
-        return composed::attention(qkv, heads, noise, packing);
+/// Multi-head softmax attention within each example: queries `q` `[rows, H]` as `queries` packs them, keys and values
+/// `kv` `[total, 2H]` of every token, whose examples begin at `keys`. Gives `[rows, H]`. `noise` multiplies the
+/// probabilities; its values are numbered by (example, head, position of the query, position of the key).
+pub fn attention(
+    q: &Tensor,
+    kv: &Tensor,
+    heads: usize,
+    noise: Option<Noise>,
+    queries: &Packing,
+    keys: &[usize],
+) -> Result<Tensor> {
+    if !fused::takes(q) {
+        return composed::attention(q, kv, heads, noise, queries, keys);
     }
-    let noise = noise.map(|noise| (noise, packing.first, packing.stride));
-    qkv.contiguous()?.apply_op1(fused::Attention::new(heads, packing.offsets, noise))
+    let noise = noise.map(|noise| PairNoise {
+        noise,
+        first: queries.first,
+        stride: queries.stride,
+        positions: queries.positions.to_vec(),
+    });
+    let op = fused::Attention::new(heads, queries.offsets, keys, noise);
+    q.contiguous()?.apply_op2(&kv.contiguous()?, op)
 }
 
 /// Rows `ids` of a table `[V, H]`: `[ids, H]`.
@@ -157,14 +174,18 @@ mod tests {
     #[test]
     fn fused_bodies_equal_the_composed_ones() -> Result<()> {
         let (h, heads) = (24, 3);
-        let packing = Packing { offsets: &[0, 5, 6, 17], first: 2, stride: 20 };
+        let positions: Vec<u32> = (0..5).chain(0..1).chain(0..11).collect();
+        let packing = Packing { offsets: &[0, 5, 6, 17], positions: &positions, first: 2, stride: 20 };
+        // Some queries of each example, none of the second.
+        let few = Packing { offsets: &[0, 2, 2, 5], positions: &[1, 4, 0, 3, 9], ..packing };
         let (x, residual, w, b) =
             (random("x", &[17, h]), random("r", &[17, h]), random("w", &[40, h]), random("b", &[40]));
         assert_equal(&[&x, &w, &b], linear(&x, &w, &b, None)?, composed::linear(&x, &w, &b)?);
         assert_equal(&[&x], activate(&x, Activation::Gelu)?, x.gelu_erf()?);
         let labels: Vec<u32> = (0..17).map(|i| i * 7 % 24).collect();
         assert_equal(&[&x], cross_entropy(&x, &labels)?, composed::cross_entropy(&x, &labels)?);
-        let (weight, bias, qkv) = (random("gamma", &[h]), random("beta", &[h]), random("qkv", &[17, 3 * h]));
+        let (weight, bias) = (random("gamma", &[h]), random("beta", &[h]));
+        let (q, some, kv) = (random("q", &[17, h]), random("some", &[5, h]), random("kv", &[17, 2 * h]));
         let noise = |kind| Noise { kind, p: 0.3, stream: Stream::new(1, "noise") };
         for noise in [None, Some(noise(Kind::Bernoulli)), Some(noise(Kind::Gaussian))] {
             let with = noise.map(|noise| (noise, &packing));
@@ -172,8 +193,11 @@ mod tests {
             let sum = (dropout(&x, noise, &packing)? + &residual)?;
             let plain = composed::layer_norm(&sum, (&weight, &bias), 1e-5)?;
             assert_equal(&[&x, &residual, &weight, &bias], fused, plain);
-            let fused = attention(&qkv, heads, noise, &packing)?;
-            assert_equal(&[&qkv], fused, composed::attention(&qkv, heads, noise, &packing)?);
+            for (q, queries) in [(&q, &packing), (&some, &few)] {
+                let fused = attention(q, &kv, heads, noise, queries, packing.offsets)?;
+                let plain = composed::attention(q, &kv, heads, noise, queries, packing.offsets)?;
+                assert_equal(&[q, &kv], fused, plain);
+            }
         }
         Ok(())
     }
