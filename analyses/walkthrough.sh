@@ -2,19 +2,21 @@
 # The main job, command after command: checkpoint -> Fisher information -> schedule -> a uniform and a guided arm ->
 # surfaces of both under three masks, on one plane and one colour scale -> stability of the ranking.
 #
-#   analyses/walkthrough.sh                                        the small checkpoint of the tests, in two minutes
+#   analyses/walkthrough.sh [OUT]                                   the small checkpoint of the tests, in half a minute
 #   analyses/walkthrough.sh OUT CHECKPOINT --task rte --data DIR   a real one; --table FILE --columns text,label too
 #
 # Settings from the environment: SEED, EPOCHS, LR, EXAMPLES (of the frozen sets), RESOLUTION.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
-out=${1:-walkthrough}
-checkpoint=${2:-$here/tests/fixtures/tiny/model}
-shift $(($# < 2 ? $# : 2))
-data=("$@")
-if [[ ${#data[@]} == 0 ]]; then
+if [[ $# -gt 2 ]]; then
+  out=$1 checkpoint=$2
+  shift 2
+  data=("$@")
+else
+  cd "$here"
+  out=${1:-walkthrough} checkpoint=tests/fixtures/tiny/model
+  data=(--table tests/fixtures/tiny/sentiment.tsv --columns sentence,label)
   EPOCHS=${EPOCHS:-6} LR=${LR:-2e-3} # random weights need more than fine-tuning does
-  data=(--table "$here/tests/fixtures/tiny/sentiment.tsv" --columns sentence,label)
 fi
 seed=${SEED:-0}
 cargo build --release --quiet --manifest-path "$here/Cargo.toml"
