@@ -232,6 +232,14 @@ impl Mask {
     }
 }
 
+/// Stops the parameters that are not effective: they change no loss, and a surface then need not form them.
+pub fn keep_effective(direction: &mut Direction, effective: &Flags) {
+    for (name, values) in direction {
+        let Some(flags) = effective.get(name) else { continue };
+        values.iter_mut().zip(flags).filter(|(_, flag)| !**flag).for_each(|(v, _)| *v = 0.0);
+    }
+}
+
 /// Euclidean norm over the effective parameters, and how many of them the direction moves.
 pub fn effective_norm(direction: &Direction, effective: &Flags) -> (f64, usize) {
     let (mut squares, mut moved) = (0.0, 0);

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::{files, progress};
 
 /// Begun when a command starts, written beside its result.
 #[derive(Serialize)]
@@ -19,6 +19,9 @@ pub struct Provenance {
     /// Seconds since 1970-01-01 UTC.
     started: u64,
     wall_seconds: f64,
+    /// Largest resident memory of the process, where the system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_mib: Option<u64>,
     threads: usize,
     processor: String,
     /// BLAKE3 of what went in.
@@ -43,6 +46,7 @@ impl Provenance {
             seed,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             wall_seconds: 0.0,
+            peak_mib: None,
             threads: rayon::current_num_threads(),
             processor: processor(),
             inputs: BTreeMap::new(),
@@ -64,6 +68,8 @@ impl Provenance {
     /// Stops the clock and writes.
     pub fn write(mut self, path: &Path) -> Result<()> {
         self.wall_seconds = (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        self.peak_mib = peak_mib();
+        progress::detail(format_args!("peak memory {} MiB", self.peak_mib.unwrap_or(0)));
         let text = toml::to_string(&self)
             .map_err(|e| Error::field(path.display(), "provenance", "representable", e, "report this"))?;
         files::write(path, text.as_bytes())
@@ -75,6 +81,12 @@ pub fn beside(result: &Path) -> PathBuf {
     let mut name = result.as_os_str().to_owned();
     name.push(".provenance.toml");
     name.into()
+}
+
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
 }
 
 fn processor() -> String {

@@ -206,7 +206,8 @@ impl Surface {
     ) -> ([Direction; 2], [Norms; 2]) {
         let [x, y] = directions.map(|d| {
             let unmasked = mask::effective_norm(&d, effective).0;
-            let (masked, ratio) = mask.apply(d, effective, self.norm);
+            let (mut masked, ratio) = mask.apply(d, effective, self.norm);
+            mask::keep_effective(&mut masked, effective);
             let evaluated = mask::effective_norm(&masked, effective).0;
             (masked, Norms { unmasked, evaluated, ratio })
         });
