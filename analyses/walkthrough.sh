@@ -40,25 +40,33 @@ run stability --checkpoint "$checkpoint" --set "$out/uniform/train.safetensors" 
   --repeats 10 --seed "$seed" --out "$out/stability"
 train guided "guided:$out/rates.csv"
 
-# The arms are compared on examples that neither was trained on.
-set=$out/uniform/held_out.safetensors
+# The arms are compared on examples that both were trained on, and on examples that neither was.
 if [[ ${data[0]} == --task ]]; then
-  set=$out/held_out.safetensors
-  run freeze --checkpoint "$checkpoint" "${data[@]}" --split dev --examples "${EXAMPLES:-128}" --seed "$seed" --out "$set"
+  for split in train dev; do
+    run freeze --checkpoint "$checkpoint" "${data[@]}" --split $split --examples "${EXAMPLES:-128}" --seed "$seed" \
+      --out "$out/$split.safetensors"
+  done
+  trained=$out/train.safetensors held_out=$out/dev.safetensors
+else
+  trained=$out/uniform/train.safetensors held_out=$out/uniform/held_out.safetensors
 fi
 
 # One plane and one mask for both arms: directions and Fisher information of the checkpoint they started from.
-surface=(surface --set "$set" --fisher "$out/fisher.safetensors" --norm matched --seed "$seed")
-run "${surface[@]}" --checkpoint "$checkpoint" --save-directions "$out/directions.safetensors" --resolution 3 \
-  --out "$out/start.csv"
-for arm in uniform guided; do
-  for mask in all top:0.01 random:0.01; do
-    run "${surface[@]}" --checkpoint "$out/$arm" --directions "$out/directions.safetensors" --mask "$mask" \
-      --resolution "${RESOLUTION:-9}" --out "$out/${arm}_${mask%%:*}.csv"
+surfaces() { # NAME SET
+  local options=(--set "$2" --fisher "$out/fisher.safetensors" --norm matched --seed "$seed") figures=() titles=
+  mkdir -p "$out/$1"
+  run surface "${options[@]}" --checkpoint "$checkpoint" --save-directions "$out/plane.safetensors" --resolution 3 \
+    --out "$out/$1/start.csv"
+  for arm in uniform guided; do
+    for mask in all top:0.01 random:0.01; do
+      figures+=("$out/$1/${arm}_${mask%%:*}.csv")
+      titles+=${titles:+,}"$arm: ${mask/:0.01/ 1 %}"
+      run surface "${options[@]}" --checkpoint "$out/$arm" --directions "$out/plane.safetensors" --mask "$mask" \
+        --resolution "${RESOLUTION:-9}" --out "${figures[-1]}"
+    done
   done
-done
-figures=("$out"/uniform_{all,top,random}.csv "$out"/guided_{all,top,random}.csv)
-titles=uniform\ all,uniform\ top\ 1\ %,uniform\ random,guided\ all,guided\ top\ 1\ %,guided\ random
-for format in svg png; do
-  run render "${figures[@]}" --titles "$titles" --dots --out "$out/surfaces.$format"
-done
+  run render "${figures[@]}" --titles "$titles" --dots --out "$out/$1/surfaces.svg"
+  run render "${figures[@]}" --titles "$titles" --dots --out "$out/$1/surfaces.png"
+}
+surfaces trained "$trained"
+surfaces held_out "$held_out"
