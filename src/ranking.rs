@@ -22,28 +22,12 @@ impl Ranking {
         &self.scores
     }
 
-    /// Number of items.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
     /// Rank of each item, in model order: 0 = lowest score.
     pub fn ascending_ranks(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len()).collect();
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
         order.sort_by(|&a, &b| self.scores[a].total_cmp(&self.scores[b]));
-        let mut ranks = vec![0; self.len()];
+        let mut ranks = vec![0; self.scores.len()];
         order.iter().enumerate().for_each(|(rank, &i)| ranks[i] = rank);
         ranks
-    }
-
-    /// Indices by falling score; ties keep model order.
-    pub fn descending(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]));
-        order
     }
 }

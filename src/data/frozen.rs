@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use super::{Example, Target};
+use super::{Example, Target, by_length};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::params::{self, Column};
@@ -124,12 +124,9 @@ impl FrozenSet {
         serde_json::from_str(self.metadata.get("labels")?).ok()
     }
 
-    /// Indices of the examples that have a target, shortest first: batches of them need little padding.
+    /// [`by_length`] of its examples.
     pub fn by_length(&self) -> Vec<usize> {
-        let mut order: Vec<usize> =
-            (0..self.examples.len()).filter(|&i| self.examples[i].targets() > 0).collect();
-        order.sort_by_key(|&i| self.examples[i].len());
-        order
+        by_length(&self.examples)
     }
 
     /// Number of tokens of the longest example.

@@ -127,11 +127,6 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Number of tokens of each example: `[B]`.
-    pub fn lengths(&self) -> Vec<usize> {
-        self.offsets.windows(2).map(|w| w[1] - w[0]).collect()
-    }
-
     /// The example that each target belongs to: `[M]`.
     pub fn owners(&self) -> Vec<usize> {
         match &self.targets {
@@ -139,6 +134,13 @@ impl Batch {
             Targets::Class(_) | Targets::Value(_) => (0..self.len()).collect(),
         }
     }
+}
+
+/// Indices of the examples that have a target, shortest first: batches of neighbours are of similar length.
+pub fn by_length(examples: &[Example]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
+    order.sort_by_key(|&n| examples[n].len());
+    order
 }
 
 /// Cuts `indices` (into `examples`) into parts of at most `examples_each` examples and, unless one example alone is

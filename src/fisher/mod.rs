@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use ndarray::Array2;
 
-use crate::data::{Example, parts};
+use crate::data::{Example, by_length, parts};
 use crate::error::{Error, Result};
 use crate::model::squares::Squares;
 use crate::model::{Objective, Reached, Reduction};
@@ -70,8 +70,7 @@ pub fn diagonal(
     let squares = Arc::new(Mutex::new(squares));
     let progress = Progress::new("Fisher information (examples)", used.len());
     // Batches of similar length; row r of the sums belongs to example order[r] until the end.
-    let mut order = used.clone();
-    order.sort_by_key(|&n| examples[n].len());
+    let order = by_length(examples);
     let mut first = 0;
     for part in parts(examples, &order, BATCH.0, BATCH.1) {
         let batch: Vec<&Example> = part.iter().map(|&n| &examples[n]).collect();

@@ -36,7 +36,8 @@ pub enum By {
     /// Scalar parameters, by their own F.
     #[default]
     Parameter,
-    /// Whole tensors, by their mean F (the paper's: upper or lower 101 of 202).
+    /// Whole tensors, by their mean F (the paper's: upper or lower 101 of 202); random ones are matched in number of
+    /// tensors only.
     Tensor,
 }
 

@@ -1,19 +1,18 @@
 //! Checkpoints in the Hugging Face layout: read with every name it may have had, written so that transformers loads
 //! the same model.
 //!
-//! Weights come from `model.safetensors`, its shards (`model.safetensors.index.json`) or `pytorch_model.bin` (data
-//! only: the pickle reader runs no code). Canonical names have the prefix `bert.` and `LayerNorm.weight`/`bias`;
-//! older ones (no prefix, `gamma`/`beta`) are renamed, `position_ids` is no parameter, the tied decoder is not
-//! stored.
+//! `weights` reads the tensors under canonical names; here they become the model that a head asks for, and
+//! what is missing, left over or broken is said. The tied decoder is not stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::bert::{Bert, Head};
 use super::config::BertConfig;
+use super::weights;
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, Target};
@@ -78,12 +77,11 @@ impl Checkpoint {
             return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
         }
         let config = BertConfig::read(&folder.join("config.json"))?;
-        let (tensors, sources) = read_weights(folder)?;
+        let (tensors, sources) = weights::read(folder)?;
         let mut hash = blake3::Hasher::new();
         for path in sources.iter().chain([&folder.join("config.json")]) {
             hash.update(files::hash_file(path)?.as_bytes());
         }
-        let tensors = canonical(tensors);
         Ok(Checkpoint {
             folder: folder.to_path_buf(),
             config,
@@ -433,83 +431,4 @@ fn initial(name: &str, shape: &[usize], config: &BertConfig, seed: u64) -> Resul
         values.iter_mut().for_each(|v| *v = (f64::from(*v) * config.initializer_range) as f32);
     }
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
-}
-
-/// All tensors of a checkpoint under the names they have in the file, and the files they came from.
-fn read_weights(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
-    let names = [
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "pytorch_model.bin",
-        "pytorch_model.bin.index.json",
-    ];
-    let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.exists()) else {
-        let expected = "model.safetensors, its shards, or pytorch_model.bin";
-        let fix = "download the checkpoint's weights into this folder";
-        return Err(Error::field(folder.display(), "weights", expected, "none of them", fix));
-    };
-    let sources = if path.extension().is_some_and(|e| e == "json") { shards(&path)? } else { vec![path] };
-    let mut tensors = ParamMap::new();
-    for source in &sources {
-        if source.extension().is_some_and(|e| e == "safetensors") {
-            tensors.extend(params::read_safetensors(source)?.0);
-        } else {
-            tensors.extend(read_pickle(source)?);
-        }
-    }
-    Ok((tensors, sources))
-}
-
-/// The files that an index names.
-fn shards(index: &Path) -> Result<Vec<PathBuf>> {
-    let wrong = |found: String| {
-        let fix = "download all shards and the index again";
-        Error::field(index.display(), "weight_map", "a map from tensors to files in this folder", found, fix)
-    };
-    let json: serde_json::Value =
-        serde_json::from_str(&files::read_text(index)?).map_err(|e| wrong(e.to_string()))?;
-    let map = json.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| wrong("none".into()))?;
-    let names: BTreeSet<&str> = map.values().filter_map(|file| file.as_str()).collect();
-    let folder = index.parent().unwrap_or(Path::new("."));
-    names
-        .into_iter()
-        .map(|name| match folder.join(name) {
-            path if path.exists() && Path::new(name).components().count() == 1 => Ok(path),
-            _ => Err(wrong(format!("`{name}`, which is not there"))),
-        })
-        .collect()
-}
-
-/// A PyTorch file's tensors. The reader interprets the pickle as data: no code of it runs.
-fn read_pickle(path: &Path) -> Result<ParamMap> {
-    let wrong = |e: candle_core::Error| {
-        let fix = "fetch the file again, or convert it to model.safetensors";
-        Error::field(path.display(), "pickle", "a PyTorch state dict (zip format)", e, fix)
-    };
-    let tensors = candle_core::pickle::read_all(path).map_err(wrong)?;
-    let floats = tensors.into_iter().filter(|(_, t)| t.dtype().is_float());
-    floats.map(|(name, t)| Ok((name, t.to_dtype(DType::F32).map_err(wrong)?))).collect()
-}
-
-/// Canonical names; `position_ids` and copies of tied values fall away.
-fn canonical(tensors: ParamMap) -> ParamMap {
-    let mut map = ParamMap::new();
-    for (name, tensor) in tensors {
-        let name = match name.split('.').next() {
-            Some("embeddings" | "encoder" | "pooler") => format!("bert.{name}"),
-            _ => name,
-        };
-        let name = match name.rsplit_once("LayerNorm.") {
-            Some((prefix, "gamma")) => format!("{prefix}LayerNorm.weight"),
-            Some((prefix, "beta")) => format!("{prefix}LayerNorm.bias"),
-            _ => name,
-        };
-        if !name.ends_with("position_ids") {
-            map.insert(name, tensor);
-        }
-    }
-    if let Some(bias) = map.remove("cls.predictions.decoder.bias") {
-        map.entry("cls.predictions.bias".into()).or_insert(bias);
-    }
-    map
 }

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod ops;
 pub mod squares;
+mod weights;
 
 pub use bert::{Bert, Head};
 pub use checkpoint::{Checkpoint, Model};

@@ -1,15 +1,15 @@
 //! Loss surfaces as filled contour plots, several panels on one colour scale, as SVG.
 //!
 //! The losses at the grid points are the data; colours and lines between them are interpolated
-//! ([`upsample`]), which the file says in its description and which [`Style::dots`] shows by marking the grid
+//! (`upsample`), which the file says in its description and which [`Style::dots`] shows by marking the grid
 //! points. All panels share the levels, so equal colours are equal losses. A loss that is not finite is never
 //! replaced: the cells around it are hatched and counted in the key.
 //!
 //! With [`Spacing::Log`] the logarithm of the loss is interpolated, and each loss must be positive.
 //! The trap: panels are square whatever their spans, so a circle in (a, b) need not be one on paper.
 //!
-//! plotters draws frames, ticks and axis texts on [`super::canvas`]; filled areas, which have holes, go there
-//! directly. [`levels`] chooses values, [`trace`] finds lines, [`labels`] places numbers, [`key`] explains.
+//! plotters draws frames, ticks and axis texts on `canvas`; filled areas, which have holes, go there
+//! directly. `levels` chooses values, `trace` finds lines, `labels` places numbers, `key` explains.
 //! [`super::image`] makes a PNG of the result.
 
 mod axes;

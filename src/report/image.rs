@@ -5,7 +5,7 @@
 //! none, its own sans-serif; the PNG is what the figure was laid out for.
 //!
 //! The font is DejaVu Sans 2.37 (Debian's fonts-dejavu-core; licence beside it in `fonts/`), which has the
-//! signs − × ⁻ ⁰…⁹ of the labels. [`super::canvas`] measures text with the same file.
+//! signs − × ⁻ ⁰…⁹ of the labels. `canvas` measures text with the same file.
 
 use std::sync::Arc;
 

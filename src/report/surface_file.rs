@@ -7,6 +7,9 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::files;
 
+/// Largest coordinate that a figure takes.
+const LARGEST: f64 = 1e9;
+
 /// A surface on a full grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
@@ -25,6 +28,12 @@ struct Row {
 }
 
 impl Grid {
+    /// Loss at (0, 0), where that is a grid point.
+    pub fn centre(&self) -> Option<f64> {
+        let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
+        Some(self.loss[zero(&self.y)? * self.x.len() + zero(&self.x)?])
+    }
+
     /// Reads `SURFACE.csv`; rows may stand in any order.
     ///
     /// # Errors
@@ -39,8 +48,12 @@ impl Grid {
         let mut rows = Vec::new();
         for row in csv::Reader::from_reader(text.as_bytes()).deserialize::<Row>() {
             let row = row.map_err(|e| wrong("row", "numbers x, y, loss", e.to_string()))?;
-            if !(row.x.is_finite() && row.y.is_finite()) {
-                return Err(wrong("x, y", "finite", format!("({}, {})", row.x, row.y)));
+            if !(row.x.abs() <= LARGEST && row.y.abs() <= LARGEST) {
+                return Err(wrong("x, y", "finite and below 1e9", format!("({}, {})", row.x, row.y)));
+            }
+            // Not a number and infinite are shown as such; what no figure can scale is no loss.
+            if row.loss.is_finite() && row.loss != 0.0 && !(1e-30..1e30).contains(&row.loss.abs()) {
+                return Err(wrong("loss", "between 1e-30 and 1e30 in size", row.loss.to_string()));
             }
             rows.push(row);
         }

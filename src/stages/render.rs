@@ -76,7 +76,8 @@ impl Render {
             provenance.input_file("surface", path)?;
             let name = || path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
             let title = self.titles.get(i).cloned().unwrap_or_else(name);
-            panels.push(Panel { title, x: grid.x, y: grid.y, loss: grid.loss, centre: None });
+            let centre = grid.centre().filter(|loss| loss.is_finite());
+            panels.push(Panel { title, x: grid.x, y: grid.y, loss: grid.loss, centre });
         }
         let style = Style {
             width_mm: self.width,

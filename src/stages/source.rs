@@ -23,7 +23,7 @@ pub struct Source {
     /// Table with a header: tab-separated, or comma-separated if it ends in .csv
     #[arg(long, value_name = "FILE", requires = "columns")]
     pub table: Option<PathBuf>,
-    /// The table's columns: text[,text2],label
+    /// The table's columns: text,label or text,text2,label
     #[arg(long, value_name = "NAMES", requires = "table")]
     pub columns: Option<Columns>,
 }

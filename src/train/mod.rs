@@ -6,7 +6,7 @@
 pub mod adamw;
 pub mod batches;
 
-use crate::data::{Batch, Example};
+use crate::data::{Batch, Example, by_length};
 use crate::dropout::Dropout;
 use crate::error::{Error, Result};
 use crate::evaluate::{SetLoss, set_loss};
@@ -59,8 +59,7 @@ pub fn train(
     let mut history = Vec::new();
     let steps_each = examples.len().div_ceil(config.batch);
     let total = config.epochs * steps_each;
-    let mut order: Vec<usize> = (0..held_out.len()).filter(|&n| held_out[n].targets() > 0).collect();
-    order.sort_by_key(|&n| held_out[n].len());
+    let order = by_length(held_out);
     let progress = Progress::new("training (steps)", total);
     let mut step = 0;
     for epoch in 0..config.epochs {

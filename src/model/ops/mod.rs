@@ -1,7 +1,7 @@
 //! The operations that BERT is made of, on packed batches (tokens `[total]`, no padding).
 //!
 //! Each is a function of tensors with two bodies: a fused one for the CPU ([`fused`], with its arithmetic in
-//! [`kernels`]) and one composed of plain candle operations for every other device. Callers see neither.
+//! `kernels`) and one composed of plain candle operations for every other device. Callers see neither.
 //!
 //! Traps: `candle_nn::LayerNorm`'s fused path, `ops::softmax_last_dim` and `ops::rms_norm` have no backward pass and
 //! cut the gradient without an error, so none of them is used here; a test asks every parameter for its gradient.

@@ -1,0 +1,97 @@
+//! The weights of a checkpoint, whatever their files and names.
+//!
+//! They come from `model.safetensors`, its shards (`model.safetensors.index.json`) or `pytorch_model.bin` (data only:
+//! the pickle reader runs no code). Canonical names have the prefix `bert.` and `LayerNorm.weight`/`bias`; older ones
+//! (no prefix, `gamma`/`beta`) are renamed, and `position_ids` is no parameter.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::params::{self, ParamMap};
+
+/// All float tensors of a checkpoint under canonical names, and the files they came from.
+///
+/// # Errors
+///
+/// [`Error::Field`] if there are none, a shard is missing, or a file does not parse.
+pub fn read(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
+    let names = [
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ];
+    let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.exists()) else {
+        let expected = "model.safetensors, its shards, or pytorch_model.bin";
+        let fix = "download the checkpoint's weights into this folder";
+        return Err(Error::field(folder.display(), "weights", expected, "none of them", fix));
+    };
+    let sources = if path.extension().is_some_and(|e| e == "json") { shards(&path)? } else { vec![path] };
+    let mut tensors = ParamMap::new();
+    for source in &sources {
+        if source.extension().is_some_and(|e| e == "safetensors") {
+            tensors.extend(params::read_safetensors(source)?.0);
+        } else {
+            tensors.extend(read_pickle(source)?);
+        }
+    }
+    Ok((canonical(tensors), sources))
+}
+
+/// The files that an index names.
+fn shards(index: &Path) -> Result<Vec<PathBuf>> {
+    let wrong = |found: String| {
+        let fix = "download all shards and the index again";
+        Error::field(index.display(), "weight_map", "a map from tensors to files in this folder", found, fix)
+    };
+    let json: serde_json::Value =
+        serde_json::from_str(&files::read_text(index)?).map_err(|e| wrong(e.to_string()))?;
+    let map = json.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| wrong("none".into()))?;
+    let names: BTreeSet<&str> = map.values().filter_map(|file| file.as_str()).collect();
+    let folder = index.parent().unwrap_or(Path::new("."));
+    names
+        .into_iter()
+        .map(|name| match folder.join(name) {
+            path if path.exists() && Path::new(name).components().count() == 1 => Ok(path),
+            _ => Err(wrong(format!("`{name}`, which is not there"))),
+        })
+        .collect()
+}
+
+/// A PyTorch file's tensors. The reader interprets the pickle as data: no code of it runs.
+fn read_pickle(path: &Path) -> Result<ParamMap> {
+    let wrong = |e: candle_core::Error| {
+        let fix = "fetch the file again, or convert it to model.safetensors";
+        Error::field(path.display(), "pickle", "a PyTorch state dict (zip format)", e, fix)
+    };
+    let tensors = candle_core::pickle::read_all(path).map_err(wrong)?;
+    let floats = tensors.into_iter().filter(|(_, t)| t.dtype().is_float());
+    floats.map(|(name, t)| Ok((name, t.to_dtype(DType::F32).map_err(wrong)?))).collect()
+}
+
+/// Canonical names; `position_ids` and copies of tied values fall away.
+fn canonical(tensors: ParamMap) -> ParamMap {
+    let mut map = ParamMap::new();
+    for (name, tensor) in tensors {
+        let name = match name.split('.').next() {
+            Some("embeddings" | "encoder" | "pooler") => format!("bert.{name}"),
+            _ => name,
+        };
+        let name = match name.rsplit_once("LayerNorm.") {
+            Some((prefix, "gamma")) => format!("{prefix}LayerNorm.weight"),
+            Some((prefix, "beta")) => format!("{prefix}LayerNorm.bias"),
+            _ => name,
+        };
+        if !name.ends_with("position_ids") {
+            map.insert(name, tensor);
+        }
+    }
+    if let Some(bias) = map.remove("cls.predictions.decoder.bias") {
+        map.entry("cls.predictions.bias".into()).or_insert(bias);
+    }
+    map
+}
