@@ -16,6 +16,10 @@
 //! Modules import only from those before them in this order: error, files, progress, stats, rng, params, ranking,
 //! data, dropout, model, evaluate, train, fisher, landscape, stability, report, stages, cli.
 //!
+//! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
+//! one thread each (`src/main.rs`) and spreads its work by rayon; a program that uses the library does the same by
+//! setting `RAYON_NUM_THREADS` and `CANDLE_NUM_THREADS` to 1 before any thread starts and building a rayon pool.
+//!
 //! Vocabulary: `θ` parameters; `s_n` summed and `ℓ_n` mean loss of example n; `F` Fisher diagonal; `s[n,t]` summed
 //! squared gradient of example n in tensor t; site: a place where dropout acts; `p` drop probability.
 

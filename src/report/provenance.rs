@@ -39,8 +39,9 @@ impl Provenance {
         };
         Provenance {
             fisherscape: env!("CARGO_PKG_VERSION"),
-            command: std::env::args_os()
-                .map(|word| quote(word.to_string_lossy().into_owned()))
+            // Not where the program lies: the command is to be repeated elsewhere.
+            command: std::iter::once("fisherscape".to_string())
+                .chain(std::env::args_os().skip(1).map(|word| quote(word.to_string_lossy().into_owned())))
                 .collect::<Vec<_>>()
                 .join(" "),
             seed,
