@@ -2,7 +2,7 @@
 # The main job, command after command: checkpoint -> Fisher information -> schedule -> a uniform and a guided arm ->
 # surfaces of both under three masks, on one plane and one colour scale -> stability of the ranking.
 #
-#   analyses/walkthrough.sh [OUT]                                   the small checkpoint of the tests, in half a minute
+#   analyses/walkthrough.sh [OUT]                                   the small checkpoint of the tests, in a few seconds
 #   analyses/walkthrough.sh OUT CHECKPOINT --task rte --data DIR   a real one; --table FILE --columns text,label too
 #
 # Settings from the environment: SEED, EPOCHS, LR, EXAMPLES (of the frozen sets), RESOLUTION.

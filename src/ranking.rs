@@ -1,4 +1,4 @@
-//! Names with scores: what Fisher information becomes, and what schedules, masks and stability consume.
+//! Names with scores: what Fisher information becomes, and what schedules consume.
 
 /// Named scores in model order. Ties rank in model order.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
+use super::glue::Task;
 use super::{Example, Target, by_length};
 use crate::error::{Error, Result};
 use crate::files;
@@ -122,6 +123,11 @@ impl FrozenSet {
     /// Label names, where the metadata have them.
     pub fn label_names(&self) -> Option<Vec<String>> {
         serde_json::from_str(self.metadata.get("labels")?).ok()
+    }
+
+    /// The GLUE task that the metadata name.
+    pub fn task(&self) -> Option<Task> {
+        self.metadata.get("task")?.parse().ok()
     }
 
     /// [`by_length`] of its examples.

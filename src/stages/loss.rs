@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::{ModelAndSet, with_se};
-use crate::data::glue::Task;
 use crate::error::Result;
 use crate::evaluate::{metrics, set_loss};
 use crate::progress::say;
@@ -25,8 +24,7 @@ impl Loss {
     pub fn run(&self) -> Result<()> {
         let (model, set) = self.inputs.open(self.seed)?;
         let loss = set_loss(&model.bert, &model.theta, &set.examples, &set.by_length())?;
-        let task: Option<Task> = set.metadata.get("task").and_then(|name| name.parse().ok());
-        let metrics = metrics(set.kind, task, &loss, &set.examples);
+        let metrics = metrics(set.kind, set.task(), &loss, &set.examples);
         if self.json {
             let all: serde_json::Map<String, serde_json::Value> =
                 metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();

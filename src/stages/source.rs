@@ -36,11 +36,8 @@ impl Source {
 
     /// An error where no data set, or an unknown task, is named; `also` is what else the command takes.
     pub fn check(&self, also: &str) -> Result<()> {
-        if self.task()?.is_some() || self.table.is_some() {
-            return Ok(());
-        }
-        let fix = format!("give {also}--task NAME --data DIR, or --table FILE --columns text[,text2],label");
-        Err(Error::field("options", "data", "a data set", "none", fix))
+        let named = self.task()?.is_some() || self.table.is_some();
+        if named { Ok(()) } else { Err(missing(also)) }
     }
 
     /// Reads the rows; what was left out is said.
@@ -48,10 +45,7 @@ impl Source {
         let rows = match (self.task()?, &self.data, &self.table, &self.columns) {
             (Some(task), Some(data), _, _) => glue::read(task, data, split)?,
             (_, _, Some(path), Some(columns)) => table::read(path, columns)?,
-            _ => {
-                self.check("")?;
-                Rows::default()
-            }
+            _ => return Err(missing("")),
         };
         tell(&rows);
         Ok(rows)
@@ -76,6 +70,12 @@ impl Source {
     pub fn path(&self) -> &Path {
         self.data.as_deref().or(self.table.as_deref()).unwrap_or(Path::new(""))
     }
+}
+
+/// No data set is named; `also` is what else the command takes.
+fn missing(also: &str) -> Error {
+    let fix = format!("give {also}--task NAME --data DIR, or --table FILE --columns text[,text2],label");
+    Error::field("options", "data", "a data set", "none", fix)
 }
 
 /// Says what was left out.

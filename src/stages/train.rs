@@ -214,8 +214,7 @@ impl Train {
     }
 
     fn tell(&self, row: &Epoch, set: &FrozenSet, held_out: &[Example]) {
-        let task = self.source.task().ok().flatten();
-        let metrics = metrics(set.kind, task, &row.held_out, held_out);
+        let metrics = metrics(set.kind, set.task(), &row.held_out, held_out);
         let metrics: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let loss = with_se(row.held_out.loss, row.held_out.loss_se);
         let text = format!("train loss {:.4}, held-out loss {loss}, {}", row.train_loss, metrics.join(", "));
@@ -233,7 +232,7 @@ impl Train {
         history: &[Epoch],
     ) -> Result<()> {
         model.save(&self.out, set.label_names().as_deref())?;
-        let task = self.source.task()?;
+        let task = set.task();
         let mut header = String::from("epoch,step,train_loss,held_out_loss,held_out_loss_se");
         let mut lines = String::new();
         for row in history {
