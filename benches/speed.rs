@@ -19,6 +19,7 @@ use fisherscape::data::{Batch, Example, Target};
 use fisherscape::dropout::{Dropout, Rates, noise};
 use fisherscape::evaluate::set_loss;
 use fisherscape::landscape::direction::{self, Normalize};
+use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::{Bert, BertConfig, Checkpoint, Head, Objective, Outputs, Reached, Reduction};
@@ -161,11 +162,12 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
     let random = |axis| direction::random(&job.theta, 2, axis, Normalize::Filter, false);
     let directions = [random("x")?, random("y")?];
     let (x, y) = (0.4, -0.3);
+    let plane = Plane::new(directions.clone());
     let plan = Plan {
         theta: &job.theta,
         examples: &job.examples,
         by_length: &job.by_length,
-        directions: &directions,
+        plane: &plane,
         coordinates: [&[x], &[y]],
     };
     let scratch = tempfile::tempdir()?;

@@ -3,15 +3,14 @@
 //! `L = Σ s_n / M` with its ratio-estimator standard error; the task's metrics beside it. Batches are fixed and sums
 //! run in the order of the examples, so the bits do not depend on the number of threads.
 
-use rayon::prelude::*;
-
 use crate::data::frozen::Kind;
 use crate::data::glue::{Metric, Task};
 use crate::data::{Batch, Example, Target, parts};
 use crate::error::Result;
-use crate::model::Objective;
+use crate::model::{Objective, Outputs, Prefix};
 use crate::params::{self, ParamMap};
 use crate::stats;
+use crate::threads;
 
 /// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
 const BATCH: (usize, usize) = (16, 2048);
@@ -38,35 +37,84 @@ pub fn set_loss(
     examples: &[Example],
     by_length: &[usize],
 ) -> Result<SetLoss> {
-    let batches = parts(examples, by_length, BATCH.0, BATCH.1);
-    let theta = params::detached(theta);
-    let evaluated: Vec<Evaluated> = batches
-        .par_iter()
-        .map(|part| {
-            let members: Vec<&Example> = part.iter().map(|&n| &examples[n]).collect();
-            evaluate(objective, &theta, &Batch::new(&members, 0))
-        })
-        .collect::<Result<_>>()?;
-    let mut sums = vec![0f64; examples.len()];
-    let mut predictions = vec![Vec::new(); examples.len()];
-    for (part, batch) in batches.iter().zip(evaluated) {
-        let mut rest = batch.predictions.into_iter();
-        for ((&n, sum), targets) in part.iter().zip(batch.sums).zip(batch.targets) {
-            sums[n] = sum;
-            predictions[n] = rest.by_ref().take(targets).collect();
-        }
+    Evaluator::new(examples, by_length).loss(objective, theta)
+}
+
+/// A set of examples in batches, to be evaluated many times.
+pub struct Evaluator<'a> {
+    examples: &'a [Example],
+    /// Indices of the examples of each batch.
+    parts: Vec<Vec<usize>>,
+    /// Of the first few batches, what is the same each time.
+    prefixes: Vec<Option<Prefix>>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// `by_length`: indices of the examples that have a target, shortest first.
+    pub fn new(examples: &'a [Example], by_length: &[usize]) -> Evaluator<'a> {
+        Evaluator { examples, parts: parts(examples, by_length, BATCH.0, BATCH.1), prefixes: Vec::new() }
     }
-    let used: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
-    let targets: Vec<f64> = used.iter().map(|&n| examples[n].targets() as f64).collect();
-    let sums: Vec<f64> = used.iter().map(|&n| sums[n]).collect();
-    let count: f64 = targets.iter().sum();
-    Ok(SetLoss {
-        loss: sums.iter().sum::<f64>() / count,
-        loss_se: stats::ratio_se(&sums, &targets),
-        examples: used.len(),
-        targets: count as usize,
-        predictions,
-    })
+
+    /// Evaluates once the part of the model that has no parameter which `moves`, and keeps up to `bytes` of it: the
+    /// losses to come are at a `theta` that differs in parameters which move only.
+    pub fn keep_still(
+        &mut self,
+        objective: &impl Objective,
+        theta: &ParamMap,
+        moves: impl Fn(&str) -> bool,
+        bytes: usize,
+    ) -> Result<()> {
+        let mut left = bytes;
+        for i in 0..self.parts.len() {
+            let prefix = objective.prefix(theta, &self.batch(i), &moves)?;
+            let size = prefix.as_ref().map_or(0, |prefix| prefix.hidden.elem_count() * size_of::<f32>());
+            if size == 0 || size > left {
+                break;
+            }
+            left -= size;
+            self.prefixes.push(prefix);
+        }
+        Ok(())
+    }
+
+    fn batch(&self, i: usize) -> Batch {
+        let members: Vec<&Example> = self.parts[i].iter().map(|&n| &self.examples[n]).collect();
+        Batch::new(&members, 0)
+    }
+
+    /// Loss and predictions at `theta`.
+    pub fn loss(&self, objective: &impl Objective, theta: &ParamMap) -> Result<SetLoss> {
+        let theta = params::detached(theta);
+        let evaluated = threads::each(self.parts.len(), |i| {
+            let batch = self.batch(i);
+            let outputs = match self.prefixes.get(i) {
+                Some(Some(prefix)) => objective.losses_after(prefix, &theta, &batch)?,
+                _ => objective.losses(&theta, &batch)?,
+            };
+            Evaluated::new(&outputs, &batch)
+        })?;
+        let examples = self.examples;
+        let mut sums = vec![0f64; examples.len()];
+        let mut predictions = vec![Vec::new(); examples.len()];
+        for (part, batch) in self.parts.iter().zip(evaluated) {
+            let mut rest = batch.predictions.into_iter();
+            for ((&n, sum), targets) in part.iter().zip(batch.sums).zip(batch.targets) {
+                sums[n] = sum;
+                predictions[n] = rest.by_ref().take(targets).collect();
+            }
+        }
+        let used: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
+        let targets: Vec<f64> = used.iter().map(|&n| examples[n].targets() as f64).collect();
+        let sums: Vec<f64> = used.iter().map(|&n| sums[n]).collect();
+        let count: f64 = targets.iter().sum();
+        Ok(SetLoss {
+            loss: sums.iter().sum::<f64>() / count,
+            loss_se: stats::ratio_se(&sums, &targets),
+            examples: used.len(),
+            targets: count as usize,
+            predictions,
+        })
+    }
 }
 
 /// Sum of losses, number of targets and predictions of each example of a batch.
@@ -79,21 +127,21 @@ struct Evaluated {
     predictions: Vec<f64>,
 }
 
-/// Evaluates a batch without keeping intermediate results.
-fn evaluate(objective: &impl Objective, theta: &ParamMap, batch: &Batch) -> Result<Evaluated> {
-    let outputs = objective.losses(theta, batch)?;
-    let (mut sums, mut targets) = (vec![0f64; batch.len()], vec![0usize; batch.len()]);
-    params::with_values(&outputs.losses, |losses| {
-        for (owner, loss) in batch.owners().into_iter().zip(losses) {
-            sums[owner] += f64::from(*loss);
-            targets[owner] += 1;
-        }
-    })?;
-    let predictions = match outputs.scores.rank() {
-        1 => params::with_values(&outputs.scores, |v| v.iter().map(|x| f64::from(*x)).collect())?,
-        _ => outputs.scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(f64::from).collect(),
-    };
-    Ok(Evaluated { sums, targets, predictions })
+impl Evaluated {
+    fn new(outputs: &Outputs, batch: &Batch) -> Result<Evaluated> {
+        let (mut sums, mut targets) = (vec![0f64; batch.len()], vec![0usize; batch.len()]);
+        params::with_values(&outputs.losses, |losses| {
+            for (owner, loss) in batch.owners().into_iter().zip(losses) {
+                sums[owner] += f64::from(*loss);
+                targets[owner] += 1;
+            }
+        })?;
+        let predictions = match outputs.scores.rank() {
+            1 => params::with_values(&outputs.scores, |v| v.iter().map(|x| f64::from(*x)).collect())?,
+            _ => outputs.scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(f64::from).collect(),
+        };
+        Ok(Evaluated { sums, targets, predictions })
+    }
 }
 
 /// Names and values of the metrics of a task (or, without one, of a kind of labels), the chief one first. A metric

@@ -9,7 +9,13 @@ use fisherscape::{cli::Cli, progress};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// mimalloc's option `purge_delay`, in milliseconds, which its bindings leave without a name.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // Memory that a pass frees is what the next one takes; given back at once it would come zeroed, page by page.
+    // SAFETY: sets a number that is read when memory is freed.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 1000) };
     let cli = Cli::parse();
     progress::set_verbosity(cli.verbosity());
     // Work is split over examples and batches, so each tensor operation runs on the thread that asks for it. candle

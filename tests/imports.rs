@@ -3,10 +3,11 @@
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "error",
     "files",
     "progress",
+    "threads",
     "stats",
     "rng",
     "params",

@@ -8,6 +8,7 @@ use fisherscape::Result;
 use fisherscape::data::{Batch, Example};
 use fisherscape::evaluate::set_loss;
 use fisherscape::landscape::direction::Direction;
+use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::{Plan, Point, Surface};
 use fisherscape::model::{Objective, Outputs};
 use fisherscape::params::ParamMap;
@@ -50,8 +51,8 @@ fn evaluate(
     coordinates: [&[f64]; 2],
     (journal, inputs): (&Path, &str),
 ) -> Result<Surface> {
-    let (theta, examples) = (theta(), examples());
-    let plan = Plan { theta: &theta, examples: &examples, by_length: &[0, 1], directions, coordinates };
+    let (theta, examples, plane) = (theta(), examples(), Plane::new(directions.clone()));
+    let plan = Plan { theta: &theta, examples: &examples, by_length: &[0, 1], plane: &plane, coordinates };
     plan.evaluate(objective, journal, inputs)
 }
 
@@ -129,7 +130,7 @@ fn theta_is_left_as_it_was() -> Outcome {
         theta: &theta,
         examples: &examples,
         by_length: &[0, 1],
-        directions: &directions,
+        plane: &Plane::new(directions),
         coordinates: [&xs, &xs],
     };
     let first = plan.evaluate(&h, &folder.path().join("first"), "inputs")?;
@@ -153,7 +154,7 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         theta: &theta,
         examples: &examples,
         by_length: &[2, 3, 0],
-        directions: &directions,
+        plane: &Plane::new(directions),
         coordinates: [&xs, &[0.0]],
     };
     let folder = tempfile::tempdir()?;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use candle_core::{Device, Tensor};
 use fisherscape::Result;
 use fisherscape::landscape::direction::Direction;
-use fisherscape::landscape::mask::{By, Flags, Mask, Norm, Select, effective};
+use fisherscape::landscape::mask::{By, Choice, Flags, Mask, Norm, Select, effective};
 use fisherscape::model::Reached;
 use fisherscape::params::ParamMap;
 use proptest::prelude::*;
@@ -18,6 +18,18 @@ fn map(tensors: &[(&str, &[usize], Vec<f32>)]) -> ParamMap {
         (name.to_string(), Tensor::from_vec(values.clone(), *shape, &Device::Cpu).unwrap())
     };
     tensors.iter().map(tensor).collect()
+}
+
+/// A mask in both its steps.
+fn choose(
+    select: Select,
+    by: By,
+    theta: &ParamMap,
+    fisher: Option<&ParamMap>,
+    effective: &Flags,
+    seed: u64,
+) -> Result<Mask> {
+    Choice::new(select, by, theta, fisher, seed)?.mask(effective)
 }
 
 /// Every entry effective.
@@ -69,7 +81,7 @@ proptest! {
             (Select::Top(fraction), &sorted[..k]),
             (Select::Bottom(fraction), &sorted[sorted.len() - k..]),
         ] {
-            let mask = Mask::choose(select, By::Parameter, &f, Some(&f), &all_of(&f), 0);
+            let mask = choose(select, By::Parameter, &f, Some(&f), &all_of(&f), 0);
             if k == 0 {
                 prop_assert!(mask.is_err());
                 continue;
@@ -129,7 +141,7 @@ fn case() -> Case {
 
 impl Case {
     fn choose(&self, select: Select, by: By, seed: u64) -> Result<Mask> {
-        Mask::choose(select, by, &self.theta, Some(&self.fisher), &self.effective, seed)
+        choose(select, by, &self.theta, Some(&self.fisher), &self.effective, seed)
     }
 }
 
@@ -188,14 +200,8 @@ fn random_without_fisher_is_exact_and_uniform() -> Outcome {
         case.theta.iter().flat_map(|(n, t)| (0..t.elem_count()).map(move |i| (n.clone(), i))).collect();
     let (mut single, mut pairs) = (vec![0f64; p], vec![vec![0f64; p]; p]);
     for seed in 0..draws {
-        let mask = Mask::choose(
-            Select::Random(fraction),
-            By::Parameter,
-            &case.theta,
-            None,
-            &all_of(&case.theta),
-            seed,
-        )?;
+        let mask =
+            choose(Select::Random(fraction), By::Parameter, &case.theta, None, &all_of(&case.theta), seed)?;
         let chosen = chosen(&mask);
         assert_eq!((chosen.len(), mask.report.selected), (k, k));
         let members: Vec<usize> = (0..p).filter(|&i| chosen.contains(&names[i])).collect();
@@ -309,7 +315,7 @@ fn whole_tensors_go_by_their_mean() -> Outcome {
         ("d", &[3], vec![0.0, 6.0, 0.0]),
         ("e", &[9], vec![1.0; 9]),
     ]);
-    let choose = |select, seed| Mask::choose(select, By::Tensor, &f, Some(&f), &all_of(&f), seed);
+    let choose = |select, seed| choose(select, By::Tensor, &f, Some(&f), &all_of(&f), seed);
     let names = |mask: &Mask| chosen(mask).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
     for (select, expected, parameters, threshold, ties, zeros) in [
         (Select::Top(0.2), &["c"][..], 1, 4.0, 1, 0),
@@ -353,10 +359,10 @@ fn masks_that_mean_nothing_are_errors() -> Outcome {
         assert!(error.contains("at least 1") && error.contains("0.02 of 22"), "{error}");
     }
     assert!(message(case.choose(Select::Random(0.1), By::Tensor, 0)).contains("0.1 of 3"));
-    let none = Mask::choose(Select::Random(0.02), By::Parameter, &case.theta, None, &case.effective, 0);
+    let none = choose(Select::Random(0.02), By::Parameter, &case.theta, None, &case.effective, 0);
     assert!(message(none).contains("0.02 of 22"));
     assert_eq!(
-        Mask::choose(Select::Random(0.023), By::Parameter, &case.theta, None, &all_of(&case.theta), 0)?
+        choose(Select::Random(0.023), By::Parameter, &case.theta, None, &all_of(&case.theta), 0)?
             .report
             .selected,
         1
@@ -367,7 +373,7 @@ fn masks_that_mean_nothing_are_errors() -> Outcome {
         assert!(error.contains("effective parameters"), "{error}");
     }
     let with = |fisher: ParamMap| {
-        Mask::choose(Select::Top(0.5), By::Parameter, &case.theta, Some(&fisher), &case.effective, 0)
+        choose(Select::Top(0.5), By::Parameter, &case.theta, Some(&fisher), &case.effective, 0)
     };
     let error = message(with(map(&[("other", &[4], vec![1.0; 4])])));
     assert!(error.contains("some parameter of the model") && error.contains("`other`"), "{error}");

@@ -9,10 +9,11 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use fisherscape::data::frozen::FrozenSet;
 use fisherscape::data::{Batch, Example};
-use fisherscape::evaluate::set_loss;
+use fisherscape::evaluate::{Evaluator, set_loss};
 use fisherscape::fisher;
 use fisherscape::landscape::direction;
-use fisherscape::landscape::mask::{self, By, Mask, Norm, Select};
+use fisherscape::landscape::mask::{self, By, Choice, Norm, Select};
+use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::{Checkpoint, Model, Objective, Reduction};
@@ -116,7 +117,8 @@ fn surfaces_equal_pytorch() -> Outcome {
         let effective = mask::effective(&model.theta, &directions, |n| model.bert.reached(n, &examples));
         let fisher = tensors(&folder.join("fisher.safetensors"));
         for (file, select) in [("surface.csv", Select::All), ("surface_top5.csv", Select::Top(0.05))] {
-            let mask = Mask::choose(select, By::Parameter, &model.theta, Some(&fisher), &effective, 0)?;
+            let choice = Choice::new(select, By::Parameter, &model.theta, Some(&fisher), 0)?;
+            let mask = choice.mask(&effective)?;
             if select != Select::All {
                 let expected = json(&folder.join("expected.json"));
                 assert_eq!(mask.report.selected as u64, expected["selected"].as_u64().unwrap());
@@ -128,7 +130,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 theta: &model.theta,
                 examples: &set.examples,
                 by_length: &by_length,
-                directions: &masked,
+                plane: &Plane::new(masked),
                 coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
             };
             let scratch = tempfile::tempdir()?;
@@ -180,13 +182,15 @@ fn logits_equal_transformers_and_candle_transformers() -> Outcome {
     Ok(())
 }
 
-/// Oracle: vocabulary logits of transformers for a whole example; ours are computed at the targets only.
+/// Oracle: vocabulary logits of transformers for a whole example; ours are computed at the targets only, and without a
+/// gradient only the highest one's token is kept.
 #[test]
 fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
     let folder = fixture("parity/mlm");
     let (model, set) = open(&folder);
     let example = &set.examples[0];
-    let outputs = model.bert.losses(&model.theta, &Batch::new(&[example], 0))?;
+    let batch = Batch::new(&[example], 0);
+    let outputs = model.bert.losses(&params::variables(&model.theta)?, &batch)?;
     let all: Vec<f32> =
         serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
     let vocabulary = model.bert.config.vocab_size;
@@ -194,6 +198,9 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
     let wanted: Vec<f32> =
         targets.iter().flat_map(|(at, _)| all[*at as usize * vocabulary..][..vocabulary].to_vec()).collect();
     assert!(relative(&values(&outputs.scores), &wanted) <= 1e-5);
+    let highest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as f32;
+    let tokens: Vec<f32> = wanted.chunks(vocabulary).map(highest).collect();
+    assert_eq!(values(&model.bert.losses(&model.theta, &batch)?.scores), tokens);
     Ok(())
 }
 
@@ -240,6 +247,41 @@ fn a_batch_gives_each_example_the_loss_it_has_alone() -> Outcome {
             .flat_map(|e| values(&model.bert.losses(&model.theta, &Batch::new(&[e], 0)).unwrap().losses))
             .collect();
         assert!(relative(&together, &alone) <= 1e-6, "{kind}");
+    }
+    Ok(())
+}
+
+/// Oracle: the whole forward pass, to the bit, at a point that moves the upper part of the model only; and a surface with
+/// and without room for what is kept. Catches a layer done twice or left out, and a prefix that moved.
+#[test]
+fn what_does_not_move_is_evaluated_once() -> Outcome {
+    for kind in KINDS {
+        let (model, set) = open(&fixture(&format!("parity/{kind}")));
+        let by_length = set.by_length();
+        let layers = model.bert.config.num_hidden_layers;
+        for from in 0..=layers {
+            // Layers from this one on, and the head; the word embeddings are a part of none of them.
+            let moves = |name: &str| match name.strip_prefix("bert.encoder.layer.") {
+                Some(rest) => rest.split('.').next().unwrap().parse::<usize>().unwrap() >= from,
+                None => !name.starts_with("bert."),
+            };
+            let shifted = |(name, t): (&String, &candle_core::Tensor)| {
+                (name.clone(), if moves(name) { (t * 1.25).unwrap() } else { t.clone() })
+            };
+            let moved: params::ParamMap = model.theta.iter().map(shifted).collect();
+            let wanted = set_loss(&model.bert, &moved, &set.examples, &by_length)?;
+            let batch = Batch::new(&[&set.examples[0]], 0);
+            let prefix = model.bert.prefix(&model.theta, &batch, &moves)?.expect("embeddings that stay");
+            assert_eq!(prefix.layers, from);
+            for bytes in [0, usize::MAX] {
+                let mut evaluator = Evaluator::new(&set.examples, &by_length);
+                evaluator.keep_still(&model.bert, &model.theta, moves, bytes)?;
+                let loss = evaluator.loss(&model.bert, &moved)?;
+                assert_eq!(loss.loss.to_bits(), wanted.loss.to_bits(), "{kind}, from layer {from}");
+            }
+        }
+        let batch = Batch::new(&[&set.examples[0]], 0);
+        assert!(model.bert.prefix(&model.theta, &batch, &|name| name.contains("embeddings"))?.is_none());
     }
     Ok(())
 }

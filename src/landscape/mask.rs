@@ -152,66 +152,98 @@ pub fn effective(
         .collect()
 }
 
-impl Mask {
-    /// Chooses parameters of `theta`.
+/// A mask as far as Fisher information decides: F is needed no longer once this is made, so that it and the directions
+/// need not be held together.
+pub struct Choice {
+    select: Select,
+    by: By,
+    seed: u64,
+    /// Names and sizes of what is chosen from.
+    from: Vec<(String, usize)>,
+    /// The mask; for a random one by parameter, the top one that it is matched to, if F is given.
+    scored: Option<Flags>,
+    /// Where F is 0, for a random mask by parameter.
+    zero: Option<Flags>,
+    report: Report,
+}
+
+impl Choice {
+    /// Chooses among the parameters of `theta`, or among those that it has in common with `fisher`.
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] if F is needed and not given, if it has no name in common with the model or another shape,
-    /// or if nothing would be chosen.
-    pub fn choose(
+    /// [`Error::Field`] if F has no name in common with the model or another shape, or if the fraction is of less
+    /// than one parameter.
+    pub fn new(
         select: Select,
         by: By,
         theta: &ParamMap,
         fisher: Option<&ParamMap>,
-        effective: &Flags,
         seed: u64,
-    ) -> Result<Mask> {
-        let p_eff = count(effective.values());
-        if select == Select::All {
-            let parameters = params::count(theta);
-            let report = Report {
-                parameters,
-                selected: parameters,
-                effective: p_eff,
-                selected_effective: p_eff,
-                ..Report::default()
-            };
+    ) -> Result<Choice> {
+        let fisher = fisher.filter(|_| select != Select::All);
+        let candidates = candidates(theta, fisher)?;
+        let from: Vec<(String, usize)> = candidates.iter().map(|c| (c.name.to_string(), c.size)).collect();
+        let (mut scored, mut zero, mut report) = (None, None, Report::default());
+        match (by, select) {
+            (_, Select::All) => {}
+            (By::Parameter, Select::Random(fraction)) => {
+                if fisher.is_some() {
+                    scored = Some(by_score(&candidates, fraction, false)?.0);
+                    zero = Some(zeros(&candidates)?);
+                }
+            }
+            (By::Parameter, Select::Top(fraction) | Select::Bottom(fraction)) => {
+                let bottom = matches!(select, Select::Bottom(_));
+                let (flags, own) = by_score(&candidates, fraction, bottom)?;
+                (scored, report) = (Some(flags), own);
+            }
+            (By::Tensor, _) => {
+                let (flags, own) = tensors(&candidates, select, seed)?;
+                (scored, report) = (Some(flags), own);
+            }
+        }
+        if let (Some(flags), Some(_), None) = (&scored, fisher, &zero) {
+            report.zeros = Some(overlap(flags, &zeros(&candidates)?));
+        }
+        report.parameters = from.iter().map(|(_, size)| size).sum();
+        Ok(Choice { select, by, seed, from, scored, zero, report })
+    }
+
+    /// The mask, for directions whose effective parameters these are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] if no effective parameter is chosen.
+    pub fn mask(self, effective: &Flags) -> Result<Mask> {
+        let mut report = self.report;
+        report.effective = count(effective.values());
+        if self.select == Select::All {
+            (report.selected, report.selected_effective) = (report.parameters, report.effective);
             return Ok(Mask { selected: None, report });
         }
-        let from = candidates(theta, fisher)?;
-        let (flags, mut report) = match (by, select) {
-            (By::Parameter, Select::Top(fraction)) => by_score(&from, fraction, false)?,
-            (By::Parameter, Select::Bottom(fraction)) => by_score(&from, fraction, true)?,
+        let flags = match (self.by, self.select) {
             (By::Parameter, Select::Random(fraction)) => {
-                let top = match fisher {
-                    None => None,
-                    Some(_) => Some(overlap(&by_score(&from, fraction, false)?.0, effective)),
-                };
-                (random(&from, fraction, top, effective, seed)?, Report::default())
+                let matched = self.scored.map(|top| overlap(&top, effective));
+                let flags = random(&self.from, fraction, matched, effective, self.seed)?;
+                report.zeros = self.zero.map(|zero| overlap(&flags, &zero));
+                flags
             }
-            (By::Tensor, select) => tensors(&from, select, seed)?,
-            (By::Parameter, Select::All) => unreachable!("`All` returned above"),
+            _ => self.scored.unwrap_or_default(),
         };
-        report.parameters = from.iter().map(|c| c.size).sum();
         report.selected = count(flags.values());
-        report.zeros = zeros(&from, &flags)?;
-        report.effective = p_eff;
         report.selected_effective = overlap(&flags, effective);
         if report.selected_effective == 0 {
-            let found = format!("{} of {} selected parameters", 0, report.selected);
+            let found = format!("0 of {} selected parameters", report.selected);
             let fix = "choose another mask or more parameters, or let 1-D parameters move with --vectors";
-            return Err(Error::field(
-                format!("mask {select}"),
-                "effective parameters",
-                "at least 1",
-                found,
-                fix,
-            ));
+            let place = format!("mask {}", self.select);
+            return Err(Error::field(place, "effective parameters", "at least 1", found, fix));
         }
         Ok(Mask { selected: Some(flags), report })
     }
+}
 
+impl Mask {
     /// The direction within the mask, and `‖d ⊙ m‖ / ‖d‖` over the effective parameters, before any scaling.
     ///
     /// `k_eff` and `P_eff` of [`Norm::Matched`] are this direction's own.
@@ -336,31 +368,27 @@ fn by_score(from: &[Candidate], fraction: f64, bottom: bool) -> Result<(Flags, R
     Ok((flags, Report { threshold: Some(f64::from(threshold)), ties: Some(ties), ..Report::default() }))
 }
 
-/// How many chosen parameters have F = 0, where F is given.
-fn zeros(from: &[Candidate], flags: &Flags) -> Result<Option<usize>> {
-    let mut zeros = 0;
-    for candidate in from {
-        let (Some(flags), Some(_)) = (flags.get(candidate.name), candidate.f) else { continue };
-        zeros += candidate
-            .with_scores(|f| f.iter().zip(flags).filter(|(f, flag)| **flag && **f == 0.0).count())?;
-    }
-    Ok(from.iter().any(|c| c.f.is_some()).then_some(zeros))
+/// Where F is 0.
+fn zeros(from: &[Candidate]) -> Result<Flags> {
+    let own =
+        |c: &Candidate| Ok((c.name.to_string(), c.with_scores(|f| f.iter().map(|f| *f == 0.0).collect())?));
+    from.iter().map(own).collect()
 }
 
 /// k parameters chosen uniformly without replacement: `effective_count` of the effective ones, or the fraction of all.
 fn random(
-    from: &[Candidate],
+    from: &[(String, usize)],
     fraction: f64,
     effective_count: Option<usize>,
     effective: &Flags,
     seed: u64,
 ) -> Result<Flags> {
-    let total: usize = from.iter().map(|c| c.size).sum();
-    let eligible = |c: &Candidate| match effective_count {
-        None => vec![true; c.size],
-        Some(_) => effective.get(c.name).cloned().unwrap_or_else(|| vec![false; c.size]),
+    let total: usize = from.iter().map(|(_, size)| size).sum();
+    let eligible = |(name, size): &(String, usize)| match effective_count {
+        None => vec![true; *size],
+        Some(_) => effective.get(name).cloned().unwrap_or_else(|| vec![false; *size]),
     };
-    let mut flags: Flags = from.iter().map(|c| (c.name.to_string(), eligible(c))).collect();
+    let mut flags: Flags = from.iter().map(|own| (own.0.clone(), eligible(own))).collect();
     let mut left = count(flags.values());
     let mut wanted = match effective_count {
         None => exact_count(fraction, total, "parameters")?,
@@ -369,8 +397,8 @@ fn random(
     // Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): one pass, exactly k, every subset equally likely.
     let stream = Stream::new(seed, "mask/parameters");
     let mut index = 0;
-    for candidate in from {
-        let Some(own) = flags.get_mut(candidate.name) else { continue };
+    for (name, _) in from {
+        let Some(own) = flags.get_mut(name) else { continue };
         for flag in own {
             if *flag {
                 *flag = stream.uniform(index) * (left as f64) < wanted as f64;

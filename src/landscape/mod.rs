@@ -1,7 +1,9 @@
 //! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set (definitions.md section 4).
 //!
-//! [`direction`] makes the directions, [`mask`] says which parameters may move, [`surface`] evaluates.
+//! [`direction`] makes the directions, [`mask`] says which parameters may move, [`plane`]
+//! forms the points, [`surface`] evaluates.
 
 pub mod direction;
 pub mod mask;
+pub mod plane;
 pub mod surface;

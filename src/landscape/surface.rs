@@ -4,24 +4,18 @@
 //! result does not depend on the number of threads: batches are fixed, and examples are added in order. Finished
 //! points go to a journal beside the result; a killed run goes on from there, with the same bytes at the end.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::direction::Direction;
+use super::plane::Plane;
 use crate::data::Example;
 use crate::error::{Error, Result};
-use crate::evaluate::set_loss;
+use crate::evaluate::Evaluator;
 use crate::model::Objective;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
-
-/// Values of a tensor that are looked at together for whether they move.
-const STRETCH: usize = 256;
 
 /// One evaluated point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +38,7 @@ pub struct Plan<'a> {
     pub theta: &'a ParamMap,
     pub examples: &'a [Example],
     pub by_length: &'a [usize],
-    pub directions: &'a [Direction; 2],
+    pub plane: &'a Plane,
     /// Coordinates along x and along y.
     pub coordinates: [&'a [f64]; 2],
 }
@@ -69,10 +63,14 @@ impl Plan<'_> {
             progress::note(format!("going on after {} of {} points", points.len(), coordinates.len()));
         }
         let progress = Progress::new("surface (points)", coordinates.len() - points.len());
-        let runs = self.runs();
+        let mut evaluator = Evaluator::new(self.examples, self.by_length);
+        if coordinates.len() > points.len() + 1 {
+            // As much again as the parameters, at most.
+            let bytes = params::count(self.theta) * size_of::<f32>();
+            evaluator.keep_still(objective, self.theta, |name| self.plane.moves(name), bytes)?;
+        }
         for &(x, y) in &coordinates[points.len()..] {
-            let theta = self.moved(x, y, &runs)?;
-            let at = set_loss(objective, &theta, self.examples, self.by_length)?;
+            let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
             let point = Point { x, y, loss: at.loss, loss_se: at.loss_se };
             journal.append(&point)?;
             points.push(point);
@@ -83,53 +81,6 @@ impl Plan<'_> {
             None => points.remove(points.len() - 1),
         };
         Ok(Surface { points, centre })
-    }
-
-    /// For each tensor that moves, the stretches (start, end) of it that do: an embedding table may be still but for
-    /// the rows in use.
-    fn runs(&self) -> BTreeMap<&str, Vec<(usize, usize)>> {
-        let still = |name: &str, from: usize, to: usize| {
-            self.directions.iter().filter_map(|d| d.get(name)).all(|d| d[from..to].iter().all(|v| *v == 0.0))
-        };
-        let stretches = |(name, weight): (&'_ String, &Tensor)| {
-            let size = weight.elem_count();
-            let mut runs: Vec<(usize, usize)> = Vec::new();
-            for from in (0..size).step_by(STRETCH) {
-                let to = (from + STRETCH).min(size);
-                match runs.last_mut() {
-                    _ if still(name, from, to) => {}
-                    Some(last) if last.1 == from => last.1 = to,
-                    _ => runs.push((from, to)),
-                }
-            }
-            runs
-        };
-        let moving =
-            self.theta.iter().filter(|(name, _)| self.directions.iter().any(|d| d.contains_key(*name)));
-        moving.map(|(name, weight)| (name.as_str(), stretches((name, weight)))).collect()
-    }
-
-    /// `θ + x d₁ + y d₂`, sharing every tensor that does not move.
-    fn moved(&self, x: f64, y: f64, runs: &BTreeMap<&str, Vec<(usize, usize)>>) -> Result<ParamMap> {
-        let (a, b) = (x as f32, y as f32);
-        let [d1, d2] = self.directions;
-        self.theta
-            .par_iter()
-            .map(|(name, weight)| {
-                let Some(runs) = runs.get(name.as_str()).filter(|runs| !runs.is_empty()) else {
-                    return Ok((name.clone(), weight.clone()));
-                };
-                let (d1, d2) = (d1.get(name), d2.get(name));
-                let mut values = params::with_values(weight, <[f32]>::to_vec)?;
-                for (step, d) in [(a, d1), (b, d2)] {
-                    let Some(d) = d else { continue };
-                    for &(from, to) in runs {
-                        values[from..to].iter_mut().zip(&d[from..to]).for_each(|(w, d)| *w += step * d);
-                    }
-                }
-                Ok((name.clone(), Tensor::from_vec(values, weight.dims(), &Device::Cpu)?))
-            })
-            .collect()
     }
 }
 

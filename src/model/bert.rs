@@ -4,6 +4,7 @@
 //! the batch and, in training, the dropout noise. Shapes: `[total, H]` for tokens, `[M]` for targets.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{Result, Tensor, Var};
@@ -12,7 +13,7 @@ use super::config::BertConfig;
 use super::ops;
 use super::ops::fused::{Deferred, Tap};
 use super::squares::Squares;
-use super::{Objective, Outputs, Reached, Reduction};
+use super::{Objective, Outputs, Prefix, Reached, Reduction};
 use crate::data::{Batch, Example, Targets};
 use crate::dropout::{Dropout, Noise, Site};
 use crate::error;
@@ -51,6 +52,31 @@ impl Objective for Bert {
     ) -> error::Result<()> {
         let batch = Batch::new(examples, 0);
         Ok(self.tapped(&params::detached(theta), &batch, first, reduction, squares)?)
+    }
+
+    fn prefix(
+        &self,
+        theta: &ParamMap,
+        batch: &Batch,
+        moves: &dyn Fn(&str) -> bool,
+    ) -> error::Result<Option<Prefix>> {
+        let still = |part: &str| !theta.keys().any(|name| name.starts_with(part) && moves(name));
+        if !still("bert.embeddings.") {
+            return Ok(None);
+        }
+        let layers = (0..self.config.num_hidden_layers)
+            .take_while(|k| still(&format!("bert.encoder.layer.{k}.")))
+            .count();
+        let theta = params::detached(theta);
+        let pass = Pass::new(self, &theta, batch, None);
+        let hidden = pass.layers(&pass.first(&pass.embeddings()?)?, 0..layers)?;
+        Ok(Some(Prefix { layers, hidden }))
+    }
+
+    fn losses_after(&self, prefix: &Prefix, theta: &ParamMap, batch: &Batch) -> error::Result<Outputs> {
+        let pass = Pass::new(self, theta, batch, None);
+        let layers = prefix.layers..self.config.num_hidden_layers;
+        Ok(pass.head(&pass.layers(&prefix.hidden, layers)?)?)
     }
 
     /// Embedding rows that no example uses are not reached, except the tied word rows under masked LM; key biases
@@ -299,18 +325,19 @@ impl<'a> Pass<'a> {
 
     /// Losses and scores from the embedded tokens.
     fn outputs(&self, embedded: &Tensor) -> Result<Outputs> {
-        let tokens = self.encoder(embedded)?;
+        self.head(&self.layers(&self.first(embedded)?, 0..self.model.config.num_hidden_layers)?)
+    }
+
+    /// Losses and scores from the last hidden state at the rows that the head reads, `[M, H]` or `[B, H]`.
+    fn head(&self, tokens: &Tensor) -> Result<Outputs> {
         let (losses, scores) = match &self.batch.targets {
-            Targets::Masked { labels, .. } => {
-                let logits = self.masked_lm(&tokens)?;
-                (ops::cross_entropy(&logits, labels)?, logits)
-            }
+            Targets::Masked { labels, .. } => self.masked_lm(tokens, labels)?,
             Targets::Class(labels) => {
-                let logits = self.classifier(&tokens)?;
+                let logits = self.classifier(tokens)?;
                 (ops::cross_entropy(&logits, labels)?, logits)
             }
             Targets::Value(values) => {
-                let outputs = self.classifier(&tokens)?.squeeze(1)?;
+                let outputs = self.classifier(tokens)?.squeeze(1)?;
                 let error = (&outputs - Tensor::new(values.as_slice(), outputs.device())?)?;
                 (error.sqr()?, outputs)
             }
@@ -318,17 +345,19 @@ impl<'a> Pass<'a> {
         Ok(Outputs { losses, scores: scores.detach() })
     }
 
-    /// Last hidden state at the rows that the head reads, `[M, H]` or `[B, H]`.
-    fn encoder(&self, embedded: &Tensor) -> Result<Tensor> {
-        let x =
-            self.norm(embedded, &embedded.zeros_like()?, Rows::Tokens, "bert.embeddings.LayerNorm", None)?;
-        let mut x = ops::dropout(&x, self.noise(Site::Embeddings), &self.packing(Rows::Tokens))?;
-        let layers = self.model.config.num_hidden_layers;
-        for k in 0..layers {
-            // The head reads few rows of the last layer: only these are computed there.
-            x = self.layer(&x, k, if k + 1 == layers { Rows::Targets } else { Rows::Tokens })?;
-        }
-        Ok(x)
+    /// What the first layer sees: the embedded tokens normalized, with their dropout.
+    fn first(&self, embedded: &Tensor) -> Result<Tensor> {
+        let norm = "bert.embeddings.LayerNorm";
+        let x = self.norm(embedded, &embedded.zeros_like()?, Rows::Tokens, norm, None)?;
+        ops::dropout(&x, self.noise(Site::Embeddings), &self.packing(Rows::Tokens))
+    }
+
+    /// Some layers, on what the one before them gave; the last one gives the rows that the head reads.
+    fn layers(&self, x: &Tensor, layers: Range<usize>) -> Result<Tensor> {
+        let last = self.model.config.num_hidden_layers - 1;
+        // The head reads few rows of the last layer: only these are computed there.
+        let rows = |k: usize| if k == last { Rows::Targets } else { Rows::Tokens };
+        layers.into_iter().try_fold(x.clone(), |x, k| self.layer(&x, k, rows(k)))
     }
 
     /// Layer `k` on `[total, H]`, computed at these rows.
@@ -355,8 +384,8 @@ impl<'a> Pass<'a> {
         self.norm(&fed, &x, rows, &name("output.LayerNorm"), Some(Site::FfnOutput(k)))
     }
 
-    /// Vocabulary logits `[M, V]` of the target rows `[M, H]`.
-    fn masked_lm(&self, x: &Tensor) -> Result<Tensor> {
+    /// Losses of the target rows `[M, H]`, and the scores to predict from.
+    fn masked_lm(&self, x: &Tensor, labels: &[u32]) -> Result<(Tensor, Tensor)> {
         let x = self.linear(x, Rows::Targets, "cls.predictions.transform.dense")?;
         let x = ops::activate(&x, self.model.config.activation)?;
         let norm = "cls.predictions.transform.LayerNorm";
@@ -366,7 +395,7 @@ impl<'a> Pass<'a> {
             deferred: Some(probe.decoder.clone()),
             ..probe.tap(&probe.targets, &[], &[bias.to_string()])
         });
-        ops::linear(&x, decoder, self.parameter(bias)?, tap)
+        ops::decoded_cross_entropy(&x, decoder, self.parameter(bias)?, labels, tap)
     }
 
     /// Outputs `[B, C]` from each example's first token `[B, H]`.

@@ -32,6 +32,16 @@ pub trait Objective: Sync {
     /// variables.
     fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs>;
 
+    /// The part of a batch's forward pass that no parameter which `moves` has a share in; `None` if there is none.
+    fn prefix(&self, _: &ParamMap, _: &Batch, _moves: &dyn Fn(&str) -> bool) -> Result<Option<Prefix>> {
+        Ok(None)
+    }
+
+    /// [`losses`](Self::losses) at a `theta` that differs from the prefix's in parameters which move only.
+    fn losses_after(&self, _: &Prefix, theta: &ParamMap, batch: &Batch) -> Result<Outputs> {
+        self.losses(theta, batch)
+    }
+
     /// The entries of parameter `name` that can change the loss of these examples.
     fn reached(&self, _name: &str, _examples: &[&Example]) -> Reached {
         Reached::All
@@ -83,8 +93,17 @@ pub trait Objective: Sync {
 pub struct Outputs {
     /// Loss of each target: nats, or squared error. `[M]`
     pub losses: Tensor,
-    /// The head's outputs, outside the autograd graph: `[M, V]`, `[B, C]` or `[B]`.
+    /// What the predictions are, outside the autograd graph: scores, of which the highest counts (`[M, V]`, `[B, C]`),
+    /// or the predictions themselves (`[M]`, `[B]`).
     pub scores: Tensor,
+}
+
+/// Where a forward pass can go on from.
+pub struct Prefix {
+    /// Encoder layers done.
+    pub layers: usize,
+    /// What they gave, outside the autograd graph: `[total, H]`, after the last layer the rows that the head reads.
+    pub hidden: Tensor,
 }
 
 /// Which example loss is differentiated (definitions.md section 1).

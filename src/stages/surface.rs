@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::files as fisher_files;
 use crate::landscape::direction::{self, Direction, Normalize};
-use crate::landscape::mask::{self, By, Flags, Mask, Norm, Select};
+use crate::landscape::mask::{self, By, Choice, Flags, Mask, Norm, Select};
+use crate::landscape::plane::Plane;
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::{Model, Objective};
 use crate::params::ParamMap;
@@ -95,22 +96,15 @@ impl Surface {
         let (model, set) = self.inputs.open(self.seed)?;
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
-        let directions = self.directions(&model.theta)?;
-        let effective = self.effective(&model, &set, &directions)?;
-        let (mask, fisher) = self.choose(&model.theta, &effective)?;
-        if let Some(hash) = &fisher {
-            provenance.input("fisher", hash);
-        }
-        let (directions, norms) = self.masked(directions, &mask, &effective);
-        self.tell(&mask, &norms);
-        let mut about = self.about(&model, &set, &mask, &norms, fisher)?;
+        let choice = self.choose(&model.theta, &mut provenance)?;
+        let (plane, mut about) = self.plane(&model, &set, choice)?;
         let inputs = files::hash(format!("{about}{coordinates:?}").as_bytes());
         let by_length = set.by_length();
         let plan = Plan {
             theta: &model.theta,
             examples: &set.examples,
             by_length: &by_length,
-            directions: &directions,
+            plane: &plane,
             coordinates: [&coordinates, &coordinates],
         };
         let journal = self.out.with_extension("csv.unfinished");
@@ -183,8 +177,8 @@ impl Surface {
         Ok(effective)
     }
 
-    /// The mask, and the hash of the Fisher information it goes by; F itself is needed no longer.
-    fn choose(&self, theta: &ParamMap, effective: &Flags) -> Result<(Mask, Option<String>)> {
+    /// What the mask selects by Fisher information, which is needed no longer after that.
+    fn choose(&self, theta: &ParamMap, provenance: &mut Provenance) -> Result<Choice> {
         let by_fisher = matches!(self.mask, Select::Top(_) | Select::Bottom(_));
         let path = self.fisher.as_ref().filter(|_| self.mask != Select::All);
         if path.is_none() && by_fisher {
@@ -192,10 +186,21 @@ impl Surface {
             let expected = format!("given for {}", self.mask);
             return Err(Error::field("--mask", "Fisher information", expected, "none", fix));
         }
+        if let Some(path) = path {
+            provenance.input("fisher", files::hash_file(path)?);
+        }
         let fisher = path.map(|path| fisher_files::read_for(path, theta)).transpose()?;
-        let mask =
-            Mask::choose(self.mask, self.granularity, theta, fisher.as_ref(), effective, self.mask_seed)?;
-        Ok((mask, path.map(|path| files::hash_file(path)).transpose()?))
+        Choice::new(self.mask, self.granularity, theta, fisher.as_ref(), self.mask_seed)
+    }
+
+    /// The plane that the mask leaves of the directions, and what the surface depends on.
+    fn plane(&self, model: &Model, set: &FrozenSet, choice: Choice) -> Result<(Plane, Value)> {
+        let directions = self.directions(&model.theta)?;
+        let effective = self.effective(model, set, &directions)?;
+        let mask = choice.mask(&effective)?;
+        let (directions, norms) = self.masked(directions, &mask, &effective);
+        self.tell(&mask, &norms);
+        Ok((Plane::new(directions), self.about(model, set, &mask, &norms)?))
     }
 
     fn masked(
@@ -215,14 +220,9 @@ impl Surface {
     }
 
     /// Everything that the surface depends on, and what was chosen: SURFACE.json without the centre.
-    fn about(
-        &self,
-        model: &Model,
-        set: &FrozenSet,
-        mask: &Mask,
-        [x, y]: &[Norms; 2],
-        fisher: Option<String>,
-    ) -> Result<Value> {
+    fn about(&self, model: &Model, set: &FrozenSet, mask: &Mask, [x, y]: &[Norms; 2]) -> Result<Value> {
+        let fisher = self.fisher.as_ref().filter(|_| self.mask != Select::All);
+        let fisher = fisher.map(|path| files::hash_file(path)).transpose()?;
         let source = match &self.directions {
             Some(path) => json!({"file": files::hash_file(path)?}),
             None => json!({"normalize": self.normalize, "vectors": self.vectors, "seed": self.seed}),

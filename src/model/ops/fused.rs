@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::kernels::{self, Heads, SparseRows};
 use crate::dropout::Noise;
 use crate::model::squares::Squares;
+use crate::threads::grain;
 
 /// Where the squared gradients of an operation's parameters go.
 #[derive(Clone)]
@@ -42,9 +43,11 @@ impl Tap {
     fn add_column_sums(&self, names: &[String], g: &[f32], n: usize) -> Result<()> {
         let examples = self.spans.len() - 1;
         let mut sums = vec![0f32; examples * n];
-        sums.par_chunks_mut(n).zip(self.spans.par_windows(2)).for_each(|(sum, span)| {
-            kernels::add_rows(&g[span[0] * n..span[1] * n], n, sum);
-        });
+        sums.par_chunks_mut(n).zip(self.spans.par_windows(2)).with_min_len(grain()).for_each(
+            |(sum, span)| {
+                kernels::add_rows(&g[span[0] * n..span[1] * n], n, sum);
+            },
+        );
         self.add_vectors(names, &sums)
     }
 
@@ -93,7 +96,7 @@ impl Tap {
         let rows = |span: &[usize]| {
             SparseRows::new(&ids[span[0]..span[1]], &g[span[0] * width..span[1] * width], width)
         };
-        let sparse: Vec<SparseRows> = spans.par_windows(2).map(rows).collect();
+        let sparse: Vec<SparseRows> = spans.par_windows(2).with_min_len(grain()).map(rows).collect();
         let deferred = match &self.deferred {
             None => None,
             Some(slot) => slot.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?.take(),
@@ -267,7 +270,7 @@ impl RowNoise {
             parts.push((b, own));
             rest = others;
         }
-        parts.into_par_iter().for_each(|(b, own)| {
+        parts.into_par_iter().with_min_len(grain()).for_each(|(b, own)| {
             let mut factors = vec![0f32; width];
             for (row, at) in own.chunks_exact_mut(width).zip(&self.positions[self.offsets[b]..]) {
                 let place = (self.first + b) * self.stride + *at as usize;
@@ -304,7 +307,8 @@ impl CustomOp3 for ResidualLayerNorm {
         if let Some(noise) = &self.noise {
             noise.multiply(&mut normal, width);
         }
-        normal.par_chunks_mut(4096).zip(residual.par_chunks(4096)).for_each(|(v, r)| {
+        let chunks = normal.par_chunks_mut(4096).zip(residual.par_chunks(4096));
+        chunks.with_min_len(grain()).for_each(|(v, r)| {
             v.iter_mut().zip(r).for_each(|(v, r)| *v += r);
         });
         let (mut y, mut scale) = (vec![0f32; normal.len()], vec![0f32; normal.len() / width]);
@@ -341,7 +345,7 @@ impl CustomOp3 for ResidualLayerNorm {
             rest = others;
         }
         with(p, |p| {
-            parts.into_par_iter().for_each(|(from, to, d, share)| {
+            parts.into_par_iter().with_min_len(grain()).for_each(|(from, to, d, share)| {
                 let normal = &normal[from * width..to * width];
                 kernels::layer_norm_backward_rows(normal, &scale[from..to], &p[..width], d, share);
             });
@@ -486,6 +490,28 @@ impl CrossEntropy {
     }
 }
 
+/// Losses and most likely classes `[rows]` of the logits `x wᵀ + b`, without a backward pass.
+pub fn decoded_cross_entropy(x: &Tensor, w: &Tensor, b: &Tensor, labels: &[u32]) -> Result<(Tensor, Tensor)> {
+    check_labels(labels, x.dim(0)?, b.elem_count())?;
+    let (mut losses, mut predicted) = (vec![0f32; labels.len()], vec![0f32; labels.len()]);
+    with(x, |x| {
+        with(w, |w| {
+            with(b, |b| {
+                kernels::decoded_cross_entropy((x, w, b), labels, &mut losses, &mut predicted);
+                Ok(())
+            })
+        })
+    })?;
+    Ok((Tensor::new(losses, x.device())?, Tensor::new(predicted, x.device())?))
+}
+
+fn check_labels(labels: &[u32], rows: usize, classes: usize) -> Result<()> {
+    if rows != labels.len() || labels.iter().any(|label| *label as usize >= classes) {
+        bail!("cross-entropy: {rows} labels below {classes} wanted");
+    }
+    Ok(())
+}
+
 impl CustomOp1 for CrossEntropy {
     fn name(&self) -> &'static str {
         "cross-entropy"
@@ -493,9 +519,7 @@ impl CustomOp1 for CrossEntropy {
 
     fn cpu_fwd(&self, logits: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let (rows, classes) = (l.dims()[0], l.dims()[1]);
-        if rows != self.labels.len() || self.labels.iter().any(|label| *label as usize >= classes) {
-            bail!("cross-entropy: {} labels below {classes} wanted for {rows} rows", rows);
-        }
+        check_labels(&self.labels, rows, classes)?;
         let (mut losses, mut normalizers) = (vec![0f32; rows], vec![0f32; rows]);
         kernels::cross_entropy(slice(logits, l)?, &self.labels, &mut losses, &mut normalizers);
         *saved(&self.normalizers)? = normalizers;

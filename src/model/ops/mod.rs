@@ -132,6 +132,22 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     composed::cross_entropy(logits, labels)
 }
 
+/// [`cross_entropy`] of the logits `x wᵀ + b`, and the scores to predict from: the logits `[rows, C]` or, where no
+/// gradient is wanted, the most likely class itself `[rows]`. The logits of a vocabulary are then never kept.
+pub fn decoded_cross_entropy(
+    x: &Tensor,
+    w: &Tensor,
+    b: &Tensor,
+    labels: &[u32],
+    tap: Option<Tap>,
+) -> Result<(Tensor, Tensor)> {
+    if fused::takes(x) && ![x, w, b].iter().any(|t| t.track_op()) {
+        return fused::decoded_cross_entropy(&x.contiguous()?, w, b, labels);
+    }
+    let logits = linear(x, w, b, tap)?;
+    Ok((cross_entropy(&logits, labels)?, logits.detach()))
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::{Device, Var};
@@ -184,6 +200,15 @@ mod tests {
         assert_equal(&[&x], activate(&x, Activation::Gelu)?, x.gelu_erf()?);
         let labels: Vec<u32> = (0..17).map(|i| i * 7 % 24).collect();
         assert_equal(&[&x], cross_entropy(&x, &labels)?, composed::cross_entropy(&x, &labels)?);
+        let (x0, w0, b0) = (x.detach(), w.detach(), b.detach());
+        let (losses, predicted) = decoded_cross_entropy(&x0, &w0, &b0, &labels, None)?;
+        let logits = composed::linear(&x0, &w0, &b0)?;
+        let wanted = composed::cross_entropy(&logits, &labels)?.to_vec1::<f32>()?;
+        assert!(
+            losses.to_vec1::<f32>()?.iter().zip(wanted).all(|(loss, wanted)| (loss - wanted).abs() < 1e-5)
+        );
+        let wanted = logits.argmax(1)?.to_vec1::<u32>()?;
+        assert!(predicted.to_vec1::<f32>()?.iter().zip(wanted).all(|(p, wanted)| *p == wanted as f32));
         let (weight, bias) = (random("gamma", &[h]), random("beta", &[h]));
         let (q, some, kv) = (random("q", &[17, h]), random("some", &[5, h]), random("kv", &[17, 2 * h]));
         let noise = |kind| Noise { kind, p: 0.3, stream: Stream::new(1, "noise") };

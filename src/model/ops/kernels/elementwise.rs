@@ -1,0 +1,206 @@
+//! Elementwise functions and functions of rows: GELU, LayerNorm, softmax.
+
+use rayon::prelude::*;
+
+use super::vectorized;
+use crate::threads::grain;
+
+/// `exp(x)` to about 2 units in the last place: reduction by ln 2 in two parts and a polynomial (Cephes).
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    let x = x.clamp(-87.3, 88.3);
+    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4 * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let p = p * (r * r) + r + 1.0;
+    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+}
+
+/// `erf(x)` to 4e-7: a rational function of x², as in Eigen.
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let x = x.clamp(-4.0, 4.0);
+    let s = x * x;
+    let p = -2.726_142e-10 * s + 2.770_681_4e-8;
+    let p = p * s - 2.101_024e-6;
+    let p = p * s - 5.692_506_4e-5;
+    let p = p * s - 7.349_906_3e-4;
+    let p = p * s - 2.954_6e-3;
+    let p = p * s - 1.609_603_3e-2;
+    let q = -1.456_607_2e-5 * s - 2.133_740_6e-4;
+    let q = q * s - 1.682_827e-3;
+    let q = q * s - 7.373_329e-3;
+    let q = q * s - 1.426_473_9e-2;
+    x * p / q
+}
+
+/// Values of an elementwise task.
+const CHUNK: usize = 16_384;
+
+vectorized! {
+    fn gelu_chunk(x: &[f32], y: &mut [f32]) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)));
+    }
+}
+
+vectorized! {
+    fn gelu_backward_chunk(x: &[f32], g: &mut [f32]) {
+        const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 π)
+        for (g, x) in g.iter_mut().zip(x) {
+            let cumulative = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+            *g *= cumulative + x * DENSITY * exp(-0.5 * x * x);
+        }
+    }
+}
+
+/// `x Φ(x)`
+pub fn gelu(x: &[f32], y: &mut [f32]) {
+    let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+    chunks.with_min_len(grain()).for_each(|(y, x)| gelu_chunk(x, y));
+}
+
+/// Gradient at the output to gradient at the input, in place.
+pub fn gelu_backward(x: &[f32], g: &mut [f32]) {
+    let chunks = g.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+    chunks.with_min_len(grain()).for_each(|(g, x)| gelu_backward_chunk(x, g));
+}
+
+/// Σ a b in sixteen interleaved lanes: the same order on every processor.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0f32; 16];
+    let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
+    let rest: f32 = a16.remainder().iter().zip(b16.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a16.zip(b16) {
+        sums.iter_mut().zip(a).zip(b).for_each(|((s, a), b)| *s += a * b);
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Σ a, likewise.
+#[inline(always)]
+pub fn sum(a: &[f32]) -> f32 {
+    let mut sums = [0f32; 16];
+    let a16 = a.chunks_exact(16);
+    let rest: f32 = a16.remainder().iter().sum();
+    a16.for_each(|a| sums.iter_mut().zip(a).for_each(|(s, a)| *s += a));
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Σ exp(a - top), likewise.
+#[inline(always)]
+pub fn exp_sum(a: &[f32], top: f32) -> f32 {
+    let mut sums = [0f32; 16];
+    let a16 = a.chunks_exact(16);
+    let rest: f32 = a16.remainder().iter().map(|v| exp(v - top)).sum();
+    a16.for_each(|a| sums.iter_mut().zip(a).for_each(|(s, v)| *s += exp(v - top)));
+    sums.iter().sum::<f32>() + rest
+}
+
+/// max a; NaN if any is.
+#[inline(always)]
+pub fn largest(a: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let a16 = a.chunks_exact(16);
+    let rest = a16.remainder();
+    let larger = |m: f32, v: f32| if v > m || v.is_nan() { v } else { m };
+    a16.for_each(|a| lanes.iter_mut().zip(a).for_each(|(m, v)| *m = larger(*m, *v)));
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, v| larger(m, *v))
+}
+
+/// Rows of a LayerNorm task.
+const ROWS: usize = 32;
+
+/// `normal = (x - mean) / sqrt(variance + eps)`, `y = normal ⊙ weight + bias`, by rows; `x` becomes `normal` in place
+/// and `scale` the reciprocal standard deviations.
+pub fn layer_norm(
+    x: &mut [f32],
+    (weight, bias): (&[f32], &[f32]),
+    eps: f32,
+    y: &mut [f32],
+    scale: &mut [f32],
+) {
+    let width = weight.len();
+    let parts =
+        x.par_chunks_mut(ROWS * width).zip(y.par_chunks_mut(ROWS * width)).zip(scale.par_chunks_mut(ROWS));
+    parts.with_min_len(grain()).for_each(|((x, y), scale)| layer_norm_rows(x, weight, bias, eps, y, scale));
+}
+
+vectorized! {
+    fn layer_norm_rows(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32], scale: &mut [f32]) {
+        let width = weight.len();
+        for ((x, y), scale) in x.chunks_exact_mut(width).zip(y.chunks_exact_mut(width)).zip(scale) {
+            let mean = sum(x) / width as f32;
+            x.iter_mut().for_each(|v| *v -= mean);
+            let variance = dot(x, x) / width as f32;
+            *scale = 1.0 / (variance + eps).sqrt();
+            for (((y, x), w), b) in y.iter_mut().zip(x.iter_mut()).zip(weight).zip(bias) {
+                *x *= *scale;
+                *y = *x * w + b;
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// LayerNorm backward over rows of one task: `g` becomes the gradient at the input, and `sums` (weight, then
+    /// bias) gets this task's share of the gradient of the parameters.
+    pub fn layer_norm_backward_rows(normal: &[f32], scale: &[f32], weight: &[f32], g: &mut [f32], sums: &mut [f32]) {
+        let width = weight.len();
+        let (weight_sums, bias_sums) = sums.split_at_mut(width);
+        for ((x, g), scale) in normal.chunks_exact(width).zip(g.chunks_exact_mut(width)).zip(scale) {
+            for ((((x, g), w), ws), bs) in x.iter().zip(g.iter_mut()).zip(weight).zip(&mut *weight_sums).zip(&mut *bias_sums) {
+                *ws += *g * x;
+                *bs += *g;
+                *g *= w;
+            }
+            let mean = sum(g) / width as f32;
+            let slope = dot(g, x) / width as f32;
+            g.iter_mut().zip(x).for_each(|(g, x)| *g = (*g - mean - x * slope) * scale);
+        }
+    }
+}
+
+vectorized! {
+    /// Softmax of each row of `columns` values, in place.
+    pub fn softmax_rows(rows: &mut [f32], columns: usize) {
+        for row in rows.chunks_exact_mut(columns) {
+            let top = largest(row);
+            row.iter_mut().for_each(|v| *v = exp(*v - top));
+            let scale = 1.0 / sum(row);
+            row.iter_mut().for_each(|v| *v *= scale);
+        }
+    }
+}
+
+vectorized! {
+    /// Softmax backward by rows: `g` becomes `p ⊙ (g - Σ g p) · scale`.
+    pub fn softmax_backward_rows(p: &[f32], g: &mut [f32], columns: usize, scale: f32) {
+        for (p, g) in p.chunks_exact(columns).zip(g.chunks_exact_mut(columns)) {
+            let mean = dot(p, g);
+            g.iter_mut().zip(p).for_each(|(g, p)| *g = (*g - mean) * p * scale);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: libm in f64. Catches a wrong coefficient; the bounds are what the comments on `exp` and `erf` claim.
+    #[test]
+    fn exp_and_erf_are_as_exact_as_they_say() {
+        for i in -80_000..=80_000 {
+            let x = i as f32 * 1e-3;
+            let wanted = libm::exp(f64::from(x));
+            assert!((f64::from(exp(x)) / wanted - 1.0).abs() < 3e-7, "exp({x})");
+            let x = x * 0.1;
+            assert!((f64::from(erf(x)) - libm::erf(f64::from(x))).abs() < 5e-7, "erf({x})");
+        }
+        assert!(exp(f32::NAN).is_nan() && erf(f32::NAN).is_nan() && exp(-1e30) < 1e-37);
+    }
+}

@@ -1,0 +1,230 @@
+//! Arithmetic of the fused operations, on float32 slices.
+//!
+//! Every function splits its work into tiles that depend on the shapes alone, and computes each tile on one thread in
+//! a fixed order: the bits do not depend on the number of threads. Matrix products are serial calls of `gemm` inside
+//! a tile. Elementwise code uses separate multiplications and additions (no fused ones), so that the compiled
+//! variants for AVX2 and for any other processor give the same bits.
+
+mod attention;
+mod cross_entropy;
+mod elementwise;
+mod squares;
+
+pub use attention::{Heads, RowNoise, attention, attention_backward};
+pub use cross_entropy::{cross_entropy, cross_entropy_backward, decoded_cross_entropy};
+pub use elementwise::{gelu, gelu_backward, layer_norm, layer_norm_backward_rows};
+pub use squares::{SparseRows, add_squared_products, add_squares};
+
+use rayon::prelude::*;
+
+use crate::threads::grain;
+
+/// Rows of a tile of a matrix product.
+const TILE: usize = 128;
+
+/// Compiles `body` twice, for AVX2 and for the baseline, and calls what the processor can run.
+macro_rules! vectorized {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        $visibility fn $name($($argument: $kind),*) {
+            #[inline(always)]
+            fn body($($argument: $kind),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn wide($($argument: $kind),*) {
+                    body($($argument),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has AVX2.
+                    return unsafe { wide($($argument),*) };
+                }
+            }
+            body($($argument),*)
+        }
+    };
+}
+use vectorized;
+
+/// A matrix inside a slice: row and column strides.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub values: &'a [f32],
+    pub row: usize,
+    pub column: usize,
+}
+
+impl<'a> View<'a> {
+    /// Row-major with `columns` columns.
+    pub fn rows(values: &'a [f32], columns: usize) -> View<'a> {
+        View { values, row: columns, column: 1 }
+    }
+
+    /// Its transpose.
+    pub fn t(self) -> View<'a> {
+        View { row: self.column, column: self.row, ..self }
+    }
+
+    /// The view that begins at this row and column.
+    pub fn from(self, row: usize, column: usize) -> View<'a> {
+        View { values: &self.values[row * self.row + column * self.column..], ..self }
+    }
+
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        rows == 0 || columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.values.len()
+    }
+}
+
+/// `scale · a b`, or what is there plus that, on the calling thread: `a` `[m, k]`, `b` `[k, n]`, `out` `[m, n]` with
+/// `stride` between its rows.
+///
+/// # Safety
+///
+/// `out` must point to `m` rows of `n` values, `stride` apart, that no one else touches meanwhile.
+unsafe fn raw_product(
+    (m, n, k): (usize, usize, usize),
+    (out, stride): (*mut f32, usize),
+    add: bool,
+    a: View,
+    b: View,
+    scale: f32,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(a.holds(m, k) && b.holds(k, n), "matrix product out of bounds");
+    // SAFETY: the assertion keeps reads inside `a` and `b`; the caller vouches for `out`.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out,
+            1,
+            stride as isize,
+            add,
+            a.values.as_ptr(),
+            a.column as isize,
+            a.row as isize,
+            b.values.as_ptr(),
+            b.column as isize,
+            b.row as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        )
+    }
+}
+
+/// A pointer that tiles of one slice are written through, each by one thread.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: every use below gives each thread places of its own.
+unsafe impl Send for Shared {}
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn at(self, i: usize) -> *mut f32 {
+        self.0.wrapping_add(i)
+    }
+}
+
+/// `out = a b` or `out += a b`: `a` `[m, k]`, `b` `[k, n]`, `out` `[m, n]`, in tiles over all threads.
+pub fn product((m, n, k): (usize, usize, usize), out: &mut [f32], add: bool, a: View, b: View) {
+    assert_eq!(out.len(), m * n);
+    // Large tiles repack less; small results need small tiles to occupy several threads.
+    let (mut tall, mut wide) = (256, 512);
+    while m.div_ceil(tall) * n.div_ceil(wide) < 8 && tall > 32 {
+        (tall, wide) = (tall / 2, (wide / 2).max(128));
+    }
+    let (across, shared) = (n.div_ceil(wide), Shared(out.as_mut_ptr()));
+    (0..m.div_ceil(tall) * across).into_par_iter().with_min_len(grain()).for_each(|i| {
+        let (row, column) = (i / across * tall, i % across * wide);
+        let size = (tall.min(m - row), wide.min(n - column), k);
+        let place = (shared.at(row * n + column), n);
+        // SAFETY: tiles do not overlap and lie inside `out`, whose length was checked.
+        unsafe { raw_product(size, place, add, a.from(row, 0), b.from(0, column), 1.0) }
+    });
+}
+
+/// `y = x wᵀ + b`: `x` `[m, k]`, `w` `[n, k]`, `y` `[m, n]`.
+pub fn linear(x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
+    let n = b.len();
+    let (m, k) = (y.len() / n, w.len() / n);
+    let parts = y.par_chunks_mut(n * 64).with_min_len(grain());
+    parts.for_each(|rows| rows.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(b)));
+    product((m, n, k), y, true, View::rows(x, k), View::rows(w, k).t());
+}
+
+/// Adds `rows` of `width` values into `sum`, row after row.
+pub fn add_rows(rows: &[f32], width: usize, sum: &mut [f32]) {
+    rows.chunks_exact(width).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, v)| *s += v));
+}
+
+/// Column sums of `[m, n]`, in order of the rows within column tiles.
+pub fn column_sums(g: &[f32], sums: &mut [f32]) {
+    let n = sums.len();
+    sums.par_chunks_mut(64).enumerate().with_min_len(grain()).for_each(|(tile, sums)| {
+        sums.fill(0.0);
+        for row in g.chunks_exact(n) {
+            sums.iter_mut().zip(&row[tile * 64..]).for_each(|(s, v)| *s += v);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: the definition, one entry at a time in f64; sizes that leave a rest in every tile. Catches a tile that
+    /// is skipped or counted twice.
+    #[test]
+    fn products_and_their_squares_equal_sums_entry_by_entry() {
+        let stream = crate::rng::Stream::new(1, "test");
+        let random = |step: u64, n: usize| {
+            let mut v = vec![0f32; n];
+            stream.at(step).fill_normal(0, &mut v);
+            v
+        };
+        for (m, n, k) in [(1, 1, 1), (3, 700, 5), (300, 513, 40), (530, 33, 17)] {
+            let (a, b) = (random(1, m * k), random(2, k * n));
+            let mut out = vec![0f32; m * n];
+            product((m, n, k), &mut out, false, View::rows(&a, k), View::rows(&b, n));
+            for (i, out) in out.iter().enumerate() {
+                let (r, c) = (i / n, i % n);
+                let wanted: f64 = (0..k).map(|j| f64::from(a[r * k + j]) * f64::from(b[j * n + c])).sum();
+                assert!((f64::from(*out) - wanted).abs() < 1e-4, "({m}, {n}, {k}) at ({r}, {c})");
+            }
+        }
+        let ((n, k), spans) = ((150, 1100), [0, 3, 3, 7]);
+        let (g, x) = (random(3, 7 * n), random(4, 7 * k));
+        let extra: Vec<SparseRows> =
+            (0..3u32).map(|b| SparseRows::new(&[b, 149, b], &random(5 + u64::from(b), 3 * k), k)).collect();
+        for extra in [None, Some(extra.as_slice())] {
+            let (mut f, mut sums) = (vec![0f32; n * k], vec![0f64; 3]);
+            add_squared_products(&g, &x, &spans, extra, (n, k), &mut f, &mut sums);
+            let (mut wanted, mut wanted_sums) = (vec![0f64; n * k], [0f64; 3]);
+            for b in 0..3 {
+                for (i, wanted) in wanted.iter_mut().enumerate() {
+                    let (r, c) = (i / k, i % k);
+                    let rows = spans[b]..spans[b + 1];
+                    let mut entry: f64 =
+                        rows.map(|t| f64::from(g[t * n + r]) * f64::from(x[t * k + c])).sum();
+                    if let Some(sparse) = extra.map(|extra| &extra[b])
+                        && let Some(at) = sparse.ids.iter().position(|id| *id as usize == r)
+                    {
+                        entry += f64::from(sparse.rows[at * k + c]);
+                    }
+                    *wanted += entry * entry;
+                    wanted_sums[b] += entry * entry;
+                }
+            }
+            assert!(f.iter().zip(&wanted).all(|(f, w)| (f64::from(*f) - w).abs() < 1e-4 * (1.0 + w)));
+            assert!(sums.iter().zip(&wanted_sums).all(|(s, w)| (s - w).abs() <= 1e-5 * w));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Work over threads: whole tasks first, the insides of the last ones when threads run out of tasks.
+//!
+//! A task in progress holds a batch's activations, so at most one is in progress on each thread: a thread that waits
+//! inside a task never begins another one, as plain nested parallel loops would. How work is cut never changes a
+//! result: tasks and the tiles inside them are fixed, and results come in order.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::Result;
+
+thread_local! {
+    /// Tasks that no thread has begun, where this thread works on one of the same lot.
+    static WAITING: RefCell<Option<Arc<AtomicUsize>>> = const { RefCell::new(None) };
+}
+
+/// The results of `task(0)..task(n)`, in order; tasks are begun from the last to the first (give the longest last).
+///
+/// # Errors
+///
+/// That of the first failed task, in order.
+pub fn each<R: Send>(n: usize, task: impl Fn(usize) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let waiting = Arc::new(AtomicUsize::new(n));
+    let take = || waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    let work = |_: rayon::BroadcastContext| {
+        WAITING.set(Some(waiting.clone()));
+        let mut done = Vec::new();
+        while let Ok(left) = take() {
+            done.push((left - 1, task(left - 1)));
+        }
+        WAITING.set(None);
+        done
+    };
+    let mut done: Vec<(usize, Result<R>)> = rayon::broadcast(work).into_iter().flatten().collect();
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The least number of tiles to give to another thread: with tasks waiting there is none to spare.
+pub fn grain() -> usize {
+    let busy = WAITING.with_borrow(|waiting| waiting.as_ref().is_some_and(|w| w.load(Ordering::Relaxed) > 0));
+    if busy { usize::MAX } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use rayon::prelude::*;
+
+    use super::*;
+    use crate::error::Error;
+
+    /// Property: every task once, in order, whatever the number of threads; no more in progress than threads, also
+    /// where tasks are parallel inside; the error is the first task's. Catches a task that is begun while another one
+    /// waits for its insides.
+    #[test]
+    fn tasks_run_once_and_one_to_a_thread() {
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+                let task = |i: usize| {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    let inside = (0..64usize).into_par_iter().with_min_len(grain());
+                    let sum: usize = inside.map(|j| i * std::hint::black_box(j)).sum();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    Ok(sum)
+                };
+                let wanted: Vec<usize> = (0..40).map(|i| i * 64 * 63 / 2).collect();
+                assert_eq!(each(40, task).unwrap(), wanted);
+                assert!(most.into_inner() <= threads);
+                let failing = |i: usize| match i {
+                    3 | 7 => Err(Error::field("task", "number", "another", i, "none")),
+                    _ => Ok(i),
+                };
+                assert!(each(9, failing).unwrap_err().to_string().contains('3'));
+                assert_eq!(grain(), 1);
+            });
+        }
+    }
+}
