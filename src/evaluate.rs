@@ -13,7 +13,7 @@ use crate::stats;
 use crate::threads;
 
 /// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
-const BATCH: (usize, usize) = (16, 2048);
+pub const BATCH: (usize, usize) = (16, 2048);
 
 /// Loss of a set of examples, and what it was computed from.
 #[derive(Clone, Debug)]

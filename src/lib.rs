@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Modules import only from those before them in this order: error, files, progress, threads, stats, rng, params,
-//! ranking, data, dropout, model, evaluate, train, fisher, landscape, stability, report, stages, cli.
+//! ranking, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability, report, stages, cli.
 //!
 //! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
 //! one thread each (`src/main.rs`) and spreads its work by rayon; a program that uses the library does the same by
@@ -27,6 +27,7 @@ pub mod cli;
 pub mod data;
 pub mod dropout;
 pub mod error;
+pub mod estimate;
 pub mod evaluate;
 pub mod files;
 pub mod fisher;

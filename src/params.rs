@@ -6,6 +6,7 @@
 //! row-major order.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
 use std::path::Path;
 
 use candle_core::{DType, Device, Storage, Tensor, Var};
@@ -20,6 +21,11 @@ pub type ParamMap = BTreeMap<String, Tensor>;
 /// Number of scalar parameters.
 pub fn count(map: &ParamMap) -> usize {
     map.values().map(Tensor::elem_count).sum()
+}
+
+/// Bytes of all parameters in float32.
+pub fn bytes(map: &ParamMap) -> usize {
+    count(map) * size_of::<f32>()
 }
 
 /// Runs `f` on a float32 tensor's values in row-major order, without a copy where it is contiguous on the CPU.
@@ -96,14 +102,42 @@ pub enum Column<'a> {
     F32(&'a [f32]),
     F64(&'a [f64]),
     I64(&'a [i64]),
+    /// As float32.
+    Tensor(&'a Tensor),
 }
 
 impl Column<'_> {
-    fn bytes(&self) -> (Dtype, Vec<u8>) {
+    fn dtype(&self) -> Dtype {
         match self {
-            Column::F32(v) => (Dtype::F32, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            Column::F64(v) => (Dtype::F64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            Column::I64(v) => (Dtype::I64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Column::F32(_) | Column::Tensor(_) => Dtype::F32,
+            Column::F64(_) => Dtype::F64,
+            Column::I64(_) => Dtype::I64,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Column::F32(v) => size_of_val(*v),
+            Column::F64(v) => size_of_val(*v),
+            Column::I64(v) => size_of_val(*v),
+            Column::Tensor(t) => t.elem_count() * size_of::<f32>(),
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        fn each<T: Copy, const N: usize>(
+            out: &mut impl Write,
+            values: &[T],
+            bytes: impl Fn(T) -> [u8; N],
+        ) -> io::Result<()> {
+            values.iter().try_for_each(|v| out.write_all(&bytes(*v)))
+        }
+        match self {
+            Column::F32(v) => each(out, v, f32::to_le_bytes),
+            Column::F64(v) => each(out, v, f64::to_le_bytes),
+            Column::I64(v) => each(out, v, i64::to_le_bytes),
+            Column::Tensor(t) => with_values(t, |v| each(out, v, f32::to_le_bytes))
+                .unwrap_or_else(|e| Err(io::Error::other(e))),
         }
     }
 }
@@ -116,44 +150,32 @@ pub fn write_safetensors<'a>(
     tensors: impl IntoIterator<Item = (String, Vec<usize>, Column<'a>)>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let mut tensors: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = tensors
-        .into_iter()
-        .map(|(name, shape, column)| {
-            let (dtype, bytes) = column.bytes();
-            (name, shape, dtype, bytes)
-        })
-        .collect();
-    tensors.sort_by(|a, b| b.2.bitsize().cmp(&a.2.bitsize()).then_with(|| a.0.cmp(&b.0)));
+    let mut tensors: Vec<(String, Vec<usize>, Column)> = tensors.into_iter().collect();
+    tensors
+        .sort_by(|(a, _, x), (b, _, y)| y.dtype().bitsize().cmp(&x.dtype().bitsize()).then_with(|| a.cmp(b)));
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), serde_json::json!(metadata));
     }
     let mut end = 0;
-    for (name, shape, dtype, bytes) in &tensors {
+    for (name, shape, column) in &tensors {
         let start = end;
-        end += bytes.len();
-        let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
+        end += column.bytes();
+        let entry =
+            serde_json::json!({"dtype": column.dtype(), "shape": shape, "data_offsets": [start, end]});
         header.insert(name.clone(), entry);
     }
     let mut header = serde_json::Value::Object(header).to_string();
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
     files::write_with(path, |file| {
-        use std::io::Write;
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        tensors.iter().try_for_each(|(_, _, _, bytes)| file.write_all(bytes))
+        tensors.iter().try_for_each(|(_, _, column)| column.write(file))
     })
 }
 
 /// Writes a parameter map as float32 safetensors.
 pub fn write_params(path: &Path, map: &ParamMap, metadata: &BTreeMap<String, String>) -> Result<()> {
-    let values: Vec<(String, Vec<usize>, Vec<f32>)> = map
-        .iter()
-        .map(|(name, t)| Ok((name.clone(), t.dims().to_vec(), with_values(t, <[f32]>::to_vec)?)))
-        .collect::<Result<_>>()?;
-    write_safetensors(
-        path,
-        values.iter().map(|(name, shape, v)| (name.clone(), shape.clone(), Column::F32(v))),
-        metadata,
-    )
+    let columns = map.iter().map(|(name, t)| (name.clone(), t.dims().to_vec(), Column::Tensor(t)));
+    write_safetensors(path, columns, metadata)
 }

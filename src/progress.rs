@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Runs shorter than this, in seconds, are not spoken of.
+pub const LONG: f64 = 10.0;
+
 static VERBOSITY: AtomicU8 = AtomicU8::new(1);
 
 /// 0: errors only; 1: notes and progress; 2: details too. Set once, by the command line.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "error",
     "files",
     "progress",
@@ -16,6 +16,7 @@ const ORDER: [&str; 19] = [
     "dropout",
     "model",
     "evaluate",
+    "estimate",
     "train",
     "fisher",
     "landscape",

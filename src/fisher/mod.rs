@@ -34,7 +34,7 @@ pub struct Fisher {
 }
 
 /// Examples and tokens of one batch: enough for large matrix products, few enough to hold the activations.
-const BATCH: (usize, usize) = (16, 1024);
+pub const BATCH: (usize, usize) = (16, 1024);
 
 /// Diagonal of the empirical Fisher information of `examples` at `theta`.
 ///

@@ -47,6 +47,15 @@ impl Plane {
         self.moving.contains_key(name)
     }
 
+    /// Bytes of the plane and of one point on it.
+    pub fn bytes(&self, theta: &ParamMap) -> usize {
+        let of = |(name, stretches): (&String, &Vec<Stretch>)| {
+            let directions: usize = stretches.iter().flat_map(|s| &s.directions).map(Vec::len).sum();
+            directions + theta.get(name).map_or(0, Tensor::elem_count)
+        };
+        self.moving.iter().map(of).sum::<usize>() * size_of::<f32>()
+    }
+
     /// `θ + x d₁ + y d₂`, sharing every tensor that does not move.
     pub fn at(&self, theta: &ParamMap, x: f64, y: f64) -> Result<ParamMap> {
         let steps = [x as f32, y as f32];

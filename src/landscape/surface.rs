@@ -66,7 +66,7 @@ impl Plan<'_> {
         let mut evaluator = Evaluator::new(self.examples, self.by_length);
         if coordinates.len() > points.len() + 1 {
             // As much again as the parameters, at most.
-            let bytes = params::count(self.theta) * size_of::<f32>();
+            let bytes = params::bytes(self.theta);
             evaluator.keep_still(objective, self.theta, |name| self.plane.moves(name), bytes)?;
         }
         for &(x, y) in &coordinates[points.len()..] {

@@ -70,7 +70,11 @@ impl Provenance {
     pub fn write(mut self, path: &Path) -> Result<()> {
         self.wall_seconds = (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         self.peak_mib = peak_mib();
-        progress::detail(format_args!("peak memory {} MiB", self.peak_mib.unwrap_or(0)));
+        let took = format!("{:.1} s, peak memory {} MiB", self.wall_seconds, self.peak_mib.unwrap_or(0));
+        match self.wall_seconds > progress::LONG {
+            true => progress::note(took),
+            false => progress::detail(took),
+        }
         let text = toml::to_string(&self)
             .map_err(|e| Error::field(path.display(), "provenance", "representable", e, "report this"))?;
         files::write(path, text.as_bytes())

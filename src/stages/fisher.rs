@@ -10,6 +10,7 @@ use crate::fisher::{self, files};
 use crate::model::Reduction;
 use crate::progress::{self, say};
 use crate::report::provenance::{self, Provenance};
+use crate::{estimate, params};
 
 /// Diagonal Fisher information, exact per example.
 #[derive(clap::Args, Clone, Debug)]
@@ -46,6 +47,11 @@ impl Fisher {
         check_extension("--out", &self.out, "safetensors")?;
         let mut provenance = Provenance::start(Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
+        let (examples, by_length) = (&set.examples, set.by_length());
+        let seconds = estimate::evaluation(&model.bert, &model.theta, examples, &by_length)?;
+        let batch = estimate::activations(&model.bert.config, examples, fisher::BATCH.1, true);
+        let bytes = 2 * params::bytes(&model.theta) + batch;
+        estimate::tell("Fisher information", seconds * estimate::BACKWARD, bytes);
         let fisher = fisher::diagonal(&model.bert, &model.theta, &set.examples, self.reduction)?;
         if fisher.skipped > 0 {
             progress::note(format!("{} examples without a target skipped", fisher.skipped));

@@ -9,16 +9,16 @@ use super::{ModelAndSet, check_extension, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::fisher::files as fisher_files;
 use crate::landscape::direction::{self, Direction, Normalize};
 use crate::landscape::mask::{self, By, Choice, Flags, Mask, Norm, Select};
 use crate::landscape::plane::Plane;
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::{Model, Objective};
-use crate::params::ParamMap;
+use crate::params::{self, ParamMap};
 use crate::progress::say;
 use crate::report::provenance::{self, Provenance};
+use crate::{estimate, evaluate, files};
 
 /// Loss surface of a checkpoint over a frozen set, along two directions.
 #[derive(clap::Args, Clone, Debug)]
@@ -107,6 +107,7 @@ impl Surface {
             plane: &plane,
             coordinates: [&coordinates, &coordinates],
         };
+        self.announce(&model, &plan)?;
         let journal = self.out.with_extension("csv.unfinished");
         let surface = plan.evaluate(&model.bert, &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
@@ -115,6 +116,17 @@ impl Surface {
         provenance.write(&provenance::beside(&self.out))?;
         std::fs::remove_file(&journal).map_err(Error::io(&journal, "remove"))?;
         self.summarise(&surface);
+        Ok(())
+    }
+
+    /// Says what it will take.
+    fn announce(&self, model: &Model, plan: &Plan) -> Result<()> {
+        let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
+        let each = estimate::evaluation(&model.bert, plan.theta, plan.examples, plan.by_length)?;
+        let batch = estimate::activations(&model.bert.config, plan.examples, evaluate::BATCH.1, false);
+        let bytes =
+            params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
+        estimate::tell(&format!("surface of {points} points"), each * points as f64, bytes);
         Ok(())
     }
 
