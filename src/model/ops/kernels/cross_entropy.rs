@@ -91,6 +91,13 @@ vectorized! {
     }
 }
 
+/// What a task finds out about its rows and columns.
+struct Part {
+    running: Vec<Running>,
+    /// Rows whose label is among the columns, and its logit.
+    labelled: Vec<(usize, f32)>,
+}
+
 /// Negative log-likelihood of `labels[i]` under `softmax(w x_i + b)` and the most likely column, for each row of `x`
 /// `[labels, k]`, `w` being `[columns, k]`. A tile of logits lives in the cache while it is reduced.
 pub fn decoded_cross_entropy(
@@ -108,14 +115,14 @@ pub fn decoded_cross_entropy(
     let tall = rows.div_ceil(rows.div_ceil(512));
     let wide = columns.div_ceil(8).next_multiple_of(STRIPE);
     let (down, across) = (rows.div_ceil(tall), columns.div_ceil(wide));
-    let parts: Vec<(Vec<Running>, Vec<(usize, f32)>)> = (0..down * across)
+    let parts: Vec<Part> = (0..down * across)
         .into_par_iter()
         .with_min_len(grain())
         .map(|i| {
             let (row, column) = (i / across * tall, i % across * wide);
             let (own, end) = (tall.min(rows - row), columns.min(column + wide));
             let mut running = vec![Running::NONE; own];
-            let mut found = Vec::new();
+            let mut labelled = Vec::new();
             let mut tile = vec![0f32; own * STRIPE];
             for column in (column..end).step_by(STRIPE) {
                 let wide = STRIPE.min(end - column);
@@ -127,19 +134,19 @@ pub fn decoded_cross_entropy(
                 reduce(tile, wide, column as u32, &mut running);
                 for (i, label) in labels[row..row + own].iter().enumerate() {
                     if (column..column + wide).contains(&(*label as usize)) {
-                        found.push((row + i, tile[i * wide + *label as usize - column]));
+                        labelled.push((row + i, tile[i * wide + *label as usize - column]));
                     }
                 }
             }
-            (running, found)
+            Part { running, labelled }
         })
         .collect();
     for (i, loss) in losses.iter_mut().enumerate() {
         let own = i / tall * across..(i / tall + 1) * across;
-        let stripes = parts[own].iter().map(|(running, _)| running[i % tall]);
+        let stripes = parts[own].iter().map(|part| part.running[i % tall]);
         let whole = stripes.fold(Running::NONE, |a, b| a.and(b));
         *loss = whole.top + whole.sum.ln();
         predicted[i] = whole.column as f32;
     }
-    parts.iter().flat_map(|(_, found)| found).for_each(|(i, logit)| losses[*i] -= logit);
+    parts.iter().flat_map(|part| &part.labelled).for_each(|(i, logit)| losses[*i] -= logit);
 }
