@@ -11,6 +11,7 @@ use crate::dropout::Dropout;
 use crate::error::{Error, Result};
 use crate::evaluate::{SetLoss, set_loss};
 use crate::model::Bert;
+use crate::model::gradient::Gradients;
 use crate::params::{self, ParamMap};
 use crate::progress::Progress;
 use adamw::AdamW;
@@ -55,7 +56,7 @@ pub fn train(
     mut finished: impl FnMut(&Epoch),
 ) -> Result<(ParamMap, Vec<Epoch>)> {
     let theta = params::into_variables(theta)?;
-    let mut optimizer = AdamW::new(&theta);
+    let mut optimizer = AdamW::new(&theta, 0.0);
     let mut history = Vec::new();
     let steps_each = examples.len().div_ceil(config.batch);
     let total = config.epochs * steps_each;
@@ -93,7 +94,7 @@ pub fn gradient(
     theta: &ParamMap,
     batch: &[&Example],
     dropout: Option<(&Dropout, u64)>,
-) -> Result<(f64, ParamMap)> {
+) -> Result<(f64, Gradients)> {
     let packed = Batch::new(batch, 0);
     // Each example's mean over its own targets, then the mean over the batch.
     let weight = |b: usize| 1.0 / (batch[b].targets() * batch.len()) as f32;
