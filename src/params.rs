@@ -99,11 +99,27 @@ pub enum Column<'a> {
 }
 
 impl Column<'_> {
-    fn bytes(&self) -> (Dtype, Vec<u8>) {
+    fn dtype(&self) -> Dtype {
         match self {
-            Column::F32(v) => (Dtype::F32, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            Column::F64(v) => (Dtype::F64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            Column::I64(v) => (Dtype::I64, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Column::F32(_) => Dtype::F32,
+            Column::F64(_) => Dtype::F64,
+            Column::I64(_) => Dtype::I64,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Column::F32(v) => v.len(),
+            Column::F64(v) => v.len(),
+            Column::I64(v) => v.len(),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Column::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Column::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Column::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         }
     }
 }
@@ -116,23 +132,18 @@ pub fn write_safetensors<'a>(
     tensors: impl IntoIterator<Item = (String, Vec<usize>, Column<'a>)>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let mut tensors: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = tensors
-        .into_iter()
-        .map(|(name, shape, column)| {
-            let (dtype, bytes) = column.bytes();
-            (name, shape, dtype, bytes)
-        })
-        .collect();
-    tensors.sort_by(|a, b| b.2.bitsize().cmp(&a.2.bitsize()).then_with(|| a.0.cmp(&b.0)));
+    let mut tensors: Vec<(String, Vec<usize>, Column)> = tensors.into_iter().collect();
+    tensors.sort_by(|a, b| b.2.dtype().bitsize().cmp(&a.2.dtype().bitsize()).then_with(|| a.0.cmp(&b.0)));
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), serde_json::json!(metadata));
     }
     let mut end = 0;
-    for (name, shape, dtype, bytes) in &tensors {
+    for (name, shape, column) in &tensors {
         let start = end;
-        end += bytes.len();
-        let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
+        end += column.len() * column.dtype().bitsize() / 8;
+        let entry =
+            serde_json::json!({"dtype": column.dtype(), "shape": shape, "data_offsets": [start, end]});
         header.insert(name.clone(), entry);
     }
     let mut header = serde_json::Value::Object(header).to_string();
@@ -141,7 +152,8 @@ pub fn write_safetensors<'a>(
         use std::io::Write;
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        tensors.iter().try_for_each(|(_, _, _, bytes)| file.write_all(bytes))
+        // One tensor's bytes at a time.
+        tensors.iter().try_for_each(|(_, _, column)| file.write_all(&column.bytes()))
     })
 }
 

@@ -36,7 +36,7 @@ pub struct AdamW {
 struct Moments {
     first: Vec<f32>,
     second: Vec<f32>,
-    /// Of each row of a table, whether a gradient has reached it; empty until the first sparse gradient.
+    /// Of each row, whether a sparse gradient has reached it.
     reached: Vec<bool>,
     decays: bool,
 }
@@ -47,10 +47,32 @@ impl AdamW {
         let zeros = |p: &Tensor| Moments {
             first: vec![0f32; p.elem_count()],
             second: vec![0f32; p.elem_count()],
-            reached: Vec::new(),
+            reached: vec![false; p.dims().first().copied().unwrap_or(0)],
             decays: decay > 0.0 && p.rank() > 1,
         };
         AdamW { moments: theta.iter().map(|(name, p)| (name.clone(), zeros(p))).collect(), decay, steps: 0 }
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// First and second moments by parameter.
+    pub fn moments(&self) -> impl Iterator<Item = (&String, &[f32], &[f32])> {
+        self.moments.iter().map(|(name, m)| (name, m.first.as_slice(), m.second.as_slice()))
+    }
+
+    /// Puts stored moments back. Rows that are zero in both count as not reached: their next step is the same.
+    pub fn restore(&mut self, steps: i32, mut stored: BTreeMap<String, (Vec<f32>, Vec<f32>)>) {
+        self.steps = steps;
+        for (name, moments) in &mut self.moments {
+            let Some((first, second)) = stored.remove(name) else { continue };
+            let width = first.len() / moments.reached.len().max(1);
+            let rows = first.chunks(width.max(1)).zip(second.chunks(width.max(1)));
+            moments.reached = rows.map(|(m, v)| m.iter().chain(v).any(|x| *x != 0.0)).collect();
+            (moments.first, moments.second) = (first, second);
+        }
     }
 
     /// One step at learning rate `lr` along `scale` times the gradient, changing the variables of `theta` in place. A
@@ -128,8 +150,7 @@ impl InplaceOp1 for Step<'_> {
                 };
                 params::with_values(g, apply).map_err(|e| candle_core::Error::Msg(e.to_string()))
             }
-            Gradient::Rows { shape: (height, width), rows } => {
-                reached.resize(*height, false);
+            Gradient::Rows { shape: (_, width), rows } => {
                 rows.ids.iter().for_each(|id| reached[*id as usize] = true);
                 let zeros = vec![0f32; *width];
                 let moving = reached.par_iter().enumerate().with_min_len(64).zip(parts);
