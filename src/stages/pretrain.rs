@@ -174,6 +174,11 @@ impl Pretrain {
         let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Model::prepare_folder(beside, &self.out)?;
         let (Some(size), Some(training)) = (self.vocab_size, training) else {
+            if !Tokenizer::FILES[..2].iter().any(|name| beside.join(name).exists()) {
+                let fix = "copy a tokenizer's files there, or give --vocab-size N and --text to train one";
+                let expected = "tokenizer.json or vocab.txt beside the configuration";
+                return Err(Error::field(beside.display(), "tokenizer", expected, "neither", fix));
+            }
             return Checkpoint::untrained(shape, beside, self.seed);
         };
         let pieces = vocabulary::train(&training.rows, size)?;
