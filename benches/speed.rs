@@ -22,6 +22,7 @@ use fisherscape::landscape::direction::{self, Normalize};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
+use fisherscape::model::gradient::{self, Gradient, Gradients};
 use fisherscape::model::{Bert, BertConfig, Checkpoint, Head, Objective, Outputs, Reached, Reduction};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
@@ -97,8 +98,8 @@ fn training_step(group: &mut Group, job: &Job) -> Outcome {
     };
     let batch: Vec<&Example> = job.examples.iter().take(STEP).collect();
     let theta = params::variables(&job.theta)?;
-    let mut optimizer = AdamW::new(&theta);
-    let mut step = |dropout: Option<(&Dropout, u64)>, lr: f64| -> Outcome<ParamMap> {
+    let mut optimizer = AdamW::new(&theta, 0.0);
+    let mut step = |dropout: Option<(&Dropout, u64)>, lr: f64| -> Outcome<Gradients> {
         let (_, gradient) = train::gradient(&job.bert, &theta, &batch, dropout)?;
         let scale = adamw::clip(adamw::norm(&gradient)?, 1.0);
         optimizer.step(&theta, &gradient, lr, scale)?;
@@ -111,14 +112,16 @@ fn training_step(group: &mut Group, job: &Job) -> Outcome {
     let weights: Vec<f32> = packed.owners().into_iter().map(weight).collect();
     let losses = job.bert.forward(&fresh, &packed, None)?.losses;
     let gradients = (losses * Tensor::new(weights, &Device::Cpu)?)?.sum_all()?.backward()?;
-    let wanted: ParamMap =
-        fresh.iter().filter_map(|(name, p)| Some((name.clone(), gradients.get(p)?.clone()))).collect();
-    assert_close(&step(None, LR)?, &wanted, 1e-5)?;
+    let wanted: Gradients = fresh
+        .iter()
+        .filter_map(|(name, p)| Some((name.clone(), Gradient::Dense(gradients.get(p)?.clone()))))
+        .collect();
+    assert_close(&gradient::dense(&step(None, LR)?)?, &gradient::dense(&wanted)?, 1e-5)?;
     // On paper m / (1 - β₁) = g and v / (1 - β₂) = g²: the first step is -lr g / (|g| + ε).
     let clip = adamw::clip(adamw::norm(&wanted)?, 1.0);
     let (mut moves, mut on_paper) = (ParamMap::new(), ParamMap::new());
     for (name, g) in &wanted {
-        let g = (g * clip)?;
+        let g = (g.dense()? * clip)?;
         on_paper.insert(name.clone(), ((&g / (g.abs()? + 1e-6)?)? * -LR)?);
         moves.insert(name.clone(), (theta[name].detach() - &job.theta[name])?);
     }

@@ -17,3 +17,4 @@ mod support;
 mod tokenizer;
 mod toy;
 mod training;
+mod vocabulary;

@@ -16,7 +16,7 @@ use fisherscape::landscape::mask::{self, By, Choice, Norm, Select};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
-use fisherscape::model::{Checkpoint, Model, Objective, Reduction};
+use fisherscape::model::{Checkpoint, Model, Objective, Reduction, gradient};
 use fisherscape::params;
 use fisherscape::train;
 
@@ -63,7 +63,7 @@ fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
         let (model, set) = open(&folder);
         let theta = params::variables(&model.theta)?;
         let batch: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let (_, gradient) = train::gradient(&model.bert, &theta, &batch, None)?;
+        let gradient = gradient::dense(&train::gradient(&model.bert, &theta, &batch, None)?.1)?;
         let expected = tensors(&folder.join("gradient.safetensors"));
         assert_eq!(gradient.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
         for (name, wanted) in &expected {
@@ -213,7 +213,7 @@ fn gradients_equal_central_differences() -> Outcome {
     let loss_at =
         |theta: &params::ParamMap| train::gradient(&model.bert, theta, &batch, None).map(|(l, _)| l);
     let theta = params::variables(&model.theta)?;
-    let (_, gradient) = train::gradient(&model.bert, &theta, &batch, None)?;
+    let gradient = gradient::dense(&train::gradient(&model.bert, &theta, &batch, None)?.1)?;
     for (name, weight) in &model.theta {
         let stream = fisherscape::rng::Stream::new(3, name);
         let mut d = vec![0f32; weight.elem_count()];

@@ -1,7 +1,7 @@
 //! Examples, and batches of them without padding.
 //!
 //! [`frozen`] sets are what every number of this crate is computed on; [`tokenizer`] makes examples out of the rows
-//! that [`text`], [`table`] and [`glue`] read.
+//! that [`text`], [`table`] and [`glue`] read, and [`vocabulary`] trains one.
 
 pub mod delimited;
 pub mod frozen;
@@ -11,6 +11,7 @@ pub mod row;
 pub mod table;
 pub mod text;
 pub mod tokenizer;
+pub mod vocabulary;
 
 /// One tokenized example.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use tokenizers::decoders::wordpiece::WordPiece as Decoder;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
 use tokenizers::utils::truncation::{
     TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
 };
@@ -31,7 +33,7 @@ pub struct Tokenizer {
 }
 
 /// BERT's special tokens.
-const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+pub(super) const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// Ids of the special tokens.
 #[derive(Clone, Debug)]
@@ -91,6 +93,28 @@ impl Tokenizer {
         let [pad, unk, cls, sep, mask] = SPECIAL.map(id);
         let special = Special { pad: pad?, unk: unk?, cls: cls?, sep: sep?, mask: mask? };
         Ok(Tokenizer { inner, special, folder: folder.to_path_buf(), assumed_lower_case })
+    }
+
+    /// Writes the files of a lower-casing WordPiece tokenizer with this vocabulary, as transformers loads them:
+    /// `vocab.txt`, `tokenizer_config.json`, `tokenizer.json`. `longest` is the model's position table.
+    pub fn write(folder: &Path, vocabulary: &[String], longest: usize) -> Result<()> {
+        let [json, vocab, config] =
+            ["tokenizer.json", "vocab.txt", "tokenizer_config.json"].map(|name| folder.join(name));
+        let options = serde_json::json!({
+            "do_lower_case": true, "strip_accents": null, "tokenize_chinese_chars": true,
+            "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",
+            "mask_token": "[MASK]", "model_max_length": longest, "tokenizer_class": "BertTokenizer",
+        });
+        files::write(&config, format!("{options:#}\n").as_bytes())?;
+        files::write(&vocab, (vocabulary.join("\n") + "\n").as_bytes())?;
+        let mut tokenizer = from_vocab(&vocab, &config, &mut false)?;
+        let id = |token: &str| (token.to_string(), tokenizer.token_to_id(token).unwrap_or(0));
+        let processor = BertProcessing::new(id("[SEP]"), id("[CLS]"));
+        tokenizer.with_post_processor(Some(processor)).with_decoder(Some(Decoder::default()));
+        let text = tokenizer.to_string(true).map_err(|e| {
+            Error::field(json.display(), "tokenizer", "representable as JSON", e, "report this")
+        })?;
+        files::write(&json, (text + "\n").as_bytes())
     }
 
     /// BLAKE3 of the vocabulary in id order: the same for `vocab.txt` and for the `tokenizer.json` made from it.

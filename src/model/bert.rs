@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{Result, Tensor, Var};
 
 use super::config::BertConfig;
+use super::gradient::{Gradient, Gradients};
 use super::ops;
 use super::ops::fused::{Deferred, Tap};
 use super::squares::Squares;
@@ -115,14 +116,14 @@ impl Bert {
 
     /// `Σ w_m loss_m` over the targets and its gradient by parameter name. `theta` holds variables.
     ///
-    /// The graph begins at the embedded tokens, so the tables' gradients are sums over the rows in use.
+    /// The graph begins at the embedded tokens, so a table's gradient is the rows in use, unless it also decodes.
     pub fn backward(
         &self,
         theta: &ParamMap,
         batch: &Batch,
         dropout: Option<(&Dropout, u64)>,
         weights: &[f32],
-    ) -> Result<(f64, ParamMap)> {
+    ) -> Result<(f64, Gradients)> {
         let pass = Pass::new(self, theta, batch, dropout);
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
         let losses = pass.outputs(&embedded)?.losses;
@@ -131,14 +132,21 @@ impl Bert {
         let Some(g) = gradients.remove(&embedded) else {
             candle_core::bail!("no gradient at the embeddings")
         };
-        let mut own: ParamMap =
-            theta.iter().filter_map(|(name, p)| Some((name.clone(), gradients.remove(p)?))).collect();
-        for (name, ids) in [(WORD, &batch.ids), (POSITION, &batch.positions), (TOKEN_TYPE, &batch.types)] {
-            let table = match own.remove(name) {
-                Some(decoder) => decoder,
-                None => pass.parameter(name)?.zeros_like()?,
+        let tables = [(WORD, &batch.ids), (POSITION, &batch.positions), (TOKEN_TYPE, &batch.types)];
+        let g_rows = g.flatten_all()?.to_vec1::<f32>()?;
+        let mut own = Gradients::new();
+        for (name, p) in theta {
+            let dense = gradients.remove(p);
+            let gradient = match (tables.iter().find(|(table, _)| table == name), dense) {
+                (Some((_, ids)), Some(decoder)) => Gradient::Dense(ops::add_rows_at(&decoder, ids, &g)?),
+                (Some((_, ids)), None) => {
+                    let shape = p.dims2()?;
+                    Gradient::Rows { shape, rows: ops::SparseRows::new(ids, &g_rows, shape.1) }
+                }
+                (None, Some(dense)) => Gradient::Dense(dense),
+                (None, None) => continue,
             };
-            own.insert(name.to_string(), ops::add_rows_at(&table, ids, &g)?);
+            own.insert(name.clone(), gradient);
         }
         Ok((f64::from(loss.to_scalar::<f32>()?), own))
     }

@@ -38,6 +38,7 @@ pub struct Checkpoint {
 }
 
 /// A BERT with its parameters.
+#[derive(Clone)]
 pub struct Model {
     pub bert: Bert,
     pub theta: ParamMap,
@@ -88,6 +89,25 @@ impl Checkpoint {
             tensors,
             hash: hash.finalize().to_hex().to_string(),
         })
+    }
+
+    /// A model that nothing has trained yet, its encoder drawn from `seed` as transformers initialises BERT: the row of
+    /// `[PAD]` is zero. `folder` holds the tokenizer's files.
+    pub fn untrained(config: BertConfig, folder: &Path, seed: u64) -> Result<Checkpoint> {
+        let tokenizer = Tokenizer::load(folder)?;
+        let mut tensors = ParamMap::new();
+        for (name, shape) in config.encoder_shapes() {
+            let mut value = initial(&name, &shape, &config, seed)?;
+            if name == WORD {
+                let keep = |row: u32| if row == tokenizer.special.pad { 0f32 } else { 1.0 };
+                let keep: Vec<f32> = (0..config.vocab_size as u32).map(keep).collect();
+                value =
+                    value.broadcast_mul(&Tensor::from_vec(keep, (config.vocab_size, 1), &Device::Cpu)?)?;
+            }
+            tensors.insert(name, value);
+        }
+        let text = format!("{} {seed} {}", json!(config.json), tokenizer.vocabulary_hash());
+        Ok(Checkpoint { folder: folder.to_path_buf(), config, tensors, hash: files::hash(text.as_bytes()) })
     }
 
     /// The checkpoint's tokenizer.

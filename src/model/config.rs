@@ -173,6 +173,13 @@ impl BertConfig {
         })
     }
 
+    /// The same shape for a vocabulary of this size.
+    pub fn with_vocabulary(mut self, size: usize) -> BertConfig {
+        self.vocab_size = size;
+        self.json.insert("vocab_size".into(), size.into());
+        self
+    }
+
     /// Names and shapes of the encoder's parameters.
     pub fn encoder_shapes(&self) -> Vec<(String, Vec<usize>)> {
         let (h, i) = (self.hidden_size, self.intermediate_size);

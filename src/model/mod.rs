@@ -7,6 +7,7 @@
 pub mod bert;
 pub mod checkpoint;
 pub mod config;
+pub mod gradient;
 pub mod ops;
 pub mod squares;
 mod weights;

@@ -4,6 +4,7 @@
 
 pub mod fisher;
 pub mod freeze;
+mod history;
 pub mod loss;
 pub mod pretrain;
 pub mod render;

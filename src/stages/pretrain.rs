@@ -1,22 +1,72 @@
-//! `pretrain`: so far, adding a fresh masked-LM head to a checkpoint.
+//! `pretrain`: masked-LM training of a checkpoint or of a new model, or a fresh head for a checkpoint.
+//!
+//! One line of text is one example. Each step masks its batch anew, by the seed; the held-out examples are masked once
+//! and kept as a frozen set. The step's loss is the mean over the masked tokens of its batch.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use super::freeze::{frozen, longest};
+use super::source::tell;
+use super::train::{Arm, remove_state};
+use super::{history, with_se};
+use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::masking::{Masking, unigram_entropy};
+use crate::data::row::Rows;
+use crate::data::tokenizer::Tokenizer;
+use crate::data::{Example, text, vocabulary};
 use crate::error::{Error, Result};
-use crate::model::{Checkpoint, Model};
-use crate::progress::say;
+use crate::model::{BertConfig, Checkpoint, Model};
+use crate::params;
+use crate::progress::{self, say};
 use crate::report::provenance::Provenance;
+use crate::rng::Stream;
+use crate::train::{Config, HeldOut, Row, Run};
 
-/// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head and train nothing.
+/// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head (or draw a new model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Pretrain {
-    /// Checkpoint to start from
-    #[arg(long, value_name = "C")]
-    pub checkpoint: PathBuf,
-    /// Training steps; this version only adds the head: 0
+    /// Checkpoint to go on from
+    #[arg(long, value_name = "C", required_unless_present = "config", conflicts_with = "config")]
+    pub checkpoint: Option<PathBuf>,
+    /// Configuration of a new model, its tokenizer's files beside it unless --vocab-size trains one
+    #[arg(long, value_name = "CONFIG.json")]
+    pub config: Option<PathBuf>,
+    /// Train a lower-casing WordPiece vocabulary of at most this many pieces on the text
+    #[arg(long, value_name = "N", requires = "config")]
+    pub vocab_size: Option<usize>,
+    /// Plain text to train on, one example a line
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "steps")]
+    pub text: Vec<PathBuf>,
+    /// Text to evaluate on, or the fraction of the training text to hold out for that (at most 1000 lines)
+    #[arg(long, value_name = "FILE|FRACTION", default_value = "0.05")]
+    pub held_out: Evaluation,
+    /// Training steps [default: three passes over the text]
     #[arg(long, value_name = "N")]
-    pub steps: u64,
-    /// Seed of the fresh head
+    pub steps: Option<usize>,
+    /// Examples to a step
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub batch: usize,
+    /// Highest learning rate; it falls linearly to 0. The default suits small models; BERT's was 1e-4
+    #[arg(long, default_value_t = 5e-4)]
+    pub lr: f64,
+    /// Fraction of the steps in which the learning rate first rises from 0
+    #[arg(long, default_value_t = 0.1, value_name = "F")]
+    pub warmup: f64,
+    /// AdamW's weight decay, for matrices and tables
+    #[arg(long, default_value_t = 0.01, value_name = "D")]
+    pub weight_decay: f64,
+    /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
+    #[arg(long, value_name = "T")]
+    pub max_len: Option<usize>,
+    /// Shortest line of text in words
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub min_words: usize,
+    /// none, uniform:P, gaussian:P or guided:RATES.csv
+    #[arg(long, value_name = "DROPOUT", default_value = "uniform:0.1")]
+    pub dropout: Arm,
+    /// Seed of fresh parameters, the held-out lines, the order, the masking and the dropout
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The folder to write
@@ -24,20 +74,191 @@ pub struct Pretrain {
     pub out: PathBuf,
 }
 
+/// Where the held-out examples come from.
+#[derive(Clone, Debug)]
+pub enum Evaluation {
+    Text(PathBuf),
+    Fraction(f64),
+}
+
+impl FromStr for Evaluation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Evaluation, String> {
+        match text.parse::<f64>() {
+            Err(_) => Ok(Evaluation::Text(text.into())),
+            Ok(fraction) if fraction > 0.0 && fraction < 1.0 => Ok(Evaluation::Fraction(fraction)),
+            Ok(_) => Err("expected a file of text, or a fraction above 0 and below 1".into()),
+        }
+    }
+}
+
+/// Most lines that a fraction holds out: enough for a standard error of about a hundredth.
+const HELD_OUT: usize = 1000;
+
+/// Rows of the history.
+const ROWS: usize = 20;
+
 impl Pretrain {
     pub fn run(&self) -> Result<()> {
-        if self.steps != 0 {
-            let fix = "give --steps 0; training on text is not part of this version";
-            return Err(Error::field("--steps", "number", "0", self.steps, fix));
-        }
+        self.settings(1, 1).check("pretrain")?;
         let mut provenance = Provenance::start(Some(self.seed));
-        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        for path in &self.text {
+            provenance.input_file("text", path)?;
+        }
+        if let Evaluation::Text(path) = &self.held_out {
+            provenance.input_file("held-out", path)?;
+        }
+        if let Arm::Guided(path) = &self.dropout {
+            provenance.input_file("rates", path)?;
+        }
+        if self.text.is_empty() && (self.steps != Some(0) || self.vocab_size.is_some()) {
+            let fix = "give --text FILE, one example a line";
+            return Err(Error::field("options", "text", "a text to train on", "none", fix));
+        }
+        let parts = if self.text.is_empty() { None } else { Some(self.read()?) };
+        let checkpoint = self.start(parts.as_ref().map(|(training, _)| training))?;
         provenance.input("checkpoint", &checkpoint.hash);
-        let model = checkpoint.with_masked_lm_head(self.seed)?;
-        Model::prepare_folder(&self.checkpoint, &self.out)?;
+        let (model, state) = match parts.filter(|_| self.steps != Some(0)) {
+            None => (checkpoint.with_masked_lm_head(self.seed)?, None),
+            Some(parts) => {
+                let (model, state) = self.train(checkpoint, parts)?;
+                (model, Some(state))
+            }
+        };
         model.save(&self.out, None)?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        say!("{}: {} parameters, masked-LM head", self.out.display(), crate::params::count(&model.theta));
+        if let Some(state) = state {
+            remove_state(&state)?;
+        }
+        say!("{}: {} parameters, masked-LM head", self.out.display(), params::count(&model.theta));
         Ok(())
+    }
+
+    /// The training lines and the held-out lines.
+    fn read(&self) -> Result<(Rows, Rows)> {
+        let mut training = text::read(&self.text, self.min_words)?;
+        tell(&training);
+        let fraction = match &self.held_out {
+            Evaluation::Fraction(fraction) => *fraction,
+            Evaluation::Text(path) => {
+                let held_out = text::read(std::slice::from_ref(path), self.min_words)?;
+                tell(&held_out);
+                return Ok((training, held_out));
+            }
+        };
+        let n = training.rows.len();
+        let wanted = ((fraction * n as f64 + 0.5).floor() as usize).clamp(1, HELD_OUT);
+        if wanted >= n {
+            let fix = "give more lines of text, or --held-out FILE";
+            return Err(Error::field("--text", "lines", "at least 2", n, fix));
+        }
+        let chosen = Stream::new(self.seed, "pretrain/held-out").sample(n, wanted);
+        let mut held_out = Rows::default();
+        for (i, row) in std::mem::take(&mut training.rows).into_iter().enumerate() {
+            let part = if chosen.binary_search(&i).is_ok() { &mut held_out } else { &mut training };
+            part.rows.push(row);
+        }
+        Ok((training, held_out))
+    }
+
+    /// The checkpoint to train, or a new model; its tokenizer's files may be written on the way.
+    fn start(&self, training: Option<&Rows>) -> Result<Checkpoint> {
+        let Some(config) = &self.config else {
+            let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
+            let checkpoint = Checkpoint::open(folder)?;
+            Model::prepare_folder(folder, &self.out)?;
+            return Ok(checkpoint);
+        };
+        let shape = BertConfig::read(config)?;
+        let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Model::prepare_folder(beside, &self.out)?;
+        let (Some(size), Some(training)) = (self.vocab_size, training) else {
+            if !Tokenizer::FILES[..2].iter().any(|name| beside.join(name).exists()) {
+                let fix = "copy a tokenizer's files there, or give --vocab-size N and --text to train one";
+                let expected = "tokenizer.json or vocab.txt beside the configuration";
+                return Err(Error::field(beside.display(), "tokenizer", expected, "neither", fix));
+            }
+            return Checkpoint::untrained(shape, beside, self.seed);
+        };
+        let pieces = vocabulary::train(&training.rows, size)?;
+        progress::note(format!("vocabulary: {} pieces", pieces.len()));
+        Tokenizer::write(&self.out, &pieces, shape.max_position_embeddings)?;
+        Checkpoint::untrained(shape.with_vocabulary(pieces.len()), &self.out, self.seed)
+    }
+
+    /// Trains; gives the model and the file of the unfinished run.
+    fn train(&self, checkpoint: Checkpoint, (training, held_out): (Rows, Rows)) -> Result<(Model, PathBuf)> {
+        let max_len = longest(self.max_len, &checkpoint)?;
+        let (set, pad) = self.held_out_set(&held_out, &checkpoint, max_len)?;
+        let tokenizer = checkpoint.tokenizer()?;
+        let examples = tokenizer.examples(&training.rows, max_len)?;
+        let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
+        checkpoint.check_examples(&examples, "tokens of --text", fix)?;
+        let dropout = self.dropout.dropout(&checkpoint.config, self.seed)?;
+        let masking = Masking {
+            special: tokenizer.special.clone(),
+            vocabulary: checkpoint.config.vocab_size,
+            seed: self.seed,
+        };
+        let mut model = checkpoint.with_masked_lm_head(self.seed)?;
+        let each = examples.len().div_ceil(self.batch);
+        let steps = self.steps.unwrap_or(3 * each);
+        let config = self.settings(steps, steps.div_ceil(ROWS));
+        let theta = std::mem::take(&mut model.theta);
+        let run = Run {
+            bert: &model.bert,
+            examples: &examples,
+            masking: Some(&masking),
+            held_out: HeldOut { examples: &set.examples, kind: Kind::MaskedLm, task: None },
+            dropout: dropout.as_ref(),
+            config: &config,
+        };
+        let entropy = unigram_entropy(&set.examples);
+        let tokens: usize = examples.iter().map(Example::len).sum();
+        progress::note(format!(
+            "{} examples of {tokens} tokens, {steps} steps; held out {} examples, unigram entropy {entropy:.4}",
+            examples.len(),
+            set.examples.len(),
+        ));
+        let state = self.out.join("training.unfinished");
+        let report = |row: &Row, _: &_, _| {
+            let loss = with_se(row.loss, row.loss_se);
+            let text = format!("train loss {:.4}, held-out loss {loss}", row.train_loss);
+            progress::note(format!("step {} of {steps}: {text}", row.step));
+            Ok(())
+        };
+        let (theta, rows) = run.train(theta, &state, report)?;
+        model.theta = theta;
+        history::write(&self.out, &rows, each, &[("unigram_entropy", entropy)])?;
+        set.write(pad)?;
+        Ok((model, state))
+    }
+
+    /// The held-out examples, masked once.
+    fn held_out_set(&self, rows: &Rows, checkpoint: &Checkpoint, max_len: usize) -> Result<(FrozenSet, u32)> {
+        let source: Vec<String> = match &self.held_out {
+            Evaluation::Text(path) => vec![path.display().to_string()],
+            Evaluation::Fraction(_) => self.text.iter().map(|path| path.display().to_string()).collect(),
+        };
+        let metadata = BTreeMap::from([
+            ("source".to_string(), source.join(" ")),
+            ("max_len".to_string(), max_len.to_string()),
+            ("split".to_string(), "held_out".to_string()),
+        ]);
+        frozen(&self.out.join("held_out.safetensors"), rows, checkpoint, max_len, self.seed, metadata)
+    }
+
+    fn settings(&self, steps: usize, every: usize) -> Config {
+        Config {
+            steps,
+            every: every.max(1),
+            batch: self.batch,
+            lr: self.lr,
+            warmup: self.warmup,
+            weight_decay: self.weight_decay,
+            clip: 1.0,
+            seed: self.seed,
+        }
     }
 }

@@ -1,14 +1,12 @@
 //! `train`: fine-tuning with no, uniform, Gaussian or guided dropout.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-
-use serde::Serialize;
 
 use super::freeze::{frozen, longest};
 use super::source::Source;
-use super::with_se;
+use super::{history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::data::glue::{Split, Task};
@@ -16,14 +14,13 @@ use crate::data::row::Rows;
 use crate::dropout::noise::Kind as NoiseKind;
 use crate::dropout::{Dropout, Rates};
 use crate::error::{Error, Result};
-use crate::evaluate::metrics;
 use crate::model::checkpoint::MissingHead;
 use crate::model::{BertConfig, Checkpoint, Model};
+use crate::params;
 use crate::progress::{self, say};
 use crate::report::provenance::Provenance;
 use crate::rng::Stream;
-use crate::train::{self, Config, Epoch};
-use crate::{files, params};
+use crate::train::{Config, HeldOut, Row, Run};
 
 /// Fine-tune a checkpoint on a task.
 #[derive(clap::Args, Clone, Debug)]
@@ -48,6 +45,12 @@ pub struct Train {
     /// Learning rate of the first step; it falls linearly to 0. The default is the paper's, for bert-base
     #[arg(long, default_value_t = 2e-5)]
     pub lr: f64,
+    /// Fraction of the steps in which the learning rate first rises from 0
+    #[arg(long, default_value_t = 0.0, value_name = "F")]
+    pub warmup: f64,
+    /// AdamW's weight decay, for matrices and tables
+    #[arg(long, default_value_t = 0.0, value_name = "D")]
+    pub weight_decay: f64,
     /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
@@ -108,7 +111,7 @@ impl FromStr for Arm {
 
 impl Arm {
     /// The dropout of a model of this shape; `None` switches everything off, the head's included.
-    fn dropout(&self, config: &BertConfig, seed: u64) -> Result<Option<Dropout>> {
+    pub(super) fn dropout(&self, config: &BertConfig, seed: u64) -> Result<Option<Dropout>> {
         let layers = config.num_hidden_layers;
         let (kind, rates) = match self {
             Arm::None => return Ok(None),
@@ -118,17 +121,6 @@ impl Arm {
         };
         Ok(Some(Dropout { kind, rates, head: config.head_dropout, seed }))
     }
-}
-
-/// A row of `metrics.csv`: the trained model on the held-out part.
-#[derive(Serialize)]
-struct MetricRow {
-    split: &'static str,
-    examples: usize,
-    metric: String,
-    value: f64,
-    /// Standard error, where one is known (the loss).
-    se: Option<f64>,
 }
 
 impl Train {
@@ -147,28 +139,43 @@ impl Train {
         let mut model = checkpoint.model_for(&set, missing)?;
         Model::prepare_folder(&self.checkpoint, &self.out)?;
         let (examples, held_out) = set.examples.split_at(training);
-        let config =
-            Config { epochs: self.epochs, batch: self.batch, lr: self.lr, clip: 1.0, seed: self.seed };
         let used = ((self.fraction * training as f64 + 0.5).floor() as usize).clamp(1, training);
-        let theta = std::mem::take(&mut model.theta);
-        let data = (&examples[..used], held_out);
-        let report = |row: &Epoch| self.tell(row, &set, held_out);
-        let (theta, history) = train::train(&model.bert, theta, data, dropout.as_ref(), &config, report)?;
+        let config = self.config(used);
+        let (bert, theta) = (model.bert.clone(), std::mem::take(&mut model.theta));
+        let run = Run {
+            bert: &bert,
+            examples: &examples[..used],
+            masking: None,
+            held_out: HeldOut { examples: held_out, kind: set.kind, task: set.task() },
+            dropout: dropout.as_ref(),
+            config: &config,
+        };
+        let state = self.out.join("training.unfinished");
+        let names = set.label_names();
+        let (theta, rows) = run.train(theta, &state, |row, theta, best| {
+            self.tell(row, config.every);
+            if best {
+                model.theta = params::detached(theta);
+                model.save(&self.out.join("best"), names.as_deref())?;
+            }
+            Ok(())
+        })?;
         model.theta = theta;
-        self.write(&model, &set, data, pad, &history)?;
+        model.save(&self.out, names.as_deref())?;
+        history::write(&self.out, &rows, config.every, &[])?;
+        self.write_sets(&set, (examples, held_out), pad)?;
         provenance.write(&self.out.join("provenance.toml"))?;
+        remove_state(&state)?;
         say!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
         Ok(())
     }
 
     fn check(&self) -> Result<()> {
         self.source.check("")?;
-        let positive = [("--epochs", self.epochs as f64), ("--batch", self.batch as f64), ("--lr", self.lr)];
-        for (name, value) in positive {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(Error::field(name, "number", "above 0", value, "see `fisherscape train --help`"));
-            }
+        if self.epochs == 0 {
+            return Err(Error::field("--epochs", "number", "above 0", 0, "see `fisherscape train --help`"));
         }
+        self.config(1).check("train")?;
         if !(self.fraction > 0.0 && self.fraction <= 1.0) {
             return Err(Error::field(
                 "--fraction",
@@ -179,6 +186,21 @@ impl Train {
             ));
         }
         Ok(())
+    }
+
+    /// Settings for this many training examples.
+    fn config(&self, examples: usize) -> Config {
+        let each = examples.div_ceil(self.batch.max(1));
+        Config {
+            steps: self.epochs * each,
+            every: each,
+            batch: self.batch,
+            lr: self.lr,
+            warmup: self.warmup,
+            weight_decay: self.weight_decay,
+            clip: 1.0,
+            seed: self.seed,
+        }
     }
 
     /// All examples, the training part first, and how many those are.
@@ -213,55 +235,21 @@ impl Train {
         Ok((set, pad, training))
     }
 
-    fn tell(&self, row: &Epoch, set: &FrozenSet, held_out: &[Example]) {
-        let metrics = metrics(set.kind, set.task(), &row.held_out, held_out);
-        let metrics: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        let loss = with_se(row.held_out.loss, row.held_out.loss_se);
+    fn tell(&self, row: &Row, steps_each: usize) {
+        let metrics: Vec<String> =
+            row.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let loss = with_se(row.loss, row.loss_se);
         let text = format!("train loss {:.4}, held-out loss {loss}, {}", row.train_loss, metrics.join(", "));
-        progress::note(format!("epoch {} of {}: {text}", row.epoch, self.epochs));
+        progress::note(format!("epoch {} of {}: {text}", row.step / steps_each, self.epochs));
     }
 
-    /// Model, history, metrics, and the two parts as frozen sets: of the training part the first [`TRAINING_SET`], or
-    /// as many as are held out.
-    fn write(
+    /// The two parts as frozen sets: of the training part the first [`TRAINING_SET`], or as many as are held out.
+    fn write_sets(
         &self,
-        model: &Model,
         set: &FrozenSet,
         (examples, held_out): (&[Example], &[Example]),
         pad: u32,
-        history: &[Epoch],
     ) -> Result<()> {
-        model.save(&self.out, set.label_names().as_deref())?;
-        let task = set.task();
-        let mut header = String::from("epoch,step,train_loss,held_out_loss,held_out_loss_se");
-        let mut lines = String::new();
-        for row in history {
-            let (loss, se) = (row.held_out.loss, row.held_out.loss_se);
-            lines += &format!("{},{},{},{loss},{se}", row.epoch, row.step, row.train_loss);
-            for (name, value) in metrics(set.kind, task, &row.held_out, held_out) {
-                if row.epoch == 1 {
-                    header += &format!(",{name}");
-                }
-                lines += &format!(",{value}");
-            }
-            lines.push('\n');
-        }
-        files::write(&self.out.join("history.csv"), format!("{header}\n{lines}").as_bytes())?;
-        if let Some(last) = history.last() {
-            let held = &last.held_out;
-            let row = |metric: String, value: f64, se: Option<f64>| MetricRow {
-                split: "held_out",
-                examples: held.examples,
-                metric,
-                value,
-                se,
-            };
-            let mut rows =
-                vec![row("loss".into(), held.loss, Some(held.loss_se).filter(|se| se.is_finite()))];
-            let metrics = metrics(set.kind, task, held, held_out);
-            rows.extend(metrics.into_iter().map(|(name, value)| row(name, value, None)));
-            files::write_csv(&self.out.join("metrics.csv"), &rows)?;
-        }
         let as_many = &examples[..held_out.len().max(TRAINING_SET).min(examples.len())];
         for (name, part) in [("train", as_many), ("held_out", held_out)] {
             let mut metadata = set.metadata.clone();
@@ -272,6 +260,11 @@ impl Train {
         }
         Ok(())
     }
+}
+
+/// Removes the state of a run whose results are written.
+pub(super) fn remove_state(path: &Path) -> Result<()> {
+    if path.exists() { std::fs::remove_file(path).map_err(Error::io(path, "remove")) } else { Ok(()) }
 }
 
 /// Shuffles the first `part` rows by the seed.

@@ -1,8 +1,12 @@
 //! AdamW (Loshchilov and Hutter 2019) as PyTorch runs it, and clipping to a global norm.
 //!
-//! `m ← β₁ m + (1 - β₁) g`, `v ← β₂ v + (1 - β₂) g²`,
-//! `θ ← θ - lr / (1 - β₁ᵗ) · m / (sqrt(v / (1 - β₂ᵗ)) + ε)`: betas 0.9 and 0.999, ε 1e-6, no weight decay
-//! (definitions.md section 3).
+//! `θ ← (1 - lr λ) θ`, `m ← β₁ m + (1 - β₁) g`, `v ← β₂ v + (1 - β₂) g²`,
+//! `θ ← θ - lr / (1 - β₁ᵗ) · m / (sqrt(v / (1 - β₂ᵗ)) + ε)`: betas 0.9 and 0.999, ε 1e-6 (definitions.md section 3).
+//! The weight decay λ acts on matrices and tables; biases and LayerNorm vectors, the parameters with one axis, are
+//! never decayed.
+//!
+//! A row of a table that no batch has used yet has zero moments, so its step is exactly zero and is not computed. The
+//! trap: a row used earlier still moves by its fading moments in every later step.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,52 +15,116 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::model::gradient::{Gradient, Gradients};
 use crate::params::{self, ParamMap};
-use crate::stats;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPS: f32 = 1e-6;
 
+/// Values of a task of the dense update.
+const CHUNK: usize = 1 << 14;
+
 /// First and second moments by parameter.
 pub struct AdamW {
-    moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+    moments: BTreeMap<String, Moments>,
+    decay: f64,
     steps: i32,
 }
 
+/// The moments of one parameter.
+struct Moments {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    /// Of each row, whether a sparse gradient has reached it.
+    reached: Vec<bool>,
+    decays: bool,
+}
+
 impl AdamW {
-    /// Moments at zero.
-    pub fn new(theta: &ParamMap) -> AdamW {
-        let zeros = |n: usize| (vec![0f32; n], vec![0f32; n]);
-        let moments = theta.iter().map(|(name, p)| (name.clone(), zeros(p.elem_count()))).collect();
-        AdamW { moments, steps: 0 }
+    /// Moments at zero, for weight decay λ.
+    pub fn new(theta: &ParamMap, decay: f64) -> AdamW {
+        let zeros = |p: &Tensor| Moments {
+            first: vec![0f32; p.elem_count()],
+            second: vec![0f32; p.elem_count()],
+            reached: vec![false; p.dims().first().copied().unwrap_or(0)],
+            decays: decay > 0.0 && p.rank() > 1,
+        };
+        AdamW { moments: theta.iter().map(|(name, p)| (name.clone(), zeros(p))).collect(), decay, steps: 0 }
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// First and second moments by parameter.
+    pub fn moments(&self) -> impl Iterator<Item = (&String, &[f32], &[f32])> {
+        self.moments.iter().map(|(name, m)| (name, m.first.as_slice(), m.second.as_slice()))
+    }
+
+    /// Puts stored moments back. Rows that are zero in both count as not reached: their next step is the same.
+    pub fn restore(&mut self, steps: i32, mut stored: BTreeMap<String, (Vec<f32>, Vec<f32>)>) {
+        self.steps = steps;
+        for (name, moments) in &mut self.moments {
+            let Some((first, second)) = stored.remove(name) else { continue };
+            let width = first.len() / moments.reached.len().max(1);
+            let rows = first.chunks(width.max(1)).zip(second.chunks(width.max(1)));
+            moments.reached = rows.map(|(m, v)| m.iter().chain(v).any(|x| *x != 0.0)).collect();
+            (moments.first, moments.second) = (first, second);
+        }
     }
 
     /// One step at learning rate `lr` along `scale` times the gradient, changing the variables of `theta` in place. A
     /// parameter without a gradient stays where it is.
-    pub fn step(&mut self, theta: &ParamMap, gradient: &ParamMap, lr: f64, scale: f64) -> Result<()> {
+    pub fn step(&mut self, theta: &ParamMap, gradients: &Gradients, lr: f64, scale: f64) -> Result<()> {
         self.steps += 1;
-        let step_size = (lr / (1.0 - BETA1.powi(self.steps))) as f32;
-        let root = ((1.0 - BETA2.powi(self.steps)).sqrt()) as f32;
-        self.moments.par_iter_mut().try_for_each(|(name, (m, v))| {
-            let (Some(p), Some(gradient)) = (theta.get(name), gradient.get(name)) else { return Ok(()) };
-            params::with_values(gradient, |gradient| {
-                let scale = scale as f32;
-                p.inplace_op1(&Step { moments: Mutex::new((m, v)), gradient, scale, step_size, root })
-            })?
-            .map_err(Into::into)
+        let rule = Rule {
+            scale: scale as f32,
+            step_size: (lr / (1.0 - BETA1.powi(self.steps))) as f32,
+            root: ((1.0 - BETA2.powi(self.steps)).sqrt()) as f32,
+            kept: 1.0,
+        };
+        let kept = (1.0 - lr * self.decay) as f32;
+        self.moments.par_iter_mut().try_for_each(|(name, moments)| {
+            let (Some(p), Some(gradient)) = (theta.get(name), gradients.get(name)) else { return Ok(()) };
+            let rule = if moments.decays { Rule { kept, ..rule } } else { rule };
+            Ok(p.inplace_op1(&Step { moments: Mutex::new(moments), gradient, rule })?)
         })
+    }
+}
+
+/// The coefficients of a step.
+#[derive(Clone, Copy)]
+struct Rule {
+    scale: f32,
+    /// `lr / (1 - β₁ᵗ)`
+    step_size: f32,
+    /// `sqrt(1 - β₂ᵗ)`
+    root: f32,
+    /// `1 - lr λ`
+    kept: f32,
+}
+
+impl Rule {
+    fn apply(self, p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
+        let (b1, b2) = (BETA1 as f32, BETA2 as f32);
+        // Rounded once: 1 - 0.999 in float32 is 1.3e-5 off.
+        let (c1, c2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
+        for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+            let g = g * self.scale;
+            *m = b1 * *m + c1 * g;
+            *v = b2 * *v + c2 * (g * g);
+            *p = *p * self.kept - self.step_size * *m / (v.sqrt() / self.root + EPS);
+        }
     }
 }
 
 /// The update of one tensor.
 struct Step<'a> {
-    moments: Mutex<(&'a mut Vec<f32>, &'a mut Vec<f32>)>,
-    gradient: &'a [f32],
-    scale: f32,
-    step_size: f32,
-    /// `sqrt(1 - β₂ᵗ)`
-    root: f32,
+    moments: Mutex<&'a mut Moments>,
+    gradient: &'a Gradient,
+    rule: Rule,
 }
 
 impl InplaceOp1 for Step<'_> {
@@ -67,30 +135,39 @@ impl InplaceOp1 for Step<'_> {
     fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
         let CpuStorage::F32(theta) = storage else { candle_core::bail!("adamw expects float32 parameters") };
         let Ok(mut moments) = self.moments.lock() else { candle_core::bail!("adamw: poisoned lock") };
-        let (m, v) = &mut *moments;
-        let values = theta.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(self.gradient);
-        let (b1, b2) = (BETA1 as f32, BETA2 as f32);
-        // Rounded once: 1 - 0.999 in float32 is 1.3e-5 off.
-        let (c1, c2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
-        for (((p, m), v), g) in values {
-            let g = g * self.scale;
-            *m = b1 * *m + c1 * g;
-            *v = b2 * *v + c2 * (g * g);
-            *p -= self.step_size * *m / (v.sqrt() / self.root + EPS);
+        let Moments { first, second, reached, decays } = &mut **moments;
+        let chunk = match self.gradient {
+            Gradient::Dense(_) => CHUNK,
+            Gradient::Rows { shape, .. } => shape.1,
+        };
+        let parts = theta.par_chunks_mut(chunk).zip(first.par_chunks_mut(chunk));
+        let parts = parts.zip(second.par_chunks_mut(chunk));
+        match self.gradient {
+            Gradient::Dense(g) => {
+                let apply = |g: &[f32]| {
+                    let parts = parts.zip(g.par_chunks(CHUNK));
+                    parts.for_each(|(((p, m), v), g)| self.rule.apply(p, m, v, g));
+                };
+                params::with_values(g, apply).map_err(|e| candle_core::Error::Msg(e.to_string()))
+            }
+            Gradient::Rows { shape: (_, width), rows } => {
+                rows.ids.iter().for_each(|id| reached[*id as usize] = true);
+                let zeros = vec![0f32; *width];
+                let moving = reached.par_iter().enumerate().with_min_len(64).zip(parts);
+                moving.filter(|((_, reached), _)| **reached || *decays).for_each(|((id, _), ((p, m), v))| {
+                    let at = rows.ids.binary_search(&(id as u32));
+                    let g = at.map_or(zeros.as_slice(), |at| &rows.rows[at * width..][..*width]);
+                    self.rule.apply(p, m, v, g);
+                });
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
 /// Global norm of a gradient, over all parameters.
-pub fn norm(gradient: &ParamMap) -> Result<f64> {
-    let square = |(_, g): (&String, &Tensor)| {
-        params::with_values(g, |g| {
-            let chunks: Vec<f64> = g.par_chunks(1 << 16).map(stats::sum_of_squares).collect();
-            chunks.iter().sum::<f64>()
-        })
-    };
-    let squares: Vec<f64> = gradient.iter().map(square).collect::<Result<_>>()?;
+pub fn norm(gradients: &Gradients) -> Result<f64> {
+    let squares: Vec<f64> = gradients.values().map(Gradient::sum_of_squares).collect::<Result<_>>()?;
     Ok(squares.iter().sum::<f64>().sqrt())
 }
 

@@ -3,7 +3,7 @@
 use crate::data::Example;
 use crate::rng::Stream;
 
-/// Batches among which examples are sorted by length: little padding, still a different batch each epoch.
+/// Batches among which examples are sorted by length: even work, still a different batch each epoch.
 const WINDOW: usize = 16;
 
 /// The batches of an epoch, as indices into `examples`: shuffled, sorted by length within windows, cut, shuffled.
@@ -15,4 +15,32 @@ pub fn epoch(examples: &[Example], batch: usize, seed: u64, epoch: u64) -> Vec<V
     let batches: Vec<&[usize]> = order.chunks(batch).collect();
     let shuffled = Stream::new(seed, "train/batches").at(epoch).permutation(batches.len());
     shuffled.into_iter().map(|i| batches[i].to_vec()).collect()
+}
+
+/// The batch of any step: epoch after epoch.
+pub struct Order<'a> {
+    examples: &'a [Example],
+    batch: usize,
+    seed: u64,
+    /// The epoch that was asked for last, and its batches.
+    current: Option<(usize, Vec<Vec<usize>>)>,
+}
+
+impl<'a> Order<'a> {
+    pub fn new(examples: &'a [Example], batch: usize, seed: u64) -> Order<'a> {
+        Order { examples, batch, seed, current: None }
+    }
+
+    /// Indices of the examples of `step`, counted from 0.
+    pub fn at(&mut self, step: usize) -> Vec<usize> {
+        let each = self.examples.len().div_ceil(self.batch).max(1);
+        let wanted = step / each;
+        let batches = match self.current.take() {
+            Some((own, batches)) if own == wanted => batches,
+            _ => epoch(self.examples, self.batch, self.seed, wanted as u64),
+        };
+        let members = batches.get(step % each).cloned().unwrap_or_default();
+        self.current = Some((wanted, batches));
+        members
+    }
 }

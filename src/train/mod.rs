@@ -1,90 +1,223 @@
-//! Fine-tuning: the recipe of definitions.md section 3.
+//! Training: fine-tuning by the recipe of definitions.md section 3, and masked-LM pre-training.
 //!
-//! AdamW without decay, linear decay of the learning rate to 0, clipping to a global norm, batches in seeded order.
-//! Batches and head depend on the seed alone, so arms that differ in dropout see the same ones.
+//! AdamW, a learning rate that falls linearly to 0 (after a linear rise, if asked), clipping to a global norm, batches
+//! in seeded order. Batches, masked tokens and head depend on the seed alone, so arms that differ in dropout see the
+//! same ones. A killed run goes on from its last [`state`], to the same bytes.
 
 pub mod adamw;
 pub mod batches;
+pub mod schedule;
+pub mod state;
 
+use std::path::Path;
+
+use crate::data::frozen::Kind;
+use crate::data::glue::Task;
+use crate::data::masking::Masking;
 use crate::data::{Batch, Example, by_length};
 use crate::dropout::Dropout;
 use crate::error::{Error, Result};
-use crate::evaluate::{SetLoss, set_loss};
+use crate::evaluate::{metrics, set_loss};
 use crate::model::Bert;
+use crate::model::gradient::Gradients;
 use crate::params::{self, ParamMap};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use adamw::AdamW;
+use batches::Order;
+use state::{Standing, State};
 
 /// Settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub epochs: usize,
+    pub steps: usize,
+    /// Steps between two rows of the history; the last step always has one.
+    pub every: usize,
     /// Examples to a step.
     pub batch: usize,
-    /// Learning rate of the first step; it falls linearly to 0 at the end of the last.
+    /// Highest learning rate; it falls linearly to 0 at the end of the last step.
     pub lr: f64,
+    /// Fraction of the steps in which the learning rate rises linearly from 0.
+    pub warmup: f64,
+    /// AdamW's λ, for matrices and tables.
+    pub weight_decay: f64,
     /// Largest global norm of a step's gradient.
     pub clip: f64,
     pub seed: u64,
 }
 
-/// One row of the history: after an epoch.
-pub struct Epoch {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// Steps taken so far.
-    pub step: usize,
-    /// Mean loss of the epoch's batches, with dropout on, at the parameters of each step.
-    pub train_loss: f64,
-    /// Held-out loss, without dropout.
-    pub held_out: SetLoss,
+impl Config {
+    /// Whether every number is in its range; `place` names the command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for the first that is not.
+    pub fn check(&self, place: &str) -> Result<()> {
+        let fix = format!("see `fisherscape {place} --help`");
+        let wrong =
+            |name: &str, expected: &str, found: f64| Err(Error::field(name, "number", expected, found, &fix));
+        if self.batch == 0 {
+            return wrong("--batch", "above 0", 0.0);
+        }
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            return wrong("--lr", "above 0", self.lr);
+        }
+        if !(0.0..1.0).contains(&self.warmup) {
+            return wrong("--warmup", "in [0, 1), a fraction of the steps", self.warmup);
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay * self.lr < 1.0) {
+            return wrong("--weight-decay", "at least 0, and below 1 / lr", self.weight_decay);
+        }
+        Ok(())
+    }
 }
 
-/// Trains `theta` and evaluates on the held-out examples after each epoch. Gives the trained parameters and the
-/// history. `finished` is called after each epoch.
-///
-/// # Errors
-///
-/// [`Error::Field`] if the loss or the gradient stops being finite.
-pub fn train(
-    bert: &Bert,
-    theta: ParamMap,
-    (examples, held_out): (&[Example], &[Example]),
-    dropout: Option<&Dropout>,
-    config: &Config,
-    mut finished: impl FnMut(&Epoch),
-) -> Result<(ParamMap, Vec<Epoch>)> {
-    let theta = params::into_variables(theta)?;
-    let mut optimizer = AdamW::new(&theta);
-    let mut history = Vec::new();
-    let steps_each = examples.len().div_ceil(config.batch);
-    let total = config.epochs * steps_each;
-    let order = by_length(held_out);
-    let progress = Progress::new("training (steps)", total);
-    let mut step = 0;
-    for epoch in 0..config.epochs {
-        let (mut sum, mut count) = (0.0, 0);
-        for members in batches::epoch(examples, config.batch, config.seed, epoch as u64) {
-            let batch: Vec<&Example> = members.iter().map(|&n| &examples[n]).collect();
-            let (loss, gradient) = gradient(bert, &theta, &batch, dropout.map(|d| (d, step as u64)))?;
-            let norm = adamw::norm(&gradient)?;
-            if !(loss.is_finite() && norm.is_finite()) {
-                let fix = "use a smaller learning rate";
-                let found = format!("loss {loss}, gradient norm {norm} at step {step}");
-                return Err(Error::field("training", "loss and gradient", "finite", found, fix));
+/// What a run is evaluated on.
+#[derive(Clone, Copy)]
+pub struct HeldOut<'a> {
+    pub examples: &'a [Example],
+    pub kind: Kind,
+    pub task: Option<Task>,
+}
+
+/// One row of the history.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Steps taken so far.
+    pub step: usize,
+    /// Mean loss of the batches since the last row, with dropout on, at the parameters of each step.
+    pub train_loss: f64,
+    /// Held-out loss, without dropout, and its standard error.
+    pub loss: f64,
+    pub loss_se: f64,
+    /// N and M of the held-out set.
+    pub examples: usize,
+    pub targets: usize,
+    /// Held-out metrics, the chief one first.
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// A run: everything that its result depends on, but for the parameters it starts from.
+pub struct Run<'a> {
+    pub bert: &'a Bert,
+    pub examples: &'a [Example],
+    /// How each step masks its batch; `None` where the examples have labels.
+    pub masking: Option<&'a Masking>,
+    pub held_out: HeldOut<'a>,
+    pub dropout: Option<&'a Dropout>,
+    pub config: &'a Config,
+}
+
+impl Run<'_> {
+    /// Trains `theta`; gives the trained parameters and the history. `finished(row, parameters, best)` is called after
+    /// each row, `best` saying whether it is better than all before. The parameters it is shown change in the next step.
+    ///
+    /// `state` is the file that a killed run goes on from. It is left behind for the caller to remove once the results
+    /// are written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] if the loss or the gradient stops being finite, and whatever `finished` fails with.
+    pub fn train(
+        &self,
+        mut theta: ParamMap,
+        state: &Path,
+        mut finished: impl FnMut(&Row, &ParamMap, bool) -> Result<()>,
+    ) -> Result<(ParamMap, Vec<Row>)> {
+        let config = self.config;
+        let mut state = State::new(state, self, &theta)?;
+        let mut optimizer = AdamW::new(&theta, config.weight_decay);
+        let mut at = match state.resume(&mut theta, &mut optimizer) {
+            Some(standing) => {
+                progress::note(format!("going on after {} of {} steps", standing.step, config.steps));
+                standing
             }
-            let lr = config.lr * (total - step) as f64 / total as f64;
-            optimizer.step(&theta, &gradient, lr, adamw::clip(norm, config.clip))?;
-            (sum, count, step) = (sum + loss * batch.len() as f64, count + batch.len(), step + 1);
-            progress.remark(format!("loss {:.4}", sum / count as f64));
+            None => Standing { step: 0, history: Vec::new(), sum: 0.0, count: 0 },
+        };
+        let theta = params::into_variables(theta)?;
+        let mut order = Order::new(self.examples, config.batch, config.seed);
+        let by_length = by_length(self.held_out.examples);
+        let progress = Progress::new("training (steps)", config.steps - at.step.min(config.steps));
+        while at.step < config.steps {
+            let (sum, count) = self.step(&theta, &mut optimizer, &order.at(at.step), at.step)?;
+            at = Standing { step: at.step + 1, sum: at.sum + sum, count: at.count + count, ..at };
+            progress.remark(format!("loss {:.4}", at.sum / at.count as f64));
+            let last = at.step == config.steps;
+            if last || at.step.is_multiple_of(config.every) {
+                let row = self.row(&theta, &at, &by_length)?;
+                let best = at.history.iter().all(|earlier| self.score(&row) > self.score(earlier));
+                finished(&row, &theta, best)?;
+                at.history.push(row);
+                (at.sum, at.count) = (0.0, 0);
+            }
+            if !last {
+                state.save(&theta, &optimizer, &at)?;
+            }
             progress.advance(1);
         }
-        let held_out = set_loss(bert, &theta, held_out, &order)?;
-        let row = Epoch { epoch: epoch + 1, step, train_loss: sum / count as f64, held_out };
-        finished(&row);
-        history.push(row);
+        Ok((params::detached(&theta), at.history))
     }
-    Ok((params::detached(&theta), history))
+
+    /// One step on these examples. Gives the sum of their losses, and what to divide it by.
+    fn step(
+        &self,
+        theta: &ParamMap,
+        optimizer: &mut AdamW,
+        members: &[usize],
+        step: usize,
+    ) -> Result<(f64, usize)> {
+        let mut masked: Vec<Example> = Vec::new();
+        let mut batch: Vec<&Example> = members.iter().map(|&n| &self.examples[n]).collect();
+        if let Some(masking) = self.masking {
+            masked.extend(batch.into_iter().cloned());
+            masking.batch(&mut masked, step as u64);
+            batch = masked.iter().collect();
+        }
+        let count = match self.held_out.kind {
+            Kind::MaskedLm => batch.iter().map(|e| e.targets()).sum(),
+            _ => batch.len(),
+        };
+        if count == 0 {
+            return Ok((0.0, 0)); // a batch without a target says nothing
+        }
+        let packed = Batch::new(&batch, 0);
+        let weights = vec![1.0 / count as f32; packed.owners().len()];
+        let dropout = self.dropout.map(|d| (d, step as u64));
+        let (loss, gradient) = self.bert.backward(theta, &packed, dropout, &weights)?;
+        let norm = adamw::norm(&gradient)?;
+        if !(loss.is_finite() && norm.is_finite()) {
+            let fix = "use a smaller learning rate";
+            let found = format!("loss {loss}, gradient norm {norm} at step {step}");
+            return Err(Error::field("training", "loss and gradient", "finite", found, fix));
+        }
+        let config = self.config;
+        let warmup = schedule::warmup_steps(config.warmup, config.steps);
+        let lr = config.lr * schedule::factor(step, warmup, config.steps);
+        optimizer.step(theta, &gradient, lr, adamw::clip(norm, config.clip))?;
+        Ok((loss * count as f64, count))
+    }
+
+    fn row(&self, theta: &ParamMap, at: &Standing, by_length: &[usize]) -> Result<Row> {
+        let HeldOut { examples, kind, task } = self.held_out;
+        let held_out = set_loss(self.bert, theta, examples, by_length)?;
+        Ok(Row {
+            step: at.step,
+            train_loss: at.sum / at.count as f64,
+            loss: held_out.loss,
+            loss_se: held_out.loss_se,
+            examples: held_out.examples,
+            targets: held_out.targets,
+            metrics: metrics(kind, task, &held_out, examples),
+        })
+    }
+
+    /// What the best row has most of: the chief metric; under masked LM minus the loss.
+    fn score(&self, row: &Row) -> f64 {
+        let score = match self.held_out.kind {
+            Kind::MaskedLm => -row.loss,
+            _ => row.metrics.first().map_or(f64::NAN, |(_, value)| *value),
+        };
+        if score.is_nan() { f64::NEG_INFINITY } else { score }
+    }
 }
 
 /// Mean example loss of a batch and its gradient by name. `theta` holds variables. With `dropout` given, at that step.
@@ -93,7 +226,7 @@ pub fn gradient(
     theta: &ParamMap,
     batch: &[&Example],
     dropout: Option<(&Dropout, u64)>,
-) -> Result<(f64, ParamMap)> {
+) -> Result<(f64, Gradients)> {
     let packed = Batch::new(batch, 0);
     // Each example's mean over its own targets, then the mean over the batch.
     let weight = |b: usize| 1.0 / (batch[b].targets() * batch.len()) as f32;
