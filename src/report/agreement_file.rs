@@ -3,7 +3,7 @@
 //! Means are those of the rows of `agreement.csv`; the files beside it add intervals and the smallest fraction to
 //! trust, and may be missing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -69,6 +69,12 @@ impl Curves {
     pub fn is_agreement(text: &str) -> bool {
         text.starts_with("draw,fraction,repeat,granularity,")
             && text.lines().next().unwrap_or("").contains(",spearman")
+    }
+
+    /// The files that [`Curves::read`] reads for `path`.
+    pub fn files(path: &Path) -> Vec<PathBuf> {
+        let beside = ["summary.csv", "trust.csv"].map(|name| path.with_file_name(name));
+        [path.to_path_buf()].into_iter().chain(beside.into_iter().filter(|file| file.exists())).collect()
     }
 
     /// Reads `agreement.csv` and what stands beside it.

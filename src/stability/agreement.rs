@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::stats;
 
 /// Weight of the top ranks in rank-biased overlap.
-const RBO_P: f64 = 0.9;
+pub(super) const RBO_P: f64 = 0.9;
 
 /// A measure of agreement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,7 @@ pub fn agreement(x: &[f64], y: &[f64]) -> Agreement {
         spearman,
         stats::kendall(x, y),
         defined.then(|| stats::top_k_overlap(x, y, stats::top_k(x.len()))),
-        defined.then(|| stats::rbo(x, y, RBO_P)),
+        // The weights sum to 1 but for rounding.
+        defined.then(|| stats::rbo(x, y, RBO_P).min(1.0)),
     ]
 }

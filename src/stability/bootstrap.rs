@@ -16,12 +16,13 @@
 //! `z(observed) - (z_b - mean z_b)`, the basic interval (Davison and Hinkley 1997, section 5.2). The observed value is
 //! unbiased: draws are without replacement.
 //!
-//! Examples must be independent. A few dozen heavy-tailed ones are too few: coverage is then nearer 90 % than 95 %.
+//! Examples must be independent. Where draws hold a few dozen heavy-tailed ones, or an agreement is nearly always 1,
+//! coverage is nearer 90 % than 95 %.
 
 use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 
-use super::agreement::Measure;
+use super::agreement::{Measure, RBO_P};
 use crate::rng::Stream;
 use crate::stats;
 
@@ -78,8 +79,9 @@ pub(super) fn sum_rows(scores: &Array2<f64>, rows: impl Iterator<Item = usize>) 
 
 /// Fisher's z of one measure: atanh of the value, its range stretched to [-1, 1].
 ///
-/// The ends of the range would be infinite. A value there counts as a fraction of the smallest possible step away, as
-/// one more item out of place would have shown: between 7 blocks, 1 is not infinitely better than 0.96.
+/// At the ends z is infinite, though R draws that all agree perfectly do not make it certain that the next one will:
+/// they leave a chance of up to 3/R (95 %, the rule of three) that it is off by the smallest step a measure can take.
+/// Values nearer to an end than that, or than half a step, count as that near.
 pub(super) struct Scale {
     range: (f64, f64),
     /// Distance kept from the ends, on [-1, 1].
@@ -91,14 +93,15 @@ impl Scale {
     pub(super) fn new(measure: Measure, items: usize, repeats: usize) -> Scale {
         let n = items.max(2) as f64;
         let step = match measure {
+            // 1 - rho and 1 - tau where two neighbours are exchanged.
             Measure::Spearman => 12.0 / (n * (n * n - 1.0)),
             Measure::Kendall => 4.0 / (n * (n - 1.0)),
-            // (k - 1)/(k + 1) comes after 1. Halved once more: with k = 1 there are only 0 and 1.
-            Measure::TopKOverlap => 2.0 / (stats::top_k(items) as f64 + 1.0),
-            // The first exchange of neighbours that matters to a reader: at the middle of the list.
-            Measure::Rbo => 0.2 * 0.9f64.powf(n / 2.0) / (n / 2.0),
+            // (k - 1)/(k + 1) comes after 1, and for k = 1 the other end: half of that keeps a scale.
+            Measure::TopKOverlap => (4.0 / (stats::top_k(items) as f64 + 1.0)).min(1.0),
+            // Steps are finer down the list; this is an exchange of neighbours in its middle.
+            Measure::Rbo => 2.0 * (1.0 - RBO_P) * RBO_P.powf(n / 2.0) / (n / 2.0),
         };
-        Scale { range: measure.range(), margin: 0.5 * step / repeats.max(1) as f64 }
+        Scale { range: measure.range(), margin: step * (3.0 / repeats.max(1) as f64).min(0.5) }
     }
 
     fn z(&self, value: f64) -> f64 {

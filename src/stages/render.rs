@@ -74,7 +74,9 @@ impl Render {
         let mut provenance = Provenance::start(None);
         let svg = match self.agreement()? {
             Some(path) => {
-                provenance.input_file("agreement", path)?;
+                for file in Curves::files(path) {
+                    provenance.input_file("agreement", &file)?;
+                }
                 curve_figure(&Curves::read(path)?, self.width)?
             }
             None => self.contours(&mut provenance)?,
