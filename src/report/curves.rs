@@ -368,14 +368,14 @@ fn numbered(fractions: &[f64], width: f64) -> Result<Vec<f64>> {
     Ok(kept)
 }
 
-/// The lowest agreement shown of measure `m`, a multiple of the ticks' distance, and that distance: up to six ticks.
+/// The lowest agreement shown of measure `m`, a multiple of the ticks' distance, and that distance: up to seven ticks.
 fn scale(curves: &Curves, m: usize) -> (f64, f64) {
     let dots = curves.draws.iter().flat_map(|d| [d.complement[m], d.full[m]]).flatten();
     let own = curves.means.iter().filter(|mean| mean.measure == Measure::ALL[m]);
     let bands = own.filter_map(|mean| mean.band).map(|(low, _)| low);
     let lowest = dots.chain(bands).fold(1.0, f64::min);
     let step = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
-    let step = step.into_iter().find(|step| (1.0 - lowest) / step <= 5.0).unwrap_or(0.5);
+    let step = step.into_iter().find(|step| (1.0 - lowest) / step <= 6.0).unwrap_or(0.5);
     // 1e-9: a value on a tick needs none below.
     let steps = ((1.0 - lowest) / step - 1e-9).ceil().max(2.0);
     (1.0 - step * steps, step)

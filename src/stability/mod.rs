@@ -90,7 +90,7 @@ pub struct Stability {
 /// Draws sub-samples and compares their rankings. `tensors` are (name, number of entries), `sums` is `s[n,t]`.
 ///
 /// Costs `resamples · N · items` additions and, for each resample and draw, as many as the smaller of the draw and its
-/// complement holds; then some sorts of items: some seconds for 1000 resamples of 10⁴ examples and 100 tensors
+/// complement holds; then some sorts of items: ten seconds for 1000 resamples of 10⁴ examples and 100 tensors
 /// with 4 fractions and 10 repeats on two cores. The result does not depend on the number of threads.
 ///
 /// # Errors
