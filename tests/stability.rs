@@ -2,20 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use fisherscape::fisher::layers::Aggregate;
+use fisherscape::fisher::layers::{Aggregate, Granularity};
 use fisherscape::rng::Stream;
-use fisherscape::stability::{AgreementRow, Config, Stability, independent, measure};
+use fisherscape::stability::agreement::{Measure, agreement};
+use fisherscape::stability::draw::{Draws, size};
+use fisherscape::stability::summary::{Reference, SummaryRow, trust};
+use fisherscape::stability::{AgreementRow, Config, Stability, measure};
 use fisherscape::{files, stats};
 use ndarray::Array2;
 
-use crate::support::Outcome;
+use crate::support::{Outcome, fisherscape, fixture, json};
 
 const FRACTIONS: [f64; 4] = [0.05, 0.2, 0.5, 0.9];
 
 fn config(fractions: &[f64], repeats: usize, seed: u64) -> Config {
     Config {
+        draws: vec![Draws::Independent],
         fractions: fractions.to_vec(),
         repeats,
+        resamples: 0,
         aggregate: Aggregate::MeanOfMeans,
         include_intermediate: false,
         seed,
@@ -44,8 +49,13 @@ fn noise(seed: u64) -> impl Fn(usize, usize) -> f64 {
     move |n, t| -Stream::new(seed, "test/sums").at(n as u64).uniform(t as u64).max(1e-9).ln()
 }
 
+/// Members of an independent draw.
+fn independent(n: usize, fraction: f64, repeat: usize, seed: u64) -> Vec<usize> {
+    Draws::Independent.members(n, fraction, repeat, seed)
+}
+
 fn of<'a>(result: &'a Stability, granularity: &str) -> Vec<&'a AgreementRow> {
-    result.agreement.iter().filter(|row| row.granularity == granularity).collect()
+    result.agreement.iter().filter(|row| row.granularity.name() == granularity).collect()
 }
 
 /// Oracle: the whole agrees with itself, and nothing is left for a complement. Catches a draw with replacement, and a
@@ -56,16 +66,10 @@ fn a_draw_of_everything_agrees_perfectly() -> Outcome {
     assert_eq!(result.agreement.len(), 9);
     for row in &result.agreement {
         assert_eq!(row.examples, 40);
-        for agreement in [row.spearman, row.kendall, row.top_k_overlap, row.rbo] {
+        for agreement in row.full.values {
             assert!((agreement.unwrap() - 1.0).abs() <= 1e-12, "{row:?}");
         }
-        let complement = [
-            row.spearman_complement,
-            row.kendall_complement,
-            row.top_k_overlap_complement,
-            row.rbo_complement,
-        ];
-        assert_eq!(complement, [None; 4]);
+        assert_eq!(row.complement.values, [None; 4]);
     }
     Ok(())
 }
@@ -172,16 +176,8 @@ fn agreement_is_with_the_full_set_and_with_the_rows_left_over() -> Outcome {
             ]
         };
         assert_eq!(row.k, 3);
-        let against = [row.spearman, row.kendall, row.top_k_overlap, row.rbo];
-        let complement = [
-            row.spearman_complement,
-            row.kendall_complement,
-            row.top_k_overlap_complement,
-            row.rbo_complement,
-        ];
-        for (got, expected) in
-            against.into_iter().chain(complement).zip(agree(&full).into_iter().chain(agree(&rest)))
-        {
+        let got = row.full.values.into_iter().chain(row.complement.values);
+        for (got, expected) in got.zip(agree(&full).into_iter().chain(agree(&rest))) {
             assert!((got.unwrap() - expected.unwrap()).abs() <= 1e-12, "{row:?}: {expected:?}");
         }
     }
@@ -202,7 +198,7 @@ fn well_separated_tensors_agree_in_every_draw() -> Outcome {
     )?;
     assert_eq!(result.agreement.len(), 3 * 4 * 5);
     for row in &result.agreement {
-        for agreement in [row.spearman, row.spearman_complement, row.kendall, row.kendall_complement] {
+        for agreement in row.full.values[..2].iter().chain(&row.complement.values[..2]) {
             assert!((agreement.unwrap() - 1.0).abs() <= 1e-12, "{row:?}");
         }
     }
@@ -219,8 +215,8 @@ fn exchangeable_tensors_agree_with_the_full_set_but_not_with_the_complement() ->
     for seed in 0..sets {
         let result = measure(&tensors(), &sums(20, noise(1000 + seed)), &config(&[0.5], 1, seed))?;
         let row = of(&result, "tensor")[0];
-        full += row.spearman.unwrap() / sets as f64;
-        complement += row.spearman_complement.unwrap() / sets as f64;
+        full += row.full.values[0].unwrap() / sets as f64;
+        complement += row.complement.values[0].unwrap() / sets as f64;
     }
     let se = (1.0 / (items - 1.0) / sets as f64).sqrt();
     assert!(complement.abs() <= 5.0 * se, "{complement} ± {se}");
@@ -260,20 +256,22 @@ fn constant_scores_give_empty_cells() -> Outcome {
     assert_eq!(
         lines[0],
         "draw,fraction,repeat,granularity,examples,k,spearman,kendall,top_k_overlap,rbo,\
-         spearman_complement,kendall_complement,top_k_overlap_complement,rbo_complement"
+         spearman_complement,kendall_complement,top_k_overlap_complement,rbo_complement,\
+         spearman_low,spearman_high,kendall_low,kendall_high,top_k_overlap_low,top_k_overlap_high,\
+         rbo_low,rbo_high,spearman_complement_low,spearman_complement_high,\
+         kendall_complement_low,kendall_complement_high,\
+         top_k_overlap_complement_low,top_k_overlap_complement_high,rbo_complement_low,rbo_complement_high"
     );
-    assert_eq!(lines[1], "independent,0.5,0,tensor,5,3,,,,,,,,");
-    assert_eq!(lines[2], "independent,0.5,0,site,5,3,,,,,,,,");
+    let empty = ",".repeat(24);
+    assert_eq!(lines[1], format!("independent,0.5,0,tensor,5,3{empty}"));
+    assert_eq!(lines[2], format!("independent,0.5,0,site,5,3{empty}"));
     // One example differs: it is in the draw or in the complement, so that one of the two is constant.
     let one =
         measure(&tensors(), &sums(10, |n, t| if n == 0 { t as f64 } else { 1.0 }), &config(&[0.5], 8, 0))?;
     for row in of(&one, "tensor") {
-        assert_eq!(row.spearman_complement, None);
-        assert_eq!(row.spearman.is_some(), independent(10, 0.5, row.repeat, 0).contains(&0));
-        assert_eq!(
-            (row.rbo.is_some(), row.top_k_overlap.is_some()),
-            (row.spearman.is_some(), row.spearman.is_some())
-        );
+        assert_eq!(row.complement.values, [None; 4]);
+        let drawn = independent(10, 0.5, row.repeat, 0).contains(&0);
+        assert_eq!(row.full.values.map(|value| value.is_some()), [drawn; 4]);
     }
     Ok(())
 }
@@ -287,4 +285,290 @@ fn draws_that_mean_nothing_are_errors() {
     }
     let error = measure(&tensors(), &sums(1, noise(1)), &config(&[0.5], 1, 0)).err().unwrap();
     assert!(error.to_string().contains("at least 2, found 1"), "{error}");
+}
+
+/// Oracle: scipy's spearmanr and kendalltau (tests/fixtures/agreement/make.py) on lists of whole numbers full of ties,
+/// and on the sums of a draw, of everything and of the rest. 1e-12: sums of at most 201 terms.
+#[test]
+fn correlations_equal_scipy_on_tied_scores() -> Outcome {
+    let expected = json(&fixture("agreement/expected.json"));
+    let list = |v: &serde_json::Value| -> Vec<f64> {
+        v.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    };
+    let check = |x: &[f64], y: &[f64], expected: &serde_json::Value| {
+        let got = agreement(x, y);
+        for (m, got) in got[..2].iter().enumerate() {
+            match (got, expected[m].as_f64()) {
+                (Some(got), Some(expected)) => assert!((got - expected).abs() <= 1e-12, "{got} {expected}"),
+                (got, expected) => assert_eq!(*got, expected),
+            }
+        }
+    };
+    let lists = expected["lists"].as_array().unwrap();
+    assert_eq!(lists.len(), 25);
+    for case in lists {
+        check(&list(&case["x"]), &list(&case["y"]), &case["expected"]);
+    }
+    let draw = &expected["draw"];
+    let rows: Vec<Vec<f64>> = draw["sums"].as_array().unwrap().iter().map(list).collect();
+    let members: Vec<usize> = list(&draw["members"]).iter().map(|n| *n as usize).collect();
+    let sum = |keep: &dyn Fn(usize) -> bool| -> Vec<f64> {
+        let kept = || (0..rows.len()).filter(|n| keep(*n));
+        (0..14).map(|t| kept().map(|n| rows[n][t]).sum()).collect()
+    };
+    let own = sum(&|n| members.contains(&n));
+    check(&own, &sum(&|_| true), &draw["full"]);
+    check(&own, &sum(&|n| !members.contains(&n)), &draw["complement"]);
+    Ok(())
+}
+
+/// Oracle: the definitions. Nested: smaller fractions of a repeat lie in larger ones, repeats differ. Disjoint: no
+/// example twice, `min(R, floor(1/f))` blocks, and no more than fit where the size was rounded up.
+#[test]
+fn nested_draws_grow_and_disjoint_ones_share_nothing() {
+    for repeat in 0..5 {
+        let draws = [0.1, 0.25, 0.5, 1.0].map(|f| Draws::Nested.members(30, f, repeat, 3));
+        assert_eq!(draws.each_ref().map(Vec::len), [3, 8, 15, 30]);
+        assert!(draws.windows(2).all(|w| w[0].iter().all(|i| w[1].contains(i))));
+    }
+    assert_ne!(Draws::Nested.members(30, 0.5, 0, 3), Draws::Nested.members(30, 0.5, 1, 3));
+    for (n, fraction, asked, repeats) in [
+        (30, 0.1, 99, 10),
+        (30, 0.1, 4, 4),
+        (30, 1.0 / 3.0, 9, 3),
+        (10, 0.25, 9, 3),
+        (7, 0.6, 5, 1),
+        (9, 1.0, 5, 1),
+    ] {
+        assert_eq!(Draws::Disjoint.repeats(n, fraction, asked), repeats, "{fraction} of {n}");
+        let blocks: Vec<Vec<usize>> =
+            (0..repeats).map(|r| Draws::Disjoint.members(n, fraction, r, 3)).collect();
+        assert!(blocks.iter().all(|block| block.len() == size(n, fraction) && block.is_sorted()));
+        let distinct: BTreeSet<usize> = blocks.iter().flatten().copied().collect();
+        assert_eq!(distinct.len(), repeats * size(n, fraction));
+    }
+    assert_eq!(Draws::Independent.repeats(10, 0.5, 7), 7);
+}
+
+/// Oracle: the definitions above, in the rows: three kinds side by side give the rows that each gives alone.
+#[test]
+fn kinds_of_draws_stand_side_by_side() -> Outcome {
+    let sums = sums(30, noise(6));
+    let rows = |kinds: &[Draws]| -> fisherscape::Result<Vec<String>> {
+        let config = Config { draws: kinds.to_vec(), resamples: 20, ..config(&[0.1, 0.5], 4, 1) };
+        let result = measure(&tensors(), &sums, &config)?;
+        Ok(result.agreement.iter().map(|row| format!("{row:?}")).collect())
+    };
+    let kinds = [Draws::Independent, Draws::Nested, Draws::Disjoint];
+    let together = rows(&kinds)?;
+    assert_eq!(
+        together,
+        kinds.map(|kind| rows(&[kind])).into_iter().collect::<Result<Vec<_>, _>>()?.concat()
+    );
+    // Of disjoint halves there are two.
+    assert_eq!(together.len(), 3 * (8 + 8 + 4 + 2));
+    Ok(())
+}
+
+/// Normal s[n,t] of 25 tensors: means a tenth apart, standard deviation 1. At m examples a mean has variance 1/m.
+fn normal_corpus(examples: usize, seed: u64) -> Array2<f64> {
+    sums(examples, |n, t| 0.1 * t as f64 + Stream::new(seed, "test/normal").at(n as u64).normal(t as u64))
+}
+
+/// Oracle: the known variance. Tensor means of a draw and of its complement are independent normal numbers around
+/// 0.1 t, with variances 1/m and 1/(N - m): no corpus, no draw, no resample. Over 120 corpora, the mean agreement is
+/// that within 5 standard errors; the 95 % intervals hold it as often as a binomial allows; and they are as wide as
+/// the estimates spread. Percentiles of the resampled agreements fail, as resamples agree too well; with copies kept
+/// on one side they hold it nearly never; and `sd / sqrt(R)` over repeats, which share the corpus, is too narrow.
+#[test]
+fn intervals_hold_the_expected_agreement_of_a_known_variance() -> Outcome {
+    const CORPORA: u64 = 120;
+    let (n, m) = (60, 18);
+    let config = Config { resamples: 120, ..config(&[0.3], 4, 0) };
+    let simulated = |seed: u64| -> [f64; 2] {
+        let normal = Stream::new(seed, "test/means");
+        let mean = |first: u64, sd: f64| -> Vec<f64> {
+            (0..25).map(|t| 0.1 * t as f64 + sd * normal.normal(first + t)).collect()
+        };
+        let (own, rest) = (mean(0, (1.0 / m as f64).sqrt()), mean(25, (1.0 / (n - m) as f64).sqrt()));
+        let share = m as f64 / n as f64;
+        let full: Vec<f64> = own.iter().zip(&rest).map(|(a, b)| share * a + (1.0 - share) * b).collect();
+        [stats::spearman(&own, &full).unwrap(), stats::spearman(&own, &rest).unwrap()]
+    };
+    let expected = (0..20_000).map(simulated).fold([0.0; 2], |sum, v| [sum[0] + v[0], sum[1] + v[1]]);
+    let expected = expected.map(|sum| sum / 20_000.0);
+    let mut rows: [Vec<(f64, f64, f64)>; 2] = Default::default();
+    for corpus in 0..CORPORA {
+        let config = Config { seed: corpus, ..config.clone() };
+        let result = measure(&tensors(), &normal_corpus(n, corpus), &config)?;
+        for row in result.summary {
+            if (row.granularity, row.measure) == (Granularity::Tensor, Measure::Spearman) {
+                let of = Reference::ALL.iter().position(|r| *r == row.reference).unwrap();
+                rows[of].push((row.mean, row.low.unwrap(), row.high.unwrap()));
+            }
+        }
+    }
+    for (rows, expected) in rows.iter().zip(expected) {
+        assert_eq!(rows.len(), CORPORA as usize);
+        let means: Vec<f64> = rows.iter().map(|row| row.0).collect();
+        let off = (stats::mean(&means) - expected) / stats::standard_error(&means);
+        assert!(off.abs() < 5.0, "{off} standard errors from {expected}");
+        let held = rows.iter().filter(|row| row.1 <= expected && expected <= row.2).count() as f64;
+        // 114 of 120 at 95 %, binomial standard deviation 2.4; at worst 5 of those below, never all.
+        assert!((102.0..120.0).contains(&held), "{held} of {CORPORA} hold {expected}");
+        let width = stats::mean(&rows.iter().map(|row| row.2 - row.1).collect::<Vec<f64>>());
+        let ratio = width / (2.0 * 1.96 * stats::sd(&means));
+        // The spread over 120 corpora is known to 6.5 %; Fisher's z and 120 resamples are good for the rest.
+        assert!((0.75..1.35).contains(&ratio), "intervals {ratio} times as wide as the estimates spread");
+    }
+    Ok(())
+}
+
+/// Oracle: the definition, one example at a time: corpora taken by the named stream, each draw at its places, sums by
+/// name, and the basic interval on Fisher's z, written out. f = 0.9 goes by the smaller complement inside.
+#[test]
+fn intervals_are_basic_bootstrap_intervals_of_whole_corpora() -> Outcome {
+    const RESAMPLES: u64 = 40;
+    let sums = sums(20, noise(8));
+    let config = Config { resamples: RESAMPLES as usize, ..config(&[0.2, 0.9], 2, 7) };
+    let result = measure(&tensors(), &sums, &config)?;
+    let scores = |rows: &[usize]| (0..25).map(|t| direct(&sums, rows, t)).collect::<Vec<f64>>();
+    // Half a step inside the ends, where one draw cannot tell 1 from less.
+    let most = 1.0 - 6.0 / (25.0 * 624.0);
+    let z = |rho: f64| rho.clamp(-most, most).atanh();
+    for row in of(&result, "tensor") {
+        let drawn = independent(20, row.fraction, row.repeat, 7);
+        let mut resampled: Vec<f64> = (0..RESAMPLES)
+            .map(|b| {
+                let taken =
+                    |i: usize| Stream::new(7, "stability/bootstrap").at(b).below(i as u64, 20) as usize;
+                let own: Vec<usize> = drawn.iter().map(|i| taken(*i)).collect();
+                let rest: Vec<usize> = (0..20).filter(|i| !drawn.contains(i)).map(taken).collect();
+                z(stats::spearman(&scores(&own), &scores(&rest)).unwrap())
+            })
+            .collect();
+        resampled.sort_by(f64::total_cmp);
+        let centre = stats::mean(&resampled);
+        let observed = row.complement.values[0].unwrap();
+        let end = |q: f64| (z(observed) - (stats::quantile(&resampled, q) - centre)).tanh();
+        let (low, high) = row.complement.intervals[0].unwrap();
+        assert!((low - end(0.975)).abs() < 1e-9 && (high - end(0.025)).abs() < 1e-9, "{row:?}");
+        assert!(low <= observed && observed <= high);
+    }
+    Ok(())
+}
+
+/// Oracle: the rules. Every value has an interval around it, in the measure's range; without resamples there is none.
+#[test]
+fn every_value_lies_in_its_interval() -> Outcome {
+    let sums = sums(12, noise(9));
+    let config = Config { resamples: 60, ..config(&[0.05, 0.5, 1.0], 3, 1) };
+    for resamples in [60, 0] {
+        let result = measure(&tensors(), &sums, &Config { resamples, ..config.clone() })?;
+        for row in &result.agreement {
+            for compared in [row.full, row.complement] {
+                for (m, measure) in Measure::ALL.into_iter().enumerate() {
+                    let (value, interval) = (compared.values[m], compared.intervals[m]);
+                    assert_eq!(interval.is_some(), value.is_some() && resamples > 0, "{row:?}");
+                    let Some((value, (low, high))) = value.zip(interval) else { continue };
+                    let range = measure.range();
+                    assert!(range.0 <= low && low <= value && value <= high && high <= range.1, "{row:?}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Oracle: mean, spread and least of the rows of `agreement`, by [`stats`].
+#[test]
+fn the_summary_is_that_of_the_rows() -> Outcome {
+    let result = measure(&tensors(), &sums(30, noise(4)), &config(&[0.2, 1.0], 5, 2))?;
+    // Complements of everything are missing.
+    assert_eq!(result.summary.len(), 3 * 4 * (2 + 1));
+    for row in &result.summary {
+        let m = Measure::ALL.iter().position(|m| *m == row.measure).unwrap();
+        let own = of(&result, row.granularity.name()).into_iter().filter(|r| r.fraction == row.fraction);
+        let values: Vec<f64> = own
+            .filter_map(|r| {
+                if row.reference == Reference::Full { r.full.values[m] } else { r.complement.values[m] }
+            })
+            .collect();
+        assert_eq!((row.repeats, row.mean, row.sd), (5, stats::mean(&values), Some(stats::sd(&values))));
+        assert_eq!(row.least, values.iter().copied().fold(2.0, f64::min));
+    }
+    Ok(())
+}
+
+/// Oracle: on paper. Going down, 0.5 and 0.2 pass and 0.1 does not, so 0.05, which passes by luck, is not trusted; a
+/// mean above the threshold is not enough; nor is a bound equal to it. Complements of more than half are left aside.
+#[test]
+fn the_smallest_fraction_to_trust_has_no_failing_one_above_it() {
+    let row = |reference: Reference, fraction: f64, low: Option<f64>| SummaryRow {
+        draw: Draws::Nested,
+        fraction,
+        examples: (100.0 * fraction) as usize,
+        granularity: Granularity::Site,
+        reference,
+        measure: Measure::Spearman,
+        repeats: 3,
+        mean: 0.99,
+        low,
+        high: Some(1.0),
+        sd: None,
+        least: 0.5,
+    };
+    let smallest = |reference: Reference, lows: &[(f64, Option<f64>)]| {
+        let rows: Vec<SummaryRow> = lows.iter().map(|&(f, low)| row(reference, f, low)).collect();
+        let answers = trust(&rows, Measure::Spearman, 0.9);
+        assert_eq!((answers.len(), answers[0].threshold), (1, 0.9));
+        assert_eq!(answers[0].examples.is_some(), answers[0].fraction.is_some());
+        answers[0].fraction
+    };
+    let lows = [(0.05, Some(0.95)), (0.1, Some(0.9)), (0.2, Some(0.91)), (0.5, Some(0.97)), (0.9, Some(0.2))];
+    assert_eq!(smallest(Reference::Complement, &lows), Some(0.2));
+    assert_eq!(smallest(Reference::Full, &lows), None);
+    assert_eq!(smallest(Reference::Full, &lows[..4]), Some(0.2));
+    assert_eq!(smallest(Reference::Complement, &[(0.5, None), (0.1, Some(0.99))]), None);
+    assert!(trust(&[row(Reference::Full, 0.5, Some(1.0))], Measure::Kendall, 0.9).is_empty());
+}
+
+/// Oracle: the pass over the corpus itself: the sums that `fisher --per-example` kept give the same bytes. The figure
+/// beside them is the one that `render` draws; without the files beside it, it has no bands.
+#[test]
+fn kept_sums_give_the_same_files_and_the_figure_can_be_drawn_again() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let run = |arguments: &str| fisherscape(arguments).current_dir(folder.path()).assert();
+    let (model, set) = (fixture("parity/cls/model"), fixture("parity/cls/set.safetensors"));
+    let inputs = format!("--checkpoint {} --set {}", model.display(), set.display());
+    let draws = "--fractions 0.3,0.5,1 --repeats 3 --resamples 50 --draws independent,disjoint";
+    run(&format!("fisher {inputs} --per-example --out f.safetensors")).success();
+    run(&format!("stability {inputs} {draws} --out pass")).success();
+    run(&format!("stability --fisher f.safetensors {draws} --out kept")).success();
+    for name in ["scores.csv", "agreement.csv", "summary.csv", "trust.csv", "agreement.svg"] {
+        assert_eq!(std::fs::read(at("pass").join(name))?, std::fs::read(at("kept").join(name))?, "{name}");
+    }
+    run("render pass/agreement.csv --out again.svg").success();
+    assert_eq!(std::fs::read(at("again.svg"))?, std::fs::read(at("pass/agreement.svg"))?);
+    std::fs::copy(at("pass/agreement.csv"), at("agreement.csv"))?;
+    run("render agreement.csv --out alone.svg").success();
+    let svg = std::fs::read_to_string(at("alone.svg"))?;
+    assert!(svg.contains("single draws") && !svg.contains("95 % interval of"));
+    // Files of two runs do not go together.
+    run(&format!("stability --fisher f.safetensors {draws} --seed 1 --out other")).success();
+    std::fs::copy(at("other/summary.csv"), at("summary.csv"))?;
+    let refused = run("render agreement.csv --out mixed.svg").failure().code(1);
+    assert!(String::from_utf8_lossy(&refused.get_output().stderr).contains("summary.csv: `mean`"));
+    for (arguments, word) in [
+        (format!("stability --fisher f.safetensors {inputs} --out no"), "cannot be used with"),
+        ("stability --fisher f.safetensors --draws nested,nested --out no".into(), "distinct"),
+        ("stability --fisher f.safetensors --threshold 1 --out no".into(), "--threshold"),
+        ("stability --fisher missing.safetensors --out no".into(), "missing"),
+        ("render pass/agreement.csv pass/summary.csv --out no.svg".into(), "the only one"),
+    ] {
+        let error = run(&arguments).failure().get_output().stderr.clone();
+        assert!(String::from_utf8_lossy(&error).contains(word), "{arguments}");
+    }
+    Ok(())
 }

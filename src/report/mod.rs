@@ -1,7 +1,9 @@
-//! What is shown and kept: figures, surface files, provenance.
+//! What is shown and kept: figures, the files they are made of, provenance.
 
+pub mod agreement_file;
 pub(crate) mod canvas;
 pub mod contour;
+pub mod curves;
 pub mod image;
 pub mod provenance;
 pub mod surface_file;

@@ -1,19 +1,21 @@
-//! `render`: surfaces to a filled contour figure.
+//! `render`: surfaces to a filled contour figure, or the agreement of sub-samples to curves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::say;
+use crate::report::agreement_file::Curves;
 use crate::report::contour::{ColourMap, Panel, Spacing, Style, contour_figure};
+use crate::report::curves::curve_figure;
 use crate::report::image::svg_to_png;
 use crate::report::provenance::{self, Provenance};
 use crate::report::surface_file::Grid;
 
-/// Filled contour figure of one or more surfaces, on one colour scale.
+/// Filled contour figure of one or more surfaces, on one colour scale; or agreement against fraction.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    /// Surfaces, as `surface` writes them; one panel each
+    /// Surfaces, as `surface` writes them; one panel each. Or the agreement.csv of `stability`
     #[arg(required = true, value_name = "SURFACE.csv")]
     pub surfaces: Vec<PathBuf>,
     /// Panel titles, in the same order [default: the file names]
@@ -70,6 +72,40 @@ impl Render {
             ));
         }
         let mut provenance = Provenance::start(None);
+        let svg = match self.agreement()? {
+            Some(path) => {
+                for file in Curves::files(path) {
+                    provenance.input_file("agreement", &file)?;
+                }
+                curve_figure(&Curves::read(path)?, self.width)?
+            }
+            None => self.contours(&mut provenance)?,
+        };
+        let bytes = if png { svg_to_png(&svg, self.dpi)? } else { svg.into_bytes() };
+        files::write(&self.out, &bytes)?;
+        provenance.write(&provenance::beside(&self.out))?;
+        say!("{}: {} panels", self.out.display(), self.surfaces.len());
+        Ok(())
+    }
+
+    /// The agreement file, if that is what is asked for.
+    fn agreement(&self) -> Result<Option<&Path>> {
+        let mut found = None;
+        for path in &self.surfaces {
+            if Curves::is_agreement(&files::read_text(path)?) {
+                found = Some(path.as_path());
+            }
+        }
+        match found {
+            Some(path) if self.surfaces.len() > 1 => {
+                let fix = "give it alone";
+                Err(Error::field(path.display(), "file", "the only one", "agreement among others", fix))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn contours(&self, provenance: &mut Provenance) -> Result<String> {
         let mut panels = Vec::new();
         for (i, path) in self.surfaces.iter().enumerate() {
             let grid = Grid::read(path)?;
@@ -87,11 +123,6 @@ impl Render {
             dots: self.dots,
             ..Style::default()
         };
-        let svg = contour_figure(&panels, &style)?;
-        let bytes = if png { svg_to_png(&svg, self.dpi)? } else { svg.into_bytes() };
-        files::write(&self.out, &bytes)?;
-        provenance.write(&provenance::beside(&self.out))?;
-        say!("{}: {} panels", self.out.display(), panels.len());
-        Ok(())
+        contour_figure(&panels, &style)
     }
 }

@@ -1,0 +1,353 @@
+//! How stable layer rankings stay when Fisher information is computed on part of a corpus (definitions.md section 5).
+//!
+//! Every score of every draw is a linear function of the rows of `s[n,t]`, so one pass over the corpus serves all
+//! fractions, repeats, granularities and resamples: here only sums of rows are left, of the scores `[N, items]`.
+//!
+//! Each draw is compared with the full set and with its complement. The first answers "would I have got the ranking
+//! of this corpus?", and is high by construction where the draw is a large part of it. The second is free of that:
+//! two samples that share nothing; it is the one to trust a fraction by.
+//!
+//! [`draw`] says which examples, [`agreement`] how alike, `bootstrap` how certain, [`summary`] which fraction suffices.
+
+pub mod agreement;
+mod bootstrap;
+pub mod draw;
+pub mod summary;
+
+use ndarray::{Array2, Axis, concatenate};
+use rayon::prelude::*;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use crate::error::{Error, Result};
+use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::progress::Progress;
+use crate::stats;
+use agreement::{Agreement, Measure, agreement};
+use bootstrap::{Resamples, Scale, sum_rows};
+use draw::Draws;
+use summary::{Reference, SummaryRow};
+
+/// What to draw.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub draws: Vec<Draws>,
+    /// Fractions of the examples that have a target, each in (0, 1].
+    pub fractions: Vec<f64>,
+    pub repeats: usize,
+    /// Resampled corpora behind the intervals; 0 leaves them empty.
+    pub resamples: usize,
+    pub aggregate: Aggregate,
+    pub include_intermediate: bool,
+    pub seed: u64,
+}
+
+/// A row of `scores.csv`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ScoreRow {
+    /// `full` or the kind of draw.
+    pub draw: &'static str,
+    pub fraction: f64,
+    pub repeat: usize,
+    pub granularity: &'static str,
+    pub name: String,
+    /// Nats² per squared unit of the parameter (for masked LM and classification).
+    pub score: f64,
+}
+
+/// A row of `agreement.csv`: a draw's ranking against that of the full set, then against that of its complement.
+///
+/// Values are empty where a ranking is constant, or where the draw is the full set and has no complement. Intervals
+/// (95 %) are for the expected agreement of such a draw, from this one draw alone (`bootstrap`).
+#[derive(Clone, Debug)]
+pub struct AgreementRow {
+    pub draw: Draws,
+    pub fraction: f64,
+    pub repeat: usize,
+    pub granularity: Granularity,
+    /// Examples drawn.
+    pub examples: usize,
+    /// The k of `top_k_overlap`.
+    pub k: usize,
+    pub full: Compared,
+    pub complement: Compared,
+}
+
+/// Agreements with one reference and their intervals, in the order of [`Measure::ALL`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compared {
+    pub values: Agreement,
+    pub intervals: [Option<(f64, f64)>; 4],
+}
+
+/// Scores and agreements of all draws, and what they say of each fraction.
+#[derive(Default)]
+pub struct Stability {
+    pub scores: Vec<ScoreRow>,
+    pub agreement: Vec<AgreementRow>,
+    pub summary: Vec<SummaryRow>,
+}
+
+/// Draws sub-samples and compares their rankings. `tensors` are (name, number of entries), `sums` is `s[n,t]`.
+///
+/// Costs `resamples · N · items` additions and, for each resample and draw, as many as the smaller of the draw and its
+/// complement holds; then some sorts of items: ten seconds for 1000 resamples of 10⁴ examples and 100 tensors
+/// with 4 fractions and 10 repeats on two cores. The result does not depend on the number of threads.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a fraction outside (0, 1] or fewer than two examples.
+pub fn measure(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config) -> Result<Stability> {
+    check_fractions(&config.fractions)?;
+    if sums.nrows() < 2 {
+        let fix = "use a larger set";
+        return Err(Error::field("stability", "examples with a target", "at least 2", sums.nrows(), fix));
+    }
+    let items = Items::new(tensors, sums, config);
+    let resamples = Resamples::new(&items.scores, config.resamples, config.seed);
+    let full = sum_rows(&items.scores, 0..sums.nrows());
+    let mut result = Stability::default();
+    result.scores.extend(items.score_rows(("full", 1.0, 0), &full, sums.nrows()));
+    let progress = Progress::new("stability (fractions)", config.draws.len() * config.fractions.len());
+    for &kind in &config.draws {
+        for &fraction in &config.fractions {
+            let cell = Cell::new(kind, fraction, sums.nrows(), config);
+            cell.measure(&items, &full, &resamples, &mut result);
+            progress.advance(1);
+        }
+    }
+    Ok(result)
+}
+
+/// Whether each fraction lies in (0, 1] and stands once.
+pub fn check_fractions(fractions: &[f64]) -> Result<()> {
+    let wrong = |f: &f64, expected: &str| {
+        Err(Error::field("stability", "fractions", expected, f, "write 1 % as 0.01, and each fraction once"))
+    };
+    for (i, f) in fractions.iter().enumerate() {
+        if !(*f > 0.0 && *f <= 1.0) {
+            return wrong(f, "in (0, 1]");
+        }
+        if fractions[..i].contains(f) {
+            return wrong(f, "distinct");
+        }
+    }
+    Ok(())
+}
+
+/// What is ranked, at all granularities side by side.
+struct Items {
+    /// Scores of each example, `[N, items]`.
+    scores: Array2<f64>,
+    /// Names of the items of each granularity, in the order of the columns.
+    groups: Vec<(Granularity, Vec<String>)>,
+}
+
+/// Agreement of one draw with the full set and with its complement, at each granularity.
+type Both = Vec<[Agreement; 2]>;
+
+impl Items {
+    fn new(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config) -> Items {
+        let scores = Granularity::ALL
+            .map(|g| (g, Scores::new(tensors, g, config.aggregate, config.include_intermediate)));
+        let parts: Vec<Array2<f64>> = scores.iter().map(|(_, scores)| scores.of_examples(sums)).collect();
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        Items {
+            // All have a row per example.
+            scores: concatenate(Axis(1), &views).unwrap_or_default(),
+            groups: scores.into_iter().map(|(g, scores)| (g, scores.names().to_vec())).collect(),
+        }
+    }
+
+    /// Each granularity's part of `values`, one value per item.
+    fn split<'a>(&self, values: &'a [f64]) -> Vec<&'a [f64]> {
+        let mut rest = values;
+        let mut take = |n: usize| {
+            let (part, after) = rest.split_at(n);
+            rest = after;
+            part
+        };
+        self.groups.iter().map(|(_, names)| take(names.len())).collect()
+    }
+
+    /// Agreements are those of orders, so sums over examples do as well as means.
+    fn compare(&self, own: &[f64], full: &[f64], complement: Option<&[f64]>) -> Both {
+        let (own, full) = (self.split(own), self.split(full));
+        let complement = complement.map(|values| self.split(values));
+        let with_complement = |g: usize| complement.as_ref().map(|c| agreement(own[g], c[g]));
+        (0..own.len()).map(|g| [agreement(own[g], full[g]), with_complement(g).unwrap_or_default()]).collect()
+    }
+
+    fn score_rows(
+        &self,
+        (draw, fraction, repeat): (&'static str, f64, usize),
+        sums: &[f64],
+        examples: usize,
+    ) -> Vec<ScoreRow> {
+        let row = |granularity: Granularity, name: &String, sum: f64| ScoreRow {
+            draw,
+            fraction,
+            repeat,
+            granularity: granularity.name(),
+            name: name.clone(),
+            score: sum / examples as f64,
+        };
+        let names = self.groups.iter().flat_map(|(g, names)| names.iter().map(move |name| (*g, name)));
+        names.zip(sums).map(|((g, name), &sum)| row(g, name, sum)).collect()
+    }
+}
+
+/// All repeats of one fraction.
+struct Cell {
+    kind: Draws,
+    fraction: f64,
+    /// Members and the rest, ascending, for each repeat.
+    draws: Vec<(Vec<usize>, Vec<usize>)>,
+}
+
+impl Cell {
+    fn new(kind: Draws, fraction: f64, n: usize, config: &Config) -> Cell {
+        let draw = |repeat: usize| {
+            let members = kind.members(n, fraction, repeat, config.seed);
+            let rest = (0..n).filter(|i| members.binary_search(i).is_err()).collect();
+            (members, rest)
+        };
+        let repeats = kind.repeats(n, fraction, config.repeats);
+        Cell { kind, fraction, draws: (0..repeats).into_par_iter().map(draw).collect() }
+    }
+
+    fn measure(&self, items: &Items, full: &[f64], resamples: &Resamples, result: &mut Stability) {
+        let mut observed = Vec::new();
+        for (repeat, (members, rest)) in self.draws.iter().enumerate() {
+            let own = sum_rows(&items.scores, members.iter().copied());
+            let complement = (!rest.is_empty()).then(|| sum_rows(&items.scores, rest.iter().copied()));
+            let label = (self.kind.name(), self.fraction, repeat);
+            result.scores.extend(items.score_rows(label, &own, members.len()));
+            observed.push(items.compare(&own, full, complement.as_deref()));
+        }
+        let resampled: Vec<Vec<Both>> =
+            (0..resamples.len()).into_par_iter().map(|b| self.resampled(items, resamples, b)).collect();
+        for repeat in 0..self.draws.len() {
+            for (g, (granularity, names)) in items.groups.iter().enumerate() {
+                let compared = |reference: usize| {
+                    let values = observed[repeat][g][reference];
+                    let interval = |m: usize| {
+                        let scale = Scale::new(Measure::ALL[m], names.len(), 1);
+                        let values = resampled.iter().filter_map(|draws| draws[repeat][g][reference][m]);
+                        scale.interval(observed[repeat][g][reference][m]?, values, resamples.len())
+                    };
+                    Compared { values, intervals: [0, 1, 2, 3].map(interval) }
+                };
+                result.agreement.push(AgreementRow {
+                    draw: self.kind,
+                    fraction: self.fraction,
+                    repeat,
+                    granularity: *granularity,
+                    examples: self.draws[repeat].0.len(),
+                    k: stats::top_k(names.len()),
+                    full: compared(0),
+                    complement: compared(1),
+                });
+            }
+        }
+        result.summary.extend(self.summaries(items, &observed, &resampled));
+    }
+
+    /// Agreements of all repeats in resample `b`.
+    fn resampled(&self, items: &Items, resamples: &Resamples, b: usize) -> Vec<Both> {
+        let full = resamples.total(b).to_vec();
+        let other = |part: &[f64]| full.iter().zip(part).map(|(all, part)| all - part).collect::<Vec<f64>>();
+        let both = |(members, rest): &(Vec<usize>, Vec<usize>)| {
+            // The smaller part is summed, the other is what it leaves.
+            let (own, complement) = if members.len() <= rest.len() {
+                let own = resamples.sum(b, members);
+                let complement = other(&own);
+                (own, complement)
+            } else {
+                let complement = resamples.sum(b, rest);
+                (other(&complement), complement)
+            };
+            items.compare(&own, &full, (!rest.is_empty()).then_some(&complement))
+        };
+        self.draws.iter().map(both).collect()
+    }
+
+    /// Mean, spread and interval over the repeats, for each granularity, reference and measure.
+    fn summaries(&self, items: &Items, observed: &[Both], resampled: &[Vec<Both>]) -> Vec<SummaryRow> {
+        let mut rows = Vec::new();
+        for (g, (granularity, names)) in items.groups.iter().enumerate() {
+            for (r, reference) in Reference::ALL.into_iter().enumerate() {
+                for (m, measure) in Measure::ALL.into_iter().enumerate() {
+                    let of = |draws: &[Both]| draws.iter().filter_map(|d| d[g][r][m]).collect::<Vec<f64>>();
+                    let values = of(observed);
+                    if values.is_empty() {
+                        continue;
+                    }
+                    let means = resampled.iter().map(|draws| stats::mean(&of(draws))).filter(|v| !v.is_nan());
+                    let scale = Scale::new(measure, names.len(), values.len());
+                    let mean = stats::mean(&values);
+                    let interval = scale.interval(mean, means, resampled.len());
+                    rows.push(SummaryRow {
+                        draw: self.kind,
+                        fraction: self.fraction,
+                        examples: self.draws[0].0.len(),
+                        granularity: *granularity,
+                        reference,
+                        measure,
+                        repeats: values.len(),
+                        mean,
+                        low: interval.map(|i| i.0),
+                        high: interval.map(|i| i.1),
+                        sd: Some(stats::sd(&values)).filter(|sd| sd.is_finite()),
+                        least: values.iter().copied().fold(f64::INFINITY, f64::min),
+                    });
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Columns of values, then of intervals, against the full set and against the complement.
+const VALUES: [[&str; 4]; 2] = [
+    ["spearman", "kendall", "top_k_overlap", "rbo"],
+    ["spearman_complement", "kendall_complement", "top_k_overlap_complement", "rbo_complement"],
+];
+const INTERVALS: [[[&str; 2]; 4]; 2] = [
+    [
+        ["spearman_low", "spearman_high"],
+        ["kendall_low", "kendall_high"],
+        ["top_k_overlap_low", "top_k_overlap_high"],
+        ["rbo_low", "rbo_high"],
+    ],
+    [
+        ["spearman_complement_low", "spearman_complement_high"],
+        ["kendall_complement_low", "kendall_complement_high"],
+        ["top_k_overlap_complement_low", "top_k_overlap_complement_high"],
+        ["rbo_complement_low", "rbo_complement_high"],
+    ],
+];
+
+impl Serialize for AgreementRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_struct("AgreementRow", 30)?;
+        row.serialize_field("draw", &self.draw)?;
+        row.serialize_field("fraction", &self.fraction)?;
+        row.serialize_field("repeat", &self.repeat)?;
+        row.serialize_field("granularity", &self.granularity)?;
+        row.serialize_field("examples", &self.examples)?;
+        row.serialize_field("k", &self.k)?;
+        let references = [&self.full, &self.complement];
+        for (names, compared) in VALUES.iter().zip(references) {
+            for (name, value) in names.iter().zip(&compared.values) {
+                row.serialize_field(name, value)?;
+            }
+        }
+        for (names, compared) in INTERVALS.iter().zip(references) {
+            for ([low, high], interval) in names.iter().zip(&compared.intervals) {
+                row.serialize_field(low, &interval.map(|i| i.0))?;
+                row.serialize_field(high, &interval.map(|i| i.1))?;
+            }
+        }
+        row.end()
+    }
+}
