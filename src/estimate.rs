@@ -32,8 +32,8 @@ pub fn tell(what: &str, seconds: f64, bytes: usize) {
     }
 }
 
-/// Seconds of one evaluation of the examples `by_length` names: a batch in the middle, scaled by tokens.
-pub fn evaluation(
+/// Seconds of an evaluation for each token of the examples that `by_length` names: those of a batch in the middle.
+pub fn seconds_each(
     objective: &impl Objective,
     theta: &ParamMap,
     examples: &[Example],
@@ -47,16 +47,20 @@ pub fn evaluation(
     objective.losses(&theta, &batch)?;
     let started = Instant::now();
     objective.losses(&theta, &batch)?;
-    let tokens: usize = by_length.iter().map(|&n| examples[n].len()).sum();
-    Ok(started.elapsed().as_secs_f64() * tokens as f64 / batch.ids.len() as f64)
+    Ok(started.elapsed().as_secs_f64() / batch.ids.len().max(1) as f64)
 }
 
-/// Bytes of the activations of a batch of `tokens` tokens of these examples: those of one layer in a forward pass, those
-/// of all layers with a backward pass to come.
-pub fn activations(config: &BertConfig, examples: &[Example], tokens: usize, backward: bool) -> usize {
+/// Tokens of all examples.
+pub fn tokens(examples: &[Example]) -> usize {
+    examples.iter().map(Example::len).sum()
+}
+
+/// Bytes of the activations of a batch of at most `most` tokens of these examples: those of one layer in a forward pass,
+/// those of all layers with a backward pass to come.
+pub fn activations(config: &BertConfig, examples: &[Example], most: usize, backward: bool) -> usize {
     let longest = examples.iter().map(Example::len).max().unwrap_or(0);
-    let all: usize = examples.iter().map(Example::len).sum();
-    let tokens = tokens.max(longest).min(all);
+    let all = tokens(examples);
+    let tokens = most.max(longest).min(all);
     let (h, inner) = (config.hidden_size, config.intermediate_size);
     // Input, key, value, query, context, two projections, two LayerNorms with what they keep; the feed-forward pair.
     let layer = tokens * (11 * h + 2 * inner + config.num_attention_heads * longest);

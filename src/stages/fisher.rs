@@ -48,7 +48,8 @@ impl Fisher {
         let mut provenance = Provenance::start(Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
         let (examples, by_length) = (&set.examples, set.by_length());
-        let seconds = estimate::evaluation(&model.bert, &model.theta, examples, &by_length)?;
+        let seconds = estimate::seconds_each(&model.bert, &model.theta, examples, &by_length)?
+            * estimate::tokens(examples) as f64;
         let batch = estimate::activations(&model.bert.config, examples, fisher::BATCH.1, true);
         let bytes = 2 * params::bytes(&model.theta) + batch;
         estimate::tell("Fisher information", seconds * estimate::BACKWARD, bytes);

@@ -122,7 +122,8 @@ impl Surface {
     /// Says what it will take.
     fn announce(&self, model: &Model, plan: &Plan) -> Result<()> {
         let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
-        let each = estimate::evaluation(&model.bert, plan.theta, plan.examples, plan.by_length)?;
+        let each = estimate::seconds_each(&model.bert, plan.theta, plan.examples, plan.by_length)?
+            * estimate::tokens(plan.examples) as f64;
         let batch = estimate::activations(&model.bert.config, plan.examples, evaluate::BATCH.1, false);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;

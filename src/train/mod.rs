@@ -17,6 +17,7 @@ use crate::data::masking::Masking;
 use crate::data::{Batch, Example, by_length};
 use crate::dropout::Dropout;
 use crate::error::{Error, Result};
+use crate::estimate;
 use crate::evaluate::{metrics, set_loss};
 use crate::model::Bert;
 use crate::model::gradient::Gradients;
@@ -133,9 +134,10 @@ impl Run<'_> {
             }
             None => Standing { step: 0, history: Vec::new(), sum: 0.0, count: 0 },
         };
+        let by_length = by_length(self.held_out.examples);
+        self.announce(&theta, &by_length, config.steps - at.step.min(config.steps))?;
         let theta = params::into_variables(theta)?;
         let mut order = Order::new(self.examples, config.batch, config.seed);
-        let by_length = by_length(self.held_out.examples);
         let progress = Progress::new("training (steps)", config.steps - at.step.min(config.steps));
         while at.step < config.steps {
             let (sum, count) = self.step(&theta, &mut optimizer, &order.at(at.step), at.step)?;
@@ -155,6 +157,20 @@ impl Run<'_> {
             progress.advance(1);
         }
         Ok((params::detached(&theta), at.history))
+    }
+
+    /// Says what so many steps will take, with the evaluations between them.
+    fn announce(&self, theta: &ParamMap, by_length: &[usize], steps: usize) -> Result<()> {
+        let (config, held_out) = (self.config, self.held_out.examples);
+        let batch = estimate::tokens(self.examples) * config.batch / self.examples.len().max(1);
+        let rows = steps.div_ceil(config.every);
+        let tokens = estimate::BACKWARD * (batch * steps) as f64 + (rows * estimate::tokens(held_out)) as f64;
+        let each = estimate::seconds_each(self.bert, theta, held_out, by_length)?;
+        // Parameters, two moments, a gradient.
+        let bytes = 4 * params::bytes(theta);
+        let bytes = bytes + estimate::activations(&self.bert.config, held_out, batch, true);
+        estimate::tell(&format!("{steps} steps"), each * tokens, bytes);
+        Ok(())
     }
 
     /// One step on these examples. Gives the sum of their losses, and what to divide it by.
