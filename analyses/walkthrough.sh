@@ -36,8 +36,8 @@ train uniform uniform:0.05
 run fisher --checkpoint "$checkpoint" --set "$out/uniform/train.safetensors" --per-example --seed "$seed" \
   --out "$out/fisher.safetensors"
 run schedule --fisher "$out/fisher.safetensors" --out "$out/rates.csv"
-run stability --checkpoint "$checkpoint" --set "$out/uniform/train.safetensors" --fractions 0.01,0.02,0.05,0.1 \
-  --repeats 10 --seed "$seed" --out "$out/stability"
+run stability --fisher "$out/fisher.safetensors" --fractions 0.01,0.02,0.05,0.1 --repeats 10 --seed "$seed" \
+  --out "$out/stability"
 train guided "guided:$out/rates.csv"
 
 # The arms are compared on examples that both were trained on, and on examples that neither was.

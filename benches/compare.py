@@ -52,8 +52,8 @@ class Bench:
         self.options, self.scratch = options, Path(scratch)
         self.notes = []
 
-    def ours(self, what, *arguments):
-        return Run(self.options.binary, "-q", "--threads", self.options.threads, what, *arguments)
+    def ours(self, what, *arguments, threads=None):
+        return Run(self.options.binary, "-q", "--threads", threads or self.options.threads, what, *arguments)
 
     def theirs(self, what, checkpoint, frozen, *arguments):
         inputs = ("--checkpoint", checkpoint, "--set", frozen, "--threads", self.options.threads)
@@ -63,19 +63,32 @@ class Bench:
     # Each job gives (what is compared, our seconds, their seconds) and the two peaks.
 
     def surface(self, checkpoint, frozen, *paper):
-        """Coordinates without 0: the centre is one point more."""
-        out, times, points = self.scratch / "surface.csv", [], []
-        for coordinates in ([-0.1, 0.1], [-0.2, -0.1, 0.1, 0.2]):
-            listed = ",".join(map(str, coordinates))
-            run = self.ours("surface", "--checkpoint", checkpoint, "--set", frozen, f"--coords={listed}", "--out", out)
-            times.append(run.seconds)
-            points.append(len(coordinates) ** 2 + 1)
-        ours = (times[1] - times[0]) / (points[1] - points[0])
+        ours, run = self.point(checkpoint, frozen)
         peer, result = self.theirs("surface", checkpoint, frozen, *paper)
-        centre = json.loads(out.with_suffix(".json").read_text())["centre"]["loss"]
+        centre = json.loads((self.scratch / "surface.json").read_text())["centre"]["loss"]
         self.notes.append(f"{frozen.stem}: loss at the centre {centre:.6f}, PyTorch's {result['centre_loss']:.6f}")
         way = ", the paper's way" if paper else ""
         return [(f"surface{way}, s a point", ours, result["median_s"])], (run.peak, peer.peak)
+
+    def point(self, checkpoint, frozen, threads=None):
+        """Our seconds a point. Coordinates without 0: the centre is one point more."""
+        out, times, points = self.scratch / "surface.csv", [], []
+        inputs = ("--checkpoint", checkpoint, "--set", frozen, "--out", out)
+        for coordinates in ([-0.1, 0.1], [-0.2, -0.1, 0.1, 0.2]):
+            listed = ",".join(map(str, coordinates))
+            run = self.ours("surface", *inputs, f"--coords={listed}", threads=threads)
+            times.append(run.seconds)
+            points.append(len(coordinates) ** 2 + 1)
+        return (times[1] - times[0]) / (points[1] - points[0]), run
+
+    def scaling(self, checkpoint, frozen):
+        """All threads against one, in the peer's place."""
+        out, inputs = self.scratch / "F.safetensors", ("--checkpoint", checkpoint, "--set", frozen)
+        (one, alone), (all_, run) = (self.point(checkpoint, frozen, threads) for threads in (1, None))
+        rows = [("surface, s a point, against one thread of our own", all_, one)]
+        one, all_ = (self.ours("fisher", *inputs, "--out", out, threads=threads).seconds for threads in (1, None))
+        rows.append(("Fisher, whole program, s, against one thread of our own", all_, one))
+        return rows, (run.peak, alone.peak)
 
     def paper(self, checkpoint, frozen):
         return self.surface(checkpoint, frozen, "--paper", "--points", "1")
@@ -161,6 +174,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5, help="turns of each job (default 5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for both (default: all)")
     parser.add_argument("--paper", action="store_true", help="also the masked-LM surface the paper's way (minutes)")
+    parser.add_argument("--scaling", action="store_true", help="also our own time on all threads against one")
     options = parser.parse_args()
     about = versions(options)
     jobs = [("masked LM", options.masked_lm, ["surface", "fisher"] + ["paper"] * options.paper),
@@ -171,7 +185,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(options, scratch)
         for model, inputs, names in (job for job in jobs if job[1]):
-            for name in names:
+            for name in names + ["scaling"] * options.scaling:
                 turns = [getattr(bench, name)(*inputs) for _ in range(options.repeats)]
                 peaks = [max(peaks[who] for _, peaks in turns) / 1e6 for who in (0, 1)]
                 for rows in zip(*(rows for rows, _ in turns)):

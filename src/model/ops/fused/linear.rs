@@ -1,0 +1,68 @@
+//! Linear layers.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::{Tap, kernels, slice, tensor, with};
+
+/// `y = x wᵀ + b`
+pub struct Linear {
+    pub tap: Option<Tap>,
+}
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (rows, n) = (xl.dims()[0], wl.dims()[0]);
+        let mut y = vec![0f32; rows * n];
+        kernels::linear(slice(x, xl)?, slice(w, wl)?, slice(b, bl)?, &mut y);
+        Ok((CpuStorage::F32(y), (rows, n).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let ((n, k), m, g) = (w.dims2()?, x.dim(0)?, g.contiguous()?);
+        with(&g, |g| {
+            with(x, |xs| {
+                let dx = match x.track_op() {
+                    false => None,
+                    true => with(w, |w| {
+                        let mut dx = vec![0f32; m * k];
+                        let (g, w) = (kernels::View::rows(g, n), kernels::View::rows(w, k));
+                        kernels::product((m, k, n), &mut dx, false, g, w);
+                        tensor(dx, x).map(Some)
+                    })?,
+                };
+                if let Some(tap) = &self.tap {
+                    tap.add_column_sums(&tap.biases, g, n)?;
+                    tap.add_products(g, xs, (n, k))?;
+                    return Ok((dx, None, None));
+                }
+                if !w.track_op() {
+                    return Ok((dx, None, None));
+                }
+                let (mut dw, mut db) = (vec![0f32; n * k], vec![0f32; n]);
+                let views = (kernels::View::rows(g, n).t(), kernels::View::rows(xs, k));
+                kernels::product((n, k, m), &mut dw, false, views.0, views.1);
+                kernels::column_sums(g, &mut db);
+                Ok((dx, Some(tensor(dw, w)?), Some(tensor(db, b)?)))
+            })
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! Fused bodies of the operations, for the CPU: candle operations of our own with a backward pass.
+//!
+//! With a [`Tap`], the backward pass of an operation adds the squared gradient of its parameters, example by example,
+//! where it is produced: exact per-example Fisher information for little more than one backward pass over the batch.
+//! The gradient summed over the batch is then not formed at all.
+
+mod attention;
+mod cross_entropy;
+mod linear;
+mod norm;
+mod tap;
+
+use std::sync::{Mutex, MutexGuard};
+
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Storage, Tensor, bail};
+
+use super::kernels;
+
+pub use attention::{Attention, PairNoise};
+pub use cross_entropy::{CrossEntropy, decoded_cross_entropy};
+pub use linear::Linear;
+pub use norm::{ResidualLayerNorm, RowNoise};
+pub use tap::{Deferred, Tap};
+
+/// A contiguous float32 slice of an operation's input.
+fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("fused operations take contiguous tensors"),
+    }
+}
+
+/// Runs `f` on a tensor's values.
+fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(slice(storage, layout)?),
+        _ => bail!("fused operations run on the CPU"),
+    }
+}
+
+fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, like.shape(), like.device())
+}
+
+/// Whether the fused body can take these tensors.
+pub fn takes(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// What the forward pass leaves for the backward pass.
+type Saved = Mutex<Vec<f32>>;
+
+fn saved(values: &Saved) -> Result<MutexGuard<'_, Vec<f32>>> {
+    values.lock().or_else(|_| bail!("fused operation: poisoned lock"))
+}
+
+/// `x Φ(x)`
+pub struct Gelu;
+
+impl CustomOp1 for Gelu {
+    fn name(&self) -> &'static str {
+        "gelu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slice(x, l)?;
+        let mut y = vec![0f32; x.len()];
+        kernels::gelu(x, &mut y);
+        Ok((CpuStorage::F32(y), l.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        let mut d = g.flatten_all()?.to_vec1::<f32>()?;
+        with(x, |x| {
+            kernels::gelu_backward(x, &mut d);
+            Ok(())
+        })?;
+        tensor(d, x).map(Some)
+    }
+}

@@ -1,0 +1,152 @@
+//! LayerNorm of a residual sum, with dropout on the way in.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{Saved, Tap, kernels, saved, slice, tensor, with};
+use crate::dropout::Noise;
+use crate::threads::grain;
+
+/// `LayerNorm(x ⊙ noise + residual)`, the third input being weight and bias `[2H]`.
+pub struct ResidualLayerNorm {
+    pub eps: f64,
+    /// Noise on `x`, its rows and their numbering.
+    pub noise: Option<RowNoise>,
+    pub tap: Option<Tap>,
+    normal: Saved,
+    scale: Saved,
+}
+
+/// Noise for rows that belong to examples; see [`super::Packing`].
+#[derive(Clone)]
+pub struct RowNoise {
+    pub noise: Noise,
+    pub offsets: Vec<usize>,
+    pub first: usize,
+    pub stride: usize,
+    /// Position of each row in its example.
+    pub positions: Vec<u32>,
+}
+
+impl RowNoise {
+    /// Multiplies rows of `width` values.
+    fn multiply(&self, values: &mut [f32], width: usize) {
+        let mut parts = Vec::new();
+        let mut rest = values;
+        for (b, span) in self.offsets.windows(2).enumerate() {
+            let (own, others) = rest.split_at_mut((span[1] - span[0]) * width);
+            parts.push((b, own));
+            rest = others;
+        }
+        parts.into_par_iter().with_min_len(grain()).for_each(|(b, own)| {
+            let mut factors = vec![0f32; width];
+            for (row, at) in own.chunks_exact_mut(width).zip(&self.positions[self.offsets[b]..]) {
+                let place = (self.first + b) * self.stride + *at as usize;
+                self.noise.fill((place * width) as u64, &mut factors);
+                row.iter_mut().zip(&factors).for_each(|(v, f)| *v *= f);
+            }
+        });
+    }
+}
+
+impl ResidualLayerNorm {
+    pub fn new(eps: f64, noise: Option<RowNoise>, tap: Option<Tap>) -> ResidualLayerNorm {
+        ResidualLayerNorm { eps, noise, tap, normal: Saved::default(), scale: Saved::default() }
+    }
+}
+
+impl CustomOp3 for ResidualLayerNorm {
+    fn name(&self) -> &'static str {
+        "residual-layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        r: &CpuStorage,
+        rl: &Layout,
+        p: &CpuStorage,
+        pl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (residual, parameters) = (slice(r, rl)?, slice(p, pl)?);
+        let width = parameters.len() / 2;
+        let mut normal = slice(x, xl)?.to_vec();
+        if let Some(noise) = &self.noise {
+            noise.multiply(&mut normal, width);
+        }
+        let chunks = normal.par_chunks_mut(4096).zip(residual.par_chunks(4096));
+        chunks.with_min_len(grain()).for_each(|(v, r)| {
+            v.iter_mut().zip(r).for_each(|(v, r)| *v += r);
+        });
+        let (mut y, mut scale) = (vec![0f32; normal.len()], vec![0f32; normal.len() / width]);
+        let halves = parameters.split_at(width);
+        kernels::layer_norm(&mut normal, halves, self.eps as f32, &mut y, &mut scale);
+        *saved(&self.normal)? = normal;
+        *saved(&self.scale)? = scale;
+        Ok((CpuStorage::F32(y), xl.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        p: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let width = p.elem_count() / 2;
+        let mut d = g.flatten_all()?.to_vec1::<f32>()?;
+        let (normal, scale) = (saved(&self.normal)?, saved(&self.scale)?);
+        // Tasks are examples where each is asked for, else runs of rows; shares are added in order.
+        let rows = d.len() / width;
+        let spans: Vec<usize> = match &self.tap {
+            Some(tap) => tap.spans.to_vec(),
+            None => (0..rows).step_by(64).chain([rows]).collect(),
+        };
+        let mut shares = vec![0f32; (spans.len() - 1) * 2 * width];
+        let mut parts = Vec::new();
+        let mut rest = d.as_mut_slice();
+        for (span, share) in spans.windows(2).zip(shares.chunks_exact_mut(2 * width)) {
+            let (own, others) = rest.split_at_mut((span[1] - span[0]) * width);
+            parts.push((span[0], span[1], own, share));
+            rest = others;
+        }
+        with(p, |p| {
+            parts.into_par_iter().with_min_len(grain()).for_each(|(from, to, d, share)| {
+                let normal = &normal[from * width..to * width];
+                kernels::layer_norm_backward_rows(normal, &scale[from..to], &p[..width], d, share);
+            });
+            Ok(())
+        })?;
+        let parameters = match &self.tap {
+            Some(tap) => {
+                let half = |i: usize| -> Vec<f32> {
+                    shares
+                        .chunks_exact(2 * width)
+                        .flat_map(|s| s[i * width..(i + 1) * width].to_vec())
+                        .collect()
+                };
+                tap.add_vectors(&tap.weights, &half(0))?;
+                tap.add_vectors(&tap.biases, &half(1))?;
+                None
+            }
+            None if p.track_op() => {
+                let mut sum = vec![0f32; 2 * width];
+                kernels::add_rows(&shares, 2 * width, &mut sum);
+                Some(tensor(sum, p)?)
+            }
+            None => None,
+        };
+        let residual = tensor(d, x)?;
+        let dx = match &self.noise {
+            None => residual.clone(),
+            Some(noise) => {
+                let mut dx = residual.flatten_all()?.to_vec1::<f32>()?;
+                noise.multiply(&mut dx, width);
+                tensor(dx, x)?
+            }
+        };
+        Ok((Some(dx), Some(residual), parameters))
+    }
+}
