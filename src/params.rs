@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use candle_core::{DType, Device, Storage, Tensor, Var};
+use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
@@ -58,12 +59,11 @@ pub fn read_safetensors(path: &Path) -> Result<(ParamMap, HashMap<String, String
     let bytes = files::read(path)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, e))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, e))?;
-    let mut map = ParamMap::new();
-    for (name, view) in tensors.iter() {
-        if let Some(values) = to_f32(&view) {
-            map.insert(name.to_string(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
-        }
-    }
+    let read = |(name, view): &(String, TensorView)| {
+        let values = to_f32(view)?;
+        Some(Tensor::from_vec(values, view.shape(), &Device::Cpu).map(|tensor| (name.clone(), tensor)))
+    };
+    let map = tensors.tensors().par_iter().filter_map(read).collect::<candle_core::Result<_>>()?;
     Ok((map, header.metadata().clone().unwrap_or_default()))
 }
 

@@ -14,7 +14,8 @@ use candle_core::{Result, Tensor};
 
 use crate::dropout::Noise;
 use fused::{PairNoise, RowNoise, Tap};
-pub use kernels::SparseRows;
+
+pub use kernels::{SparseRows, zeros};
 
 /// How rows belong to examples, and so how their noise is numbered: by (example, position), with `stride` positions to
 /// an example. The numbering knows nothing of the other examples' lengths, nor of rows that are left out.

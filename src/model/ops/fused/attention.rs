@@ -65,8 +65,8 @@ impl CustomOp2 for Attention {
         kvl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, width) = (ql.dims()[0], ql.dims()[1]);
-        let mut p = vec![0f32; self.shape(width).probabilities()];
-        let mut context = vec![0f32; rows * width];
+        let mut p = kernels::zeros(self.shape(width).probabilities());
+        let mut context = kernels::zeros(rows * width);
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
         let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);
@@ -84,7 +84,7 @@ impl CustomOp2 for Attention {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (width, g) = (q.dim(1)?, g.contiguous()?);
         let mut p = std::mem::take(&mut *saved(&self.probabilities)?);
-        let (mut dq, mut dkv) = (vec![0f32; q.elem_count()], vec![0f32; kv.elem_count()]);
+        let (mut dq, mut dkv) = (kernels::zeros(q.elem_count()), kernels::zeros(kv.elem_count()));
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
         let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);

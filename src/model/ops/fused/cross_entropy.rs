@@ -54,7 +54,7 @@ impl CustomOp1 for CrossEntropy {
 
     fn bwd(&self, logits: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let (g, normalizers) = (g.contiguous()?, saved(&self.normalizers)?);
-        let mut out = vec![0f32; logits.elem_count()];
+        let mut out = kernels::zeros(logits.elem_count());
         with(logits, |logits| {
             with(&g, |g| {
                 kernels::cross_entropy_backward(logits, &self.labels, &normalizers, g, &mut out);

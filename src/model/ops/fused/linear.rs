@@ -24,7 +24,7 @@ impl CustomOp3 for Linear {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, n) = (xl.dims()[0], wl.dims()[0]);
-        let mut y = vec![0f32; rows * n];
+        let mut y = kernels::zeros(rows * n);
         kernels::linear(slice(x, xl)?, slice(w, wl)?, slice(b, bl)?, &mut y);
         Ok((CpuStorage::F32(y), (rows, n).into()))
     }
@@ -43,7 +43,7 @@ impl CustomOp3 for Linear {
                 let dx = match x.track_op() {
                     false => None,
                     true => with(w, |w| {
-                        let mut dx = vec![0f32; m * k];
+                        let mut dx = kernels::zeros(m * k);
                         let (g, w) = (kernels::View::rows(g, n), kernels::View::rows(w, k));
                         kernels::product((m, k, n), &mut dx, false, g, w);
                         tensor(dx, x).map(Some)
@@ -57,7 +57,7 @@ impl CustomOp3 for Linear {
                 if !w.track_op() {
                     return Ok((dx, None, None));
                 }
-                let (mut dw, mut db) = (vec![0f32; n * k], vec![0f32; n]);
+                let (mut dw, mut db) = (kernels::zeros(n * k), vec![0f32; n]);
                 let views = (kernels::View::rows(g, n).t(), kernels::View::rows(xs, k));
                 kernels::product((n, k, m), &mut dw, false, views.0, views.1);
                 kernels::column_sums(g, &mut db);

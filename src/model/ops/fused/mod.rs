@@ -65,13 +65,13 @@ impl CustomOp1 for Gelu {
 
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, l)?;
-        let mut y = vec![0f32; x.len()];
+        let mut y = kernels::zeros(x.len());
         kernels::gelu(x, &mut y);
         Ok((CpuStorage::F32(y), l.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let mut d = g.flatten_all()?.to_vec1::<f32>()?;
+        let mut d = with(&g.contiguous()?, |g| Ok(kernels::copied(g)))?;
         with(x, |x| {
             kernels::gelu_backward(x, &mut d);
             Ok(())

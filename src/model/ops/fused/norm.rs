@@ -71,7 +71,7 @@ impl CustomOp3 for ResidualLayerNorm {
     ) -> Result<(CpuStorage, Shape)> {
         let (residual, parameters) = (slice(r, rl)?, slice(p, pl)?);
         let width = parameters.len() / 2;
-        let mut normal = slice(x, xl)?.to_vec();
+        let mut normal = kernels::copied(slice(x, xl)?);
         if let Some(noise) = &self.noise {
             noise.multiply(&mut normal, width);
         }
@@ -79,7 +79,7 @@ impl CustomOp3 for ResidualLayerNorm {
         chunks.with_min_len(grain()).for_each(|(v, r)| {
             v.iter_mut().zip(r).for_each(|(v, r)| *v += r);
         });
-        let (mut y, mut scale) = (vec![0f32; normal.len()], vec![0f32; normal.len() / width]);
+        let (mut y, mut scale) = (kernels::zeros(normal.len()), vec![0f32; normal.len() / width]);
         let halves = parameters.split_at(width);
         kernels::layer_norm(&mut normal, halves, self.eps as f32, &mut y, &mut scale);
         *saved(&self.normal)? = normal;
@@ -96,7 +96,7 @@ impl CustomOp3 for ResidualLayerNorm {
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let width = p.elem_count() / 2;
-        let mut d = g.flatten_all()?.to_vec1::<f32>()?;
+        let mut d = with(&g.contiguous()?, |g| Ok(kernels::copied(g)))?;
         let (normal, scale) = (saved(&self.normal)?, saved(&self.scale)?);
         // Tasks are examples where each is asked for, else runs of rows; shares are added in order.
         let rows = d.len() / width;
@@ -142,7 +142,7 @@ impl CustomOp3 for ResidualLayerNorm {
         let dx = match &self.noise {
             None => residual.clone(),
             Some(noise) => {
-                let mut dx = residual.flatten_all()?.to_vec1::<f32>()?;
+                let mut dx = with(&residual, |d| Ok(kernels::copied(d)))?;
                 noise.multiply(&mut dx, width);
                 tensor(dx, x)?
             }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::kernels::{self, SparseRows};
+use super::kernels::{self, SparseRows, View};
 use crate::model::squares::Squares;
 use crate::threads::grain;
 
@@ -64,21 +64,15 @@ impl Tap {
     pub fn add_products(&self, g: &[f32], x: &[f32], (n, k): (usize, usize)) -> Result<()> {
         if let Some(deferred) = &self.deferred {
             let mut slot = deferred.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?;
-            *slot = Some((g.to_vec(), x.to_vec()));
+            *slot = Some((kernels::copied(g), kernels::copied(x)));
             return Ok(());
         }
-        let (each, rows) = (n / self.weights.len().max(1), g.len() / n);
+        let each = n / self.weights.len().max(1);
         let mut squares = self.squares()?;
         for (i, name) in self.weights.iter().enumerate() {
-            // Columns of this weight's rows, side by side.
-            let own: Vec<f32> = if each == n {
-                Vec::new()
-            } else {
-                (0..rows).flat_map(|r| g[r * n + i * each..][..each].iter().copied()).collect()
-            };
-            let g = if each == n { g } else { &own };
+            let g = View::rows(g, n).from(0, i * each);
             squares.with(name, self.first, self.spans.len() - 1, |f, sums| {
-                kernels::add_squared_products(g, x, &self.spans, None, (each, k), f, sums);
+                kernels::add_squared_products(g, x, &self.spans, None, k, f, sums);
             });
         }
         Ok(())
@@ -97,7 +91,8 @@ impl Tap {
         self.squares()?.with(name, self.first, spans.len() - 1, |f, sums| match deferred {
             Some((g, x)) => {
                 let n = f.len() / width;
-                kernels::add_squared_products(&g, &x, &self.spans, Some(&sparse), (n, width), f, sums);
+                let g = View::rows(&g, n);
+                kernels::add_squared_products(g, &x, &self.spans, Some(&sparse), width, f, sums);
             }
             None => {
                 for (own, sum) in sparse.iter().zip(sums) {

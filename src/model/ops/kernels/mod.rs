@@ -15,6 +15,8 @@ pub use cross_entropy::{cross_entropy, cross_entropy_backward, decoded_cross_ent
 pub use elementwise::{gelu, gelu_backward, layer_norm, layer_norm_backward_rows};
 pub use squares::{SparseRows, add_squared_products, add_squares};
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::threads::grain;
@@ -151,6 +153,31 @@ pub fn product((m, n, k): (usize, usize, usize), out: &mut [f32], add: bool, a: 
     });
 }
 
+/// Values of a task that fills memory.
+const FILL: usize = 1 << 15;
+
+/// `values`, copied by all threads: taking fresh pages from the system costs more than the copy.
+pub fn copied(values: &[f32]) -> Vec<f32> {
+    let mut copy = Vec::with_capacity(values.len());
+    let parts = copy.spare_capacity_mut()[..values.len()].par_chunks_mut(FILL).zip(values.par_chunks(FILL));
+    parts.with_min_len(grain()).for_each(|(out, values)| {
+        out.iter_mut().zip(values).for_each(|(out, v)| *out = MaybeUninit::new(*v));
+    });
+    // SAFETY: the chunks cover the length, and each was written.
+    unsafe { copy.set_len(values.len()) };
+    copy
+}
+
+/// So many zeros, written by all threads.
+pub fn zeros(length: usize) -> Vec<f32> {
+    let mut values = Vec::with_capacity(length);
+    let parts = values.spare_capacity_mut()[..length].par_chunks_mut(FILL);
+    parts.with_min_len(grain()).for_each(|out| out.fill(MaybeUninit::new(0.0)));
+    // SAFETY: the chunks cover the length, and each was written.
+    unsafe { values.set_len(length) };
+    values
+}
+
 /// `y = x wᵀ + b`: `x` `[m, k]`, `w` `[n, k]`, `y` `[m, n]`.
 pub fn linear(x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
     let n = b.len();
@@ -206,7 +233,7 @@ mod tests {
             (0..3u32).map(|b| SparseRows::new(&[b, 149, b], &random(5 + u64::from(b), 3 * k), k)).collect();
         for extra in [None, Some(extra.as_slice())] {
             let (mut f, mut sums) = (vec![0f32; n * k], vec![0f64; 3]);
-            add_squared_products(&g, &x, &spans, extra, (n, k), &mut f, &mut sums);
+            add_squared_products(View::rows(&g, n), &x, &spans, extra, k, &mut f, &mut sums);
             let (mut wanted, mut wanted_sums) = (vec![0f64; n * k], [0f64; 3]);
             for b in 0..3 {
                 for (i, wanted) in wanted.iter_mut().enumerate() {

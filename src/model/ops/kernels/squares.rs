@@ -53,14 +53,14 @@ impl SparseRows {
 }
 
 /// The squared gradient of a table or a linear operation, example by example: adds `Σ_n (g_nᵀ x_n + e_n)²` into `f`
-/// `[n, k]`, `e_n` being `extra`'s rows, and each example's sum of squares into `sums` `[B]`. `spans` are the rows of
-/// `g` and `x` of each example. A tile of `f` stays in cache over all examples.
+/// `[n, k]`, `g` being `[rows, n]`, `x` `[rows, k]` and `e_n` `extra`'s rows, and each example's sum of squares into `sums`
+/// `[B]`. `spans` are the rows of `g` and `x` of each example. A tile of `f` stays in cache over all examples.
 pub fn add_squared_products(
-    g: &[f32],
+    g: View,
     x: &[f32],
     spans: &[usize],
     extra: Option<&[SparseRows]>,
-    (n, k): (usize, usize),
+    k: usize,
     f: &mut [f32],
     sums: &mut [f64],
 ) {
@@ -77,7 +77,7 @@ pub fn add_squared_products(
             for (b, span) in spans.windows(2).enumerate() {
                 let product = &mut product[..rows * wide];
                 if span[0] < span[1] {
-                    let left = View::rows(&g[span[0] * n + first..span[1] * n], n).t();
+                    let left = g.from(span[0], first).t();
                     let right = View::rows(&x[span[0] * k + column..span[1] * k], k);
                     let place = (product.as_mut_ptr(), wide);
                     // SAFETY: `product` is this task's own, [rows, wide].
