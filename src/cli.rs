@@ -5,9 +5,16 @@ use clap::{Parser, Subcommand};
 use crate::error::Result;
 use crate::stages::{fisher, freeze, loss, pretrain, render, schedule, stability, surface, train};
 
+/// The version and, since the binary contains data made from WordNet, its licence.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\n\nThe model and the task in this binary are made from WordNet 3.0, whose licence follows.\n\n",
+    include_str!("embedded/LICENSE-WORDNET"),
+);
+
 /// Fisher information, guided dropout and loss surfaces for BERT, with an uncertainty beside every number.
 #[derive(Parser, Debug)]
-#[command(version, propagate_version = true)]
+#[command(version, long_version = LONG_VERSION, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -1,16 +1,56 @@
 //! Files: hashed when read, atomic when written.
 //!
 //! A file appears under its final name only once it is whole: bytes go to a temporary neighbour, are synced, and
-//! renamed. Hashes are BLAKE3, in hexadecimal.
+//! renamed. Hashes are BLAKE3, in hexadecimal. What is compiled into the binary ([`crate::embedded`]) is read like what
+//! lies on the disk.
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 
+use crate::embedded;
 use crate::error::{Error, Result};
 
 /// The bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(Error::io(path, "read"))
+    match embedded::file(path) {
+        Some(bytes) => Ok(bytes.to_vec()),
+        None => std::fs::read(path).map_err(Error::io(path, "read")),
+    }
+}
+
+/// A file to read piece by piece.
+pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    match embedded::file(path) {
+        Some(bytes) => Ok(Box::new(bytes)),
+        None => {
+            let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
+            Ok(Box::new(BufReader::new(file)))
+        }
+    }
+}
+
+/// Whether there is such a file or folder. Where the folder is the compiled-in one, the disk does not count.
+pub fn exists(path: &Path) -> bool {
+    match path.parent().is_some_and(embedded::is_folder) || embedded::is_folder(path) {
+        true => is_folder(path) || embedded::file(path).is_some(),
+        false => path.exists(),
+    }
+}
+
+/// Whether there is such a folder.
+pub fn is_folder(path: &Path) -> bool {
+    embedded::is_folder(path) || path.is_dir()
+}
+
+/// The files and folders in a folder, in name order.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    if embedded::is_folder(folder) {
+        return Ok(embedded::names().map(|name| folder.join(name)).collect());
+    }
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
 }
 
 /// The text of a file; a byte-order mark at its start is removed.
@@ -58,8 +98,7 @@ fn readable_by_others(_: &std::fs::File) -> std::io::Result<()> {
 /// BLAKE3 of a file's bytes.
 pub fn hash_file(path: &Path) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
-    let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
-    hasher.update_reader(file).map_err(Error::io(path, "read"))?;
+    hasher.update_reader(open(path)?).map_err(Error::io(path, "read"))?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 

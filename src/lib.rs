@@ -13,7 +13,7 @@
 //!                                   └─▶ landscape ◀───┘ masks ─▶ surface ─▶ report
 //! ```
 //!
-//! Modules import only from those before them in this order: error, files, progress, threads, stats, rng, params,
+//! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng, params,
 //! ranking, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability, report, stages, cli.
 //!
 //! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
@@ -26,6 +26,7 @@
 pub mod cli;
 pub mod data;
 pub mod dropout;
+pub mod embedded;
 pub mod error;
 pub mod estimate;
 pub mod evaluate;

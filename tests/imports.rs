@@ -3,8 +3,9 @@
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "error",
+    "embedded",
     "files",
     "progress",
     "threads",

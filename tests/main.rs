@@ -5,6 +5,7 @@ mod cli;
 mod data_readers;
 mod directions;
 mod dropout;
+mod embedded;
 mod fisher;
 mod imports;
 mod landscape;

@@ -17,6 +17,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 
 use super::row::{Reason, Skipped};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The columns to read, by their names in the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(super) fn read(
     columns: &Columns,
     header: Option<&[&str]>,
 ) -> Result<(Vec<Record>, Vec<Skipped>)> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
+    let bytes = files::read(path)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader = reader(path, bytes);
     let mut places = header.map(|names| Places::find(path, columns, names)).transpose()?;

@@ -1,4 +1,8 @@
-//! The nine GLUE tasks (Wang et al. 2018) in GLUE's own files: train.tsv and dev.tsv in one folder per task.
+//! The nine GLUE tasks (Wang et al. 2018) in GLUE's own files: train.tsv and dev.tsv in one folder per task; and
+//! `supersense`, the task in the binary, in files of the same kind.
+//!
+//! Supersense: which of WordNet's 25 lexicographer files of nouns (lexnames(5WN), without noun.Tops) a definition is
+//! from. It alone has a labelled test.tsv.
 //!
 //! MNLI has two dev files, matched and mismatched. CoLA has no header. MRPC comes as train.tsv and dev.tsv or
 //! as Microsoft's msr_paraphrase_train.txt and msr_paraphrase_test.txt, which start with a byte-order mark.
@@ -17,8 +21,9 @@ use std::str::FromStr;
 use super::delimited::{self, Columns, Record};
 use super::row::{Reason, Row, RowLabel, Rows, Skipped};
 use crate::error::{Error, Result};
+use crate::files;
 
-/// A task of GLUE.
+/// A task of GLUE, or the one in the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     Cola,
@@ -30,6 +35,7 @@ pub enum Task {
     Qnli,
     Rte,
     Wnli,
+    Supersense,
 }
 
 /// Which of a task's files.
@@ -40,6 +46,8 @@ pub enum Split {
     Dev,
     /// MNLI only.
     DevMismatched,
+    /// Supersense only.
+    Test,
 }
 
 /// What a task is scored by.
@@ -91,20 +99,31 @@ fn file(task: Task, dir: &Path, split: Split) -> Result<PathBuf> {
             let fix = "use dev; only mnli has a mismatched one";
             return Err(Error::field(task, "split", "train or dev", split, fix));
         }
+        (Task::Supersense, Split::Test) => ("test.tsv", None),
+        (_, Split::Test) => {
+            let fix = "use dev; GLUE's test files have no labels";
+            return Err(Error::field(task, "split", "train or dev", split, fix));
+        }
         (_, Split::Train) => ("train.tsv", microsoft.then_some("msr_paraphrase_train.txt")),
         (_, Split::Dev) => ("dev.tsv", microsoft.then_some("msr_paraphrase_test.txt")),
     };
     let names = other.map_or(name.to_string(), |other| format!("{name} or {other}"));
     let missing = |path: &Path, found: &str| {
         let expected = format!("the folder of {task}'s files, with {names}");
-        let fix = format!("give GLUE's own folder of this task, such as glue/{}", task.spec().folder);
+        let fix = match task {
+            Task::Supersense => "leave --data out: the files are in the binary".to_string(),
+            _ => format!("give GLUE's own folder of this task, such as glue/{}", task.spec().folder),
+        };
         Error::field(path.display(), "data", expected, found, fix)
     };
-    if !dir.is_dir() {
-        return Err(missing(dir, if dir.exists() { "a file" } else { "no such folder" }));
+    if !files::is_folder(dir) {
+        return Err(missing(dir, if files::exists(dir) { "a file" } else { "no such folder" }));
     }
     let candidates = [Some(name), other].into_iter().flatten().map(|name| dir.join(name));
-    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| missing(&dir.join(name), "no such file"))
+    candidates
+        .into_iter()
+        .find(|path| files::exists(path))
+        .ok_or_else(|| missing(&dir.join(name), "no such file"))
 }
 
 /// What is known of a task.
@@ -121,8 +140,8 @@ struct Spec {
 }
 
 impl Task {
-    /// Every task, in the order of the GLUE paper.
-    pub const ALL: [Task; 9] = [
+    /// Every task: GLUE's in the order of its paper, then the one in the binary.
+    pub const ALL: [Task; 10] = [
         Task::Cola,
         Task::Sst2,
         Task::Mrpc,
@@ -132,6 +151,7 @@ impl Task {
         Task::Qnli,
         Task::Rte,
         Task::Wnli,
+        Task::Supersense,
     ];
 
     /// Label names in the hub's order; none for STS-B, a regression from 0 to 5.
@@ -252,6 +272,42 @@ impl Task {
                 labels: &["not_entailment", "entailment"],
                 metrics: &[Accuracy],
             },
+            Task::Supersense => &Spec {
+                name: "supersense",
+                folder: "embedded",
+                header: None,
+                text: "text",
+                pair: None,
+                label: "label",
+                labels: &[
+                    "noun.act",
+                    "noun.animal",
+                    "noun.artifact",
+                    "noun.attribute",
+                    "noun.body",
+                    "noun.cognition",
+                    "noun.communication",
+                    "noun.event",
+                    "noun.feeling",
+                    "noun.food",
+                    "noun.group",
+                    "noun.location",
+                    "noun.motive",
+                    "noun.object",
+                    "noun.person",
+                    "noun.phenomenon",
+                    "noun.plant",
+                    "noun.possession",
+                    "noun.process",
+                    "noun.quantity",
+                    "noun.relation",
+                    "noun.shape",
+                    "noun.state",
+                    "noun.substance",
+                    "noun.time",
+                ],
+                metrics: &[Accuracy],
+            },
         }
     }
 }
@@ -281,6 +337,7 @@ impl Display for Split {
             Split::Train => "train",
             Split::Dev => "dev",
             Split::DevMismatched => "dev_mismatched",
+            Split::Test => "test",
         })
     }
 }
@@ -293,12 +350,13 @@ impl FromStr for Split {
             "train" => Ok(Split::Train),
             "dev" | "devmatched" => Ok(Split::Dev),
             "devmismatched" => Ok(Split::DevMismatched),
+            "test" => Ok(Split::Test),
             _ => Err(Error::field(
                 "--split",
                 "split",
-                "train, dev or dev_mismatched",
+                "train, dev, dev_mismatched or test",
                 format!("`{typed}`"),
-                "choose one of these; GLUE's test files have no labels",
+                "choose one of these",
             )),
         }
     }

@@ -7,12 +7,12 @@
 //!
 //! Gives [`super::row::Rows`] without labels.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use super::row::{Reason, Row, RowLabel, Rows, Skipped};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The lines of `files` with at least `min_words` whitespace-separated words, trimmed, in order.
 ///
@@ -34,7 +34,7 @@ pub fn read(files: &[PathBuf], min_words: usize) -> Result<Rows> {
 }
 
 fn add(rows: &mut Rows, path: &Path, min_words: usize) -> Result<()> {
-    let lines = BufReader::new(File::open(path).map_err(Error::io(path, "read"))?).split(b'\n');
+    let lines = files::open(path)?.split(b'\n');
     for (line, bytes) in (1..).zip(lines) {
         let bytes = bytes.map_err(Error::io(path, "read"))?;
         let Ok(text) = str::from_utf8(&bytes) else {

@@ -62,11 +62,11 @@ impl Tokenizer {
     pub fn load(folder: &Path) -> Result<Tokenizer> {
         let (json, vocab) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
         let mut assumed_lower_case = false;
-        let mut inner = if json.exists() {
-            tokenizers::Tokenizer::from_file(&json).map_err(|e| {
+        let mut inner = if files::exists(&json) {
+            tokenizers::Tokenizer::from_bytes(files::read(&json)?).map_err(|e| {
                 Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
             })?
-        } else if vocab.exists() {
+        } else if files::exists(&vocab) {
             from_vocab(&vocab, &folder.join("tokenizer_config.json"), &mut assumed_lower_case)?
         } else {
             let found = "neither tokenizer.json nor vocab.txt";
@@ -179,7 +179,7 @@ impl Tokenizer {
 }
 
 fn from_vocab(vocab: &Path, config: &Path, assumed: &mut bool) -> Result<tokenizers::Tokenizer> {
-    let options: HashMap<String, serde_json::Value> = if config.exists() {
+    let options: HashMap<String, serde_json::Value> = if files::exists(config) {
         serde_json::from_str(&files::read_text(config)?)
             .map_err(|e| Error::field(config.display(), "JSON", "valid", e, "fetch the file again"))?
     } else {
@@ -189,7 +189,14 @@ fn from_vocab(vocab: &Path, config: &Path, assumed: &mut bool) -> Result<tokeniz
     let refused = |e: tokenizers::Error| {
         Error::field(vocab.display(), "vocabulary", "a WordPiece vocabulary", e, "fetch the file again")
     };
-    let model = WordPiece::from_file(&vocab.to_string_lossy()).build().map_err(refused)?;
+    let text = files::read_text(vocab)?;
+    let pieces: HashMap<&str, usize> = text.lines().map(str::trim_end).zip(0..).collect();
+    // The builder's map is of a crate that is not ours; the serialized form is the same model.
+    let model = serde_json::json!({
+        "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100, "vocab": pieces,
+    });
+    let model: WordPiece = serde_json::from_str(&model.to_string()).map_err(|e| refused(e.into()))?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
     *assumed = flag("do_lower_case").is_none();
     let lower = flag("do_lower_case").unwrap_or(true);

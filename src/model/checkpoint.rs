@@ -19,7 +19,7 @@ use crate::data::{Example, Target};
 use crate::error::{Error, Result};
 use crate::params::{self, ParamMap};
 use crate::rng::Stream;
-use crate::{files, progress};
+use crate::{embedded, files, progress};
 
 const WORD: &str = "bert.embeddings.word_embeddings.weight";
 const DECODER: &str = "cls.predictions.decoder.weight";
@@ -66,13 +66,13 @@ impl MissingHead {
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint's configuration and weights.
+    /// Reads a checkpoint's configuration and weights; `embedded` is the one in the binary.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for a folder that is none, an unsupported configuration, weights that are missing or broken.
     pub fn open(folder: &Path) -> Result<Checkpoint> {
-        if !folder.is_dir() {
+        if !files::is_folder(folder) {
             let fix = "give a folder with config.json, the weights and the tokenizer, as `huggingface-cli download \
                        MODEL --local-dir FOLDER` makes it";
             return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
@@ -230,7 +230,7 @@ impl Checkpoint {
             self.tell_fresh(&fresh, seed);
         }
         self.tell_unused();
-        let has_tokenizer = Tokenizer::FILES[..2].iter().any(|name| self.folder.join(name).exists());
+        let has_tokenizer = Tokenizer::FILES[..2].iter().any(|name| files::exists(&self.folder.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
         let bert = Bert { config: self.config, head };
         Ok(Model { bert, theta, hash: self.hash, vocabulary, folder: self.folder })
@@ -334,9 +334,13 @@ impl Model {
 
     /// Makes the folder to save to, before any work: it must not be the one that the model came from.
     pub fn prepare_folder(source: &Path, folder: &Path) -> Result<()> {
+        if embedded::is_folder(folder) {
+            let fix = "choose another folder: this name is taken, for the model in the binary";
+            return Err(Error::field("--out", "folder", "another than `embedded`", folder.display(), fix));
+        }
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
         let real = |path: &Path| path.canonicalize().map_err(Error::io(path, "find"));
-        if real(source)? == real(folder)? {
+        if !embedded::is_folder(source) && real(source)? == real(folder)? {
             let fix = "choose another folder: saving would overwrite the checkpoint";
             return Err(Error::field("--out", "folder", "another than --checkpoint", folder.display(), fix));
         }
@@ -377,11 +381,14 @@ impl Model {
         let others = ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
         for name in others.into_iter().chain(Tokenizer::FILES) {
             let (source, target) = (self.folder.join(name), folder.join(name));
-            if Tokenizer::FILES.contains(&name) && source.exists() {
+            if Tokenizer::FILES.contains(&name) && files::exists(&source) {
                 files::write(&target, &files::read(&source)?)?;
             } else if target.exists() {
                 std::fs::remove_file(&target).map_err(Error::io(&target, "remove"))?;
             }
+        }
+        if embedded::is_folder(&self.folder) {
+            files::write(&folder.join("LICENSE-WORDNET"), embedded::NOTICE.as_bytes())?;
         }
         Ok(())
     }

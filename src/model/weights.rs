@@ -25,7 +25,7 @@ pub fn read(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
         "pytorch_model.bin",
         "pytorch_model.bin.index.json",
     ];
-    let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.exists()) else {
+    let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| files::exists(path)) else {
         let expected = "model.safetensors, its shards, or pytorch_model.bin";
         let fix = "download the checkpoint's weights into this folder";
         return Err(Error::field(folder.display(), "weights", expected, "none of them", fix));

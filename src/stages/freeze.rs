@@ -26,8 +26,8 @@ pub struct Freeze {
     pub text: Vec<PathBuf>,
     #[command(flatten)]
     pub source: Source,
-    /// Which split of the task
-    #[arg(long, default_value = "dev", value_name = "train|dev", conflicts_with_all = ["table", "text"])]
+    /// Which split of the task; supersense alone has a test split
+    #[arg(long, default_value = "dev", value_name = "train|dev|test", conflicts_with_all = ["table", "text"])]
     pub split: Split,
     /// Draw this many examples, without replacement, kept in file order [default: all]
     #[arg(long, value_name = "N")]

@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::{ModelAndSet, with_se};
+use crate::data::frozen::Kind;
+use crate::data::masking::unigram_entropy;
 use crate::error::Result;
 use crate::evaluate::{metrics, set_loss};
 use crate::progress::say;
@@ -25,6 +27,7 @@ impl Loss {
         let (model, set) = self.inputs.open(self.seed)?;
         let loss = set_loss(&model.bert, &model.theta, &set.examples, &set.by_length())?;
         let metrics = metrics(set.kind, set.task(), &loss, &set.examples);
+        let entropy = (set.kind == Kind::MaskedLm).then(|| unigram_entropy(&set.examples));
         if self.json {
             let all: serde_json::Map<String, serde_json::Value> =
                 metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -32,13 +35,16 @@ impl Loss {
                 metrics.first().map_or((json!(null), json!(null)), |(n, v)| (json!(n), json!(v)));
             let result = json!({
                 "loss": loss.loss, "loss_se": loss.loss_se, "examples": loss.examples, "targets": loss.targets,
-                "metric": value, "metric_name": name, "metrics": all,
+                "metric": value, "metric_name": name, "metrics": all, "unigram_entropy": entropy,
             });
             say!("{result}");
         } else {
             say!("loss      {} per target", with_se(loss.loss, loss.loss_se));
             for (name, value) in metrics {
                 say!("{name:9} {value:.6}");
+            }
+            if let Some(entropy) = entropy {
+                say!("unigram entropy of the targets {entropy:.6}");
             }
             say!("examples  {} ({} targets)", loss.examples, loss.targets);
         }

@@ -24,7 +24,7 @@ use crate::model::{Checkpoint, Model};
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {
-    /// Checkpoint: a folder in the Hugging Face layout
+    /// Checkpoint: a folder in the Hugging Face layout, or embedded: the one in the binary
     #[arg(long, value_name = "C")]
     pub checkpoint: PathBuf,
     /// Frozen evaluation set; its labels choose the head

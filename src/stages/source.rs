@@ -7,17 +7,20 @@ use crate::data::glue::{self, Split, Task};
 use crate::data::row::Rows;
 use crate::data::table;
 use crate::error::{Error, Result};
-use crate::progress;
 use crate::report::provenance::Provenance;
+use crate::{embedded, files, progress};
+
+/// Tasks whose files are not in the binary.
+const GLUE: [&str; 9] = ["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"];
 
 /// A labelled data set.
 #[derive(clap::Args, Clone, Debug)]
 #[group(required = false, multiple = true)]
 pub struct Source {
-    /// GLUE task: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte or wnli
-    #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "table")]
+    /// GLUE task: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte or wnli; or supersense, which is in the binary
+    #[arg(long, value_name = "NAME", requires_ifs = GLUE.map(|name| (name, "data")), conflicts_with = "table")]
     pub task: Option<String>,
-    /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout
+    /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout; not needed for supersense
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data: Option<PathBuf>,
     /// Table with a header: tab-separated, or comma-separated if it ends in .csv
@@ -42,8 +45,8 @@ impl Source {
 
     /// Reads the rows; what was left out is said.
     pub fn read(&self, split: Split) -> Result<Rows> {
-        let rows = match (self.task()?, &self.data, &self.table, &self.columns) {
-            (Some(task), Some(data), _, _) => glue::read(task, data, split)?,
+        let rows = match (self.task()?, self.folder()?, &self.table, &self.columns) {
+            (Some(task), Some(folder), _, _) => glue::read(task, folder, split)?,
             (_, _, Some(path), Some(columns)) => table::read(path, columns)?,
             _ => return Err(missing("")),
         };
@@ -56,19 +59,24 @@ impl Source {
         if let Some(path) = &self.table {
             provenance.input_file("table", path)?;
         }
-        let Some(folder) = &self.data else { return Ok(()) };
-        let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "tsv" || e == "txt")) {
+        let Some(folder) = self.folder()? else { return Ok(()) };
+        for path in
+            files::list(folder)?.iter().filter(|p| p.extension().is_some_and(|e| e == "tsv" || e == "txt"))
+        {
             provenance.input_file("data", path)?;
         }
         Ok(())
     }
 
-    /// The folder or table, as given.
+    /// The folder or table.
     pub fn path(&self) -> &Path {
-        self.data.as_deref().or(self.table.as_deref()).unwrap_or(Path::new(""))
+        self.folder().ok().flatten().or(self.table.as_deref()).unwrap_or(Path::new(""))
+    }
+
+    /// The task's folder.
+    fn folder(&self) -> Result<Option<&Path>> {
+        let in_binary = self.task()? == Some(Task::Supersense);
+        Ok(self.data.as_deref().or(in_binary.then_some(Path::new(embedded::NAME))))
     }
 }
 

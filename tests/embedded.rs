@@ -1,0 +1,141 @@
+//! The checkpoint and the task in the binary.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use fisherscape::data::glue::{self, Split, Task};
+use fisherscape::data::masking::mask;
+use fisherscape::data::row::RowLabel;
+use fisherscape::data::{Target, text};
+use fisherscape::embedded;
+use fisherscape::evaluate::set_loss;
+use fisherscape::model::bert::Head;
+use fisherscape::model::checkpoint::{Checkpoint, MissingHead};
+use fisherscape::params;
+
+use crate::support::{Outcome, fisherscape, tensors, values};
+
+const FOLDER: &str = "embedded";
+
+fn size(name: &str) -> usize {
+    embedded::file(&Path::new(FOLDER).join(name)).unwrap().len()
+}
+
+/// Oracle: the hash that the recipe records, the parameters counted by hand, and the limits of 6 and 1.5 MB.
+#[test]
+fn the_embedded_checkpoint_is_the_recorded_one() -> Outcome {
+    let checkpoint = Checkpoint::open(Path::new(FOLDER))?;
+    let recipe = include_str!("../analyses/embedded/README.md");
+    assert!(recipe.contains(&checkpoint.hash), "{}", checkpoint.hash);
+    let model = checkpoint.model(Head::MaskedLm, MissingHead::Refuse)?;
+    let (h, v, i) = (128, 8000, 512);
+    let layer = 4 * (h * h + h) + (h * i + i) + (i * h + h) + 4 * h;
+    let head = v + h * h + h + 2 * h;
+    assert_eq!(params::count(&model.theta), (v + 128 + 2) * h + 2 * h + 6 * layer + head);
+    let model = ["config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"];
+    assert!(model.map(size).iter().sum::<usize>() <= 6_000_000);
+    let data = ["train.tsv", "dev.tsv", "test.tsv", "held-out.txt"];
+    assert!(data.map(size).iter().sum::<usize>() <= 1_500_000);
+    Ok(())
+}
+
+/// Oracle: the entropy of the masked tokens, counted here; a model that reads no context cannot be below it.
+#[test]
+fn held_out_loss_is_a_nat_below_the_unigram_entropy() -> Outcome {
+    let checkpoint = Checkpoint::open(Path::new(FOLDER))?;
+    let tokenizer = checkpoint.tokenizer()?;
+    let rows = text::read(&[Path::new(FOLDER).join("held-out.txt")], 3)?;
+    let mut examples = tokenizer.examples(&rows.rows, 64)?;
+    mask(&mut examples, &tokenizer.special, checkpoint.config.vocab_size, 0);
+    examples.retain(|e| e.targets() > 0);
+    let mut counts: BTreeMap<u32, f64> = BTreeMap::new();
+    for example in &examples {
+        let Target::Masked(targets) = &example.target else { panic!("not masked") };
+        targets.iter().for_each(|(_, token)| *counts.entry(*token).or_default() += 1.0);
+    }
+    let total: f64 = counts.values().sum();
+    let entropy = counts.values().map(|n| n / total * (total / n).ln()).sum::<f64>();
+    let model = checkpoint.model(Head::MaskedLm, MissingHead::Refuse)?;
+    let mut by_length: Vec<usize> = (0..examples.len()).collect();
+    by_length.sort_by_key(|n| examples[*n].len());
+    let loss = set_loss(&model.bert, &model.theta, &examples, &by_length)?.loss;
+    assert!(loss < entropy - 1.0, "loss {loss}, entropy {entropy}");
+    Ok(())
+}
+
+/// Oracle: the definition of a split. Every text is in one part only, and every class can be learned.
+#[test]
+fn the_parts_of_the_task_share_no_text() -> Outcome {
+    let mut seen = HashSet::new();
+    let mut total = 0;
+    for (split, n) in [(Split::Train, 10_000), (Split::Dev, 1000), (Split::Test, 2000)] {
+        let rows = glue::read(Task::Supersense, Path::new(FOLDER), split)?;
+        assert_eq!((rows.rows.len(), rows.skipped.len(), rows.classes.len()), (n, 0, 25));
+        if split == Split::Train {
+            let classes: HashSet<usize> = rows
+                .rows
+                .iter()
+                .filter_map(|row| if let RowLabel::Class(c) = row.label { Some(c) } else { None })
+                .collect();
+            assert_eq!(classes.len(), 25);
+        }
+        seen.extend(rows.rows.into_iter().map(|row| row.text.to_lowercase()));
+        total += n;
+    }
+    let held_out = text::read(&[Path::new(FOLDER).join("held-out.txt")], 1)?.rows;
+    total += held_out.len();
+    seen.extend(held_out.into_iter().map(|row| row.text.to_lowercase()));
+    assert_eq!(seen.len(), total);
+    Ok(())
+}
+
+/// Oracle: none of it is on the disk of an empty folder. What is saved there is a checkpoint as any other, has the same
+/// values, and carries the licence; a folder of the same name on the disk is another.
+#[test]
+fn embedded_is_a_checkpoint_like_any_other() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let run = |arguments: &str| fisherscape(arguments).current_dir(folder.path()).assert();
+    run("freeze --checkpoint embedded --task supersense --split test --examples 20 --out set.safetensors")
+        .success();
+    run("freeze --checkpoint embedded --text embedded/held-out.txt --examples 20 --out text.safetensors")
+        .success();
+    run("pretrain --checkpoint embedded --steps 0 --out saved").success();
+    let said = |checkpoint: &str| {
+        let loss = run(&format!("loss --checkpoint {checkpoint} --set text.safetensors --json")).success();
+        String::from_utf8_lossy(&loss.get_output().stdout).into_owned()
+    };
+    assert_eq!(said("embedded"), said("saved"));
+    let saved = tensors(&folder.path().join("saved/model.safetensors"));
+    let model = Checkpoint::open(Path::new(FOLDER))?.model(Head::MaskedLm, MissingHead::Refuse)?;
+    assert!(saved.keys().eq(model.theta.keys()));
+    assert!(saved.iter().all(|(name, tensor)| values(tensor) == values(&model.theta[name])));
+    assert!(folder.path().join("saved/vocab.txt").exists());
+    let notice = std::fs::read_to_string(folder.path().join("saved/LICENSE-WORDNET"))?;
+    assert!(notice.contains("WordNet 3.0 Copyright 2006 by Princeton University"));
+    run("fisher --checkpoint embedded --set set.safetensors --out f.safetensors").success();
+    run("stability --checkpoint embedded --text embedded/dev.tsv --fractions 0.5 --repeats 1 --out s")
+        .success();
+    run("surface --checkpoint embedded --set text.safetensors --coords=0 --out s.csv").success();
+    run(
+        "train --checkpoint embedded --task supersense --fraction 0.01 --epochs 1 --dropout none --out tuned",
+    )
+    .success();
+    run("loss --checkpoint tuned --set set.safetensors --strict-head").success();
+    let failed = run("pretrain --checkpoint saved --steps 0 --out embedded").failure();
+    assert!(String::from_utf8_lossy(&failed.get_output().stderr).contains("model in the binary"));
+    std::fs::create_dir(folder.path().join("embedded"))?;
+    run("loss --checkpoint embedded --set text.safetensors").success();
+    run("loss --checkpoint ./embedded --set text.safetensors").failure();
+    let version = run("--version").success();
+    assert!(String::from_utf8_lossy(&version.get_output().stdout).contains(embedded::NOTICE));
+    Ok(())
+}
+
+/// GLUE's files are not in the binary: naming such a task without them is wrong usage.
+#[test]
+fn only_the_embedded_task_needs_no_folder() {
+    fisherscape("freeze --checkpoint embedded --task rte --out set.safetensors").assert().code(2);
+    fisherscape("freeze --checkpoint embedded --task rte --data embedded --split test --out set.safetensors")
+        .assert()
+        .code(1);
+}
