@@ -13,8 +13,8 @@
 //!                                   └─▶ landscape ◀───┘ masks ─▶ surface ─▶ report
 //! ```
 //!
-//! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng, params,
-//! ranking, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability, report, stages, cli.
+//! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng,
+//! params, ranking, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability, report, stages, cli.
 //!
 //! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
 //! one thread each (`src/main.rs`) and spreads its work by rayon; a program that uses the library does the same by
