@@ -7,7 +7,7 @@
 //! of this corpus?", and is high by construction where the draw is a large part of it. The second is free of that:
 //! two samples that share nothing; it is the one to trust a fraction by.
 //!
-//! [`draw`] says which examples, [`agreement`] how alike, `bootstrap` how certain, [`summary`] which fraction suffices.
+//! [`draw`] says which examples, [`mod@agreement`] how alike, `bootstrap` how certain, [`summary`] which fraction suffices.
 
 pub mod agreement;
 mod bootstrap;

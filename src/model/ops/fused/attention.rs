@@ -17,7 +17,7 @@ pub struct Attention {
     probabilities: Saved,
 }
 
-/// Noise for pairs of a query and a key; see [`super::Packing`].
+/// Noise for pairs of a query and a key; see [`Packing`](crate::model::ops::Packing).
 pub struct PairNoise {
     pub noise: Noise,
     pub first: usize,

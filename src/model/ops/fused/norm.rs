@@ -17,7 +17,7 @@ pub struct ResidualLayerNorm {
     scale: Saved,
 }
 
-/// Noise for rows that belong to examples; see [`super::Packing`].
+/// Noise for rows that belong to examples; see [`Packing`](crate::model::ops::Packing).
 #[derive(Clone)]
 pub struct RowNoise {
     pub noise: Noise,
