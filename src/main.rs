@@ -13,9 +13,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    // Memory that a pass frees is what the next one takes; given back at once it would come zeroed, page by page.
+    // Memory that a pass frees is what the next one takes, some seconds later in a large model; given back at once it would
+    // come zeroed, page by page.
     // SAFETY: sets a number that is read when memory is freed.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 1000) };
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 30_000) };
     let cli = Cli::parse();
     progress::set_verbosity(cli.verbosity());
     // Work is split over examples and batches, so each tensor operation runs on the thread that asks for it. candle
