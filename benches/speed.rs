@@ -172,6 +172,7 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
         by_length: &job.by_length,
         plane: &plane,
         coordinates: [&[x], &[y]],
+        per_example: false,
     };
     let scratch = tempfile::tempdir()?;
     let mut runs = 0;

@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
-use crate::stages::{fisher, freeze, loss, pretrain, render, schedule, stability, surface, train};
+use crate::pipeline::commands::{Check, List, Run};
+use crate::report::provenance::command_line;
+use crate::stages::Stage;
 
 /// The version and, since the binary contains data made from WordNet, its licence.
 const LONG_VERSION: &str = concat!(
@@ -31,15 +33,11 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    Freeze(freeze::Freeze),
-    Loss(loss::Loss),
-    Fisher(fisher::Fisher),
-    Schedule(schedule::Schedule),
-    Pretrain(pretrain::Pretrain),
-    Train(train::Train),
-    Surface(surface::Surface),
-    Stability(stability::Stability),
-    Render(render::Render),
+    Run(Run),
+    Check(Check),
+    List(List),
+    #[command(flatten)]
+    Stage(Box<Stage>),
 }
 
 impl Cli {
@@ -52,16 +50,12 @@ impl Cli {
 impl Command {
     /// Runs the command.
     pub fn run(&self) -> Result<()> {
+        let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
         match self {
-            Command::Freeze(stage) => stage.run(),
-            Command::Loss(stage) => stage.run(),
-            Command::Fisher(stage) => stage.run(),
-            Command::Schedule(stage) => stage.run(),
-            Command::Pretrain(stage) => stage.run(),
-            Command::Train(stage) => stage.run(),
-            Command::Surface(stage) => stage.run(),
-            Command::Stability(stage) => stage.run(),
-            Command::Render(stage) => stage.run(),
+            Command::Run(run) => run.run(&command_line(words)),
+            Command::Check(check) => check.run(),
+            Command::List(list) => list.run(),
+            Command::Stage(stage) => stage.run(&command_line(words)),
         }
     }
 }

@@ -14,6 +14,12 @@ pub enum Error {
     #[error("{place}: `{field}` must be {expected}, found {found}\n  fix: {fix}")]
     /// (The fix is boxed text so that the whole stays under 128 bytes, the size of result that clippy accepts.)
     Field { place: String, field: String, expected: String, found: String, fix: Box<str> },
+    /// A text that says something that cannot be used, with the line and a caret.
+    #[error("{place}: {what}{excerpt}\n  fix: {fix}")]
+    Text { place: String, what: Box<str>, excerpt: String, fix: Box<str> },
+    /// What went wrong in a step of an analysis.
+    #[error("step {step}: {cause}")]
+    Step { step: String, cause: Box<Error> },
     /// The operating system refused.
     #[error("{}: cannot {action} it: {cause}\n  fix: check the path, its permissions and the free space", path.display())]
     Io { path: PathBuf, action: &'static str, cause: std::io::Error },

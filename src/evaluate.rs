@@ -26,6 +26,8 @@ pub struct SetLoss {
     pub examples: usize,
     /// M.
     pub targets: usize,
+    /// `s_n` and `m_n` of each of these examples.
+    pub by_example: Vec<(f64, f64)>,
     /// Predictions by example: one per target.
     pub predictions: Vec<Vec<f64>>,
 }
@@ -112,6 +114,7 @@ impl<'a> Evaluator<'a> {
             loss_se: stats::ratio_se(&sums, &targets),
             examples: used.len(),
             targets: count as usize,
+            by_example: sums.into_iter().zip(targets).collect(),
             predictions,
         })
     }

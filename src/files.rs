@@ -83,6 +83,11 @@ pub fn write_with(
     Ok(())
 }
 
+/// Removes a file, if there is one.
+pub fn remove(path: &Path) -> Result<()> {
+    if path.exists() { std::fs::remove_file(path).map_err(Error::io(path, "remove")) } else { Ok(()) }
+}
+
 /// Temporary files are private; results are not.
 #[cfg(unix)]
 fn readable_by_others(file: &std::fs::File) -> std::io::Result<()> {

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng,
-//! params, ranking, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability, report, stages, cli.
+//! params, ranking, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability, report, stages, analysis,
+//! pipeline, cli.
 //!
 //! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
 //! one thread each (`src/main.rs`) and spreads its work by rayon; a program that uses the library does the same by
@@ -23,6 +24,7 @@
 //! Vocabulary: `θ` parameters; `s_n` summed and `ℓ_n` mean loss of example n; `F` Fisher diagonal; `s[n,t]` summed
 //! squared gradient of example n in tensor t; site: a place where dropout acts; `p` drop probability.
 
+pub mod analysis;
 pub mod cli;
 pub mod data;
 pub mod dropout;
@@ -35,6 +37,7 @@ pub mod fisher;
 pub mod landscape;
 pub mod model;
 pub mod params;
+pub mod pipeline;
 pub mod progress;
 pub mod ranking;
 pub mod report;

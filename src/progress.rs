@@ -23,9 +23,41 @@ fn shown(level: u8) -> bool {
     VERBOSITY.load(Ordering::Relaxed) >= level
 }
 
+/// What a step of an analysis says, kept for its record.
+static KEPT: Mutex<Option<Said>> = Mutex::new(None);
+
+/// Notes and results, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Said {
+    pub notes: Vec<String>,
+    pub results: Vec<String>,
+}
+
+/// Runs `work` and keeps what it says; with `-v` that is shown too.
+pub fn listen<R>(work: impl FnOnce() -> R) -> (R, Said) {
+    let kept = || KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    *kept() = Some(Said::default());
+    let result = work();
+    let said = kept().take().unwrap_or_default();
+    (result, said)
+}
+
+/// Keeps a line if somebody listens; says whether it is to be shown.
+fn keep(text: &dyn std::fmt::Display, list: fn(&mut Said) -> &mut Vec<String>) -> bool {
+    match KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_mut() {
+        Some(said) => {
+            list(said).push(text.to_string());
+            shown(2)
+        }
+        None => true,
+    }
+}
+
 /// A line of the result, on standard output. A reader that has gone (`| head`) is no reason to lose the work.
 pub fn result(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if keep(&text, |said| &mut said.results) {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
 }
 
 /// Prints a line of the result like `println!`, whether or not anybody still reads.
@@ -36,8 +68,15 @@ pub(crate) use say;
 
 /// Something the user should know, such as an initialised head or skipped rows.
 pub fn note(text: impl std::fmt::Display) {
-    if shown(1) {
+    if keep(&text, |said| &mut said.notes) && shown(1) {
         eprintln!("note: {text}");
+    }
+}
+
+/// What is being done, on standard error.
+pub fn status(text: impl std::fmt::Display) {
+    if shown(1) {
+        eprintln!("{text}");
     }
 }
 

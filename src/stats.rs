@@ -37,6 +37,16 @@ pub fn standard_error(values: &[f64]) -> f64 {
     sd(values) / (values.len() as f64).sqrt()
 }
 
+/// Half the width of the 95 % interval of a mean over few values, `t(n-1) s / sqrt(n)` (Student 1908): normal values, such
+/// as differences between runs of one seed. NaN for fewer than two.
+pub fn half_width(values: &[f64]) -> f64 {
+    use statrs::distribution::{ContinuousCDF, StudentsT};
+    match StudentsT::new(0.0, 1.0, values.len().saturating_sub(1) as f64) {
+        Ok(t) if values.len() > 1 => t.inverse_cdf(0.975) * standard_error(values),
+        _ => f64::NAN,
+    }
+}
+
 /// Median; the mean of the middle two for an even count. NaN if `values` is empty or holds a NaN.
 pub fn median(values: &[f64]) -> f64 {
     if has_nan(values) {

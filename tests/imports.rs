@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 23] = [
     "error",
     "embedded",
     "files",
@@ -24,6 +24,8 @@ const ORDER: [&str; 21] = [
     "stability",
     "report",
     "stages",
+    "analysis",
+    "pipeline",
     "cli",
 ];
 

@@ -52,7 +52,14 @@ fn evaluate(
     (journal, inputs): (&Path, &str),
 ) -> Result<Surface> {
     let (theta, examples, plane) = (theta(), examples(), Plane::new(directions.clone()));
-    let plan = Plan { theta: &theta, examples: &examples, by_length: &[0, 1], plane: &plane, coordinates };
+    let plan = Plan {
+        theta: &theta,
+        examples: &examples,
+        by_length: &[0, 1],
+        plane: &plane,
+        coordinates,
+        per_example: true,
+    };
     plan.evaluate(objective, journal, inputs)
 }
 
@@ -132,6 +139,7 @@ fn theta_is_left_as_it_was() -> Outcome {
         by_length: &[0, 1],
         plane: &Plane::new(directions),
         coordinates: [&xs, &xs],
+        per_example: false,
     };
     let first = plan.evaluate(&h, &folder.path().join("first"), "inputs")?;
     assert_eq!(bits(&theta)?, before);
@@ -156,6 +164,7 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         by_length: &[2, 3, 0],
         plane: &Plane::new(directions),
         coordinates: [&xs, &[0.0]],
+        per_example: false,
     };
     let folder = tempfile::tempdir()?;
     let surface = plan.evaluate(&SoftmaxRegression::new(&features)?, &folder.path().join("j"), "inputs")?;

@@ -132,6 +132,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 by_length: &by_length,
                 plane: &Plane::new(masked),
                 coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
+                per_example: false,
             };
             let scratch = tempfile::tempdir()?;
             let surface = plan.evaluate(&model.bert, &scratch.path().join("journal"), "test")?;

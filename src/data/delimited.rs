@@ -10,6 +10,7 @@
 //!
 //! Labels stay text here: [`super::table`] and [`super::glue`] read them.
 
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -28,6 +29,14 @@ pub struct Columns {
 }
 
 /// What `--columns` takes: `text,label` or `text,text2,label`.
+/// As it is written on the command line.
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let pair = self.pair.as_ref().map_or(String::new(), |pair| format!("{pair},"));
+        write!(f, "{},{pair}{}", self.text, self.label)
+    }
+}
+
 impl FromStr for Columns {
     type Err = Error;
 

@@ -69,9 +69,9 @@ pub fn write(
     let examples = examples_path(path);
     if per_example {
         write_examples(&examples, fisher, metadata)?;
-    } else if examples.exists() {
+    } else {
         // An earlier run's sums would be taken for this one's.
-        std::fs::remove_file(&examples).map_err(Error::io(&examples, "remove"))?;
+        files::remove(&examples)?;
     }
     params::write_params(path, &fisher.diagonal, metadata)
 }

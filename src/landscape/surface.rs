@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::plane::Plane;
+use super::rise::ByExample;
 use crate::data::Example;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
@@ -31,6 +32,8 @@ pub struct Point {
 pub struct Surface {
     pub points: Vec<Point>,
     pub centre: Point,
+    /// Where asked for.
+    pub by_example: Option<ByExample>,
 }
 
 /// What is evaluated.
@@ -41,6 +44,8 @@ pub struct Plan<'a> {
     pub plane: &'a Plane,
     /// Coordinates along x and along y.
     pub coordinates: [&'a [f64]; 2],
+    /// Keep the loss of each example at each point.
+    pub per_example: bool,
 }
 
 impl Plan<'_> {
@@ -57,43 +62,63 @@ impl Plan<'_> {
             coordinates.push((0.0, 0.0));
         }
         let mut journal = Journal::open(journal, inputs)?;
-        let mut points = std::mem::take(&mut journal.finished);
-        points.truncate(coordinates.len());
-        if !points.is_empty() {
-            progress::note(format!("going on after {} of {} points", points.len(), coordinates.len()));
+        let mut done = std::mem::take(&mut journal.finished);
+        done.truncate(coordinates.len());
+        if !done.is_empty() {
+            progress::note(format!("going on after {} of {} points", done.len(), coordinates.len()));
         }
-        let progress = Progress::new("surface (points)", coordinates.len() - points.len());
+        let progress = Progress::new("surface (points)", coordinates.len() - done.len());
         let mut evaluator = Evaluator::new(self.examples, self.by_length);
-        if coordinates.len() > points.len() + 1 {
+        if coordinates.len() > done.len() + 1 {
             // As much again as the parameters, at most.
             let bytes = params::bytes(self.theta);
             evaluator.keep_still(objective, self.theta, |name| self.plane.moves(name), bytes)?;
         }
-        for &(x, y) in &coordinates[points.len()..] {
+        for &(x, y) in &coordinates[done.len()..] {
             let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
             let point = Point { x, y, loss: at.loss, loss_se: at.loss_se };
-            journal.append(&point)?;
-            points.push(point);
+            let sums = at.by_example.into_iter().filter(|_| self.per_example).map(|(sum, _)| sum).collect();
+            done.push(Done { point, sums });
+            journal.append(&done[done.len() - 1])?;
             progress.advance(1);
         }
-        let centre = match on_grid {
-            Some(i) => points[i].clone(),
-            None => points.remove(points.len() - 1),
-        };
-        Ok(Surface { points, centre })
+        let centre = on_grid.unwrap_or(done.len() - 1);
+        let by_example = self.per_example.then(|| self.by_example(&done, centre));
+        let centre = done[centre].point.clone();
+        // The centre stands beside the grid, never as a row of it.
+        done.truncate(xs.len() * ys.len());
+        Ok(Surface { points: done.into_iter().map(|done| done.point).collect(), centre, by_example })
     }
+
+    fn by_example(&self, done: &[Done], centre: usize) -> ByExample {
+        let targets = self.examples.iter().map(Example::targets).filter(|m| *m > 0);
+        let grid = &done[..self.coordinates.iter().map(|c| c.len()).product()];
+        ByExample {
+            targets: targets.map(|m| m as f64).collect(),
+            centre: done[centre].sums.clone(),
+            points: grid.iter().map(|done| (done.point.x, done.point.y)).collect(),
+            sums: grid.iter().flat_map(|done| &done.sums).copied().collect(),
+        }
+    }
+}
+
+/// An evaluated point, and `s_n` of each example where that is kept.
+struct Done {
+    point: Point,
+    sums: Vec<f64>,
 }
 
 /// Finished points on disk, one JSON line each, behind a line that identifies the inputs.
 struct Journal {
     path: PathBuf,
     file: std::fs::File,
-    finished: Vec<Point>,
+    finished: Vec<Done>,
 }
 
-/// A finished point as it is stored: `f64` bits, because JSON knows no NaN and infinity.
+/// A finished point as it is stored: x, y, loss, its standard error and the examples' losses, all as `f64` bits, because
+/// JSON knows no NaN and infinity.
 #[derive(Serialize, Deserialize)]
-struct Entry([u64; 4]);
+struct Entry([u64; 4], Vec<u64>);
 
 impl Journal {
     /// Opens the journal for these inputs; one of other inputs, or a damaged one, starts anew. What a kill cut short
@@ -110,9 +135,10 @@ impl Journal {
         if lines.next().is_some_and(|first| first.trim_end() == inputs) {
             whole = inputs.len() + 1;
             for line in lines {
-                let Ok(Entry(bits)) = serde_json::from_str(line) else { break };
+                let Ok(Entry(bits, sums)) = serde_json::from_str(line) else { break };
                 let [x, y, loss, loss_se] = bits.map(f64::from_bits);
-                finished.push(Point { x, y, loss, loss_se });
+                let sums = sums.into_iter().map(f64::from_bits).collect();
+                finished.push(Done { point: Point { x, y, loss, loss_se }, sums });
                 whole += line.len();
             }
         }
@@ -125,8 +151,9 @@ impl Journal {
         Ok(journal)
     }
 
-    fn append(&mut self, point: &Point) -> Result<()> {
-        let entry = Entry([point.x, point.y, point.loss, point.loss_se].map(f64::to_bits));
+    fn append(&mut self, Done { point, sums }: &Done) -> Result<()> {
+        let bits = [point.x, point.y, point.loss, point.loss_se].map(f64::to_bits);
+        let entry = Entry(bits, sums.iter().map(|sum| sum.to_bits()).collect());
         self.line(&serde_json::to_string(&entry).map_err(|e| Error::io(&self.path, "write")(e.into()))?)
     }
 

@@ -47,6 +47,7 @@ pub struct Curves {
     /// Ascending by fraction within each curve.
     pub means: Vec<Mean>,
     pub trust: Vec<Trust>,
+    pub summary: Vec<SummaryRow>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +106,7 @@ impl Curves {
                 }
             }
         }
-        Ok(Curves { draws, means, trust: beside(&path.with_file_name("trust.csv"))? })
+        Ok(Curves { draws, means, trust: beside(&path.with_file_name("trust.csv"))?, summary })
     }
 }
 

@@ -531,7 +531,7 @@ mod tests {
             fraction: Some(fractions[0]),
             examples: Some(3),
         });
-        Curves { draws, means, trust: trust.collect() }
+        Curves { draws, means, trust: trust.collect(), summary: Vec::new() }
     }
 
     fn attribute(element: &str, name: &str) -> f64 {

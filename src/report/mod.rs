@@ -5,5 +5,7 @@ pub(crate) mod canvas;
 pub mod contour;
 pub mod curves;
 pub mod image;
+pub mod interactive;
+pub mod page;
 pub mod provenance;
 pub mod surface_file;

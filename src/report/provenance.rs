@@ -31,19 +31,11 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Starts the clock.
-    pub fn start(seed: Option<u64>) -> Provenance {
-        let quote = |word: String| match word.contains(|c: char| c.is_whitespace() || c == '\'' || c == '"') {
-            true => format!("{word:?}"),
-            false => word,
-        };
+    /// Starts the clock; `command` is the line that repeats the work.
+    pub fn start(command: &str, seed: Option<u64>) -> Provenance {
         Provenance {
             fisherscape: env!("CARGO_PKG_VERSION"),
-            // Not where the program lies: the command is to be repeated elsewhere.
-            command: std::iter::once("fisherscape".to_string())
-                .chain(std::env::args_os().skip(1).map(|word| quote(word.to_string_lossy().into_owned())))
-                .collect::<Vec<_>>()
-                .join(" "),
+            command: command.to_string(),
             seed,
             started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             wall_seconds: 0.0,
@@ -81,6 +73,21 @@ impl Provenance {
     }
 }
 
+/// The command line of these words, to be repeated elsewhere: the program's own place is left out.
+pub fn command_line(words: impl IntoIterator<Item = String>) -> String {
+    let quote = |word: String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+.,:/@%".contains(c) || !c.is_ascii();
+        match !word.is_empty() && word.chars().all(plain) {
+            true => word,
+            false => format!("'{}'", word.replace('\'', r"'\''")),
+        }
+    };
+    std::iter::once("fisherscape".to_string())
+        .chain(words.into_iter().map(quote))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// `RESULT.provenance.toml` for a result.
 pub fn beside(result: &Path) -> PathBuf {
     let mut name = result.as_os_str().to_owned();
@@ -94,7 +101,8 @@ fn peak_mib() -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
 }
 
-fn processor() -> String {
+/// The processor, in words.
+pub fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model =
         info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|l| l.split_once(": "));

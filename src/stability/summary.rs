@@ -57,6 +57,46 @@ pub struct Trust {
     pub examples: Option<usize>,
 }
 
+impl SummaryRow {
+    /// The mean and its interval.
+    pub fn bounded(&self) -> String {
+        match (self.low, self.high) {
+            (Some(low), Some(high)) => format!("{:.3} [{low:.3}, {high:.3}]", self.mean),
+            _ => format!("{:.3}", self.mean),
+        }
+    }
+}
+
+impl Trust {
+    /// The answer in words.
+    pub fn sentence(&self, summary: &[SummaryRow]) -> String {
+        let who = match self.reference {
+            Reference::Full => "the full set",
+            Reference::Complement => "the examples left out",
+        };
+        let what = format!("{} scores, {} draws", self.granularity.name(), self.draw.name());
+        let own = |row: &&SummaryRow| {
+            (row.draw, row.granularity, row.reference, row.measure, Some(row.fraction))
+                == (self.draw, self.granularity, self.reference, self.measure, self.fraction)
+        };
+        match summary.iter().find(own) {
+            Some(row) => format!(
+                "{what}: {} of the examples ({}) suffice for a Spearman rho above {} with {who}: {}, lowest of {} draws {:.3}",
+                row.fraction,
+                row.examples,
+                self.threshold,
+                row.bounded(),
+                row.repeats,
+                row.least
+            ),
+            None => format!(
+                "{what}: no fraction drawn suffices for a Spearman rho above {} with {who}",
+                self.threshold
+            ),
+        }
+    }
+}
+
 /// For each kind of draw, granularity and reference: the smallest fraction whose lower bound lies above `threshold`,
 /// as those of all larger fractions do.
 ///

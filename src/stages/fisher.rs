@@ -43,9 +43,9 @@ pub enum Estimator {
 }
 
 impl Fisher {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "safetensors")?;
-        let mut provenance = Provenance::start(Some(self.seed));
+        let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
         let (examples, by_length) = (&set.examples, set.by_length());
         let seconds = estimate::seconds_each(&model.bert, &model.theta, examples, &by_length)?

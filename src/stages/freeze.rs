@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::check_extension;
-use super::source::{Source, tell};
+use super::source::{Holdout, Source, check_fraction, fraction_of, tell};
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::glue::Split;
 use crate::data::row::{Row, Rows};
@@ -26,9 +26,15 @@ pub struct Freeze {
     pub text: Vec<PathBuf>,
     #[command(flatten)]
     pub source: Source,
-    /// Which split of the task; supersense alone has a test split
-    #[arg(long, default_value = "dev", value_name = "train|dev|test", conflicts_with_all = ["table", "text"])]
-    pub split: Split,
+    /// Which split of the task [default: dev]; supersense alone has a test split
+    #[arg(long, value_name = "train|dev|test", conflicts_with = "text")]
+    pub split: Option<Split>,
+    /// Train and dev as `train` splits the data by this seed, instead of the files' own
+    #[arg(long, value_enum, value_name = "SPLIT", conflicts_with = "text")]
+    pub holdout: Option<Holdout>,
+    /// Of the training part, the fraction that `train --fraction` uses
+    #[arg(long, default_value_t = 1.0, value_name = "F", requires = "holdout")]
+    pub fraction: f64,
     /// Draw this many examples, without replacement, kept in file order [default: all]
     #[arg(long, value_name = "N")]
     pub examples: Option<usize>,
@@ -98,22 +104,22 @@ pub fn frozen(
 }
 
 impl Freeze {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "safetensors")?;
+        check_fraction(self.fraction)?;
         if self.text.is_empty() {
             self.source.check("--text FILE, ")?;
         }
-        let mut provenance = Provenance::start(Some(self.seed));
+        let mut provenance = Provenance::start(command, Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         let max_len = longest(self.max_len, &checkpoint)?;
         let mut metadata = BTreeMap::from([("max_len".to_string(), max_len.to_string())]);
         let mut rows = if self.text.is_empty() {
             if let Some(task) = self.source.task()? {
                 metadata.insert("task".into(), task.to_string());
-                metadata.insert("split".into(), self.split.to_string());
             }
             metadata.insert("source".into(), self.source.path().display().to_string());
-            self.source.read(self.split)?
+            self.labelled(&mut metadata)?
         } else {
             let names: Vec<String> = self.text.iter().map(|p| p.display().to_string()).collect();
             metadata.insert("source".into(), names.join(" "));
@@ -145,6 +151,33 @@ impl Freeze {
         }
         say!("{text}");
         Ok(())
+    }
+}
+
+impl Freeze {
+    /// The rows of a split of the files, or of a part as `train` makes it.
+    fn labelled(&self, metadata: &mut BTreeMap<String, String>) -> Result<Rows> {
+        let split = self.split.unwrap_or(Split::Dev);
+        let Some(holdout) = self.holdout else {
+            if self.split.is_some() && self.source.table.is_some() {
+                let fix = "give --holdout too, to split the table as `train` does";
+                return Err(Error::field("--split", "split", "one of a task's files", split, fix));
+            }
+            metadata.insert("split".into(), split.to_string());
+            return self.source.read(split);
+        };
+        let (mut rows, training) = self.source.split(holdout, self.seed)?;
+        let (part, range) = match split {
+            Split::Train => ("train", 0..fraction_of(training, self.fraction)),
+            Split::Dev => ("held_out", training..rows.rows.len()),
+            other => {
+                let fix = "leave --holdout out: other splits are files of their own";
+                return Err(Error::field("--split", "part", "train or dev with --holdout", other, fix));
+            }
+        };
+        metadata.insert("split".into(), part.into());
+        rows.rows = rows.rows[range].to_vec();
+        Ok(rows)
     }
 }
 

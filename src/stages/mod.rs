@@ -21,6 +21,37 @@ use crate::error::{Error, Result};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, Model};
 
+/// One command of the main job: reads files, computes, writes files.
+#[derive(clap::Subcommand, Debug)]
+pub enum Stage {
+    Freeze(freeze::Freeze),
+    Loss(loss::Loss),
+    Fisher(fisher::Fisher),
+    Schedule(schedule::Schedule),
+    Pretrain(pretrain::Pretrain),
+    Train(train::Train),
+    Surface(surface::Surface),
+    Stability(stability::Stability),
+    Render(render::Render),
+}
+
+impl Stage {
+    /// Does the work; `command` is the line that repeats it, for the provenance.
+    pub fn run(&self, command: &str) -> Result<()> {
+        match self {
+            Stage::Freeze(stage) => stage.run(command),
+            Stage::Loss(stage) => stage.run(),
+            Stage::Fisher(stage) => stage.run(command),
+            Stage::Schedule(stage) => stage.run(command),
+            Stage::Pretrain(stage) => stage.run(command),
+            Stage::Train(stage) => stage.run(command),
+            Stage::Surface(stage) => stage.run(command),
+            Stage::Stability(stage) => stage.run(command),
+            Stage::Render(stage) => stage.run(command),
+        }
+    }
+}
+
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {

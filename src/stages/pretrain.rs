@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use super::freeze::{frozen, longest};
 use super::source::tell;
-use super::train::{Arm, remove_state};
+use super::train::Arm;
 use super::{history, with_se};
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::masking::{Masking, unigram_entropy};
@@ -100,9 +100,9 @@ const HELD_OUT: usize = 1000;
 const ROWS: usize = 20;
 
 impl Pretrain {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         self.settings(1, 1).check("pretrain")?;
-        let mut provenance = Provenance::start(Some(self.seed));
+        let mut provenance = Provenance::start(command, Some(self.seed));
         for path in &self.text {
             provenance.input_file("text", path)?;
         }
@@ -129,7 +129,7 @@ impl Pretrain {
         model.save(&self.out, None)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         if let Some(state) = state {
-            remove_state(&state)?;
+            files::remove(&state)?;
         }
         say!("{}: {} parameters, masked-LM head", self.out.display(), params::count(&model.theta));
         Ok(())

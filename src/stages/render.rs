@@ -45,7 +45,7 @@ pub struct Render {
 }
 
 impl Render {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         let extension = self.out.extension().and_then(|e| e.to_str());
         let png = match extension {
             Some("svg") => false,
@@ -71,7 +71,7 @@ impl Render {
                 "separate them by commas",
             ));
         }
-        let mut provenance = Provenance::start(None);
+        let mut provenance = Provenance::start(command, None);
         let svg = match self.agreement()? {
             Some(path) => {
                 for file in Curves::files(path) {

@@ -43,16 +43,17 @@ pub struct Schedule {
 }
 
 /// Schedules that need no Fisher information.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Preset {
     /// What the code of Sharma et al. runs on bert-base: 0.099 - 0.00275 k
     PaperBertBase,
 }
 
 impl Schedule {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "csv")?;
-        let mut provenance = Provenance::start(None);
+        let mut provenance = Provenance::start(command, None);
         let rows = match &self.fisher {
             None => rates::paper_bert_base(),
             Some(path) => {

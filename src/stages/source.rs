@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::delimited::Columns;
 use crate::data::glue::{self, Split, Task};
-use crate::data::row::Rows;
+use crate::data::row::{Row, Rows};
 use crate::data::table;
 use crate::error::{Error, Result};
 use crate::report::provenance::Provenance;
+use crate::rng::Stream;
 use crate::{embedded, files, progress};
 
 /// Tasks whose files are not in the binary.
@@ -31,6 +34,17 @@ pub struct Source {
     pub columns: Option<Columns>,
 }
 
+/// Which examples are held out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holdout {
+    /// Train and dev together, shuffled by the seed, the last 20 % held out (MNLI keeps its own)
+    #[default]
+    Paper,
+    /// The task's own dev split
+    Official,
+}
+
 impl Source {
     /// The task, if one is named.
     pub fn task(&self) -> Result<Option<Task>> {
@@ -45,13 +59,47 @@ impl Source {
 
     /// Reads the rows; what was left out is said.
     pub fn read(&self, split: Split) -> Result<Rows> {
-        let rows = match (self.task()?, self.folder()?, &self.table, &self.columns) {
-            (Some(task), Some(folder), _, _) => glue::read(task, folder, split)?,
-            (_, _, Some(path), Some(columns)) => table::read(path, columns)?,
-            _ => return Err(missing("")),
-        };
+        let rows = self.rows(split)?;
         tell(&rows);
         Ok(rows)
+    }
+
+    /// Reads the rows.
+    pub fn rows(&self, split: Split) -> Result<Rows> {
+        match (self.task()?, self.folder()?, &self.table, &self.columns) {
+            (Some(task), Some(folder), _, _) => glue::read(task, folder, split),
+            (_, _, Some(path), Some(columns)) => table::read(path, columns),
+            _ => Err(missing("")),
+        }
+    }
+
+    /// All rows, the training part first and shuffled by the seed, and how many that part has. Of a table a fifth is held
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::read`]; and [`Error::Field`] where a part would be empty.
+    pub fn split(&self, holdout: Holdout, seed: u64) -> Result<(Rows, usize)> {
+        let mut rows = self.read(Split::Train)?;
+        let mut training = rows.rows.len();
+        let task = self.task()?;
+        if task.is_some() {
+            rows.rows.extend(self.read(Split::Dev)?.rows);
+        }
+        let keeps_own = task.is_some_and(|task| holdout == Holdout::Official || task == Task::Mnli);
+        if !keeps_own {
+            training = rows.rows.len() - rows.rows.len() / 5;
+        }
+        if training == 0 || training == rows.rows.len() {
+            let fix = "use a larger data set";
+            let found = format!("{} examples", rows.rows.len());
+            return Err(Error::field(self.path().display(), "examples", "at least 5", found, fix));
+        }
+        let shuffled = if keeps_own { training } else { rows.rows.len() };
+        let order = Stream::new(seed, "train/split").permutation(shuffled);
+        let shuffled: Vec<Row> = order.into_iter().map(|i| rows.rows[i].clone()).collect();
+        rows.rows.splice(..shuffled.len(), shuffled);
+        Ok((rows, training))
     }
 
     /// Notes the hashes of the files: the table, or the text files of the task's folder.
@@ -91,4 +139,17 @@ pub fn tell(rows: &Rows) {
     if let Some(text) = rows.left_out() {
         progress::note(text);
     }
+}
+
+/// Whether a fraction of the training part is one.
+pub fn check_fraction(fraction: f64) -> Result<()> {
+    match fraction > 0.0 && fraction <= 1.0 {
+        true => Ok(()),
+        false => Err(Error::field("--fraction", "number", "in (0, 1]", fraction, "write 10 % as 0.1")),
+    }
+}
+
+/// How many of `examples` a fraction is: at least one.
+pub fn fraction_of(examples: usize, fraction: f64) -> usize {
+    ((fraction * examples as f64 + 0.5).floor() as usize).clamp(1, examples)
 }

@@ -19,7 +19,7 @@ use crate::report::curves::curve_figure;
 use crate::report::provenance::Provenance;
 use crate::stability::agreement::Measure;
 use crate::stability::draw::Draws;
-use crate::stability::summary::{self, Reference, SummaryRow, Trust};
+use crate::stability::summary::{self, Reference, SummaryRow};
 use crate::stability::{self, Config};
 use crate::{files, fisher};
 
@@ -88,9 +88,9 @@ struct Sums {
 }
 
 impl Stability {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
-        let mut provenance = Provenance::start(Some(self.seed));
+        let mut provenance = Provenance::start(command, Some(self.seed));
         let input = match &self.fisher {
             Some(path) => read(path, &mut provenance)?,
             None => self.pass(&mut provenance)?,
@@ -115,7 +115,7 @@ impl Stability {
         provenance.write(&self.out.join("provenance.toml"))?;
         table(&result.summary);
         if self.resamples > 0 {
-            trust.iter().for_each(|row| say!("{}", sentence(row, &result.summary)));
+            trust.iter().for_each(|row| say!("{}", row.sentence(&result.summary)));
         }
         let skipped = input.skipped.map_or(String::new(), |skipped| format!(" ({skipped} skipped)"));
         let draws = result.agreement.len() / Granularity::ALL.len();
@@ -210,48 +210,12 @@ fn table(summary: &[SummaryRow]) {
             };
             summary.iter().find(own).map_or(String::new(), |row| {
                 let sd = row.sd.map_or(String::new(), |sd| format!(" (sd {sd:.3})"));
-                format!("{}{sd}", bounded(row))
+                format!("{}{sd}", row.bounded())
             })
         };
         let (draw, granularity) = (full.draw.name(), full.granularity.name());
         let (complement, whole) = (cell(Reference::Complement), cell(Reference::Full));
         let (fraction, examples) = (full.fraction, full.examples);
         say!("{draw:11} {fraction:8} {examples:8}  {granularity:11} {complement:>30} {whole:>30}");
-    }
-}
-
-/// A mean and its interval.
-fn bounded(row: &SummaryRow) -> String {
-    match (row.low, row.high) {
-        (Some(low), Some(high)) => format!("{:.3} [{low:.3}, {high:.3}]", row.mean),
-        _ => format!("{:.3}", row.mean),
-    }
-}
-
-/// The answer in words.
-fn sentence(trust: &Trust, summary: &[SummaryRow]) -> String {
-    let who = match trust.reference {
-        Reference::Full => "the full set",
-        Reference::Complement => "the examples left out",
-    };
-    let what = format!("{} scores, {} draws", trust.granularity.name(), trust.draw.name());
-    let own = |row: &&SummaryRow| {
-        (row.draw, row.granularity, row.reference, row.measure, Some(row.fraction))
-            == (trust.draw, trust.granularity, trust.reference, trust.measure, trust.fraction)
-    };
-    match summary.iter().find(own) {
-        Some(row) => format!(
-            "{what}: {} of the examples ({}) suffice for a Spearman rho above {} with {who}: {}, lowest of {} draws {:.3}",
-            row.fraction,
-            row.examples,
-            trust.threshold,
-            bounded(row),
-            row.repeats,
-            row.least
-        ),
-        None => format!(
-            "{what}: no fraction drawn suffices for a Spearman rho above {} with {who}",
-            trust.threshold
-        ),
     }
 }

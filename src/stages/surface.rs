@@ -1,5 +1,6 @@
 //! `surface`: the loss on a plane through a checkpoint, in all or in masked parameters.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::fisher::files as fisher_files;
 use crate::landscape::direction::{self, Direction, Normalize};
 use crate::landscape::mask::{self, By, Choice, Flags, Mask, Norm, Select};
 use crate::landscape::plane::Plane;
+use crate::landscape::rise;
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::{Model, Objective};
 use crate::params::{self, ParamMap};
@@ -69,6 +71,9 @@ pub struct Surface {
     #[arg(long, value_name = "A,B,..", value_delimiter = ',', num_args = 1, allow_hyphen_values = true,
           conflicts_with_all = ["span", "resolution"])]
     pub coords: Vec<f64>,
+    /// Also write SURFACE.examples.safetensors: the loss of each example at each point, which paired comparisons need
+    #[arg(long)]
+    pub per_example: bool,
     /// Seed of the directions, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -89,16 +94,16 @@ struct Norms {
 }
 
 impl Surface {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "csv")?;
         let coordinates = self.coordinates()?;
-        let mut provenance = Provenance::start(Some(self.seed));
+        let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
         let choice = self.choose(&model.theta, &mut provenance)?;
         let (plane, mut about) = self.plane(&model, &set, choice)?;
-        let inputs = files::hash(format!("{about}{coordinates:?}").as_bytes());
+        let inputs = files::hash(format!("{about}{coordinates:?}{}", self.per_example).as_bytes());
         let by_length = set.by_length();
         let plan = Plan {
             theta: &model.theta,
@@ -106,15 +111,24 @@ impl Surface {
             by_length: &by_length,
             plane: &plane,
             coordinates: [&coordinates, &coordinates],
+            per_example: self.per_example,
         };
         self.announce(&model, &plan)?;
         let journal = self.out.with_extension("csv.unfinished");
         let surface = plan.evaluate(&model.bert, &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
+        let examples = rise::examples_path(&self.out);
+        match &surface.by_example {
+            Some(losses) => {
+                losses.write(&examples, &BTreeMap::from([("set".to_string(), set.hash.clone())]))?
+            }
+            // An earlier run's would be taken for this one's.
+            None => files::remove(&examples)?,
+        }
         files::write_csv(&self.out, &surface.points)?;
         provenance.write(&provenance::beside(&self.out))?;
-        std::fs::remove_file(&journal).map_err(Error::io(&journal, "remove"))?;
+        files::remove(&journal)?;
         self.summarise(&surface);
         Ok(())
     }

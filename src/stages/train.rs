@@ -1,26 +1,24 @@
 //! `train`: fine-tuning with no, uniform, Gaussian or guided dropout.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::freeze::{frozen, longest};
-use super::source::Source;
+use super::source::{Holdout, Source, check_fraction, fraction_of};
 use super::{history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::data::glue::{Split, Task};
-use crate::data::row::Rows;
 use crate::dropout::noise::Kind as NoiseKind;
 use crate::dropout::{Dropout, Rates};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{BertConfig, Checkpoint, Model};
-use crate::params;
 use crate::progress::{self, say};
 use crate::report::provenance::Provenance;
-use crate::rng::Stream;
 use crate::train::{Config, HeldOut, Row, Run};
+use crate::{files, params};
 
 /// Fine-tune a checkpoint on a task.
 #[derive(clap::Args, Clone, Debug)]
@@ -71,16 +69,6 @@ pub struct Train {
 /// Examples of the training part that are kept as a frozen set.
 const TRAINING_SET: usize = 1000;
 
-/// Which examples are held out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Holdout {
-    /// Train and dev together, shuffled by the seed, the last 20 % held out (MNLI keeps its own)
-    #[default]
-    Paper,
-    /// The task's own dev split
-    Official,
-}
-
 /// The dropout of a training run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arm {
@@ -109,6 +97,18 @@ impl FromStr for Arm {
     }
 }
 
+/// As it is written on the command line.
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Arm::None => write!(f, "none"),
+            Arm::Uniform(p) => write!(f, "uniform:{p}"),
+            Arm::Gaussian(p) => write!(f, "gaussian:{p}"),
+            Arm::Guided(path) => write!(f, "guided:{}", path.display()),
+        }
+    }
+}
+
 impl Arm {
     /// The dropout of a model of this shape; `None` switches everything off, the head's included.
     pub(super) fn dropout(&self, config: &BertConfig, seed: u64) -> Result<Option<Dropout>> {
@@ -124,9 +124,9 @@ impl Arm {
 }
 
 impl Train {
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
-        let mut provenance = Provenance::start(Some(self.seed));
+        let mut provenance = Provenance::start(command, Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         provenance.input("checkpoint", &checkpoint.hash);
         if let Arm::Guided(path) = &self.dropout {
@@ -139,7 +139,7 @@ impl Train {
         let mut model = checkpoint.model_for(&set, missing)?;
         Model::prepare_folder(&self.checkpoint, &self.out)?;
         let (examples, held_out) = set.examples.split_at(training);
-        let used = ((self.fraction * training as f64 + 0.5).floor() as usize).clamp(1, training);
+        let used = fraction_of(training, self.fraction);
         let config = self.config(used);
         let (bert, theta) = (model.bert.clone(), std::mem::take(&mut model.theta));
         let run = Run {
@@ -163,9 +163,9 @@ impl Train {
         model.theta = theta;
         model.save(&self.out, names.as_deref())?;
         history::write(&self.out, &rows, config.every, &[])?;
-        self.write_sets(&set, (examples, held_out), pad)?;
+        self.write_sets(&set, (&examples[..used], held_out), pad)?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        remove_state(&state)?;
+        files::remove(&state)?;
         say!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
         Ok(())
     }
@@ -176,16 +176,7 @@ impl Train {
             return Err(Error::field("--epochs", "number", "above 0", 0, "see `fisherscape train --help`"));
         }
         self.config(1).check("train")?;
-        if !(self.fraction > 0.0 && self.fraction <= 1.0) {
-            return Err(Error::field(
-                "--fraction",
-                "number",
-                "in (0, 1]",
-                self.fraction,
-                "write 10 % as 0.1",
-            ));
-        }
-        Ok(())
+        check_fraction(self.fraction)
     }
 
     /// Settings for this many training examples.
@@ -206,28 +197,11 @@ impl Train {
     /// All examples, the training part first, and how many those are.
     fn examples(&self, checkpoint: &Checkpoint) -> Result<(FrozenSet, u32, usize)> {
         let max_len = longest(self.max_len, checkpoint)?;
-        let mut rows = self.source.read(Split::Train)?;
-        let mut training = rows.rows.len();
-        let task = self.source.task()?;
-        if task.is_some() {
-            rows.rows.extend(self.source.read(Split::Dev)?.rows);
-        }
-        let keeps_own = self.split == Holdout::Official || task == Some(Task::Mnli);
-        let own = keeps_own && task.is_some();
-        if !own {
-            training = rows.rows.len() - rows.rows.len() / 5;
-        }
-        let shuffled = if own { training } else { rows.rows.len() };
-        shuffle(&mut rows, shuffled, self.seed);
-        if training == 0 || training == rows.rows.len() {
-            let fix = "use a larger data set";
-            let found = format!("{} examples", rows.rows.len());
-            return Err(Error::field(self.source.path().display(), "examples", "at least 5", found, fix));
-        }
+        let (rows, training) = self.source.split(self.split, self.seed)?;
         let source = self.source.path().display().to_string();
         let mut metadata =
             BTreeMap::from([("source".to_string(), source), ("max_len".to_string(), max_len.to_string())]);
-        if let Some(task) = task {
+        if let Some(task) = self.source.task()? {
             metadata.insert("task".into(), task.to_string());
         }
         let place = self.source.path();
@@ -243,7 +217,7 @@ impl Train {
         progress::note(format!("epoch {} of {}: {text}", row.step / steps_each, self.epochs));
     }
 
-    /// The two parts as frozen sets: of the training part the first [`TRAINING_SET`], or as many as are held out.
+    /// The two parts as frozen sets: of the examples trained on the first [`TRAINING_SET`], or as many as are held out.
     fn write_sets(
         &self,
         set: &FrozenSet,
@@ -260,16 +234,4 @@ impl Train {
         }
         Ok(())
     }
-}
-
-/// Removes the state of a run whose results are written.
-pub(super) fn remove_state(path: &Path) -> Result<()> {
-    if path.exists() { std::fs::remove_file(path).map_err(Error::io(path, "remove")) } else { Ok(()) }
-}
-
-/// Shuffles the first `part` rows by the seed.
-fn shuffle(rows: &mut Rows, part: usize, seed: u64) {
-    let order = Stream::new(seed, "train/split").permutation(part);
-    let shuffled = order.into_iter().map(|i| rows.rows[i].clone()).collect::<Vec<_>>();
-    rows.rows.splice(..part, shuffled);
 }

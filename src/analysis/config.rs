@@ -1,0 +1,376 @@
+//! What an analysis says: one struct for each section of the TOML, and what must hold between them.
+//!
+//! A key that is left out takes the default of the command that it goes to, which is therefore written in one place only.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use crate::data::delimited::Columns;
+use crate::data::glue::Task;
+use crate::dropout::rates::Shape;
+use crate::fisher::layers::Aggregate;
+use crate::landscape::direction::Normalize;
+use crate::landscape::mask::{By, Norm, Select};
+use crate::model::Reduction;
+use crate::stability::draw::Draws;
+use crate::stages::schedule::Preset;
+use crate::stages::source::Holdout;
+use crate::stages::train::Arm as Dropout;
+
+/// An analysis: the question, and what is done to answer it.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    pub title: String,
+    pub question: String,
+    /// Where the question comes from.
+    pub source: String,
+    /// What to expect, said beforehand.
+    pub expectation: String,
+    /// How to read the outcome, and how not to.
+    pub reading: String,
+    /// Seed of every draw; the k-th training run of an arm has this seed plus k.
+    #[serde(default)]
+    pub seed: u64,
+    pub model: Model,
+    pub data: Data,
+    pub fisher: Option<Fisher>,
+    pub schedule: Option<Schedule>,
+    pub train: Option<Train>,
+    pub surface: Option<Surface>,
+    pub stability: Option<Stability>,
+}
+
+/// `[model]`
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// A folder in the Hugging Face layout, or `embedded`.
+    pub checkpoint: PathBuf,
+}
+
+/// `[data]`: a task or a table to train on, text for masked language modelling, or both.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub task: Option<Parsed<Task>>,
+    /// The task's folder, with train.tsv and dev.tsv.
+    pub folder: Option<PathBuf>,
+    pub table: Option<PathBuf>,
+    pub columns: Option<Parsed<Columns>>,
+    /// Plain text, one example a line.
+    pub text: Option<PathBuf>,
+    pub min_words: Option<usize>,
+    /// Longest example in tokens.
+    pub max_len: Option<usize>,
+}
+
+/// Which data a Fisher information is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// Masked language modelling on the text.
+    Text,
+    /// The task or table, on examples of the training part.
+    Task,
+}
+
+/// `[fisher]`: of the checkpoint that everything starts from.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fisher {
+    /// By default the text, where there is one.
+    pub over: Option<Over>,
+    /// Examples to draw; by default all.
+    pub examples: Option<usize>,
+    pub reduction: Option<Reduction>,
+}
+
+/// `[schedule]`: drop probabilities by site.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    pub preset: Option<Preset>,
+    pub aggregate: Option<Aggregate>,
+    pub shape: Option<Shape>,
+    pub include_intermediate: Option<bool>,
+    pub p_lower: Option<f64>,
+    pub p_upper: Option<f64>,
+}
+
+/// `[train]`: arms, each once for every seed.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    pub arms: Vec<Parsed<Arm>>,
+    #[serde(default = "one")]
+    pub seeds: usize,
+    pub epochs: Option<usize>,
+    pub fraction: Option<f64>,
+    pub batch: Option<usize>,
+    pub lr: Option<f64>,
+    pub warmup: Option<f64>,
+    pub weight_decay: Option<f64>,
+    pub split: Option<Holdout>,
+}
+
+/// The dropout of an arm, as one writes it: `guided` alone is the analysis' own schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arm {
+    Guided,
+    Other(Dropout),
+}
+
+/// Which examples a surface is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Examples that the arms were trained on.
+    Train,
+    /// Examples that they were not trained on.
+    HeldOut,
+    /// Masked language modelling on the text.
+    Text,
+}
+
+/// `[surface]`: of every arm, or of the checkpoint where nothing is trained.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Surface {
+    /// By default both parts of the task, or the text where nothing is trained.
+    pub over: Option<Vec<Part>>,
+    pub masks: Vec<Parsed<Select>>,
+    /// Examples to draw from each part; by default all.
+    pub examples: Option<usize>,
+    pub granularity: Option<By>,
+    pub norm: Option<Norm>,
+    pub normalize: Option<Normalize>,
+    pub vectors: Option<bool>,
+    pub span: Option<[f64; 2]>,
+    pub resolution: Option<usize>,
+}
+
+/// `[stability]`: of rankings by parts of the examples behind the Fisher information.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stability {
+    pub fractions: Option<Vec<f64>>,
+    pub repeats: Option<usize>,
+    pub draws: Option<Vec<Draws>>,
+    pub resamples: Option<usize>,
+    pub threshold: Option<f64>,
+}
+
+/// A value that is written as text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed<T>(pub T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Parsed<T>, D::Error> {
+        String::deserialize(from)?.parse().map(Parsed).map_err(D::Error::custom)
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+/// What does not fit: the key, what it must be, and how to mend it.
+pub struct Problem {
+    pub key: &'static str,
+    pub expected: &'static str,
+    pub fix: &'static str,
+}
+
+impl Analysis {
+    /// What the Fisher information is over.
+    pub fn fisher_over(&self) -> Over {
+        let given = self.fisher.as_ref().and_then(|fisher| fisher.over);
+        given.unwrap_or(if self.data.text.is_some() { Over::Text } else { Over::Task })
+    }
+
+    /// What the surfaces are over.
+    pub fn surfaces_over(&self) -> Vec<Part> {
+        let given = self.surface.as_ref().and_then(|surface| surface.over.clone());
+        given.unwrap_or(match self.train {
+            Some(_) => vec![Part::Train, Part::HeldOut],
+            None if self.data.text.is_some() => vec![Part::Text],
+            None => vec![Part::Train],
+        })
+    }
+
+    /// The first thing that does not fit.
+    pub fn problem(&self) -> Option<Problem> {
+        let data = &self.data;
+        let labelled = data.task.is_some() || data.table.is_some();
+        let over = self.fisher_over();
+        let train = self.train.as_ref();
+        let guided = train.is_some_and(|train| train.arms.contains(&Parsed(Arm::Guided)));
+        let preset = self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());
+        let masked = self.surface.as_ref().is_some_and(|s| s.masks.iter().any(|mask| mask.0 != Select::All));
+        let parts = if self.surface.is_some() { self.surfaces_over() } else { Vec::new() };
+        let fraction = |f: f64| f > 0.0 && f <= 1.0;
+        let rate = |p: Option<f64>| p.is_none_or(|p| (0.0..1.0).contains(&p));
+        let some = |n: Option<usize>| n.is_none_or(|n| n > 0);
+        let of = |get: fn(&Train) -> Option<f64>| train.and_then(get);
+        let schedule = self.schedule.clone().unwrap_or_default();
+        let stability = self.stability.as_ref();
+        let bounds = (schedule.p_lower.unwrap_or(0.0), schedule.p_upper.unwrap_or(0.1));
+
+        let rules: [(bool, &str, &str, &str); 22] = [
+            (
+                labelled || data.text.is_some(),
+                "data",
+                "a task, a table or text",
+                "give data.task, data.table or data.text",
+            ),
+            (
+                data.task.is_none() || data.table.is_none(),
+                "data.table",
+                "left out beside a task",
+                "choose one of the two",
+            ),
+            (
+                data.table.is_some() == data.columns.is_some(),
+                "data.columns",
+                "given with a table, and only then",
+                "write columns = \"text,label\"",
+            ),
+            (
+                self.train.is_none() || labelled,
+                "train",
+                "about a task or table",
+                "give data.task or data.table",
+            ),
+            (
+                train.is_none_or(|t| !t.arms.is_empty() && distinct(&t.arms)),
+                "train.arms",
+                "a list of distinct arms, at least one",
+                "write, for example, [\"uniform:0.05\", \"guided\"]",
+            ),
+            (
+                train.is_none_or(|t| t.seeds > 0),
+                "train.seeds",
+                "at least 1",
+                "five give an interval worth having",
+            ),
+            (train.is_none_or(|t| some(t.epochs)), "train.epochs", "at least 1", "the paper trains for 3"),
+            (train.is_none_or(|t| some(t.batch)), "train.batch", "at least 1", "the paper's is 18"),
+            (of(|t| t.fraction).is_none_or(fraction), "train.fraction", "in (0, 1]", "write 10 % as 0.1"),
+            (
+                of(|t| t.lr).is_none_or(|lr| lr > 0.0 && lr.is_finite()),
+                "train.lr",
+                "above 0",
+                "the paper's, for bert-base, is 2e-5",
+            ),
+            (
+                !guided || self.schedule.is_some(),
+                "train.arms",
+                "without `guided` where there is no [schedule]",
+                "add a [schedule], or leave the arm out",
+            ),
+            (
+                self.schedule.is_none() || preset || self.fisher.is_some(),
+                "schedule",
+                "with a preset or a [fisher] section",
+                "add [fisher], or preset = \"paper-bert-base\"",
+            ),
+            (rate(schedule.p_lower), "schedule.p_lower", "in [0, 1)", "the paper's is 0"),
+            (
+                rate(schedule.p_upper) && bounds.0 <= bounds.1,
+                "schedule.p_upper",
+                "in [0, 1), and not below p_lower",
+                "the paper's is 0.1",
+            ),
+            (
+                self.fisher.is_none() || over == Over::Task || data.text.is_some(),
+                "fisher.over",
+                "\"task\" where there is no text",
+                "give data.text, or over = \"task\"",
+            ),
+            (
+                self.fisher.is_none() || over == Over::Text || labelled,
+                "fisher.over",
+                "\"text\" where there is no task",
+                "give data.task, or over = \"text\"",
+            ),
+            (
+                self.fisher.as_ref().is_none_or(|f| some(f.examples)),
+                "fisher.examples",
+                "at least 1",
+                "leave it out for all",
+            ),
+            (
+                !masked || self.fisher.is_some(),
+                "surface.masks",
+                "only \"all\" where there is no [fisher]",
+                "add a [fisher] section",
+            ),
+            (
+                self.surface.as_ref().is_none_or(|s| !s.masks.is_empty() && distinct(&s.masks)),
+                "surface.masks",
+                "a list of distinct masks, at least one",
+                "write, for example, [\"all\", \"top:0.01\", \"random:0.01\"]",
+            ),
+            (
+                parts.iter().all(|part| if *part == Part::Text { data.text.is_some() } else { labelled }),
+                "surface.over",
+                "parts of data that are there",
+                "\"train\" and \"held_out\" are parts of a task, \"text\" is data.text",
+            ),
+            (
+                self.stability.is_none() || self.fisher.is_some(),
+                "stability",
+                "beside a [fisher] section",
+                "add [fisher]: the rankings are of its examples",
+            ),
+            (
+                stability
+                    .and_then(|s| s.fractions.as_ref())
+                    .is_none_or(|f| !f.is_empty() && f.iter().all(|f| fraction(*f))),
+                "stability.fractions",
+                "numbers in (0, 1]",
+                "write, for example, [0.01, 0.02, 0.05, 0.1]",
+            ),
+        ];
+        let broken = rules.into_iter().find(|(holds, ..)| !holds);
+        broken.map(|(_, key, expected, fix)| Problem { key, expected, fix })
+    }
+}
+
+fn distinct<T: PartialEq>(items: &[T]) -> bool {
+    items.iter().enumerate().all(|(i, item)| !items[..i].contains(item))
+}
+
+impl FromStr for Arm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Arm, String> {
+        match text {
+            "guided" => Ok(Arm::Guided),
+            other => match other.parse() {
+                Ok(dropout) => Ok(Arm::Other(dropout)),
+                Err(_) => {
+                    Err("expected guided, none, uniform:P, gaussian:P with P in [0, 1), or guided:RATES.csv"
+                        .into())
+                }
+            },
+        }
+    }
+}
+
+/// As people read it: `uniform 0.05`.
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Arm::Guided => write!(f, "guided"),
+            Arm::Other(Dropout::Guided(path)) => {
+                write!(f, "guided {}", path.file_stem().unwrap_or_default().to_string_lossy())
+            }
+            Arm::Other(dropout) => write!(f, "{}", dropout.to_string().replace(':', " ")),
+        }
+    }
+}

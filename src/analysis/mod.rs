@@ -1,0 +1,134 @@
+//! Analyses: a TOML file with a question, its inputs, what to do, what to expect and how to read the outcome.
+//!
+//! Text becomes the checked [`Analysis`] once, here: unknown keys, wrong types, values out of range and sections that do
+//! not fit together are refused with file, line and caret. `--set key=value` edits the text first, so an error in what
+//! was set points into it too. The shipped analyses are compiled in.
+//!
+//! [`config`] holds the types; [`crate::pipeline`] turns them into commands.
+
+pub mod config;
+mod excerpt;
+
+use std::path::Path;
+
+use toml_edit::{DocumentMut, Item, Table, Value};
+
+pub use config::Analysis;
+use excerpt::{Place, locate};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Names and texts of the shipped analyses, in the order in which one would run them.
+pub const SHIPPED: [(&str, &str); 8] = [
+    ("quickstart", include_str!("../../analyses/quickstart.toml")),
+    ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),
+    ("sub-samples", include_str!("../../analyses/sub-samples.toml")),
+    ("masked-lm-surfaces", include_str!("../../analyses/masked-lm-surfaces.toml")),
+    ("cola", include_str!("../../analyses/cola.toml")),
+    ("mrpc", include_str!("../../analyses/mrpc.toml")),
+    ("rte", include_str!("../../analyses/rte.toml")),
+    ("stsb", include_str!("../../analyses/stsb.toml")),
+];
+
+/// An analysis as it is to be run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The file's stem, or the name of a shipped one.
+    pub name: String,
+    /// The text with what was set.
+    pub text: String,
+    pub analysis: Analysis,
+}
+
+/// Reads and checks the analysis that `which` names: a TOML file, or one of [`SHIPPED`]. Each of `set` is `key=value`,
+/// the value in TOML or a plain word; an empty one removes the key.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a name that is neither, or a setting that is none; [`Error::Text`] for what the text says wrong,
+/// with line and caret.
+pub fn load(which: &str, set: &[String]) -> Result<Loaded> {
+    let (name, mut place, mut text) = find(which)?;
+    // Errors of the file itself come before those of what was set.
+    let original = parse(&place, &text);
+    if !set.is_empty() {
+        text = edited(&place, &text, set)?;
+        place += " with --set";
+    }
+    let analysis = if set.is_empty() { original? } else { parse(&place, &text)? };
+    check(&place, &text, &analysis)?;
+    Ok(Loaded { name, text, analysis })
+}
+
+/// Name, place for messages, and text.
+fn find(which: &str) -> Result<(String, String, String)> {
+    if let Some((name, text)) = SHIPPED.iter().find(|(name, _)| *name == which) {
+        return Ok((name.to_string(), format!("{name}.toml (shipped)"), text.to_string()));
+    }
+    let path = Path::new(which);
+    if !path.is_file() {
+        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+        let expected = format!("a TOML file, or one of {}", names.join(", "));
+        let fix = "`fisherscape list` says what each of them asks";
+        return Err(Error::field("ANALYSIS", "analysis", expected, which, fix));
+    }
+    let name = path.file_stem().map_or("analysis".into(), |stem| stem.to_string_lossy().into_owned());
+    Ok((name, which.to_string(), files::read_text(path)?))
+}
+
+fn parse(place: &str, text: &str) -> Result<Analysis> {
+    toml::from_str(text).map_err(|e| {
+        let place = Place { name: place, text };
+        place.error(
+            e.span(),
+            e.message(),
+            "see `fisherscape check --help` for the keys, or a shipped analysis",
+        )
+    })
+}
+
+fn check(place: &str, text: &str, analysis: &Analysis) -> Result<()> {
+    match analysis.problem() {
+        None => Ok(()),
+        Some(problem) => {
+            let place = Place { name: place, text };
+            let what = format!("`{}` must be {}", problem.key, problem.expected);
+            Err(place.error(locate(text, problem.key), &what, problem.fix))
+        }
+    }
+}
+
+/// The text with each `key=value` put in; layout and comments stay.
+fn edited(place: &str, text: &str, set: &[String]) -> Result<String> {
+    let mut document: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| {
+        Place { name: place, text }.error(e.span(), e.message(), "mend the file")
+    })?;
+    for setting in set {
+        let wrong = |expected: &str| {
+            let fix =
+                "write, for example, --set train.lr=1e-4 or --set surface.masks='[\"all\",\"top:0.01\"]'";
+            Err(Error::field("--set", "setting", expected, setting, fix))
+        };
+        let Some((key, value)) = setting.split_once('=') else { return wrong("key=value") };
+        let keys: Vec<&str> = key.split('.').map(str::trim).collect();
+        let Some((last, tables)) = keys.split_last().filter(|_| keys.iter().all(|key| !key.is_empty()))
+        else {
+            return wrong("key=value");
+        };
+        let mut table = document.as_table_mut();
+        for key in tables {
+            let inner = table.entry(key).or_insert_with(|| Item::Table(Table::new()));
+            let Some(inner) = inner.as_table_mut() else { return wrong("a key inside a section") };
+            table = inner;
+        }
+        match value {
+            "" => drop(table.remove(last)),
+            value => {
+                let value = value.parse::<Value>().unwrap_or_else(|_| Value::from(value));
+                table.insert(last, Item::Value(value));
+            }
+        }
+    }
+    Ok(document.to_string())
+}

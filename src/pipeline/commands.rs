@@ -1,0 +1,89 @@
+//! `run`, `check` and `list`: analyses from the command line.
+
+use std::path::PathBuf;
+
+use crate::analysis::{self, SHIPPED};
+use crate::error::Result;
+use crate::pipeline;
+use crate::progress::{self, say};
+
+/// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
+///
+/// Steps whose inputs have not changed are not run again, and a killed run goes on where it was.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    pub which: Which,
+    /// The folder to write [default: the analysis' name]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Run steps again that are done
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// An analysis and what is changed in it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Which {
+    /// A TOML file, or the name of a shipped analysis
+    pub analysis: String,
+    /// Change a key of the analysis, such as train.lr=1e-4; an empty value removes it
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Check analyses without running them.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Check {
+    /// TOML files, or names of shipped analyses
+    #[arg(required = true, value_name = "ANALYSIS")]
+    pub analyses: Vec<String>,
+    /// Change a key of each, such as train.lr=1e-4; an empty value removes it
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// List the shipped analyses.
+#[derive(clap::Args, Clone, Debug)]
+pub struct List {
+    /// Print the text of one of them, to start one of your own from
+    #[arg(long, value_name = "NAME")]
+    pub show: Option<String>,
+}
+
+impl Run {
+    pub fn run(&self, command: &str) -> Result<()> {
+        let loaded = analysis::load(&self.which.analysis, &self.which.set)?;
+        let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
+        pipeline::run(&loaded, &folder, command, self.force)
+    }
+}
+
+impl Check {
+    pub fn run(&self) -> Result<()> {
+        for which in &self.analyses {
+            let loaded = analysis::load(which, &self.set)?;
+            let steps = pipeline::steps(&loaded.analysis)?;
+            say!("{which}: sound, {steps} steps");
+            if let Err(missing) = pipeline::check_inputs(&loaded.analysis) {
+                progress::note(format!("not to be run as it is: {missing}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl List {
+    pub fn run(&self) -> Result<()> {
+        if let Some(name) = &self.show {
+            let loaded = analysis::load(name, &[])?;
+            say!("{}", loaded.text.trim_end());
+            return Ok(());
+        }
+        for (name, _) in SHIPPED {
+            let analysis = analysis::load(name, &[])?.analysis;
+            say!("{name:20} {}", analysis.question);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! What an analysis found: numbers read from the files of its steps, compared, with intervals.
+//!
+//! Arms are compared with the first one, paired: runs by their seed, surfaces by their examples. A surface interval is
+//! that of the examples alone: one pair of models, one plane. Intervals are 95 % and not corrected for their number.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{self, Model};
+use crate::analysis::config::{Analysis, Parsed, Part};
+use crate::error::{Error, Result};
+use crate::fisher::files as fisher_files;
+use crate::fisher::layers::{Granularity, Scores};
+use crate::landscape::rise::{self, ByExample};
+use crate::report::surface_file::Grid;
+use crate::{files, stats};
+
+/// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
+pub const RADIUS: f64 = 1.0;
+
+/// A mean over seeds of one arm: a row of `tables/training.csv`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Training {
+    pub arm: String,
+    pub seeds: usize,
+    /// The task's chief metric.
+    pub metric: String,
+    pub mean: f64,
+    /// Spread over seeds; empty for one.
+    pub sd: Option<f64>,
+    pub loss: f64,
+    pub loss_sd: Option<f64>,
+    /// Paired by seed: this arm's metric minus the first one's, and its interval.
+    pub difference: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub held_out_examples: usize,
+}
+
+/// A surface: a row of `tables/surfaces.csv`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Surface {
+    pub over: &'static str,
+    pub mask: String,
+    pub model: String,
+    pub centre: f64,
+    pub centre_se: f64,
+    /// Mean over the grid points within [`RADIUS`] of the loss minus that at the centre.
+    pub rise: f64,
+    pub rise_se: f64,
+    pub highest: f64,
+    /// Grid points whose loss is not finite.
+    pub not_finite: usize,
+    /// Parameters that move the loss under this mask.
+    pub effective: u64,
+    /// Paired by example: this model's rise minus the first one's, and its interval.
+    pub difference: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+}
+
+/// A layer's Fisher score: a row of `tables/sites.csv`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Site {
+    pub site: String,
+    pub score: f64,
+    pub score_se: f64,
+}
+
+/// A row of `metrics.csv`.
+#[derive(Deserialize)]
+struct Metric {
+    examples: usize,
+    metric: String,
+    value: f64,
+}
+
+/// The arms of the training, if there is one.
+pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
+    let mut rows: Vec<Training> = Vec::new();
+    let mut first: Vec<f64> = Vec::new();
+    for model in models.iter().filter(|model| !model.runs.is_empty()) {
+        let (mut losses, mut values, mut name, mut examples) = (Vec::new(), Vec::new(), String::new(), 0);
+        for run in &model.runs {
+            let path = folder.join(run).join("metrics.csv");
+            // The loss comes first, then the chief metric.
+            let mut metrics = table::<Metric>(&path)?.into_iter();
+            let (Some(loss), Some(chief)) = (metrics.next(), metrics.next()) else {
+                return Err(Error::field(
+                    path.display(),
+                    "rows",
+                    "loss and a metric",
+                    "fewer",
+                    "run it again with --force",
+                ));
+            };
+            losses.push(loss.value);
+            values.push(chief.value);
+            (name, examples) = (chief.metric, chief.examples);
+        }
+        let differences: Vec<f64> = values.iter().zip(&first).map(|(a, b)| a - b).collect();
+        let difference = (!differences.is_empty()).then(|| stats::mean(&differences));
+        let half = Some(stats::half_width(&differences)).filter(|half| half.is_finite());
+        let spread = |values: &[f64]| (values.len() > 1).then(|| stats::sd(values));
+        rows.push(Training {
+            arm: model.title.clone(),
+            seeds: values.len(),
+            metric: name,
+            mean: stats::mean(&values),
+            sd: spread(&values),
+            loss: stats::mean(&losses),
+            loss_sd: spread(&losses),
+            difference,
+            low: difference.zip(half).map(|(d, half)| d - half),
+            high: difference.zip(half).map(|(d, half)| d + half),
+            held_out_examples: examples,
+        });
+        if first.is_empty() {
+            first = values;
+        }
+    }
+    Ok(rows)
+}
+
+/// The surfaces over one part, mask by mask.
+pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part) -> Result<Vec<Surface>> {
+    let mut rows = Vec::new();
+    for Parsed(mask) in analysis.surface.iter().flat_map(|surface| &surface.masks) {
+        let mut first = None;
+        for model in models {
+            let path = folder.join(plan::surface_path(part, model, mask));
+            let about = about(&path)?;
+            let grid = Grid::read(&path)?;
+            let rise = ByExample::read(&rise::examples_path(&path))?.rise(RADIUS);
+            let own = rise.as_ref().map(rise::Rise::estimate);
+            let difference = rise.as_ref().zip(first.as_ref()).and_then(|(own, first)| own.minus(first));
+            let difference = difference.filter(|d| d.value.is_finite() && d.se.is_finite());
+            let number = |pointer: &str| about.pointer(pointer).and_then(serde_json::Value::as_f64);
+            rows.push(Surface {
+                over: plan::part_name(part),
+                mask: plan::mask_title(mask),
+                model: model.title.clone(),
+                centre: number("/centre/loss").unwrap_or(f64::NAN),
+                centre_se: number("/centre/loss_se").unwrap_or(f64::NAN),
+                rise: own.map_or(f64::NAN, |own| own.value),
+                rise_se: own.map_or(f64::NAN, |own| own.se),
+                highest: grid
+                    .loss
+                    .iter()
+                    .copied()
+                    .filter(|v| v.is_finite())
+                    .fold(f64::NEG_INFINITY, f64::max),
+                not_finite: grid.loss.iter().filter(|v| !v.is_finite()).count(),
+                effective: number("/mask/counts/selected_effective").unwrap_or(0.0) as u64,
+                difference: difference.map(|d| d.value),
+                low: difference.map(|d| d.value - NORMAL * d.se),
+                high: difference.map(|d| d.value + NORMAL * d.se),
+            });
+            if first.is_none() {
+                first = rise;
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// The 97.5 % quantile of a normal distribution.
+const NORMAL: f64 = 1.959_964;
+
+/// SURFACE.json beside SURFACE.csv.
+fn about(surface: &Path) -> Result<serde_json::Value> {
+    let path = surface.with_extension("json");
+    let fix = "run the analysis again with --force";
+    serde_json::from_slice(&files::read(&path)?)
+        .map_err(|e| Error::field(path.display(), "file", "JSON", e, fix))
+}
+
+/// Scores of the sites by the paper's aggregate, in model order, with their errors over examples.
+pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
+    let schedule = analysis.schedule.clone().unwrap_or_default();
+    let path = folder.join(plan::FISHER);
+    let (fisher, _) = fisher_files::read(&path)?;
+    let (tensors, _) = fisher_files::tensor_sums(&fisher)?;
+    let Some((_, by_example)) = fisher_files::read_examples(&path)? else { return Ok(Vec::new()) };
+    let aggregate = schedule.aggregate.unwrap_or_default();
+    let intermediate = schedule.include_intermediate.unwrap_or(false);
+    let scores = Scores::new(&tensors, Granularity::Site, aggregate, intermediate);
+    let columns = scores.of_examples(&by_example);
+    let site = |(name, column): (&String, ndarray::ArrayView1<f64>)| {
+        let values = column.to_vec();
+        Site { site: name.clone(), score: stats::mean(&values), score_se: stats::standard_error(&values) }
+    };
+    Ok(scores.names().iter().zip(columns.columns()).map(site).collect())
+}
+
+fn table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = files::read_text(path)?;
+    let wrong = |e: csv::Error| {
+        Error::field(path.display(), "row", "one of this table", e, "run it again with --force")
+    };
+    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map_err(wrong)).collect()
+}

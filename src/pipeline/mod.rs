@@ -1,0 +1,181 @@
+//! An analysis from beginning to end: the only module that knows the whole story.
+//!
+//! [`plan`] says which steps there are; here they are run in order, those whose record still holds are passed over, and
+//! what they found becomes sentences, tables and a page. Each step is a command that anyone can repeat by hand. A
+//! killed run goes on with the step that was interrupted, which itself goes on where it was if it is a long one.
+
+pub mod commands;
+mod findings;
+mod plan;
+mod step;
+mod story;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use indicatif::HumanDuration;
+
+use self::step::{Hashes, Record, Step};
+use crate::analysis::Loaded;
+use crate::analysis::config::{Analysis, Over, Part};
+use crate::data::glue::Split;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::model::BertConfig;
+use crate::progress::{self, say};
+use crate::report::provenance::command_line;
+use crate::stages::Stage;
+use crate::stages::source::Source;
+
+/// A step's words as the command line reads them.
+#[derive(clap::Parser)]
+#[command(name = "fisherscape")]
+struct Words {
+    #[command(subcommand)]
+    stage: Stage,
+}
+
+/// Runs an analysis in `folder`; `command` is the line that repeats it. With `force`, steps that are done are done again.
+///
+/// # Errors
+///
+/// [`Error::Field`] or [`Error::Text`] for inputs that are missing, before any work; [`Error::Step`] for a step that fails.
+/// What the steps before it wrote stays, and is not done again.
+pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result<()> {
+    let analysis = &loaded.analysis;
+    check_inputs(analysis)?;
+    let steps = plan::steps(analysis);
+    let stages = steps.iter().map(|step| stage(step, folder)).collect::<Result<Vec<Stage>>>()?;
+    files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
+    let mut hashes = Hashes::default();
+    let mut clock = Clock::new(&steps, folder);
+    let mut records = Vec::new();
+    for (i, (step, stage)) in steps.iter().zip(&stages).enumerate() {
+        let identity = step.identity(folder, &mut hashes)?;
+        let old =
+            step.record(folder).filter(|record| !force && step.holds(record, &identity, folder, &mut hashes));
+        let record = match old {
+            Some(record) => {
+                progress::detail(format!("[{}/{}] {}: done before", i + 1, steps.len(), step.name));
+                record
+            }
+            None => {
+                progress::status(format!(
+                    "[{}/{}] {}{}",
+                    i + 1,
+                    steps.len(),
+                    step.name,
+                    clock.left(&steps[i..])
+                ));
+                let line = command_line(step.words(folder));
+                let started = Instant::now();
+                let (outcome, said) = progress::listen(|| stage.run(&line));
+                outcome.map_err(|cause| Error::Step { step: step.name.clone(), cause: Box::new(cause) })?;
+                let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+                let record = step.finish(folder, &mut hashes, (line, identity), (seconds, said))?;
+                clock.took(step, seconds);
+                clock.ran += 1;
+                record
+            }
+        };
+        records.push(record);
+    }
+    let page = story::write(loaded, folder, command, &records)?;
+    page.answers.iter().for_each(|answer| say!("{answer}"));
+    let (ran, all) = (clock.ran, steps.len());
+    say!("{}: {all} steps, {ran} of them run now", folder.join("report.html").display());
+    Ok(())
+}
+
+/// The number of steps of an analysis, each of which is a sound command.
+pub fn steps(analysis: &Analysis) -> Result<usize> {
+    let steps = plan::steps(analysis);
+    steps.iter().try_for_each(|step| stage(step, Path::new("")).map(drop))?;
+    Ok(steps.len())
+}
+
+/// The stage that a step's words name.
+fn stage(step: &Step, folder: &Path) -> Result<Stage> {
+    let words = std::iter::once("fisherscape".to_string()).chain(step.words(folder));
+    let parsed = Words::try_parse_from(words).map_err(|e| {
+        let text = e.to_string();
+        let text = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let found = text.trim_start_matches("error: ").to_string();
+        Error::field(
+            &step.name,
+            step.command(),
+            "a command with sound options",
+            found,
+            "mend the section it comes from",
+        )
+    })?;
+    Ok(parsed.stage)
+}
+
+/// What is missing, before any work starts: the checkpoint, the data, the text.
+pub fn check_inputs(analysis: &Analysis) -> Result<()> {
+    let checkpoint = &analysis.model.checkpoint;
+    if !files::is_folder(checkpoint) {
+        let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer: \
+                   --set model.checkpoint=FOLDER";
+        return Err(Error::field("model.checkpoint", checkpoint.display(), "a folder", "none", fix));
+    }
+    BertConfig::read(&checkpoint.join("config.json"))?;
+    let parts = analysis.surface.as_ref().map_or(Vec::new(), |_| analysis.surfaces_over());
+    let text =
+        parts.contains(&Part::Text) || (analysis.fisher.is_some() && analysis.fisher_over() == Over::Text);
+    if let Some(path) = analysis.data.text.as_ref().filter(|path| text && !files::exists(path)) {
+        let fix = "set data.text to a file with one example a line: --set data.text=FILE";
+        return Err(Error::field("data.text", path.display(), "a file", "none", fix));
+    }
+    let labelled = analysis.train.is_some()
+        || (analysis.fisher.is_some() && analysis.fisher_over() == Over::Task)
+        || parts.iter().any(|part| *part != Part::Text);
+    if labelled {
+        let data = &analysis.data;
+        let source = Source {
+            task: data.task.as_ref().map(|task| task.0.to_string()),
+            data: data.folder.clone(),
+            table: data.table.clone(),
+            columns: data.columns.as_ref().map(|columns| columns.0.clone()),
+        };
+        source.rows(Split::Train)?;
+    }
+    Ok(())
+}
+
+/// How long steps take, to say what is left.
+struct Clock {
+    /// Mean seconds and number of steps by command.
+    seen: HashMap<String, (f64, usize)>,
+    ran: usize,
+}
+
+impl Clock {
+    /// Begins with what an earlier run in this folder recorded.
+    fn new(steps: &[Step], folder: &Path) -> Clock {
+        let mut clock = Clock { seen: HashMap::new(), ran: 0 };
+        let records = steps.iter().filter_map(|step| Some((step, step.record(folder)?)));
+        records.for_each(|(step, Record { seconds, .. })| clock.took(step, seconds));
+        clock
+    }
+
+    fn took(&mut self, step: &Step, seconds: f64) {
+        let (mean, count) = self.seen.entry(step.command().to_string()).or_insert((0.0, 0));
+        *mean = (*mean * *count as f64 + seconds) / (*count + 1) as f64;
+        *count += 1;
+    }
+
+    /// What these steps will take, once each of their commands has been seen.
+    fn left(&self, steps: &[Step]) -> String {
+        let each = steps.iter().map(|step| self.seen.get(step.command()).map(|(mean, _)| mean));
+        match each.sum::<Option<f64>>() {
+            Some(seconds) if seconds >= 1.0 => {
+                format!(", about {} left", HumanDuration(Duration::from_secs_f64(seconds)))
+            }
+            _ => String::new(),
+        }
+    }
+}

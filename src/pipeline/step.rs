@@ -1,0 +1,278 @@
+//! A step of an analysis: one command, what it reads and what it writes.
+//!
+//! Its identity is a hash over the words of the command, the contents of what it reads and this program's version. The
+//! folder of the run and the places of outside files are not in it, so a run may be moved. A record of a finished step
+//! holds that identity and the hashes of what was written; a step whose record still holds is not run again.
+//!
+//! The trap: results are looked at by content. A figure edited by hand is drawn again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::files;
+use crate::progress::Said;
+
+/// A word of a command line.
+#[derive(Clone, Debug)]
+enum Word {
+    Plain(String),
+    /// A path in the run's folder that is read, behind a prefix such as `guided:`.
+    Read(&'static str, String),
+    /// A path in the run's folder that is written.
+    Write(String),
+    /// A file or folder that was there before.
+    Outside(PathBuf),
+}
+
+/// One command.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// In words, for people; unique, and the name of its record.
+    pub name: String,
+    words: Vec<Word>,
+    /// Paths in the run's folder that are read or written without standing on the command line.
+    silent: Vec<Word>,
+}
+
+/// A finished step, `steps/NAME.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    pub step: String,
+    /// The line that repeats it, from where the analysis was run.
+    pub command: String,
+    pub identity: String,
+    pub seconds: f64,
+    /// Files written and their BLAKE3.
+    pub outputs: BTreeMap<String, String>,
+    pub notes: Vec<String>,
+    pub results: Vec<String>,
+}
+
+impl Step {
+    /// A step that runs `command`.
+    pub fn new(name: impl Into<String>, command: &str) -> Step {
+        Step { name: name.into(), words: vec![Word::Plain(command.into())], silent: Vec::new() }
+    }
+
+    /// A word, such as a flag.
+    pub fn word(mut self, word: impl ToString) -> Step {
+        self.words.push(Word::Plain(word.to_string()));
+        self
+    }
+
+    /// An option with a value.
+    pub fn option(self, name: &str, value: impl ToString) -> Step {
+        self.word(name).word(value)
+    }
+
+    /// An option, where there is a value for it.
+    pub fn maybe<T: ToString>(self, name: &str, value: Option<T>) -> Step {
+        match value {
+            Some(value) => self.option(name, value),
+            None => self,
+        }
+    }
+
+    /// A flag, where it is asked for.
+    pub fn flag(self, name: &str, asked: Option<bool>) -> Step {
+        if asked == Some(true) { self.word(name) } else { self }
+    }
+
+    /// An option whose value is a path in the run's folder that is read.
+    pub fn reads(self, name: &str, path: impl Into<String>) -> Step {
+        self.reads_as(name, "", path)
+    }
+
+    /// As [`Step::reads`], with a prefix before the path.
+    pub fn reads_as(mut self, name: &str, prefix: &'static str, path: impl Into<String>) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Read(prefix, path.into())]);
+        self
+    }
+
+    /// A path in the run's folder that is read, as an argument.
+    pub fn file(mut self, path: impl Into<String>) -> Step {
+        self.words.push(Word::Read("", path.into()));
+        self
+    }
+
+    /// An option whose value is a path in the run's folder that is written.
+    pub fn writes(mut self, name: &str, path: impl Into<String>) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Write(path.into())]);
+        self
+    }
+
+    /// An option whose value is a file or folder from outside.
+    pub fn outside(mut self, name: &str, path: &Path) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Outside(path.to_path_buf())]);
+        self
+    }
+
+    /// As [`Step::outside`], where there is one.
+    pub fn maybe_outside(self, name: &str, path: Option<&PathBuf>) -> Step {
+        match path {
+            Some(path) => self.outside(name, path),
+            None => self,
+        }
+    }
+
+    /// A path in the run's folder that is read, without standing on the command line.
+    pub fn also_reads(mut self, path: impl Into<String>) -> Step {
+        self.silent.push(Word::Read("", path.into()));
+        self
+    }
+
+    /// A path in the run's folder that is written, without standing on the command line.
+    pub fn also_writes(mut self, path: impl Into<String>) -> Step {
+        self.silent.push(Word::Write(path.into()));
+        self
+    }
+
+    /// Hashes a file from outside that does not stand on the command line by itself (`guided:RATES.csv`).
+    pub fn also_outside(mut self, path: &Path) -> Step {
+        self.silent.push(Word::Outside(path.to_path_buf()));
+        self
+    }
+
+    /// The words of the command for a run in `folder`.
+    pub fn words(&self, folder: &Path) -> Vec<String> {
+        let inside = |path: &str| folder.join(path).display().to_string();
+        let word = |word: &Word| match word {
+            Word::Plain(text) => text.clone(),
+            Word::Read(prefix, path) => format!("{prefix}{}", inside(path)),
+            Word::Write(path) => inside(path),
+            Word::Outside(path) => path.display().to_string(),
+        };
+        self.words.iter().map(word).collect()
+    }
+
+    /// The command, such as `train`.
+    pub fn command(&self) -> &str {
+        match self.words.first() {
+            Some(Word::Plain(command)) => command,
+            _ => "",
+        }
+    }
+
+    /// BLAKE3 over all that the result depends on.
+    pub fn identity(&self, folder: &Path, hashes: &mut Hashes) -> Result<String> {
+        let mut hash = blake3::Hasher::new();
+        let mut add = |part: &str| {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        };
+        add(env!("CARGO_PKG_VERSION"));
+        for word in self.words.iter().chain(&self.silent) {
+            match word {
+                Word::Plain(text) | Word::Write(text) => add(text),
+                Word::Read(prefix, path) => {
+                    add(prefix);
+                    add(path);
+                    add(&hashes.of(&folder.join(path))?);
+                }
+                Word::Outside(path) => add(&hashes.of(path)?),
+            }
+        }
+        Ok(hash.finalize().to_hex().to_string())
+    }
+
+    /// Where the record of a run in `folder` lies.
+    fn record_path(&self, folder: &Path) -> PathBuf {
+        folder.join("steps").join(format!("{}.json", self.name.replace(['/', ' ', ':'], "_")))
+    }
+
+    /// The record of this step, if one can be read.
+    pub fn record(&self, folder: &Path) -> Option<Record> {
+        serde_json::from_slice(&std::fs::read(self.record_path(folder)).ok()?).ok()
+    }
+
+    /// Whether the record is of this step with this identity, and what it wrote is still there.
+    pub fn holds(&self, record: &Record, identity: &str, folder: &Path, hashes: &mut Hashes) -> bool {
+        record.identity == identity
+            && !record.outputs.is_empty()
+            && record
+                .outputs
+                .iter()
+                .all(|(path, hash)| hashes.of(&folder.join(path)).is_ok_and(|found| found == *hash))
+    }
+
+    /// Records that the step is done.
+    pub fn finish(
+        &self,
+        folder: &Path,
+        hashes: &mut Hashes,
+        (command, identity): (String, String),
+        (seconds, said): (f64, Said),
+    ) -> Result<Record> {
+        let mut outputs = BTreeMap::new();
+        for word in self.words.iter().chain(&self.silent) {
+            let Word::Write(path) = word else { continue };
+            for file in results(&folder.join(path))? {
+                hashes.forget(&file);
+                let relative = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
+                outputs.insert(relative, hashes.of(&file)?);
+            }
+        }
+        let Said { notes, results } = said;
+        let record = Record { step: self.name.clone(), command, identity, seconds, outputs, notes, results };
+        let text = serde_json::to_string_pretty(&record).unwrap_or_default(); // strings and numbers: cannot fail
+        files::write(&self.record_path(folder), format!("{text}\n").as_bytes())?;
+        Ok(record)
+    }
+}
+
+/// A file, or the files in a folder and below; what differs from run to run (provenance) is left out.
+fn results(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    for path in files::list(path)? {
+        if !path.to_string_lossy().ends_with("provenance.toml") {
+            found.extend(results(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Hashes of files and folders, each read once.
+#[derive(Default)]
+pub struct Hashes {
+    known: HashMap<PathBuf, String>,
+}
+
+impl Hashes {
+    /// BLAKE3 of a file, or over the files of a folder.
+    pub fn of(&mut self, path: &Path) -> Result<String> {
+        if let Some(hash) = self.known.get(path) {
+            return Ok(hash.clone());
+        }
+        let hash = match files::is_folder(path) {
+            false => files::hash_file(path)?,
+            true => {
+                let mut hash = blake3::Hasher::new();
+                for file in files::list(path)?.iter().filter(|file| is_input(file)) {
+                    hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+                    hash.update(files::hash_file(file)?.as_bytes());
+                }
+                hash.finalize().to_hex().to_string()
+            }
+        };
+        self.known.insert(path.to_path_buf(), hash.clone());
+        Ok(hash)
+    }
+
+    /// The file is about to change, or has.
+    fn forget(&mut self, path: &Path) {
+        self.known.remove(path);
+    }
+}
+
+/// Whether a file of a checkpoint or data folder is one that commands read.
+fn is_input(path: &Path) -> bool {
+    const READ: [&str; 6] = ["json", "safetensors", "bin", "txt", "tsv", "csv"];
+    let extension = path.extension().and_then(|e| e.to_str());
+    !files::is_folder(path) && extension.is_some_and(|e| READ.contains(&e))
+}

@@ -1,0 +1,323 @@
+//! The report of an analysis: its answer in sentences, tables, figures and provenance, as one page.
+//!
+//! Sentences are made of the numbers of [`super::findings`] and say what an interval shows, or that it shows nothing.
+//! `tables/` holds every number of the page. Only the page's provenance has times in it.
+
+use std::path::Path;
+
+use super::findings::{self, RADIUS, Site, Surface, Training};
+use super::plan::{self, Model};
+use super::step::Record;
+use crate::analysis::Loaded;
+use crate::analysis::config::{Analysis, Parsed, Part};
+use crate::error::Result;
+use crate::files;
+use crate::report::agreement_file::Curves;
+use crate::report::interactive::{Group, View};
+use crate::report::page::{Figure, Page, StepRow, Table};
+use crate::report::surface_file::Grid;
+use crate::stability::summary::Reference;
+
+/// Writes tables and page of a run whose steps are done.
+pub fn write(loaded: &Loaded, folder: &Path, command: &str, records: &[Record]) -> Result<Page> {
+    let analysis = &loaded.analysis;
+    let story = Story { folder, analysis, models: plan::models(analysis) };
+    let mut page = Page {
+        title: analysis.title.clone(),
+        question: analysis.question.clone(),
+        source: analysis.source.clone(),
+        expectation: analysis.expectation.clone(),
+        reading: analysis.reading.clone(),
+        command: command.to_string(),
+        analysis: loaded.text.clone(),
+        seed: analysis.seed,
+        ..Page::default()
+    };
+    story.training(&mut page)?;
+    story.surfaces(&mut page)?;
+    story.fisher(&mut page)?;
+    story.stability(&mut page)?;
+    for record in records {
+        let notes =
+            record.notes.iter().filter(|note| !note.contains(" of memory") && !note.contains("peak memory"));
+        let own = |note: &String| format!("{}: {note}", record.step);
+        page.excluded.extend(notes.filter(|note| is_exclusion(note)).map(own));
+        page.steps.push(StepRow {
+            name: record.step.clone(),
+            command: record.command.clone(),
+            seconds: record.seconds,
+            outputs: record
+                .outputs
+                .iter()
+                .map(|(path, hash)| (path.clone(), hash[..16].to_string()))
+                .collect(),
+        });
+    }
+    page.excluded.sort();
+    page.excluded.dedup();
+    for table in &page.tables {
+        files::write(&folder.join("tables").join(&table.file), table.csv.as_bytes())?;
+    }
+    files::write(&folder.join("report.html"), page.html()?.as_bytes())?;
+    Ok(page)
+}
+
+/// Whether a note says what was left out or made up, rather than how an epoch went.
+fn is_exclusion(note: &str) -> bool {
+    [
+        "skipped",
+        "left out",
+        "initialised",
+        "truncated",
+        "only in the",
+        "no example",
+        "not finite",
+        "lower-case",
+    ]
+    .iter()
+    .any(|word| note.contains(word))
+}
+
+struct Story<'a> {
+    folder: &'a Path,
+    analysis: &'a Analysis,
+    models: Vec<Model>,
+}
+
+impl Story<'_> {
+    fn words(&self, part: Part) -> &'static str {
+        match part {
+            Part::Train if self.analysis.train.is_some() => "examples trained on",
+            Part::Train => "training examples",
+            Part::HeldOut => "held-out examples",
+            Part::Text => "masked tokens of the text",
+        }
+    }
+
+    fn figure(&self, page: &mut Page, file: &str, caption: String) -> Result<()> {
+        let path = format!("figures/{file}.svg");
+        let svg = files::read_text(&self.folder.join(&path))?;
+        page.figures.push(Figure { path: format!("figures/{file}"), svg, caption });
+        Ok(())
+    }
+
+    fn training(&self, page: &mut Page) -> Result<()> {
+        let rows = findings::training(self.folder, &self.models)?;
+        let Some(first) = rows.first() else { return Ok(()) };
+        let (metric, seeds) = (first.metric.clone(), first.seeds);
+        let arms: Vec<String> =
+            rows.iter().map(|row| format!("{} {}", row.arm, spread(row.mean, row.sd))).collect();
+        let mut text = format!(
+            "Held-out {} ({} examples, {}): {}.",
+            metric.replace('_', " "),
+            first.held_out_examples,
+            counted(seeds, "seed"),
+            arms.join("; ")
+        );
+        if seeds == 1 && rows.len() > 1 {
+            text += " One seed gives no interval: nothing follows about which arm is better.";
+        }
+        page.answers.push(text);
+        let compared = rows.iter().filter_map(|row| Some((row, row.difference?, row.low?, row.high?)));
+        page.answers.extend(compared.map(|(row, difference, low, high)| {
+            let verdict = verdict(low, high, &format!("{} is better", row.arm), &format!("{} is worse", row.arm));
+            format!("{} minus {}: {difference:+.4} {metric}, 95 % interval {low:+.4} to {high:+.4}, paired by seed: {verdict}.",
+                row.arm, first.arm)
+        }));
+        self.figure(
+            page,
+            "training",
+            format!("Training of {}, {} each: loss on the examples trained on (with dropout) and on held-out ones, and {} on the latter.",
+                listed(rows.iter().map(|row| row.arm.as_str())), counted(seeds, "seed"), metric.replace('_', " ")),
+        )?;
+        let header = ["arm", "seeds", &metric, "sd", "held-out loss", "sd", "difference", "95 % interval"];
+        let cells = rows.iter().map(|row: &Training| {
+            vec![
+                row.arm.clone(),
+                row.seeds.to_string(),
+                format!("{:.4}", row.mean),
+                optional(row.sd),
+                format!("{:.4}", row.loss),
+                optional(row.loss_sd),
+                row.difference.map_or(String::new(), |d| format!("{d:+.4}")),
+                interval(row.low, row.high),
+            ]
+        });
+        let caption = format!("Arms on held-out examples; differences are to {}, paired by seed", first.arm);
+        page.tables.push(Table::new("training.csv", caption, &header, cells, &rows)?);
+        Ok(())
+    }
+
+    fn surfaces(&self, page: &mut Page) -> Result<()> {
+        let Some(surface) = &self.analysis.surface else { return Ok(()) };
+        let mut all = Vec::new();
+        for part in self.analysis.surfaces_over() {
+            let rows = findings::surfaces(self.folder, self.analysis, &self.models, part)?;
+            page.answers
+                .extend(rows.chunks(self.models.len()).map(|rows| rise_sentence(self.words(part), rows)));
+            let name = plan::part_name(part);
+            let panels = rows
+                .iter()
+                .map(|row| format!("{}, {}: {}", row.model, row.mask, spread_se(row.centre, row.centre_se)));
+            let caption = format!(
+                "Loss over {}, in nats per target, around each model (the cross) along two common random directions, in the \
+                 parameters that each mask lets move. Loss at the centre: {}.",
+                self.words(part),
+                panels.collect::<Vec<_>>().join("; ")
+            );
+            self.figure(page, &format!("contours_{name}"), caption)?;
+            self.figure(
+                page,
+                &format!("surfaces_{name}"),
+                format!("The same surfaces over {} as reliefs, on one scale of heights.", self.words(part)),
+            )?;
+            let mut views = Vec::new();
+            for model in &self.models {
+                for Parsed(mask) in &surface.masks {
+                    let grid = Grid::read(&self.folder.join(plan::surface_path(part, model, mask)))?;
+                    views.push(View { title: format!("{}: {}", model.title, plan::mask_title(mask)), grid });
+                }
+            }
+            page.views.push(Group { title: self.words(part).to_string(), views });
+            all.extend(rows);
+        }
+        let header = [
+            "over",
+            "mask",
+            "model",
+            "centre",
+            "rise",
+            "highest",
+            "effective",
+            "difference",
+            "95 % interval",
+        ];
+        let cells = all.iter().map(|row: &Surface| {
+            vec![
+                row.over.replace('_', " "),
+                row.mask.clone(),
+                row.model.clone(),
+                spread_se(row.centre, row.centre_se),
+                spread_se(row.rise, row.rise_se),
+                format!(
+                    "{:.3}{}",
+                    row.highest,
+                    if row.not_finite > 0 {
+                        format!(" ({} not finite)", row.not_finite)
+                    } else {
+                        String::new()
+                    }
+                ),
+                row.effective.to_string(),
+                row.difference.map_or(String::new(), |d| format!("{d:+.4}")),
+                interval(row.low, row.high),
+            ]
+        });
+        let caption = format!(
+            "Surfaces. Rise: mean over the grid points within distance {RADIUS} of the centre of the loss minus that at the centre; \
+             differences are to {}, paired by example, for these models, this plane and these masks",
+            self.models[0].title
+        );
+        page.tables.push(Table::new("surfaces.csv", caption, &header, cells, &all)?);
+        Ok(())
+    }
+
+    fn fisher(&self, page: &mut Page) -> Result<()> {
+        if self.analysis.fisher.is_some() {
+            let rows = findings::sites(self.folder, self.analysis)?;
+            let by = |a: &&Site, b: &&Site| a.score.total_cmp(&b.score);
+            if let (Some(high), Some(low)) = (rows.iter().max_by(by), rows.iter().min_by(by)) {
+                let one = |site: &Site| format!("{} ({:.2e} ± {:.0e})", site.site, site.score, site.score_se);
+                page.answers.push(format!(
+                    "Fisher information is highest at {} and lowest at {} of {} sites.",
+                    one(high),
+                    one(low),
+                    rows.len()
+                ));
+            }
+            let caption = "Diagonal Fisher information of the checkpoint that everything starts from, by block and place.";
+            self.figure(page, "fisher", caption.into())?;
+            let cells = rows.iter().map(|row| {
+                vec![row.site.clone(), format!("{:.4e}", row.score), format!("{:.1e}", row.score_se)]
+            });
+            page.tables.push(Table::new(
+                "sites.csv",
+                "Fisher score of every dropout site, with its standard error over examples".into(),
+                &["site", "score", "se"],
+                cells,
+                &rows,
+            )?);
+        }
+        if self.analysis.schedule.is_some() {
+            self.figure(page, "schedule", "Drop probability of every site in the guided arm.".into())?;
+        }
+        Ok(())
+    }
+
+    fn stability(&self, page: &mut Page) -> Result<()> {
+        if self.analysis.stability.is_none() {
+            return Ok(());
+        }
+        let curves = Curves::read(&self.folder.join(plan::STABILITY).join("agreement.csv"))?;
+        let own = curves.trust.iter().filter(|trust| trust.reference == Reference::Complement);
+        page.answers.extend(own.map(|trust| format!("Ranking by {}.", trust.sentence(&curves.summary))));
+        self.figure(page, "stability", "Agreement of layer rankings from a fraction of the examples with those from the examples left out (solid, with 95 % bands) and from all (dashed).".into())
+    }
+}
+
+fn rise_sentence(over: &str, rows: &[Surface]) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let models: Vec<String> =
+        rows.iter().map(|row| format!("{} {}", row.model, spread_se(row.rise, row.rise_se))).collect();
+    let mut text =
+        format!("Rise of the loss over {over} in {} parameters: {}.", first.mask, models.join("; "));
+    for row in &rows[1..] {
+        let Some(((difference, low), high)) = row.difference.zip(row.low).zip(row.high) else { continue };
+        let verdict = verdict(
+            low,
+            high,
+            &format!("{} is sharper here", row.model),
+            &format!("{} is flatter here", row.model),
+        );
+        text += &format!(
+            " {} minus {}: {difference:+.4} [{low:+.4}, {high:+.4}], paired by example: {verdict}.",
+            row.model, first.model
+        );
+    }
+    text
+}
+
+/// What an interval of a difference shows.
+fn verdict(low: f64, high: f64, above: &str, below: &str) -> String {
+    if low > 0.0 {
+        above.to_string()
+    } else if high < 0.0 {
+        below.to_string()
+    } else {
+        "no difference is shown".to_string()
+    }
+}
+
+fn spread(mean: f64, sd: Option<f64>) -> String {
+    sd.map_or(format!("{mean:.4}"), |sd| format!("{mean:.4} (sd {sd:.4})"))
+}
+
+fn spread_se(value: f64, se: f64) -> String {
+    if se.is_finite() { format!("{value:.4} ± {se:.4}") } else { format!("{value:.4}") }
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or(String::new(), |value| format!("{value:.4}"))
+}
+
+fn interval(low: Option<f64>, high: Option<f64>) -> String {
+    low.zip(high).map_or(String::new(), |(low, high)| format!("{low:+.4} to {high:+.4}"))
+}
+
+fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("one {what}") } else { format!("{n} {what}s") }
+}
+
+fn listed<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}

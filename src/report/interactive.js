@@ -1,0 +1,51 @@
+"use strict";
+// One chooser and one plot for all groups of surfaces, in the element of class "surfaces".
+(() => {
+  const groups = JSON.parse(document.getElementById("surface-data").textContent);
+  const host = document.querySelector(".surfaces");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const chooser = document.createElement("select");
+  groups.forEach((group, g) => {
+    const list = groups.length > 1 ? document.createElement("optgroup") : chooser;
+    group.views.forEach((view, v) => {
+      const option = new Option(view.title, `${g} ${v}`);
+      list.append(option);
+    });
+    if (list !== chooser) { list.label = group.title; chooser.append(list); }
+  });
+  const label = document.createElement("label");
+  label.append("Surface ", chooser);
+  const plot = document.createElement("div");
+  plot.className = "plot";
+  host.append(label, plot);
+
+  const test = document.createElement("canvas");
+  if (!(test.getContext("webgl2") || test.getContext("webgl"))) {
+    plot.textContent = "This browser has no WebGL: see the figures instead.";
+    plot.style.height = "auto";
+    return;
+  }
+  const draw = () => {
+    const [g, v] = chooser.value.split(" ").map(Number);
+    const group = groups[g], view = group.views[v];
+    const ink = dark.matches ? "#e6e6e6" : "#1b1b1b", grid = dark.matches ? "#444" : "#ccc";
+    const axis = title => ({ title: { text: title }, color: ink, gridcolor: grid, zerolinecolor: grid });
+    const trace = {
+      type: "surface", x: view.x, y: view.y, z: view.z, cmin: group.low, cmax: group.high, colorscale: "Viridis",
+      colorbar: { title: { text: "loss (nats)" }, tickfont: { color: ink }, thickness: 12, len: 0.7 },
+      contours: { z: { show: true, usecolormap: true, project: { z: true } } },
+      hovertemplate: "a %{x:.3f}<br>b %{y:.3f}<br>loss %{z:.4f} nats<extra></extra>",
+    };
+    const layout = {
+      paper_bgcolor: "rgba(0,0,0,0)", font: { color: ink }, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "same view",
+      scene: {
+        xaxis: axis("a"), yaxis: axis("b"), zaxis: { ...axis("loss"), range: [group.low, group.high] },
+        aspectratio: { x: 1, y: 1, z: 0.8 },
+      },
+    };
+    Plotly.react(plot, [trace], layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["tableRotation"] });
+  };
+  chooser.addEventListener("change", draw);
+  dark.addEventListener("change", draw);
+  draw();
+})();
