@@ -374,6 +374,17 @@ mod tests {
     const X: [f64; 12] = [3.0, 1.5, 1.5, 4.0, 0.0, 2.5, 3.0, 3.0, 7.25, -1.0, 2.5, 6.0];
     const Y: [f64; 12] = [2.0, 2.0, 0.5, 5.0, 1.0, 1.0, 4.0, 2.0, 6.5, 0.5, 3.0, 4.0];
 
+    /// Oracle: scipy.stats.t.ppf(0.975, df) for 1, 4 and 9 degrees of freedom. The normal 1.96 would be far too small.
+    #[test]
+    fn half_widths_are_students() {
+        for (n, t) in [(2, 12.706_204_736_432_1), (5, 2.776_445_105_197_79), (10, 2.262_157_162_740_99)] {
+            let values: Vec<f64> = (0..n).map(f64::from).collect();
+            let expected = t * sd(&values) / f64::from(n).sqrt();
+            assert!((half_width(&values) - expected).abs() < 1e-8 * expected);
+        }
+        assert!(half_width(&[1.0]).is_nan() && half_width(&[]).is_nan());
+    }
+
     /// 1e-14 relative: both sides are double precision sums of at most a dozen terms.
     #[track_caller]
     fn assert_close(got: f64, expected: f64) {

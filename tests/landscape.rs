@@ -9,6 +9,7 @@ use fisherscape::data::{Batch, Example};
 use fisherscape::evaluate::set_loss;
 use fisherscape::landscape::direction::Direction;
 use fisherscape::landscape::plane::Plane;
+use fisherscape::landscape::rise::{ByExample, Estimate};
 use fisherscape::landscape::surface::{Plan, Point, Surface};
 use fisherscape::model::{Objective, Outputs};
 use fisherscape::params::ParamMap;
@@ -66,7 +67,9 @@ fn evaluate(
 /// All numbers of a surface, to the bit: NaN equals NaN.
 fn bits(surface: &Surface) -> Vec<[u64; 4]> {
     let bits = |p: &Point| [p.x, p.y, p.loss, p.loss_se].map(f64::to_bits);
-    surface.points.iter().chain([&surface.centre]).map(bits).collect()
+    let by_example = surface.by_example.iter().flat_map(|e| e.sums.iter().chain(&e.centre));
+    let by_example = by_example.map(|sum| [sum.to_bits(), 0, 0, 0]);
+    surface.points.iter().chain([&surface.centre]).map(bits).chain(by_example).collect()
 }
 
 /// Oracle: `½ (θ+aδ+bη)ᵀ H (θ+aδ+bη)` in double precision. Catches x and y exchanged, x as the outer axis, steps that
@@ -164,11 +167,14 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         by_length: &[2, 3, 0],
         plane: &Plane::new(directions),
         coordinates: [&xs, &[0.0]],
-        per_example: false,
+        per_example: true,
     };
     let folder = tempfile::tempdir()?;
     let surface = plan.evaluate(&SoftmaxRegression::new(&features)?, &folder.path().join("j"), "inputs")?;
-    for (point, a) in surface.points.iter().zip(xs) {
+    let by_example = surface.by_example.ok_or("asked for")?;
+    assert_eq!(by_example.targets, [2.0, 1.0, 1.0]);
+    let mut rises = [0.0; 3];
+    for (k, (point, a)) in surface.points.iter().zip(xs).enumerate() {
         let w = |c: usize, j: usize| f64::from(weight[c][j]) + a * f64::from(step[2 * c + j]);
         let loss = |id: usize, class: usize| {
             let logit = |c: usize| (0..2).map(|j| w(c, j) * f64::from(features[id][j])).sum::<f64>();
@@ -181,7 +187,29 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         // Float32 logits of size 10: 1e-6.
         assert!((point.loss - expected).abs() <= 1e-5, "{a}: {} for {expected}", point.loss);
         assert!((point.loss_se - se).abs() <= 1e-5, "{a}: se {} for {se}", point.loss_se);
+        for n in 0..3 {
+            assert!((by_example.sums[3 * k + n] - s[n]).abs() <= 1e-5, "{a}: example {n}");
+            rises[n] += s[n] - by_example.centre[n];
+        }
     }
+    // The rise within a distance: of the points at -1, 0.5 and 1, all three or the middle one.
+    let rise = by_example.rise(1.0).ok_or("three points")?;
+    assert_eq!(rise.points, 3);
+    let rises = rises.map(|r| r / 3.0);
+    let mean = rises.iter().sum::<f64>() / 4.0;
+    let squares: f64 = rises.iter().zip([2.0, 1.0, 1.0]).map(|(r, m)| (r - mean * m).powi(2)).sum();
+    let estimate = rise.estimate();
+    assert!((estimate.value - mean).abs() <= 1e-5, "{} for {mean}", estimate.value);
+    assert!((estimate.se - (1.5 * squares).sqrt() / 4.0).abs() <= 1e-5);
+    assert_eq!(by_example.rise(0.6).map(|rise| rise.points), Some(1));
+    assert!(by_example.rise(0.1).is_none());
+    // Paired with itself there is no difference, and no doubt about it; with another set there is no pairing.
+    assert_eq!(rise.minus(&rise), Some(Estimate { value: 0.0, se: 0.0 }));
+    assert_eq!(rise.minus(&by_example.rise(0.6).ok_or("one point")?), None);
+    // What is written is what is read.
+    let path = folder.path().join("s.examples.safetensors");
+    by_example.write(&path, &Default::default())?;
+    assert_eq!(ByExample::read(&path)?, by_example);
     Ok(())
 }
 

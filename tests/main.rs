@@ -1,5 +1,6 @@
 //! One integration binary, so that the crate links once.
 
+mod analysis;
 mod checkpoint;
 mod cli;
 mod data_readers;

@@ -170,7 +170,13 @@ pub struct Parsed<T>(pub T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Parsed<T>, D::Error> {
-        String::deserialize(from)?.parse().map(Parsed).map_err(D::Error::custom)
+        let text = String::deserialize(from)?;
+        // Of a list the caret marks the whole: so the entry is named.
+        let wrong = |e: T::Err| {
+            let e = e.to_string();
+            D::Error::custom(format!("{text:?} cannot be read: {}", e.lines().next().unwrap_or("")))
+        };
+        text.parse().map(Parsed).map_err(wrong)
     }
 }
 

@@ -92,7 +92,7 @@ impl FromStr for Select {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Select, String> {
-        let expected = || "all, or top:, bottom: or random: with a fraction from 0 to 1".to_string();
+        let expected = || "expected all, or top:, bottom: or random: with a fraction from 0 to 1".to_string();
         if text == "all" {
             return Ok(Select::All);
         }

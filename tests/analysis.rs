@@ -1,0 +1,323 @@
+//! Analyses: errors that point into the TOML, steps that are not repeated, kills that leave no trace in the results.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use fisherscape::analysis::{self, SHIPPED};
+
+use crate::support::{Outcome, fisherscape, fixture};
+
+/// An analysis of the small checkpoint that has every section.
+fn small() -> String {
+    format!(
+        r#"
+title = "Small"
+question = "Does it work?"
+source = "The tests."
+expectation = "Yes."
+reading = "By machines."
+[model]
+checkpoint = "{}"
+[data]
+table = "{}"
+columns = "sentence,label"
+[fisher]
+examples = 60
+[schedule]
+p_upper = 0.2
+[train]
+arms = ["uniform:0.1", "guided"]
+seeds = 2
+epochs = 2
+fraction = 0.5
+lr = 1e-3
+[surface]
+masks = ["all", "top:0.01"]
+examples = 20
+norm = "matched"
+resolution = 3
+[stability]
+fractions = [0.1, 0.5]
+repeats = 3
+"#,
+        fixture("tiny/model").display(),
+        fixture("tiny/sentiment.tsv").display()
+    )
+}
+
+fn analysis_in(folder: &Path) -> Outcome<PathBuf> {
+    let path = folder.join("small.toml");
+    std::fs::write(&path, small())?;
+    Ok(path)
+}
+
+/// Files below a folder and their bytes: what differs between runs (provenance, records of steps, that section of the
+/// page) is left out.
+fn results(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    fn walk(folder: &Path, root: &Path, out: &mut BTreeMap<PathBuf, Vec<u8>>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if path.file_name().unwrap() != "steps" {
+                    walk(&path, root, out);
+                }
+            } else if !path.to_string_lossy().ends_with("provenance.toml") {
+                let mut bytes = std::fs::read(&path).unwrap();
+                if path.ends_with("report.html") {
+                    let text = String::from_utf8(bytes).unwrap();
+                    let (before, after) = text.split_once("<section id=\"provenance\">").unwrap();
+                    bytes = format!("{before}{}", after.split_once("</section>").unwrap().1).into_bytes();
+                }
+                out.insert(path.strip_prefix(root).unwrap().to_path_buf(), bytes);
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk(folder, folder, &mut out);
+    out
+}
+
+/// Runs the analysis in `out` and gives the names of the steps that were run.
+fn run(toml: &Path, out: &Path, more: &[&str]) -> Vec<String> {
+    let output = Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+        .arg("run")
+        .arg(toml)
+        .arg("--out")
+        .arg(out)
+        .args(more)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let name = |line: &str| {
+        let (_, name) = line.strip_prefix('[')?.split_once("] ")?;
+        Some(name.split(", about ").next()?.to_string())
+    };
+    said.lines().filter_map(name).collect()
+}
+
+/// Oracle: the text itself. Each mistake is answered with the file, the line it stands in, a caret under it, and a fix.
+#[test]
+fn mistakes_are_shown_where_they_are() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("a.toml");
+    let cases = [
+        ("lr = 1e-3", "lrr = 1e-3", "unknown field `lrr`", "lrr"),
+        ("lr = 1e-3", "lr = \"much\"", "invalid type: string", "\"much\""),
+        ("lr = 1e-3", "lr = -1.0", "`train.lr` must be above 0", "-1.0"),
+        ("fraction = 0.5", "fraction = 1.5", "`train.fraction` must be in (0, 1]", "1.5"),
+        ("\"guided\"]", "\"guide\"]", "\"guide\" cannot be read: expected guided, none", "[\"uniform:0.1"),
+        ("\"top:0.01\"", "\"top:2\"", "\"top:2\" cannot be read: expected all", "[\"all"),
+        ("seeds = 2", "seeds = 0", "`train.seeds` must be at least 1", "0"),
+        ("[schedule]\np_upper = 0.2", "", "`train.arms` must be without `guided`", "[\"uniform"),
+        ("[fisher]\nexamples = 60", "", "`schedule` must be with a preset or a [fisher]", "schedule"),
+        ("p_upper = 0.2", "p_upper = 1.0", "`schedule.p_upper` must be in [0, 1)", "1.0"),
+        ("title = \"Small\"", "title = Small", "", "Small"),
+        ("columns = \"sentence,label\"", "", "`data.columns` must be given with a table", "data"),
+        ("fractions = [0.1, 0.5]", "fractions = [0.1, 5]", "`stability.fractions` must be", "[0.1, 5]"),
+    ];
+    for (from, to, says, under) in cases {
+        let text = small();
+        assert!(text.contains(from), "{from}");
+        std::fs::write(&path, text.replace(from, to))?;
+        let output = fisherscape(&format!("check {}", path.display())).assert().code(1).get_output().clone();
+        let message = String::from_utf8(output.stderr)?;
+        assert!(message.contains("a.toml:") && message.contains(says), "{to}: {message}");
+        assert!(message.contains("fix: "), "{to}: {message}");
+        // The caret stands under what is wrong.
+        let lines: Vec<&str> = message.lines().collect();
+        let caret = lines.iter().position(|line| line.contains('^')).expect(&message);
+        let column = lines[caret].chars().position(|c| c == '^').unwrap();
+        let marked: String = lines[caret - 1].chars().skip(column).collect();
+        assert!(
+            marked.starts_with(under) || marked.contains(under) && !to.contains("lr ="),
+            "{to}: {message}"
+        );
+    }
+    Ok(())
+}
+
+/// What is set is checked like the file, is kept in the folder, and names that are no analysis say which there are.
+#[test]
+fn settings_are_checked_like_the_file() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = analysis_in(folder.path())?;
+    let path = path.display().to_string();
+    let set = |setting: &str| analysis::load(&path, &[setting.to_string()]);
+    let loaded = set("train.lr=2e-4")?;
+    assert_eq!(loaded.analysis.train.and_then(|train| train.lr), Some(2e-4));
+    assert!(loaded.text.contains("lr = 2e-4"));
+    assert_eq!(set("data.max_len=32")?.analysis.data.max_len, Some(32));
+    assert_eq!(set("model.checkpoint=some/where")?.analysis.model.checkpoint, Path::new("some/where"));
+    assert!(set("stability=")?.analysis.stability.is_none());
+    for (setting, says) in [
+        ("train.lr=fast", "invalid type: string"),
+        ("train.speed=1", "unknown field `speed`"),
+        ("train.lr", "key=value"),
+        ("train.lr.x=1", "a key inside a section"),
+        ("=1", "key=value"),
+        ("fisher=", "`schedule` must be"),
+    ] {
+        let message = set(setting).err().ok_or(setting)?.to_string();
+        assert!(message.contains(says), "{setting}: {message}");
+    }
+    let message = analysis::load("quickstrat", &[]).err().ok_or("no such analysis")?.to_string();
+    assert!(message.contains("quickstart") && message.contains("`fisherscape list`"), "{message}");
+    Ok(())
+}
+
+/// The shipped analyses are sound, and one whose data are missing says so before it writes anything.
+#[test]
+fn shipped_analyses_pass_their_check() -> Outcome {
+    for (name, _) in SHIPPED {
+        fisherscape(&format!("check {name}")).assert().success();
+    }
+    let folder = tempfile::tempdir()?;
+    let embedded = "--set model.checkpoint=embedded --set schedule.preset=";
+    let missing = [
+        ("rte".to_string(), "model.checkpoint"),
+        (format!("rte {embedded}"), "glue/RTE"),
+        ("sub-samples --set model.checkpoint=embedded".to_string(), "data.text"),
+    ];
+    for (arguments, says) in missing {
+        let mut command = fisherscape(&format!("run {arguments} --out out"));
+        let output = command.current_dir(folder.path()).assert().code(1).get_output().clone();
+        let message = String::from_utf8(output.stderr)?;
+        assert!(message.contains(says) && message.contains("fix: "), "{message}");
+        assert_eq!(message.matches("error").count(), 1, "{message}");
+        assert!(!folder.path().join("out").exists(), "{arguments}: something was written");
+    }
+    Ok(())
+}
+
+/// Oracle: what each step reads. A run that is done runs nothing; one changed key runs what depends on it and nothing
+/// else; a spoilt result is made again; and all of that ends with the bytes of a fresh run.
+#[test]
+fn only_what_depends_on_a_change_is_run_again() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (path, out) = (analysis_in(folder.path())?, folder.path().join("out"));
+    let all = run(&path, &out, &[]);
+    assert_eq!(run(&path, &out, &[]), [""; 0]);
+    let first = results(&out);
+    assert!(
+        first.contains_key(Path::new("report.html")) && first.contains_key(Path::new("tables/surfaces.csv"))
+    );
+
+    // A comment, or a key that no step reads, changes no step.
+    std::fs::write(&path, small().replace("By machines.", "Otherwise.") + "# a remark\n")?;
+    assert_eq!(run(&path, &out, &[]), [""; 0]);
+    assert!(String::from_utf8(results(&out)[Path::new("report.html")].clone())?.contains("Otherwise."));
+    std::fs::write(&path, small())?;
+
+    let ran = run(&path, &out, &["--set", "stability.repeats=4"]);
+    assert_eq!(ran, ["stability", "figure of the stability"]);
+    let ran = run(&path, &out, &["--set", "surface.resolution=2", "--set", "stability.repeats=4"]);
+    assert!(
+        ran.iter().all(|step| step.starts_with("surface of") || step.starts_with("figure of the")),
+        "{ran:?}"
+    );
+    assert_eq!(ran.iter().filter(|step| step.starts_with("surface of")).count(), 8);
+    // Other rates: the guided arm alone is trained again, and only its surfaces are evaluated again.
+    let ran = run(&path, &out, &["--set", "schedule.p_upper=0.3"]);
+    let of = |what: &str| ran.iter().filter(|step| step.starts_with(what)).cloned().collect::<Vec<String>>();
+    assert_eq!(of("training"), ["training of guided, seed 0", "training of guided, seed 1"]);
+    assert!(of("Fisher").is_empty() && of("set for").is_empty(), "{ran:?}");
+
+    // Back to the beginning, by way of a spoilt and a lost result.
+    let spoilt = run(&path, &out, &[]);
+    assert!(!spoilt.is_empty());
+    std::fs::write(out.join("fisher/fisher.csv"), "spoilt")?;
+    std::fs::remove_file(out.join("figures/training.pdf"))?;
+    let ran = run(&path, &out, &[]);
+    assert_eq!(ran, ["Fisher information", "figure of the training"]);
+    assert_eq!(results(&out), first);
+    assert_eq!(run(&path, &out, &["--force"]).len(), all.len());
+    assert_eq!(results(&out), first);
+    Ok(())
+}
+
+/// Oracle: the undisturbed run. Killed (SIGKILL) at moments spread over the run, then run again until done: the same
+/// bytes, and no step that was recorded as done is run twice.
+#[test]
+fn a_killed_run_ends_with_the_same_bytes() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (path, whole, cut) =
+        (analysis_in(folder.path())?, folder.path().join("whole"), folder.path().join("cut"));
+    let started = std::time::Instant::now();
+    let all = run(&path, &whole, &[]);
+    let took = started.elapsed();
+    let mut ran = Vec::new();
+    for kill in 1..=6u32 {
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+            .args(["run", &path.display().to_string(), "--out", &cut.display().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        // Each time a little later, so that the kills fall into steps of every kind.
+        std::thread::sleep(Duration::from_secs_f64(took.as_secs_f64() * 0.05 * f64::from(kill)));
+        child.kill()?;
+        child.wait()?;
+        let finished = std::fs::read_dir(cut.join("steps")).map_or(0, |entries| entries.count());
+        ran.push(finished);
+    }
+    assert!(ran.is_sorted(), "finished steps were lost: {ran:?}");
+    let rest = run(&path, &cut, &[]);
+    assert_eq!(rest.len() + ran[ran.len() - 1], all.len(), "finished steps were repeated");
+    let (whole, cut) = (results(&whole), results(&cut));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), cut.keys().collect::<Vec<_>>());
+    for (path, bytes) in &whole {
+        assert!(*bytes == cut[path], "{} differs", path.display());
+    }
+    Ok(())
+}
+
+/// Oracle: the sets that `train` itself writes. The parts that `freeze --holdout` takes before any training are those:
+/// a surface "over held-out examples" must not be over examples trained on.
+#[test]
+fn parts_frozen_beforehand_are_those_of_the_training() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let data = format!(
+        "--checkpoint {} --table {} --columns sentence,label --seed 3 --fraction 0.4",
+        fixture("tiny/model").display(),
+        fixture("tiny/sentiment.tsv").display()
+    );
+    let run = |arguments: String| {
+        fisherscape(&arguments).current_dir(folder.path()).assert().success();
+    };
+    run(format!("train {data} --dropout none --epochs 1 --out trained"));
+    for (split, part) in [("train", "train"), ("dev", "held_out")] {
+        run(format!("freeze {data} --holdout paper --split {split} --out {part}.safetensors"));
+        let read = |path: PathBuf| fisherscape::data::frozen::FrozenSet::read(&path);
+        let (own, frozen) = (
+            read(folder.path().join(format!("trained/{part}.safetensors")))?,
+            read(folder.path().join(format!("{part}.safetensors")))?,
+        );
+        let ids = |set: &fisherscape::data::frozen::FrozenSet| {
+            set.examples.iter().map(|e| (e.ids.clone(), e.target.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&own), ids(&frozen), "{part}");
+        assert_eq!(frozen.metadata.get("split").map(String::as_str), Some(part));
+    }
+    Ok(())
+}
+
+/// The page stands alone: no address is fetched, every figure is in it, and it names what was left out.
+#[test]
+fn the_report_stands_alone() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (path, out) = (analysis_in(folder.path())?, folder.path().join("out"));
+    run(&path, &out, &[]);
+    let html = std::fs::read_to_string(out.join("report.html"))?;
+    let (page, _) = html.split_once("<script>").ok_or("no script")?;
+    for fetched in ["src=\"http", "href=\"http", "url(http", "@import", "<link rel=\"stylesheet\""] {
+        assert!(!html.contains(fetched) || fetched == "url(http" && !page.contains(fetched), "{fetched}");
+    }
+    // Contours and reliefs over two parts, Fisher information, schedule, stability, training.
+    assert_eq!(page.matches("<svg").count(), 8);
+    assert_eq!(page.matches("aria-label=").count(), page.matches("role=\"img\"").count() + 2);
+    assert!(page.contains("initialised from seed 0"), "made-up heads are named");
+    assert!(page.contains("95 % interval") && page.contains("paired by seed"));
+    Ok(())
+}
