@@ -6,4 +6,5 @@ pub mod contour;
 pub mod curves;
 pub mod image;
 pub mod provenance;
+pub mod relief;
 pub mod surface_file;
