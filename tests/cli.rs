@@ -55,7 +55,7 @@ fn main_job(folder: &Path, threads: usize) {
         ));
     }
     run("render all.csv top.csv random.csv --out figure.svg".into());
-    run("render all.csv --out figure.png --dpi 100".into());
+    run("render all.csv top.csv --view 3d --azimuth -30 --out r.png --out r.pdf --out r.svg --dpi 100".into());
 }
 
 /// Oracle: another run. Results may depend on neither the number of threads nor the time.
@@ -75,6 +75,7 @@ fn the_main_job_gives_the_same_bytes_at_one_and_two_threads() -> Outcome {
         assert!(*bytes == two[path], "{} differs", path.display());
     }
     assert!(one.contains_key(Path::new("guided/held_out.safetensors")));
+    assert!(one[Path::new("r.pdf")].starts_with(b"%PDF") && one[Path::new("r.png")].starts_with(b"\x89PNG"));
     assert!(!one.keys().any(|path| path.to_string_lossy().ends_with("unfinished")), "a journal was left");
     Ok(())
 }
@@ -380,7 +381,22 @@ const BAD: &[Bad] = &[
         name: "a figure format that is not written",
         prepare: |_| {},
         command: "render s.csv --out out.gif",
-        says: &["--out", ".svg or .png", "out.gif"],
+        says: &["--out", ".svg, .pdf or .png", "out.gif"],
+    },
+    Bad {
+        name: "a view from straight above, asked for beside a good format",
+        prepare: |folder| {
+            std::fs::write(folder.join("s.csv"), "x,y,loss,loss_se\n0,0,1,0\n1,0,1,0\n0,1,1,0\n1,1,2,0\n")
+                .unwrap();
+        },
+        command: "render s.csv --view 3d --elevation 90 --out out.svg --out out.pdf",
+        says: &["elevation", "between 0 and 90", "found 90", "fix:"],
+    },
+    Bad {
+        name: "an angle of a flat figure",
+        prepare: |_| {},
+        command: "render s.csv --azimuth -30 --out out.svg",
+        says: &["--azimuth", "--view 3d", "-30"],
     },
 ];
 

@@ -122,11 +122,13 @@ impl Canvas {
     }
 
     /// The whole document; `description` is for readers of the file, not drawn.
+    ///
+    /// Where a viewer has no DejaVu Sans, Verdana has nearly its widths.
     pub(crate) fn finish(self, description: &str) -> String {
         let (w, h) = (short(self.size.0), short(self.size.1));
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}pt\" height=\"{h}pt\" viewBox=\"0 0 {w} {h}\" \
-             font-family=\"{FONT_FAMILY}, sans-serif\">\n<desc>{}</desc>\n<rect width=\"{w}\" height=\"{h}\" \
+             font-family=\"{FONT_FAMILY}, Verdana, sans-serif\">\n<desc>{}</desc>\n<rect width=\"{w}\" height=\"{h}\" \
              fill=\"#fff\"/>\n{}</svg>\n",
             escaped(description),
             self.body.borrow(),

@@ -12,12 +12,12 @@
 //! directly. `levels` chooses values, `trace` finds lines, `labels` places numbers, `key` explains.
 //! [`super::image`] makes a PNG of the result.
 
-mod axes;
-mod key;
-mod labels;
-mod levels;
+pub(super) mod axes;
+pub(super) mod key;
+pub(super) mod labels;
+pub(super) mod levels;
 mod trace;
-mod upsample;
+pub(super) mod upsample;
 
 use colorgrad::Gradient;
 
@@ -57,8 +57,10 @@ pub enum ColourMap {
 /// How a figure looks; `Style::default()` suits a paper.
 #[derive(Debug, Clone)]
 pub struct Style {
-    /// Width on paper; by default 84 mm for one column of panels, 129 for two, 174 for three.
+    /// Width on paper; by default 84 mm for one column of panels, 129 for two, 174 for more.
     pub width_mm: Option<f64>,
+    /// Panels per row; by default up to three in one row, four as 2 x 2, more in rows of three.
+    pub columns: Option<usize>,
     pub x_label: String,
     pub y_label: String,
     /// Beside the colour bar: the quantity and its unit.
@@ -75,6 +77,7 @@ impl Default for Style {
     fn default() -> Style {
         Style {
             width_mm: None,
+            columns: None,
             x_label: "direction x (a)".to_owned(),
             y_label: "direction y (b)".to_owned(),
             loss_label: "loss (nats)".to_owned(),
@@ -86,11 +89,14 @@ impl Default for Style {
     }
 }
 
+/// Fine points per axis to aim at.
+const FINE: usize = 200;
+
 /// For readers of the file.
 const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colours and lines between them are \
                            interpolated (limited cubic), and cells beside a loss that is not finite are hatched.";
 
-/// The figure of `panels` as SVG text: in one row up to three, then in a grid, with one colour bar.
+/// The figure of `panels` as SVG text, in rows of [`Style::columns`], with one colour bar.
 ///
 /// The same panels and options give the same bytes. Sizes are for print: titles 8 pt, axes 7, key 6.5,
 /// numbers on lines 5.5; a text too long for its panel is made smaller.
@@ -99,8 +105,27 @@ const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colour
 ///
 /// [`Error::Field`] if there is no panel, if coordinates are not ascending, finite, distinct and at least two
 /// per axis, if `loss` has not one value per grid point, if no loss is finite, if [`Spacing::Log`] meets a
-/// loss that is not positive, or if the width leaves no room.
+/// loss that is not positive, if there are no columns, or if the width leaves no room.
 pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
+    let levels = checked_levels(panels, options)?;
+    let colours = colours(options.map, levels.bands());
+    let entries = entries(panels, options);
+    let layout = Layout::new(panels, options, &levels, &entries)?;
+    let canvas = Canvas::new(layout.size)?;
+    for (panel, frame) in panels.iter().zip(&layout.frames) {
+        draw_panel(&canvas, panel, frame, options, (&levels, &colours))?;
+        axes::draw(&canvas, panel, frame, options)?;
+        titles(&canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side)?;
+    }
+    let (label, text) =
+        (&options.loss_label, axes::fitting(&options.loss_label, axes::TEXT, layout.bar_height)?);
+    key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, axes::NUMBER))?;
+    key::signs(&canvas, layout.key, &entries, &layout.key_places, axes::SMALL);
+    Ok(canvas.finish(DESCRIPTION))
+}
+
+/// The levels of all panels together, once everything is known to be usable.
+pub(super) fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels> {
     check(panels, options)?;
     let (min, max) = upsample::range(panels.iter().flat_map(|panel| &panel.loss));
     if min > max {
@@ -112,24 +137,13 @@ pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
             "evaluate nearer to (0, 0)",
         ));
     }
-    let levels = Levels::new(min, max, options.bands, options.spacing);
-    let colours = colours(options.map, levels.bands());
-    let entries = entries(panels, options);
-    let layout = Layout::new(panels, options, &levels, &entries)?;
-    let canvas = Canvas::new(layout.size)?;
-    for (panel, frame) in panels.iter().zip(&layout.frames) {
-        draw_panel(&canvas, panel, frame, options, (&levels, &colours))?;
-        axes::draw(&canvas, panel, frame, options)?;
-        titles(&canvas, panel, frame)?;
-    }
-    let (label, text) =
-        (&options.loss_label, axes::fitting(&options.loss_label, axes::TEXT, layout.bar_height)?);
-    key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, axes::NUMBER))?;
-    key::signs(&canvas, layout.key, &entries, &layout.key_places, axes::SMALL);
-    Ok(canvas.finish(DESCRIPTION))
+    Ok(Levels::new(min, max, options.bands, options.spacing))
 }
 
 fn check(panels: &[Panel], options: &Style) -> Result<()> {
+    if options.columns == Some(0) {
+        return Err(Error::field("figure", "columns", "at least 1", 0, "leave it out to have 1 to 3"));
+    }
     if panels.is_empty() {
         return Err(Error::field("figure", "panels", "at least one", "none", "give a surface"));
     }
@@ -184,7 +198,7 @@ fn check(panels: &[Panel], options: &Style) -> Result<()> {
 }
 
 /// One colour per band, from the dark end of the map to the bright one.
-fn colours(map: ColourMap, bands: usize) -> Vec<String> {
+pub(super) fn colours(map: ColourMap, bands: usize) -> Vec<String> {
     let at = |t: f32| {
         let [r, g, b, _] = match map {
             ColourMap::Viridis => colorgrad::preset::viridis().at(t).to_rgba8(),
@@ -209,7 +223,7 @@ fn ink(colour: &str) -> &'static str {
 }
 
 /// Whether (0, 0) lies in the panel.
-fn has_origin(panel: &Panel) -> bool {
+pub(super) fn has_origin(panel: &Panel) -> bool {
     let within = |v: &[f64]| v[0] <= 0.0 && v[v.len() - 1] >= 0.0;
     within(&panel.x) && within(&panel.y)
 }
@@ -246,7 +260,7 @@ fn draw_panel(
     let scale = |v: f64| if options.spacing == Spacing::Log { v.log10() } else { v };
     let scaled: Vec<f64> =
         panel.loss.iter().map(|&v| if v.is_finite() { scale(v) } else { f64::NAN }).collect();
-    let fine = upsample::upsample(&panel.x, &panel.y, &scaled);
+    let fine = upsample::upsample(&panel.x, &panel.y, &scaled, FINE);
     let width = fine.x.len();
     let value = upsample::without_holes(&fine.value, width);
     let place = |column: f64, row: f64| frame.at(between(&fine.x, column), between(&fine.y, row));
@@ -328,9 +342,8 @@ fn holes(panel: &Panel, frame: &Frame) -> Vec<Area> {
     out
 }
 
-/// The title and, below it, the loss at the centre.
-fn titles(canvas: &Canvas, panel: &Panel, frame: &Frame) -> Result<()> {
-    let (x, mut y) = (frame.left + frame.side / 2.0, frame.top - 4.0);
+/// The title and, below it, the loss at the centre: upwards from a baseline with its middle at `(x, y)`.
+pub(super) fn titles(canvas: &Canvas, panel: &Panel, (x, mut y): Point, width: f64) -> Result<()> {
     if let Some(loss) = panel.centre {
         canvas.text(
             &format!("loss at (0, 0): {}", significant(loss, 4)),
@@ -342,7 +355,7 @@ fn titles(canvas: &Canvas, panel: &Panel, frame: &Frame) -> Result<()> {
         );
         y -= 1.35 * axes::SMALL;
     }
-    let (title, em) = axes::shortened(&panel.title, axes::TITLE, frame.side)?;
+    let (title, em) = axes::shortened(&panel.title, axes::TITLE, width)?;
     canvas.text(&title, (x, y), em, Anchor::Middle, 0.0, "#000");
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! SVG text to PNG bytes, with the one font of the figures built into the program.
+//! SVG text to PNG or PDF bytes, with the one font of the figures built into the program.
 //!
 //! No system font and no fontconfig is read, so a figure has the same bytes on every machine of one
 //! architecture. The trap: a viewer of the SVG itself (a browser) takes its own DejaVu Sans, or, where it has
-//! none, its own sans-serif; the PNG is what the figure was laid out for.
+//! none, Verdana or its own sans-serif; PNG and PDF are what the figure was laid out for.
 //!
 //! The font is DejaVu Sans 2.37 (Debian's fonts-dejavu-core; licence beside it in `fonts/`), which has the
 //! signs − × ⁻ ⁰…⁹ of the labels. `canvas` measures text with the same file.
@@ -67,6 +67,20 @@ pub fn svg_to_png(svg: &str, dpi: f64) -> Result<Vec<u8>> {
     );
     resvg::render(&tree, to_pixels, &mut pixels.as_mut());
     pixels.encode_png().map_err(|e| Error::field("picture", "png", "encodable", e, "report this as a defect"))
+}
+
+/// The figure of `svg` on one page of its size, as PDF bytes.
+///
+/// Text is text, which can be searched and copied, in the built-in font, of which the signs used are embedded.
+/// Nothing is rasterized. The same text gives the same bytes: the file has no date.
+///
+/// # Errors
+///
+/// [`Error::Field`] if `svg` is not SVG.
+pub fn svg_to_pdf(svg: &str) -> Result<Vec<u8>> {
+    let page = svg2pdf::PageOptions { dpi: CSS_DPI as f32 };
+    svg2pdf::to_pdf(&parse(svg)?, svg2pdf::ConversionOptions::default(), page)
+        .map_err(|e| Error::field("picture", "pdf", "possible", e, "report this as a defect of fisherscape"))
 }
 
 /// The drawing that `svg` describes, its text laid out with the built-in font whatever family it asks for.
@@ -153,10 +167,30 @@ mod tests {
     #[test]
     fn the_same_text_gives_the_same_bytes() {
         assert_eq!(svg_to_png(SQUARE, 150.0).unwrap(), svg_to_png(SQUARE, 150.0).unwrap());
+        let text = WORD.replace("WORD", "loss");
+        assert_eq!(svg_to_pdf(&text).unwrap(), svg_to_pdf(&text).unwrap());
+        assert!(!String::from_utf8_lossy(&svg_to_pdf(&text).unwrap()).contains("Date"));
+    }
+
+    const WORD: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="25.4mm" height="12.7mm" viewBox="0 0 72 36"><text x="5" y="30" font-size="20">WORD</text></svg>"#;
+
+    /// Oracle: the PDF's own words. An inch is 72 pt by definition; text drawn as outlines would leave no font,
+    /// and a font that is only named no font file.
+    #[test]
+    fn a_page_has_the_size_of_the_figure_and_carries_its_font() {
+        let bytes = svg_to_pdf(&WORD.replace("WORD", "loss")).unwrap();
+        let pdf = String::from_utf8_lossy(&bytes);
+        assert!(pdf.starts_with("%PDF"));
+        let page = pdf.split_once("/MediaBox [").unwrap().1.split_once(']').unwrap().0;
+        let page: Vec<f64> = page.split_whitespace().map(|v| v.parse().unwrap()).collect();
+        // Sizes are f32.
+        assert!((page[2] - 72.0).abs() < 1e-4 && (page[3] - 36.0).abs() < 1e-4, "{page:?}");
+        assert!(pdf.contains("+DejaVuSans") && pdf.contains("/FontFile"), "no font");
     }
 
     #[test]
     fn what_is_no_picture_is_refused() {
+        assert!(matches!(svg_to_pdf("not svg"), Err(Error::Field { .. })));
         for (svg, dpi) in
             [("not svg", 100.0), (SQUARE, 0.0), (SQUARE, f64::NAN), (SQUARE, 1e9), (SQUARE, 1e-9)]
         {

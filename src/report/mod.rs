@@ -8,4 +8,5 @@ pub mod image;
 pub mod interactive;
 pub mod page;
 pub mod provenance;
+pub mod relief;
 pub mod surface_file;

@@ -59,7 +59,12 @@ impl Provenance {
     }
 
     /// Stops the clock and writes.
-    pub fn write(mut self, path: &Path) -> Result<()> {
+    pub fn write(self, path: &Path) -> Result<()> {
+        self.write_each(&[path.to_path_buf()])
+    }
+
+    /// Stops the clock and writes the same to several files.
+    pub fn write_each(mut self, paths: &[PathBuf]) -> Result<()> {
         self.wall_seconds = (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         self.peak_mib = peak_mib();
         let took = format!("{:.1} s, peak memory {} MiB", self.wall_seconds, self.peak_mib.unwrap_or(0));
@@ -68,8 +73,8 @@ impl Provenance {
             false => progress::detail(took),
         }
         let text = toml::to_string(&self)
-            .map_err(|e| Error::field(path.display(), "provenance", "representable", e, "report this"))?;
-        files::write(path, text.as_bytes())
+            .map_err(|e| Error::field("provenance", "text", "representable", e, "report this"))?;
+        paths.iter().try_for_each(|path| files::write(path, text.as_bytes()))
     }
 }
 

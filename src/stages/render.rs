@@ -1,4 +1,6 @@
-//! `render`: surfaces to a filled contour figure, or the agreement of sub-samples to curves.
+//! `render`: surfaces to a filled contour figure or a relief, or the agreement of sub-samples to curves.
+//!
+//! Whatever is drawn is SVG first; every file asked for is made of that one text.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +10,12 @@ use crate::progress::say;
 use crate::report::agreement_file::Curves;
 use crate::report::contour::{ColourMap, Panel, Spacing, Style, contour_figure};
 use crate::report::curves::curve_figure;
-use crate::report::image::svg_to_png;
+use crate::report::image::{svg_to_pdf, svg_to_png};
 use crate::report::provenance::{self, Provenance};
+use crate::report::relief::{View, relief_figure};
 use crate::report::surface_file::Grid;
 
-/// Filled contour figure of one or more surfaces, on one colour scale; or agreement against fraction.
+/// Figure of one or more surfaces, on one scale, flat or in 3-D; or of agreement against fraction.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
     /// Surfaces, as `surface` writes them; one panel each. Or the agreement.csv of `stability`
@@ -21,7 +24,18 @@ pub struct Render {
     /// Panel titles, in the same order [default: the file names]
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub titles: Vec<String>,
-    /// Spacing of the levels
+    /// How surfaces are seen
+    #[arg(long, value_enum, default_value_t)]
+    pub view: Kind,
+    /// With --view 3d: where the viewer stands, in degrees from the first direction (a) towards the second (b)
+    /// [default: -60]
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    pub azimuth: Option<f64>,
+    /// With --view 3d: the viewer's height above the plane of the directions, in degrees, between 0 and 90
+    /// [default: 30]
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    pub elevation: Option<f64>,
+    /// Spacing of the levels; in 3-D of the heights, too
     #[arg(long, value_enum, default_value_t)]
     pub levels: Spacing,
     /// Colour map
@@ -30,7 +44,10 @@ pub struct Render {
     /// What is drawn
     #[arg(long, default_value = "loss (nats)", value_name = "TEXT")]
     pub label: String,
-    /// Width of the figure in millimetres [default: 84, 129 or 174 for 1, 2 or 3 columns of panels]
+    /// Panels per row [default: up to three in one row, four as 2 x 2, more in rows of three]
+    #[arg(long, value_name = "N")]
+    pub columns: Option<usize>,
+    /// Width of the figure in millimetres [default: 84, 129 or 174 for 1, 2 or more columns of panels]
     #[arg(long, value_name = "MM")]
     pub width: Option<f64>,
     /// Mark the evaluated points
@@ -39,28 +56,46 @@ pub struct Render {
     /// Resolution of a PNG in dots per inch
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
-    /// The figure to write (.svg or .png)
-    #[arg(long, value_name = "FIGURE.svg|.png")]
-    pub out: PathBuf,
+    /// The figure to write, its format by its ending; may be given several times
+    #[arg(long, required = true, value_name = "FIGURE.svg|.pdf|.png")]
+    pub out: Vec<PathBuf>,
+}
+
+/// How surfaces are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Kind {
+    /// From above: filled contours.
+    #[default]
+    Flat,
+    /// From the side: a relief, whose height is the loss.
+    #[value(name = "3d")]
+    Relief,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Svg,
+    Pdf,
+    Png,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Format> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("svg") => Ok(Format::Svg),
+            Some("pdf") => Ok(Format::Pdf),
+            Some("png") => Ok(Format::Png),
+            _ => {
+                let expected = "one that ends in .svg, .pdf or .png";
+                Err(Error::field("--out", "file name", expected, path.display(), "name it FIGURE.pdf"))
+            }
+        }
+    }
 }
 
 impl Render {
     pub fn run(&self, command: &str) -> Result<()> {
-        let extension = self.out.extension().and_then(|e| e.to_str());
-        let png = match extension {
-            Some("svg") => false,
-            Some("png") => true,
-            _ => {
-                let fix = "name the figure FIGURE.svg or FIGURE.png";
-                return Err(Error::field(
-                    "--out",
-                    "file name",
-                    "one that ends in .svg or .png",
-                    self.out.display(),
-                    fix,
-                ));
-            }
-        };
+        let formats = self.out.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
         if !(self.titles.is_empty() || self.titles.len() == self.surfaces.len()) {
             let expected = format!("one for each of {} surfaces", self.surfaces.len());
             return Err(Error::field(
@@ -71,6 +106,7 @@ impl Render {
                 "separate them by commas",
             ));
         }
+        let view = self.seen_from()?;
         let mut provenance = Provenance::start(command, None);
         let svg = match self.agreement()? {
             Some(path) => {
@@ -79,13 +115,44 @@ impl Render {
                 }
                 curve_figure(&Curves::read(path)?, self.width)?
             }
-            None => self.contours(&mut provenance)?,
+            None => {
+                let panels = self.panels(&mut provenance)?;
+                match view {
+                    Some(view) => relief_figure(&panels, &self.style(), view)?,
+                    None => contour_figure(&panels, &self.style())?,
+                }
+            }
         };
-        let bytes = if png { svg_to_png(&svg, self.dpi)? } else { svg.into_bytes() };
-        files::write(&self.out, &bytes)?;
-        provenance.write(&provenance::beside(&self.out))?;
-        say!("{}: {} panels", self.out.display(), self.surfaces.len());
-        Ok(())
+        // Nothing is written unless everything can be made.
+        let made = |format: &Format| match format {
+            Format::Svg => Ok(svg.clone().into_bytes()),
+            Format::Pdf => svg_to_pdf(&svg),
+            Format::Png => svg_to_png(&svg, self.dpi),
+        };
+        let figures = formats.iter().map(made).collect::<Result<Vec<_>>>()?;
+        for (path, bytes) in self.out.iter().zip(&figures) {
+            files::write(path, bytes)?;
+            say!("{}: {} panels", path.display(), self.surfaces.len());
+        }
+        provenance.write_each(&self.out.iter().map(|path| provenance::beside(path)).collect::<Vec<_>>())
+    }
+
+    /// Where the viewer of a relief stands; none for a figure seen from above.
+    fn seen_from(&self) -> Result<Option<View>> {
+        match (self.view, self.azimuth.or(self.elevation)) {
+            (Kind::Flat, None) => Ok(None),
+            (Kind::Flat, Some(degrees)) => {
+                let fix = "add --view 3d, or leave --azimuth and --elevation out";
+                Err(Error::field("--azimuth, --elevation", "angle", "given with --view 3d", degrees, fix))
+            }
+            (Kind::Relief, _) => {
+                let usual = View::default();
+                Ok(Some(View {
+                    azimuth: self.azimuth.unwrap_or(usual.azimuth),
+                    elevation: self.elevation.unwrap_or(usual.elevation),
+                }))
+            }
+        }
     }
 
     /// The agreement file, if that is what is asked for.
@@ -105,7 +172,7 @@ impl Render {
         }
     }
 
-    fn contours(&self, provenance: &mut Provenance) -> Result<String> {
+    fn panels(&self, provenance: &mut Provenance) -> Result<Vec<Panel>> {
         let mut panels = Vec::new();
         for (i, path) in self.surfaces.iter().enumerate() {
             let grid = Grid::read(path)?;
@@ -115,14 +182,18 @@ impl Render {
             let centre = grid.centre().filter(|loss| loss.is_finite());
             panels.push(Panel { title, x: grid.x, y: grid.y, loss: grid.loss, centre });
         }
-        let style = Style {
+        Ok(panels)
+    }
+
+    fn style(&self) -> Style {
+        Style {
             width_mm: self.width,
+            columns: self.columns,
             loss_label: self.label.clone(),
             map: self.colours,
             spacing: self.levels,
             dots: self.dots,
             ..Style::default()
-        };
-        contour_figure(&panels, &style)
+        }
     }
 }

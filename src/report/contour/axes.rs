@@ -84,20 +84,15 @@ impl Layout {
     ) -> Result<Layout> {
         // The font must be known before text is measured.
         Canvas::new((1.0, 1.0))?;
-        let columns = match panels.len() {
-            n @ ..=3 => n,
-            4 => 2,
-            _ => 3,
-        };
+        let (columns, width_mm) = arrangement(panels.len(), options);
         let rows = panels.len().div_ceil(columns);
-        let width_mm = options.width_mm.unwrap_or([84.0, 129.0, 174.0][columns - 1]);
         let width = width_mm * PT_PER_MM;
 
         let shared = panels.iter().all(|panel| ends(&panel.y) == ends(&panels[0].y));
         let (mut y_width, mut x_half): (f64, f64) = (0.0, 0.0);
         for panel in panels {
-            y_width = y_width.max(widest(&tick_labels(ends(&panel.y), 5).1)?);
-            x_half = x_half.max(widest(&tick_labels(ends(&panel.x), 5).1)? / 2.0);
+            y_width = y_width.max(widest(&ticks(ends(&panel.y), 5).2)?);
+            x_half = x_half.max(widest(&ticks(ends(&panel.x), 5).2)? / 2.0);
         }
         let numbers = 2.0 * TICK + y_width;
         let margin = numbers + 1.35 * TEXT;
@@ -147,6 +142,17 @@ impl Layout {
             foot + if key_lines > 0 { 2.0 + key::line_height(SMALL) * key_lines as f64 } else { 0.0 } + EDGE;
         Ok(Layout { size: (width, height), frames, bar, bar_height, key, key_places })
     }
+}
+
+/// Panels per row, and the figure's width in mm.
+pub(crate) fn arrangement(panels: usize, options: &Style) -> (usize, f64) {
+    let columns = match (options.columns, panels) {
+        (Some(wished), n) => wished.min(n),
+        (None, n @ ..=3) => n,
+        (None, 4) => 2,
+        (None, _) => 3,
+    };
+    (columns, options.width_mm.unwrap_or([84.0, 129.0, 174.0][columns.min(3) - 1]))
 }
 
 /// Ticks, numbers, axis texts and the frame itself.
@@ -209,19 +215,20 @@ pub(crate) fn shortened(text: &str, em: f64, width: f64) -> Result<(String, f64)
     Ok((shown, size))
 }
 
-fn ends(values: &[f64]) -> (f64, f64) {
+pub(crate) fn ends(values: &[f64]) -> (f64, f64) {
     (values[0], values[values.len() - 1])
 }
 
 /// plotters' round coordinates in `range`, at most `count`, their last digit's power of ten, and their texts.
-fn tick_labels(range: (f64, f64), count: usize) -> (i32, Vec<String>) {
+pub(crate) fn ticks(range: (f64, f64), count: usize) -> (Vec<f64>, i32, Vec<String>) {
     let points = RangedCoordf64::from(range.0..range.1).key_points(count);
     let step = points.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
     // Steps are one digit, or 2.5: one more.
     let power = if step.is_finite() { (step * (1.0 + 1e-9)).log10().floor() as i32 } else { -2 };
     let whole = |p: i32| (step / 10f64.powi(p) - (step / 10f64.powi(p)).round()).abs() < 1e-6;
     let digit = if whole(power) { power } else { power - 1 };
-    (digit, written(&points, digit))
+    let labels = written(&points, digit);
+    (points, digit, labels)
 }
 
 fn widest(labels: &[String]) -> Result<f64> {
@@ -231,11 +238,11 @@ fn widest(labels: &[String]) -> Result<f64> {
 /// The number of ticks to ask of plotters, and their last digit, so that the numbers keep apart on `side` pt.
 fn ticks_that_fit(range: (f64, f64), side: f64, upright: bool) -> Result<(usize, i32)> {
     for count in (2..=5).rev() {
-        let (digit, labels) = tick_labels(range, count);
+        let (_, digit, labels) = ticks(range, count);
         let each = if upright { 1.3 * NUMBER } else { widest(&labels)? + 5.0 };
         if each * labels.len() as f64 <= side {
             return Ok((count, digit));
         }
     }
-    Ok((2, tick_labels(range, 2).0))
+    Ok((2, ticks(range, 2).1))
 }

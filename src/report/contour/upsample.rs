@@ -11,7 +11,7 @@
 //! transpose is the transposed picture. A point that is not finite is never filled in: its four neighbouring
 //! cells stay NaN.
 //!
-//! Used by [`super`]; [`super::trace`] draws the lines.
+//! Used by [`super`], where [`super::trace`] draws the lines, and by [`crate::report::relief`].
 
 /// Values on a finer grid, y outer, and its coordinates. Grid point `i` is fine point `i * sub`.
 pub(crate) struct Fine {
@@ -20,13 +20,14 @@ pub(crate) struct Fine {
     pub(crate) value: Vec<f64>,
 }
 
-/// Fine points per axis to aim at.
-const FINE: usize = 200;
+/// Fine intervals in each of the `n - 1` intervals of a grid, to have `aim` of them or some more.
+pub(crate) fn subdivision(n: usize, aim: usize) -> usize {
+    aim.div_ceil(n - 1)
+}
 
-/// `value` (y outer, `[y.len(), x.len()]`) on a grid of about 200 x 200 points.
-pub(crate) fn upsample(x: &[f64], y: &[f64], value: &[f64]) -> Fine {
-    let (nx, ny) = (x.len(), y.len());
-    let (sub_x, sub_y) = (FINE.div_ceil(nx - 1), FINE.div_ceil(ny - 1));
+/// `value` (y outer, `[y.len(), x.len()]`) on a grid of about `aim` x `aim` points, or its own if that is finer.
+pub(crate) fn upsample(x: &[f64], y: &[f64], value: &[f64], aim: usize) -> Fine {
+    let (sub_x, sub_y) = (subdivision(x.len(), aim), subdivision(y.len(), aim));
     let (fine_x, fine_y) = (refined(x, sub_x), refined(y, sub_y));
 
     let x_then_y = along_y(y, &along_x(x, value, sub_x), sub_y);
@@ -184,7 +185,7 @@ mod tests {
         let uneven = [-1.0, -0.7, -0.4, -0.15, 0.0, 0.25, 0.5, 0.8, 1.0];
         for x in [even(9).as_slice(), &uneven] {
             let bowl = |x: f64, y: f64| 1.0 + (x - 0.05).powi(2) + 0.5 * y * y + 0.3 * x * y;
-            let fine = upsample(x, x, &grid(x, x, bowl));
+            let fine = upsample(x, x, &grid(x, x, bowl), 200);
             let exact = grid(&fine.x, &fine.y, bowl);
             let worst = exact.iter().zip(&fine.value).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             // Below the lowest grid point the surface is cut off: 1.0025 at (0, 0), 1.0 at the true minimum.
@@ -199,7 +200,8 @@ mod tests {
     #[test]
     fn a_cliff_makes_no_ripple() {
         let x = even(9);
-        let fine = upsample(&x, &x, &grid(&x, &x, |x, _| if x > 0.1 { 50.0 + x } else { 2.0 + 0.01 * x }));
+        let fine =
+            upsample(&x, &x, &grid(&x, &x, |x, _| if x > 0.1 { 50.0 + x } else { 2.0 + 0.01 * x }), 200);
         for row in fine.value.chunks(fine.x.len()) {
             assert!(row.is_sorted());
         }
@@ -210,7 +212,7 @@ mod tests {
     fn grid_points_keep_their_values() {
         let x = even(5);
         let value = grid(&x, &x, |x, y| (3.0 * x).sin() * (2.0 * y).cos());
-        let fine = upsample(&x, &x, &value);
+        let fine = upsample(&x, &x, &value, 200);
         let at = |i: usize, j: usize| fine.value[j * 50 * fine.x.len() + i * 50];
         for j in 0..5 {
             for i in 0..5 {
@@ -224,7 +226,8 @@ mod tests {
     fn the_transpose_gives_the_transposed_picture() {
         let x = even(6);
         let f = |x: f64, y: f64| if x + 0.4 * y > 0.3 { 9.0 } else { x * y };
-        let (a, b) = (upsample(&x, &x, &grid(&x, &x, f)), upsample(&x, &x, &grid(&x, &x, |x, y| f(y, x))));
+        let (a, b) =
+            (upsample(&x, &x, &grid(&x, &x, f), 200), upsample(&x, &x, &grid(&x, &x, |x, y| f(y, x)), 200));
         let n = a.x.len();
         for j in 0..n {
             for i in 0..n {
@@ -240,7 +243,7 @@ mod tests {
         let x = even(5);
         let mut value = grid(&x, &x, |x, y| x + y);
         value[2 * 5 + 2] = f64::INFINITY;
-        let fine = upsample(&x, &x, &value);
+        let fine = upsample(&x, &x, &value, 200);
         let holes = fine.value.iter().filter(|v| v.is_nan()).count();
         assert_eq!(holes, 99 * 99);
         let filled = without_holes(&fine.value, fine.x.len());
