@@ -2,8 +2,14 @@
 
 pub mod agreement_file;
 pub(crate) mod canvas;
+pub mod chart;
 pub mod contour;
 pub mod curves;
+pub mod heat;
 pub mod image;
+pub(crate) mod legend;
+pub(crate) mod plot;
 pub mod provenance;
+pub mod rates;
 pub mod surface_file;
+pub mod training;

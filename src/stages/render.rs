@@ -1,24 +1,24 @@
-//! `render`: surfaces to a filled contour figure, or the agreement of sub-samples to curves.
+//! `render`: surfaces to a filled contour figure, or the tables of other commands to their charts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::say;
-use crate::report::agreement_file::Curves;
+use crate::report::chart::chart;
 use crate::report::contour::{ColourMap, Panel, Spacing, Style, contour_figure};
-use crate::report::curves::curve_figure;
 use crate::report::image::svg_to_png;
 use crate::report::provenance::{self, Provenance};
 use crate::report::surface_file::Grid;
 
-/// Filled contour figure of one or more surfaces, on one colour scale; or agreement against fraction.
+/// Figure of one or more surfaces on one colour scale, or of the tables that other commands write.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    /// Surfaces, as `surface` writes them; one panel each. Or the agreement.csv of `stability`
+    /// Surfaces, as `surface` writes them; one panel each. Or agreement.csv of `stability`, F.csv of `fisher`,
+    /// RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed: ARM/seed0/history.csv)
     #[arg(required = true, value_name = "SURFACE.csv")]
     pub surfaces: Vec<PathBuf>,
-    /// Panel titles, in the same order [default: the file names]
+    /// Titles, in the same order; histories of one title are seeds of one arm [default: names of files or arms]
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub titles: Vec<String>,
     /// Spacing of the levels
@@ -72,12 +72,12 @@ impl Render {
             ));
         }
         let mut provenance = Provenance::start(None);
-        let svg = match self.agreement()? {
-            Some(path) => {
-                for file in Curves::files(path) {
-                    provenance.input_file("agreement", &file)?;
+        let svg = match chart(&self.surfaces, &self.titles, self.width)? {
+            Some(chart) => {
+                for file in &chart.inputs {
+                    provenance.input_file(chart.kind, file)?;
                 }
-                curve_figure(&Curves::read(path)?, self.width)?
+                chart.svg
             }
             None => self.contours(&mut provenance)?,
         };
@@ -86,23 +86,6 @@ impl Render {
         provenance.write(&provenance::beside(&self.out))?;
         say!("{}: {} panels", self.out.display(), self.surfaces.len());
         Ok(())
-    }
-
-    /// The agreement file, if that is what is asked for.
-    fn agreement(&self) -> Result<Option<&Path>> {
-        let mut found = None;
-        for path in &self.surfaces {
-            if Curves::is_agreement(&files::read_text(path)?) {
-                found = Some(path.as_path());
-            }
-        }
-        match found {
-            Some(path) if self.surfaces.len() > 1 => {
-                let fix = "give it alone";
-                Err(Error::field(path.display(), "file", "the only one", "agreement among others", fix))
-            }
-            found => Ok(found),
-        }
     }
 
     fn contours(&self, provenance: &mut Provenance) -> Result<String> {
