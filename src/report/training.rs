@@ -116,20 +116,7 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
     }
     // The font must be known before text is measured.
     Canvas::new((1.0, 1.0))?;
-    let of_all = |of: fn(&History) -> &[f64], training| -> Vec<Curve> {
-        arms.iter().enumerate().map(|(arm, (_, seeds))| Curve::new(arm, seeds, of, training)).collect()
-    };
-    let mut losses = of_all(|history| &history.train, true);
-    losses.extend(of_all(|history| &history.held_out, false));
-    for curve in losses.iter_mut().filter(|curve| !curve.training) {
-        curve.add_standard_error(&arms[curve.arm].1);
-    }
-    let mut panels = vec![("loss".to_owned(), losses)];
-    if let Some(name) = metrics[0] {
-        let curves = of_all(|history| history.metric.as_ref().map_or(&[], |(_, values)| values), false);
-        panels.push((format!("held-out {}", name.replace('_', " ")), curves));
-    }
-
+    let panels = panels(arms, metrics[0]);
     let count = panels.len();
     let width_mm = width_mm.unwrap_or(if count == 1 { 84.0 } else { 174.0 });
     let width = width_mm * PT_PER_MM;
@@ -169,6 +156,23 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
     Ok(canvas.finish(DESCRIPTION))
 }
 
+/// Text of the upright axis and curves of each panel.
+fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String, Vec<Curve>)> {
+    let of_all = |of: fn(&History) -> &[f64], training| -> Vec<Curve> {
+        arms.iter().enumerate().map(|(arm, (_, seeds))| Curve::new(arm, seeds, of, training)).collect()
+    };
+    let mut held_out = of_all(|history| &history.held_out, false);
+    held_out.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1));
+    let mut losses = of_all(|history| &history.train, true);
+    losses.extend(held_out);
+    let mut panels = vec![("loss".to_owned(), losses)];
+    if let Some(name) = metric {
+        let curves = of_all(|history| history.metric.as_ref().map_or(&[], |(_, values)| values), false);
+        panels.push((format!("held-out {}", name.replace('_', " ")), curves));
+    }
+    panels
+}
+
 fn histories(arms: &[(String, Vec<History>)]) -> impl Iterator<Item = &History> {
     arms.iter().flat_map(|(_, seeds)| seeds)
 }
@@ -196,7 +200,8 @@ impl Curve {
             let Some(values) = all.iter().map(at).collect::<Option<Vec<f64>>>() else { continue };
             let whole = values.iter().all(|v| drawable(*v));
             mean.push((epoch, if whole { stats::mean(&values) } else { f64::NAN }));
-            band.extend(plot::range(values).filter(|_| whole).map(|(low, high)| (epoch, low, high)));
+            let ends = plot::range(values).filter(|_| whole).unwrap_or((f64::NAN, f64::NAN));
+            band.push((epoch, ends.0, ends.1));
         }
         let several = all.len() > 1 && !training;
         Curve {
@@ -212,8 +217,8 @@ impl Curve {
     fn add_standard_error(&mut self, seeds: &[History]) {
         if let [history] = seeds {
             let values = history.held_out.iter().zip(&history.held_out_se);
-            let edges = history.epochs.iter().zip(values).map(|(&epoch, (v, se))| (epoch, v - se, v + se));
-            self.band = edges.filter(|(_, low, high)| drawable(*low) && drawable(*high)).collect();
+            let edge = |(&epoch, (v, se)): (&f64, (&f64, &f64))| (epoch, v - se, v + se);
+            self.band = history.epochs.iter().zip(values).map(edge).collect();
         }
     }
 
@@ -224,7 +229,9 @@ impl Curve {
 
     /// Bands and single seeds.
     fn areas(&self, canvas: &Canvas, plot: &Plot) {
-        plot.band(canvas, &self.band, COLOURS[self.arm]);
+        for piece in self.band.split(|&(_, low, high)| !(drawable(low) && drawable(high))) {
+            plot.band(canvas, piece, COLOURS[self.arm]);
+        }
         for piece in self.seeds.iter().flat_map(|seed| pieces(plot, seed)) {
             thin(canvas, &piece, COLOURS[self.arm]);
         }
@@ -273,7 +280,7 @@ fn entries(
         entries.push(Entry::new(sign, name.as_str()));
     }
     entries.push(Entry::new(move |canvas, at| solid(canvas, &line(at), GREY), "held-out"));
-    entries.push(Entry::new(move |canvas, at| dashed(canvas, &line(at), GREY), "training, dropout on"));
+    entries.push(Entry::new(move |canvas, at| dashed(canvas, &line(at), GREY), "training batches"));
     let band = move |canvas: &Canvas, (x, y): Point| match one_epoch {
         true => plot::bar(canvas, [(x, y - 3.5), (x, y + 3.5)], GREY),
         false => plot::band_sign(canvas, (x, y), SIGN),
@@ -282,20 +289,15 @@ fn entries(
         entries.push(Entry::new(move |canvas, at| thin(canvas, &line(at), GREY), "single seeds"));
         entries.push(Entry::new(band, "range over the seeds"));
     }
-    if panels[0].1.iter().any(|curve| curve.seeds.is_empty() && !curve.band.is_empty()) {
+    let alone = panels[0].1.iter().filter(|curve| curve.seeds.is_empty());
+    if alone.flat_map(|curve| &curve.band).any(|&(_, low, _)| drawable(low)) {
         entries.push(Entry::new(band, "one seed: ± standard error"));
     }
-    let values = || {
-        let own = |h: &'_ History| {
-            [&h.train, &h.held_out]
-                .into_iter()
-                .chain(h.metric.as_ref().map(|m| &m.1))
-                .flatten()
-                .copied()
-                .collect::<Vec<f64>>()
-        };
-        histories(arms).flat_map(own)
+    let columns = |history| {
+        let History { train, held_out, metric, .. }: &History = history;
+        [Some(train), Some(held_out), metric.as_ref().map(|(_, values)| values)].into_iter().flatten()
     };
+    let values = || histories(arms).flat_map(columns).flatten().copied();
     let lost = values().filter(|v| !drawable(*v)).count();
     if lost > 0 {
         let words = format!("not finite, so not drawn: {lost} of {} values", values().count());
