@@ -22,11 +22,13 @@ pub(super) mod upsample;
 use colorgrad::Gradient;
 
 use self::axes::{Frame, Layout};
-use self::key::Entry;
-use self::labels::Area;
+pub(crate) use self::key::hatched;
+pub(crate) use self::labels::Area;
+use self::levels::Levels;
 pub use self::levels::Spacing;
-use self::levels::{Levels, significant};
+pub(crate) use self::levels::{scientific, significant, written};
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data};
+use super::legend::Entry;
 use crate::error::{Error, Result};
 
 /// One surface: losses on a grid of coordinates along two directions.
@@ -109,8 +111,7 @@ const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colour
 pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
     let levels = checked_levels(panels, options)?;
     let colours = colours(options.map, levels.bands());
-    let entries = entries(panels, options);
-    let layout = Layout::new(panels, options, &levels, &entries)?;
+    let layout = Layout::new(panels, options, &levels, entries(panels, options))?;
     let canvas = Canvas::new(layout.size)?;
     for (panel, frame) in panels.iter().zip(&layout.frames) {
         draw_panel(&canvas, panel, frame, options, (&levels, &colours))?;
@@ -120,7 +121,7 @@ pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
     let (label, text) =
         (&options.loss_label, axes::fitting(&options.loss_label, axes::TEXT, layout.bar_height)?);
     key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, axes::NUMBER))?;
-    key::signs(&canvas, layout.key, &entries, &layout.key_places, axes::SMALL);
+    layout.legend.draw(&canvas, layout.key);
     Ok(canvas.finish(DESCRIPTION))
 }
 
@@ -197,23 +198,27 @@ fn check(panels: &[Panel], options: &Style) -> Result<()> {
     Ok(())
 }
 
-/// One colour per band, from the dark end of the map to the bright one.
-pub(super) fn colours(map: ColourMap, bands: usize) -> Vec<String> {
-    let at = |t: f32| {
-        let [r, g, b, _] = match map {
-            ColourMap::Viridis => colorgrad::preset::viridis().at(t).to_rgba8(),
-            ColourMap::Cividis => colorgrad::preset::cividis().at(t).to_rgba8(),
+impl ColourMap {
+    /// From the dark end at 0 to the bright one at 1.
+    pub(crate) fn at(self, part: f32) -> String {
+        let [r, g, b, _] = match self {
+            ColourMap::Viridis => colorgrad::preset::viridis().at(part).to_rgba8(),
+            ColourMap::Cividis => colorgrad::preset::cividis().at(part).to_rgba8(),
         };
         format!("#{r:02x}{g:02x}{b:02x}")
-    };
+    }
+}
+
+/// One colour per band, from the dark end of the map to the bright one.
+pub(super) fn colours(map: ColourMap, bands: usize) -> Vec<String> {
     match bands {
-        1 => vec![at(0.5)],
-        n => (0..n).map(|i| at(i as f32 / (n - 1) as f32)).collect(),
+        1 => vec![map.at(0.5)],
+        n => (0..n).map(|i| map.at(i as f32 / (n - 1) as f32)).collect(),
     }
 }
 
 /// Black or white, whichever stands out on `colour` (WCAG relative luminance).
-fn ink(colour: &str) -> &'static str {
+pub(crate) fn ink(colour: &str) -> &'static str {
     let channel = |at: usize| {
         let byte = colour.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0);
         (f64::from(byte) / 255.0).powf(2.2)
@@ -237,7 +242,7 @@ fn lowest(panel: &Panel) -> Option<(f64, f64)> {
 }
 
 /// What the signs mean, only those that occur.
-fn entries(panels: &[Panel], options: &Style) -> Vec<Entry> {
+fn entries(panels: &[Panel], options: &Style) -> Vec<Entry<'static>> {
     let total: usize = panels.iter().map(|panel| panel.loss.len()).sum();
     let lost = panels.iter().flat_map(|panel| &panel.loss).filter(|v| !v.is_finite()).count();
     let all = [
@@ -246,7 +251,7 @@ fn entries(panels: &[Panel], options: &Style) -> Vec<Entry> {
         (options.dots, key::dot, "grid point".to_owned()),
         (lost > 0, key::hatched_sign, format!("loss not finite ({lost} of {total} points)")),
     ];
-    all.into_iter().filter(|(shown, ..)| *shown).map(|(_, sign, words)| Entry { sign, words }).collect()
+    all.into_iter().filter(|(shown, ..)| *shown).map(|(_, sign, words)| Entry::new(sign, words)).collect()
 }
 
 /// Bands, lines and their numbers, hatched cells, marks: all inside the frame.

@@ -23,8 +23,9 @@ use self::mesh::{Heights, Mesh};
 use self::scene::Scene;
 use super::canvas::{Canvas, PT_PER_MM, Point, path_data};
 use super::contour::axes::{self, NUMBER, SMALL, TEXT, TITLE};
-use super::contour::key::{self, Entry};
+use super::contour::key;
 use super::contour::{self, Panel, Style};
+use super::legend::{Entry, Legend};
 use crate::error::{Error, Result};
 
 /// Where the viewer stands, in degrees; far away.
@@ -70,13 +71,13 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
     let colours = contour::colours(options.map, levels.bands());
     let meshes: Vec<Mesh> = panels.iter().map(|panel| Mesh::new(panel, &heights)).collect();
     let marks: Vec<Option<[f64; 3]>> = meshes.iter().map(|mesh| mesh.origin(&camera)).collect();
-    let entries = entries(panels, &marks, options);
     let scenes = |side: f64| {
         let scene = |panel: &Panel| Scene::new(panel, options, &levels, &heights, (&camera, side));
         panels.iter().map(scene).collect::<Result<Vec<_>>>()
     };
     let bar_width = key::bar_width(&levels, NUMBER, TEXT)?;
-    let layout = Layout::new(panels, options, &camera, &entries, (bar_width, &scenes))?;
+    let layout =
+        Layout::new(panels, options, &camera, entries(panels, &marks, options), (bar_width, &scenes))?;
 
     let canvas = Canvas::new(layout.size)?;
     for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
@@ -98,12 +99,12 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
     }
     let (label, text) = (&options.loss_label, axes::fitting(&options.loss_label, TEXT, layout.bar_height)?);
     key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, NUMBER))?;
-    key::signs(&canvas, layout.key, &entries, &layout.key_places, SMALL);
+    layout.legend.draw(&canvas, layout.key);
     Ok(canvas.finish(DESCRIPTION))
 }
 
 /// What the signs mean, only those that occur.
-fn entries(panels: &[Panel], marks: &[Option<[f64; 3]>], options: &Style) -> Vec<Entry> {
+fn entries(panels: &[Panel], marks: &[Option<[f64; 3]>], options: &Style) -> Vec<Entry<'static>> {
     let total: usize = panels.iter().map(|panel| panel.loss.len()).sum();
     let lost = panels.iter().flat_map(|panel| &panel.loss).filter(|v| !v.is_finite()).count();
     let hidden = panels.iter().zip(marks).any(|(panel, mark)| contour::has_origin(panel) && mark.is_none());
@@ -113,7 +114,7 @@ fn entries(panels: &[Panel], marks: &[Option<[f64; 3]>], options: &Style) -> Vec
         (options.dots, key::dot, "grid point".to_owned()),
         (lost > 0, hole, format!("left out: loss not finite ({lost} of {total} points)")),
     ];
-    all.into_iter().filter(|(shown, ..)| *shown).map(|(_, sign, words)| Entry { sign, words }).collect()
+    all.into_iter().filter(|(shown, ..)| *shown).map(|(_, sign, words)| Entry::new(sign, words)).collect()
 }
 
 /// The sign of a cell that is left out.
@@ -135,7 +136,7 @@ struct Layout {
     bar: Point,
     bar_height: f64,
     key: Point,
-    key_places: Vec<(f64, usize)>,
+    legend: Legend<'static>,
 }
 
 impl Layout {
@@ -143,7 +144,7 @@ impl Layout {
         panels: &[Panel],
         options: &Style,
         camera: &Camera,
-        entries: &[Entry],
+        entries: Vec<Entry<'static>>,
         (bar_width, scenes_of): (f64, &dyn Fn(f64) -> Result<Vec<Scene>>),
     ) -> Result<Layout> {
         let (columns, width_mm) = axes::arrangement(panels.len(), options);
@@ -180,13 +181,11 @@ impl Layout {
         let titles = (0..panels.len()).map(|i| (corner(i).0 + slot / 2.0, corner(i).1 - 4.0)).collect();
         let bar = (width - EDGE - bar_width, EDGE + above);
         let foot = EDGE + pitch * rows as f64 - GAP;
-        let key = (EDGE, foot + 0.5 * key::line_height(SMALL) + 3.0);
-        let key_places = key::flow(entries, width - key.0 - EDGE, SMALL)?;
-        let key_lines = key_places.last().map_or(0, |&(_, line)| line + 1);
-        let signs = if key_lines > 0 { 3.0 + key::line_height(SMALL) * key_lines as f64 } else { 0.0 };
+        let legend = Legend::new(entries, key::SIGN, width - 2.0 * EDGE)?;
+        let key = (EDGE, foot);
         let bar_height = foot - bar.1 - 0.5 * NUMBER;
-        let size = (width, foot + signs + EDGE);
-        Ok(Layout { size, side, slot, origins, titles, scenes, bar, bar_height, key, key_places })
+        let size = (width, foot + legend.height() + EDGE);
+        Ok(Layout { size, side, slot, origins, titles, scenes, bar, bar_height, key, legend })
     }
 }
 

@@ -1,4 +1,4 @@
-//! `render`: surfaces to a filled contour figure or a relief, or the agreement of sub-samples to curves.
+//! `render`: surfaces to filled contours or reliefs, or the tables of other commands to their charts.
 //!
 //! Whatever is drawn is SVG first; every file asked for is made of that one text.
 
@@ -7,21 +7,22 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::say;
-use crate::report::agreement_file::Curves;
+use crate::report::chart::chart;
 use crate::report::contour::{ColourMap, Panel, Spacing, Style, contour_figure};
-use crate::report::curves::curve_figure;
 use crate::report::image::{svg_to_pdf, svg_to_png};
+use crate::report::interactive;
 use crate::report::provenance::{self, Provenance};
 use crate::report::relief::{View, relief_figure};
 use crate::report::surface_file::Grid;
 
-/// Figure of one or more surfaces, on one scale, flat or in 3-D; or of agreement against fraction.
+/// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    /// Surfaces, as `surface` writes them; one panel each. Or the agreement.csv of `stability`
+    /// Surfaces, as `surface` writes them; one panel each. Or agreement.csv of `stability`, F.csv of `fisher`,
+    /// RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed: ARM/seed0/history.csv)
     #[arg(required = true, value_name = "SURFACE.csv")]
     pub surfaces: Vec<PathBuf>,
-    /// Panel titles, in the same order [default: the file names]
+    /// Titles, in the same order; histories of one title are seeds of one arm [default: names of files or arms]
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub titles: Vec<String>,
     /// How surfaces are seen
@@ -57,7 +58,7 @@ pub struct Render {
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
     /// The figure to write, its format by its ending; may be given several times
-    #[arg(long, required = true, value_name = "FIGURE.svg|.pdf|.png")]
+    #[arg(long, required = true, value_name = "FIGURE.svg|.pdf|.png|.html")]
     pub out: Vec<PathBuf>,
 }
 
@@ -77,6 +78,8 @@ enum Format {
     Svg,
     Pdf,
     Png,
+    /// Surfaces to turn.
+    Html,
 }
 
 impl Format {
@@ -85,8 +88,9 @@ impl Format {
             Some("svg") => Ok(Format::Svg),
             Some("pdf") => Ok(Format::Pdf),
             Some("png") => Ok(Format::Png),
+            Some("html") => Ok(Format::Html),
             _ => {
-                let expected = "one that ends in .svg, .pdf or .png";
+                let expected = "one that ends in .svg, .pdf, .png or .html";
                 Err(Error::field("--out", "file name", expected, path.display(), "name it FIGURE.pdf"))
             }
         }
@@ -97,7 +101,7 @@ impl Render {
     pub fn run(&self, command: &str) -> Result<()> {
         let formats = self.out.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
         if !(self.titles.is_empty() || self.titles.len() == self.surfaces.len()) {
-            let expected = format!("one for each of {} surfaces", self.surfaces.len());
+            let expected = format!("one for each of {} files", self.surfaces.len());
             return Err(Error::field(
                 "--titles",
                 "titles",
@@ -108,19 +112,21 @@ impl Render {
         }
         let view = self.seen_from()?;
         let mut provenance = Provenance::start(command, None);
-        let svg = match self.agreement()? {
-            Some(path) => {
-                for file in Curves::files(path) {
-                    provenance.input_file("agreement", &file)?;
+        let (svg, views) = match chart(&self.surfaces, &self.titles, self.width)? {
+            Some(chart) => {
+                for file in &chart.inputs {
+                    provenance.input_file(chart.kind, file)?;
                 }
-                curve_figure(&Curves::read(path)?, self.width)?
+                (chart.svg, Vec::new())
             }
             None => {
-                let panels = self.panels(&mut provenance)?;
-                match view {
+                let views = self.views(&mut provenance)?;
+                let panels: Vec<Panel> = views.iter().map(panel).collect();
+                let svg = match view {
                     Some(view) => relief_figure(&panels, &self.style(), view)?,
                     None => contour_figure(&panels, &self.style())?,
-                }
+                };
+                (svg, views)
             }
         };
         // Nothing is written unless everything can be made.
@@ -128,11 +134,19 @@ impl Render {
             Format::Svg => Ok(svg.clone().into_bytes()),
             Format::Pdf => svg_to_pdf(&svg),
             Format::Png => svg_to_png(&svg, self.dpi),
+            Format::Html if views.is_empty() => {
+                let fix = "name it FIGURE.svg: a page to turn is made of surfaces";
+                Err(Error::field("--out", "format", ".svg, .pdf or .png for this table", ".html", fix))
+            }
+            Format::Html => {
+                let group = interactive::Group { title: self.label.clone(), views: views.clone() };
+                Ok(interactive::page(group)?.into_bytes())
+            }
         };
         let figures = formats.iter().map(made).collect::<Result<Vec<_>>>()?;
         for (path, bytes) in self.out.iter().zip(&figures) {
             files::write(path, bytes)?;
-            say!("{}: {} panels", path.display(), self.surfaces.len());
+            say!("{}", path.display());
         }
         provenance.write_each(&self.out.iter().map(|path| provenance::beside(path)).collect::<Vec<_>>())
     }
@@ -155,34 +169,16 @@ impl Render {
         }
     }
 
-    /// The agreement file, if that is what is asked for.
-    fn agreement(&self) -> Result<Option<&Path>> {
-        let mut found = None;
-        for path in &self.surfaces {
-            if Curves::is_agreement(&files::read_text(path)?) {
-                found = Some(path.as_path());
-            }
-        }
-        match found {
-            Some(path) if self.surfaces.len() > 1 => {
-                let fix = "give it alone";
-                Err(Error::field(path.display(), "file", "the only one", "agreement among others", fix))
-            }
-            found => Ok(found),
-        }
-    }
-
-    fn panels(&self, provenance: &mut Provenance) -> Result<Vec<Panel>> {
-        let mut panels = Vec::new();
+    /// The surfaces with their titles.
+    fn views(&self, provenance: &mut Provenance) -> Result<Vec<interactive::View>> {
+        let mut views = Vec::new();
         for (i, path) in self.surfaces.iter().enumerate() {
             let grid = Grid::read(path)?;
             provenance.input_file("surface", path)?;
             let name = || path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            let title = self.titles.get(i).cloned().unwrap_or_else(name);
-            let centre = grid.centre().filter(|loss| loss.is_finite());
-            panels.push(Panel { title, x: grid.x, y: grid.y, loss: grid.loss, centre });
+            views.push(interactive::View { title: self.titles.get(i).cloned().unwrap_or_else(name), grid });
         }
-        Ok(panels)
+        Ok(views)
     }
 
     fn style(&self) -> Style {
@@ -196,4 +192,10 @@ impl Render {
             ..Style::default()
         }
     }
+}
+
+fn panel(view: &interactive::View) -> Panel {
+    let Grid { x, y, loss } = view.grid.clone();
+    let centre = view.grid.centre().filter(|loss| loss.is_finite());
+    Panel { title: view.title.clone(), x, y, loss, centre }
 }

@@ -13,23 +13,18 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::drawing::IntoDrawingArea;
 use plotters::style::{BLACK, Color};
 
-use super::key::{self, Entry};
+use super::key;
 use super::labels::Area;
 use super::levels::{Levels, written};
 use super::{Panel, Style};
 use crate::error::{Error, Result};
 use crate::report::canvas::{Canvas, PT_PER_MM, Point, defect, font, text_width, units};
+use crate::report::legend::{Entry, Legend};
+pub(crate) use crate::report::plot::{EDGE, NUMBER, SMALL, TEXT, TICK, TITLE, fitting, shortened};
 
-/// Sizes of texts in pt: titles, axis texts, numbers, the key, numbers on lines.
-pub(crate) const TITLE: f64 = 8.0;
-pub(crate) const TEXT: f64 = 7.5;
-pub(crate) const NUMBER: f64 = 7.0;
-pub(crate) const SMALL: f64 = 6.5;
+/// Size of the numbers on lines, pt.
 pub(crate) const LINE_NUMBER: f64 = 5.5;
-/// Length of a tick; plotters puts numbers at twice that distance.
-const TICK: f64 = 2.0;
-/// At the edges of the sheet, and between panels and bar, pt.
-const EDGE: f64 = 2.0;
+/// Between panels and bar, pt.
 const BAR_GAP: f64 = 9.0;
 /// A panel smaller than this (pt) is no figure.
 const LEAST_SIDE: f64 = 40.0;
@@ -50,13 +45,14 @@ pub(crate) struct Frame {
 }
 
 /// Everything's place, pt.
-pub(crate) struct Layout {
+pub(crate) struct Layout<'a> {
     pub(crate) size: (f64, f64),
     pub(crate) frames: Vec<Frame>,
     pub(crate) bar: Point,
     pub(crate) bar_height: f64,
+    pub(crate) legend: Legend<'a>,
+    /// Upper left corner of the key.
     pub(crate) key: Point,
-    pub(crate) key_places: Vec<(f64, usize)>,
 }
 
 impl Frame {
@@ -75,13 +71,13 @@ impl Frame {
     }
 }
 
-impl Layout {
+impl<'a> Layout<'a> {
     pub(crate) fn new(
         panels: &[Panel],
         options: &Style,
         levels: &Levels,
-        entries: &[Entry],
-    ) -> Result<Layout> {
+        entries: Vec<Entry<'a>>,
+    ) -> Result<Layout<'a>> {
         // The font must be known before text is measured.
         Canvas::new((1.0, 1.0))?;
         let (columns, width_mm) = arrangement(panels.len(), options);
@@ -135,12 +131,10 @@ impl Layout {
         let bar = (width - right + bar_gap, above);
         let bar_height = pitch * (rows - 1) as f64 + side;
         let foot = above + bar_height + below + 1.35 * TEXT;
-        let key = (EDGE + margin, foot + 0.5 * key::line_height(SMALL) + 2.0);
-        let key_places = key::flow(entries, width - key.0 - EDGE, SMALL)?;
-        let key_lines = key_places.last().map_or(0, |&(_, line)| line + 1);
-        let height =
-            foot + if key_lines > 0 { 2.0 + key::line_height(SMALL) * key_lines as f64 } else { 0.0 } + EDGE;
-        Ok(Layout { size: (width, height), frames, bar, bar_height, key, key_places })
+        let key = (EDGE + margin, foot);
+        let legend = Legend::new(entries, key::SIGN, width - key.0 - EDGE)?;
+        let height = foot + legend.height() + EDGE;
+        Ok(Layout { size: (width, height), frames, bar, bar_height, legend, key })
     }
 }
 
@@ -195,24 +189,6 @@ pub(crate) fn draw(canvas: &Canvas, panel: &Panel, frame: &Frame, options: &Styl
     let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"";
     canvas.rect((frame.left, frame.top), (frame.side, frame.side), look);
     Ok(())
-}
-
-/// Text size up to `em` at which `text` is no wider than `width`.
-pub(crate) fn fitting(text: &str, em: f64, width: f64) -> Result<f64> {
-    let natural = text_width(text, em)?;
-    Ok(if natural > width { em * width / natural } else { em })
-}
-
-/// `text` and its size: smaller down to 6 pt, then cut with an ellipsis.
-pub(crate) fn shortened(text: &str, em: f64, width: f64) -> Result<(String, f64)> {
-    let size = fitting(text, em, width)?.max(6.0);
-    let mut kept: Vec<char> = text.chars().collect();
-    let mut shown = text.to_owned();
-    while text_width(&shown, size)? > width && !kept.is_empty() {
-        kept.pop();
-        shown = kept.iter().collect::<String>().trim_end().to_owned() + "…";
-    }
-    Ok((shown, size))
 }
 
 pub(crate) fn ends(values: &[f64]) -> (f64, f64) {

@@ -1,4 +1,4 @@
-//! What explains a figure: the colour bar at its right and the signs below it.
+//! What explains a figure: the colour bar at its right, and the signs that [`crate::report::legend`] puts below it.
 //!
 //! The bar has one field of equal height per band, bounds written beside it; where the numbers would touch,
 //! every second (third, …) is written. A constant surface has one field with its value at the middle.
@@ -15,7 +15,7 @@ const BAR: f64 = 8.0;
 const TICK: f64 = 2.0;
 const GAP: f64 = 3.5;
 /// Width and height of a sign below the figure, pt.
-const SIGN: f64 = 7.0;
+pub(crate) const SIGN: f64 = 7.0;
 
 /// Width of the colour bar with its numbers and its text, pt.
 pub(crate) fn bar_width(levels: &Levels, number: f64, text: f64) -> Result<f64> {
@@ -60,43 +60,6 @@ pub(crate) fn bar(
     let right = at.0 + bar_width(levels, number, text)? - 0.25 * text;
     canvas.text(label, (right, at.1 + height / 2.0), text, Anchor::Middle, -90.0, "#000");
     Ok(())
-}
-
-/// A sign of the figure and its words.
-pub(crate) struct Entry {
-    /// Draws the sign around a point.
-    pub(crate) sign: fn(&Canvas, Point),
-    pub(crate) words: String,
-}
-
-/// Height of one line of signs at text size `em`, pt.
-pub(crate) fn line_height(em: f64) -> f64 {
-    1.6 * em
-}
-
-/// Entries in lines no wider than `width` pt: the offset of each as (x, line).
-pub(crate) fn flow(entries: &[Entry], width: f64, em: f64) -> Result<Vec<(f64, usize)>> {
-    let (mut x, mut line) = (0.0, 0);
-    let mut out = Vec::new();
-    for entry in entries {
-        let w = SIGN + 3.0 + text_width(&entry.words, em)?;
-        if x > 0.0 && x + w > width {
-            (x, line) = (0.0, line + 1);
-        }
-        out.push((x, line));
-        x += w + 10.0;
-    }
-    Ok(out)
-}
-
-/// Draws the entries, the first line's middle at `at.1`.
-pub(crate) fn signs(canvas: &Canvas, at: Point, entries: &[Entry], places: &[(f64, usize)], em: f64) {
-    for (entry, &(x, line)) in entries.iter().zip(places) {
-        let (x, y) = (at.0 + x, at.1 + line_height(em) * line as f64);
-        (entry.sign)(canvas, (x + SIGN / 2.0, y));
-        let baseline = y + em * DIGIT_HEIGHT / 2.0;
-        canvas.text(&entry.words, (x + SIGN + 3.0, baseline), em, Anchor::Start, 0.0, "#000");
-    }
 }
 
 /// The trained model: a cross, white on black so that it shows on every colour.

@@ -158,7 +158,8 @@ fn exponent(v: f64) -> i32 {
     format!("{v:e}").split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0)
 }
 
-fn scientific(v: f64, decimals: usize) -> String {
+/// `v` as 2.5×10⁶, with up to `decimals` decimals.
+pub(crate) fn scientific(v: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$e}", v.abs());
     let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
     let raised: String = power.chars().map(superscript).collect();

@@ -1,0 +1,190 @@
+//! Tables to figures: what kind of table files hold, told by their first lines, and the figure of that kind.
+//!
+//! Used by `render`; the figures are [`super::curves`], [`super::heat`], [`super::rates`] and [`super::training`].
+//! Surfaces are no charts: they have options of their own.
+
+use std::path::{Path, PathBuf};
+
+use super::agreement_file::Curves;
+use super::curves::curve_figure;
+use super::heat::{FisherTable, heat_figure};
+use super::rates::{RatesTable, schedule_figure};
+use super::training::{History, training_figure};
+use crate::error::{Error, Result};
+use crate::files;
+
+/// A figure and the files it was made from.
+#[derive(Debug)]
+pub struct Chart {
+    pub svg: String,
+    /// What they hold, in a word.
+    pub kind: &'static str,
+    pub inputs: Vec<PathBuf>,
+}
+
+/// Tables that have a chart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Agreement,
+    Fisher,
+    Rates,
+    History,
+}
+
+impl Kind {
+    /// By the first line of a file.
+    fn of(text: &str) -> Option<Kind> {
+        let tests = [
+            (Kind::Agreement, Curves::is_agreement(text)),
+            (Kind::Fisher, FisherTable::is_fisher(text)),
+            (Kind::Rates, RatesTable::is_rates(text)),
+            (Kind::History, History::is_history(text)),
+        ];
+        tests.into_iter().find_map(|(kind, is)| is.then_some(kind))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Agreement => "agreement",
+            Kind::Fisher => "Fisher table",
+            Kind::Rates => "rates",
+            Kind::History => "history",
+        }
+    }
+}
+
+/// The figure of `paths`, or `None` if none of them is a table with a chart. `titles` go with the paths or are empty:
+/// then schedules are called by their file, and training runs by the folder of their arm ([`arm`]). Histories of one
+/// title are seeds of one arm.
+///
+/// # Errors
+///
+/// [`Error::Field`] for tables of several kinds, for several of a kind that has a figure of its own, and as the
+/// readers and figures of each kind.
+pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Result<Option<Chart>> {
+    let mut kinds = Vec::new();
+    for path in paths {
+        kinds.push(Kind::of(&files::read_text(path)?));
+    }
+    let Some((i, kind)) = kinds.iter().enumerate().find_map(|(i, kind)| Some((i, (*kind)?))) else {
+        return Ok(None);
+    };
+    let path = &paths[i];
+    if matches!(kind, Kind::Agreement | Kind::Fisher) && paths.len() > 1 {
+        let found = format!("{} among others", kind.name());
+        return Err(Error::field(path.display(), "file", "the only one", found, "give it alone"));
+    }
+    if let Some(other) = kinds.iter().position(|other| *other != Some(kind)) {
+        let found = kinds[other].map_or("none of the tables with a chart", Kind::name);
+        let expected = format!("{}, as {}", kind.name(), path.display());
+        return Err(Error::field(paths[other].display(), "file", expected, found, "give one kind at a time"));
+    }
+    let title = |i: usize, or: fn(&Path) -> String| titles.get(i).cloned().unwrap_or_else(|| or(&paths[i]));
+    let (svg, inputs) = match kind {
+        Kind::Agreement => (curve_figure(&Curves::read(path)?, width_mm)?, Curves::files(path)),
+        Kind::Fisher => (heat_figure(&FisherTable::read(path)?, width_mm)?, paths.to_vec()),
+        Kind::Rates => {
+            let mut schedules = Vec::new();
+            for (i, path) in paths.iter().enumerate() {
+                schedules.push((title(i, stem), RatesTable::read(path)?));
+            }
+            (schedule_figure(&schedules, width_mm)?, paths.to_vec())
+        }
+        Kind::History => {
+            let mut arms: Vec<(String, Vec<History>)> = Vec::new();
+            for (i, path) in paths.iter().enumerate() {
+                let (name, history) = (title(i, arm), History::read(path)?);
+                match arms.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, seeds)) => seeds.push(history),
+                    None => arms.push((name, vec![history])),
+                }
+            }
+            (training_figure(&arms, width_mm)?, paths.to_vec())
+        }
+    };
+    Ok(Some(Chart { svg, kind: kind.name(), inputs }))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The arm of a history by its place: `ARM/history.csv` or `ARM/seed3/history.csv`.
+fn arm(path: &Path) -> String {
+    let folders =
+        path.ancestors().skip(1).filter_map(|folder| folder.file_name()).map(|name| name.to_string_lossy());
+    let is_seed = |name: &str| {
+        name.trim_start_matches("seed").trim_start_matches(['-', '_', '=']).parse::<u64>().is_ok()
+    };
+    let mut named = folders.skip_while(|name| is_seed(name));
+    named.next().map_or_else(|| stem(path), |name| name.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HISTORY: &str =
+        "epoch,step,train_loss,held_out_loss,held_out_loss_se\n1,5,1,1,0.1\n2,10,0.9,0.8,0.1\n";
+    const RATES: &str = "site,score,score_se,rank,p\nembeddings,,,0,0\nlayer.0.attention_probs,,,1,0.1\n\
+                         layer.0.attention_output,,,2,0.1\nlayer.0.ffn_output,,,3,0.1\n";
+    const FISHER: &str =
+        "name,site,block,numel,mean,mean_se,sum,max\nbert.embeddings.LayerNorm.bias,,,4,1,0,4,1\n";
+
+    #[test]
+    fn files_are_told_by_their_first_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            files::write(&path, text.as_bytes()).unwrap();
+            path
+        };
+        let [history, rates, fisher, surface] = [
+            file("none/seed0/history.csv", HISTORY),
+            file("r.csv", RATES),
+            file("f.csv", FISHER),
+            file("s.csv", "a,b,loss\n0,0,1\n"),
+        ];
+        let of = |paths: &[&PathBuf], titles: &[&str]| {
+            let paths: Vec<PathBuf> = paths.iter().map(|path| (*path).clone()).collect();
+            chart(&paths, &titles.iter().map(|t| t.to_string()).collect::<Vec<_>>(), None)
+        };
+        for (path, kind, word) in [
+            (&history, "history", ">none<"),
+            (&rates, "rates", ">r<"),
+            (&fisher, "Fisher table", ">embeddings<"),
+        ] {
+            let chart = of(&[path], &[]).unwrap().unwrap();
+            assert_eq!((chart.kind, chart.inputs), (kind, vec![path.clone()]));
+            assert!(chart.svg.contains(word), "{word}");
+        }
+        assert!(of(&[&surface], &[]).unwrap().is_none());
+        // One title, one arm.
+        let svg = of(&[&history, &history], &["a", "a"]).unwrap().unwrap().svg;
+        assert!(svg.matches(">a<").count() == 1 && svg.contains(">single seeds<"));
+        assert!(!of(&[&history, &history], &["a", "b"]).unwrap().unwrap().svg.contains(">single seeds<"));
+        for (paths, words) in [
+            ([&fisher, &fisher], "the only one"),
+            ([&rates, &history], "`file` must be rates"),
+            ([&surface, &rates], "s.csv: `file` must be rates"),
+        ] {
+            let message = of(&paths, &[]).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_arm_is_the_folder_above_its_seeds() {
+        for (path, name) in [
+            ("runs/guided:f/seed0/history.csv", "guided:f"),
+            ("runs/none/history.csv", "none"),
+            ("/runs/none/seed_12/history.csv", "none"),
+            ("none/3/history.csv", "none"),
+            ("seedling/history.csv", "seedling"),
+            ("seed1/history.csv", "history"),
+            ("history.csv", "history"),
+        ] {
+            assert_eq!(arm(Path::new(path)), name, "{path}");
+        }
+    }
+}
