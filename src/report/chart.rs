@@ -54,7 +54,7 @@ impl Kind {
 }
 
 /// The figure of `paths`, or `None` if none of them is a table with a chart. `titles` go with the paths or are empty:
-/// then schedules are called by their file, and training runs by the folder of their arm ([`arm`]). Histories of one
+/// then schedules are called by their file, and training runs by the folder of their arm. Histories of one
 /// title are seeds of one arm.
 ///
 /// # Errors

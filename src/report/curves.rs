@@ -36,7 +36,7 @@ const DESCRIPTION: &str = "Agreement of layer rankings from a fraction of the ex
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if the width leaves no room.
+/// [`crate::error::Error::Field`] if the width leaves no room.
 pub fn curve_figure(curves: &Curves, width_mm: Option<f64>) -> Result<String> {
     // The font must be known before text is measured.
     Canvas::new((1.0, 1.0))?;
