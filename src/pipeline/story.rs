@@ -97,7 +97,7 @@ impl Story<'_> {
     fn figure(&self, page: &mut Page, file: &str, caption: String) -> Result<()> {
         let path = format!("figures/{file}.svg");
         let svg = files::read_text(&self.folder.join(&path))?;
-        page.figures.push(Figure { path: format!("figures/{file}"), svg, caption });
+        page.figures.push(Figure::new(format!("figures/{file}"), svg, caption));
         Ok(())
     }
 
@@ -120,16 +120,25 @@ impl Story<'_> {
         page.answers.push(text);
         let compared = rows.iter().filter_map(|row| Some((row, row.difference?, row.low?, row.high?)));
         page.answers.extend(compared.map(|(row, difference, low, high)| {
-            let verdict = verdict(low, high, &format!("{} is better", row.arm), &format!("{} is worse", row.arm));
-            format!("{} minus {}: {difference:+.4} {metric}, 95 % interval {low:+.4} to {high:+.4}, paired by seed: {verdict}.",
-                row.arm, first.arm)
+            let verdict = match verdict(low, high) {
+                Verdict::Above => format!("{} is better", row.arm),
+                Verdict::Below => format!("{} is worse", row.arm),
+                Verdict::None => "no difference is shown".to_string(),
+            };
+            let (difference, between) = (signed(difference), between(low, high));
+            format!(
+                "{} minus {}: {difference} {metric}, 95 % interval {between}, paired by seed: {verdict}.",
+                row.arm, first.arm
+            )
         }));
-        self.figure(
-            page,
-            "training",
-            format!("Training of {}, {} each: loss on the examples trained on (with dropout) and on held-out ones, and {} on the latter.",
-                listed(rows.iter().map(|row| row.arm.as_str())), counted(seeds, "seed"), metric.replace('_', " ")),
-        )?;
+        let arms = rows.iter().map(|row| row.arm.as_str()).collect::<Vec<_>>().join(", ");
+        let caption = format!(
+            "Training of {arms}, {} each: loss on the batches trained on (with dropout) and on held-out examples, and {} \
+             on the latter.",
+            counted(seeds, "seed"),
+            metric.replace('_', " ")
+        );
+        self.figure(page, "training", caption)?;
         let header = ["arm", "seeds", &metric, "sd", "held-out loss", "sd", "difference", "95 % interval"];
         let cells = rows.iter().map(|row: &Training| {
             vec![
@@ -139,7 +148,7 @@ impl Story<'_> {
                 optional(row.sd),
                 format!("{:.4}", row.loss),
                 optional(row.loss_sd),
-                row.difference.map_or(String::new(), |d| format!("{d:+.4}")),
+                row.difference.map_or(String::new(), signed),
                 interval(row.low, row.high),
             ]
         });
@@ -153,17 +162,17 @@ impl Story<'_> {
         let mut all = Vec::new();
         for part in self.analysis.surfaces_over() {
             let rows = findings::surfaces(self.folder, self.analysis, &self.models, part)?;
-            page.answers
-                .extend(rows.chunks(self.models.len()).map(|rows| rise_sentence(self.words(part), rows)));
+            page.answers.extend(rises(self.words(part), &self.models, &rows));
             let name = plan::part_name(part);
-            let panels = rows
+            let centres: Vec<String> = rows[..self.models.len()]
                 .iter()
-                .map(|row| format!("{}, {}: {}", row.model, row.mask, spread_se(row.centre, row.centre_se)));
+                .map(|row| format!("{} {}", row.model, spread_se(row.centre, row.centre_se)))
+                .collect();
             let caption = format!(
-                "Loss over {}, in nats per target, around each model (the cross) along two common random directions, in the \
-                 parameters that each mask lets move. Loss at the centre: {}.",
+                "Loss over {}, in nats per target, around each model (the cross) along two common random directions, \
+                 in the parameters that each mask lets move. At the centre: {}.",
                 self.words(part),
-                panels.collect::<Vec<_>>().join("; ")
+                centres.join("; ")
             );
             self.figure(page, &format!("contours_{name}"), caption)?;
             self.figure(
@@ -209,7 +218,7 @@ impl Story<'_> {
                     }
                 ),
                 row.effective.to_string(),
-                row.difference.map_or(String::new(), |d| format!("{d:+.4}")),
+                row.difference.map_or(String::new(), signed),
                 interval(row.low, row.high),
             ]
         });
@@ -261,41 +270,75 @@ impl Story<'_> {
         let curves = Curves::read(&self.folder.join(plan::STABILITY).join("agreement.csv"))?;
         let own = curves.trust.iter().filter(|trust| trust.reference == Reference::Complement);
         page.answers.extend(own.map(|trust| format!("Ranking by {}.", trust.sentence(&curves.summary))));
-        self.figure(page, "stability", "Agreement of layer rankings from a fraction of the examples with those from the examples left out (solid, with 95 % bands) and from all (dashed).".into())
+        let caption = "Agreement of layer rankings from a fraction of the examples with those from the examples left out \
+                       (solid, with 95 % bands) and from all (dashed).";
+        self.figure(page, "stability", caption.into())
     }
 }
 
-fn rise_sentence(over: &str, rows: &[Surface]) -> String {
-    let Some(first) = rows.first() else { return String::new() };
-    let models: Vec<String> =
-        rows.iter().map(|row| format!("{} {}", row.model, spread_se(row.rise, row.rise_se))).collect();
-    let mut text =
-        format!("Rise of the loss over {over} in {} parameters: {}.", first.mask, models.join("; "));
-    for row in &rows[1..] {
-        let Some(((difference, low), high)) = row.difference.zip(row.low).zip(row.high) else { continue };
-        let verdict = verdict(
-            low,
-            high,
-            &format!("{} is sharper here", row.model),
-            &format!("{} is flatter here", row.model),
-        );
-        text += &format!(
-            " {} minus {}: {difference:+.4} [{low:+.4}, {high:+.4}], paired by example: {verdict}.",
-            row.model, first.model
-        );
+/// How far the loss rises under each mask, and where the models differ.
+fn rises(over: &str, models: &[Model], rows: &[Surface]) -> Vec<String> {
+    let first = rows.iter().filter(|row| row.model == models[0].title);
+    let each: Vec<String> =
+        first.map(|row| format!("{} {}", row.mask, spread_se(row.rise, row.rise_se))).collect();
+    let mut sentences = vec![format!(
+        "Around {} the loss over {over} rises, on average within distance {RADIUS}, by {} nats per target in {} parameters.",
+        models[0].title,
+        each.join("; "),
+        if each.len() == 1 { "these" } else { "each of these" },
+    )];
+    for model in &models[1..] {
+        let compared = rows.iter().filter(|row| row.model == model.title);
+        let mut shown = Vec::new();
+        let mut open = Vec::new();
+        for row in compared {
+            let Some(((difference, low), high)) = row.difference.zip(row.low).zip(row.high) else { continue };
+            let numbers = format!("in {} ({}, {})", row.mask, signed(difference), between(low, high));
+            match verdict(low, high) {
+                Verdict::None => open.push(numbers),
+                Verdict::Above => shown.push(format!("further {numbers}")),
+                Verdict::Below => shown.push(format!("less {numbers}")),
+            }
+        }
+        if !shown.is_empty() {
+            sentences.push(format!("Around {} it rises {}.", model.title, shown.join("; ")));
+        }
+        if !open.is_empty() {
+            sentences.push(format!(
+                "No difference of {} from {} is shown {}.",
+                model.title,
+                models[0].title,
+                open.join("; ")
+            ));
+        }
     }
-    text
+    sentences
 }
 
 /// What an interval of a difference shows.
-fn verdict(low: f64, high: f64, above: &str, below: &str) -> String {
+enum Verdict {
+    Above,
+    Below,
+    None,
+}
+
+fn verdict(low: f64, high: f64) -> Verdict {
     if low > 0.0 {
-        above.to_string()
+        Verdict::Above
     } else if high < 0.0 {
-        below.to_string()
+        Verdict::Below
     } else {
-        "no difference is shown".to_string()
+        Verdict::None
     }
+}
+
+/// With its sign, as it is printed.
+fn signed(value: f64) -> String {
+    format!("{value:+.4}").replace('-', "−")
+}
+
+fn between(low: f64, high: f64) -> String {
+    format!("{} to {}", signed(low), signed(high))
 }
 
 fn spread(mean: f64, sd: Option<f64>) -> String {
@@ -311,13 +354,9 @@ fn optional(value: Option<f64>) -> String {
 }
 
 fn interval(low: Option<f64>, high: Option<f64>) -> String {
-    low.zip(high).map_or(String::new(), |(low, high)| format!("{low:+.4} to {high:+.4}"))
+    low.zip(high).map_or(String::new(), |(low, high)| between(low, high))
 }
 
 fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("one {what}") } else { format!("{n} {what}s") }
-}
-
-fn listed<'a>(items: impl Iterator<Item = &'a str>) -> String {
-    items.collect::<Vec<_>>().join(", ")
 }

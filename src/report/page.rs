@@ -45,6 +45,8 @@ pub struct Figure {
     /// Of the files, without their extension.
     pub path: String,
     pub svg: String,
+    /// On the screen, CSS pixels; narrower screens make it smaller.
+    pub width: f64,
     /// What it shows; also its text for readers who do not see it.
     pub caption: String,
 }
@@ -69,6 +71,15 @@ pub struct StepRow {
     pub seconds: f64,
     /// Files written and the beginnings of their hashes.
     pub outputs: Vec<(String, String)>,
+}
+
+impl Figure {
+    /// A figure drawn for paper, shown larger: a screen is read from further away.
+    pub fn new(path: String, svg: String, caption: String) -> Figure {
+        let points =
+            svg.split_once("width=\"").and_then(|(_, rest)| rest.split_once("pt\"")?.0.parse::<f64>().ok());
+        Figure { path, svg, width: (points.unwrap_or(493.0) * 1.9).round(), caption }
+    }
 }
 
 impl Table {
