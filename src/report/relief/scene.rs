@@ -25,7 +25,7 @@ const SPACE: f64 = 1.0;
 /// Ticks per direction, at most.
 const TICKS: usize = 5;
 /// Longest name of an axis over its length.
-const OVERHANG: f64 = 1.3;
+const OVERHANG: f64 = 1.6;
 /// Corners of the base, counter-clockwise seen from above.
 const BASE: [(f64, f64); 4] = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)];
 
