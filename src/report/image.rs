@@ -100,23 +100,30 @@ pub(crate) fn parse(svg: &str) -> Result<usvg::Tree> {
         .map_err(|e| Error::field("picture", "svg", "an SVG document", e, "give the text of an SVG figure"))
 }
 
-/// For tests: each text of a figure and its box (left, top, right, bottom) in pt, as the renderer lays it
-/// out.
+/// For tests: each text of a figure and the corners of its ink in pt, as the renderer lays it out.
 #[cfg(test)]
-pub(crate) fn text_boxes(svg: &str) -> Vec<(String, [f64; 4])> {
-    fn walk(group: &usvg::Group, out: &mut Vec<(String, [f64; 4])>) {
+pub(crate) fn text_corners(svg: &str) -> Vec<(String, [(f64, f64); 4])> {
+    fn walk(group: &usvg::Group, out: &mut Vec<(String, [(f64, f64); 4])>) {
         for node in group.children() {
             match node {
                 usvg::Node::Group(inner) => walk(inner, out),
                 usvg::Node::Text(text) => {
                     let words = text.chunks().iter().map(|chunk| chunk.text()).collect();
                     // Of the ink: the text's own box has the font's full line height.
-                    let b = text.flattened().bounding_box().transform(text.abs_transform()).unwrap();
-                    // The renderer counts in CSS pixels.
-                    out.push((
-                        words,
-                        [b.left(), b.top(), b.right(), b.bottom()].map(|v| f64::from(v) * 72.0 / CSS_DPI),
-                    ));
+                    let b = text.flattened().bounding_box();
+                    let corners = [
+                        (b.left(), b.top()),
+                        (b.right(), b.top()),
+                        (b.right(), b.bottom()),
+                        (b.left(), b.bottom()),
+                    ];
+                    let moved = corners.map(|(x, y)| {
+                        let mut at = tiny_skia::Point::from_xy(x, y);
+                        text.abs_transform().map_point(&mut at);
+                        // The renderer counts in CSS pixels.
+                        (f64::from(at.x) * 72.0 / CSS_DPI, f64::from(at.y) * 72.0 / CSS_DPI)
+                    });
+                    out.push((words, moved));
                 }
                 _ => {}
             }
@@ -125,6 +132,17 @@ pub(crate) fn text_boxes(svg: &str) -> Vec<(String, [f64; 4])> {
     let mut out = Vec::new();
     walk(parse(svg).unwrap().root(), &mut out);
     out
+}
+
+/// For tests: each text of a figure and its upright box (left, top, right, bottom) in pt.
+#[cfg(test)]
+pub(crate) fn text_boxes(svg: &str) -> Vec<(String, [f64; 4])> {
+    let upright = |(words, corners): (String, [(f64, f64); 4])| {
+        let grown = |b: [f64; 4], &(x, y): &(f64, f64)| [b[0].min(x), b[1].min(y), b[2].max(x), b[3].max(y)];
+        let none = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+        (words, corners.iter().fold(none, grown))
+    };
+    text_corners(svg).into_iter().map(upright).collect()
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ const DESCRIPTION: &str = "Losses were evaluated where the lines on the surface 
 /// The figure of `panels` seen from `view`, as SVG text, in rows of [`Style::columns`], with one colour bar.
 ///
 /// All panels have one scale of heights; with logarithmic levels it is logarithmic, too. The same panels, options and
-/// view give the same bytes. A panel has some 50 to 150 kB.
+/// view give the same bytes. A panel has some 50 to 250 kB.
 ///
 /// # Errors
 ///

@@ -1,15 +1,17 @@
 //! A surface's colours, painted from far to near with as few paths as that order allows.
 //!
-//! A cell may hide another only if it is nearer along both axes (or as near along one). So cells form a partial
-//! order, and any sequence that keeps it is right. The one chosen here stays with a colour as long as there is a cell
-//! left that may come next: neighbours of one colour become one area, whose outline is all that is written.
+//! Painted row by row from the far corner to the near one, each piece would cover rightly what it hides. But only the
+//! order of pieces that overlap on the sheet matters, and most overlap none. So a colour goes on as long as there is a
+//! piece of it that all it overlaps from behind has been painted for: neighbours of one colour become one area, whose
+//! outline is all that is written.
 //!
 //! Outlines are exact: all corners are whole hundredths of a point, and edges that two pieces of one area share in
 //! opposite directions are struck out. The areas of a path are those where the winding number is not 0; pieces are
 //! turned to one sense first, or a piece seen from below would punch a hole into one seen from above. A thin stroke of
 //! the same colour closes the seams that renderers leave between neighbouring areas.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use super::camera::{Camera, Placed};
 use super::mesh::{Corner, Mesh};
@@ -28,6 +30,11 @@ const BELOW: usize = 7;
 const CONTRAST: f64 = 5.0;
 /// Width of the stroke that closes seams, pt.
 const SEAM: f64 = 0.3;
+/// Side of the squares in which overlaps are looked for, and by how much rounding lets neighbours overlap, in
+/// hundredths of a point.
+const SQUARE: i64 = 400;
+const ROUNDING: f64 = 3.0;
+const STROKE: f64 = 100.0 * SEAM;
 
 /// A piece of the surface of one band and tone: `band * TONES.len() + tone`.
 pub(super) struct Piece {
@@ -37,7 +44,7 @@ pub(super) struct Piece {
 
 /// Paints the surface: bands between the heights `inner`, and their colours.
 pub(super) fn paint(canvas: &Canvas, mesh: &Mesh, placed: &Placed, (inner, colours): (&[f64], &[String])) {
-    for (look, pieces) in in_order(cells(mesh, placed, inner), mesh.cells(), placed.camera) {
+    for (look, pieces) in in_order(pieces(mesh, placed, inner)) {
         let colour = toned(&colours[look / TONES.len()], TONES[look % TONES.len()]);
         let back = |ring: Vec<Spot>| ring.into_iter().map(|(x, y)| (x as f64 / 100.0, y as f64 / 100.0));
         let outline = outline(&pieces);
@@ -61,26 +68,28 @@ fn toned(colour: &str, part: f64) -> String {
     format!("#{:02x}{:02x}{:02x}", channel(1), channel(3), channel(5))
 }
 
-/// The pieces of every fine cell, y outer, those of one cell from far to near.
-pub(super) fn cells(mesh: &Mesh, placed: &Placed, inner: &[f64]) -> Vec<Vec<Piece>> {
+/// All pieces of the surface, from far to near.
+pub(super) fn pieces(mesh: &Mesh, placed: &Placed, inner: &[f64]) -> Vec<Piece> {
     let (nx, ny) = mesh.cells();
-    let mut out = Vec::with_capacity(nx * ny);
-    for j in 0..ny {
-        for i in 0..nx {
-            let Some(corners) = mesh.corners(i, j) else {
-                out.push(Vec::new());
-                continue;
-            };
-            // One tone for each cell of the grid, so that tones change at its lines only.
-            let (bi, bj) = (i / mesh.sub.0 * mesh.sub.0, j / mesh.sub.1 * mesh.sub.1);
-            let block = [(0, 0), (1, 0), (1, 1), (0, 1)]
-                .map(|(a, b)| mesh.point(bi + a * mesh.sub.0, bj + b * mesh.sub.1));
-            let tone = tone(block, placed.camera);
-            let mut pieces = Vec::new();
-            for triangle in quarters(corners, placed.camera) {
-                bands(triangle, tone, placed, inner, &mut pieces);
-            }
-            out.push(pieces);
+    let (near_x, near_y) = placed.camera.near;
+    let from_far = |k: usize, n: usize, near: f64| if near > 0.0 { k } else { n - 1 - k };
+    let [toward_x, toward_y, _] = placed.camera.toward.map(f64::abs);
+    // Any order along both axes is right. In rows across the line of sight, strokes of hidden pieces come before the
+    // neighbours of what hides them, too.
+    let (rows, columns) = if toward_x > toward_y { (nx, ny) } else { (ny, nx) };
+    let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+    let mut out = Vec::new();
+    for (row, column) in cells {
+        let (a, b) = if toward_x > toward_y { (row, column) } else { (column, row) };
+        let (i, j) = (from_far(a, nx, near_x), from_far(b, ny, near_y));
+        let Some(corners) = mesh.corners(i, j) else { continue };
+        // One tone for each cell of the grid, so that tones change at its lines only.
+        let (sub_x, sub_y) = mesh.sub;
+        let (i, j) = (i / sub_x * sub_x, j / sub_y * sub_y);
+        let around = [(i, j), (i + sub_x, j), (i + sub_x, j + sub_y), (i, j + sub_y)];
+        let tone = tone(around.map(|(i, j)| mesh.point(i, j)), placed.camera);
+        for triangle in quarters(corners, placed.camera) {
+            bands(triangle, tone, placed, inner, &mut out);
         }
     }
     out
@@ -149,6 +158,11 @@ fn bands(triangle: [Corner; 3], tone: usize, placed: &Placed, inner: &[f64], out
         let ceiling = if k == last { f64::INFINITY } else { inner[k] };
         let mut ring: Vec<Spot> =
             around.iter().filter(|p| (floor..=ceiling).contains(&p[2])).map(spot).collect();
+        // A side without length would be no side.
+        ring.dedup();
+        if ring.len() > 1 && ring.first() == ring.last() {
+            ring.pop();
+        }
         let twice = twice_area(&ring);
         if twice < 0 {
             ring.reverse();
@@ -164,56 +178,83 @@ fn twice_area(ring: &[Spot]) -> i64 {
     ring.iter().zip(next).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum()
 }
 
-/// The pieces of cells (y outer) in groups of one look, each group painted over those before it.
-pub(super) fn in_order(
-    mut cells: Vec<Vec<Piece>>,
-    (nx, ny): (usize, usize),
-    camera: &Camera,
-) -> Vec<(usize, Vec<Piece>)> {
-    // Counted from the far corner, a cell waits for its neighbours with a smaller index along either axis.
-    let place = |a: usize, b: usize| {
-        let i = if camera.near.0 > 0.0 { a } else { nx - 1 - a };
-        let j = if camera.near.1 > 0.0 { b } else { ny - 1 - b };
-        j * nx + i
-    };
-    cells.iter_mut().for_each(|pieces| pieces.reverse());
-    let mut waits: Vec<u8> = (0..nx * ny).map(|k| u8::from(k % nx > 0) + u8::from(k / nx > 0)).collect();
-    let mut ready: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+/// `pieces`, given from far to near, in groups of one look, each group painted over those before it.
+///
+/// Only pieces that overlap on the sheet keep their order.
+pub(super) fn in_order(pieces: Vec<Piece>) -> Vec<(usize, Vec<Piece>)> {
+    let (mut waits, hidden_by) = overlaps(&pieces);
+    let mut ready: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (k, piece) in pieces.iter().enumerate().filter(|&(k, _)| waits[k] == 0) {
+        ready.entry(piece.look).or_default().push(k);
+    }
+    let looks: Vec<usize> = pieces.iter().map(|piece| piece.look).collect();
+    let mut pieces: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();
     let mut groups = Vec::new();
-    let mut current: Option<(usize, Vec<Piece>)> = None;
-    let mut freed = vec![(0, 0)];
-    loop {
-        // Cells whose turn it is, by the look of their next piece; without one they let others go on.
-        while let Some((a, b)) = freed.pop() {
-            if let Some(piece) = cells[place(a, b)].last() {
-                ready.entry(piece.look).or_default().push((a, b));
-                continue;
-            }
-            for (a, b) in [(a + 1, b), (a, b + 1)].into_iter().filter(|&(a, b)| a < nx && b < ny) {
-                waits[b * nx + a] -= 1;
-                if waits[b * nx + a] == 0 {
-                    freed.push((a, b));
+    // The look with most pieces waiting; of equals the first.
+    while let Some((&look, _)) = ready.iter().max_by_key(|(look, waiting)| (waiting.len(), Reverse(**look))) {
+        let mut group = Vec::new();
+        while let Some(k) = ready.get_mut(&look).and_then(Vec::pop) {
+            group.extend(pieces[k].take());
+            for &next in &hidden_by[k] {
+                waits[next] -= 1;
+                if waits[next] == 0 {
+                    ready.entry(looks[next]).or_default().push(next);
                 }
             }
         }
-        if let Some((look, pieces)) = &mut current
-            && let Some((a, b)) = ready.get_mut(look).and_then(Vec::pop)
-        {
-            pieces.extend(cells[place(a, b)].pop());
-            freed.push((a, b));
-            continue;
-        }
-        groups.extend(current.take());
-        // The look with most cells waiting; of equals the first.
-        let most = ready
-            .iter()
-            .filter(|(_, cells)| !cells.is_empty())
-            .max_by_key(|(look, cells)| (cells.len(), std::cmp::Reverse(**look)));
-        match most {
-            Some((&look, _)) => current = Some((look, Vec::new())),
-            None => return groups,
+        ready.remove(&look);
+        groups.push((look, group));
+    }
+    groups
+}
+
+/// For each piece how many earlier ones it overlaps, and the later ones that overlap it.
+fn overlaps(pieces: &[Piece]) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let (mut earlier, mut later) = (vec![0; pieces.len()], vec![Vec::new(); pieces.len()]);
+    // Pieces by the squares of the sheet that they reach into.
+    let mut squares: HashMap<Spot, Vec<usize>> = HashMap::new();
+    let mut met = vec![usize::MAX; pieces.len()];
+    for (k, piece) in pieces.iter().enumerate() {
+        let reach = |pick: fn(&Spot) -> i64| {
+            let values = || piece.ring.iter().map(pick);
+            let square = |v: Option<i64>| v.unwrap_or(0).div_euclid(SQUARE);
+            square(values().min())..=square(values().max())
+        };
+        for x in reach(|spot| spot.0) {
+            for y in reach(|spot| spot.1) {
+                let square = squares.entry((x, y)).or_default();
+                for &other in square.iter() {
+                    if std::mem::replace(&mut met[other], k) != k && overlap(&pieces[other].ring, &piece.ring)
+                    {
+                        earlier[k] += 1;
+                        later[other].push(k);
+                    }
+                }
+                square.push(k);
+            }
         }
     }
+    (earlier, later)
+}
+
+/// Whether two convex pieces overlap by more than the rounding of their corners: if no side of either has the other
+/// beyond it. Of a piece thinner than the stroke that closes seams the stroke counts, since it is what would show.
+fn overlap(a: &[Spot], b: &[Spot]) -> bool {
+    let neighbours = a.iter().any(|spot| b.contains(spot));
+    let separates = |(from, to): (&Spot, &Spot)| {
+        let (nx, ny) = (to.1 - from.1, from.0 - to.0);
+        let reach = |ring: &[Spot]| {
+            let along = ring.iter().map(|spot| spot.0 * nx + spot.1 * ny);
+            along.fold((i64::MAX, i64::MIN), |(low, high), v| (low.min(v), high.max(v)))
+        };
+        let ((a_low, a_high), (b_low, b_high)) = (reach(a), reach(b));
+        let common = (a_high.min(b_high) - a_low.max(b_low)) as f64;
+        let (thinner, unit) = ((a_high - a_low).min(b_high - b_low) as f64, (nx as f64).hypot(ny as f64));
+        let touching = if thinner < unit * STROKE { 0.0 } else { ROUNDING };
+        common <= unit * if neighbours { touching } else { -STROKE / 2.0 }
+    };
+    let sides = |ring: &[Spot]| ring.iter().zip(ring.iter().cycle().skip(1)).any(separates);
+    !(sides(a) || sides(b))
 }
 
 /// Closed lines around pieces of one sense, with the winding numbers of all of them together.

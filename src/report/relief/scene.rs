@@ -4,7 +4,7 @@
 //! viewer. Ticks lead straight out of the box; a number's box touches its tick's end. A name runs along its edge, beyond
 //! all numbers of that edge.
 //!
-//! Texts keep apart by construction: a number that would touch an earlier one is left out, a name moves outwards until
+//! Texts keep apart by construction, those of the directions first: a number that would touch an earlier one is left out, a name moves outwards until
 //! it is free. Of an axis seen nearly end-on little is left.
 //!
 //! Everything is relative to the middle of the base; [`super`] finds the size at which a scene fits its slot.
@@ -24,6 +24,8 @@ const GAP: f64 = 1.5;
 const SPACE: f64 = 1.0;
 /// Ticks per direction, at most.
 const TICKS: usize = 5;
+/// Longest name of an axis over its length.
+const OVERHANG: f64 = 1.6;
 /// Corners of the base, counter-clockwise seen from above.
 const BASE: [(f64, f64); 4] = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)];
 
@@ -68,11 +70,6 @@ impl Scene {
         let [x_end, y_end] = [(-near_x, near_y), (near_x, -near_y)];
         let x_is_left = placed.at([x_end.0, x_end.1, 0.0]).0 < placed.at([y_end.0, y_end.1, 0.0]).0;
         let left = if x_is_left { x_end } else { y_end };
-        let all = levels.bounds.iter().zip(&levels.labels);
-        let ticks: Vec<Tick> =
-            all.map(|(&loss, label)| ([left.0, left.1, heights.of(loss)], label.clone())).collect();
-        let loss_ticks = scene.numbers(&ticks, &placed, (-1.0, 0.0))?;
-
         // Directions straight out of the box, on the sheet.
         let out_of = |from: Corner, to: Corner| {
             let (a, b) = (placed.at(from), placed.at(to));
@@ -84,6 +81,11 @@ impl Scene {
         let (x_range, y_range) = (axes::ends(&panel.x), axes::ends(&panel.y));
         let x_ticks = scene.axis(x_range, |v| [across(v, x_range), near_y, 0.0], &placed, x_out)?;
         let y_ticks = scene.axis(y_range, |v| [near_x, across(v, y_range), 0.0], &placed, y_out)?;
+
+        let all = levels.bounds.iter().zip(&levels.labels);
+        let ticks: Vec<Tick> =
+            all.map(|(&loss, label)| ([left.0, left.1, heights.of(loss)], label.clone())).collect();
+        let loss_ticks = scene.numbers(&ticks, &placed, (-1.0, 0.0))?;
 
         let corner = |(x, y): (f64, f64), z: f64| placed.at([x, y, z]);
         let (near, far) = ((near_x, near_y), (-near_x, -near_y));
@@ -122,11 +124,15 @@ impl Scene {
         placed: &Placed,
         out: Point,
     ) -> Result<Vec<Tick>> {
-        for count in (1..=TICKS).rev() {
+        for count in (2..=TICKS).rev() {
             let (values, _, labels) = axes::ticks(range, count);
             let ticks: Vec<Tick> = values.iter().map(|&v| place(v)).zip(labels).collect();
             let (texts, lines) = (self.texts.len(), self.black.len());
-            if self.numbers(&ticks, placed, out)?.len() == ticks.len() || count == 1 {
+            let kept = self.numbers(&ticks, placed, out)?;
+            // Losing one at an end is better than having few; losing one between others misleads.
+            let at_end =
+                [&ticks[ticks.len().min(1)..], &ticks[..ticks.len().max(1) - 1]].contains(&kept.as_slice());
+            if kept == ticks || at_end || count == 2 {
                 return Ok(ticks);
             }
             self.texts.truncate(texts);
@@ -172,7 +178,7 @@ impl Scene {
         if out.0 * (middle.0 - inside.0) + out.1 * (middle.1 - inside.1) < 0.0 {
             out = (-out.0, -out.1);
         }
-        let (words, em) = axes::shortened(name, TEXT, length)?;
+        let (words, em) = axes::shortened(name, TEXT, OVERHANG * length)?;
         if words.is_empty() || words == "…" {
             return Ok(());
         }
