@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use crate::embedded;
 use crate::error::{Error, Result};
 
+/// How the name of a file that is being written begins.
+const PARTIAL: &str = ".partial-";
+
 /// The bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     match embedded::file(path) {
@@ -73,7 +76,7 @@ pub fn write_with(
     let io = |e| Error::io(path, "write")(e);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(io)?;
-    let temporary = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(io)?;
+    let temporary = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(folder).map_err(io)?;
     let mut buffered = std::io::BufWriter::new(temporary.as_file());
     fill(&mut buffered).and_then(|()| buffered.flush()).map_err(io)?;
     drop(buffered);
@@ -81,6 +84,37 @@ pub fn write_with(
     readable_by_others(temporary.as_file()).map_err(io)?;
     temporary.persist(path).map_err(|e| io(e.error))?;
     Ok(())
+}
+
+/// Removes what killed commands left half-written in a folder and below.
+pub fn sweep(folder: &Path) -> Result<()> {
+    for path in list(folder)? {
+        if path.is_dir() {
+            sweep(&path)?;
+        } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps other processes out of a folder until the file that is returned is closed, at the latest by the end of this
+/// process, however it comes.
+///
+/// # Errors
+///
+/// [`Error::Field`] if another process holds the lock.
+pub fn lock(path: &Path) -> Result<std::fs::File> {
+    let io = |e| Error::io(path, "lock")(e);
+    let file = std::fs::File::create(path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::Error(e)) => Err(io(e)),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let fix = "wait for it, or give this run a folder of its own with --out";
+            Err(Error::field(path.display(), "folder", "free", "another run at work in it", fix))
+        }
+    }
 }
 
 /// Removes a file, if there is one.

@@ -48,6 +48,8 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
     check_inputs(analysis)?;
     let steps = plan::steps(analysis);
     let stages = steps.iter().map(|step| stage(step, folder)).collect::<Result<Vec<Stage>>>()?;
+    let _lock = files::lock(&step::records(folder)?.join("lock"))?;
+    files::sweep(folder)?;
     files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
     let mut hashes = Hashes::default();
     let mut clock = Clock::new(&steps, folder);

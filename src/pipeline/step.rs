@@ -11,9 +11,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::Said;
+
+/// The folder of the records in a run's folder.
+const RECORDS: &str = "steps";
+
+/// The folder of a run's records, which is made if it is missing.
+pub fn records(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(RECORDS);
+    std::fs::create_dir_all(&path).map_err(Error::io(&path, "make"))?;
+    Ok(path)
+}
 
 /// A word of a command line.
 #[derive(Clone, Debug)]
@@ -180,7 +190,7 @@ impl Step {
 
     /// Where the record of a run in `folder` lies.
     fn record_path(&self, folder: &Path) -> PathBuf {
-        folder.join("steps").join(format!("{}.json", self.name.replace(['/', ' ', ':'], "_")))
+        folder.join(RECORDS).join(format!("{}.json", self.name.replace(['/', ' ', ':'], "_")))
     }
 
     /// The record of this step, if one can be read.

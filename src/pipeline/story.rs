@@ -280,12 +280,11 @@ impl Story<'_> {
 fn rises(over: &str, models: &[Model], rows: &[Surface]) -> Vec<String> {
     let first = rows.iter().filter(|row| row.model == models[0].title);
     let each: Vec<String> =
-        first.map(|row| format!("{} {}", row.mask, spread_se(row.rise, row.rise_se))).collect();
+        first.map(|row| format!("{} nats ({})", spread_se(row.rise, row.rise_se), row.mask)).collect();
     let mut sentences = vec![format!(
-        "Around {} the loss over {over} rises, on average within distance {RADIUS}, by {} nats per target in {} parameters.",
+        "Around {} the loss over {over} rises, on average within distance {RADIUS}, by {}.",
         models[0].title,
-        each.join("; "),
-        if each.len() == 1 { "these" } else { "each of these" },
+        each.join(", ")
     )];
     for model in &models[1..] {
         let compared = rows.iter().filter(|row| row.model == model.title);

@@ -80,7 +80,23 @@ pub fn svg_to_png(svg: &str, dpi: f64) -> Result<Vec<u8>> {
 pub fn svg_to_pdf(svg: &str) -> Result<Vec<u8>> {
     let page = svg2pdf::PageOptions { dpi: CSS_DPI as f32 };
     svg2pdf::to_pdf(&parse(svg)?, svg2pdf::ConversionOptions::default(), page)
+        .map(|pdf| in_order(&pdf))
         .map_err(|e| Error::field("picture", "pdf", "possible", e, "report this as a defect of fisherscape"))
+}
+
+/// The same document with the entries of each list of resources in the order of their names: svg2pdf 0.13 takes that
+/// order from a randomly seeded hash map. Lines change places only inside their dictionary, so no offset changes.
+fn in_order(pdf: &[u8]) -> Vec<u8> {
+    // `    /gs7 12 0 R`: a name and a reference. Compressed streams have no run of such lines.
+    let is_entry = |line: &[u8]| line.trim_ascii_start().starts_with(b"/") && line.ends_with(b" R\n");
+    let lines: Vec<&[u8]> = pdf.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut out = Vec::with_capacity(pdf.len());
+    for run in lines.chunk_by(|a, b| is_entry(a) && is_entry(b)) {
+        let mut run = run.to_vec();
+        run.sort();
+        run.iter().for_each(|line| out.extend_from_slice(line));
+    }
+    out
 }
 
 /// The drawing that `svg` describes, its text laid out with the built-in font whatever family it asks for.
@@ -188,6 +204,12 @@ mod tests {
         let text = WORD.replace("WORD", "loss");
         assert_eq!(svg_to_pdf(&text).unwrap(), svg_to_pdf(&text).unwrap());
         assert!(!String::from_utf8_lossy(&svg_to_pdf(&text).unwrap()).contains("Date"));
+        // Twenty resources have 20! orders.
+        let circle =
+            |i: usize| format!("<circle cx=\"{i}\" cy=\"9\" r=\"5\" fill-opacity=\".{:02}\"/>", i + 10);
+        let circles: String = (0..20).map(circle).collect();
+        let svg = WORD.replace("<text", &format!("{circles}<text"));
+        assert_eq!(svg_to_pdf(&svg).unwrap(), svg_to_pdf(&svg).unwrap());
     }
 
     const WORD: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="25.4mm" height="12.7mm" viewBox="0 0 72 36"><text x="5" y="30" font-size="20">WORD</text></svg>"#;
