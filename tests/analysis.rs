@@ -147,6 +147,29 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
     Ok(())
 }
 
+/// Oracle: the names that the reader itself gives when it meets a key it does not know, section by section.
+#[test]
+fn the_help_lists_every_key() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = analysis_in(folder.path())?.display().to_string();
+    let sections = ["", "model.", "data.", "fisher.", "schedule.", "train.", "surface.", "stability."];
+    let mut keys = 0;
+    for section in sections {
+        let set = [format!("{section}unheard_of=1")];
+        let message = analysis::load(&path, &set).err().ok_or(section)?.to_string();
+        // `unheard_of`, expected one of `a`, `b`
+        let (_, known) =
+            message.lines().next().and_then(|line| line.split_once("expected ")).ok_or("no list")?;
+        for key in known.split('`').skip(1).step_by(2) {
+            keys += 1;
+            let words = analysis::config::KEYS.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+            assert!(words.into_iter().any(|word| word == key), "{section}{key} is not in the help");
+        }
+    }
+    assert!(keys > 40, "{keys}");
+    Ok(())
+}
+
 /// What is set is checked like the file, is kept in the folder, and names that are no analysis say which there are.
 #[test]
 fn settings_are_checked_like_the_file() -> Outcome {

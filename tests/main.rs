@@ -8,6 +8,7 @@ mod directions;
 mod dropout;
 mod embedded;
 mod fisher;
+mod gallery;
 mod imports;
 mod landscape;
 mod layers;

@@ -20,6 +20,21 @@ use crate::stages::schedule::Preset;
 use crate::stages::source::Holdout;
 use crate::stages::train::Arm as Dropout;
 
+/// Every key, for `check --help`.
+pub const KEYS: &str = "\
+Keys of an analysis (those in brackets may be left out; a section that is left out is not done):
+  title, question, source, expectation, reading, [seed]
+  [model]      checkpoint: a folder, or \"embedded\"
+  [data]       [task, folder] or [table, columns]; [text, min_words]; [max_len]
+  [fisher]     [over: \"task\" or \"text\"], [examples], [reduction: \"mean\" or \"sum\"]
+  [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape, include_intermediate, p_lower, p_upper]
+  [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"guided\" or \"guided:RATES.csv\"; [seeds, epochs,
+               fraction, batch, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
+  [surface]    masks: \"all\", \"top:F\", \"bottom:F\" or \"random:F\"; [over: of \"train\", \"held_out\", \"text\"],
+               [examples, granularity, norm, normalize, vectors, span, resolution]
+  [stability]  [fractions, repeats, draws, resamples, threshold]
+Values are those of the commands: see `fisherscape train --help`, `surface --help` and so on.";
+
 /// An analysis: the question, and what is done to answer it.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

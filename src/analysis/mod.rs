@@ -83,7 +83,7 @@ fn parse(place: &str, text: &str) -> Result<Analysis> {
         place.error(
             e.span(),
             e.message(),
-            "see `fisherscape check --help` for the keys, or a shipped analysis",
+            "`fisherscape check --help` lists the keys, `fisherscape list --show quickstart` shows them in use",
         )
     })
 }

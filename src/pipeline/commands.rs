@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::analysis::config::KEYS;
 use crate::analysis::{self, SHIPPED};
 use crate::error::Result;
 use crate::pipeline;
@@ -34,6 +35,7 @@ pub struct Which {
 
 /// Check analyses without running them.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_long_help = KEYS)]
 pub struct Check {
     /// TOML files, or names of shipped analyses
     #[arg(required = true, value_name = "ANALYSIS")]

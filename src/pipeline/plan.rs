@@ -154,7 +154,7 @@ impl Plan<'_> {
                     .maybe("--p-upper", schedule.p_upper),
             };
             steps.push(step.writes("--out", RATES));
-            steps.push(figure("schedule", "figure of the schedule").file(RATES));
+            steps.push(figure("schedule", "figure of the schedule").file(RATES).option("--titles", "guided"));
         }
         steps
     }

@@ -30,9 +30,11 @@
     const group = groups[g], view = group.views[v];
     const ink = dark.matches ? "#e6e6e6" : "#1b1b1b", grid = dark.matches ? "#444" : "#ccc";
     const axis = title => ({ title: { text: title }, color: ink, gridcolor: grid, zerolinecolor: grid });
+    // Further away where the page is narrow, so that nothing is cut.
+    const far = plot.clientWidth < 500 ? 2 : 1.4, eye = { x: far, y: far, z: 0.8 * far };
     const trace = {
       type: "surface", x: view.x, y: view.y, z: view.z, cmin: group.low, cmax: group.high, colorscale: "Viridis",
-      colorbar: { title: { text: "loss (nats)" }, tickfont: { color: ink }, thickness: 12, len: 0.7 },
+      colorbar: { title: { text: "loss (nats)", side: "top" }, tickfont: { color: ink }, orientation: "h", y: 0, thickness: 10, len: 0.6 },
       contours: { z: { show: true, usecolormap: true, project: { z: true } } },
       hovertemplate: "a %{x:.3f}<br>b %{y:.3f}<br>loss %{z:.4f} nats<extra></extra>",
     };
@@ -40,7 +42,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", font: { color: ink }, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "same view",
       scene: {
         xaxis: axis("a"), yaxis: axis("b"), zaxis: { ...axis("loss"), range: [group.low, group.high] },
-        aspectratio: { x: 1, y: 1, z: 0.8 },
+        aspectratio: { x: 1, y: 1, z: 0.8 }, domain: { y: [0.14, 1] }, camera: { eye },
       },
     };
     Plotly.react(plot, [trace], layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["tableRotation"] });
@@ -48,4 +50,5 @@
   chooser.addEventListener("change", draw);
   dark.addEventListener("change", draw);
   draw();
+  new ResizeObserver(() => Plotly.Plots.resize(plot)).observe(host);
 })();
