@@ -190,7 +190,9 @@ impl Step {
 
     /// Where the record of a run in `folder` lies.
     fn record_path(&self, folder: &Path) -> PathBuf {
-        folder.join(RECORDS).join(format!("{}.json", self.name.replace(['/', ' ', ':'], "_")))
+        let words = self.name.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-'));
+        let name = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
+        folder.join(RECORDS).join(format!("{name}.json"))
     }
 
     /// The record of this step, if one can be read.
