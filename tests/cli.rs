@@ -55,7 +55,7 @@ fn main_job(folder: &Path, threads: usize) {
         ));
     }
     run("render all.csv top.csv random.csv --out figure.svg".into());
-    run("render all.csv top.csv --view 3d --azimuth -30 --out r.png --out r.pdf --out r.svg --dpi 100".into());
+    run("render all.csv top.csv --view 3d --azimuth -30 --out r.png --out r.pdf --out r.svg --out r.html --dpi 100".into());
 }
 
 /// Oracle: another run. Results may depend on neither the number of threads nor the time.
@@ -381,7 +381,7 @@ const BAD: &[Bad] = &[
         name: "a figure format that is not written",
         prepare: |_| {},
         command: "render s.csv --out out.gif",
-        says: &["--out", ".svg, .pdf or .png", "out.gif"],
+        says: &["--out", ".svg, .pdf, .png or .html", "out.gif"],
     },
     Bad {
         name: "a view from straight above, asked for beside a good format",
@@ -391,6 +391,16 @@ const BAD: &[Bad] = &[
         },
         command: "render s.csv --view 3d --elevation 90 --out out.svg --out out.pdf",
         says: &["elevation", "between 0 and 90", "found 90", "fix:"],
+    },
+    Bad {
+        name: "a page to turn of a table",
+        prepare: |folder| {
+            let rates = "site,score,score_se,rank,p\nembeddings,,,0,0\nlayer.0.attention_probs,,,1,0.1\n\
+                         layer.0.attention_output,,,2,0.1\nlayer.0.ffn_output,,,3,0.1\n";
+            std::fs::write(folder.join("rates.csv"), rates).unwrap();
+        },
+        command: "render rates.csv --out out.svg --out out.html",
+        says: &["--out", ".html", "made of surfaces"],
     },
     Bad {
         name: "an angle of a flat figure",

@@ -1,6 +1,6 @@
 //! An analysis from beginning to end: the only module that knows the whole story.
 //!
-//! [`plan`] says which steps there are; here they are run in order, those whose record still holds are passed over, and
+//! `plan` says which steps there are; here they are run in order, those whose record still holds are passed over, and
 //! what they found becomes sentences, tables and a page. Each step is a command that anyone can repeat by hand. A
 //! killed run goes on with the step that was interrupted, which itself goes on where it was if it is a long one.
 

@@ -258,8 +258,9 @@ impl Plan<'_> {
             for (view, what) in [("flat", "contours"), ("3d", "surfaces")] {
                 let step = figure(&format!("{what}_{name}"), &format!("figure of the {what}, {name}"));
                 let step = drawn.iter().fold(step, |step, path| step.file(path));
-                let step =
-                    step.option("--titles", listed(&titles)).option("--columns", surface.masks.len().min(4));
+                // A row for each model; of one model alone the figure arranges itself.
+                let columns = Some(surface.masks.len().min(4)).filter(|_| self.models.len() > 1);
+                let step = step.option("--titles", listed(&titles)).maybe("--columns", columns);
                 steps.push(step.option("--view", view));
             }
         }

@@ -1,6 +1,6 @@
 //! The report of an analysis: its answer in sentences, tables, figures and provenance, as one page.
 //!
-//! Sentences are made of the numbers of [`super::findings`] and say what an interval shows, or that it shows nothing.
+//! Sentences are made of the numbers of `findings` and say what an interval shows, or that it shows nothing.
 //! `tables/` holds every number of the page. Only the page's provenance has times in it.
 
 use std::path::Path;

@@ -178,7 +178,14 @@ impl Scene {
         if out.0 * (middle.0 - inside.0) + out.1 * (middle.1 - inside.1) < 0.0 {
             out = (-out.0, -out.1);
         }
-        let (words, em) = axes::shortened(name, TEXT, OVERHANG * length)?;
+        let (words, em) = match axes::shortened(name, TEXT, OVERHANG * length)? {
+            whole if whole.0 == name => whole,
+            // Of `direction x (a)` the letter in brackets says enough.
+            cut => match name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')) {
+                Some(letter) => (letter.to_string(), TEXT),
+                None => cut,
+            },
+        };
         if words.is_empty() || words == "…" {
             return Ok(());
         }
