@@ -26,9 +26,10 @@ pub(crate) use self::key::hatched;
 pub(crate) use self::labels::Area;
 use self::levels::Levels;
 pub use self::levels::Spacing;
-pub(crate) use self::levels::{scientific, significant, written};
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data};
 use super::legend::Entry;
+use super::numbers::significant;
+use super::plot;
 use crate::error::{Error, Result};
 
 /// One surface: losses on a grid of coordinates along two directions.
@@ -119,8 +120,8 @@ pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
         titles(&canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side)?;
     }
     let (label, text) =
-        (&options.loss_label, axes::fitting(&options.loss_label, axes::TEXT, layout.bar_height)?);
-    key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, axes::NUMBER))?;
+        (&options.loss_label, plot::fitting(&options.loss_label, plot::TEXT, layout.bar_height)?);
+    key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, plot::NUMBER))?;
     layout.legend.draw(&canvas, layout.key);
     Ok(canvas.finish(DESCRIPTION))
 }
@@ -353,14 +354,14 @@ pub(super) fn titles(canvas: &Canvas, panel: &Panel, (x, mut y): Point, width: f
         canvas.text(
             &format!("loss at (0, 0): {}", significant(loss, 4)),
             (x, y),
-            axes::SMALL,
+            plot::SMALL,
             Anchor::Middle,
             0.0,
             "#444",
         );
-        y -= 1.35 * axes::SMALL;
+        y -= 1.35 * plot::SMALL;
     }
-    let (title, em) = axes::shortened(&panel.title, axes::TITLE, width)?;
+    let (title, em) = plot::shortened(&panel.title, plot::TITLE, width)?;
     canvas.text(&title, (x, y), em, Anchor::Middle, 0.0, "#000");
     Ok(())
 }

@@ -15,8 +15,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, path_data, text_width};
-use super::contour::{Area, ColourMap, hatched, ink, scientific};
+use super::contour::{Area, ColourMap, hatched, ink};
 use super::legend::{Entry, Legend};
+use super::numbers::scientific;
 use super::plot::{self, Axis, EDGE, LINE, NUMBER, SMALL, TEXT, TICK, TITLE};
 use crate::dropout::Site;
 use crate::error::{Error, Result};

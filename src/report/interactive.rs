@@ -3,12 +3,12 @@
 //! plotly.js (in `plotly/`, MIT licence) draws, in the page itself: nothing is fetched. All surfaces of a group share one
 //! range of heights and colours. A loss that is not finite is a hole. Where there is no WebGL the page says so.
 
-use minijinja::{Environment, context};
+use minijinja::context;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::page::rendered;
 use super::surface_file::Grid;
+use super::template::filled;
 use crate::error::Result;
 
 /// plotly.js 4.1.1, the bundle for 3-D charts.
@@ -68,7 +68,6 @@ fn data(group: &Group) -> Data {
 
 /// A page of its own.
 pub fn page(group: Group) -> Result<String> {
-    let mut environment = Environment::new();
     let title = group.title.clone();
-    rendered(&mut environment, "interactive.html", TEMPLATE, context! { title, scripts => scripts(&[group]) })
+    filled("interactive.html", TEMPLATE, context! { title, scripts => scripts(&[group]) })
 }

@@ -5,12 +5,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use minijinja::context;
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 
 use super::interactive::{Group, scripts};
 use super::provenance::processor;
+use super::template::filled;
 use crate::error::{Error, Result};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -104,7 +105,6 @@ impl Table {
 impl Page {
     /// The page.
     pub fn html(&self) -> Result<String> {
-        let mut environment = Environment::new();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let context = context! {
             page => Value::from(Serde(self)),
@@ -116,23 +116,8 @@ impl Page {
             threads => rayon::current_num_threads(),
             seconds => self.steps.iter().map(|step| step.seconds).sum::<f64>(),
         };
-        rendered(&mut environment, "page.html", TEMPLATE, context)
+        filled("page.html", TEMPLATE, context)
     }
-}
-
-/// A template of this program, filled in; what is put into it is escaped.
-pub(super) fn rendered(
-    environment: &mut Environment<'static>,
-    name: &'static str,
-    template: &'static str,
-    context: Value,
-) -> Result<String> {
-    let defect = |e: minijinja::Error| {
-        Error::field(name, "page", "possible", format!("{e:#}"), "report this as a defect")
-    };
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template(name, template).map_err(defect)?;
-    environment.get_template(name).and_then(|template| template.render(context)).map_err(defect)
 }
 
 /// Seconds since 1970 as a date and time (civil calendar by Howard Hinnant's days algorithm).

@@ -11,7 +11,7 @@
 //! [`super::legend`] explains the signs.
 
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, path_data, short, text_width};
-use super::contour::{scientific, significant, written};
+use super::numbers::{scientific, significant, written};
 use crate::error::{Error, Result};
 
 /// Sizes of texts: titles, axis texts, numbers, key, pt.

@@ -15,8 +15,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::canvas::{Anchor, Canvas, PT_PER_MM, Point};
-use super::contour::significant;
 use super::legend::{Entry, Legend};
+use super::numbers::significant;
 use super::plot::{self, Axis, BELOW, COLOURS, EDGE, GREY, LINE, Plot, SMALL, TEXT, TITLE, dashed, solid};
 use crate::dropout::{Rates, Site};
 use crate::error::{Error, Result};

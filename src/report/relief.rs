@@ -22,10 +22,12 @@ use self::camera::{Camera, Placed};
 use self::mesh::{Heights, Mesh};
 use self::scene::Scene;
 use super::canvas::{Canvas, PT_PER_MM, Point, path_data};
-use super::contour::axes::{self, NUMBER, SMALL, TEXT, TITLE};
+use super::contour::axes;
 use super::contour::key;
 use super::contour::{self, Panel, Style};
 use super::legend::{Entry, Legend};
+use super::plot;
+use super::plot::{NUMBER, SMALL, TEXT, TITLE};
 use crate::error::{Error, Result};
 
 /// Where the viewer stands, in degrees; far away.
@@ -97,7 +99,7 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
         marks[i].into_iter().for_each(|p| key::cross(&canvas, placed.at(p)));
         contour::titles(&canvas, panel, layout.titles[i], layout.slot)?;
     }
-    let (label, text) = (&options.loss_label, axes::fitting(&options.loss_label, TEXT, layout.bar_height)?);
+    let (label, text) = (&options.loss_label, plot::fitting(&options.loss_label, TEXT, layout.bar_height)?);
     key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, NUMBER))?;
     layout.legend.draw(&canvas, layout.key);
     Ok(canvas.finish(DESCRIPTION))

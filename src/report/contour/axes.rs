@@ -15,12 +15,13 @@ use plotters::style::{BLACK, Color};
 
 use super::key;
 use super::labels::Area;
-use super::levels::{Levels, written};
+use super::levels::Levels;
 use super::{Panel, Style};
 use crate::error::{Error, Result};
 use crate::report::canvas::{Canvas, PT_PER_MM, Point, defect, font, text_width, units};
 use crate::report::legend::{Entry, Legend};
-pub(crate) use crate::report::plot::{EDGE, NUMBER, SMALL, TEXT, TICK, TITLE, fitting, shortened};
+use crate::report::numbers::written;
+use crate::report::plot::{EDGE, NUMBER, SMALL, TEXT, TICK, TITLE, fitting};
 
 /// Size of the numbers on lines, pt.
 pub(crate) const LINE_NUMBER: f64 = 5.5;

@@ -13,10 +13,11 @@ use super::camera::{Camera, Placed};
 use super::mesh::{Corner, HEIGHT, Heights, across};
 use crate::error::Result;
 use crate::report::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data, text_width};
-use crate::report::contour::axes::{self, NUMBER, TEXT};
+use crate::report::contour::axes;
 use crate::report::contour::labels::Area;
 use crate::report::contour::levels::Levels;
 use crate::report::contour::{Panel, Style};
+use crate::report::plot::{self, NUMBER, TEXT};
 
 /// Length of a tick, from there to a number, and free space around a text, pt.
 const TICK: f64 = 2.0;
@@ -178,7 +179,7 @@ impl Scene {
         if out.0 * (middle.0 - inside.0) + out.1 * (middle.1 - inside.1) < 0.0 {
             out = (-out.0, -out.1);
         }
-        let (words, em) = match axes::shortened(name, TEXT, OVERHANG * length)? {
+        let (words, em) = match plot::shortened(name, TEXT, OVERHANG * length)? {
             whole if whole.0 == name => whole,
             // Of `direction x (a)` the letter in brackets says enough.
             cut => match name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')) {
