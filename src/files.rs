@@ -86,8 +86,12 @@ pub fn write_with(
     Ok(())
 }
 
-/// Removes what killed commands left half-written in a folder and below.
+/// Removes what killed commands left half-written in a folder and below, if there is such a folder; links are not
+/// followed.
 pub fn sweep(folder: &Path) -> Result<()> {
+    if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
     for path in list(folder)? {
         if path.is_dir() {
             sweep(&path)?;

@@ -223,14 +223,32 @@ impl Analysis {
         })
     }
 
+    /// What a loss is measured in, for axes and keys: a table's labels are not known here.
+    pub fn loss_label(&self) -> &'static str {
+        match (&self.data.task, &self.data.table) {
+            (Some(Parsed(Task::Stsb)), _) => "loss (squared error)",
+            (None, Some(_)) => "loss",
+            _ => "loss (nats)",
+        }
+    }
+
     /// The first thing that does not fit.
     pub fn problem(&self) -> Option<Problem> {
         let data = &self.data;
         let labelled = data.task.is_some() || data.table.is_some();
         let over = self.fisher_over();
         let train = self.train.as_ref();
-        let guided = train.is_some_and(|train| train.arms.contains(&Parsed(Arm::Guided)));
         let preset = self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());
+        let guided = train.is_some_and(|train| train.arms.contains(&Parsed(Arm::Guided)));
+        let arms: Vec<String> =
+            train.iter().flat_map(|t| &t.arms).map(|arm| plain(&arm.0.to_string())).collect();
+        let masks: Vec<String> =
+            self.surface.iter().flat_map(|s| &s.masks).map(|mask| plain(&mask_title(&mask.0))).collect();
+        // A schedule from labels that another seed's run holds out would have seen what it is judged by.
+        let leaks = guided
+            && !preset
+            && over == Over::Task
+            && train.is_some_and(|t| t.seeds > 1 && t.split.unwrap_or_default() == Holdout::Paper);
         let masked = self.surface.as_ref().is_some_and(|s| s.masks.iter().any(|mask| mask.0 != Select::All));
         let parts = if self.surface.is_some() { self.surfaces_over() } else { Vec::new() };
         let fraction = |f: f64| f > 0.0 && f <= 1.0;
@@ -241,7 +259,31 @@ impl Analysis {
         let stability = self.stability.as_ref();
         let bounds = (schedule.p_lower.unwrap_or(0.0), schedule.p_upper.unwrap_or(0.1));
 
-        let rules: [(bool, &str, &str, &str); 22] = [
+        let rules: [(bool, &str, &str, &str); 26] = [
+            (
+                !leaks,
+                "train.seeds",
+                "1 where the schedule is from the task and the split differs by seed",
+                "set train.split = \"official\", or fisher.over = \"text\"",
+            ),
+            (
+                of(|t| t.weight_decay).is_none_or(|d| d >= 0.0),
+                "train.weight_decay",
+                "at least 0",
+                "the paper's is 0",
+            ),
+            (
+                self.surface.is_none() || !parts.is_empty() && distinct(&parts),
+                "surface.over",
+                "distinct parts, at least one",
+                "write, for example, [\"held_out\"]",
+            ),
+            (
+                self.train.is_none() || !parts.contains(&Part::Text),
+                "surface.over",
+                "parts of the task where arms are trained on it",
+                "leave \"text\" out: the arms have no masked-LM head",
+            ),
             (
                 labelled || data.text.is_some(),
                 "data",
@@ -267,9 +309,9 @@ impl Analysis {
                 "give data.task or data.table",
             ),
             (
-                train.is_none_or(|t| !t.arms.is_empty() && distinct(&t.arms)),
+                self.train.is_none() || (1..=8).contains(&arms.len()) && distinct(&arms),
                 "train.arms",
-                "a list of distinct arms, at least one",
+                "a list of one to eight arms, distinct by name",
                 "write, for example, [\"uniform:0.05\", \"guided\"]",
             ),
             (
@@ -331,7 +373,7 @@ impl Analysis {
                 "add a [fisher] section",
             ),
             (
-                self.surface.as_ref().is_none_or(|s| !s.masks.is_empty() && distinct(&s.masks)),
+                self.surface.is_none() || !masks.is_empty() && distinct(&masks),
                 "surface.masks",
                 "a list of distinct masks, at least one",
                 "write, for example, [\"all\", \"top:0.01\", \"random:0.01\"]",
@@ -389,9 +431,31 @@ impl fmt::Display for Arm {
         match self {
             Arm::Guided => write!(f, "guided"),
             Arm::Other(Dropout::Guided(path)) => {
-                write!(f, "guided {}", path.file_stem().unwrap_or_default().to_string_lossy())
+                // Commas separate titles on a command line.
+                write!(
+                    f,
+                    "guided {}",
+                    path.file_stem().unwrap_or_default().to_string_lossy().replace(',', " ")
+                )
             }
             Arm::Other(dropout) => write!(f, "{}", dropout.to_string().replace(':', " ")),
         }
     }
+}
+
+/// A mask as people read it: `top 1 %`.
+pub fn mask_title(mask: &Select) -> String {
+    let percent = |f: &f64| format!("{} %", (f * 1e8).round() / 1e6);
+    match mask {
+        Select::All => "all".into(),
+        Select::Top(f) => format!("top {}", percent(f)),
+        Select::Bottom(f) => format!("bottom {}", percent(f)),
+        Select::Random(f) => format!("random {}", percent(f)),
+    }
+}
+
+/// A title as part of a path.
+pub fn plain(title: &str) -> String {
+    let keep = |c: char| if c.is_alphanumeric() || c == '.' || c == '-' { c } else { '_' };
+    title.chars().map(keep).collect()
 }

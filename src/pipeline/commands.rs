@@ -29,8 +29,16 @@ pub struct Which {
     /// A TOML file, or the name of a shipped analysis
     pub analysis: String,
     /// Change a key of the analysis, such as train.lr=1e-4; an empty value removes it
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<String>,
+}
+
+/// A setting as it is written.
+fn setting(text: &str) -> std::result::Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.is_empty() => Ok(text.to_string()),
+        _ => Err("expected KEY=VALUE, such as train.lr=1e-4".into()),
+    }
 }
 
 /// Check analyses without running them.
@@ -41,7 +49,7 @@ pub struct Check {
     #[arg(required = true, value_name = "ANALYSIS")]
     pub analyses: Vec<String>,
     /// Change a key of each, such as train.lr=1e-4; an empty value removes it
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{self, Model};
-use crate::analysis::config::{Analysis, Parsed, Part};
+use crate::analysis::config::{Analysis, Parsed, Part, mask_title};
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Granularity, Scores};
@@ -47,8 +47,9 @@ pub struct Surface {
     pub centre: f64,
     pub centre_se: f64,
     /// Mean over the grid points within [`RADIUS`] of the loss minus that at the centre.
-    pub rise: f64,
-    pub rise_se: f64,
+    /// Empty where no grid point lies there.
+    pub rise: Option<f64>,
+    pub rise_se: Option<f64>,
     pub highest: f64,
     /// Grid points whose loss is not finite.
     pub not_finite: usize,
@@ -101,7 +102,9 @@ pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
         }
         let differences: Vec<f64> = values.iter().zip(&first).map(|(a, b)| a - b).collect();
         let difference = (!differences.is_empty()).then(|| stats::mean(&differences));
-        let half = Some(stats::half_width(&differences)).filter(|half| half.is_finite());
+        let half = Some(stats::half_width(&differences))
+            // Runs that all differ by the same (a coarse metric on few examples) say nothing of their spread.
+            .filter(|half| half.is_finite() && *half > 0.0);
         let spread = |values: &[f64]| (values.len() > 1).then(|| stats::sd(values));
         rows.push(Training {
             arm: model.title.clone(),
@@ -139,12 +142,12 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
             let number = |pointer: &str| about.pointer(pointer).and_then(serde_json::Value::as_f64);
             rows.push(Surface {
                 over: plan::part_name(part),
-                mask: plan::mask_title(mask),
+                mask: mask_title(mask),
                 model: model.title.clone(),
                 centre: number("/centre/loss").unwrap_or(f64::NAN),
                 centre_se: number("/centre/loss_se").unwrap_or(f64::NAN),
-                rise: own.map_or(f64::NAN, |own| own.value),
-                rise_se: own.map_or(f64::NAN, |own| own.se),
+                rise: own.map(|own| own.value),
+                rise_se: own.map(|own| own.se),
                 highest: grid
                     .loss
                     .iter()

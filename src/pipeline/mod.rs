@@ -19,8 +19,9 @@ use indicatif::HumanDuration;
 
 use self::step::{Hashes, Record, Step};
 use crate::analysis::Loaded;
-use crate::analysis::config::{Analysis, Over, Part};
+use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
 use crate::data::glue::Split;
+use crate::dropout::Rates;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::BertConfig;
@@ -28,6 +29,7 @@ use crate::progress::{self, say};
 use crate::report::provenance::command_line;
 use crate::stages::Stage;
 use crate::stages::source::Source;
+use crate::stages::train::Arm as Dropout;
 
 /// A step's words as the command line reads them.
 #[derive(clap::Parser)]
@@ -46,10 +48,16 @@ struct Words {
 pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result<()> {
     let analysis = &loaded.analysis;
     check_inputs(analysis)?;
+    if folder.exists() && !folder.is_dir() {
+        let fix = "give the run a folder of its own: --out DIR";
+        return Err(Error::field("--out", folder.display(), "a folder, or nothing yet", "a file", fix));
+    }
     let steps = plan::steps(analysis);
     let stages = steps.iter().map(|step| stage(step, folder)).collect::<Result<Vec<Stage>>>()?;
     let _lock = files::lock(&step::records(folder)?.join("lock"))?;
-    files::sweep(folder)?;
+    for own in plan::FOLDERS {
+        files::sweep(&folder.join(own))?;
+    }
     files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
     let mut hashes = Hashes::default();
     let mut clock = Clock::new(&steps, folder);
@@ -64,6 +72,10 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
                 record
             }
             None => {
+                if clock.ran == 0 {
+                    // From here on they would be those of another run.
+                    story::remove(folder)?;
+                }
                 progress::status(format!(
                     "[{}/{}] {}{}",
                     i + 1,
@@ -84,7 +96,8 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
         };
         records.push(record);
     }
-    let page = story::write(loaded, folder, command, &records)?;
+    let lines: Vec<String> = steps.iter().map(|step| command_line(step.words(folder))).collect();
+    let page = story::write(loaded, folder, command, &records, &lines)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
     let (ran, all) = (clock.ran, steps.len());
     say!("{}: {all} steps, {ran} of them run now", folder.join("report.html").display());
@@ -113,7 +126,9 @@ fn stage(step: &Step, folder: &Path) -> Result<Stage> {
             "mend the section it comes from",
         )
     })?;
-    Ok(parsed.stage)
+    let stage = parsed.stage;
+    stage.check().map_err(|cause| Error::Step { step: step.name.clone(), cause: Box::new(cause) })?;
+    Ok(stage)
 }
 
 /// What is missing, before any work starts: the checkpoint, the data, the text.
@@ -124,7 +139,20 @@ pub fn check_inputs(analysis: &Analysis) -> Result<()> {
                    --set model.checkpoint=FOLDER";
         return Err(Error::field("model.checkpoint", checkpoint.display(), "a folder", "none", fix));
     }
-    BertConfig::read(&checkpoint.join("config.json"))?;
+    let layers = BertConfig::read(&checkpoint.join("config.json"))?.num_hidden_layers;
+    let arms = analysis.train.iter().flat_map(|train| &train.arms);
+    for Parsed(arm) in arms {
+        let preset = analysis.schedule.as_ref().and_then(|schedule| schedule.preset);
+        match arm {
+            Arm::Other(Dropout::Guided(path)) => Rates::read(path, layers).map(drop)?,
+            Arm::Guided if preset.is_some() && layers != PRESET_LAYERS => {
+                let fix = "--set schedule.preset= makes a schedule for this model";
+                let expected = format!("left out for a model of {layers} layers");
+                return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
+            }
+            _ => {}
+        }
+    }
     let parts = analysis.surface.as_ref().map_or(Vec::new(), |_| analysis.surfaces_over());
     let text =
         parts.contains(&Part::Text) || (analysis.fisher.is_some() && analysis.fisher_over() == Over::Text);
@@ -148,19 +176,25 @@ pub fn check_inputs(analysis: &Analysis) -> Result<()> {
     Ok(())
 }
 
+/// Layers of the model that the published schedule is for.
+const PRESET_LAYERS: usize = 12;
+
 /// How long steps take, to say what is left.
 struct Clock {
     /// Mean seconds and number of steps by command.
     seen: HashMap<String, (f64, usize)>,
     ran: usize,
+    /// Whether an earlier run left records.
+    before: bool,
 }
 
 impl Clock {
     /// Begins with what an earlier run in this folder recorded.
     fn new(steps: &[Step], folder: &Path) -> Clock {
-        let mut clock = Clock { seen: HashMap::new(), ran: 0 };
+        let mut clock = Clock { seen: HashMap::new(), ran: 0, before: false };
         let records = steps.iter().filter_map(|step| Some((step, step.record(folder)?)));
         records.for_each(|(step, Record { seconds, .. })| clock.took(step, seconds));
+        clock.before = !clock.seen.is_empty();
         clock
     }
 
@@ -175,7 +209,9 @@ impl Clock {
         let each = steps.iter().map(|step| self.seen.get(step.command()).map(|(mean, _)| mean));
         match each.sum::<Option<f64>>() {
             Some(seconds) if seconds >= 1.0 => {
-                format!(", about {} left", HumanDuration(Duration::from_secs_f64(seconds)))
+                // Of a run that was finished once, later steps may be done already.
+                let word = if self.before { "at most" } else { "about" };
+                format!(", {word} {} left", HumanDuration(Duration::from_secs_f64(seconds)))
             }
             _ => String::new(),
         }

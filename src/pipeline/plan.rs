@@ -6,10 +6,13 @@
 use std::path::Path;
 
 use super::step::Step;
-use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
+use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part, mask_title, plain};
 use crate::landscape::mask::Select;
 use crate::stages::train::Arm as Dropout;
 
+/// The folders of a run.
+pub const FOLDERS: [&str; 8] =
+    ["sets", "fisher", "schedule", "stability", "train", "surfaces", "figures", "tables"];
 pub const FISHER: &str = "fisher/fisher.safetensors";
 pub const LAYERS: &str = "fisher/fisher.csv";
 pub const RATES: &str = "schedule/rates.csv";
@@ -44,23 +47,17 @@ pub fn surface_path(part: Part, model: &Model, mask: &Select) -> String {
     format!("surfaces/{}/{}_{}.csv", part_name(part), plain(&model.title), plain(&mask.to_string()))
 }
 
+/// The frozen set of the surfaces over a part.
+pub fn surface_set(part: Part) -> String {
+    format!("sets/surface_{}.safetensors", part_name(part))
+}
+
 /// The word for a part in paths.
 pub fn part_name(part: Part) -> &'static str {
     match part {
         Part::Train => "train",
         Part::HeldOut => "held_out",
         Part::Text => "text",
-    }
-}
-
-/// A mask as people read it: `top 1 %`.
-pub fn mask_title(mask: &Select) -> String {
-    let percent = |f: &f64| format!("{} %", (f * 1e8).round() / 1e6);
-    match mask {
-        Select::All => "all".into(),
-        Select::Top(f) => format!("top {}", percent(f)),
-        Select::Bottom(f) => format!("bottom {}", percent(f)),
-        Select::Random(f) => format!("random {}", percent(f)),
     }
 }
 
@@ -71,6 +68,8 @@ pub fn steps(analysis: &Analysis) -> Vec<Step> {
     steps.extend(plan.stability());
     steps.extend(plan.training());
     steps.extend(plan.surfaces());
+    // Sets come first: what is wrong with the data is known before anything takes long.
+    steps.sort_by_key(|step| step.command() != "freeze");
     steps
 }
 
@@ -107,13 +106,13 @@ impl Plan<'_> {
         } else {
             step = self.labelled(step);
             let split = if part == Part::Train { "train" } else { "dev" };
-            if let Some(train) = &self.analysis.train {
-                let holdout = train.split.unwrap_or_default();
-                step = step.option("--holdout", word(holdout)).maybe("--fraction", train.fraction);
-                step = step.option("--split", split);
-            } else if data.task.is_some() {
-                step = step.option("--split", split);
+            let train = self.analysis.train.as_ref();
+            if train.is_some() || data.table.is_some() {
+                let holdout = train.and_then(|train| train.split).unwrap_or_default();
+                step = step.option("--holdout", word(holdout));
+                step = step.maybe("--fraction", train.and_then(|train| train.fraction));
             }
+            step = step.option("--split", split);
         }
         step.maybe("--examples", examples)
             .maybe("--max-len", data.max_len)
@@ -232,7 +231,7 @@ impl Plan<'_> {
         let mut steps = Vec::new();
         for (i, part) in self.analysis.surfaces_over().into_iter().enumerate() {
             let name = part_name(part);
-            let set = format!("sets/surface_{name}.safetensors");
+            let set = surface_set(part);
             steps.push(self.freeze(&format!("set for the surfaces, {name}"), part, surface.examples, &set));
             if self.analysis.train.is_some() && i == 0 {
                 // One plane for all arms, scaled to the weights that they start from. The one point costs little.
@@ -261,6 +260,7 @@ impl Plan<'_> {
                 // A row for each model; of one model alone the figure arranges itself.
                 let columns = Some(surface.masks.len().min(4)).filter(|_| self.models.len() > 1);
                 let step = step.option("--titles", listed(&titles)).maybe("--columns", columns);
+                let step = step.option("--label", self.analysis.loss_label());
                 steps.push(step.option("--view", view));
             }
         }
@@ -291,8 +291,8 @@ impl Plan<'_> {
         step.word("--per-example")
             .option("--seed", self.analysis.seed)
             .writes("--out", out)
-            .also_writes(out.replace(".csv", ".json"))
-            .also_writes(out.replace(".csv", ".examples.safetensors"))
+            .also_writes(beside(out, "json"))
+            .also_writes(beside(out, "examples.safetensors"))
     }
 
     /// How random directions are drawn.
@@ -316,12 +316,11 @@ fn word<T: clap::ValueEnum>(value: T) -> String {
     value.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
 }
 
-fn listed<T: ToString>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+/// The path of what stands beside a CSV file.
+fn beside(csv: &str, extension: &str) -> String {
+    format!("{}.{extension}", csv.strip_suffix(".csv").unwrap_or(csv))
 }
 
-/// A title as part of a path.
-fn plain(title: &str) -> String {
-    let keep = |c: char| if c.is_alphanumeric() || c == '.' || c == '-' { c } else { '_' };
-    title.chars().map(keep).collect()
+fn listed<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }

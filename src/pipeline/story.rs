@@ -3,13 +3,15 @@
 //! Sentences are made of the numbers of `findings` and say what an interval shows, or that it shows nothing.
 //! `tables/` holds every number of the page. Only the page's provenance has times in it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::findings::{self, RADIUS, Site, Surface, Training};
 use super::plan::{self, Model};
 use super::step::Record;
 use crate::analysis::Loaded;
-use crate::analysis::config::{Analysis, Parsed, Part};
+use crate::analysis::config::{Analysis, Parsed, Part, mask_title};
+use crate::data::frozen::{FrozenSet, Kind};
 use crate::error::Result;
 use crate::files;
 use crate::report::agreement_file::Curves;
@@ -19,7 +21,13 @@ use crate::report::surface_file::Grid;
 use crate::stability::summary::Reference;
 
 /// Writes tables and page of a run whose steps are done.
-pub fn write(loaded: &Loaded, folder: &Path, command: &str, records: &[Record]) -> Result<Page> {
+pub fn write(
+    loaded: &Loaded,
+    folder: &Path,
+    command: &str,
+    records: &[Record],
+    lines: &[String],
+) -> Result<Page> {
     let analysis = &loaded.analysis;
     let story = Story { folder, analysis, models: plan::models(analysis) };
     let mut page = Page {
@@ -31,20 +39,17 @@ pub fn write(loaded: &Loaded, folder: &Path, command: &str, records: &[Record]) 
         command: command.to_string(),
         analysis: loaded.text.clone(),
         seed: analysis.seed,
+        excluded: excluded(records, folder),
         ..Page::default()
     };
     story.training(&mut page)?;
     story.surfaces(&mut page)?;
     story.fisher(&mut page)?;
     story.stability(&mut page)?;
-    for record in records {
-        let notes =
-            record.notes.iter().filter(|note| !note.contains(" of memory") && !note.contains("peak memory"));
-        let own = |note: &String| format!("{}: {note}", record.step);
-        page.excluded.extend(notes.filter(|note| is_exclusion(note)).map(own));
+    for (record, line) in records.iter().zip(lines) {
         page.steps.push(StepRow {
             name: record.step.clone(),
-            command: record.command.clone(),
+            command: line.clone(),
             seconds: record.seconds,
             outputs: record
                 .outputs
@@ -53,8 +58,7 @@ pub fn write(loaded: &Loaded, folder: &Path, command: &str, records: &[Record]) 
                 .collect(),
         });
     }
-    page.excluded.sort();
-    page.excluded.dedup();
+    remove(folder)?;
     for table in &page.tables {
         files::write(&folder.join("tables").join(&table.file), table.csv.as_bytes())?;
     }
@@ -62,9 +66,19 @@ pub fn write(loaded: &Loaded, folder: &Path, command: &str, records: &[Record]) 
     Ok(page)
 }
 
-/// Whether a note says what was left out or made up, rather than how an epoch went.
-fn is_exclusion(note: &str) -> bool {
-    [
+/// Removes the page and the tables of an earlier run.
+pub fn remove(folder: &Path) -> Result<()> {
+    files::remove(&folder.join("report.html"))?;
+    let tables = folder.join("tables");
+    if tables.is_dir() {
+        files::list(&tables)?.iter().try_for_each(|table| files::remove(table))?;
+    }
+    Ok(())
+}
+
+/// What the steps say that they left out or made up, each with the number of steps that say so.
+fn excluded(records: &[Record], folder: &Path) -> Vec<String> {
+    const SAY_SO: [&str; 9] = [
         "skipped",
         "left out",
         "initialised",
@@ -72,10 +86,22 @@ fn is_exclusion(note: &str) -> bool {
         "only in the",
         "no example",
         "not finite",
+        "without a target",
         "lower-case",
-    ]
-    .iter()
-    .any(|word| note.contains(word))
+    ];
+    let inside = format!("{}/", folder.display());
+    let mut steps: BTreeMap<String, usize> = BTreeMap::new();
+    for line in records.iter().flat_map(|record| record.notes.iter().chain(&record.results)) {
+        // Tables of numbers are no sentences.
+        if SAY_SO.iter().any(|words| line.contains(words)) && !line.contains("(0 skipped)") {
+            // Wherever the run lies.
+            *steps.entry(line.replace(&inside, "")).or_default() += 1;
+        }
+    }
+    let line = |(line, steps): (String, usize)| {
+        if steps > 1 { format!("{line} ({steps} steps)") } else { line }
+    };
+    steps.into_iter().map(line).collect()
 }
 
 struct Story<'a> {
@@ -92,6 +118,12 @@ impl Story<'_> {
             Part::HeldOut => "held-out examples",
             Part::Text => "masked tokens of the text",
         }
+    }
+
+    /// What the loss over a part is measured in.
+    fn unit(&self, part: Part) -> Result<&'static str> {
+        let set = FrozenSet::read(&self.folder.join(plan::surface_set(part)))?;
+        Ok(if set.kind == Kind::Regression { "squared error" } else { "nats" })
     }
 
     fn figure(&self, page: &mut Page, file: &str, caption: String) -> Result<()> {
@@ -162,14 +194,16 @@ impl Story<'_> {
         let mut all = Vec::new();
         for part in self.analysis.surfaces_over() {
             let rows = findings::surfaces(self.folder, self.analysis, &self.models, part)?;
-            page.answers.extend(rises(self.words(part), &self.models, &rows));
+            let unit = self.unit(part)?;
+            let seed = self.analysis.train.as_ref().map(|_| self.analysis.seed);
+            page.answers.extend(rises(self.words(part), &self.models, &rows, (unit, seed)));
             let name = plan::part_name(part);
             let centres: Vec<String> = rows[..self.models.len()]
                 .iter()
                 .map(|row| format!("{} {}", row.model, spread_se(row.centre, row.centre_se)))
                 .collect();
             let caption = format!(
-                "Loss over {}, in nats per target, around each model (the cross) along two common random directions, \
+                "Loss over {}, in {unit} per target, around each model (the cross) along two common random directions, \
                  in the parameters that each mask lets move. At the centre: {}.",
                 self.words(part),
                 centres.join("; ")
@@ -184,10 +218,14 @@ impl Story<'_> {
             for model in &self.models {
                 for Parsed(mask) in &surface.masks {
                     let grid = Grid::read(&self.folder.join(plan::surface_path(part, model, mask)))?;
-                    views.push(View { title: format!("{}: {}", model.title, plan::mask_title(mask)), grid });
+                    views.push(View { title: format!("{}: {}", model.title, mask_title(mask)), grid });
                 }
             }
-            page.views.push(Group { title: self.words(part).to_string(), views });
+            page.views.push(Group {
+                title: self.words(part).to_string(),
+                label: format!("loss ({unit})"),
+                views,
+            });
             all.extend(rows);
         }
         let header = [
@@ -207,7 +245,9 @@ impl Story<'_> {
                 row.mask.clone(),
                 row.model.clone(),
                 spread_se(row.centre, row.centre_se),
-                spread_se(row.rise, row.rise_se),
+                row.rise
+                    .zip(row.rise_se)
+                    .map_or(String::new(), |(rise, se)| format!("{} ± {se:.4}", signed(rise))),
                 format!(
                     "{:.3}{}",
                     row.highest,
@@ -276,40 +316,38 @@ impl Story<'_> {
     }
 }
 
-/// How far the loss rises under each mask, and where the models differ.
-fn rises(over: &str, models: &[Model], rows: &[Surface]) -> Vec<String> {
+/// How far the loss rises under each mask, and where the models differ. `unit` is that of the loss, `seed` that of the
+/// models.
+fn rises(over: &str, models: &[Model], rows: &[Surface], (unit, seed): (&str, Option<u64>)) -> Vec<String> {
     let first = rows.iter().filter(|row| row.model == models[0].title);
-    let each: Vec<String> =
-        first.map(|row| format!("{} nats ({})", spread_se(row.rise, row.rise_se), row.mask)).collect();
+    let each = first.map(|row| match row.rise.zip(row.rise_se) {
+        Some((rise, se)) => format!("{} ± {se:.4} ({})", signed(rise), row.mask),
+        None => format!("no grid point ({})", row.mask),
+    });
+    let which = seed.map_or(String::new(), |seed| format!(" (models of seed {seed})"));
     let mut sentences = vec![format!(
-        "Around {} the loss over {over} rises, on average within distance {RADIUS}, by {}.",
+        "Within distance {RADIUS} of {} the loss over {over} changes, on average, by {}, in {unit} per target{which}.",
         models[0].title,
-        each.join(", ")
+        each.collect::<Vec<_>>().join(", ")
     )];
     for model in &models[1..] {
-        let compared = rows.iter().filter(|row| row.model == model.title);
-        let mut shown = Vec::new();
-        let mut open = Vec::new();
-        for row in compared {
-            let Some(((difference, low), high)) = row.difference.zip(row.low).zip(row.high) else { continue };
-            let numbers = format!("in {} ({}, {})", row.mask, signed(difference), between(low, high));
-            match verdict(low, high) {
-                Verdict::None => open.push(numbers),
-                Verdict::Above => shown.push(format!("further {numbers}")),
-                Verdict::Below => shown.push(format!("less {numbers}")),
-            }
-        }
-        if !shown.is_empty() {
-            sentences.push(format!("Around {} it rises {}.", model.title, shown.join("; ")));
-        }
-        if !open.is_empty() {
-            sentences.push(format!(
-                "No difference of {} from {} is shown {}.",
-                model.title,
-                models[0].title,
-                open.join("; ")
-            ));
-        }
+        let compared = rows.iter().filter(|row| row.model == model.title).map(|row| {
+            let Some(((difference, low), high)) = row.difference.zip(row.low).zip(row.high) else {
+                return format!("not compared in {}", row.mask);
+            };
+            let verdict = match verdict(low, high) {
+                Verdict::Above => "higher",
+                Verdict::Below => "lower",
+                Verdict::None => "no difference shown",
+            };
+            format!("{verdict} in {} ({}, {})", row.mask, signed(difference), between(low, high))
+        });
+        sentences.push(format!(
+            "Around {} that change is, against {}: {} (difference, 95 % interval, paired by example).",
+            model.title,
+            models[0].title,
+            compared.collect::<Vec<_>>().join("; ")
+        ));
     }
     sentences
 }

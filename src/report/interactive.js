@@ -34,9 +34,9 @@
     const far = plot.clientWidth < 500 ? 2 : 1.4, eye = { x: far, y: far, z: 0.8 * far };
     const trace = {
       type: "surface", x: view.x, y: view.y, z: view.z, cmin: group.low, cmax: group.high, colorscale: "Viridis",
-      colorbar: { title: { text: "loss (nats)", side: "top" }, tickfont: { color: ink }, orientation: "h", y: 0, thickness: 10, len: 0.6 },
+      colorbar: { title: { text: group.label, side: "top" }, tickfont: { color: ink }, orientation: "h", y: 0, thickness: 10, len: 0.6 },
       contours: { z: { show: true, usecolormap: true, project: { z: true } } },
-      hovertemplate: "a %{x:.3f}<br>b %{y:.3f}<br>loss %{z:.4f} nats<extra></extra>",
+      hovertemplate: "a %{x:.3f}<br>b %{y:.3f}<br>loss %{z:.4f}<extra></extra>",
     };
     const layout = {
       paper_bgcolor: "rgba(0,0,0,0)", font: { color: ink }, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "same view",

@@ -20,6 +20,8 @@ const SCRIPT: &str = include_str!("interactive.js");
 #[derive(Clone, Debug)]
 pub struct Group {
     pub title: String,
+    /// Quantity and unit of the heights.
+    pub label: String,
     pub views: Vec<View>,
 }
 
@@ -34,6 +36,7 @@ pub struct View {
 #[derive(Serialize)]
 struct Data {
     title: String,
+    label: String,
     views: Vec<Value>,
     low: Option<f64>,
     high: Option<f64>,
@@ -63,7 +66,13 @@ fn data(group: &Group) -> Data {
         json!({"title": view.title, "x": view.grid.x, "y": view.grid.y, "z": rows})
     };
     let (low, high) = range.unzip();
-    Data { title: group.title.clone(), views: group.views.iter().map(view).collect(), low, high }
+    Data {
+        title: group.title.clone(),
+        label: group.label.clone(),
+        views: group.views.iter().map(view).collect(),
+        low,
+        high,
+    }
 }
 
 /// A page of its own.

@@ -22,12 +22,9 @@ use self::camera::{Camera, Placed};
 use self::mesh::{Heights, Mesh};
 use self::scene::Scene;
 use super::canvas::{Canvas, PT_PER_MM, Point, path_data};
-use super::contour::axes;
-use super::contour::key;
-use super::contour::{self, Panel, Style};
+use super::contour::{self, Panel, Style, axes, key};
 use super::legend::{Entry, Legend};
-use super::plot;
-use super::plot::{NUMBER, SMALL, TEXT, TITLE};
+use super::plot::{self, NUMBER, SMALL, TEXT, TITLE};
 use crate::error::{Error, Result};
 
 /// Where the viewer stands, in degrees; far away.

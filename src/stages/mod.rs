@@ -52,6 +52,18 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// What is wrong with the options alone, before anything is read.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Stage::Train(stage) => stage.check(),
+            Stage::Surface(stage) => stage.coordinates().map(drop),
+            Stage::Stability(stage) => stage.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {

@@ -139,7 +139,11 @@ impl Render {
                 Err(Error::field("--out", "format", ".svg, .pdf or .png for this table", ".html", fix))
             }
             Format::Html => {
-                let group = interactive::Group { title: self.label.clone(), views: views.clone() };
+                let group = interactive::Group {
+                    title: "Loss surfaces".into(),
+                    label: self.label.clone(),
+                    views: views.clone(),
+                };
                 Ok(interactive::page(group)?.into_bytes())
             }
         };

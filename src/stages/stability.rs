@@ -123,7 +123,7 @@ impl Stability {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.repeats == 0 {
             return Err(Error::field("--repeats", "number", "at least 1", 0, "10 is a good number"));
         }

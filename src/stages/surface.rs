@@ -145,7 +145,7 @@ impl Surface {
         Ok(())
     }
 
-    fn coordinates(&self) -> Result<Vec<f64>> {
+    pub(super) fn coordinates(&self) -> Result<Vec<f64>> {
         let wrong = |option: &str, expected: &str, found: String| {
             Err(Error::field(option, "coordinates", expected, found, "see `fisherscape surface --help`"))
         };

@@ -170,7 +170,7 @@ impl Train {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         self.source.check("")?;
         if self.epochs == 0 {
             return Err(Error::field("--epochs", "number", "above 0", 0, "see `fisherscape train --help`"));
