@@ -147,7 +147,7 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         (
             "\"guided\"]",
             "\"guided:a/r.csv\", \"guided:b/r.csv\"]",
-            "`train.arms` must be a list of one to eight",
+            "`train.arms` must be a list of one to sixteen",
             "[",
         ),
         ("resolution = 3", "over = [\"text\"]", "`surface.over` must be parts of the task", "[\"text\"]"),

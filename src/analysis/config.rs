@@ -309,9 +309,9 @@ impl Analysis {
                 "give data.task or data.table",
             ),
             (
-                self.train.is_none() || (1..=8).contains(&arms.len()) && distinct(&arms),
+                self.train.is_none() || (1..=16).contains(&arms.len()) && distinct(&arms),
                 "train.arms",
-                "a list of one to eight arms, distinct by name",
+                "a list of one to sixteen arms, distinct by name",
                 "write, for example, [\"uniform:0.05\", \"guided\"]",
             ),
             (

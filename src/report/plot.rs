@@ -294,12 +294,21 @@ pub(crate) fn band_sign(canvas: &Canvas, (x, y): Point, width: f64) {
     canvas.rect((x - width / 2.0, y - 2.5), (width, 5.0), &look);
 }
 
-/// The marker of curve `i`: circle, square, triangle or diamond; the same empty from the fifth curve on.
+/// The most curves that colour and marker tell apart.
+pub(crate) const CURVES: usize = 2 * COLOURS.len();
+
+/// The colour of curve `i`.
+pub(crate) fn colour(i: usize) -> &'static str {
+    COLOURS[i % COLOURS.len()]
+}
+
+/// The marker of curve `i`: circle, square, triangle or diamond; every second four are empty, the other way round where
+/// the colours come again.
 pub(crate) fn marker(canvas: &Canvas, (x, y): Point, i: usize) {
     const R: f64 = 1.9;
-    let colour = COLOURS[i % COLOURS.len()];
-    let look = match i % 8 {
-        ..4 => format!("fill=\"{colour}\" stroke=\"#fff\" stroke-width=\".5\""),
+    let colour = colour(i);
+    let look = match (i / 4 + i / COLOURS.len()) % 2 {
+        0 => format!("fill=\"{colour}\" stroke=\"#fff\" stroke-width=\".5\""),
         _ => format!("fill=\"#fff\" stroke=\"{colour}\" stroke-width=\".8\""),
     };
     let polygon = |corners: &[Point]| canvas.path(&path_data(corners, true), &look);

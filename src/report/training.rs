@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data};
 use super::legend::{Entry, Legend};
-use super::plot::{self, Axis, BELOW, COLOURS, EDGE, GREY, LINE, Plot, TEXT, dashed, drawable, solid};
+use super::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::{files, stats};
 
@@ -95,15 +95,15 @@ impl History {
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if there are not from 1 to 8 arms with a history each, if their chief metrics differ, or if the
+/// [`Error::Field`] if there are not from 1 to 16 arms with a history each, if their chief metrics differ, or if the
 /// width leaves no room.
 pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -> Result<String> {
-    if !(1..=COLOURS.len()).contains(&arms.len()) || arms.iter().any(|(_, seeds)| seeds.is_empty()) {
+    if !(1..=CURVES).contains(&arms.len()) || arms.iter().any(|(_, seeds)| seeds.is_empty()) {
         let found = format!("{}", arms.len());
         return Err(Error::field(
             "figure",
             "arms",
-            "from 1 to 8, with a history each",
+            "from 1 to 16, with a history each",
             found,
             "leave some out",
         ));
@@ -230,19 +230,19 @@ impl Curve {
     /// Bands and single seeds.
     fn areas(&self, canvas: &Canvas, plot: &Plot) {
         for piece in self.band.split(|&(_, low, high)| !(drawable(low) && drawable(high))) {
-            plot.band(canvas, piece, COLOURS[self.arm]);
+            plot.band(canvas, piece, plot::colour(self.arm));
         }
         for piece in self.seeds.iter().flat_map(|seed| pieces(plot, seed)) {
-            thin(canvas, &piece, COLOURS[self.arm]);
+            thin(canvas, &piece, plot::colour(self.arm));
         }
     }
 
     fn lines(&self, canvas: &Canvas, plot: &Plot) {
         for piece in pieces(plot, &self.mean) {
             match (self.training, piece.as_slice()) {
-                (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], COLOURS[self.arm]),
-                (true, _) => dashed(canvas, &piece, COLOURS[self.arm]),
-                (false, _) => solid(canvas, &piece, COLOURS[self.arm]),
+                (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], plot::colour(self.arm)),
+                (true, _) => dashed(canvas, &piece, plot::colour(self.arm)),
+                (false, _) => solid(canvas, &piece, plot::colour(self.arm)),
             }
         }
         // Few enough to tell apart.
@@ -274,7 +274,7 @@ fn entries(
     let mut entries = Vec::new();
     for (i, (name, _)) in arms.iter().enumerate() {
         let sign = move |canvas: &Canvas, at| {
-            solid(canvas, &line(at), COLOURS[i]);
+            solid(canvas, &line(at), plot::colour(i));
             plot::marker(canvas, at, i);
         };
         entries.push(Entry::new(sign, name.as_str()));
@@ -364,7 +364,7 @@ mod tests {
     /// without metric, with nothing finite, and at both widths. The same bytes twice.
     #[test]
     fn texts_keep_apart() {
-        for (arms, seeds, epochs) in [(1, 1, 1), (8, 1, 1), (3, 3, 2), (2, 1, 3), (8, 10, 100)] {
+        for (arms, seeds, epochs) in [(1, 1, 1), (8, 1, 1), (3, 3, 2), (2, 1, 3), (16, 2, 100)] {
             let seed = |i: usize| history(epochs, move |epoch| 1e-3 * i as f64 + 2.0 / (epoch + i as f64));
             let name = |i: usize| format!("arm {i} {}", "with a long name ".repeat(3 * i));
             let mut all: Vec<(String, Vec<History>)> =
@@ -390,8 +390,8 @@ mod tests {
             (metric.to_owned(), vec![history])
         };
         let refused = |arms: &[(String, Vec<History>)]| training_figure(arms, None).unwrap_err().to_string();
-        assert!(refused(&[]).contains("from 1 to 8"));
-        assert!(refused(&vec![arm("accuracy"); 9]).contains("from 1 to 8"));
+        assert!(refused(&[]).contains("from 1 to 16"));
+        assert!(refused(&vec![arm("accuracy"); 17]).contains("from 1 to 16"));
         assert!(refused(&[arm("accuracy"), arm("pearson")]).contains("must be accuracy, found pearson"));
         assert!(training_figure(&[arm("f1")], Some(30.0)).unwrap_err().to_string().contains("width_mm"));
     }
