@@ -54,7 +54,7 @@ pub fn write(
             outputs: record
                 .outputs
                 .iter()
-                .map(|(path, hash)| (path.clone(), hash[..16].to_string()))
+                .map(|(path, hash)| (path.clone(), hash.chars().take(16).collect()))
                 .collect(),
         });
     }
@@ -78,7 +78,7 @@ pub fn remove(folder: &Path) -> Result<()> {
 
 /// What the steps say that they left out or made up, each with the number of steps that say so.
 fn excluded(records: &[Record], folder: &Path) -> Vec<String> {
-    const SAY_SO: [&str; 9] = [
+    const NOTES: [&str; 8] = [
         "skipped",
         "left out",
         "initialised",
@@ -86,17 +86,17 @@ fn excluded(records: &[Record], folder: &Path) -> Vec<String> {
         "only in the",
         "no example",
         "not finite",
-        "without a target",
         "lower-case",
     ];
+    const RESULTS: [&str; 2] = ["without a target", "not finite"];
     let inside = format!("{}/", folder.display());
     let mut steps: BTreeMap<String, usize> = BTreeMap::new();
-    for line in records.iter().flat_map(|record| record.notes.iter().chain(&record.results)) {
-        // Tables of numbers are no sentences.
-        if SAY_SO.iter().any(|words| line.contains(words)) && !line.contains("(0 skipped)") {
-            // Wherever the run lies.
-            *steps.entry(line.replace(&inside, "")).or_default() += 1;
-        }
+    for record in records {
+        let has = |line: &&String, words: &[&str]| words.iter().any(|word| line.contains(word));
+        let notes = record.notes.iter().filter(|line| has(line, &NOTES));
+        let results = record.results.iter().filter(|line| has(line, &RESULTS));
+        // Wherever the run lies.
+        notes.chain(results).for_each(|line| *steps.entry(line.replace(&inside, "")).or_default() += 1);
     }
     let line = |(line, steps): (String, usize)| {
         if steps > 1 { format!("{line} ({steps} steps)") } else { line }
