@@ -150,6 +150,13 @@ pub fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// The rows of a CSV file with a header; `fix` is what to do about one that is none.
+pub fn read_csv<T: serde::de::DeserializeOwned>(path: &Path, fix: &str) -> Result<Vec<T>> {
+    let text = read_text(path)?;
+    let wrong = |e: csv::Error| Error::field(path.display(), "row", "one of this table", e, fix);
+    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map_err(wrong)).collect()
+}
+
 /// Writes rows as CSV under `path`, all or nothing.
 pub fn write_csv<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<()> {
     write(path, &csv_bytes(path, rows)?)

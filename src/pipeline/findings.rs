@@ -14,7 +14,7 @@ use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Granularity, Scores};
 use crate::landscape::rise::{self, ByExample};
 use crate::report::surface_file::Grid;
-use crate::{files, stats};
+use crate::{files, fisher, stats};
 
 /// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
 pub const RADIUS: f64 = 1.0;
@@ -86,7 +86,7 @@ pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
         for run in &model.runs {
             let path = folder.join(run).join("metrics.csv");
             // The loss comes first, then the chief metric.
-            let mut metrics = table::<Metric>(&path)?.into_iter();
+            let mut metrics = files::read_csv::<Metric>(&path, "run it again with --force")?.into_iter();
             let (Some(loss), Some(chief)) = (metrics.next(), metrics.next()) else {
                 return Err(Error::field(
                     path.display(),
@@ -183,8 +183,7 @@ fn about(surface: &Path) -> Result<serde_json::Value> {
 pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
     let schedule = analysis.schedule.clone().unwrap_or_default();
     let path = folder.join(plan::FISHER);
-    let (fisher, _) = fisher_files::read(&path)?;
-    let (tensors, _) = fisher_files::tensor_sums(&fisher)?;
+    let tensors = fisher::tensor_sizes(&fisher_files::read(&path)?.0);
     let Some((_, by_example)) = fisher_files::read_examples(&path)? else { return Ok(Vec::new()) };
     let aggregate = schedule.aggregate.unwrap_or_default();
     let intermediate = schedule.include_intermediate.unwrap_or(false);
@@ -195,12 +194,4 @@ pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
         Site { site: name.clone(), score: stats::mean(&values), score_se: stats::standard_error(&values) }
     };
     Ok(scores.names().iter().zip(columns.columns()).map(site).collect())
-}
-
-fn table<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text = files::read_text(path)?;
-    let wrong = |e: csv::Error| {
-        Error::field(path.display(), "row", "one of this table", e, "run it again with --force")
-    };
-    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map_err(wrong)).collect()
 }

@@ -62,6 +62,7 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
     let mut hashes = Hashes::default();
     let mut clock = Clock::new(&steps, folder);
     let mut records = Vec::new();
+    let lines: Vec<String> = steps.iter().map(|step| command_line(step.words(folder))).collect();
     for (i, (step, stage)) in steps.iter().zip(&stages).enumerate() {
         let identity = step.identity(folder, &mut hashes)?;
         let old =
@@ -83,12 +84,12 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
                     step.name,
                     clock.left(&steps[i..])
                 ));
-                let line = command_line(step.words(folder));
                 let started = Instant::now();
-                let (outcome, said) = progress::listen(|| stage.run(&line));
+                let (outcome, said) = progress::listen(|| stage.run(&lines[i]));
                 outcome.map_err(|cause| Error::Step { step: step.name.clone(), cause: Box::new(cause) })?;
                 let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-                let record = step.finish(folder, &mut hashes, (line, identity), (seconds, said))?;
+                let record =
+                    step.finish(folder, &mut hashes, (lines[i].clone(), identity), (seconds, said))?;
                 clock.took(step, seconds);
                 clock.ran += 1;
                 record
@@ -96,7 +97,6 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
         };
         records.push(record);
     }
-    let lines: Vec<String> = steps.iter().map(|step| command_line(step.words(folder))).collect();
     let page = story::write(loaded, folder, command, &records, &lines)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
     let (ran, all) = (clock.ran, steps.len());

@@ -84,7 +84,7 @@ impl Curves {
     ///
     /// [`Error::Field`] for missing columns, values that are no agreements, or files of different runs.
     pub fn read(path: &Path) -> Result<Curves> {
-        let rows: Vec<Row> = rows(path)?;
+        let rows: Vec<Row> = files::read_csv(path, FIX)?;
         let draws = rows.into_iter().map(|row| checked(path, row)).collect::<Result<Vec<Draw>>>()?;
         if draws.is_empty() {
             return Err(Error::field(path.display(), "rows", "at least one", "none", FIX));
@@ -110,14 +110,8 @@ impl Curves {
     }
 }
 
-fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text = files::read_text(path)?;
-    let wrong = |e: csv::Error| Error::field(path.display(), "row", "one of this table", e, FIX);
-    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map_err(wrong)).collect()
-}
-
 fn beside<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    if path.exists() { rows(path) } else { Ok(Vec::new()) }
+    if path.exists() { files::read_csv(path, FIX) } else { Ok(Vec::new()) }
 }
 
 fn checked(path: &Path, row: Row) -> Result<Draw> {
