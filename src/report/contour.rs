@@ -74,6 +74,8 @@ pub struct Style {
     pub bands: usize,
     /// Mark the grid points.
     pub dots: bool,
+    /// Losses above this are not drawn to scale but marked and counted.
+    pub clip: Option<f64>,
 }
 
 impl Default for Style {
@@ -88,6 +90,7 @@ impl Default for Style {
             spacing: Spacing::default(),
             bands: 12,
             dots: false,
+            clip: None,
         }
     }
 }

@@ -248,23 +248,79 @@ impl Plot<'_> {
         canvas.rect(self.corner, self.size, "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
     }
 
+    /// What can be drawn of (x, value) in one stroke each, on the sheet: without what is not finite, cut at the upper
+    /// end of the axis.
+    pub(crate) fn pieces(&self, points: &[Point]) -> Vec<Vec<Point>> {
+        let top = self.top();
+        let whole = points.split(|point| !drawable(point.1));
+        let mut pieces = Vec::new();
+        for whole in whole {
+            let mut piece: Vec<Point> = Vec::new();
+            let mut before = None;
+            for at in whole.iter().map(|&(x, v)| self.at(x, v)) {
+                piece.extend(before.and_then(|before| crossing(before, at, top)));
+                match at.1 >= top {
+                    true => piece.push(at),
+                    false => pieces.push(std::mem::take(&mut piece)),
+                }
+                before = Some(at);
+            }
+            pieces.push(piece);
+        }
+        pieces.retain(|piece| !piece.is_empty());
+        pieces
+    }
+
+    /// The upper end of the upright axis on the sheet.
+    pub(crate) fn top(&self) -> f64 {
+        self.at(0.0, self.y.high).1
+    }
+
     /// A level from side to side.
     pub(crate) fn across(&self, y: f64) -> [Point; 2] {
         let (_, y) = self.at(0.0, y);
         [(self.corner.0, y), (self.corner.0 + self.size.0, y)]
     }
 
-    /// The area between a lower and an upper curve, `(x, low, high)`; a bar where there is one x alone.
+    /// A place from foot to top.
+    pub(crate) fn upright(&self, x: f64) -> [Point; 2] {
+        let (x, _) = self.at(x, 0.0);
+        [(x, self.corner.1 + self.size.1), (x, self.corner.1)]
+    }
+
+    /// The area between a lower and an upper curve, `(x, low, high)`, cut at the upper end of the axis; a bar where there
+    /// is one x alone.
     pub(crate) fn band(&self, canvas: &Canvas, edges: &[(f64, f64, f64)], colour: &str) {
         let lower = edges.iter().map(|&(x, low, _)| self.at(x, low));
         let upper = edges.iter().rev().map(|&(x, _, high)| self.at(x, high));
         if edges.len() == 1 {
-            lower.zip(upper).for_each(|(low, high)| bar(canvas, [low, high], colour));
+            let top = self.top();
+            lower
+                .zip(upper)
+                .for_each(|(a, b)| bar(canvas, [(a.0, a.1.max(top)), (b.0, b.1.max(top))], colour));
         } else {
-            let outline: Vec<Point> = lower.chain(upper).collect();
+            let (outline, top): (Vec<Point>, f64) = (lower.chain(upper).collect(), self.top());
+            let next = outline.iter().cycle().skip(1);
+            let cut = outline
+                .iter()
+                .zip(next)
+                .flat_map(|(&a, &b)| [(a.1 >= top).then_some(a), crossing(a, b, top)]);
+            let outline: Vec<Point> = cut.flatten().collect();
             canvas.path(&path_data(&outline, true), &format!("fill=\"{colour}\" fill-opacity=\".16\""));
         }
     }
+}
+
+/// Where the stretch from `a` to `b` crosses the height `top`.
+fn crossing(a: Point, b: Point, top: f64) -> Option<Point> {
+    let t = (top - a.1) / (b.1 - a.1);
+    ((a.1 < top) != (b.1 < top) && 0.0 < t && t < 1.0).then(|| (a.0 + (b.0 - a.0) * t, top))
+}
+
+/// One of several lines of a curve.
+pub(crate) fn thin(canvas: &Canvas, points: &[Point], colour: &str) {
+    let look = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".35\" stroke-linejoin=\"round\"");
+    canvas.path(&path_data(points, false), &look);
 }
 
 pub(crate) fn solid(canvas: &Canvas, points: &[Point], colour: &str) {

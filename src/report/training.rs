@@ -4,18 +4,18 @@
 //! line; an arm of one seed has the standard error of its held-out loss instead. Training losses (dashed) are means
 //! over the batches of an epoch with dropout on, held-out losses (solid) are taken without: the two do not compare.
 //!
-//! The trap: a mean over the seeds that happen to have a value would get better where a bad seed diverges. So it is
-//! drawn only where every seed has one, and what is not finite is counted in the key.
+//! A mean is drawn only where every seed has a value ([`super::draws`]), and what is not finite is counted in the key.
 //!
 //! Takes [`History`], the `history.csv` of `train` and `pretrain`.
 
 use std::path::Path;
 
-use super::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data};
+use super::canvas::{Anchor, Canvas, PT_PER_MM, Point};
+use super::draws::Draws;
 use super::legend::{Entry, Legend};
 use super::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, dashed, drawable, solid};
 use crate::error::{Error, Result};
-use crate::{files, stats};
+use crate::files;
 
 /// The columns that every history has; metrics follow, the chief one first.
 const HEADER: [&str; 5] = ["epoch", "step", "train_loss", "held_out_loss", "held_out_loss_se"];
@@ -121,7 +121,8 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
     let width_mm = width_mm.unwrap_or(if count == 1 { 84.0 } else { 174.0 });
     let width = width_mm * PT_PER_MM;
     let scale = |(_, curves): &(String, Vec<Curve>)| {
-        let (low, high) = plot::range(curves.iter().flat_map(Curve::values)).unwrap_or((0.0, 1.0));
+        let (low, high) =
+            plot::range(curves.iter().flat_map(|curve| curve.draws.values())).unwrap_or((0.0, 1.0));
         Axis::linear(low, high, 6, 0.0).within(low, high)
     };
     let scales: Vec<Axis> = panels.iter().map(scale).collect();
@@ -144,7 +145,7 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
         let aside =
             |arm: usize| if one_epoch { 9.0 * (arm as f64 - (arms.len() - 1) as f64 / 2.0) } else { 0.0 };
         let own = |curve: &Curve| Plot { corner: (left + aside(curve.arm), EDGE), ..plot };
-        curves.iter().for_each(|curve| curve.areas(&canvas, &own(curve)));
+        curves.iter().for_each(|curve| curve.draws.areas(&canvas, &own(curve), plot::colour(curve.arm)));
         curves.iter().for_each(|curve| curve.lines(&canvas, &own(curve)));
         let em = plot::fitting(words, TEXT, height)?;
         let upright = (left - beside + 0.8 * TEXT, EDGE + height / 2.0);
@@ -177,40 +178,23 @@ fn histories(arms: &[(String, Vec<History>)]) -> impl Iterator<Item = &History> 
     arms.iter().flat_map(|(_, seeds)| seeds)
 }
 
-/// One quantity of one arm; (epoch, value), not finite where nothing can be drawn.
+/// One quantity of one arm.
 struct Curve {
     arm: usize,
     training: bool,
-    /// Each seed, where there are several; training losses have their mean alone.
-    seeds: Vec<Vec<Point>>,
-    /// Mean over the seeds at the epochs that all have.
-    mean: Vec<Point>,
-    /// (epoch, low, high) around the mean.
-    band: Vec<(f64, f64, f64)>,
+    /// Training losses have their mean alone.
+    draws: Draws,
 }
 
 impl Curve {
     fn new(arm: usize, seeds: &[History], of: fn(&History) -> &[f64], training: bool) -> Curve {
         let points =
             |history: &History| history.epochs.iter().copied().zip(of(history).iter().copied()).collect();
-        let all: Vec<Vec<Point>> = seeds.iter().map(points).collect();
-        let (mut mean, mut band) = (Vec::new(), Vec::new());
-        for &(epoch, _) in &all[0] {
-            let at = |seed: &Vec<Point>| seed.iter().find(|point| point.0 == epoch).map(|point| point.1);
-            let Some(values) = all.iter().map(at).collect::<Option<Vec<f64>>>() else { continue };
-            let whole = values.iter().all(|v| drawable(*v));
-            mean.push((epoch, if whole { stats::mean(&values) } else { f64::NAN }));
-            let ends = plot::range(values).filter(|_| whole).unwrap_or((f64::NAN, f64::NAN));
-            band.push((epoch, ends.0, ends.1));
+        let mut draws = Draws::new(seeds.iter().map(points).collect());
+        if training {
+            draws = Draws { single: Vec::new(), band: Vec::new(), ..draws };
         }
-        let several = all.len() > 1 && !training;
-        Curve {
-            arm,
-            training,
-            seeds: if several { all } else { Vec::new() },
-            mean,
-            band: if several { band } else { Vec::new() },
-        }
+        Curve { arm, training, draws }
     }
 
     /// The band of an arm of one seed.
@@ -218,27 +202,12 @@ impl Curve {
         if let [history] = seeds {
             let values = history.held_out.iter().zip(&history.held_out_se);
             let edge = |(&epoch, (v, se)): (&f64, (&f64, &f64))| (epoch, v - se, v + se);
-            self.band = history.epochs.iter().zip(values).map(edge).collect();
-        }
-    }
-
-    fn values(&self) -> impl Iterator<Item = f64> + '_ {
-        let points = self.seeds.iter().flatten().chain(&self.mean).map(|point| point.1);
-        points.chain(self.band.iter().flat_map(|&(_, low, high)| [low, high]))
-    }
-
-    /// Bands and single seeds.
-    fn areas(&self, canvas: &Canvas, plot: &Plot) {
-        for piece in self.band.split(|&(_, low, high)| !(drawable(low) && drawable(high))) {
-            plot.band(canvas, piece, plot::colour(self.arm));
-        }
-        for piece in self.seeds.iter().flat_map(|seed| pieces(plot, seed)) {
-            thin(canvas, &piece, plot::colour(self.arm));
+            self.draws.band = history.epochs.iter().zip(values).map(edge).collect();
         }
     }
 
     fn lines(&self, canvas: &Canvas, plot: &Plot) {
-        for piece in pieces(plot, &self.mean) {
+        for piece in plot.pieces(&self.draws.mean) {
             match (self.training, piece.as_slice()) {
                 (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], plot::colour(self.arm)),
                 (true, _) => dashed(canvas, &piece, plot::colour(self.arm)),
@@ -246,22 +215,11 @@ impl Curve {
             }
         }
         // Few enough to tell apart.
-        let stride = self.mean.len().div_ceil(MARKERS).max(1);
+        let stride = self.draws.mean.len().div_ceil(MARKERS).max(1);
         let shown =
-            self.mean.iter().rev().step_by(stride).filter(|point| !self.training && drawable(point.1));
+            self.draws.mean.iter().rev().step_by(stride).filter(|point| !self.training && drawable(point.1));
         shown.for_each(|&(epoch, value)| plot::marker(canvas, plot.at(epoch, value), self.arm));
     }
-}
-
-/// What can be drawn in one stroke each, on the sheet.
-fn pieces(plot: &Plot, points: &[Point]) -> Vec<Vec<Point>> {
-    let pieces = points.split(|point| !drawable(point.1)).filter(|piece| !piece.is_empty());
-    pieces.map(|piece| piece.iter().map(|&(x, y)| plot.at(x, y)).collect()).collect()
-}
-
-fn thin(canvas: &Canvas, points: &[Point], colour: &str) {
-    let look = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".35\" stroke-linejoin=\"round\"");
-    canvas.path(&path_data(points, false), &look);
 }
 
 /// What the signs mean, only those that occur.
@@ -286,11 +244,11 @@ fn entries(
         false => plot::band_sign(canvas, (x, y), SIGN),
     };
     if arms.iter().any(|(_, seeds)| seeds.len() > 1) {
-        entries.push(Entry::new(move |canvas, at| thin(canvas, &line(at), GREY), "single seeds"));
+        entries.push(Entry::new(move |canvas, at| plot::thin(canvas, &line(at), GREY), "single seeds"));
         entries.push(Entry::new(band, "range over the seeds"));
     }
-    let alone = panels[0].1.iter().filter(|curve| curve.seeds.is_empty());
-    if alone.flat_map(|curve| &curve.band).any(|&(_, low, _)| drawable(low)) {
+    let alone = panels[0].1.iter().filter(|curve| curve.draws.single.is_empty());
+    if alone.flat_map(|curve| &curve.draws.band).any(|&(_, low, _)| drawable(low)) {
         entries.push(Entry::new(band, "one seed: ± standard error"));
     }
     let columns = |history| {

@@ -8,9 +8,12 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::say;
 use crate::report::chart::chart;
+use crate::report::columns::columns;
 use crate::report::contour::{ColourMap, Panel, Spacing, Style, contour_figure};
 use crate::report::image::{svg_to_pdf, svg_to_png};
 use crate::report::interactive;
+use crate::report::marks::Marks;
+use crate::report::profile::{Draw, Profile, profile_figure};
 use crate::report::provenance::{self, Provenance};
 use crate::report::relief::{View, relief_figure};
 use crate::report::surface_file::Grid;
@@ -45,6 +48,19 @@ pub struct Render {
     /// What is drawn
     #[arg(long, default_value = "loss (nats)", value_name = "TEXT")]
     pub label: String,
+    /// Text of the first direction's axis [default: direction x (a), or distance along the direction (a)]
+    #[arg(long, value_name = "TEXT")]
+    pub x_label: Option<String>,
+    /// Text of the second direction's axis [default: direction y (b)]
+    #[arg(long, value_name = "TEXT")]
+    pub y_label: Option<String>,
+    /// Named points and paths of training in the plane, `label,x,y,order,distance`: one file for each surface, or one
+    /// for all
+    #[arg(long, value_name = "MARKS.csv")]
+    pub marks: Vec<PathBuf>,
+    /// Losses above this are marked and counted, not drawn to scale
+    #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
+    pub clip: Option<f64>,
     /// Panels per row [default: up to three in one row, four as 2 x 2, more in rows of three]
     #[arg(long, value_name = "N")]
     pub columns: Option<usize>,
@@ -121,12 +137,17 @@ impl Render {
             }
             None => {
                 let views = self.views(&mut provenance)?;
-                let panels: Vec<Panel> = views.iter().map(panel).collect();
-                let svg = match view {
-                    Some(view) => relief_figure(&panels, &self.style(), view)?,
-                    None => contour_figure(&panels, &self.style())?,
-                };
-                (svg, views)
+                let marks = self.marks(&mut provenance)?;
+                if views.iter().all(|view| view.grid.y.len() == 1) {
+                    (self.profile(views, &marks, view)?, Vec::new())
+                } else {
+                    let panels: Vec<Panel> = views.iter().map(panel).collect();
+                    let svg = match view {
+                        Some(view) => relief_figure(&panels, &self.style("direction x (a)"), view)?,
+                        None => contour_figure(&panels, &self.style("direction x (a)"))?,
+                    };
+                    (svg, views)
+                }
             }
         };
         // Nothing is written unless everything can be made.
@@ -185,15 +206,45 @@ impl Render {
         Ok(views)
     }
 
-    fn style(&self) -> Style {
+    /// One file of marks for each surface, or one for all, or none.
+    fn marks(&self, provenance: &mut Provenance) -> Result<Vec<Marks>> {
+        if self.marks.len() > 1 && self.marks.len() != self.surfaces.len() {
+            let expected = format!("none, one, or one for each of {} surfaces", self.surfaces.len());
+            let fix = "give --marks FILE for each surface, in order";
+            return Err(Error::field("--marks", "files", expected, self.marks.len(), fix));
+        }
+        self.marks.iter().try_for_each(|path| provenance.input_file("marks", path))?;
+        self.marks.iter().map(|path| Marks::read(path)).collect()
+    }
+
+    /// Surfaces with a single y: curves.
+    fn profile(&self, views: Vec<interactive::View>, marks: &[Marks], view: Option<View>) -> Result<String> {
+        if view.is_some() {
+            let fix = "leave --view out, or give surfaces over a plane";
+            return Err(Error::field("--view", "view", "flat for losses along a line", "3d", fix));
+        }
+        let mut files = Vec::new();
+        for (path, view) in self.surfaces.iter().zip(views) {
+            let columns = columns(path, &view.grid)?;
+            files.push((view.title, Draw { x: view.grid.x, loss: view.grid.loss, columns }));
+        }
+        let style = self.style("distance along the direction (a)");
+        profile_figure(&Profile::gathered(files), &Marks::together(marks), &style)
+    }
+
+    fn style(&self, x_label: &str) -> Style {
+        let usual = Style::default();
         Style {
+            x_label: self.x_label.clone().unwrap_or_else(|| x_label.to_owned()),
+            y_label: self.y_label.clone().unwrap_or_else(|| usual.y_label.clone()),
+            clip: self.clip,
             width_mm: self.width,
             columns: self.columns,
             loss_label: self.label.clone(),
             map: self.colours,
             spacing: self.levels,
             dots: self.dots,
-            ..Style::default()
+            ..usual
         }
     }
 }
