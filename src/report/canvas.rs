@@ -121,6 +121,13 @@ impl Canvas {
         ));
     }
 
+    /// Black text with a white edge, which shows on every colour; it begins at `at`.
+    pub(crate) fn haloed(&self, text: &str, at: Point, em: f64) {
+        let look = "stroke=\"#fff\" stroke-width=\"1.6\" stroke-linejoin=\"round\" paint-order=\"stroke\"";
+        let (x, y, em) = (short(at.0), short(at.1), short(em));
+        self.raw(&format!("<text x=\"{x}\" y=\"{y}\" font-size=\"{em}\" {look}>{}</text>", escaped(text)));
+    }
+
     /// The whole document; `description` is for readers of the file, not drawn.
     ///
     /// Where a viewer has no DejaVu Sans, Verdana has nearly its widths.

@@ -27,7 +27,10 @@ pub(crate) use self::labels::Area;
 use self::levels::Levels;
 pub use self::levels::Spacing;
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data};
+use super::counts::Counts;
 use super::legend::Entry;
+use super::marks::signs::{self, Placed, Signs};
+use super::marks::{self, Marks};
 use super::numbers::significant;
 use super::plot;
 use crate::error::{Error, Result};
@@ -45,6 +48,10 @@ pub struct Panel {
     pub loss: Vec<f64>,
     /// Loss of the trained model itself, (a, b) = (0, 0), where known; written above the panel, not drawn.
     pub centre: Option<f64>,
+    /// Its standard error, where known; for the caption.
+    pub centre_se: Option<f64>,
+    /// Named points and a path in the plane.
+    pub marks: Marks,
 }
 
 /// A colour map that keeps its order in greys and for the colour-blind.
@@ -114,11 +121,14 @@ const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colour
 /// loss that is not positive, if there are no columns, or if the width leaves no room.
 pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
     let levels = checked_levels(panels, options)?;
-    let colours = colours(options.map, levels.bands());
-    let layout = Layout::new(panels, options, &levels, entries(panels, options))?;
+    let colours = palette(options.map, &levels);
+    let mut layout = Layout::new(panels, options, &levels)?;
+    let marked = panels.iter().zip(&layout.frames).map(|(panel, frame)| marked(panel, frame));
+    let marked: Vec<Placed> = marked.collect::<Result<_>>()?;
+    layout.explain(entries(panels, options, &marked))?;
     let canvas = Canvas::new(layout.size)?;
-    for (panel, frame) in panels.iter().zip(&layout.frames) {
-        draw_panel(&canvas, panel, frame, options, (&levels, &colours))?;
+    for ((panel, frame), marked) in panels.iter().zip(&layout.frames).zip(&marked) {
+        draw_panel(&canvas, panel, frame, options, (&levels, &colours, marked))?;
         axes::draw(&canvas, panel, frame, options)?;
         titles(&canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side)?;
     }
@@ -142,7 +152,15 @@ pub(super) fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels
             "evaluate nearer to (0, 0)",
         ));
     }
-    Ok(Levels::new(min, max, options.bands, options.spacing))
+    let clip = options.clip.filter(|clip| !(*clip >= max));
+    match clip {
+        None => Ok(Levels::new(min, max, options.bands, options.spacing)),
+        Some(clip) if clip > min => Ok(Levels::clipped(min, clip, options.bands, options.spacing)),
+        Some(clip) => {
+            let fix = "choose a higher one, or leave it out";
+            Err(Error::field("figure", "clip", format!("above the lowest loss, {min}"), clip, fix))
+        }
+    }
 }
 
 fn check(panels: &[Panel], options: &Style) -> Result<()> {
@@ -221,6 +239,12 @@ pub(super) fn colours(map: ColourMap, bands: usize) -> Vec<String> {
     }
 }
 
+/// The colours of all bands and, where losses are clipped, of what lies above.
+pub(super) fn palette(map: ColourMap, levels: &Levels) -> Vec<String> {
+    let clipped = levels.clipped.then(|| key::CLIPPED.to_owned());
+    colours(map, levels.bands()).into_iter().chain(clipped).collect()
+}
+
 /// Black or white, whichever stands out on `colour` (WCAG relative luminance).
 pub(crate) fn ink(colour: &str) -> &'static str {
     let channel = |at: usize| {
@@ -237,6 +261,11 @@ pub(super) fn has_origin(panel: &Panel) -> bool {
     within(&panel.x) && within(&panel.y)
 }
 
+/// Whether the trained model is marked by the cross, not by a name.
+pub(super) fn has_cross(panel: &Panel) -> bool {
+    has_origin(panel) && !panel.marks.name_origin()
+}
+
 /// The lowest grid point as (x, y), unless that is (0, 0) or the surface is flat.
 fn lowest(panel: &Panel) -> Option<(f64, f64)> {
     let (min, max) = upsample::range(&panel.loss);
@@ -246,16 +275,39 @@ fn lowest(panel: &Panel) -> Option<(f64, f64)> {
 }
 
 /// What the signs mean, only those that occur.
-fn entries(panels: &[Panel], options: &Style) -> Vec<Entry<'static>> {
-    let total: usize = panels.iter().map(|panel| panel.loss.len()).sum();
-    let lost = panels.iter().flat_map(|panel| &panel.loss).filter(|v| !v.is_finite()).count();
+fn entries(panels: &[Panel], options: &Style, marked: &[Placed]) -> Vec<Entry<'static>> {
+    let counts = counts(panels, options);
+    let Counts { points, lost, .. } = counts;
+    let clipped = counts.clipped_words();
     let all = [
-        (panels.iter().any(has_origin), key::cross as fn(&Canvas, Point), "trained model (0, 0)".to_owned()),
+        (panels.iter().any(has_cross), key::cross as fn(&Canvas, Point), "trained model (0, 0)".to_owned()),
         (panels.iter().any(|panel| lowest(panel).is_some()), key::ring, "lowest grid point".to_owned()),
         (options.dots, key::dot, "grid point".to_owned()),
-        (lost > 0, key::hatched_sign, format!("loss not finite ({lost} of {total} points)")),
+        (clipped.is_some(), key::clipped_sign, clipped.unwrap_or_default()),
+        (lost > 0, key::hatched_sign, format!("loss not finite ({lost} of {points} points)")),
     ];
-    all.into_iter().filter(|(shown, ..)| *shown).map(|(_, sign, words)| Entry::new(sign, words)).collect()
+    let shown = all.into_iter().filter(|(shown, ..)| *shown);
+    let mut entries: Vec<Entry> = shown.map(|(_, sign, words)| Entry::new(sign, words)).collect();
+    entries.extend(signs::entries(marked, panels.iter().map(|panel| panel.marks.all().count()).sum()));
+    entries.extend(marks::projected(panels.iter().map(|panel| &panel.marks)));
+    entries
+}
+
+pub(super) fn counts(panels: &[Panel], options: &Style) -> Counts {
+    Counts::of(panels.iter().flat_map(|panel| &panel.loss), options.clip)
+}
+
+/// The panel's marks in their places.
+fn marked(panel: &Panel, frame: &Frame) -> Result<Placed> {
+    let ends = (axes::ends(&panel.x), axes::ends(&panel.y));
+    let cross = has_cross(panel).then_some((0.0, 0.0));
+    let avoid = cross.into_iter().chain(lowest(panel)).map(|(x, y)| around(frame.at(x, y)));
+    Signs::flat(&panel.marks, ends, |x, y| frame.at(x, y)).named(frame.area(), &avoid.collect::<Vec<Area>>())
+}
+
+/// The room of a cross or a ring.
+fn around((x, y): Point) -> Area {
+    Area { left: x - 4.0, top: y - 4.0, right: x + 4.0, bottom: y + 4.0 }
 }
 
 /// Bands, lines and their numbers, hatched cells, marks: all inside the frame.
@@ -264,7 +316,7 @@ fn draw_panel(
     panel: &Panel,
     frame: &Frame,
     options: &Style,
-    (levels, colours): (&Levels, &[String]),
+    (levels, colours, marked): (&Levels, &[String], &Placed),
 ) -> Result<()> {
     let scale = |v: f64| if options.spacing == Spacing::Log { v.log10() } else { v };
     let scaled: Vec<f64> =
@@ -282,20 +334,22 @@ fn draw_panel(
             let (areas, level_lines) = trace::trace(&value, width, (i, scale(bound)), place)?;
             let d: String = areas.iter().map(|ring| path_data(ring, true)).collect();
             canvas.path(&d, &format!("fill=\"{}\" fill-rule=\"evenodd\"", colours[i]));
+            if i == levels.bands() {
+                key::clipped(canvas, &areas);
+            }
             lines.extend(level_lines);
         }
     }
 
     let (origin, lowest) =
-        (has_origin(panel).then(|| frame.at(0.0, 0.0)), lowest(panel).map(|p| frame.at(p.0, p.1)));
+        (has_cross(panel).then(|| frame.at(0.0, 0.0)), lowest(panel).map(|p| frame.at(p.0, p.1)));
     let holes = holes(panel, frame);
-    let around = |&(x, y): &Point| Area { left: x - 4.0, top: y - 4.0, right: x + 4.0, bottom: y + 4.0 };
     let points = panel.y.iter().flat_map(|&y| panel.x.iter().map(move |&x| frame.at(x, y)));
     let (kept, lost): (Vec<_>, Vec<_>) = points.zip(&panel.loss).partition(|(_, loss)| loss.is_finite());
     let [kept, lost] =
         [kept, lost].map(|points| points.into_iter().map(|(at, _)| at).collect::<Vec<Point>>());
     let dots: &[Point] = if options.dots { &kept } else { &[] };
-    let marks = origin.iter().chain(&lowest).map(around);
+    let marks = origin.iter().chain(&lowest).map(|at| around(*at)).chain(marked.areas());
     let taken: Vec<Area> = marks.chain(holes.iter().copied()).collect();
     let (numbers, lines) =
         labels::place(&lines, &levels.labels, axes::LINE_NUMBER, frame.area(), &taken, dots)?;
@@ -320,6 +374,7 @@ fn draw_panel(
     }
     lowest.into_iter().for_each(|at| key::ring(canvas, at));
     origin.into_iter().for_each(|at| key::cross(canvas, at));
+    marked.draw(canvas);
     Ok(())
 }
 

@@ -6,6 +6,8 @@
 //!
 //! Drawn by [`super::contour`], [`super::relief`] and [`super::profile`].
 
+pub(crate) mod signs;
+
 use std::path::Path;
 
 use serde::Deserialize;

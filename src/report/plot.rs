@@ -248,32 +248,22 @@ impl Plot<'_> {
         canvas.rect(self.corner, self.size, "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
     }
 
-    /// What can be drawn of (x, value) in one stroke each, on the sheet: without what is not finite, cut at the upper
-    /// end of the axis.
+    /// What can be drawn of (x, value) in one stroke each, on the sheet: without what is not finite, cut at the ends of
+    /// the upright axis.
     pub(crate) fn pieces(&self, points: &[Point]) -> Vec<Vec<Point>> {
-        let top = self.top();
         let whole = points.split(|point| !drawable(point.1));
-        let mut pieces = Vec::new();
-        for whole in whole {
-            let mut piece: Vec<Point> = Vec::new();
-            let mut before = None;
-            for at in whole.iter().map(|&(x, v)| self.at(x, v)) {
-                piece.extend(before.and_then(|before| crossing(before, at, top)));
-                match at.1 >= top {
-                    true => piece.push(at),
-                    false => pieces.push(std::mem::take(&mut piece)),
-                }
-                before = Some(at);
-            }
-            pieces.push(piece);
-        }
-        pieces.retain(|piece| !piece.is_empty());
-        pieces
+        let placed = whole.map(|piece| piece.iter().map(|&(x, v)| self.at(x, v)).collect::<Vec<Point>>());
+        let below = placed.flat_map(|piece| line_within(&piece, |y| y - self.top()));
+        below.flat_map(|piece| line_within(&piece, |y| self.bottom() - y)).collect()
     }
 
-    /// The upper end of the upright axis on the sheet.
+    /// The ends of the upright axis on the sheet.
     pub(crate) fn top(&self) -> f64 {
         self.at(0.0, self.y.high).1
+    }
+
+    pub(crate) fn bottom(&self) -> f64 {
+        self.at(0.0, self.y.low).1
     }
 
     /// A level from side to side.
@@ -288,8 +278,8 @@ impl Plot<'_> {
         [(x, self.corner.1 + self.size.1), (x, self.corner.1)]
     }
 
-    /// The area between a lower and an upper curve, `(x, low, high)`, cut at the upper end of the axis; a bar where there
-    /// is one x alone.
+    /// The area between a lower and an upper curve, `(x, low, high)`, cut at the ends of the axis; a bar where there is
+    /// one x alone.
     pub(crate) fn band(&self, canvas: &Canvas, edges: &[(f64, f64, f64)], colour: &str) {
         let lower = edges.iter().map(|&(x, low, _)| self.at(x, low));
         let upper = edges.iter().rev().map(|&(x, _, high)| self.at(x, high));
@@ -299,22 +289,44 @@ impl Plot<'_> {
                 .zip(upper)
                 .for_each(|(a, b)| bar(canvas, [(a.0, a.1.max(top)), (b.0, b.1.max(top))], colour));
         } else {
-            let (outline, top): (Vec<Point>, f64) = (lower.chain(upper).collect(), self.top());
-            let next = outline.iter().cycle().skip(1);
-            let cut = outline
-                .iter()
-                .zip(next)
-                .flat_map(|(&a, &b)| [(a.1 >= top).then_some(a), crossing(a, b, top)]);
-            let outline: Vec<Point> = cut.flatten().collect();
+            let outline: Vec<Point> = lower.chain(upper).collect();
+            let outline = area_within(&area_within(&outline, |y| y - self.top()), |y| self.bottom() - y);
             canvas.path(&path_data(&outline, true), &format!("fill=\"{colour}\" fill-opacity=\".16\""));
         }
     }
 }
 
-/// Where the stretch from `a` to `b` crosses the height `top`.
-fn crossing(a: Point, b: Point, top: f64) -> Option<Point> {
-    let t = (top - a.1) / (b.1 - a.1);
-    ((a.1 < top) != (b.1 < top) && 0.0 < t && t < 1.0).then(|| (a.0 + (b.0 - a.0) * t, top))
+/// Where the stretch from `a` to `b` crosses the height at which `inside` is 0.
+fn crossing(a: Point, b: Point, inside: impl Fn(f64) -> f64) -> Option<Point> {
+    let (from, to) = (inside(a.1), inside(b.1));
+    let t = from / (from - to);
+    ((from < 0.0) != (to < 0.0) && 0.0 < t && t < 1.0).then(|| (a.0 + (b.0 - a.0) * t, a.1 + (b.1 - a.1) * t))
+}
+
+/// The parts of a line at heights where `inside` is not negative.
+fn line_within(points: &[Point], inside: impl Fn(f64) -> f64) -> Vec<Vec<Point>> {
+    let mut pieces = vec![Vec::new()];
+    let mut before = None;
+    for &at in points {
+        let held = inside(at.1) >= 0.0;
+        let ends = [before.and_then(|before| crossing(before, at, &inside)), held.then_some(at)];
+        if let Some(piece) = pieces.last_mut() {
+            piece.extend(ends.into_iter().flatten());
+        }
+        if !held {
+            pieces.push(Vec::new());
+        }
+        before = Some(at);
+    }
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
+/// The part of an area at heights where `inside` is not negative (Sutherland and Hodgman 1974).
+fn area_within(ring: &[Point], inside: impl Fn(f64) -> f64) -> Vec<Point> {
+    let sides = ring.iter().zip(ring.iter().cycle().skip(1));
+    let kept = sides.flat_map(|(&a, &b)| [(inside(a.1) >= 0.0).then_some(a), crossing(a, b, &inside)]);
+    kept.flatten().collect()
 }
 
 /// One of several lines of a curve.

@@ -347,7 +347,7 @@ fn entries(
     }
     if zero && !flags.name_zero {
         let sign = |canvas: &Canvas, (x, y): Point| model_line(canvas, [(x, y - 3.5), (x, y + 3.5)]);
-        entries.push(Entry::new(sign, "trained model (0)"));
+        entries.push(Entry::new(sign, "trained model (at 0)"));
     }
     let counts = Counts::of(draws(profiles).flat_map(|draw| &draw.loss), options.clip);
     if let Some(words) = counts.clipped_words() {

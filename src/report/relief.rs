@@ -23,6 +23,7 @@ use self::mesh::{Heights, Mesh};
 use self::scene::Scene;
 use super::canvas::{Canvas, PT_PER_MM, Point, path_data};
 use super::contour::{self, Panel, Style, axes, key};
+use super::counts::Counts;
 use super::legend::{Entry, Legend};
 use super::plot::{self, NUMBER, SMALL, TEXT, TITLE};
 use crate::error::{Error, Result};
@@ -67,7 +68,7 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
     let levels = contour::checked_levels(panels, options)?;
     let camera = Camera::new(view)?;
     let heights = Heights::new(&levels, options.spacing);
-    let colours = contour::colours(options.map, levels.bands());
+    let colours = contour::palette(options.map, &levels);
     let meshes: Vec<Mesh> = panels.iter().map(|panel| Mesh::new(panel, &heights)).collect();
     let marks: Vec<Option<[f64; 3]>> = meshes.iter().map(|mesh| mesh.origin(&camera)).collect();
     let scenes = |side: f64| {
@@ -104,14 +105,16 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
 
 /// What the signs mean, only those that occur.
 fn entries(panels: &[Panel], marks: &[Option<[f64; 3]>], options: &Style) -> Vec<Entry<'static>> {
-    let total: usize = panels.iter().map(|panel| panel.loss.len()).sum();
-    let lost = panels.iter().flat_map(|panel| &panel.loss).filter(|v| !v.is_finite()).count();
+    let counts = contour::counts(panels, options);
+    let Counts { points, lost, .. } = counts;
+    let clipped = counts.clipped_words();
     let hidden = panels.iter().zip(marks).any(|(panel, mark)| contour::has_origin(panel) && mark.is_none());
     let model = if hidden { "trained model (0, 0), where not hidden" } else { "trained model (0, 0)" };
     let all = [
         (marks.iter().any(Option::is_some), key::cross as fn(&Canvas, Point), model.to_owned()),
         (options.dots, key::dot, "grid point".to_owned()),
-        (lost > 0, hole, format!("left out: loss not finite ({lost} of {total} points)")),
+        (clipped.is_some(), plateau, clipped.unwrap_or_default()),
+        (lost > 0, hole, format!("left out: loss not finite ({lost} of {points} points)")),
     ];
     all.into_iter().filter(|(shown, ..)| *shown).map(|(_, sign, words)| Entry::new(sign, words)).collect()
 }
@@ -120,6 +123,12 @@ fn entries(panels: &[Panel], marks: &[Option<[f64; 3]>], options: &Style) -> Vec
 fn hole(canvas: &Canvas, (x, y): Point) {
     let look = "fill=\"none\" stroke=\"#777\" stroke-width=\".5\" stroke-dasharray=\"1.2 .8\"";
     canvas.rect((x - 3.0, y - 2.4), (6.0, 4.8), look);
+}
+
+/// The sign of what is cut off above.
+fn plateau(canvas: &Canvas, (x, y): Point) {
+    let look = format!("fill=\"{}\" stroke=\"#000\" stroke-width=\".35\"", key::CLIPPED);
+    canvas.rect((x - 3.0, y - 2.4), (6.0, 4.8), &look);
 }
 
 /// Everything's place, pt.

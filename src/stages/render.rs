@@ -141,7 +141,7 @@ impl Render {
                 if views.iter().all(|view| view.grid.y.len() == 1) {
                     (self.profile(views, &marks, view)?, Vec::new())
                 } else {
-                    let panels: Vec<Panel> = views.iter().map(panel).collect();
+                    let panels = self.panels(&views, &marks)?;
                     let svg = match view {
                         Some(view) => relief_figure(&panels, &self.style("direction x (a)"), view)?,
                         None => contour_figure(&panels, &self.style("direction x (a)"))?,
@@ -232,6 +232,21 @@ impl Render {
         profile_figure(&Profile::gathered(files), &Marks::together(marks), &style)
     }
 
+    /// Surfaces over a plane, each with its marks.
+    fn panels(&self, views: &[interactive::View], marks: &[Marks]) -> Result<Vec<Panel>> {
+        let panel = |(i, (path, view)): (usize, (&PathBuf, &interactive::View))| {
+            let columns = columns(path, &view.grid)?;
+            let zero = view.grid.loss.iter().zip(points(&view.grid)).position(|(_, at)| at == (0.0, 0.0));
+            let se = columns.iter().find(|(name, _)| name == "loss_se");
+            let marks = marks.get(i).or(marks.first()).cloned().unwrap_or_default();
+            let Grid { x, y, loss } = view.grid.clone();
+            let centre = view.grid.centre().filter(|loss| loss.is_finite());
+            let centre_se = zero.zip(se).map(|(i, (_, se))| se[i]).filter(|se| se.is_finite());
+            Ok(Panel { title: view.title.clone(), x, y, loss, centre, centre_se, marks })
+        };
+        self.surfaces.iter().zip(views).enumerate().map(panel).collect()
+    }
+
     fn style(&self, x_label: &str) -> Style {
         let usual = Style::default();
         Style {
@@ -249,8 +264,7 @@ impl Render {
     }
 }
 
-fn panel(view: &interactive::View) -> Panel {
-    let Grid { x, y, loss } = view.grid.clone();
-    let centre = view.grid.centre().filter(|loss| loss.is_finite());
-    Panel { title: view.title.clone(), x, y, loss, centre }
+/// Coordinates of the points of a grid, y outer.
+fn points(grid: &Grid) -> impl Iterator<Item = (f64, f64)> + '_ {
+    grid.y.iter().flat_map(|&y| grid.x.iter().map(move |&x| (x, y)))
 }

@@ -73,12 +73,7 @@ impl Frame {
 }
 
 impl<'a> Layout<'a> {
-    pub(crate) fn new(
-        panels: &[Panel],
-        options: &Style,
-        levels: &Levels,
-        entries: Vec<Entry<'a>>,
-    ) -> Result<Layout<'a>> {
+    pub(crate) fn new(panels: &[Panel], options: &Style, levels: &Levels) -> Result<Layout<'a>> {
         // The font must be known before text is measured.
         Canvas::new((1.0, 1.0))?;
         let (columns, width_mm) = arrangement(panels.len(), options);
@@ -133,9 +128,15 @@ impl<'a> Layout<'a> {
         let bar_height = pitch * (rows - 1) as f64 + side;
         let foot = above + bar_height + below + 1.35 * TEXT;
         let key = (EDGE + margin, foot);
-        let legend = Legend::new(entries, key::SIGN, width - key.0 - EDGE)?;
-        let height = foot + legend.height() + EDGE;
-        Ok(Layout { size: (width, height), frames, bar, bar_height, legend, key })
+        let legend = Legend::new(Vec::new(), key::SIGN, width)?;
+        Ok(Layout { size: (width, foot + EDGE), frames, bar, bar_height, legend, key })
+    }
+
+    /// Adds a key, and the height that it needs.
+    pub(crate) fn explain(&mut self, entries: Vec<Entry<'a>>) -> Result<()> {
+        self.legend = Legend::new(entries, key::SIGN, self.size.0 - self.key.0 - EDGE)?;
+        self.size.1 = self.key.1 + self.legend.height() + EDGE;
+        Ok(())
     }
 }
 

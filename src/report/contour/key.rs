@@ -1,26 +1,33 @@
 //! What explains a figure: the colour bar at its right, and the signs that [`crate::report::legend`] puts below it.
 //!
 //! The bar has one field of equal height per band, bounds written beside it; where the numbers would touch,
-//! every second (third, …) is written. A constant surface has one field with its value at the middle.
+//! every second (third, …) is written. A constant surface has one field with its value at the middle. Where losses are
+//! clipped, a field of its own stands above the bar.
 //!
 //! Used by [`super`], which says where.
 
 use super::labels::Area;
 use super::levels::Levels;
 use crate::error::Result;
-use crate::report::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, short, text_width};
+use crate::report::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data, short, text_width};
 
 /// Width of the bar, length of its ticks and distance of its numbers, pt.
 const BAR: f64 = 8.0;
 const TICK: f64 = 2.0;
 const GAP: f64 = 3.5;
+/// Height of the field for what is clipped, and its distance from the bar, pt.
+const END: f64 = 8.0;
+const APART: f64 = 2.0;
+/// Its colour, which no colour map has.
+pub(crate) const CLIPPED: &str = "#fff3e6";
 /// Width and height of a sign below the figure, pt.
 pub(crate) const SIGN: f64 = 7.0;
 
 /// Width of the colour bar with its numbers and its text, pt.
 pub(crate) fn bar_width(levels: &Levels, number: f64, text: f64) -> Result<f64> {
     let mut widest: f64 = 0.0;
-    for label in &levels.labels {
+    let above = levels.clipped.then(|| above(levels));
+    for label in levels.labels.iter().chain(&above) {
         widest = widest.max(text_width(label, number)?);
     }
     Ok(BAR + GAP + widest + 3.0 + 1.2 * text)
@@ -34,10 +41,20 @@ pub(crate) fn bar(
     (levels, colours): (&Levels, &[String]),
     (label, text, number): (&str, f64, f64),
 ) -> Result<()> {
-    let n = colours.len();
+    let n = levels.bands();
+    let (whole, foot) = (height, at.1 + height);
+    let (mut at, mut height) = (at, height);
+    if levels.clipped {
+        let area = Area { left: at.0, top: at.1, right: at.0 + BAR, bottom: at.1 + END };
+        clipped_area(canvas, area);
+        canvas.rect(at, (BAR, END), "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
+        let baseline = at.1 + (END + number * DIGIT_HEIGHT) / 2.0;
+        canvas.text(&above(levels), (at.0 + BAR + GAP, baseline), number, Anchor::Start, 0.0, "#000");
+        (at.1, height) = (at.1 + END + APART, height - END - APART);
+    }
     let pitch = height / n as f64;
     // From the top, each field down to the foot of the bar: no seams.
-    for (i, colour) in colours.iter().enumerate().rev() {
+    for (i, colour) in colours[..n].iter().enumerate().rev() {
         let top = at.1 + height - pitch * (i + 1) as f64;
         canvas.rect((at.0, top), (BAR, at.1 + height - top), &format!("fill=\"{colour}\""));
     }
@@ -47,7 +64,9 @@ pub(crate) fn bar(
         1 => vec![(at.1 + height / 2.0, &levels.labels[0])],
         _ => {
             let y = |i: usize| at.1 + height - pitch * i as f64;
-            levels.labels.iter().enumerate().step_by(stride).map(|(i, label)| (y(i), label)).collect()
+            // The field above says the last bound.
+            let labels = &levels.labels[..levels.labels.len() - usize::from(levels.clipped)];
+            labels.iter().enumerate().step_by(stride).map(|(i, label)| (y(i), label)).collect()
         }
     };
     let mut ticks = String::new();
@@ -58,8 +77,49 @@ pub(crate) fn bar(
     }
     canvas.path(&ticks, "stroke=\"#000\" stroke-width=\".5\"");
     let right = at.0 + bar_width(levels, number, text)? - 0.25 * text;
-    canvas.text(label, (right, at.1 + height / 2.0), text, Anchor::Middle, -90.0, "#000");
+    canvas.text(label, (right, foot - whole / 2.0), text, Anchor::Middle, -90.0, "#000");
     Ok(())
+}
+
+/// What stands beside the field above the bar.
+fn above(levels: &Levels) -> String {
+    format!("> {}", levels.labels.last().map_or("", String::as_str))
+}
+
+/// Losses above the clip: light, with strokes the other way than those of [`hatched`].
+pub(crate) fn clipped(canvas: &Canvas, rings: &[Vec<Point>]) {
+    const PITCH: f64 = 2.2;
+    let edges = || rings.iter().flat_map(|ring| ring.iter().zip(ring.iter().cycle().skip(1)));
+    // The strokes are x − y = k·PITCH, from where they enter the area to where they leave it.
+    let across = |p: &Point| (p.0 - p.1) / PITCH;
+    let ends = edges().map(|(a, _)| across(a)).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    let mut strokes = String::new();
+    for k in (ends.0.ceil() as i64..=ends.1.floor() as i64).map(|k| k as f64) {
+        let crossing = |(a, b): (&Point, &Point)| {
+            let (from, to) = (across(a), across(b));
+            let x = a.0 + (b.0 - a.0) * (k - from) / (to - from);
+            ((from < k) != (to < k)).then_some(x)
+        };
+        let mut x: Vec<f64> = edges().filter_map(crossing).collect();
+        x.sort_by(f64::total_cmp);
+        for pair in x.chunks_exact(2).filter(|pair| pair[1] - pair[0] > 0.05) {
+            strokes += &path_data(&[(pair[0], pair[0] - k * PITCH), (pair[1], pair[1] - k * PITCH)], false);
+        }
+    }
+    canvas.path(&strokes, "stroke=\"#b5651d\" stroke-width=\".3\"");
+}
+
+fn clipped_area(canvas: &Canvas, Area { left, top, right, bottom }: Area) {
+    canvas.rect((left, top), (right - left, bottom - top), &format!("fill=\"{CLIPPED}\""));
+    clipped(canvas, &[vec![(left, top), (right, top), (right, bottom), (left, bottom)]]);
+}
+
+/// What is clipped.
+pub(crate) fn clipped_sign(canvas: &Canvas, (x, y): Point) {
+    let area = Area { left: x - SIGN / 2.0, top: y - 2.8, right: x + SIGN / 2.0, bottom: y + 2.8 };
+    clipped_area(canvas, area);
+    let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".35\"";
+    canvas.rect((area.left, area.top), (SIGN, 5.6), look);
 }
 
 /// The trained model: a cross, white on black so that it shows on every colour.

@@ -42,7 +42,7 @@ impl Area {
             && other.top < self.bottom
     }
 
-    fn contains(&self, other: &Area) -> bool {
+    pub(crate) fn contains(&self, other: &Area) -> bool {
         self.left <= other.left
             && other.right <= self.right
             && self.top <= other.top

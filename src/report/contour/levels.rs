@@ -25,6 +25,8 @@ pub enum Spacing {
 pub(crate) struct Levels {
     pub(crate) bounds: Vec<f64>,
     pub(crate) labels: Vec<String>,
+    /// Whether there are losses above the last bound.
+    pub(crate) clipped: bool,
 }
 
 /// Relative width below which a surface is constant: rounding noise of an f64 mean, not a shape.
@@ -41,7 +43,7 @@ impl Levels {
     /// About `target` bands from `min` to `max` (finite, `min ≤ max`; `min > 0` for [`Spacing::Log`]).
     pub(crate) fn new(min: f64, max: f64, target: usize, spacing: Spacing) -> Levels {
         if max - min <= CONSTANT * min.abs().max(max.abs()) {
-            return Levels { bounds: vec![min], labels: vec![significant(min, 6)] };
+            return Levels { bounds: vec![min], labels: vec![significant(min, 6)], clipped: false };
         }
         let target = target as f64;
         let linear = || linear(min, max, target);
@@ -54,14 +56,28 @@ impl Levels {
         }
     }
 
-    /// Number of bands, at least one.
+    /// About `target` bands from `min` to `clip`, above which there is more (`min < clip`).
+    pub(crate) fn clipped(min: f64, clip: f64, target: usize, spacing: Spacing) -> Levels {
+        let Levels { mut bounds, mut labels, .. } = Levels::new(min, clip, target, spacing);
+        // The clip is the last bound, round or not, and no bound lies just below it.
+        let least = clip - 0.1 * (clip - min) / target as f64;
+        let kept = bounds.partition_point(|bound| *bound < least).max(1);
+        let own = labels.get(kept).filter(|_| bounds[kept] == clip).cloned();
+        bounds.truncate(kept);
+        labels.truncate(kept);
+        bounds.push(clip);
+        labels.push(own.unwrap_or_else(|| significant(clip, 4)));
+        Levels { bounds, labels, clipped: true }
+    }
+
+    /// Number of bands, at least one; what is clipped is in none.
     pub(crate) fn bands(&self) -> usize {
         self.bounds.len().saturating_sub(1).max(1)
     }
 
-    /// The bounds between two bands: where lines are drawn. `(index into bounds, value)`.
+    /// The bounds between two bands, or below what is clipped: where lines are drawn. `(index into bounds, value)`.
     pub(crate) fn inner(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
-        let last = self.bounds.len() - 1;
+        let last = self.bounds.len() - usize::from(!self.clipped);
         self.bounds.iter().copied().enumerate().filter(move |&(i, _)| i > 0 && i < last)
     }
 }
@@ -92,12 +108,12 @@ fn linear(min: f64, max: f64, target: f64) -> Levels {
         }
     }
     let Some((_, mantissa, power, first, last)) = best else {
-        return Levels { bounds: vec![min], labels: vec![significant(min, 6)] };
+        return Levels { bounds: vec![min], labels: vec![significant(min, 6)], clipped: false };
     };
     let bounds: Vec<f64> = (first..=last).map(|k| decimal(k * mantissa, power)).collect();
     let last_digit = if mantissa % 10 == 0 { power } else { power - 1 };
     let labels = written(&bounds, last_digit);
-    Levels { bounds, labels }
+    Levels { bounds, labels, clipped: false }
 }
 
 fn logarithmic(min: f64, max: f64, target: f64) -> Levels {
@@ -125,7 +141,7 @@ fn logarithmic(min: f64, max: f64, target: f64) -> Levels {
         .min_by(|a, b| cost(a.len() - 1, target).total_cmp(&cost(b.len() - 1, target)))
         .unwrap_or_else(|| vec![min, max]);
     let labels = bounds.iter().map(|&b| significant(b, 3)).collect();
-    Levels { bounds, labels }
+    Levels { bounds, labels, clipped: false }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::report::canvas::PT_PER_MM;
 use crate::report::image::{svg_to_png, text_boxes};
+use crate::report::marks::Mark;
 
 fn even(n: usize, a: f64, b: f64) -> Vec<f64> {
     (0..n).map(|i| a + (b - a) * i as f64 / (n - 1) as f64).collect()
@@ -10,7 +11,7 @@ fn even(n: usize, a: f64, b: f64) -> Vec<f64> {
 
 fn panel(title: &str, x: Vec<f64>, y: Vec<f64>, f: impl Fn(f64, f64) -> f64) -> Panel {
     let loss = y.iter().flat_map(|&b| x.iter().map(move |&a| (a, b))).map(|(a, b)| f(a, b)).collect();
-    Panel { title: title.to_owned(), x, y, loss, centre: None }
+    Panel { title: title.to_owned(), x, y, loss, centre: None, centre_se: None, marks: Marks::default() }
 }
 
 fn square(title: &str, n: usize, f: impl Fn(f64, f64) -> f64) -> Panel {
@@ -247,6 +248,155 @@ fn extremes_give_a_figure() {
             let svg = figure.unwrap_or_else(|e| panic!("{}: {e}", surface.title));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", surface.title);
             svg_to_png(&svg, 72.0).unwrap();
+        }
+    }
+}
+
+fn mark(label: &str, x: f64, y: f64) -> Mark {
+    Mark { label: label.to_owned(), x, y, order: None, distance: None }
+}
+
+/// Middles of the diamonds inside the frame: the key's are below.
+fn diamonds(svg: &str) -> Vec<Point> {
+    let [_, top, side] = frames(svg)[0];
+    let paths = svg.lines().filter(|line| line.contains("fill=\"#fff\" stroke=\"#000\" stroke-width=\".9\""));
+    let first = paths.map(|line| points(attribute(line, "d").unwrap())[0]);
+    first.map(|(x, y)| (x, y + 2.9)).filter(|at| at.1 < top + side + 4.0).collect()
+}
+
+/// Oracle: on the plane loss = x the line at 0.4 is x = 0.4: a mark there lies on it, at its own height. The panel is not
+/// square, so that swapped coordinates show.
+#[test]
+fn a_mark_lies_on_the_line_of_its_loss() {
+    let mut plane = panel("plane", even(5, 0.0, 1.0), even(4, -2.0, 5.0), |x, _| x);
+    plane.marks.points = vec![mark("here", 0.4, 3.6)];
+    let svg = contour_figure(&[plane], &Style::default()).unwrap();
+    let [_, top, side] = frames(&svg)[0];
+    let line = svg.lines().find(|line| attribute(line, "data-level") == Some("0.4")).unwrap();
+    let level = points(attribute(line, "d").unwrap())[0].0;
+    let [(x, y)] = diamonds(&svg)[..] else { panic!("one diamond") };
+    assert!((x - level).abs() < 0.03 && (y - (top + side * (5.0 - 3.6) / 7.0)).abs() < 0.02, "{x} {y}");
+    let (_, name) = text_boxes(&svg).into_iter().find(|(text, _)| text == "here").unwrap();
+    assert!((name[0] - x).abs() < 6.0 && ((name[1] + name[3]) / 2.0 - y).abs() < 2.0, "{name:?}");
+}
+
+/// Oracle: similar triangles. A path from (0, 0) to (2, 1) leaves the square of ±1 at (1, 1/2); the arrow to (0.5, 9)
+/// stands at the upper edge over 0.5. Three of five points are outside.
+#[test]
+fn a_path_ends_at_the_frame_and_arrows_lead_on() {
+    let mut panel = square("flat", 5, |x, y| x + y);
+    let step =
+        |x: f64, y: f64, order: f64| Mark { order: Some(order), label: String::new(), ..mark("", x, y) };
+    panel.marks.path =
+        vec![step(-0.5, 0.25, 0.0), step(0.0, 0.0, 10.0), step(2.0, 1.0, 20.0), step(2.0, 5.0, 30.0)];
+    panel.marks.points = vec![mark("up", 0.5, 9.0)];
+    let svg = contour_figure(&[panel], &Style::default()).unwrap();
+    let [left, top, side] = frames(&svg)[0];
+    let path = svg
+        .lines()
+        .find(|line| line.contains("stroke=\"#000\" stroke-width=\".7\" stroke-linejoin"))
+        .unwrap();
+    let path = points(attribute(path, "d").unwrap());
+    for (at, (x, y)) in path.iter().zip([(-0.5, 0.25), (0.0, 0.0), (1.0, 0.5)]) {
+        let expected = (left + side * (x + 1.0) / 2.0, top + side * (1.0 - y) / 2.0);
+        assert!((at.0 - expected.0).abs() < 0.03 && (at.1 - expected.1).abs() < 0.03, "{path:?}");
+    }
+    assert_eq!(path.len(), 3);
+    let arrows =
+        svg.lines().filter(|line| line.contains("fill=\"#fff\" stroke=\"#000\" stroke-width=\".8\""));
+    let tips: Vec<Point> = arrows.map(|line| points(attribute(line, "d").unwrap())[0]).collect();
+    assert!(
+        tips.iter().any(|tip| (tip.0 - left - 0.75 * side).abs() < 0.03 && (tip.1 - top).abs() < 1.0),
+        "{tips:?}"
+    );
+    for words in [">step 0<", ">step 30<", ">up<", "outside the frame (3 of 5 points)", "path of training"] {
+        assert!(svg.contains(words), "{words}");
+    }
+    // The path has a point at (0, 0), but that names nothing.
+    assert!(svg.contains("trained model (0, 0)"));
+}
+
+/// Oracle: the renderer's layout. Names touch neither one another nor numbers, and stay in the frame; a mark at (0, 0)
+/// takes the cross's place.
+#[test]
+fn names_keep_apart_and_inside() {
+    let bowl = |x: f64, y: f64| 0.7 + 3.0 * x * x + y * y + x * y;
+    // Places by a congruence: crowded, at the edges and outside.
+    let place = |k: u32| f64::from(k * 7919 % 1013) / 1013.0;
+    for (count, spread) in [(1, 0.0), (3, 2.0), (6, 0.1), (8, 2.4), (12, 2.0)] {
+        for width_mm in [None, Some(60.0), Some(174.0)] {
+            let mut panel = square("marked", 11, bowl);
+            let name = |k: u32| format!("model {k}{}", " of some arm".repeat(k as usize % 4));
+            let at = |k: u32| ((place(2 * k + 1) - 0.5) * spread, (place(2 * k + 2) - 0.5) * spread);
+            panel.marks.points = (0..count).map(|k| mark(&name(k), at(k).0, at(k).1)).collect();
+            let svg = contour_figure(&[panel], &Style { width_mm, dots: true, ..Style::default() }).unwrap();
+            let texts = crate::report::plot::tests::assert_sound(&svg);
+            let [left, top, side] = frames(&svg)[0];
+            let inside = |b: &[f64; 4]| b[0] > left && b[1] > top && b[2] < left + side && b[3] < top + side;
+            let names: Vec<_> = texts.iter().filter(|(text, _)| text.starts_with("mod")).collect();
+            assert!(names.iter().all(|(_, area)| inside(area)), "{names:?}");
+            let missing = svg
+                .split_once("names without room: ")
+                .map_or("0", |(_, rest)| rest.split_once('<').unwrap().0);
+            assert_eq!(names.len() + missing.parse::<usize>().unwrap(), count as usize);
+            assert_eq!(svg.contains("trained model"), count != 1);
+        }
+    }
+}
+
+/// Oracle: on the plane loss = x over [0, 1] the part above 0.7 is a strip of 3/10; counting gives 3 of 10 points of each
+/// of 4 rows. Clipping before interpolating would begin the strip at a grid point.
+#[test]
+fn what_lies_above_the_clip_has_its_own_look_and_is_counted() {
+    let x: Vec<f64> = (0..10).map(|i| f64::from(i) / 9.0).collect();
+    let plane = panel("plane", x, even(4, 0.0, 1.0), |x, _| x);
+    let above = plane.loss.iter().filter(|v| **v > 0.7).count();
+    let style = Style { clip: Some(0.7), ..Style::default() };
+    let svg = contour_figure(std::slice::from_ref(&plane), &style).unwrap();
+    let [left, top, side] = frames(&svg)[0];
+    let fill = format!("fill=\"{}\" fill-rule", key::CLIPPED);
+    let strip = points(attribute(svg.lines().find(|line| line.contains(&fill)).unwrap(), "d").unwrap());
+    let ends = strip.iter().fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.0), h.max(p.0)));
+    assert!((ends.0 - left - 0.7 * side).abs() < 0.05 && (ends.1 - left - side).abs() < 0.05, "{ends:?}");
+    // No stroke of the hatch leaves the strip.
+    for line in svg.lines().filter(|line| line.contains("stroke=\"#b5651d\"")) {
+        for stroke in attribute(line, "d").unwrap().split_inclusive('M').filter(|d| d.len() > 1) {
+            let at = points(stroke.trim_end_matches('M'));
+            // Those below the frame explain.
+            assert!(at.iter().all(|p| p.0 > left + 0.7 * side - 0.05 || p.1 > top + side), "{at:?}");
+        }
+    }
+    assert!(
+        svg.contains(&format!("clipped above 0.7: {above} of 40 points, up to 1<"))
+            && svg.contains(">&gt; 0.7")
+    );
+    let levels: Vec<f64> = svg.lines().filter_map(|l| attribute(l, "data-level")?.parse().ok()).collect();
+    assert!(levels.contains(&0.7) && levels.iter().all(|level| *level <= 0.7), "{levels:?}");
+    // Nothing above: nothing is said. Everything above: refused.
+    let unclipped = contour_figure(std::slice::from_ref(&plane), &Style::default()).unwrap();
+    let same = Style { clip: Some(1.0), ..Style::default() };
+    assert_eq!(contour_figure(std::slice::from_ref(&plane), &same).unwrap(), unclipped);
+    for clip in [0.0, -1.0, f64::NAN] {
+        let style = Style { clip: Some(clip), ..Style::default() };
+        let message = contour_figure(std::slice::from_ref(&plane), &style).unwrap_err().to_string();
+        assert!(message.contains("`clip`"), "{message}");
+    }
+}
+
+/// Oracle: the renderer's layout and a direct count, with spikes, holes and logarithms, for a clip just above the lowest
+/// loss, in the middle and just below the highest.
+#[test]
+fn clips_of_any_height_give_a_figure() {
+    let steep =
+        |x: f64, y: f64| if x + y > 1.5 { f64::NAN } else { 0.3 + 40.0 * x * x + 1e6 * (y - 0.5).max(0.0) };
+    for clip in [0.301, 0.5, 3.0, 2e4, 4.9e5] {
+        for spacing in [Spacing::Linear, Spacing::Log] {
+            let style = Style { clip: Some(clip), spacing, dots: true, ..Style::default() };
+            let panels = [square("steep", 11, steep), square("flat", 5, |_, _| 0.4)];
+            let svg = contour_figure(&panels, &style).unwrap();
+            crate::report::plot::tests::assert_sound(&svg);
+            let count = panels.iter().flat_map(|p| &p.loss).filter(|v| **v > clip).count();
+            assert!(svg.contains(&format!(": {count} of 146 points, up to")), "{clip}");
         }
     }
 }

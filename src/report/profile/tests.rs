@@ -80,7 +80,7 @@ fn the_thick_line_is_the_mean_and_the_band_the_range() {
     let ys = || places(band).into_iter().map(|p| p.1);
     assert!((ys().fold(f64::MAX, f64::min) - top).abs() < 0.02, "4 is the highest draw");
     assert!((ys().fold(f64::MIN, f64::max) - top - height).abs() < 0.02, "1 is the lowest");
-    for words in ["c (mean of 2)", "single draws", "range over the draws", "trained model (0)"] {
+    for words in ["c (mean of 2)", "single draws", "range over the draws", "trained model (at 0)"] {
         assert!(svg.contains(words), "{words}");
     }
 }

@@ -30,13 +30,16 @@ pub(super) struct Heights {
     low: f64,
     high: f64,
     spacing: Spacing,
+    /// Where the surface is cut off: infinite, or the top of the box.
+    top: f64,
     pub(super) inner: Vec<f64>,
 }
 
 impl Heights {
     pub(super) fn new(levels: &Levels, spacing: Spacing) -> Heights {
         let ends = axes::ends(&levels.bounds);
-        let mut heights = Heights { low: 0.0, high: 0.0, spacing, inner: Vec::new() };
+        let top = if levels.clipped { HEIGHT } else { f64::INFINITY };
+        let mut heights = Heights { low: 0.0, high: 0.0, spacing, top, inner: Vec::new() };
         (heights.low, heights.high) = (heights.scaled(ends.0), heights.scaled(ends.1));
         heights.inner = levels.inner().map(|(_, bound)| heights.of(bound)).collect();
         heights
@@ -47,7 +50,8 @@ impl Heights {
         if self.spacing == Spacing::Log { loss.log10() / 2.0 } else { loss / 2.0 }
     }
 
-    /// From 0 to [`HEIGHT`]; halfway up where there is only one loss. NaN for what is not finite.
+    /// From 0 to [`HEIGHT`], or above it for what is clipped; halfway up where there is only one loss. NaN for what is
+    /// not finite.
     pub(super) fn of(&self, loss: f64) -> f64 {
         match loss {
             v if !v.is_finite() => f64::NAN,
@@ -86,7 +90,8 @@ impl Mesh {
         Mesh {
             x: fine.x,
             y: fine.y,
-            z: fine.value,
+            // A plateau, whose edge lies where the surface between the points passes the top.
+            z: fine.value.into_iter().map(|z| if z > heights.top { heights.top } else { z }).collect(),
             sub: (sub(&panel.x), sub(&panel.y)),
             zero: super::contour::has_origin(panel).then(zero),
         }

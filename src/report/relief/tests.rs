@@ -4,6 +4,7 @@ use super::mesh::Corner;
 use super::*;
 use crate::report::contour::levels::{Levels, Spacing};
 use crate::report::image::{svg_to_png, text_corners};
+use crate::report::marks::Marks;
 
 fn even(n: usize) -> Vec<f64> {
     (0..n).map(|i| 2.0 * i as f64 / (n - 1) as f64 - 1.0).collect()
@@ -12,7 +13,15 @@ fn even(n: usize) -> Vec<f64> {
 fn square(title: &str, n: usize, f: impl Fn(f64, f64) -> f64) -> Panel {
     let x = even(n);
     let loss = x.iter().flat_map(|&b| x.iter().map(move |&a| (a, b))).map(|(a, b)| f(a, b)).collect();
-    Panel { title: title.to_owned(), x: x.clone(), y: x, loss, centre: None }
+    Panel {
+        title: title.to_owned(),
+        x: x.clone(),
+        y: x,
+        loss,
+        centre: None,
+        centre_se: None,
+        marks: Marks::default(),
+    }
 }
 
 /// Steep random surfaces with a hole; the generator of Knuth's MMIX, so that the test needs no other module.
@@ -320,4 +329,26 @@ fn unusable_views_are_refused_by_name() {
     assert!(message.contains("`columns`"), "{message}");
     let levels = Levels::new(0.0, 1.0, 12, Spacing::Linear);
     assert!((Heights::new(&levels, Spacing::Linear).of(0.5) - mesh::HEIGHT / 2.0).abs() < 1e-12);
+}
+
+/// Oracle: counting, and the grid points themselves. On a plane the top is cut off at the height of the clip: no corner of
+/// the surface is above the box, the cut part has its own colour, and the same surface without a clip has not.
+#[test]
+fn what_lies_above_the_clip_is_a_plateau() {
+    let plane = square("plane", 9, |x, y| x + 0.1 * y);
+    let count = plane.loss.iter().filter(|v| **v > 0.5).count();
+    let style = Style { clip: Some(0.5), ..Style::default() };
+    for azimuth in AZIMUTHS {
+        let view = View { azimuth, elevation: 30.0 };
+        let svg = relief_figure(std::slice::from_ref(&plane), &style, view).unwrap();
+        assert!(svg.contains(&format!("clipped above 0.5: {count} of 81 points, up to 1.1<")));
+        let look = format!("fill=\"{0}\" stroke=\"{0}\"", key::CLIPPED);
+        assert!(svg.contains(&look), "{azimuth}");
+        let whole = relief_figure(std::slice::from_ref(&plane), &Style::default(), view).unwrap();
+        assert!(!whole.contains(key::CLIPPED));
+    }
+    let levels = contour::checked_levels(std::slice::from_ref(&plane), &style).unwrap();
+    let mesh = Mesh::new(&plane, &Heights::new(&levels, style.spacing));
+    let corners = (0..mesh.y.len()).flat_map(|j| (0..mesh.x.len()).map(move |i| (i, j)));
+    assert!(corners.map(|(i, j)| mesh.point(i, j)[2]).all(|z| z <= mesh::HEIGHT));
 }
