@@ -1,6 +1,7 @@
 //! Tables to figures: what kind of table files hold, told by their first lines, and the figure of that kind.
 //!
-//! Used by `render`; the figures are [`super::curves`], [`super::heat`], [`super::rates`] and [`super::training`].
+//! Used by `render`; the figures are [`super::curves`], [`super::heat`], [`super::rates`], [`super::spectrum`] and
+//! [`super::training`].
 //! Surfaces are no charts: they have options of their own.
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use super::agreement_file::Curves;
 use super::curves::curve_figure;
 use super::heat::{FisherTable, heat_figure};
 use super::rates::{RatesTable, schedule_figure};
+use super::spectrum::{Spectrum, spectrum_figure};
 use super::training::{History, training_figure};
 use crate::error::{Error, Result};
 use crate::files;
@@ -29,6 +31,7 @@ enum Kind {
     Fisher,
     Rates,
     History,
+    Spectrum,
 }
 
 impl Kind {
@@ -39,6 +42,7 @@ impl Kind {
             (Kind::Fisher, FisherTable::is_fisher(text)),
             (Kind::Rates, RatesTable::is_rates(text)),
             (Kind::History, History::is_history(text)),
+            (Kind::Spectrum, Spectrum::is_spectrum(text)),
         ];
         tests.into_iter().find_map(|(kind, is)| is.then_some(kind))
     }
@@ -49,12 +53,13 @@ impl Kind {
             Kind::Fisher => "Fisher table",
             Kind::Rates => "rates",
             Kind::History => "history",
+            Kind::Spectrum => "spectral density",
         }
     }
 }
 
 /// The figure of `paths`, or `None` if none of them is a table with a chart. `titles` go with the paths or are empty:
-/// then schedules are called by their file, and training runs by the folder of their arm. Histories of one
+/// then schedules and spectra are called by their file, and training runs by the folder of their arm. Histories of one
 /// title are seeds of one arm.
 ///
 /// # Errors
@@ -89,6 +94,13 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
                 schedules.push((title(i, stem), RatesTable::read(path)?));
             }
             (schedule_figure(&schedules, width_mm)?, paths.to_vec())
+        }
+        Kind::Spectrum => {
+            let mut spectra = Vec::new();
+            for (i, path) in paths.iter().enumerate() {
+                spectra.push((title(i, stem), Spectrum::read(path)?));
+            }
+            (spectrum_figure(&spectra, width_mm)?, paths.to_vec())
         }
         Kind::History => {
             let mut arms: Vec<(String, Vec<History>)> = Vec::new();
@@ -128,6 +140,7 @@ mod tests {
         "epoch,step,train_loss,held_out_loss,held_out_loss_se\n1,5,1,1,0.1\n2,10,0.9,0.8,0.1\n";
     const RATES: &str = "site,score,score_se,rank,p\nembeddings,,,0,0\nlayer.0.attention_probs,,,1,0.1\n\
                          layer.0.attention_output,,,2,0.1\nlayer.0.ffn_output,,,3,0.1\n";
+    const SPECTRUM: &str = "curve,eigenvalue,density,density_sd\ndensity,0,1,\ndensity,1,2,\n";
     const FISHER: &str =
         "name,site,block,numel,mean,mean_se,sum,max\nbert.embeddings.LayerNorm.bias,,,4,1,0,4,1\n";
 
@@ -139,11 +152,12 @@ mod tests {
             files::write(&path, text.as_bytes()).unwrap();
             path
         };
-        let [history, rates, fisher, surface] = [
+        let [history, rates, fisher, surface, spectrum] = [
             file("none/seed0/history.csv", HISTORY),
             file("r.csv", RATES),
             file("f.csv", FISHER),
             file("s.csv", "a,b,loss\n0,0,1\n"),
+            file("d.csv", SPECTRUM),
         ];
         let of = |paths: &[&PathBuf], titles: &[&str]| {
             let paths: Vec<PathBuf> = paths.iter().map(|path| (*path).clone()).collect();
@@ -153,6 +167,7 @@ mod tests {
             (&history, "history", ">none<"),
             (&rates, "rates", ">r<"),
             (&fisher, "Fisher table", ">embeddings<"),
+            (&spectrum, "spectral density", ">d<"),
         ] {
             let chart = of(&[path], &[]).unwrap().unwrap();
             assert_eq!((chart.kind, chart.inputs), (kind, vec![path.clone()]));

@@ -20,6 +20,7 @@ pub mod profile;
 pub mod provenance;
 pub mod rates;
 pub mod relief;
+pub mod spectrum;
 pub mod surface_file;
 mod template;
 pub mod training;
