@@ -7,11 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use super::agreement_file::Curves;
-use super::curves::curve_figure;
-use super::heat::{FisherTable, heat_figure};
-use super::rates::{RatesTable, schedule_figure};
-use super::spectrum::{Spectrum, spectrum_figure};
-use super::training::{History, training_figure};
+use super::curves::{self, curve_figure};
+use super::heat::{self, FisherTable, heat_figure};
+use super::rates::{self, RatesTable, schedule_figure};
+use super::spectrum::{self, Spectrum, spectrum_figure};
+use super::training::{self, History, training_figure};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -19,6 +19,8 @@ use crate::files;
 #[derive(Debug)]
 pub struct Chart {
     pub svg: String,
+    /// The same in words for a paper.
+    pub caption: String,
     /// What they hold, in a word.
     pub kind: &'static str,
     pub inputs: Vec<PathBuf>,
@@ -85,22 +87,28 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
         return Err(Error::field(paths[other].display(), "file", expected, found, "give one kind at a time"));
     }
     let title = |i: usize, or: fn(&Path) -> String| titles.get(i).cloned().unwrap_or_else(|| or(&paths[i]));
-    let (svg, inputs) = match kind {
-        Kind::Agreement => (curve_figure(&Curves::read(path)?, width_mm)?, Curves::files(path)),
-        Kind::Fisher => (heat_figure(&FisherTable::read(path)?, width_mm)?, paths.to_vec()),
+    let (svg, caption) = match kind {
+        Kind::Agreement => {
+            let curves = Curves::read(path)?;
+            (curve_figure(&curves, width_mm)?, curves::caption(&curves))
+        }
+        Kind::Fisher => {
+            let table = FisherTable::read(path)?;
+            (heat_figure(&table, width_mm)?, heat::caption(&table))
+        }
         Kind::Rates => {
             let mut schedules = Vec::new();
             for (i, path) in paths.iter().enumerate() {
                 schedules.push((title(i, stem), RatesTable::read(path)?));
             }
-            (schedule_figure(&schedules, width_mm)?, paths.to_vec())
+            (schedule_figure(&schedules, width_mm)?, rates::caption(&schedules))
         }
         Kind::Spectrum => {
             let mut spectra = Vec::new();
             for (i, path) in paths.iter().enumerate() {
                 spectra.push((title(i, stem), Spectrum::read(path)?));
             }
-            (spectrum_figure(&spectra, width_mm)?, paths.to_vec())
+            (spectrum_figure(&spectra, width_mm)?, spectrum::caption(&spectra))
         }
         Kind::History => {
             let mut arms: Vec<(String, Vec<History>)> = Vec::new();
@@ -111,10 +119,11 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
                     None => arms.push((name, vec![history])),
                 }
             }
-            (training_figure(&arms, width_mm)?, paths.to_vec())
+            (training_figure(&arms, width_mm)?, training::caption(&arms))
         }
     };
-    Ok(Some(Chart { svg, kind: kind.name(), inputs }))
+    let inputs = if kind == Kind::Agreement { Curves::files(path) } else { paths.to_vec() };
+    Ok(Some(Chart { svg, caption, kind: kind.name(), inputs }))
 }
 
 fn stem(path: &Path) -> String {
@@ -171,6 +180,12 @@ mod tests {
         ] {
             let chart = of(&[path], &[]).unwrap().unwrap();
             assert_eq!((chart.kind, chart.inputs), (kind, vec![path.clone()]));
+            // One paragraph.
+            assert!(
+                chart.caption.ends_with(".\n") && chart.caption.lines().count() == 1,
+                "{}",
+                chart.caption
+            );
             assert!(chart.svg.contains(word), "{word}");
         }
         assert!(of(&[&surface], &[]).unwrap().is_none());

@@ -13,6 +13,7 @@
 //! [`super::image`] makes a PNG of the result.
 
 pub(super) mod axes;
+mod caption;
 pub(super) mod key;
 pub(super) mod labels;
 pub(super) mod levels;
@@ -22,6 +23,7 @@ pub(super) mod upsample;
 use colorgrad::Gradient;
 
 use self::axes::{Frame, Layout};
+pub use self::caption::caption;
 pub(crate) use self::key::hatched;
 pub(crate) use self::labels::Area;
 use self::levels::Levels;
@@ -288,9 +290,15 @@ fn entries(panels: &[Panel], options: &Style, marked: &[Placed]) -> Vec<Entry<'s
     ];
     let shown = all.into_iter().filter(|(shown, ..)| *shown);
     let mut entries: Vec<Entry> = shown.map(|(_, sign, words)| Entry::new(sign, words)).collect();
-    entries.extend(signs::entries(marked, panels.iter().map(|panel| panel.marks.all().count()).sum()));
-    entries.extend(marks::projected(panels.iter().map(|panel| &panel.marks)));
+    entries.extend(marks_in_key(panels, marked));
     entries
+}
+
+/// What the key says of marks.
+pub(super) fn marks_in_key(panels: &[Panel], marked: &[Placed]) -> Vec<Entry<'static>> {
+    let total = panels.iter().map(|panel| panel.marks.all().count()).sum();
+    let projected = marks::projected(panels.iter().map(|panel| &panel.marks));
+    signs::entries(marked, total).into_iter().chain(projected).collect()
 }
 
 pub(super) fn counts(panels: &[Panel], options: &Style) -> Counts {
@@ -306,7 +314,7 @@ fn marked(panel: &Panel, frame: &Frame) -> Result<Placed> {
 }
 
 /// The room of a cross or a ring.
-fn around((x, y): Point) -> Area {
+pub(super) fn around((x, y): Point) -> Area {
     Area { left: x - 4.0, top: y - 4.0, right: x + 4.0, bottom: y + 4.0 }
 }
 

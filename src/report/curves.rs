@@ -63,6 +63,20 @@ pub fn curve_figure(curves: &Curves, width_mm: Option<f64>) -> Result<String> {
     Ok(canvas.finish(DESCRIPTION))
 }
 
+/// The figure in words for a paper: what is drawn, from how many draws.
+pub fn caption(curves: &Curves) -> String {
+    let mut fractions: Vec<f64> = curves.draws.iter().map(|draw| draw.fraction).collect();
+    fractions.sort_by(f64::total_cmp);
+    fractions.dedup();
+    let fractions = fractions.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+    format!(
+        "Agreement of layer rankings from a fraction of the examples ({fractions}) with those from the examples left out \
+         (solid) and with those from all examples (dashed), by four measures; {} rows of draws. Bands are 95 % intervals \
+         of the expected agreement, dots single draws. Lines between fractions are interpolated.\n",
+        curves.draws.len()
+    )
+}
+
 /// Colour and marker of a granularity, by their place.
 fn style(granularity: Granularity) -> usize {
     Granularity::ALL.iter().position(|g| *g == granularity).unwrap_or(0) // it is one of them

@@ -57,6 +57,12 @@ pub struct FisherTable {
     sums: Vec<f64>,
 }
 
+/// The figure in words for a paper.
+pub fn caption(table: &FisherTable) -> String {
+    let (n, entries) = (table.tensors.len(), table.tensors.iter().map(|(_, numel)| numel).sum::<usize>());
+    format!("{DESCRIPTION} From {n} tensors of {entries} parameters.\n")
+}
+
 /// What the figure needs of a row.
 #[derive(Deserialize)]
 struct Row {

@@ -45,7 +45,15 @@
         aspectratio: { x: 1, y: 1, z: 0.8 }, domain: { y: [0.14, 1] }, camera: { eye },
       },
     };
-    Plotly.react(plot, [trace], layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["tableRotation"] });
+    // Marks stand on the surface; names in black or white, as the page has it.
+    const marked = (marks, mode, size) => ({
+      type: "scatter3d", mode, ...marks, showlegend: false, textposition: "top center", textfont: { color: ink },
+      line: { color: ink, width: 4 }, marker: { color: "#fff", size, line: { color: "#000", width: 2 } },
+      hovertemplate: "%{text}<br>a %{x:.3f}<br>b %{y:.3f}<extra></extra>",
+    });
+    const traces = [trace];
+    if (view.marks) { traces.push(marked(view.marks.path, "lines+markers", 3), marked(view.marks.points, "markers+text", 6)); }
+    Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["tableRotation"] });
   };
   chooser.addEventListener("change", draw);
   dark.addEventListener("change", draw);

@@ -1,12 +1,14 @@
 //! Loss surfaces to turn with the mouse: an element of a page, and a page of its own.
 //!
 //! plotly.js (in `plotly/`, MIT licence) draws, in the page itself: nothing is fetched. All surfaces of a group share one
-//! range of heights and colours. A loss that is not finite is a hole. Where there is no WebGL the page says so.
+//! range of heights and colours. A loss that is not finite is a hole. Marks stand on the surface. Where there is no WebGL
+//! the page says so.
 
 use minijinja::context;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::marks::{Mark, Marks};
 use super::surface_file::Grid;
 use super::template::filled;
 use crate::error::Result;
@@ -32,6 +34,15 @@ pub struct View {
     pub grid: Grid,
 }
 
+/// What a page of its own shows beside the surfaces.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Heights and colours end here; the text at the pointer has the true loss.
+    pub clip: Option<f64>,
+    /// Of each surface.
+    pub marks: Vec<Marks>,
+}
+
 /// What the script reads.
 #[derive(Serialize)]
 struct Data {
@@ -47,7 +58,12 @@ pub(super) fn scripts(groups: &[Group]) -> String {
     if groups.is_empty() {
         return String::new();
     }
-    let data: Vec<Data> = groups.iter().map(data).collect();
+    let plain = Extras::default();
+    let data: Vec<Data> = groups.iter().map(|group| data(group, &plain)).collect();
+    scripts_of(&data)
+}
+
+fn scripts_of(data: &[Data]) -> String {
     // `</` would end the script.
     let data = json!(data).to_string().replace("</", "<\\/");
     format!(
@@ -55,28 +71,91 @@ pub(super) fn scripts(groups: &[Group]) -> String {
     )
 }
 
-fn data(group: &Group) -> Data {
+fn data(group: &Group, extras: &Extras) -> Data {
     let finite = group.views.iter().flat_map(|view| &view.grid.loss).copied().filter(|v| v.is_finite());
     let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
         Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
     });
-    let view = |view: &View| {
+    let view = |(i, view): (usize, &View)| {
         // JSON has no NaN: what is not finite becomes null.
         let rows: Vec<&[f64]> = view.grid.loss.chunks(view.grid.x.len().max(1)).collect();
-        json!({"title": view.title, "x": view.grid.x, "y": view.grid.y, "z": rows})
+        let mut value = json!({"title": view.title, "x": view.grid.x, "y": view.grid.y, "z": rows});
+        if let Some(marks) = extras.marks.get(i).filter(|marks| marks.all().next().is_some()) {
+            value["marks"] = marked(marks, &view.grid);
+        }
+        value
     };
     let (low, high) = range.unzip();
+    let high = high.map(|high| f64::min(high, extras.clip.unwrap_or(high)));
     Data {
         title: group.title.clone(),
         label: group.label.clone(),
-        views: group.views.iter().map(view).collect(),
+        views: group.views.iter().enumerate().map(view).collect(),
         low,
         high,
     }
 }
 
+/// Named points and a path, each at the height of the surface there; those outside are left out.
+fn marked(marks: &Marks, grid: &Grid) -> Value {
+    let on = |marks: &[Mark]| -> Vec<(Mark, f64)> {
+        marks.iter().filter_map(|mark| Some((mark.clone(), height(grid, mark.x, mark.y)?))).collect()
+    };
+    let trace = |points: Vec<(Mark, f64)>| {
+        let of = |get: fn(&(Mark, f64)) -> f64| points.iter().map(get).collect::<Vec<f64>>();
+        let name = |(mark, _): &(Mark, f64)| match mark.order {
+            Some(step) if mark.label.trim().is_empty() => format!("step {step}"),
+            _ => mark.label.clone(),
+        };
+        let names: Vec<String> = points.iter().map(name).collect();
+        json!({"x": of(|p| p.0.x), "y": of(|p| p.0.y), "z": of(|p| p.1), "text": names})
+    };
+    json!({"points": trace(on(&marks.points)), "path": trace(on(&marks.path))})
+}
+
+/// The surface at a place, linear between the grid points; none outside the grid or beside a loss that is not finite.
+fn height(grid: &Grid, x: f64, y: f64) -> Option<f64> {
+    let cell = |axis: &[f64], v: f64| {
+        let i = axis.partition_point(|a| *a <= v).checked_sub(1)?.min(axis.len().checked_sub(2)?);
+        let part = (v - axis[i]) / (axis[i + 1] - axis[i]);
+        (0.0..=1.0).contains(&part).then_some((i, part))
+    };
+    let ((i, u), (j, v)) = (cell(&grid.x, x)?, cell(&grid.y, y)?);
+    let at = |i: usize, j: usize| grid.loss[j * grid.x.len() + i];
+    let row = |j: usize| at(i, j) * (1.0 - u) + at(i + 1, j) * u;
+    Some(row(j) * (1.0 - v) + row(j + 1) * v).filter(|z| z.is_finite())
+}
+
 /// A page of its own.
-pub fn page(group: Group) -> Result<String> {
-    let title = group.title.clone();
-    filled("interactive.html", TEMPLATE, context! { title, scripts => scripts(&[group]) })
+pub fn page(group: Group, extras: &Extras) -> Result<String> {
+    let scripts = scripts_of(&[data(&group, extras)]);
+    filled("interactive.html", TEMPLATE, context! { title => group.title, scripts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: a plane is its own linear interpolation; also at the edges, on uneven coordinates that differ in x and y.
+    #[test]
+    fn marks_stand_on_the_surface() {
+        let (x, y) = (vec![0.0, 1.0, 3.0], vec![-1.0, 1.0]);
+        let loss = y.iter().flat_map(|y| x.iter().map(move |x| 2.0 * x + 5.0 * y)).collect();
+        let mut grid = Grid { x, y, loss };
+        for (x, y) in [(0.0, -1.0), (3.0, 1.0), (2.5, 0.3), (1.0, 1.0)] {
+            assert!((height(&grid, x, y).unwrap() - 2.0 * x - 5.0 * y).abs() < 1e-12);
+        }
+        assert_eq!((height(&grid, 3.1, 0.0), height(&grid, 0.0, -1.1)), (None, None));
+        grid.loss[0] = f64::NAN;
+        assert_eq!(height(&grid, 0.5, 0.0), None);
+        let mark = |x: f64| Mark { label: "m".into(), x, y: 0.0, order: None, distance: None };
+        let marks = Marks { points: vec![mark(2.0), mark(9.0)], path: vec![] };
+        let view = View { title: "v".into(), grid };
+        let group = Group { title: "t".into(), label: "l".into(), views: vec![view] };
+        let data = data(&group, &Extras { clip: Some(3.0), marks: vec![marks] });
+        assert_eq!(data.high, Some(3.0));
+        assert_eq!(data.views[0]["marks"]["points"]["z"], json!([4.0]));
+        // The losses themselves are not clipped.
+        assert_eq!(data.views[0]["z"][1][2], json!(11.0));
+    }
 }

@@ -24,3 +24,4 @@ pub mod spectrum;
 pub mod surface_file;
 mod template;
 pub mod training;
+pub mod width;

@@ -132,21 +132,35 @@ impl Axis {
         Ok(self)
     }
 
-    /// Ticks whose numbers would touch another on an axis across of `length` pt. The last comes first, then the first,
-    /// then the others in order.
+    /// Without the numbers that have no room on an upright axis of `length` pt.
+    pub(crate) fn upright(mut self, length: f64) -> Axis {
+        let half = NUMBER * DIGIT_HEIGHT / 2.0 + 1.0;
+        for i in self.crowded(length - 2.0 * INSET.1, |_| half) {
+            self.ticks[i].1.clear();
+        }
+        self
+    }
+
+    /// Ticks whose numbers would touch another on an axis across of `length` pt.
     fn without_room(&self, length: f64) -> Result<Vec<usize>> {
-        let Some(last) = self.ticks.len().checked_sub(1) else { return Ok(Vec::new()) };
+        let widths = self.ticks.iter().map(|(_, number)| text_width(number, NUMBER));
+        let widths = widths.collect::<Result<Vec<f64>>>()?;
+        Ok(self.crowded(length - 2.0 * INSET.0, |i| (widths[i] + SPACE) / 2.0))
+    }
+
+    /// Ticks whose numbers would touch another, by half the room that each needs, pt. The last comes first, then the
+    /// first, then the others in order.
+    fn crowded(&self, length: f64, half: impl Fn(usize) -> f64) -> Vec<usize> {
+        let Some(last) = self.ticks.len().checked_sub(1) else { return Vec::new() };
         let (mut taken, mut lost): (Vec<(f64, f64)>, Vec<usize>) = Default::default();
         for i in [last, 0].into_iter().chain(1..last).take(self.ticks.len()) {
-            let (v, number) = &self.ticks[i];
-            let half = (text_width(number, NUMBER)? + SPACE) / 2.0;
-            let x = (length - 2.0 * INSET.0) * self.part(*v);
+            let (half, x) = (half(i), length * self.part(self.ticks[i].0));
             match taken.iter().all(|&(a, b)| x + half <= a || b <= x - half) {
                 true => taken.push((x - half, x + half)),
                 false => lost.push(i),
             }
         }
-        Ok(lost)
+        lost
     }
 
     /// How far from the low end a value lies: 1 is the high end. One value alone lies in the middle.

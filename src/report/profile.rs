@@ -95,7 +95,7 @@ pub fn profile_figure(profiles: &[Profile], marks: &Marks, options: &Style) -> R
     check(profiles, options)?;
     // The font must be known before text is measured.
     Canvas::new((1.0, 1.0))?;
-    let panels = panels(profiles, options)?;
+    let mut panels = panels(profiles, options)?;
     let width_mm = options.width_mm.unwrap_or(84.0);
     let width = width_mm * PT_PER_MM;
     let beside = LINE + plot::beside(panels.iter().map(|panel| &panel.y))?;
@@ -104,10 +104,13 @@ pub fn profile_figure(profiles: &[Profile], marks: &Marks, options: &Style) -> R
     let (first, last) = x_range(profiles);
     let x = Axis::across(first, last, 0.0, side)?;
 
-    let across = Plot { corner: (left, 0.0), size: (side, 0.0), x: &x, y: &panels[0].y };
+    let across = Plot { corner: (left, 0.0), size: (side, 0.0), x: &x, y: &x };
     let flags = Flags::new(marks, &x, |v| across.at(v, 0.0).0, (EDGE, width - EDGE))?;
     let top = EDGE + flags.height();
     let heights = [0, 1].map(|i| HIGHEST[i].min(ASPECT[i] * side));
+    for (panel, height) in panels.iter_mut().zip(heights) {
+        panel.y = panel.y.clone().upright(height);
+    }
     let corner = |i: usize| (left, top + heights[..i].iter().sum::<f64>() + GAP * i as f64);
     let bottom = corner(panels.len() - 1).1 + heights[panels.len() - 1];
     let foot = bottom + BELOW + LINE;

@@ -100,6 +100,18 @@ impl RatesTable {
     }
 }
 
+/// The figure in words for a paper: what is drawn, and the range and mean of each schedule.
+pub fn caption(schedules: &[(String, RatesTable)]) -> String {
+    let mut out = DESCRIPTION.to_owned();
+    for (name, table) in schedules {
+        let rates = table.rates.iter().map(|(_, p)| p);
+        let (low, high) = plot::range(rates).unwrap_or((f64::NAN, f64::NAN));
+        let [low, high, mean] = [low, high, table.mean()].map(|v| significant(v, 3));
+        out += &format!(" {name}: {} layers, from {low} to {high}, mean {mean}.", table.layers);
+    }
+    out + "\n"
+}
+
 /// The figure of titled schedules as SVG text: in one row up to three, then in a grid. By default 84 mm wide for one
 /// column of panels, 129 for two, 174 for three.
 ///

@@ -11,9 +11,11 @@
 //! after those before them along both axes is therefore exact, whatever the surface; the cells left out around a loss
 //! that is not finite do no harm. The trap: mean depths of cells, by which such figures are often sorted, are not.
 //!
-//! `camera` projects, `mesh` is the surface and knows what it hides, `scene` is the box with its texts.
+//! `camera` projects, `mesh` is the surface and knows what it hides, `marked` the marks on it, `scene` is the box with its
+//! texts.
 
 mod camera;
+mod marked;
 mod mesh;
 mod paint;
 mod scene;
@@ -22,9 +24,10 @@ use self::camera::{Camera, Placed};
 use self::mesh::{Heights, Mesh};
 use self::scene::Scene;
 use super::canvas::{Canvas, PT_PER_MM, Point, path_data};
-use super::contour::{self, Panel, Style, axes, key};
+use super::contour::{self, Area, Panel, Style, axes, key};
 use super::counts::Counts;
 use super::legend::{Entry, Legend};
+use super::marks::signs::Placed as Marked;
 use super::plot::{self, NUMBER, SMALL, TEXT, TITLE};
 use crate::error::{Error, Result};
 
@@ -70,14 +73,26 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
     let heights = Heights::new(&levels, options.spacing);
     let colours = contour::palette(options.map, &levels);
     let meshes: Vec<Mesh> = panels.iter().map(|panel| Mesh::new(panel, &heights)).collect();
-    let marks: Vec<Option<[f64; 3]>> = meshes.iter().map(|mesh| mesh.origin(&camera)).collect();
+    let crosses = panels
+        .iter()
+        .zip(&meshes)
+        .map(|(panel, mesh)| mesh.origin(&camera).filter(|_| contour::has_cross(panel)));
+    let crosses: Vec<Option<[f64; 3]>> = crosses.collect();
     let scenes = |side: f64| {
         let scene = |panel: &Panel| Scene::new(panel, options, &levels, &heights, (&camera, side));
         panels.iter().map(scene).collect::<Result<Vec<_>>>()
     };
     let bar_width = key::bar_width(&levels, NUMBER, TEXT)?;
-    let layout =
-        Layout::new(panels, options, &camera, entries(panels, &marks, options), (bar_width, &scenes))?;
+    let mut layout = Layout::new(panels, options, &camera, (bar_width, &scenes))?;
+    let place = |i: usize| Placed { camera: &camera, origin: layout.origins[i], side: layout.side };
+    let mut marked = Vec::new();
+    for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
+        let scene = (&layout.scenes[i], layout.origins[i]);
+        let avoid = crosses[i].map(|at| contour::around(place(i).at(at)));
+        let avoid: Vec<Area> = scene.0.texts(scene.1).into_iter().chain(avoid).collect();
+        marked.push(marked::signs(panel, mesh, &place(i)).named(scene.0.area().moved(scene.1), &avoid)?);
+    }
+    layout.explain(entries(panels, &crosses, options, &marked))?;
 
     let canvas = Canvas::new(layout.size)?;
     for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
@@ -94,7 +109,8 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
             let points = mesh.visible_points(&camera);
             key::dots(&canvas, &points.into_iter().map(|p| placed.at(p)).collect::<Vec<Point>>());
         }
-        marks[i].into_iter().for_each(|p| key::cross(&canvas, placed.at(p)));
+        crosses[i].into_iter().for_each(|p| key::cross(&canvas, placed.at(p)));
+        marked[i].draw(&canvas);
         contour::titles(&canvas, panel, layout.titles[i], layout.slot)?;
     }
     let (label, text) = (&options.loss_label, plot::fitting(&options.loss_label, TEXT, layout.bar_height)?);
@@ -104,19 +120,28 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
 }
 
 /// What the signs mean, only those that occur.
-fn entries(panels: &[Panel], marks: &[Option<[f64; 3]>], options: &Style) -> Vec<Entry<'static>> {
+fn entries(
+    panels: &[Panel],
+    crosses: &[Option<[f64; 3]>],
+    options: &Style,
+    marked: &[Marked],
+) -> Vec<Entry<'static>> {
     let counts = contour::counts(panels, options);
     let Counts { points, lost, .. } = counts;
     let clipped = counts.clipped_words();
-    let hidden = panels.iter().zip(marks).any(|(panel, mark)| contour::has_origin(panel) && mark.is_none());
+    let hidden =
+        panels.iter().zip(crosses).any(|(panel, cross)| contour::has_cross(panel) && cross.is_none());
     let model = if hidden { "trained model (0, 0), where not hidden" } else { "trained model (0, 0)" };
     let all = [
-        (marks.iter().any(Option::is_some), key::cross as fn(&Canvas, Point), model.to_owned()),
+        (crosses.iter().any(Option::is_some), key::cross as fn(&Canvas, Point), model.to_owned()),
         (options.dots, key::dot, "grid point".to_owned()),
         (clipped.is_some(), plateau, clipped.unwrap_or_default()),
         (lost > 0, hole, format!("left out: loss not finite ({lost} of {points} points)")),
     ];
-    all.into_iter().filter(|(shown, ..)| *shown).map(|(_, sign, words)| Entry::new(sign, words)).collect()
+    let shown = all.into_iter().filter(|(shown, ..)| *shown);
+    let mut entries: Vec<Entry> = shown.map(|(_, sign, words)| Entry::new(sign, words)).collect();
+    entries.extend(contour::marks_in_key(panels, marked));
+    entries
 }
 
 /// The sign of a cell that is left out.
@@ -152,7 +177,6 @@ impl Layout {
         panels: &[Panel],
         options: &Style,
         camera: &Camera,
-        entries: Vec<Entry<'static>>,
         (bar_width, scenes_of): (f64, &dyn Fn(f64) -> Result<Vec<Scene>>),
     ) -> Result<Layout> {
         let (columns, width_mm) = axes::arrangement(panels.len(), options);
@@ -189,11 +213,18 @@ impl Layout {
         let titles = (0..panels.len()).map(|i| (corner(i).0 + slot / 2.0, corner(i).1 - 4.0)).collect();
         let bar = (width - EDGE - bar_width, EDGE + above);
         let foot = EDGE + pitch * rows as f64 - GAP;
-        let legend = Legend::new(entries, key::SIGN, width - 2.0 * EDGE)?;
+        let legend = Legend::new(Vec::new(), key::SIGN, width)?;
         let key = (EDGE, foot);
         let bar_height = foot - bar.1 - 0.5 * NUMBER;
-        let size = (width, foot + legend.height() + EDGE);
+        let size = (width, foot + EDGE);
         Ok(Layout { size, side, slot, origins, titles, scenes, bar, bar_height, key, legend })
+    }
+
+    /// Adds a key, and the height that it needs.
+    fn explain(&mut self, entries: Vec<Entry<'static>>) -> Result<()> {
+        self.legend = Legend::new(entries, key::SIGN, self.size.0 - 2.0 * EDGE)?;
+        self.size.1 = self.key.1 + self.legend.height() + EDGE;
+        Ok(())
     }
 }
 

@@ -159,33 +159,37 @@ pub fn spectrum_figure(spectra: &[(String, Spectrum)], width_mm: Option<f64>) ->
     Canvas::new((1.0, 1.0))?;
     let highest = spectra.iter().map(|(_, spectrum)| spectrum.highest()).fold(0.0, f64::max);
     let floor = f64::max(FLOOR * highest, 1e-290);
-    let y = density_axis(spectra, floor, highest);
     let width_mm = width_mm.unwrap_or(84.0);
     let width = width_mm * PT_PER_MM;
-    let beside = LINE + plot::beside([&y])?;
+    let ranges = ranges(spectra, floor);
+    let axes = ranges.iter().map(|(_, range)| density_axis(spectra, floor, *range));
+    let mut scales: Vec<Axis> = axes.collect();
+    let beside = LINE + plot::beside(&scales)?;
     let side = plot::side(width_mm, 1, 2.0 * EDGE + beside)?;
     let left = EDGE + beside;
 
-    let ranges = ranges(spectra, floor);
     let height = HIGHEST.min(ASPECT * side);
+    scales = scales.into_iter().map(|axis| axis.upright(height)).collect();
     let rows = spectra.iter().filter(|(_, spectrum)| !spectrum.leading.is_empty()).count();
     let foot = if rows > 0 { ROW * rows as f64 + 2.0 } else { 0.0 };
     let head = if ranges.len() > 1 { 1.35 * SMALL } else { 0.0 };
-    let pitch = head + height + foot + BELOW + GAP;
-    let bottom = EDGE + pitch * ranges.len() as f64 - GAP;
+    let pitch = head + height + BELOW + GAP;
+    let bottom = EDGE + pitch * ranges.len() as f64 + foot - GAP;
     let legend = Legend::new(entries(spectra, floor), SIGN, width - left - EDGE)?;
     let canvas = Canvas::new((width, bottom + LINE + legend.height() + EDGE))?;
-    for (i, (words, (low, high))) in ranges.iter().enumerate() {
+    for (i, ((words, (low, high)), y)) in ranges.iter().zip(&scales).enumerate() {
         let x = Axis::across(*low, *high, 0.0, side)?;
-        let top = EDGE + pitch * i as f64 + head;
+        // The single eigenvalues are below the first panel, which has them all.
+        let single = rows > 0 && i == 0;
+        let top = EDGE + pitch * i as f64 + head + if i > 0 { foot } else { 0.0 };
         if head > 0.0 {
             let em = plot::fitting(words, SMALL, side)?;
             canvas.text(words, (left, top - 0.35 * SMALL), em, Anchor::Start, 0.0, "#444");
         }
-        let plot = Plot { corner: (left, top), size: (side, height), x: &x, y: &y };
-        plot.axes(&canvas, (rows == 0, true));
+        let plot = Plot { corner: (left, top), size: (side, height), x: &x, y };
+        plot.axes(&canvas, (!single, true));
         curves(&canvas, &plot, spectra);
-        if rows > 0 {
+        if single {
             let mut bare = y.clone();
             bare.ticks.clear();
             let strip = Plot { corner: (left, top + height), size: (side, foot), x: &x, y: &bare };
@@ -201,12 +205,12 @@ pub fn spectrum_figure(spectra: &[(String, Spectrum)], width_mm: Option<f64>) ->
     Ok(canvas.finish(DESCRIPTION))
 }
 
-/// From the floor, or the lowest density above it, to the highest.
-fn density_axis(spectra: &[(String, Spectrum)], floor: f64, highest: f64) -> Axis {
-    let all = spectra.iter().flat_map(|(_, spectrum)| &spectrum.density).copied();
-    let lowest = all.clone().filter(|d| *d >= floor).fold(highest, f64::min);
-    let low = if all.clone().any(|d| d < floor) { floor } else { lowest };
-    Axis::logarithmic(low, highest, 6)
+/// From the floor, or the lowest density above it in a range of eigenvalues, to the highest.
+fn density_axis(spectra: &[(String, Spectrum)], floor: f64, (first, last): (f64, f64)) -> Axis {
+    let points = spectra.iter().flat_map(|(_, spectrum)| spectrum.grid.iter().zip(&spectrum.density));
+    let inside = points.filter(|(x, _)| (first..=last).contains(*x)).map(|(_, d)| f64::max(*d, floor));
+    let (low, high) = plot::range(inside).unwrap_or((floor, 1.0)); // the range was made of them
+    Axis::logarithmic(low, high, 6)
 }
 
 /// All eigenvalues and, where it is much narrower, their bulk.
@@ -351,7 +355,7 @@ mod tests {
         // All curves lie inside their frames.
         let frames: Vec<&str> =
             svg.lines().filter(|l| l.starts_with("<rect") && l.contains("fill=\"none\"")).collect();
-        assert_eq!(frames.len(), 4);
+        assert_eq!(frames.len(), 3);
         let bottom = attribute(frames[0], "y") + attribute(frames[0], "height");
         let line = svg.lines().find(|line| line.contains("stroke-width=\"1.1\"")).unwrap();
         let start: f64 =

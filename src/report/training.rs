@@ -13,6 +13,7 @@ use std::path::Path;
 use super::canvas::{Anchor, Canvas, PT_PER_MM, Point};
 use super::draws::Draws;
 use super::legend::{Entry, Legend};
+use super::numbers::significant;
 use super::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::files;
@@ -172,6 +173,34 @@ fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String,
         panels.push((format!("held-out {}", name.replace('_', " ")), curves));
     }
     panels
+}
+
+/// The figure in words for a paper: what is drawn, and the last values of each arm.
+pub fn caption(arms: &[(String, Vec<History>)]) -> String {
+    let mut out =
+        "Training loss with dropout on (dashed) and held-out loss without it (solid) against the epoch"
+            .to_owned();
+    if let Some((name, _)) = histories(arms).next().and_then(|history| history.metric.as_ref()) {
+        out += &format!("; right: held-out {}", name.replace('_', " "));
+    }
+    out.push('.');
+    for (name, seeds) in arms {
+        let last: Vec<f64> = seeds.iter().filter_map(|history| history.held_out.last().copied()).collect();
+        let epochs = seeds[0].epochs.last().copied().unwrap_or(0.0);
+        let mean = significant(crate::stats::mean(&last), 4);
+        out += &match (seeds.as_slice(), plot::range(last.iter().copied())) {
+            ([_], _) => format!(" {name}: one seed, held-out loss {mean} after epoch {epochs}."),
+            (all, range) => {
+                let (low, high) = range.unwrap_or((f64::NAN, f64::NAN));
+                let [low, high] = [low, high].map(|v| significant(v, 4));
+                let n = all.len();
+                format!(
+                    " {name}: {n} seeds, held-out loss {mean} after epoch {epochs} in the mean ({low} to {high})."
+                )
+            }
+        };
+    }
+    out + " Thick lines are means over seeds, thin ones single seeds; bands are the range over the seeds or, for one seed, the loss ± its standard error.\n"
 }
 
 fn histories(arms: &[(String, Vec<History>)]) -> impl Iterator<Item = &History> {

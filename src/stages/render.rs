@@ -1,31 +1,32 @@
-//! `render`: surfaces to filled contours or reliefs, or the tables of other commands to their charts.
+//! `render`: surfaces to filled contours, reliefs or curves, or the tables of other commands to their charts.
 //!
-//! Whatever is drawn is SVG first; every file asked for is made of that one text.
+//! Whatever is drawn is SVG first (`drawn`); every file asked for is made of that one text. The caption is made of the
+//! same numbers.
+
+mod drawn;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::say;
-use crate::report::chart::chart;
-use crate::report::columns::columns;
-use crate::report::contour::{ColourMap, Panel, Spacing, Style, contour_figure};
+use crate::report::contour::{ColourMap, Spacing};
 use crate::report::image::{svg_to_pdf, svg_to_png};
 use crate::report::interactive;
-use crate::report::marks::Marks;
-use crate::report::profile::{Draw, Profile, profile_figure};
 use crate::report::provenance::{self, Provenance};
-use crate::report::relief::{View, relief_figure};
-use crate::report::surface_file::Grid;
+use crate::report::relief::View;
+use crate::report::width::Width;
 
 /// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    /// Surfaces, as `surface` writes them; one panel each. Or agreement.csv of `stability`, F.csv of `fisher`,
-    /// RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed: ARM/seed0/history.csv)
+    /// Surfaces, as `surface` writes them; one panel each, or curves where they have a single y. Or agreement.csv of
+    /// `stability`, F.csv of `fisher`, RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed:
+    /// ARM/seed0/history.csv), spectral densities (curve,eigenvalue,density,density_sd)
     #[arg(required = true, value_name = "SURFACE.csv")]
     pub surfaces: Vec<PathBuf>,
-    /// Titles, in the same order; histories of one title are seeds of one arm [default: names of files or arms]
+    /// Titles, in the same order; histories of one title are seeds of one arm, losses along a line draws of one curve
+    /// [default: names of files or arms]
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub titles: Vec<String>,
     /// How surfaces are seen
@@ -64,17 +65,19 @@ pub struct Render {
     /// Panels per row [default: up to three in one row, four as 2 x 2, more in rows of three]
     #[arg(long, value_name = "N")]
     pub columns: Option<usize>,
-    /// Width of the figure in millimetres [default: 84, 129 or 174 for 1, 2 or more columns of panels]
-    #[arg(long, value_name = "MM")]
-    pub width: Option<f64>,
+    /// Width of the figure in millimetres, or a venue's column or text: neurips, iclr, icml, acl, cvpr, ieee, aaai,
+    /// jmlr, tmlr, nature; icml-page, acl-page, cvpr-page, ieee-page, aaai-page, nature-page for both columns
+    /// [default: 84, 129 or 174 for 1, 2 or more columns of panels]
+    #[arg(long, value_name = "MM|VENUE")]
+    pub width: Option<Width>,
     /// Mark the evaluated points
     #[arg(long)]
     pub dots: bool,
     /// Resolution of a PNG in dots per inch
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
-    /// The figure to write, its format by its ending; may be given several times
-    #[arg(long, required = true, value_name = "FIGURE.svg|.pdf|.png|.html")]
+    /// The figure to write, its format by its ending, or its caption as .txt; may be given several times
+    #[arg(long, required = true, value_name = "FIGURE.svg|.pdf|.png|.html|.txt")]
     pub out: Vec<PathBuf>,
 }
 
@@ -96,6 +99,8 @@ enum Format {
     Png,
     /// Surfaces to turn.
     Html,
+    /// The figure in words.
+    Caption,
 }
 
 impl Format {
@@ -105,8 +110,9 @@ impl Format {
             Some("pdf") => Ok(Format::Pdf),
             Some("png") => Ok(Format::Png),
             Some("html") => Ok(Format::Html),
+            Some("txt") => Ok(Format::Caption),
             _ => {
-                let expected = "one that ends in .svg, .pdf, .png or .html";
+                let expected = "one that ends in .svg, .pdf, .png or .html, or in .txt for the caption";
                 Err(Error::field("--out", "file name", expected, path.display(), "name it FIGURE.pdf"))
             }
         }
@@ -126,47 +132,21 @@ impl Render {
                 "separate them by commas",
             ));
         }
-        let view = self.seen_from()?;
         let mut provenance = Provenance::start(command, None);
-        let (svg, views) = match chart(&self.surfaces, &self.titles, self.width)? {
-            Some(chart) => {
-                for file in &chart.inputs {
-                    provenance.input_file(chart.kind, file)?;
-                }
-                (chart.svg, Vec::new())
-            }
-            None => {
-                let views = self.views(&mut provenance)?;
-                let marks = self.marks(&mut provenance)?;
-                if views.iter().all(|view| view.grid.y.len() == 1) {
-                    (self.profile(views, &marks, view)?, Vec::new())
-                } else {
-                    let panels = self.panels(&views, &marks)?;
-                    let svg = match view {
-                        Some(view) => relief_figure(&panels, &self.style("direction x (a)"), view)?,
-                        None => contour_figure(&panels, &self.style("direction x (a)"))?,
-                    };
-                    (svg, views)
-                }
-            }
-        };
+        let drawn = self.draw(&mut provenance)?;
         // Nothing is written unless everything can be made.
         let made = |format: &Format| match format {
-            Format::Svg => Ok(svg.clone().into_bytes()),
-            Format::Pdf => svg_to_pdf(&svg),
-            Format::Png => svg_to_png(&svg, self.dpi),
-            Format::Html if views.is_empty() => {
-                let fix = "name it FIGURE.svg: a page to turn is made of surfaces";
-                Err(Error::field("--out", "format", ".svg, .pdf or .png for this table", ".html", fix))
-            }
-            Format::Html => {
-                let group = interactive::Group {
-                    title: "Loss surfaces".into(),
-                    label: self.label.clone(),
-                    views: views.clone(),
-                };
-                Ok(interactive::page(group)?.into_bytes())
-            }
+            Format::Svg => Ok(drawn.svg.clone().into_bytes()),
+            Format::Pdf => svg_to_pdf(&drawn.svg),
+            Format::Png => svg_to_png(&drawn.svg, self.dpi),
+            Format::Caption => Ok(drawn.caption.clone().into_bytes()),
+            Format::Html => match &drawn.surfaces {
+                Some((group, extras)) => Ok(interactive::page(group.clone(), extras)?.into_bytes()),
+                None => {
+                    let fix = "name it FIGURE.svg: a page to turn is made of surfaces";
+                    Err(Error::field("--out", "format", ".svg, .pdf or .png for this table", ".html", fix))
+                }
+            },
         };
         let figures = formats.iter().map(made).collect::<Result<Vec<_>>>()?;
         for (path, bytes) in self.out.iter().zip(&figures) {
@@ -193,78 +173,4 @@ impl Render {
             }
         }
     }
-
-    /// The surfaces with their titles.
-    fn views(&self, provenance: &mut Provenance) -> Result<Vec<interactive::View>> {
-        let mut views = Vec::new();
-        for (i, path) in self.surfaces.iter().enumerate() {
-            let grid = Grid::read(path)?;
-            provenance.input_file("surface", path)?;
-            let name = || path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            views.push(interactive::View { title: self.titles.get(i).cloned().unwrap_or_else(name), grid });
-        }
-        Ok(views)
-    }
-
-    /// One file of marks for each surface, or one for all, or none.
-    fn marks(&self, provenance: &mut Provenance) -> Result<Vec<Marks>> {
-        if self.marks.len() > 1 && self.marks.len() != self.surfaces.len() {
-            let expected = format!("none, one, or one for each of {} surfaces", self.surfaces.len());
-            let fix = "give --marks FILE for each surface, in order";
-            return Err(Error::field("--marks", "files", expected, self.marks.len(), fix));
-        }
-        self.marks.iter().try_for_each(|path| provenance.input_file("marks", path))?;
-        self.marks.iter().map(|path| Marks::read(path)).collect()
-    }
-
-    /// Surfaces with a single y: curves.
-    fn profile(&self, views: Vec<interactive::View>, marks: &[Marks], view: Option<View>) -> Result<String> {
-        if view.is_some() {
-            let fix = "leave --view out, or give surfaces over a plane";
-            return Err(Error::field("--view", "view", "flat for losses along a line", "3d", fix));
-        }
-        let mut files = Vec::new();
-        for (path, view) in self.surfaces.iter().zip(views) {
-            let columns = columns(path, &view.grid)?;
-            files.push((view.title, Draw { x: view.grid.x, loss: view.grid.loss, columns }));
-        }
-        let style = self.style("distance along the direction (a)");
-        profile_figure(&Profile::gathered(files), &Marks::together(marks), &style)
-    }
-
-    /// Surfaces over a plane, each with its marks.
-    fn panels(&self, views: &[interactive::View], marks: &[Marks]) -> Result<Vec<Panel>> {
-        let panel = |(i, (path, view)): (usize, (&PathBuf, &interactive::View))| {
-            let columns = columns(path, &view.grid)?;
-            let zero = view.grid.loss.iter().zip(points(&view.grid)).position(|(_, at)| at == (0.0, 0.0));
-            let se = columns.iter().find(|(name, _)| name == "loss_se");
-            let marks = marks.get(i).or(marks.first()).cloned().unwrap_or_default();
-            let Grid { x, y, loss } = view.grid.clone();
-            let centre = view.grid.centre().filter(|loss| loss.is_finite());
-            let centre_se = zero.zip(se).map(|(i, (_, se))| se[i]).filter(|se| se.is_finite());
-            Ok(Panel { title: view.title.clone(), x, y, loss, centre, centre_se, marks })
-        };
-        self.surfaces.iter().zip(views).enumerate().map(panel).collect()
-    }
-
-    fn style(&self, x_label: &str) -> Style {
-        let usual = Style::default();
-        Style {
-            x_label: self.x_label.clone().unwrap_or_else(|| x_label.to_owned()),
-            y_label: self.y_label.clone().unwrap_or_else(|| usual.y_label.clone()),
-            clip: self.clip,
-            width_mm: self.width,
-            columns: self.columns,
-            loss_label: self.label.clone(),
-            map: self.colours,
-            spacing: self.levels,
-            dots: self.dots,
-            ..usual
-        }
-    }
-}
-
-/// Coordinates of the points of a grid, y outer.
-fn points(grid: &Grid) -> impl Iterator<Item = (f64, f64)> + '_ {
-    grid.y.iter().flat_map(|&y| grid.x.iter().map(move |&x| (x, y)))
 }

@@ -35,6 +35,11 @@ const LEAST_LENGTH: f64 = 2.5;
 const STEP: f64 = 1.0;
 
 impl Area {
+    pub(crate) fn moved(&self, by: Point) -> Area {
+        let Area { left, top, right, bottom } = self;
+        Area { left: left + by.0, top: top + by.1, right: right + by.0, bottom: bottom + by.1 }
+    }
+
     pub(crate) fn overlaps(&self, other: &Area) -> bool {
         self.left < other.right
             && other.left < self.right

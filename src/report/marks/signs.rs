@@ -36,8 +36,9 @@ pub(crate) struct Signs {
     pub(crate) dots: Vec<Point>,
     /// Middles of arrow heads, and where they point to.
     pub(crate) arrows: Vec<(Point, Point)>,
-    /// Points that lie outside the frame.
+    /// Points that lie outside the frame, and that a surface hides.
     pub(crate) outside: usize,
+    pub(crate) hidden: usize,
     /// Places and names.
     pub(crate) wishes: Vec<(Point, String)>,
 }
@@ -112,7 +113,8 @@ impl Signs {
         for (at, name) in std::mem::take(&mut placed.signs.wishes) {
             let (words, em) = shortened(&name, SMALL, LONGEST * (frame.right - frame.left))?;
             let size = (text_width(&words, em)? + 2.0, em + 1.0);
-            let spots = (0..DIRECTIONS).flat_map(|d| DISTANCES.map(|distance| spot(at, size, d, distance)));
+            let spots =
+                (0..DIRECTIONS).flat_map(|d| DISTANCES.map(|distance| spot(at, size, (d, distance), frame)));
             let free = spots.filter(|(area, lead, _)| {
                 let clear = |at: &Point| !taken.iter().any(|other| other.overlaps(&around(*at, 0.5)));
                 let on_sign = signs.iter().chain(&taken).any(|other| other.overlaps(area));
@@ -142,18 +144,21 @@ impl Signs {
     }
 }
 
-/// An area for a name in one direction at one distance, the line to it, and how bad it is.
-fn spot(at: Point, size: (f64, f64), direction: usize, distance: f64) -> (Area, Option<[Point; 2]>, f64) {
+/// An area for a name in one direction at one distance, moved into the frame; the line to it, and how bad it is.
+fn spot(
+    at: Point,
+    size: (f64, f64),
+    (direction, distance): (usize, f64),
+    frame: Area,
+) -> (Area, Option<[Point; 2]>, f64) {
     // 0, 1, -1, 2, -2, …: alternately to both sides of the right.
     let turn = (direction as f64 / 2.0).ceil() * if direction.is_multiple_of(2) { 1.0 } else { -1.0 };
     let (sin, cos) = (turn * std::f64::consts::TAU / DIRECTIONS as f64).sin_cos();
-    let middle = (at.0 + cos * (distance + size.0 / 2.0), at.1 + sin * (distance + size.1 / 2.0));
-    let area = Area {
-        left: middle.0 - size.0 / 2.0,
-        top: middle.1 - size.1 / 2.0,
-        right: middle.0 + size.0 / 2.0,
-        bottom: middle.1 + size.1 / 2.0,
-    };
+    let left = at.0 + cos * (distance + size.0 / 2.0) - size.0 / 2.0;
+    let top = at.1 + sin * (distance + size.1 / 2.0) - size.1 / 2.0;
+    let (left, top) =
+        (left.min(frame.right - size.0).max(frame.left), top.min(frame.bottom - size.1).max(frame.top));
+    let area = Area { left, top, right: left + size.0, bottom: top + size.1 };
     let nearest = (at.0.clamp(area.left, area.right), at.1.clamp(area.top, area.bottom));
     let gap = (nearest.0 - at.0).hypot(nearest.1 - at.1);
     (area, (gap > NEAR).then_some([at, nearest]), distance + 0.1 * direction as f64)
@@ -223,6 +228,7 @@ impl Placed {
 pub(crate) fn entries(panels: &[Placed], total: usize) -> Vec<Entry<'static>> {
     let dots: usize = panels.iter().map(|panel| panel.signs.dots.len()).sum();
     let outside: usize = panels.iter().map(|panel| panel.signs.outside).sum();
+    let hidden: usize = panels.iter().map(|panel| panel.signs.hidden).sum();
     let left_out: usize = panels.iter().map(|panel| panel.left_out).sum();
     let mut entries = Vec::new();
     if panels.iter().any(|panel| !panel.signs.points.is_empty()) {
@@ -235,9 +241,14 @@ pub(crate) fn entries(panels: &[Placed], total: usize) -> Vec<Entry<'static>> {
         };
         entries.push(Entry::new(sign, "path of training"));
     }
-    if outside > 0 {
+    if outside > 0 && panels.iter().all(|panel| panel.signs.arrows.is_empty()) {
+        entries.push(Entry::note(format!("outside, not shown: {outside} of {total} points")));
+    } else if outside > 0 {
         let sign = |canvas: &Canvas, (x, y): Point| arrow(canvas, (x, y), (1.0, 0.0));
         entries.push(Entry::new(sign, format!("outside the frame ({outside} of {total} points)")));
+    }
+    if hidden > 0 {
+        entries.push(Entry::note(format!("hidden by the surface: {hidden} of {total} points")));
     }
     if left_out > 0 {
         entries.push(Entry::note(format!("names without room: {left_out}")));

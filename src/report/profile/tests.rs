@@ -178,6 +178,8 @@ fn texts_keep_apart() {
             &dotted(),
         ));
     }
+    let narrow = Style { spacing: Spacing::Log, width_mm: Some(32.0), ..Style::default() };
+    assert_sound(&figure(&[curve("c", vec![draw(&x, |x| 0.35 + 0.5 * x * x)])], &narrow));
     let spike = curve("c", vec![draw(&x, |x| if x == 0.0 { 1.0 } else { 1e300 * x })]);
     assert_sound(&figure(&[spike], &Style { clip: Some(2.0), ..dotted() }));
 }

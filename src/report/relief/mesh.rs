@@ -171,13 +171,17 @@ impl Mesh {
         false
     }
 
-    /// The surface at (0, 0), unless that is outside, missing or hidden.
-    pub(super) fn origin(&self, camera: &Camera) -> Option<Corner> {
-        let (x, y) = self.zero?;
+    /// The surface at a place inside the box, unless that is missing.
+    pub(super) fn on(&self, (x, y): (f64, f64)) -> Option<Corner> {
         let cell =
             |axis: &[f64], v: f64| axis.partition_point(|a| *a <= v).saturating_sub(1).min(axis.len() - 2);
         let z = self.height((cell(&self.x, x), cell(&self.y, y)), (x, y))?;
-        Some([x, y, z]).filter(|&p| !self.hides(p, camera))
+        Some([x, y, z])
+    }
+
+    /// The surface at (0, 0), unless that is outside, missing or hidden.
+    pub(super) fn origin(&self, camera: &Camera) -> Option<Corner> {
+        self.on(self.zero?).filter(|&p| !self.hides(p, camera))
     }
 
     /// The grid points that are not hidden.
@@ -210,7 +214,7 @@ impl Mesh {
     }
 
     /// Parts of a line that are beside a cell and not hidden; where that changes between two points is found by halving.
-    fn visible_parts(
+    pub(super) fn visible_parts(
         &self,
         line: &[Corner],
         beside: impl Fn(usize) -> bool,

@@ -211,6 +211,19 @@ impl Scene {
         around(points.map(|(x, y)| Area { left: x, top: y, right: x, bottom: y }))
     }
 
+    /// What its texts cover, the middle of the base at `origin`.
+    pub(super) fn texts(&self, origin: Point) -> Vec<Area> {
+        let upright = |text: &Text| {
+            around(text.corners(SPACE).into_iter().map(|(x, y)| Area {
+                left: x,
+                top: y,
+                right: x,
+                bottom: y,
+            }))
+        };
+        self.texts.iter().map(|text| upright(text).moved(origin)).collect()
+    }
+
     pub(super) fn draw(&self, canvas: &Canvas, origin: Point) {
         let moved = |p: &Point| (origin.0 + p.0, origin.1 + p.1);
         let data = |lines: &[[Point; 2]]| -> String {

@@ -4,7 +4,7 @@ use super::mesh::Corner;
 use super::*;
 use crate::report::contour::levels::{Levels, Spacing};
 use crate::report::image::{svg_to_png, text_corners};
-use crate::report::marks::Marks;
+use crate::report::marks::{Mark, Marks};
 
 fn even(n: usize) -> Vec<f64> {
     (0..n).map(|i| 2.0 * i as f64 / (n - 1) as f64 - 1.0).collect()
@@ -329,6 +329,35 @@ fn unusable_views_are_refused_by_name() {
     assert!(message.contains("`columns`"), "{message}");
     let levels = Levels::new(0.0, 1.0, 12, Spacing::Linear);
     assert!((Heights::new(&levels, Spacing::Linear).of(0.5) - mesh::HEIGHT / 2.0).abs() < 1e-12);
+}
+
+/// Oracle: a direct test of each point. On a ridge across the line of sight a mark behind it is hidden from the one side
+/// and seen from the other; names stay apart from all texts.
+#[test]
+fn marks_are_drawn_where_the_surface_does_not_hide_them() {
+    let mut ridge = square("ridge", 15, |x, _| (-20.0 * x * x).exp());
+    let mark = |label: &str, x: f64, y: f64, order| Mark { label: label.into(), x, y, order, distance: None };
+    ridge.marks.points =
+        vec![mark("left", -0.6, 0.1, None), mark("right", 0.6, 0.2, None), mark("out", 4.0, 0.0, None)];
+    ridge.marks.path = (0..5).map(|k| mark("", f64::from(k) / 2.5 - 0.8, 0.5, Some(f64::from(k)))).collect();
+    let names = |azimuth| -> Vec<String> {
+        let svg =
+            relief_figure(&[ridge.clone()], &Style::default(), View { azimuth, elevation: 15.0 }).unwrap();
+        let texts = text_corners(&svg);
+        for (k, (a, box_a)) in texts.iter().enumerate() {
+            for (b, box_b) in &texts[k + 1..] {
+                assert!(!touch(box_a, box_b), "{azimuth}: {a} touches {b}");
+            }
+        }
+        assert!(svg.contains("outside, not shown: 1 of 8 points"));
+        assert_eq!(svg.contains("hidden by the surface"), azimuth.abs() < 10.0 || azimuth > 170.0);
+        let named = texts.into_iter().map(|(text, _)| text);
+        named.filter(|text| ["left", "right", "step 0", "step 4"].contains(&text.as_str())).collect()
+    };
+    // From +x the ridge hides what lies at negative x, and the other way round; from the front nothing.
+    assert_eq!(names(0.0), ["right", "step 4"]);
+    assert_eq!(names(180.0), ["left", "step 0"]);
+    assert_eq!(names(-90.0).len(), 4);
 }
 
 /// Oracle: counting, and the grid points themselves. On a plane the top is cut off at the height of the clip: no corner of
