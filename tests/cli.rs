@@ -403,12 +403,80 @@ const BAD: &[Bad] = &[
         says: &["--out", ".html", "made of surfaces"],
     },
     Bad {
+        name: "marks for two of three surfaces",
+        prepare: profile,
+        command: "render p.csv p.csv p.csv --marks m.csv --marks m.csv --out out.svg",
+        says: &["--marks", "one for each of 3 surfaces", "found 2"],
+    },
+    Bad {
+        name: "a mark without name and order",
+        prepare: |folder| {
+            profile(folder);
+            std::fs::write(folder.join("m.csv"), "label,x,y,order,distance\n,0,0,,\n").unwrap();
+        },
+        command: "render p.csv --marks m.csv --out out.svg",
+        says: &["m.csv", "`label`", "no order"],
+    },
+    Bad {
+        name: "a line seen in 3-D",
+        prepare: profile,
+        command: "render p.csv --view 3d --out out.svg --out out.txt",
+        says: &["--view", "flat for losses along a line"],
+    },
+    Bad {
+        name: "a clip below everything",
+        prepare: profile,
+        command: "render p.csv --clip 0.5 --out out.svg",
+        says: &["`clip`", "above the lowest loss, 1", "found 0.5"],
+    },
+    Bad {
+        name: "a clip of a table",
+        prepare: |folder| {
+            std::fs::write(
+                folder.join("d.csv"),
+                "curve,eigenvalue,density,density_sd\ndensity,0,1,\ndensity,1,1,\n",
+            )
+            .unwrap();
+        },
+        command: "render d.csv --clip 1 --out out.svg",
+        says: &["--clip, --marks", "spectral density"],
+    },
+    Bad {
         name: "an angle of a flat figure",
         prepare: |_| {},
         command: "render s.csv --azimuth -30 --out out.svg",
         says: &["--azimuth", "--view 3d", "-30"],
     },
 ];
+
+/// A loss along a line, and a mark on it.
+fn profile(folder: &Path) {
+    std::fs::write(
+        folder.join("p.csv"),
+        "x,y,loss,loss_se,accuracy\n0,0,1,0.1,0.9\n0.5,0,3,0.1,0.8\n1,0,2,0.1,0.7\n",
+    )
+    .unwrap();
+    std::fs::write(folder.join("m.csv"), "label,x,y,order,distance\nguided,1,0,,\n").unwrap();
+}
+
+/// Oracle: the file's own numbers. One call gives figure and caption, and the marks are among the inputs.
+#[test]
+fn a_line_is_drawn_with_its_marks_metric_and_caption() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    profile(folder.path());
+    let command = "render p.csv --titles path --marks m.csv --clip 2.5 --x-label there --width icml --out out.svg --out out.txt";
+    fisherscape(command).current_dir(folder.path()).assert().success();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name));
+    let svg = read("out.svg")?;
+    for words in
+        [">guided<", ">accuracy<", ">there<", "clipped above 2.5: 1 of 3 points, up to 3<", "width=\"234pt\""]
+    {
+        assert!(svg.contains(words), "{words}");
+    }
+    assert!(read("out.txt")?.contains("path: 3 points, 1 ± 0.1 (standard error) at 0, from 1 to 3"));
+    assert!(read("out.svg.provenance.toml")?.contains("marks: m.csv"));
+    Ok(())
+}
 
 /// Oracle: interface.md: exit code 1, a message that names file, field, expected, found and fix, nothing left behind.
 #[test]

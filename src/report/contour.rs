@@ -136,7 +136,14 @@ pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
     }
     let (label, text) =
         (&options.loss_label, plot::fitting(&options.loss_label, plot::TEXT, layout.bar_height)?);
-    key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, plot::NUMBER))?;
+    key::bar(
+        &canvas,
+        layout.bar,
+        layout.bar_height,
+        (&levels, &colours),
+        (label, text, plot::NUMBER),
+        key::hatched_field,
+    )?;
     layout.legend.draw(&canvas, layout.key);
     Ok(canvas.finish(DESCRIPTION))
 }
@@ -154,7 +161,7 @@ pub(super) fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels
             "evaluate nearer to (0, 0)",
         ));
     }
-    let clip = options.clip.filter(|clip| !(*clip >= max));
+    let clip = options.clip.filter(|clip| *clip < max || clip.is_nan());
     match clip {
         None => Ok(Levels::new(min, max, options.bands, options.spacing)),
         Some(clip) if clip > min => Ok(Levels::clipped(min, clip, options.bands, options.spacing)),
@@ -285,7 +292,11 @@ fn entries(panels: &[Panel], options: &Style, marked: &[Placed]) -> Vec<Entry<'s
         (panels.iter().any(has_cross), key::cross as fn(&Canvas, Point), "trained model (0, 0)".to_owned()),
         (panels.iter().any(|panel| lowest(panel).is_some()), key::ring, "lowest grid point".to_owned()),
         (options.dots, key::dot, "grid point".to_owned()),
-        (clipped.is_some(), key::clipped_sign, clipped.unwrap_or_default()),
+        (
+            clipped.is_some(),
+            |canvas, at| key::sign_of(key::hatched_field, canvas, at),
+            clipped.unwrap_or_default(),
+        ),
         (lost > 0, key::hatched_sign, format!("loss not finite ({lost} of {points} points)")),
     ];
     let shown = all.into_iter().filter(|(shown, ..)| *shown);
@@ -297,7 +308,7 @@ fn entries(panels: &[Panel], options: &Style, marked: &[Placed]) -> Vec<Entry<'s
 /// What the key says of marks.
 pub(super) fn marks_in_key(panels: &[Panel], marked: &[Placed]) -> Vec<Entry<'static>> {
     let total = panels.iter().map(|panel| panel.marks.all().count()).sum();
-    let projected = marks::projected(panels.iter().map(|panel| &panel.marks));
+    let projected = marks::projected(panels.iter().map(|panel| &panel.marks)).map(Entry::note);
     signs::entries(marked, total).into_iter().chain(projected).collect()
 }
 
@@ -343,7 +354,7 @@ fn draw_panel(
             let d: String = areas.iter().map(|ring| path_data(ring, true)).collect();
             canvas.path(&d, &format!("fill=\"{}\" fill-rule=\"evenodd\"", colours[i]));
             if i == levels.bands() {
-                key::clipped(canvas, &areas);
+                key::hatched_above(canvas, &areas);
             }
             lines.extend(level_lines);
         }

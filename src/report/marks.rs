@@ -12,7 +12,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::legend::Entry;
 use super::numbers::significant;
 use crate::error::{Error, Result};
 use crate::files;
@@ -114,12 +113,11 @@ impl Marks {
     }
 }
 
-/// The note of a key on marks that do not lie in their plane.
-pub(crate) fn projected<'a>(marks: impl Iterator<Item = &'a Marks>) -> Option<Entry<'static>> {
+/// What keys and captions say of marks that do not lie in their plane.
+pub(crate) fn projected<'a>(marks: impl Iterator<Item = &'a Marks>) -> Option<String> {
     let distances = marks.flat_map(Marks::all).filter_map(|mark| mark.distance);
     let most = distances.filter(|d| d.is_finite()).fold(0.0, f64::max);
-    let words = || format!("points are projections: up to {} off the plane", significant(most, 2));
-    (most > ROUNDING).then(|| Entry::note(words()))
+    (most > ROUNDING).then(|| format!("points are projections: up to {} off the plane", significant(most, 2)))
 }
 
 #[cfg(test)]

@@ -314,7 +314,8 @@ impl Plot<'_> {
 fn crossing(a: Point, b: Point, inside: impl Fn(f64) -> f64) -> Option<Point> {
     let (from, to) = (inside(a.1), inside(b.1));
     let t = from / (from - to);
-    ((from < 0.0) != (to < 0.0) && 0.0 < t && t < 1.0).then(|| (a.0 + (b.0 - a.0) * t, a.1 + (b.1 - a.1) * t))
+    ((from < 0.0) != (to < 0.0) && 0.0 < t && t < 1.0)
+        .then_some((a.0 + (b.0 - a.0) * t, a.1 + (b.1 - a.1) * t))
 }
 
 /// The parts of a line at heights where `inside` is not negative.

@@ -2,7 +2,7 @@
 //! have one.
 //!
 //! Files of one title are draws (directions, masks, seeds) of one curve: a thick mean, the range as a band, each draw
-//! as a thin line ([`super::draws`]). A curve of one draw has its loss ± standard error as a band instead. A loss that
+//! as a thin line (`draws`). A curve of one draw has its loss ± standard error as a band instead. A loss that
 //! is not finite breaks the line, and one above [`Style::clip`] leaves the frame: both are marked at the upper edge and
 //! counted in the key.
 //!
@@ -196,6 +196,9 @@ fn x_range(profiles: &[Profile]) -> (f64, f64) {
     plot::range(draws(profiles).flat_map(|draw| draw.x.iter().copied())).unwrap_or((0.0, 1.0))
 }
 
+/// A quantity of a file.
+type Values = fn(&Draw) -> &[f64];
+
 /// One quantity of all curves.
 struct Panel {
     label: String,
@@ -208,12 +211,12 @@ struct Panel {
 
 /// The loss and, where there is one, the chief metric.
 fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
-    let of = |profile: &Profile, values: fn(&Draw) -> &[f64]| -> Draws {
+    let of = |profile: &Profile, values: Values| -> Draws {
         let points = |draw: &Draw| draw.x.iter().copied().zip(values(draw).iter().copied()).collect();
         Draws::new(profile.draws.iter().map(points).collect())
     };
-    let loss: fn(&Draw) -> &[f64] = |draw| &draw.loss;
-    let metric: fn(&Draw) -> &[f64] = |draw| draw.metric().map_or(&[], |(_, values)| values);
+    let loss: Values = |draw| &draw.loss;
+    let metric: Values = |draw| draw.metric().map_or(&[], |(_, values)| values);
     let mut losses: Vec<Draws> = profiles.iter().map(|profile| of(profile, loss)).collect();
     for (profile, curve) in profiles.iter().zip(&mut losses) {
         if let ([draw], Some(se)) = (profile.draws.as_slice(), profile.draws[0].se()) {
@@ -259,7 +262,7 @@ impl Panel {
         label: String,
         y: Axis,
         curves: Vec<Draws>,
-        (profiles, values, clip): (&[Profile], fn(&Draw) -> &[f64], f64),
+        (profiles, values, clip): (&[Profile], Values, f64),
     ) -> Panel {
         let at = |is: &dyn Fn(f64) -> bool| -> Vec<Vec<f64>> {
             let any = |profile: &Profile, i: usize| profile.draws.iter().any(|draw| is(values(draw)[i]));
@@ -363,7 +366,7 @@ fn entries(
         entries.push(Entry::new(|canvas, at| lost(canvas, at, GREY), words));
     }
     entries.extend(flags.outside());
-    entries.extend(marks::projected([marks].into_iter()));
+    entries.extend(marks::projected([marks].into_iter()).map(Entry::note));
     entries
 }
 

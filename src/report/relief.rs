@@ -114,7 +114,14 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
         contour::titles(&canvas, panel, layout.titles[i], layout.slot)?;
     }
     let (label, text) = (&options.loss_label, plot::fitting(&options.loss_label, TEXT, layout.bar_height)?);
-    key::bar(&canvas, layout.bar, layout.bar_height, (&levels, &colours), (label, text, NUMBER))?;
+    key::bar(
+        &canvas,
+        layout.bar,
+        layout.bar_height,
+        (&levels, &colours),
+        (label, text, NUMBER),
+        key::plain_field,
+    )?;
     layout.legend.draw(&canvas, layout.key);
     Ok(canvas.finish(DESCRIPTION))
 }
@@ -135,7 +142,11 @@ fn entries(
     let all = [
         (crosses.iter().any(Option::is_some), key::cross as fn(&Canvas, Point), model.to_owned()),
         (options.dots, key::dot, "grid point".to_owned()),
-        (clipped.is_some(), plateau, clipped.unwrap_or_default()),
+        (
+            clipped.is_some(),
+            |canvas, at| key::sign_of(key::plain_field, canvas, at),
+            clipped.unwrap_or_default(),
+        ),
         (lost > 0, hole, format!("left out: loss not finite ({lost} of {points} points)")),
     ];
     let shown = all.into_iter().filter(|(shown, ..)| *shown);
@@ -148,12 +159,6 @@ fn entries(
 fn hole(canvas: &Canvas, (x, y): Point) {
     let look = "fill=\"none\" stroke=\"#777\" stroke-width=\".5\" stroke-dasharray=\"1.2 .8\"";
     canvas.rect((x - 3.0, y - 2.4), (6.0, 4.8), look);
-}
-
-/// The sign of what is cut off above.
-fn plateau(canvas: &Canvas, (x, y): Point) {
-    let look = format!("fill=\"{}\" stroke=\"#000\" stroke-width=\".35\"", key::CLIPPED);
-    canvas.rect((x - 3.0, y - 2.4), (6.0, 4.8), &look);
 }
 
 /// Everything's place, pt.

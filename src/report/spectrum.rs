@@ -6,7 +6,7 @@
 //! another; bands are ± a standard deviation over the probes.
 //!
 //! The trap: a density made of few probes has a floor of its own and kernels that reach below it. What is below
-//! [`FLOOR`] of the highest density is not drawn, which the key says.
+//! `FLOOR` of the highest density is not drawn, which the key says.
 //!
 //! Takes [`Spectrum`], the table `curve,eigenvalue,density,density_sd`.
 
@@ -205,11 +205,15 @@ pub fn spectrum_figure(spectra: &[(String, Spectrum)], width_mm: Option<f64>) ->
     Ok(canvas.finish(DESCRIPTION))
 }
 
-/// From the floor, or the lowest density above it in a range of eigenvalues, to the highest.
+/// From the floor, or the lowest density above it in a range of eigenvalues, to the upper edge of the highest band.
 fn density_axis(spectra: &[(String, Spectrum)], floor: f64, (first, last): (f64, f64)) -> Axis {
-    let points = spectra.iter().flat_map(|(_, spectrum)| spectrum.grid.iter().zip(&spectrum.density));
-    let inside = points.filter(|(x, _)| (first..=last).contains(*x)).map(|(_, d)| f64::max(*d, floor));
-    let (low, high) = plot::range(inside).unwrap_or((floor, 1.0)); // the range was made of them
+    let inside = |spectrum: &Spectrum| -> Vec<[f64; 2]> {
+        let held = (0..spectrum.grid.len()).filter(|k| (first..=last).contains(&spectrum.grid[*k]));
+        let ends = held.map(|k| [spectrum.density[k], spectrum.density[k] + spectrum.sd[k]]);
+        ends.map(|ends| ends.map(|d| f64::max(d, floor))).collect()
+    };
+    let ends = spectra.iter().flat_map(|(_, spectrum)| inside(spectrum)).flatten();
+    let (low, high) = plot::range(ends).unwrap_or((floor, 1.0)); // the range was made of them
     Axis::logarithmic(low, high, 6)
 }
 

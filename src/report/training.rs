@@ -4,7 +4,7 @@
 //! line; an arm of one seed has the standard error of its held-out loss instead. Training losses (dashed) are means
 //! over the batches of an epoch with dropout on, held-out losses (solid) are taken without: the two do not compare.
 //!
-//! A mean is drawn only where every seed has a value ([`super::draws`]), and what is not finite is counted in the key.
+//! A mean is drawn only where every seed has a value (`draws`), and what is not finite is counted in the key.
 //!
 //! Takes [`History`], the `history.csv` of `train` and `pretrain`.
 

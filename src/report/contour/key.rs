@@ -33,20 +33,21 @@ pub(crate) fn bar_width(levels: &Levels, number: f64, text: f64) -> Result<f64> 
     Ok(BAR + GAP + widest + 3.0 + 1.2 * text)
 }
 
-/// Draws the bar with its upper left corner at `at`; `number` and `text` are sizes in pt.
+/// Draws the bar with its upper left corner at `at`; `number` and `text` are sizes in pt, `clipped` draws what lies above.
 pub(crate) fn bar(
     canvas: &Canvas,
     at: Point,
     height: f64,
     (levels, colours): (&Levels, &[String]),
     (label, text, number): (&str, f64, f64),
+    clipped: fn(&Canvas, Area),
 ) -> Result<()> {
     let n = levels.bands();
     let (whole, foot) = (height, at.1 + height);
     let (mut at, mut height) = (at, height);
     if levels.clipped {
         let area = Area { left: at.0, top: at.1, right: at.0 + BAR, bottom: at.1 + END };
-        clipped_area(canvas, area);
+        clipped(canvas, area);
         canvas.rect(at, (BAR, END), "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
         let baseline = at.1 + (END + number * DIGIT_HEIGHT) / 2.0;
         canvas.text(&above(levels), (at.0 + BAR + GAP, baseline), number, Anchor::Start, 0.0, "#000");
@@ -87,7 +88,7 @@ fn above(levels: &Levels) -> String {
 }
 
 /// Losses above the clip: light, with strokes the other way than those of [`hatched`].
-pub(crate) fn clipped(canvas: &Canvas, rings: &[Vec<Point>]) {
+pub(crate) fn hatched_above(canvas: &Canvas, rings: &[Vec<Point>]) {
     const PITCH: f64 = 2.2;
     let edges = || rings.iter().flat_map(|ring| ring.iter().zip(ring.iter().cycle().skip(1)));
     // The strokes are x − y = k·PITCH, from where they enter the area to where they leave it.
@@ -109,15 +110,21 @@ pub(crate) fn clipped(canvas: &Canvas, rings: &[Vec<Point>]) {
     canvas.path(&strokes, "stroke=\"#b5651d\" stroke-width=\".3\"");
 }
 
-fn clipped_area(canvas: &Canvas, Area { left, top, right, bottom }: Area) {
-    canvas.rect((left, top), (right - left, bottom - top), &format!("fill=\"{CLIPPED}\""));
-    clipped(canvas, &[vec![(left, top), (right, top), (right, bottom), (left, bottom)]]);
+/// A field of what is clipped: hatched on flat figures, plain on a plateau.
+pub(crate) fn hatched_field(canvas: &Canvas, area: Area) {
+    plain_field(canvas, area);
+    let Area { left, top, right, bottom } = area;
+    hatched_above(canvas, &[vec![(left, top), (right, top), (right, bottom), (left, bottom)]]);
 }
 
-/// What is clipped.
-pub(crate) fn clipped_sign(canvas: &Canvas, (x, y): Point) {
+pub(crate) fn plain_field(canvas: &Canvas, Area { left, top, right, bottom }: Area) {
+    canvas.rect((left, top), (right - left, bottom - top), &format!("fill=\"{CLIPPED}\""));
+}
+
+/// A field in the key.
+pub(crate) fn sign_of(field: fn(&Canvas, Area), canvas: &Canvas, (x, y): Point) {
     let area = Area { left: x - SIGN / 2.0, top: y - 2.8, right: x + SIGN / 2.0, bottom: y + 2.8 };
-    clipped_area(canvas, area);
+    field(canvas, area);
     let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".35\"";
     canvas.rect((area.left, area.top), (SIGN, 5.6), look);
 }

@@ -219,6 +219,35 @@ mod tests {
         );
     }
 
+    /// Oracle: what the reader reads. The clip is the last bound, whether round or not, and has a line of its own.
+    #[test]
+    fn a_clip_is_the_last_bound() {
+        for (min, clip) in [
+            (0.0, 1.0),
+            (0.4, 3.0),
+            (0.4, 2.97),
+            (2.3, 1e4),
+            (1e-6, 1.3e-6),
+            (-3.0, 0.05),
+            (1.0, 1.0 + 1e-12),
+        ] {
+            for spacing in [Spacing::Linear, Spacing::Log] {
+                if spacing == Spacing::Log && min <= 0.0 {
+                    continue;
+                }
+                let levels = Levels::clipped(min, clip, 12, spacing);
+                let (bounds, n) = (&levels.bounds, levels.bands());
+                assert!(
+                    bounds[0] <= min + 1e-9 * (clip - min) && bounds[n] == clip,
+                    "{min} {clip} {bounds:?}"
+                );
+                assert!(bounds.is_sorted_by(|a, b| a < b) && levels.labels.len() == bounds.len());
+                assert_eq!(levels.inner().last(), Some((n, clip)));
+                assert!((read(&levels.labels[n]) - clip).abs() <= 5e-4 * clip.abs(), "{:?}", levels.labels);
+            }
+        }
+    }
+
     #[test]
     fn a_constant_has_one_bound_and_one_band() {
         for v in [0.0, 2.25, -1e6] {

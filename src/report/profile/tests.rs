@@ -206,3 +206,24 @@ fn what_cannot_be_compared_is_refused() {
     // Curves may have coordinates of their own.
     figure(&[curve("c", vec![good()]), curve("d", vec![draw(&even(9), |x| x)])], &usual);
 }
+
+/// Oracle: the files' own numbers, on paper.
+#[test]
+fn a_caption_has_the_numbers_of_each_curve() {
+    let x = [-1.0, 0.0, 1.0];
+    let one = with(draw(&x, |x| 1.0 + 2.0 * x * x), "loss_se", |_| 0.125);
+    let many = [0.0, 1.0, 5.0].map(|v| draw(&x, move |x| if x == 1.0 { f64::NAN } else { v + 1.0 }));
+    let words = caption(
+        &[curve("one", vec![one]), curve("many", many.to_vec())],
+        &Style { clip: Some(2.5), ..Style::default() },
+    );
+    for part in [
+        "one: 3 points, 1 ± 0.12 (standard error) at 0, from 1 to 3, 2 above the clip at 2.5.",
+        "many: 3 draws of 3 points each, mean 3 at 0, from 1 to 6, 3 not finite, 2 above the clip at 2.5.",
+        "bands their range",
+        "from −1 to 1, on a linear axis",
+    ] {
+        assert!(words.contains(part), "{part}\n{words}");
+    }
+    assert_eq!(words.lines().count(), 1);
+}
