@@ -248,9 +248,17 @@ fn loss_axis(losses: &[Draws], options: &Style) -> Result<Axis> {
         return Err(Error::field("figure", "loss", "finite at one point at least", "none", fix));
     };
     if let Some(clip) = options.clip {
-        if clip.is_nan() || clip <= low {
+        let points = losses.iter().flat_map(|curve| curve.single.iter().flatten().chain(&curve.mean));
+        let lowest = plot::range(points.map(|point| point.1)).map_or(low, |(lowest, _)| lowest);
+        if clip.is_nan() || clip <= lowest {
             let fix = "choose a higher one, or leave it out";
-            return Err(Error::field("figure", "clip", format!("above the lowest loss, {low}"), clip, fix));
+            return Err(Error::field(
+                "figure",
+                "clip",
+                format!("above the lowest loss, {lowest}"),
+                clip,
+                fix,
+            ));
         }
         high = high.min(clip);
     }

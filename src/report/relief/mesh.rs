@@ -135,8 +135,8 @@ impl Mesh {
     /// Whether the surface lies between the viewer and a point of itself.
     pub(super) fn hides(&self, p: Corner, camera: &Camera) -> bool {
         let [dx, dy, dz] = camera.toward;
-        // Where the line of sight meets lines of the fine grid, until it is above everything.
-        let end = (HEIGHT + DEPTH - p[2]) / dz;
+        // Where the line of sight meets lines of the fine grid, until it is above everything, a plateau at the top too.
+        let end = (HEIGHT + 2.0 * DEPTH - p[2]) / dz;
         let meets = |axis: &[f64], p: f64, d: f64| -> Vec<f64> {
             let along = axis.iter().map(|v| (v - p) / d);
             if d == 0.0 { Vec::new() } else { along.filter(|t| (0.0..end).contains(t)).collect() }

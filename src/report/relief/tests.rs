@@ -360,6 +360,23 @@ fn marks_are_drawn_where_the_surface_does_not_hide_them() {
     assert_eq!(names(-90.0).len(), 4);
 }
 
+/// Oracle: on paper. The valley 10 x² is cut off at 2.5, which is x = 1/4 in the box, with walls of height 9.6 x². From +x
+/// at 60° the wall between 0.13 and 0.24 is steeper than the line of sight, which meets the plateau before the box ends:
+/// it is hidden. The opposite wall faces the viewer.
+#[test]
+fn a_plateau_hides_what_is_behind_it() {
+    let valley = square("valley", 21, |x, _| 10.0 * x * x);
+    let style = Style { clip: Some(2.5), ..Style::default() };
+    let levels = contour::checked_levels(std::slice::from_ref(&valley), &style).unwrap();
+    let mesh = Mesh::new(&valley, &Heights::new(&levels, style.spacing));
+    let camera = Camera::new(View { azimuth: 0.0, elevation: 60.0 }).unwrap();
+    for k in 0..200 {
+        let (x, y) = (0.13 + 0.11 * f64::from(k) / 200.0, f64::from(k * 37 % 200) / 210.0 - 0.45);
+        let [near, far] = [x, -x].map(|x| mesh.on((x, y)).unwrap());
+        assert!(mesh.hides(near, &camera) && !mesh.hides(far, &camera), "{x} {y}");
+    }
+}
+
 /// Oracle: counting, and the grid points themselves. On a plane the top is cut off at the height of the clip: no corner of
 /// the surface is above the box, the cut part has its own colour, and the same surface without a clip has not.
 #[test]
