@@ -45,14 +45,20 @@
         aspectratio: { x: 1, y: 1, z: 0.8 }, domain: { y: [0.14, 1] }, camera: { eye },
       },
     };
-    // Marks stand on the surface; names in black or white, as the page has it.
+    // Marks stand a little above the surface, or it would hide half of each.
+    const lift = 0.012 * (group.high - group.low);
     const marked = (marks, mode, size) => ({
-      type: "scatter3d", mode, ...marks, showlegend: false, textposition: "top center", textfont: { color: ink },
-      line: { color: ink, width: 4 }, marker: { color: "#fff", size, line: { color: "#000", width: 2 } },
+      type: "scatter3d", mode, ...marks, z: marks.z.map(z => z === null ? null : z + lift), showlegend: false,
+      textposition: "top center", textfont: { color: ink }, line: { color: ink, width: 4 },
+      marker: { color: "#fff", size, line: { color: "#000", width: 2 } },
       hovertemplate: "%{text}<br>a %{x:.3f}<br>b %{y:.3f}<extra></extra>",
     });
     const traces = [trace];
-    if (view.marks) { traces.push(marked(view.marks.path, "lines+markers", 3), marked(view.marks.points, "markers+text", 6)); }
+    if (view.marks) {
+      const { points, path, line } = view.marks;
+      traces.push({ ...marked(line, "lines"), hoverinfo: "skip", hovertemplate: null });
+      traces.push(marked(path, "markers", 3), marked(points, "markers+text", 6));
+    }
     Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["tableRotation"] });
   };
   chooser.addEventListener("change", draw);

@@ -18,6 +18,9 @@ const PLOTLY: &str = include_str!("plotly/plotly-gl3d.min.js");
 const TEMPLATE: &str = include_str!("interactive.html");
 const SCRIPT: &str = include_str!("interactive.js");
 
+/// Pieces of a path between two of its points.
+const STEPS: u32 = 16;
+
 /// Surfaces on one scale.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -110,7 +113,19 @@ fn marked(marks: &Marks, grid: &Grid) -> Value {
         let names: Vec<String> = points.iter().map(name).collect();
         json!({"x": of(|p| p.0.x), "y": of(|p| p.0.y), "z": of(|p| p.1), "text": names})
     };
-    json!({"points": trace(on(&marks.points)), "path": trace(on(&marks.path))})
+    // Between its points the path follows the surface; it is broken outside.
+    let between = |pair: &[Mark]| -> Vec<[Option<f64>; 3]> {
+        let at = |t: f64| [(pair[0].x, pair[1].x), (pair[0].y, pair[1].y)].map(|(a, b)| a + (b - a) * t);
+        let steps = (0..=STEPS).map(|k| at(f64::from(k) / f64::from(STEPS)));
+        steps.map(|[x, y]| [Some(x), Some(y), height(grid, x, y)]).collect()
+    };
+    let line: Vec<[Option<f64>; 3]> = marks.path.windows(2).flat_map(between).collect();
+    let axis = |k: usize| line.iter().map(|at| at[k]).collect::<Vec<Option<f64>>>();
+    json!({
+        "points": trace(on(&marks.points)),
+        "path": trace(on(&marks.path)),
+        "line": {"x": axis(0), "y": axis(1), "z": axis(2)},
+    })
 }
 
 /// The surface at a place, linear between the grid points; none outside the grid or beside a loss that is not finite.
@@ -155,6 +170,12 @@ mod tests {
         let data = data(&group, &Extras { clip: Some(3.0), marks: vec![marks] });
         assert_eq!(data.high, Some(3.0));
         assert_eq!(data.views[0]["marks"]["points"]["z"], json!([4.0]));
+        // The path of two points leaves the grid at x = 3, two thirds of the way.
+        let path = |x: f64, step: f64| Mark { order: Some(step), ..mark(x) };
+        let marks = Marks { points: vec![], path: vec![path(1.0, 0.0), path(4.0, 1.0)] };
+        let line = &marked(&marks, &group.views[0].grid)["line"];
+        let known = line["z"].as_array().unwrap().iter().filter(|z| !z.is_null()).count();
+        assert_eq!((known, &line["z"][8]), (11, &json!(5.0)));
         // The losses themselves are not clipped.
         assert_eq!(data.views[0]["z"][1][2], json!(11.0));
     }

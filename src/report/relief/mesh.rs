@@ -19,6 +19,8 @@ pub(super) const HEIGHT: f64 = 0.6;
 const FINE: usize = 48;
 /// Lines on the surface per axis, at most; of more coordinates only every second (third, …) has one.
 const LINES: usize = 34;
+/// Pieces of lines longer than this, in sides of the box, are looked at in between.
+const STEEP: f64 = 0.03;
 /// Depth below which a point counts as on the surface: less than a line's width.
 const DEPTH: f64 = 1e-3;
 
@@ -221,10 +223,9 @@ impl Mesh {
         camera: &Camera,
         out: &mut Vec<Vec<Corner>>,
     ) {
-        let seen: Vec<bool> = line.iter().map(|&p| p[2].is_finite() && !self.hides(p, camera)).collect();
         let mut part = Vec::new();
-        for (k, ends) in line.windows(2).enumerate() {
-            let shown = beside(k).then_some((seen[k], seen[k + 1]));
+        for (k, ends, seen) in self.stretches(line, camera) {
+            let shown = beside(k).then_some(seen);
             match shown {
                 None | Some((false, false)) => {}
                 Some((true, true)) => part.extend_from_slice(&ends[usize::from(!part.is_empty())..]),
@@ -247,6 +248,28 @@ impl Mesh {
             }
         }
         out.extend(Some(part).filter(|part| part.len() > 1));
+    }
+
+    /// A line's stretches: which of its pieces each belongs to, its ends, and whether they are seen. A steep piece with
+    /// both ends in sight that passes behind something is cut into several.
+    fn stretches(&self, line: &[Corner], camera: &Camera) -> Vec<(usize, [Corner; 2], (bool, bool))> {
+        let with_sight = |p: Corner| (p, p[2].is_finite() && !self.hides(p, camera));
+        let points: Vec<(Corner, bool)> = line.iter().map(|&p| with_sight(p)).collect();
+        let mut stretches = Vec::new();
+        for (k, ends) in points.windows(2).enumerate() {
+            let ((a, from), (b, to)) = (ends[0], ends[1]);
+            let length = (0..3).map(|c| (b[c] - a[c]).powi(2)).sum::<f64>().sqrt();
+            let n = if from && to { (length / STEEP).ceil() } else { 1.0 };
+            let at = |i: usize| std::array::from_fn(|c| a[c] + (b[c] - a[c]) * i as f64 / n);
+            let mut cut = vec![ends[0]];
+            cut.extend((1..n as usize).map(|i| with_sight(at(i))));
+            cut.push(ends[1]);
+            if cut.iter().all(|(_, seen)| *seen) {
+                cut = ends.to_vec();
+            }
+            stretches.extend(cut.windows(2).map(|w| (k, [w[0].0, w[1].0], (w[0].1, w[1].1))));
+        }
+        stretches
     }
 }
 

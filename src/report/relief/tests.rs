@@ -375,6 +375,20 @@ fn a_plateau_hides_what_is_behind_it() {
         let [near, far] = [x, -x].map(|x| mesh.on((x, y)).unwrap());
         assert!(mesh.hides(near, &camera) && !mesh.hides(far, &camera), "{x} {y}");
     }
+    // Of a cliff inside one fine cell both ends are seen, the lower one below the plateau.
+    let cliff = square("cliff", 5, |x, _| if x > 0.0 { 100.0 } else { 0.0 });
+    let levels =
+        contour::checked_levels(std::slice::from_ref(&cliff), &Style { clip: Some(1.0), ..style }).unwrap();
+    let mesh = Mesh::new(&cliff, &Heights::new(&levels, Spacing::Linear));
+    let camera = Camera::new(View { azimuth: 0.0, elevation: 30.0 }).unwrap();
+    for line in mesh.visible_lines(&camera) {
+        for step in line.windows(2) {
+            for part in [0.25, 0.5, 0.75] {
+                let at: Corner = std::array::from_fn(|c| step[0][c] + part * (step[1][c] - step[0][c]));
+                assert!(!mesh.hides(at, &camera), "{step:?}");
+            }
+        }
+    }
 }
 
 /// Oracle: counting, and the grid points themselves. On a plane the top is cut off at the height of the clip: no corner of
