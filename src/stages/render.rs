@@ -1,6 +1,7 @@
-//! `render`: surfaces to filled contours or reliefs, or the tables of other commands to their charts.
+//! `render`: surfaces to filled contours or reliefs, or the tables of other commands to their charts; or a surface from
+//! one data format to others.
 //!
-//! Whatever is drawn is SVG first; every file asked for is made of that one text.
+//! Whatever is drawn is SVG first; every figure asked for is made of that one text.
 
 use std::path::{Path, PathBuf};
 
@@ -13,14 +14,15 @@ use crate::report::image::{svg_to_pdf, svg_to_png};
 use crate::report::interactive;
 use crate::report::provenance::{self, Provenance};
 use crate::report::relief::{View, relief_figure};
-use crate::report::surface_file::Grid;
+use crate::report::surface_file::{self, Grid};
 
-/// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write.
+/// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write. Or one
+/// surface in another data format.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    /// Surfaces, as `surface` writes them; one panel each. Or agreement.csv of `stability`, F.csv of `fisher`,
+    /// Surfaces, as `surface` writes them, or HDF5 of tomgoldstein/loss-landscape; one panel each. Or agreement.csv of `stability`, F.csv of `fisher`,
     /// RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed: ARM/seed0/history.csv)
-    #[arg(required = true, value_name = "SURFACE.csv")]
+    #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz")]
     pub surfaces: Vec<PathBuf>,
     /// Titles, in the same order; histories of one title are seeds of one arm [default: names of files or arms]
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
@@ -57,8 +59,9 @@ pub struct Render {
     /// Resolution of a PNG in dots per inch
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
-    /// The figure to write, its format by its ending; may be given several times
-    #[arg(long, required = true, value_name = "FIGURE.svg|.pdf|.png|.html")]
+    /// The file to write, its format by its ending; may be given several times. FIGURE.svg, .pdf, .png or .html; of one
+    /// surface also its numbers, SURFACE.csv, .h5, .npz or (for ParaView) .vti
+    #[arg(long, required = true, value_name = "FIGURE.svg|SURFACE.h5|..")]
     pub out: Vec<PathBuf>,
 }
 
@@ -80,6 +83,8 @@ enum Format {
     Png,
     /// Surfaces to turn.
     Html,
+    /// The numbers of a surface.
+    Data,
 }
 
 impl Format {
@@ -89,8 +94,9 @@ impl Format {
             Some("pdf") => Ok(Format::Pdf),
             Some("png") => Ok(Format::Png),
             Some("html") => Ok(Format::Html),
+            _ if surface_file::Format::of(path).is_some() => Ok(Format::Data),
             _ => {
-                let expected = "one that ends in .svg, .pdf, .png or .html";
+                let expected = "one that ends in .svg, .pdf, .png or .html, or in .csv, .h5, .npz or .vti";
                 Err(Error::field("--out", "file name", expected, path.display(), "name it FIGURE.pdf"))
             }
         }
@@ -121,16 +127,13 @@ impl Render {
             }
             None => {
                 let views = self.views(&mut provenance)?;
-                let panels: Vec<Panel> = views.iter().map(panel).collect();
-                let svg = match view {
-                    Some(view) => relief_figure(&panels, &self.style(), view)?,
-                    None => contour_figure(&panels, &self.style())?,
-                };
-                (svg, views)
+                let drawn = formats.iter().any(|format| !matches!(format, Format::Data));
+                (if drawn { self.draw(&views, view)? } else { String::new() }, views)
             }
         };
         // Nothing is written unless everything can be made.
-        let made = |format: &Format| match format {
+        let made = |(format, path): (&Format, &PathBuf)| match format {
+            Format::Data => self.converted(path, &views),
             Format::Svg => Ok(svg.clone().into_bytes()),
             Format::Pdf => svg_to_pdf(&svg),
             Format::Png => svg_to_png(&svg, self.dpi),
@@ -147,12 +150,44 @@ impl Render {
                 Ok(interactive::page(group)?.into_bytes())
             }
         };
-        let figures = formats.iter().map(made).collect::<Result<Vec<_>>>()?;
-        for (path, bytes) in self.out.iter().zip(&figures) {
-            files::write(path, bytes)?;
+        let made = formats.iter().zip(&self.out).map(made).collect::<Result<Vec<_>>>()?;
+        for ((path, bytes), format) in self.out.iter().zip(&made).zip(&formats) {
+            match (format, &views[..]) {
+                // A .csv may need its .json.
+                (Format::Data, [view]) => view.grid.write(path)?,
+                _ => files::write(path, bytes)?,
+            }
             say!("{}", path.display());
         }
         provenance.write_each(&self.out.iter().map(|path| provenance::beside(path)).collect::<Vec<_>>())
+    }
+
+    /// The figure of surfaces, as SVG.
+    fn draw(&self, views: &[interactive::View], view: Option<View>) -> Result<String> {
+        for (path, view) in self.surfaces.iter().zip(views) {
+            view.grid.check_drawable(path)?;
+        }
+        let panels: Vec<Panel> = views.iter().map(panel).collect();
+        match view {
+            Some(view) => relief_figure(&panels, &self.style(), view),
+            None => contour_figure(&panels, &self.style()),
+        }
+    }
+
+    /// The numbers of the only surface, as they will stand in `path`.
+    fn converted(&self, path: &Path, views: &[interactive::View]) -> Result<Vec<u8>> {
+        match views {
+            [view] => view.grid.bytes(path),
+            _ => {
+                let found = match views.len() {
+                    0 => "a table".to_string(),
+                    several => format!("{several} surfaces"),
+                };
+                let expected = format!("one surface for {}", path.display());
+                let fix = "convert one surface at a time, or name a figure";
+                Err(Error::field("--out", "data", expected, found, fix))
+            }
+        }
     }
 
     /// Where the viewer of a relief stands; none for a figure seen from above.
@@ -199,7 +234,7 @@ impl Render {
 }
 
 fn panel(view: &interactive::View) -> Panel {
-    let Grid { x, y, loss } = view.grid.clone();
-    let centre = view.grid.centre().filter(|loss| loss.is_finite());
+    let Grid { x, y, loss, centre, .. } = view.grid.clone();
+    let centre = centre.filter(|loss| loss.is_finite());
     Panel { title: view.title.clone(), x, y, loss, centre }
 }

@@ -1,8 +1,16 @@
-//! `SURFACE.csv`: x, y, loss, loss_se with y outer and x inner; read back for figures.
+//! Files of loss surfaces: read for figures and findings, written by `surface`, converted by `render`.
+//!
+//! A format is chosen by the file's ending, one file here for each: [`csv`], [`hdf5`], [`npz`] and, written only, [`vtk`].
+//! Every number is kept as it is, NaN, infinities and -0 too.
+//!
+//! The trap: everywhere y is outer and x inner, and formats differ in the order in which they name the axes.
+
+mod csv;
+mod hdf5;
+mod npz;
+mod vtk;
 
 use std::path::Path;
-
-use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -11,76 +19,160 @@ use crate::files;
 const LARGEST: f64 = 1e9;
 
 /// A surface on a full grid.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grid {
     /// Ascending coordinates.
     pub x: Vec<f64>,
+    /// `[0.0]` for a profile along x alone.
     pub y: Vec<f64>,
     /// Loss at `[iy][ix]`, y outer.
     pub loss: Vec<f64>,
+    /// What else is known of each point, in the order of the loss: `loss_se`, then the task's metrics.
+    pub columns: Vec<(String, Vec<f64>)>,
+    /// Loss at (0, 0): that of the grid where it is a grid point, else what the file says of it.
+    pub centre: Option<f64>,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    x: f64,
-    y: f64,
-    loss: f64,
+/// How a surface is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Hdf5,
+    Npz,
+    /// For ParaView; written only.
+    Vtk,
+}
+
+impl Format {
+    /// The format that a file's ending stands for.
+    pub fn of(path: &Path) -> Option<Format> {
+        match path.extension()?.to_str()? {
+            "csv" => Some(Format::Csv),
+            "h5" | "hdf5" => Some(Format::Hdf5),
+            "npz" => Some(Format::Npz),
+            "vti" => Some(Format::Vtk),
+            _ => None,
+        }
+    }
 }
 
 impl Grid {
-    /// Loss at (0, 0), where that is a grid point.
-    pub fn centre(&self) -> Option<f64> {
-        let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
-        Some(self.loss[zero(&self.y)? * self.x.len() + zero(&self.x)?])
-    }
-
-    /// Reads `SURFACE.csv`; rows may stand in any order.
+    /// Reads a surface, its format by the file's ending.
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for missing columns, unreadable numbers, points given twice or missing from the grid.
+    /// [`Error::Field`] for an ending that is not read, a broken file, a missing column or array, numbers that do not make
+    /// a full grid.
     pub fn read(path: &Path) -> Result<Grid> {
-        let fix = "make the file with `fisherscape surface`";
-        let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, fix)
+        let refused = |fix: &str| {
+            Err(Error::field(
+                path.display(),
+                "file name",
+                "one that ends in .csv, .h5 or .npz",
+                "another",
+                fix,
+            ))
         };
-        let text = files::read_text(path)?;
-        let mut rows = Vec::new();
-        for row in csv::Reader::from_reader(text.as_bytes()).deserialize::<Row>() {
-            let row = row.map_err(|e| wrong("row", "numbers x, y, loss", e.to_string()))?;
-            if !(row.x.abs() <= LARGEST && row.y.abs() <= LARGEST) {
-                return Err(wrong("x, y", "finite and below 1e9", format!("({}, {})", row.x, row.y)));
-            }
-            // Not a number and infinite are shown as such; what no figure can scale is no loss.
-            if row.loss.is_finite() && row.loss != 0.0 && !(1e-30..1e30).contains(&row.loss.abs()) {
-                return Err(wrong("loss", "between 1e-30 and 1e30 in size", row.loss.to_string()));
-            }
-            rows.push(row);
+        match Format::of(path) {
+            Some(Format::Csv) => csv::read(path),
+            Some(Format::Hdf5) => hdf5::read(path),
+            Some(Format::Npz) => npz::read(path),
+            Some(Format::Vtk) => refused("give the file that it was made from: VTK files are written only"),
+            None => refused("make the file with `fisherscape surface`"),
         }
-        let axis = |get: fn(&Row) -> f64| {
+    }
+
+    /// Writes a surface, its format by the file's ending; all or nothing, and the same bytes each time. Beside a .csv,
+    /// whose rows are the grid's alone, the loss at another centre goes to the .json.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] as [`Grid::bytes`], and [`Error::Io`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let bytes = self.bytes(path)?;
+        if Format::of(path) == Some(Format::Csv) {
+            csv::write_centre(self, path)?;
+        }
+        files::write(path, &bytes)
+    }
+
+    /// What [`Grid::write`] would write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for an ending that is not written, a column whose name the format does not take, and for
+    /// coordinates that are not equally spaced in a .vti.
+    pub fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        match Format::of(path) {
+            Some(Format::Csv) => csv::bytes(self, path),
+            Some(Format::Hdf5) => hdf5::bytes(self, path),
+            Some(Format::Npz) => npz::bytes(self, path),
+            Some(Format::Vtk) => vtk::bytes(self, path),
+            None => {
+                let expected = "one that ends in .csv, .h5, .npz or .vti";
+                Err(Error::field(path.display(), "file name", expected, "another", "name it SURFACE.csv"))
+            }
+        }
+    }
+
+    /// Whether a figure can scale the numbers of the surface read from `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for coordinates and losses of extreme size. Not a number and infinite are shown as such.
+    pub fn check_drawable(&self, path: &Path) -> Result<()> {
+        let fix = "scale it, or convert the file without drawing it";
+        if let Some(far) = self.x.iter().chain(&self.y).find(|v| v.abs() > LARGEST) {
+            return Err(Error::field(
+                path.display(),
+                "x, y",
+                "below 1e9 in a figure",
+                format!("{far:e}"),
+                fix,
+            ));
+        }
+        let drawn = |v: f64| !v.is_finite() || v == 0.0 || (1e-30..1e30).contains(&v.abs());
+        match self.loss.iter().find(|v| !drawn(**v)) {
+            Some(loss) => {
+                let expected = "between 1e-30 and 1e30 in size in a figure";
+                Err(Error::field(path.display(), "loss", expected, format!("{loss:e}"), fix))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A grid of numbers that were read under the names `[x, y]`, as many losses as points; its further columns, and
+    /// the loss at a centre that is no grid point, are the reader's to add.
+    fn new(path: &Path, names: [&str; 2], mut axes: [Vec<f64>; 2], loss: Vec<f64>) -> Result<Grid> {
+        for (name, axis) in names.iter().zip(&mut axes) {
             // Adding 0 makes -0 and 0 one coordinate.
-            let mut values: Vec<f64> = rows.iter().map(|row| get(row) + 0.0).collect();
-            values.sort_by(f64::total_cmp);
-            values.dedup();
-            values
-        };
-        let (x, y) = (axis(|row| row.x), axis(|row| row.y));
-        if x.len() * y.len() != rows.len() || rows.is_empty() {
-            let found = format!("{} rows for {} x {} coordinates", rows.len(), x.len(), y.len());
-            return Err(wrong("grid", "every pair of coordinates once", found));
-        }
-        let mut loss: Vec<Option<f64>> = vec![None; rows.len()];
-        for row in &rows {
-            let find = |axis: &[f64], v: f64| axis.iter().position(|a| *a == v).unwrap_or(0); // made from the rows
-            if loss[find(&y, row.y) * x.len() + find(&x, row.x)].replace(row.loss).is_some() {
-                return Err(wrong(
-                    "grid",
-                    "every pair of coordinates once",
-                    format!("({}, {}) twice", row.x, row.y),
-                ));
+            axis.iter_mut().for_each(|v| *v += 0.0);
+            let ascending = axis.windows(2).all(|w| w[0] < w[1]) && axis.iter().all(|v| v.is_finite());
+            if axis.is_empty() || !ascending {
+                let found = format!("{axis:?}");
+                let fix = "sort the coordinates, and the losses with them";
+                return Err(Error::field(path.display(), name, "finite, ascending and distinct", found, fix));
             }
         }
-        // As many rows as cells and none twice: every cell is filled.
-        Ok(Grid { x, y, loss: loss.into_iter().flatten().collect() })
+        let [x, y] = axes;
+        let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
+        let centre = zero(&y).zip(zero(&x)).map(|(iy, ix)| loss[iy * x.len() + ix]);
+        Ok(Grid { x, y, loss, columns: Vec::new(), centre })
+    }
+
+    /// Whether it is a profile along x alone.
+    fn is_profile(&self) -> bool {
+        self.y == [0.0]
+    }
+
+    /// An error if a column has the name of something else in the file.
+    fn check_names(&self, path: &Path, taken: &[&str]) -> Result<()> {
+        match self.columns.iter().find(|(name, _)| taken.contains(&name.as_str())) {
+            Some((name, _)) => {
+                let expected = format!("called otherwise than {}", taken.join(", "));
+                Err(Error::field(path.display(), "column", expected, name, "rename the column"))
+            }
+            None => Ok(()),
+        }
     }
 }
