@@ -68,8 +68,12 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
             continue;
         }
         let set = file.dataset(name).map_err(broken)?;
-        // Text such as `dir_file` is no column.
-        let Ok(mut column) = values(&set) else { continue };
+        let mut column = match values(&set) {
+            Ok(column) => column,
+            // Text such as `dir_file` is no column.
+            Err(rust_hdf5::Hdf5Error::TypeMismatch(_)) => continue,
+            Err(e) => return Err(broken(e)),
+        };
         if column.len() != grid.loss.len() {
             progress::note(format!("{}: `{name}` of shape {:?} is left out", path.display(), set.shape()));
             continue;

@@ -1,6 +1,6 @@
 //! Files of loss surfaces: read for figures and findings, written by `surface`, converted by `render`.
 //!
-//! A format is chosen by the file's ending, one file here for each: [`csv`], [`hdf5`], [`npz`] and, written only, [`vtk`].
+//! A format is chosen by the file's ending, one file here for each: `csv`, `hdf5`, `npz` and, written only, `vtk`.
 //! Every number is kept as it is, NaN, infinities and -0 too.
 //!
 //! The trap: everywhere y is outer and x inner, and formats differ in the order in which they name the axes.
