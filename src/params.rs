@@ -67,6 +67,21 @@ pub fn read_safetensors(path: &Path) -> Result<(ParamMap, HashMap<String, String
     Ok((map, header.metadata().clone().unwrap_or_default()))
 }
 
+/// Float64 tensors by name, each with its shape.
+pub type Float64 = BTreeMap<String, (Vec<usize>, Vec<f64>)>;
+
+/// Every float64 tensor of a safetensors file, others left out, and the file's metadata.
+pub fn read_float64(path: &Path) -> Result<(Float64, HashMap<String, String>)> {
+    let bytes = files::read(path)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, e))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, e))?;
+    let doubles = tensors.iter().filter(|(_, view)| view.dtype() == Dtype::F64).map(|(name, view)| {
+        let values = view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        (name.to_string(), (view.shape().to_vec(), values))
+    });
+    Ok((doubles.collect(), header.metadata().clone().unwrap_or_default()))
+}
+
 /// What to say of a safetensors file that does not parse.
 pub fn broken(path: &Path, error: safetensors::SafeTensorError) -> Error {
     let found =

@@ -381,7 +381,7 @@ const BAD: &[Bad] = &[
         name: "a figure format that is not written",
         prepare: |_| {},
         command: "render s.csv --out out.gif",
-        says: &["--out", ".svg, .pdf, .png or .html", "out.gif"],
+        says: &["--out", ".svg, .pdf, .png or .html", ".csv, .h5, .npz or .vti", "out.gif"],
     },
     Bad {
         name: "a view from straight above, asked for beside a good format",

@@ -8,6 +8,7 @@ mod directions;
 mod dropout;
 mod embedded;
 mod fisher;
+mod formats;
 mod gallery;
 mod imports;
 mod landscape;

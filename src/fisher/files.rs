@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use safetensors::tensor::{Dtype, SafeTensors};
 use serde::Serialize;
 
 use super::Fisher;
@@ -159,19 +158,15 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, Array2<f64>)>
         let fix = "make it again with `fisherscape fisher --per-example`";
         Error::field(path.display(), "sums", "float64 [N, tensors] with `names` in the metadata", found, fix)
     };
-    let bytes = files::read(&path)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| params::broken(&path, e))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| params::broken(&path, e))?;
-    let names = header.metadata().as_ref().and_then(|m| m.get("names"));
-    let names: Vec<String> =
-        names.and_then(|names| serde_json::from_str(names).ok()).ok_or_else(|| wrong("no names".into()))?;
-    let view = tensors.tensor("sums").map_err(|e| wrong(e.to_string()))?;
-    match (view.dtype(), view.shape()) {
-        (Dtype::F64, &[n, columns]) if columns == names.len() => {
-            let values = view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+    let (mut tensors, metadata) = params::read_float64(&path)?;
+    let names = metadata.get("names").and_then(|names| serde_json::from_str(names).ok());
+    let names: Vec<String> = names.ok_or_else(|| wrong("no names".into()))?;
+    let (shape, values) = tensors.remove("sums").ok_or_else(|| wrong("no such tensor".into()))?;
+    match shape[..] {
+        [n, columns] if columns == names.len() => {
             let sums = Array2::from_shape_vec((n, columns), values).map_err(|e| wrong(e.to_string()))?;
             Ok(Some((names, sums)))
         }
-        (dtype, shape) => Err(wrong(format!("{dtype:?} {shape:?} for {} names", names.len()))),
+        _ => Err(wrong(format!("{shape:?} for {} names", names.len()))),
     }
 }

@@ -12,11 +12,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors};
-
 use crate::error::{Error, Result};
 use crate::params::{self, Column};
-use crate::{files, stats};
+use crate::stats;
 
 /// The loss of each example at each point of a surface.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,18 +90,14 @@ impl ByExample {
     ///
     /// [`Error::Field`] for a broken file, or tensors that do not fit together.
     pub fn read(path: &Path) -> Result<ByExample> {
-        let bytes = files::read(path)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| params::broken(path, e))?;
+        let (mut tensors, _) = params::read_float64(path)?;
         let wrong = |name: &str, found: String| {
             let fix = "make it again with `fisherscape surface --per-example`";
             Error::field(path.display(), name, "float64, fitting the others", found, fix)
         };
-        let values = |name: &str| {
-            let view = tensors.tensor(name).map_err(|e| wrong(name, e.to_string()))?;
-            if view.dtype() != Dtype::F64 {
-                return Err(wrong(name, format!("{:?}", view.dtype())));
-            }
-            Ok(view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect::<Vec<f64>>())
+        let mut values = |name: &str| {
+            let tensor = tensors.remove(name).map(|(_, values)| values);
+            tensor.ok_or_else(|| wrong(name, "no such tensor".into()))
         };
         let (x, y) = (values("x")?, values("y")?);
         let (targets, centre, sums) = (values("targets")?, values("centre")?, values("sums")?);

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::files;
 use crate::report::agreement_file::Curves;
 use crate::report::interactive::{Group, View};
+use crate::report::marks::Marks;
 use crate::report::page::{Figure, Page, StepRow, Table};
 use crate::report::surface_file::Grid;
 use crate::stability::summary::Reference;
@@ -218,12 +219,14 @@ impl Story<'_> {
             for model in &self.models {
                 for Parsed(mask) in &surface.masks {
                     let grid = Grid::read(&self.folder.join(plan::surface_path(part, model, mask)))?;
-                    views.push(View { title: format!("{}: {}", model.title, mask_title(mask)), grid });
+                    let title = format!("{}: {}", model.title, mask_title(mask));
+                    views.push(View { title, grid, marks: Marks::default() });
                 }
             }
             page.views.push(Group {
                 title: self.words(part).to_string(),
                 label: format!("loss ({unit})"),
+                clip: None,
                 views,
             });
             all.extend(rows);

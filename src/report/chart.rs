@@ -71,7 +71,9 @@ impl Kind {
 pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Result<Option<Chart>> {
     let mut kinds = Vec::new();
     for path in paths {
-        kinds.push(Kind::of(&files::read_text(path)?));
+        // Surfaces may be binary.
+        let bytes = files::read(path)?;
+        kinds.push(Kind::of(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}')));
     }
     let Some((i, kind)) = kinds.iter().enumerate().find_map(|(i, kind)| Some((i, (*kind)?))) else {
         return Ok(None);
@@ -188,7 +190,11 @@ mod tests {
             );
             assert!(chart.svg.contains(word), "{word}");
         }
-        assert!(of(&[&surface], &[]).unwrap().is_none());
+        let binary = folder.path().join("s.h5");
+        files::write(&binary, b"\x89HDF\r\n\x1a\n\xff\xfe").unwrap();
+        for surface in [&surface, &binary] {
+            assert!(of(&[surface], &[]).unwrap().is_none());
+        }
         // One title, one arm.
         let svg = of(&[&history, &history], &["a", "a"]).unwrap().unwrap().svg;
         assert!(svg.matches(">a<").count() == 1 && svg.contains(">single seeds<"));

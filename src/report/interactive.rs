@@ -27,6 +27,8 @@ pub struct Group {
     pub title: String,
     /// Quantity and unit of the heights.
     pub label: String,
+    /// Heights and colours end here; the text at the pointer has the true loss.
+    pub clip: Option<f64>,
     pub views: Vec<View>,
 }
 
@@ -35,15 +37,8 @@ pub struct Group {
 pub struct View {
     pub title: String,
     pub grid: Grid,
-}
-
-/// What a page of its own shows beside the surfaces.
-#[derive(Clone, Debug, Default)]
-pub struct Extras {
-    /// Heights and colours end here; the text at the pointer has the true loss.
-    pub clip: Option<f64>,
-    /// Of each surface.
-    pub marks: Vec<Marks>,
+    /// Stand on the surface.
+    pub marks: Marks,
 }
 
 /// What the script reads.
@@ -61,12 +56,7 @@ pub(super) fn scripts(groups: &[Group]) -> String {
     if groups.is_empty() {
         return String::new();
     }
-    let plain = Extras::default();
-    let data: Vec<Data> = groups.iter().map(|group| data(group, &plain)).collect();
-    scripts_of(&data)
-}
-
-fn scripts_of(data: &[Data]) -> String {
+    let data: Vec<Data> = groups.iter().map(data).collect();
     // `</` would end the script.
     let data = json!(data).to_string().replace("</", "<\\/");
     format!(
@@ -74,26 +64,26 @@ fn scripts_of(data: &[Data]) -> String {
     )
 }
 
-fn data(group: &Group, extras: &Extras) -> Data {
+fn data(group: &Group) -> Data {
     let finite = group.views.iter().flat_map(|view| &view.grid.loss).copied().filter(|v| v.is_finite());
     let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
         Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
     });
-    let view = |(i, view): (usize, &View)| {
+    let view = |view: &View| {
         // JSON has no NaN: what is not finite becomes null.
         let rows: Vec<&[f64]> = view.grid.loss.chunks(view.grid.x.len().max(1)).collect();
         let mut value = json!({"title": view.title, "x": view.grid.x, "y": view.grid.y, "z": rows});
-        if let Some(marks) = extras.marks.get(i).filter(|marks| marks.all().next().is_some()) {
-            value["marks"] = marked(marks, &view.grid);
+        if view.marks.all().next().is_some() {
+            value["marks"] = marked(&view.marks, &view.grid);
         }
         value
     };
     let (low, high) = range.unzip();
-    let high = high.map(|high| f64::min(high, extras.clip.unwrap_or(high)));
+    let high = high.map(|high| f64::min(high, group.clip.unwrap_or(high)));
     Data {
         title: group.title.clone(),
         label: group.label.clone(),
-        views: group.views.iter().enumerate().map(view).collect(),
+        views: group.views.iter().map(view).collect(),
         low,
         high,
     }
@@ -142,9 +132,9 @@ fn height(grid: &Grid, x: f64, y: f64) -> Option<f64> {
 }
 
 /// A page of its own.
-pub fn page(group: Group, extras: &Extras) -> Result<String> {
-    let scripts = scripts_of(&[data(&group, extras)]);
-    filled("interactive.html", TEMPLATE, context! { title => group.title, scripts })
+pub fn page(group: Group) -> Result<String> {
+    let title = group.title.clone();
+    filled("interactive.html", TEMPLATE, context! { title, scripts => scripts(&[group]) })
 }
 
 #[cfg(test)]
@@ -156,7 +146,7 @@ mod tests {
     fn marks_stand_on_the_surface() {
         let (x, y) = (vec![0.0, 1.0, 3.0], vec![-1.0, 1.0]);
         let loss = y.iter().flat_map(|y| x.iter().map(move |x| 2.0 * x + 5.0 * y)).collect();
-        let mut grid = Grid { x, y, loss };
+        let mut grid = Grid { x, y, loss, ..Grid::default() };
         for (x, y) in [(0.0, -1.0), (3.0, 1.0), (2.5, 0.3), (1.0, 1.0)] {
             assert!((height(&grid, x, y).unwrap() - 2.0 * x - 5.0 * y).abs() < 1e-12);
         }
@@ -165,9 +155,9 @@ mod tests {
         assert_eq!(height(&grid, 0.5, 0.0), None);
         let mark = |x: f64| Mark { label: "m".into(), x, y: 0.0, order: None, distance: None };
         let marks = Marks { points: vec![mark(2.0), mark(9.0)], path: vec![] };
-        let view = View { title: "v".into(), grid };
-        let group = Group { title: "t".into(), label: "l".into(), views: vec![view] };
-        let data = data(&group, &Extras { clip: Some(3.0), marks: vec![marks] });
+        let view = View { title: "v".into(), grid, marks };
+        let group = Group { title: "t".into(), label: "l".into(), clip: Some(3.0), views: vec![view] };
+        let data = data(&group);
         assert_eq!(data.high, Some(3.0));
         assert_eq!(data.views[0]["marks"]["points"]["z"], json!([4.0]));
         // The path of two points leaves the grid at x = 3, two thirds of the way.

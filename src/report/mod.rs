@@ -3,7 +3,6 @@
 pub mod agreement_file;
 pub(crate) mod canvas;
 pub mod chart;
-pub mod columns;
 pub mod contour;
 pub(crate) mod counts;
 pub mod curves;

@@ -1,6 +1,7 @@
-//! `render`: surfaces to filled contours, reliefs or curves, or the tables of other commands to their charts.
+//! `render`: surfaces to filled contours, reliefs or curves, or the tables of other commands to their charts; or a
+//! surface from one data format to others.
 //!
-//! Whatever is drawn is SVG first (`drawn`); every file asked for is made of that one text. The caption is made of the
+//! Whatever is drawn is SVG first (`drawn`); every figure asked for is made of that one text. The caption is made of the
 //! same numbers.
 
 mod drawn;
@@ -15,15 +16,18 @@ use crate::report::image::{svg_to_pdf, svg_to_png};
 use crate::report::interactive;
 use crate::report::provenance::{self, Provenance};
 use crate::report::relief::View;
+use crate::report::surface_file::{self, Grid};
 use crate::report::width::Width;
 
-/// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write.
+/// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write. Or one
+/// surface in another data format.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    /// Surfaces, as `surface` writes them; one panel each, or curves where they have a single y. Or agreement.csv of
+    /// Surfaces, as `surface` writes them, or HDF5 of tomgoldstein/loss-landscape; one panel each, or curves where they
+    /// have a single y. Or agreement.csv of
     /// `stability`, F.csv of `fisher`, RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed:
     /// ARM/seed0/history.csv), spectral densities (curve,eigenvalue,density,density_sd)
-    #[arg(required = true, value_name = "SURFACE.csv")]
+    #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz")]
     pub surfaces: Vec<PathBuf>,
     /// Titles, in the same order; histories of one title are seeds of one arm, losses along a line draws of one curve
     /// [default: names of files or arms]
@@ -76,8 +80,9 @@ pub struct Render {
     /// Resolution of a PNG in dots per inch
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
-    /// The figure to write, its format by its ending, or its caption as .txt; may be given several times
-    #[arg(long, required = true, value_name = "FIGURE.svg|.pdf|.png|.html|.txt")]
+    /// The file to write, its format by its ending; may be given several times. FIGURE.svg, .pdf, .png or .html, its
+    /// caption as .txt; of one surface also its numbers, SURFACE.csv, .h5, .npz or (for ParaView) .vti
+    #[arg(long, required = true, value_name = "FIGURE.svg|.txt|SURFACE.h5|..")]
     pub out: Vec<PathBuf>,
 }
 
@@ -92,7 +97,7 @@ pub enum Kind {
     Relief,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Format {
     Svg,
     Pdf,
@@ -101,6 +106,8 @@ enum Format {
     Html,
     /// The figure in words.
     Caption,
+    /// The numbers of a surface.
+    Data,
 }
 
 impl Format {
@@ -111,8 +118,10 @@ impl Format {
             Some("png") => Ok(Format::Png),
             Some("html") => Ok(Format::Html),
             Some("txt") => Ok(Format::Caption),
+            _ if surface_file::Format::of(path).is_some() => Ok(Format::Data),
             _ => {
-                let expected = "one that ends in .svg, .pdf, .png or .html, or in .txt for the caption";
+                let expected =
+                    "one that ends in .svg, .pdf, .png or .html, in .txt, or in .csv, .h5, .npz or .vti";
                 Err(Error::field("--out", "file name", expected, path.display(), "name it FIGURE.pdf"))
             }
         }
@@ -133,27 +142,54 @@ impl Render {
             ));
         }
         let mut provenance = Provenance::start(command, None);
-        let drawn = self.draw(&mut provenance)?;
+        let data = formats.iter().zip(&self.out).find(|(format, _)| **format == Format::Data);
+        let grid = data.map(|(_, path)| self.only_surface(path)).transpose()?;
+        // The numbers alone need no picture.
+        let drawn = match formats.iter().all(|format| *format == Format::Data) {
+            true => {
+                self.surfaces.iter().try_for_each(|path| provenance.input_file("surface", path))?;
+                drawn::Drawn::default()
+            }
+            false => self.draw(&mut provenance)?,
+        };
         // Nothing is written unless everything can be made.
-        let made = |format: &Format| match format {
+        let made = |(format, path): (&Format, &PathBuf)| match format {
+            Format::Data => grid.as_ref().map_or(Ok(Vec::new()), |grid| grid.bytes(path)),
             Format::Svg => Ok(drawn.svg.clone().into_bytes()),
             Format::Pdf => svg_to_pdf(&drawn.svg),
             Format::Png => svg_to_png(&drawn.svg, self.dpi),
             Format::Caption => Ok(drawn.caption.clone().into_bytes()),
             Format::Html => match &drawn.surfaces {
-                Some((group, extras)) => Ok(interactive::page(group.clone(), extras)?.into_bytes()),
+                Some(group) => Ok(interactive::page(group.clone())?.into_bytes()),
                 None => {
                     let fix = "name it FIGURE.svg: a page to turn is made of surfaces";
                     Err(Error::field("--out", "format", ".svg, .pdf or .png for this table", ".html", fix))
                 }
             },
         };
-        let figures = formats.iter().map(made).collect::<Result<Vec<_>>>()?;
-        for (path, bytes) in self.out.iter().zip(&figures) {
-            files::write(path, bytes)?;
+        let made = formats.iter().zip(&self.out).map(made).collect::<Result<Vec<_>>>()?;
+        for ((path, bytes), format) in self.out.iter().zip(&made).zip(&formats) {
+            match (format, &grid) {
+                // A .csv may need its .json.
+                (Format::Data, Some(grid)) => grid.write(path)?,
+                _ => files::write(path, bytes)?,
+            }
             say!("{}", path.display());
         }
         provenance.write_each(&self.out.iter().map(|path| provenance::beside(path)).collect::<Vec<_>>())
+    }
+
+    /// The surface whose numbers are asked for in `out`.
+    fn only_surface(&self, out: &Path) -> Result<Grid> {
+        match &self.surfaces[..] {
+            [path] => Grid::read(path),
+            several => {
+                let (expected, found) =
+                    (format!("one surface for {}", out.display()), format!("{} surfaces", several.len()));
+                let fix = "convert one surface at a time, or name a figure";
+                Err(Error::field("--out", "data", expected, found, fix))
+            }
+        }
     }
 
     /// Where the viewer of a relief stands; none for a figure seen from above.

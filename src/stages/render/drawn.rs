@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use super::Render;
 use crate::error::{Error, Result};
 use crate::report::chart::chart;
-use crate::report::columns::columns;
 use crate::report::contour::{self, Panel, Style, contour_figure};
-use crate::report::interactive::{Extras, Group, View};
+use crate::report::interactive::{Group, View};
 use crate::report::marks::Marks;
 use crate::report::profile::{self, Draw, Profile, profile_figure};
 use crate::report::provenance::Provenance;
@@ -15,11 +14,12 @@ use crate::report::relief::relief_figure;
 use crate::report::surface_file::Grid;
 
 /// A figure in all its forms.
+#[derive(Default)]
 pub(super) struct Drawn {
     pub(super) svg: String,
     pub(super) caption: String,
     /// Where it can be turned.
-    pub(super) surfaces: Option<(Group, Extras)>,
+    pub(super) surfaces: Option<Group>,
 }
 
 impl Render {
@@ -34,8 +34,11 @@ impl Render {
             chart.inputs.iter().try_for_each(|file| provenance.input_file(chart.kind, file))?;
             return Ok(Drawn { svg: chart.svg, caption: chart.caption, surfaces: None });
         }
-        let views = self.views(provenance)?;
+        let mut views = self.views(provenance)?;
         let marks = self.marks(provenance)?;
+        // One file of marks is for all surfaces.
+        let own = views.iter_mut().zip(marks.iter().cycle());
+        own.for_each(|(view, marks)| view.marks = marks.clone());
         if views.iter().all(|view| view.grid.y.len() == 1) {
             if seen_from.is_some() {
                 let fix = "leave --view out, or give surfaces over a plane";
@@ -43,15 +46,15 @@ impl Render {
             }
             return self.profile(views, &marks);
         }
-        let (panels, style) = (self.panels(&views, &marks)?, self.style("direction x (a)"));
+        let (panels, style) = (self.panels(&views)?, self.style("direction x (a)"));
         let svg = match seen_from {
             Some(view) => relief_figure(&panels, &style, view)?,
             None => contour_figure(&panels, &style)?,
         };
         let caption = contour::caption(&panels, &style, seen_from);
-        let marks = panels.into_iter().map(|panel| panel.marks).collect();
-        let group = Group { title: "Loss surfaces".into(), label: self.label.clone(), views };
-        Ok(Drawn { svg, caption, surfaces: Some((group, Extras { clip: self.clip, marks })) })
+        let (title, label) = ("Loss surfaces".into(), self.label.clone());
+        let surfaces = Some(Group { title, label, clip: self.clip, views });
+        Ok(Drawn { svg, caption, surfaces })
     }
 
     /// The surfaces with their titles.
@@ -61,7 +64,8 @@ impl Render {
             let grid = Grid::read(path)?;
             provenance.input_file("surface", path)?;
             let name = || path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            views.push(View { title: self.titles.get(i).cloned().unwrap_or_else(name), grid });
+            let title = self.titles.get(i).cloned().unwrap_or_else(name);
+            views.push(View { title, grid, marks: Marks::default() });
         }
         Ok(views)
     }
@@ -81,8 +85,9 @@ impl Render {
     fn profile(&self, views: Vec<View>, marks: &[Marks]) -> Result<Drawn> {
         let mut files = Vec::new();
         for (path, view) in self.surfaces.iter().zip(views) {
-            let columns = columns(path, &view.grid)?;
-            files.push((view.title, Draw { x: view.grid.x, loss: view.grid.loss, columns }));
+            view.grid.check_drawable(path)?;
+            let Grid { x, loss, columns, .. } = view.grid;
+            files.push((view.title, Draw { x, loss, columns }));
         }
         let (profiles, style) = (Profile::gathered(files), self.style("distance along the direction (a)"));
         let svg = profile_figure(&profiles, &Marks::together(marks), &style)?;
@@ -90,18 +95,18 @@ impl Render {
     }
 
     /// Surfaces over a plane, each with its marks.
-    fn panels(&self, views: &[View], marks: &[Marks]) -> Result<Vec<Panel>> {
-        let panel = |(i, (path, view)): (usize, (&PathBuf, &View))| {
-            let columns = columns(path, &view.grid)?;
+    fn panels(&self, views: &[View]) -> Result<Vec<Panel>> {
+        let panel = |(path, view): (&PathBuf, &View)| {
+            view.grid.check_drawable(path)?;
             let zero = view.grid.loss.iter().zip(points(&view.grid)).position(|(_, at)| at == (0.0, 0.0));
-            let se = columns.iter().find(|(name, _)| name == "loss_se");
-            let marks = marks.get(i).or(marks.first()).cloned().unwrap_or_default();
-            let Grid { x, y, loss } = view.grid.clone();
-            let centre = view.grid.centre().filter(|loss| loss.is_finite());
+            let se = view.grid.columns.iter().find(|(name, _)| name == "loss_se");
+            let marks = view.marks.clone();
+            let Grid { x, y, loss, centre, .. } = view.grid.clone();
+            let centre = centre.filter(|loss| loss.is_finite());
             let centre_se = zero.zip(se).map(|(i, (_, se))| se[i]).filter(|se| se.is_finite());
             Ok(Panel { title: view.title.clone(), x, y, loss, centre, centre_se, marks })
         };
-        self.surfaces.iter().zip(views).enumerate().map(panel).collect()
+        self.surfaces.iter().zip(views).map(panel).collect()
     }
 
     fn style(&self, x_label: &str) -> Style {

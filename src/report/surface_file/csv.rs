@@ -1,0 +1,118 @@
+//! `SURFACE.csv`: x, y, loss and further columns, y outer and x inner; numbers are the shortest decimals that read back
+//! to the same value. The loss at a centre that is no grid point stands in `SURFACE.json` beside it.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::Grid;
+use crate::error::{Error, Result};
+use crate::files;
+
+const NAMES: [&str; 3] = ["x", "y", "loss"];
+
+/// Rows and columns may stand in any order; an empty cell of a further column is not a number.
+pub(super) fn read(path: &Path) -> Result<Grid> {
+    let wrong = |field: &str, expected: &str, found: String| {
+        Error::field(path.display(), field, expected, found, "make the file with `fisherscape surface`")
+    };
+    let unreadable = |e: csv::Error| wrong("row", "numbers x, y, loss", e.to_string());
+    let text = files::read_text(path)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let header: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(str::to_owned).collect();
+    if let Some(i) = (0..header.len()).find(|&i| header[..i].contains(&header[i])) {
+        return Err(wrong("header", "names, each once", format!("`{}` twice", header[i])));
+    }
+    // Where x, y and loss stand, then the further columns.
+    let mut places = Vec::new();
+    for name in NAMES {
+        let found = || wrong("header", "x, y, loss and further columns", header.join(","));
+        places.push(header.iter().position(|column| column == name).ok_or_else(found)?);
+    }
+    places.extend((0..header.len()).filter(|&i| !NAMES.contains(&header[i].as_str())));
+    let mut rows: Vec<Vec<f64>> = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(unreadable)?;
+        let number = |&place: &usize| match &record[place] {
+            "" if !NAMES.contains(&header[place].as_str()) => Ok(f64::NAN),
+            cell => cell.parse::<f64>().map_err(|_| {
+                let line = record.position().map_or(0, |position| position.line());
+                wrong(&header[place], "a number", format!("`{cell}` in line {line}"))
+            }),
+        };
+        let mut row = places.iter().map(number).collect::<Result<Vec<f64>>>()?;
+        if !(row[0].is_finite() && row[1].is_finite()) {
+            return Err(wrong("x, y", "finite", format!("({}, {})", row[0], row[1])));
+        }
+        // Adding 0 makes -0 and 0 one coordinate.
+        row[..2].iter_mut().for_each(|v| *v += 0.0);
+        rows.push(row);
+    }
+    let [x, y] = [0, 1].map(|i| {
+        let mut axis: Vec<f64> = rows.iter().map(|row| row[i]).collect();
+        axis.sort_by(f64::total_cmp);
+        axis.dedup();
+        axis
+    });
+    let whole = "every pair of coordinates once";
+    if x.len() * y.len() != rows.len() || rows.is_empty() {
+        let found = format!("{} rows for {} x {} coordinates", rows.len(), x.len(), y.len());
+        return Err(wrong("grid", whole, found));
+    }
+    rows.sort_by(|a, b| a[1].total_cmp(&b[1]).then(a[0].total_cmp(&b[0])));
+    if let Some(twice) = rows.windows(2).find(|pair| pair[0][..2] == pair[1][..2]) {
+        return Err(wrong("grid", whole, format!("({}, {}) twice", twice[0][0], twice[0][1])));
+    }
+    // As many rows as cells and none twice: every cell is filled, and the rows are in the order of the grid.
+    let column = |i: usize| rows.iter().map(|row| row[i]).collect::<Vec<f64>>();
+    let mut grid = Grid::new(path, ["x", "y"], [x, y], column(2))?;
+    grid.columns = (3..places.len()).map(|i| (header[places[i]].clone(), column(i))).collect();
+    grid.centre = grid.centre.or_else(|| centre_beside(&about(path)));
+    Ok(grid)
+}
+
+pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
+    grid.check_names(path, &NAMES)?;
+    let failed = |e: std::io::Error| Error::io(path, "write")(e);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let names = NAMES.into_iter().chain(grid.columns.iter().map(|(name, _)| name.as_str()));
+    writer.write_record(names).map_err(|e| failed(e.into()))?;
+    for (iy, y) in grid.y.iter().enumerate() {
+        for (ix, x) in grid.x.iter().enumerate() {
+            let i = iy * grid.x.len() + ix;
+            let columns = grid.columns.iter().map(|(_, values)| values[i]);
+            let row: Vec<f64> = [*x, *y, grid.loss[i]].into_iter().chain(columns).collect();
+            writer.serialize(row).map_err(|e| failed(e.into()))?;
+        }
+    }
+    writer.into_inner().map_err(|e| failed(e.into_error()))
+}
+
+/// What stands in `SURFACE.json` beside `SURFACE.csv`; nothing where there is no such file.
+fn about(surface: &Path) -> Map<String, Value> {
+    let bytes = files::read(&surface.with_extension("json")).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// JSON has no NaN and no infinity: null is a loss that is not finite.
+fn centre_beside(about: &Map<String, Value>) -> Option<f64> {
+    let loss = about.get("centre")?.get("loss")?;
+    if loss.is_null() { Some(f64::NAN) } else { loss.as_f64() }
+}
+
+/// Puts the loss at a centre that is no grid point into `SURFACE.json`, if it does not stand there already, and leaves
+/// the rest of that file as it is. Another surface's centre would be taken for this one's.
+pub(super) fn write_centre(grid: &Grid, path: &Path) -> Result<()> {
+    let on_grid = grid.x.contains(&0.0) && grid.y.contains(&0.0);
+    let mut about = about(path);
+    let beside = centre_beside(&about);
+    let same = |a: f64, b: f64| a == b || !a.is_finite() && !b.is_finite();
+    if on_grid || beside.zip(grid.centre).map_or(beside == grid.centre, |(a, b)| same(a, b)) {
+        return Ok(());
+    }
+    match grid.centre {
+        Some(loss) => about.insert("centre".into(), json!({"loss": loss})),
+        None => about.remove("centre"),
+    };
+    files::write(&path.with_extension("json"), format!("{:#}\n", Value::Object(about)).as_bytes())
+}

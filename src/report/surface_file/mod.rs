@@ -1,0 +1,178 @@
+//! Files of loss surfaces: read for figures and findings, written by `surface`, converted by `render`.
+//!
+//! A format is chosen by the file's ending, one file here for each: `csv`, `hdf5`, `npz` and, written only, `vtk`.
+//! Every number is kept as it is, NaN, infinities and -0 too.
+//!
+//! The trap: everywhere y is outer and x inner, and formats differ in the order in which they name the axes.
+
+mod csv;
+mod hdf5;
+mod npz;
+mod vtk;
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Largest coordinate that a figure takes.
+const LARGEST: f64 = 1e9;
+
+/// A surface on a full grid.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grid {
+    /// Ascending coordinates.
+    pub x: Vec<f64>,
+    /// `[0.0]` for a profile along x alone.
+    pub y: Vec<f64>,
+    /// Loss at `[iy][ix]`, y outer.
+    pub loss: Vec<f64>,
+    /// What else is known of each point, in the order of the loss: `loss_se`, then the task's metrics.
+    pub columns: Vec<(String, Vec<f64>)>,
+    /// Loss at (0, 0): that of the grid where it is a grid point, else what the file says of it.
+    pub centre: Option<f64>,
+}
+
+/// How a surface is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Hdf5,
+    Npz,
+    /// For ParaView; written only.
+    Vtk,
+}
+
+impl Format {
+    /// The format that a file's ending stands for.
+    pub fn of(path: &Path) -> Option<Format> {
+        match path.extension()?.to_str()? {
+            "csv" => Some(Format::Csv),
+            "h5" | "hdf5" => Some(Format::Hdf5),
+            "npz" => Some(Format::Npz),
+            "vti" => Some(Format::Vtk),
+            _ => None,
+        }
+    }
+}
+
+impl Grid {
+    /// Reads a surface, its format by the file's ending.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for an ending that is not read, a broken file, a missing column or array, numbers that do not make
+    /// a full grid.
+    pub fn read(path: &Path) -> Result<Grid> {
+        let refused = |fix: &str| {
+            Err(Error::field(
+                path.display(),
+                "file name",
+                "one that ends in .csv, .h5 or .npz",
+                "another",
+                fix,
+            ))
+        };
+        match Format::of(path) {
+            Some(Format::Csv) => csv::read(path),
+            Some(Format::Hdf5) => hdf5::read(path),
+            Some(Format::Npz) => npz::read(path),
+            Some(Format::Vtk) => refused("give the file that it was made from: VTK files are written only"),
+            None => refused("make the file with `fisherscape surface`"),
+        }
+    }
+
+    /// Writes a surface, its format by the file's ending; all or nothing, and the same bytes each time. Beside a .csv,
+    /// whose rows are the grid's alone, the loss at another centre goes to the .json.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] as [`Grid::bytes`], and [`Error::Io`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let bytes = self.bytes(path)?;
+        if Format::of(path) == Some(Format::Csv) {
+            csv::write_centre(self, path)?;
+        }
+        files::write(path, &bytes)
+    }
+
+    /// What [`Grid::write`] would write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for an ending that is not written, a column whose name the format does not take, and for
+    /// coordinates that are not equally spaced in a .vti.
+    pub fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        match Format::of(path) {
+            Some(Format::Csv) => csv::bytes(self, path),
+            Some(Format::Hdf5) => hdf5::bytes(self, path),
+            Some(Format::Npz) => npz::bytes(self, path),
+            Some(Format::Vtk) => vtk::bytes(self, path),
+            None => {
+                let expected = "one that ends in .csv, .h5, .npz or .vti";
+                Err(Error::field(path.display(), "file name", expected, "another", "name it SURFACE.csv"))
+            }
+        }
+    }
+
+    /// Whether a figure can scale the numbers of the surface read from `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for coordinates and losses of extreme size. Not a number and infinite are shown as such.
+    pub fn check_drawable(&self, path: &Path) -> Result<()> {
+        let fix = "scale it, or convert the file without drawing it";
+        if let Some(far) = self.x.iter().chain(&self.y).find(|v| v.abs() > LARGEST) {
+            return Err(Error::field(
+                path.display(),
+                "x, y",
+                "below 1e9 in a figure",
+                format!("{far:e}"),
+                fix,
+            ));
+        }
+        let drawn = |v: f64| !v.is_finite() || v == 0.0 || (1e-30..1e30).contains(&v.abs());
+        match self.loss.iter().find(|v| !drawn(**v)) {
+            Some(loss) => {
+                let expected = "between 1e-30 and 1e30 in size in a figure";
+                Err(Error::field(path.display(), "loss", expected, format!("{loss:e}"), fix))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A grid of numbers that were read under the names `[x, y]`, as many losses as points; its further columns, and
+    /// the loss at a centre that is no grid point, are the reader's to add.
+    fn new(path: &Path, names: [&str; 2], mut axes: [Vec<f64>; 2], loss: Vec<f64>) -> Result<Grid> {
+        for (name, axis) in names.iter().zip(&mut axes) {
+            // Adding 0 makes -0 and 0 one coordinate.
+            axis.iter_mut().for_each(|v| *v += 0.0);
+            let ascending = axis.windows(2).all(|w| w[0] < w[1]) && axis.iter().all(|v| v.is_finite());
+            if axis.is_empty() || !ascending {
+                let found = format!("{axis:?}");
+                let fix = "sort the coordinates, and the losses with them";
+                return Err(Error::field(path.display(), name, "finite, ascending and distinct", found, fix));
+            }
+        }
+        let [x, y] = axes;
+        let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
+        let centre = zero(&y).zip(zero(&x)).map(|(iy, ix)| loss[iy * x.len() + ix]);
+        Ok(Grid { x, y, loss, columns: Vec::new(), centre })
+    }
+
+    /// Whether it is a profile along x alone.
+    fn is_profile(&self) -> bool {
+        self.y == [0.0]
+    }
+
+    /// An error if a column has the name of something else in the file.
+    fn check_names(&self, path: &Path, taken: &[&str]) -> Result<()> {
+        match self.columns.iter().find(|(name, _)| taken.contains(&name.as_str())) {
+            Some((name, _)) => {
+                let expected = format!("called otherwise than {}", taken.join(", "));
+                Err(Error::field(path.display(), "column", expected, name, "rename the column"))
+            }
+            None => Ok(()),
+        }
+    }
+}

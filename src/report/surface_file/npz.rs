@@ -1,0 +1,177 @@
+//! `SURFACE.npz`: numpy's archive of arrays `x` `[nx]`, `y` `[ny]`, `loss` `[ny, nx]`, one of that shape for every further
+//! column, and `centre_loss` `[]` where known.
+//!
+//! Written uncompressed and with one fixed time, so that the same surface has the same bytes. Read with or without
+//! compression, numbers of any width and byte order, in C or Fortran order.
+
+use std::io::{Cursor, Read, Write};
+use std::path::Path;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use super::Grid;
+use crate::error::{Error, Result};
+use crate::{files, progress};
+
+const CENTRE: &str = "centre_loss";
+const FIX: &str = "save it by numpy.savez(file, x=x, y=y, loss=loss), loss.shape == (len(y), len(x))";
+
+/// An array of numbers in C order.
+struct Array {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+pub(super) fn read(path: &Path) -> Result<Grid> {
+    let (mut arrays, names) = arrays(path)?;
+    let wrong = |field: &str, expected: String, found: String| {
+        Error::field(path.display(), field, expected, found, FIX)
+    };
+    let mut take = |name: &str| arrays.iter().position(|a| a.name == name).map(|i| arrays.remove(i));
+    let missing = |name| wrong(name, "an array of numbers".into(), format!("only {}", names.join(", ")));
+    let x = take("x").ok_or_else(|| missing("x"))?;
+    let loss = take("loss").ok_or_else(|| missing("loss"))?;
+    let y = take("y").unwrap_or(Array { name: "y".into(), shape: vec![1], values: vec![0.0] });
+    let centre = take(CENTRE).and_then(|array| array.values.first().copied());
+    for axis in [&x, &y] {
+        if axis.shape.len() != 1 {
+            return Err(wrong(
+                &axis.name,
+                "coordinates of one axis".into(),
+                format!("shape {:?}", axis.shape),
+            ));
+        }
+    }
+    let (nx, ny) = (x.values.len(), y.values.len());
+    let fits = |shape: &[usize]| shape == [ny, nx] || (ny == 1 && shape == [nx]);
+    if !fits(&loss.shape) {
+        return Err(wrong("loss", format!("of shape [{ny}, {nx}]"), format!("{:?}", loss.shape)));
+    }
+    let mut grid = Grid::new(path, ["x", "y"], [x.values, y.values], loss.values)?;
+    grid.centre = grid.centre.or(centre);
+    for Array { name, shape, values } in arrays {
+        match fits(&shape) {
+            true => grid.columns.push((name, values)),
+            false => progress::note(format!("{}: `{name}` of shape {shape:?} is left out", path.display())),
+        }
+    }
+    Ok(grid)
+}
+
+/// The arrays of numbers in a file, and the names of all arrays.
+fn arrays(path: &Path) -> Result<(Vec<Array>, Vec<String>)> {
+    let broken = |found: String| {
+        Error::field(path.display(), "npz", "a whole numpy archive", found, "fetch or make the file again")
+    };
+    let mut archive = ZipArchive::new(Cursor::new(files::read(path)?)).map_err(|e| broken(e.to_string()))?;
+    let (mut arrays, mut names) = (Vec::new(), Vec::new());
+    for i in 0..archive.len() {
+        let mut entry = archive.by_index(i).map_err(|e| broken(e.to_string()))?;
+        let name = entry.name().map_err(|e| broken(e.to_string()))?;
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(|e| broken(format!("`{name}`: {e}")))?;
+        arrays.extend(parse(&name, &bytes).map_err(|found| broken(format!("`{name}`: {found}")))?);
+        names.push(name);
+    }
+    Ok((arrays, names))
+}
+
+/// An array of the .npy format: magic, version, length of the header, a Python dictionary, the numbers. `None`
+/// for what is no array of real numbers.
+fn parse(name: &str, bytes: &[u8]) -> Result<Option<Array>, String> {
+    let cut = || "a header that is cut short".to_string();
+    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or("not the .npy format")?;
+    let (length, rest) = match rest {
+        [1, _, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
+        [_, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
+        _ => return Err(cut()),
+    };
+    let (header, data) = rest.split_at_checked(length).ok_or_else(cut)?;
+    let header = String::from_utf8_lossy(header);
+    let entry = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, value)| value.trim_start());
+    let quoted = entry("descr").and_then(|value| value.strip_prefix('\'')?.split_once('\''));
+    let Some((kind, read)) = quoted.and_then(|(kind, _)| Some((kind, reader(kind)?))) else {
+        return Ok(None);
+    };
+    let shape = entry("shape").and_then(|value| value.strip_prefix('(')?.split_once(')')).ok_or_else(cut)?.0;
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    let shape: Vec<usize> = sizes.map(|size| size.parse().map_err(|_| cut())).collect::<Result<_, _>>()?;
+    let width = kind[2..].parse::<usize>().map_err(|_| cut())?;
+    let expected = shape.iter().try_fold(width, |bytes, size| bytes.checked_mul(*size));
+    if expected != Some(data.len()) {
+        return Err(format!("{} bytes for shape {shape:?} of {kind}", data.len()));
+    }
+    let values: Vec<f64> = data.chunks_exact(width).map(read).collect();
+    let values = match (entry("fortran_order").is_some_and(|value| value.starts_with("True")), &shape[..]) {
+        (true, &[rows, columns]) => {
+            (0..rows).flat_map(|r| (0..columns).map(move |c| c * rows + r)).map(|i| values[i]).collect()
+        }
+        (true, [_, _, _, ..]) => return Ok(None),
+        _ => values,
+    };
+    Ok(Some(Array { name: name.to_string(), shape, values }))
+}
+
+/// How a number of a type such as `<f8` is read.
+fn reader(kind: &str) -> Option<fn(&[u8]) -> f64> {
+    macro_rules! number {
+        ($type:ty, $from:ident) => {
+            |bytes| bytes.try_into().map_or(f64::NAN, |bytes| <$type>::$from(bytes) as f64)
+        };
+    }
+    Some(match kind {
+        "<f8" => number!(f64, from_le_bytes),
+        ">f8" => number!(f64, from_be_bytes),
+        "<f4" => number!(f32, from_le_bytes),
+        ">f4" => number!(f32, from_be_bytes),
+        "<i8" => number!(i64, from_le_bytes),
+        "<i4" => number!(i32, from_le_bytes),
+        "<i2" => number!(i16, from_le_bytes),
+        "|i1" => number!(i8, from_le_bytes),
+        "<u8" => number!(u64, from_le_bytes),
+        "<u4" => number!(u32, from_le_bytes),
+        "<u2" => number!(u16, from_le_bytes),
+        "|u1" => number!(u8, from_le_bytes),
+        _ => return None,
+    })
+}
+
+pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
+    grid.check_names(path, &["x", "y", "loss", CENTRE])?;
+    let (nx, ny) = (grid.x.len(), grid.y.len());
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut add = |name: &str, shape: &[usize], values: &[f64]| {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default());
+        archive.start_file(format!("{name}.npy"), options)?;
+        archive.write_all(&npy(shape, values))?;
+        Ok::<(), zip::result::ZipError>(())
+    };
+    let failed = |e: zip::result::ZipError| Error::io(path, "write")(e.into());
+    add("x", &[nx], &grid.x).map_err(failed)?;
+    add("y", &[ny], &grid.y).map_err(failed)?;
+    add("loss", &[ny, nx], &grid.loss).map_err(failed)?;
+    for (name, values) in &grid.columns {
+        add(name, &[ny, nx], values).map_err(failed)?;
+    }
+    if let Some(loss) = grid.centre {
+        add(CENTRE, &[], &[loss]).map_err(failed)?;
+    }
+    Ok(archive.finish().map_err(failed)?.into_inner())
+}
+
+/// The .npy format, version 1: the header is padded so that the numbers begin at a multiple of 64 bytes.
+fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
+    let sizes: String = shape.iter().map(|size| format!("{size},")).collect();
+    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({sizes}), }}");
+    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((length as u16).to_le_bytes());
+    bytes.extend(format!("{header:<0$}\n", length - 1).bytes());
+    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    bytes
+}
