@@ -15,6 +15,7 @@ use std::fs;
 use candle_core::{Device, Tensor};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
+use fisherscape::data::frozen::Kind;
 use fisherscape::data::{Batch, Example, Target};
 use fisherscape::dropout::{Dropout, Rates, noise};
 use fisherscape::evaluate::set_loss;
@@ -170,6 +171,7 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
         theta: &job.theta,
         examples: &job.examples,
         by_length: &job.by_length,
+        task: (Kind::Classes, None),
         plane: &plane,
         coordinates: [&[x], &[y]],
         per_example: false,

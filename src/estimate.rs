@@ -27,7 +27,7 @@ pub fn tell(what: &str, seconds: f64, bytes: usize) {
         let time = HumanDuration(Duration::from_secs_f64(seconds));
         progress::note(format!("{what}: about {time} and {mib} MiB of memory"));
     }
-    if let Some(free) = available_mib().filter(|free| *free < mib) {
+    if let Some(free) = available_bytes().map(|bytes| bytes >> 20).filter(|free| *free < mib) {
         progress::note(format!("{what} wants about {mib} MiB of memory, of which {free} are free"));
     }
 }
@@ -76,8 +76,9 @@ pub fn activations(config: &BertConfig, examples: &[Example], most: usize, backw
     values * size_of::<f32>()
 }
 
-fn available_mib() -> Option<usize> {
+/// Bytes of memory that are free, where the system says it.
+pub fn available_bytes() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<usize>().ok()? / 1024)
+    Some(line.trim().trim_end_matches(" kB").parse::<usize>().ok()? * 1024)
 }

@@ -147,11 +147,25 @@ impl Evaluated {
     }
 }
 
-/// Names and values of the metrics of a task (or, without one, of a kind of labels), the chief one first. A metric
-/// that is not defined on these predictions (a correlation with a constant) is NaN.
+/// Names of the metrics of a task (or, without one, of a kind of labels), the chief one first.
+pub fn metric_names(kind: Kind, task: Option<Task>) -> Vec<String> {
+    match kind {
+        Kind::MaskedLm => vec!["masked_token_accuracy".into()],
+        Kind::Classes => class_metrics(task).iter().map(Metric::to_string).collect(),
+        Kind::Regression => vec!["pearson".into(), "spearman".into()],
+    }
+}
+
+/// Of a classification. A task of another kind than the labels (its name came with a file) has nothing to say.
+fn class_metrics(task: Option<Task>) -> &'static [Metric] {
+    task.filter(|task| *task != Task::Stsb).map_or(&[Metric::Accuracy], Task::metrics)
+}
+
+/// Names and values of these metrics. One that is not defined on these predictions (a correlation with a constant) is
+/// NaN.
 pub fn metrics(kind: Kind, task: Option<Task>, loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
     let pairs = || loss.predictions.iter().zip(examples);
-    match kind {
+    let values = match kind {
         Kind::MaskedLm => {
             let hits = |(predicted, example): (&Vec<f64>, &Example)| match &example.target {
                 Target::Masked(targets) => {
@@ -160,7 +174,7 @@ pub fn metrics(kind: Kind, task: Option<Task>, loss: &SetLoss, examples: &[Examp
                 _ => 0,
             };
             let hits: usize = pairs().map(hits).sum();
-            vec![("masked_token_accuracy".into(), hits as f64 / loss.targets as f64)]
+            vec![hits as f64 / loss.targets as f64]
         }
         Kind::Classes => {
             let class = |(p, e): (&Vec<f64>, &Example)| match e.target {
@@ -168,16 +182,13 @@ pub fn metrics(kind: Kind, task: Option<Task>, loss: &SetLoss, examples: &[Examp
                 _ => None,
             };
             let (predicted, truth): (Vec<usize>, Vec<usize>) = pairs().filter_map(class).unzip();
-            // A task of another kind than the labels (its name came with a file) has nothing to say.
-            let wanted =
-                task.filter(|task| *task != Task::Stsb).map_or(&[Metric::Accuracy][..], Task::metrics);
             let value = |metric: &Metric| match metric {
-                Metric::Accuracy => Some(stats::accuracy(&predicted, &truth)),
-                Metric::Matthews => Some(stats::matthews(&predicted, &truth)),
-                Metric::F1 => Some(stats::f1(&predicted, &truth)),
-                Metric::Pearson | Metric::Spearman => None,
+                Metric::Accuracy => stats::accuracy(&predicted, &truth),
+                Metric::Matthews => stats::matthews(&predicted, &truth),
+                Metric::F1 => stats::f1(&predicted, &truth),
+                Metric::Pearson | Metric::Spearman => f64::NAN,
             };
-            wanted.iter().filter_map(|metric| Some((metric.to_string(), value(metric)?))).collect()
+            class_metrics(task).iter().map(value).collect()
         }
         Kind::Regression => {
             let value = |(p, e): (&Vec<f64>, &Example)| match e.target {
@@ -185,10 +196,9 @@ pub fn metrics(kind: Kind, task: Option<Task>, loss: &SetLoss, examples: &[Examp
                 _ => None,
             };
             let (predicted, truth): (Vec<f64>, Vec<f64>) = pairs().filter_map(value).unzip();
-            vec![
-                ("pearson".into(), stats::pearson(&predicted, &truth).unwrap_or(f64::NAN)),
-                ("spearman".into(), stats::spearman(&predicted, &truth).unwrap_or(f64::NAN)),
-            ]
+            let correlations = [stats::pearson(&predicted, &truth), stats::spearman(&predicted, &truth)];
+            correlations.map(|r| r.unwrap_or(f64::NAN)).to_vec()
         }
-    }
+    };
+    metric_names(kind, task).into_iter().zip(values).collect()
 }

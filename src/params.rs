@@ -6,12 +6,12 @@
 //! row-major order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Storage, Tensor, Var};
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -80,6 +80,72 @@ pub fn read_float64(path: &Path) -> Result<(Float64, HashMap<String, String>)> {
         (name.to_string(), (view.shape().to_vec(), values))
     });
     Ok((doubles.collect(), header.metadata().clone().unwrap_or_default()))
+}
+
+/// A safetensors file whose tensors are read one by one.
+pub struct SafetensorsFile {
+    path: PathBuf,
+    file: std::fs::File,
+    metadata: Metadata,
+    /// Where the tensors begin.
+    data: u64,
+}
+
+impl SafetensorsFile {
+    /// Opens the file and reads its header.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a broken header.
+    pub fn open(path: &Path) -> Result<SafetensorsFile> {
+        let io = |e| Error::io(path, "read")(e);
+        let mut file = std::fs::File::open(path).map_err(io)?;
+        let mut size = [0u8; 8];
+        file.read_exact(&mut size).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let size = u64::from_le_bytes(size);
+        let wrong = |found: String| {
+            let fix = "make the file again";
+            Error::field(path.display(), "safetensors", "a whole safetensors file", found, fix)
+        };
+        if size > length.saturating_sub(8) {
+            return Err(wrong(format!("a header of {size} bytes in a file of {length}")));
+        }
+        let mut header = vec![0u8; size as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| wrong(e.to_string()))?;
+        if metadata.data_len() as u64 != length - 8 - size {
+            return Err(wrong(format!("a file of {length} bytes, cut short")));
+        }
+        Ok(SafetensorsFile { path: path.to_path_buf(), file, metadata, data: size + 8 })
+    }
+
+    /// The values of a float32 tensor of this shape.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] if it is missing, of another shape or type, or not finite.
+    pub fn f32(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let expected = format!("float32 of shape {shape:?}");
+        let wrong = |found: String| {
+            let fix = "use snapshots of this model";
+            Error::field(self.path.display(), name, &expected, found, fix)
+        };
+        let info = self.metadata.info(name).ok_or_else(|| wrong("none".into()))?;
+        if info.dtype != Dtype::F32 || info.shape != shape {
+            return Err(wrong(format!("{:?} of shape {:?}", info.dtype, info.shape)));
+        }
+        let (start, end) = info.data_offsets;
+        let mut bytes = vec![0u8; end - start];
+        let io = |e| Error::io(&self.path, "read")(e);
+        self.file.seek(SeekFrom::Start(self.data + start as u64)).map_err(io)?;
+        self.file.read_exact(&mut bytes).map_err(io)?;
+        let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        match values.iter().find(|v| !v.is_finite()) {
+            None => Ok(values),
+            Some(value) => Err(wrong(value.to_string())),
+        }
+    }
 }
 
 /// What to say of a safetensors file that does not parse.

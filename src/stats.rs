@@ -37,6 +37,23 @@ pub fn standard_error(values: &[f64]) -> f64 {
     sd(values) / (values.len() as f64).sqrt()
 }
 
+/// Half the width of the 95 % interval of a value whose independent errors are given as (standard error, degrees of freedom),
+/// and the degrees of freedom of their sum (Welch 1947, Satterthwaite 1946). Errors of 0 have no share in it. NaN
+/// where an error is.
+pub fn combined_half_width(errors: &[(f64, f64)]) -> (f64, f64) {
+    use statrs::distribution::{ContinuousCDF, StudentsT};
+    let variance: f64 = errors.iter().map(|(se, _)| se * se).sum();
+    let spread: f64 = errors.iter().filter(|(se, _)| *se > 0.0).map(|(se, df)| se.powi(4) / df).sum();
+    if variance == 0.0 {
+        return (0.0, f64::INFINITY);
+    }
+    let degrees = variance * variance / spread;
+    match StudentsT::new(0.0, 1.0, degrees) {
+        Ok(t) if variance.is_finite() => (t.inverse_cdf(0.975) * variance.sqrt(), degrees),
+        _ => (f64::NAN, degrees),
+    }
+}
+
 /// Half the width of the 95 % interval of a mean over few values, `t(n-1) s / sqrt(n)` (Student 1908): normal values, such
 /// as differences between runs of one seed. NaN for fewer than two.
 pub fn half_width(values: &[f64]) -> f64 {

@@ -41,6 +41,23 @@ masks = ["all", "top:0.01"]
 examples = 20
 norm = "matched"
 resolution = 3
+draws = 2
+[profile]
+draws = 2
+resolution = 3
+[plane]
+resolution = 3
+line_resolution = 3
+[trajectory]
+snapshots = 4
+resolution = 3
+[sharpness]
+directions = 2
+ascent = 1
+steps = 3
+probes = 1
+signs = 2
+resolution = 3
 [stability]
 fractions = [0.1, 0.5]
 repeats = 3
@@ -150,7 +167,15 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
             "`train.arms` must be a list of one to sixteen",
             "[",
         ),
-        ("resolution = 3", "over = [\"text\"]", "`surface.over` must be parts of the task", "[\"text\"]"),
+        (
+            "resolution = 3\ndraws = 2\n[profile]\ndraws = 2",
+            "over = [\"text\"]\n[profile]\ndraws = 2",
+            "`surface.over` must be parts of the task",
+            "[\"text\"]",
+        ),
+        ("[profile]\ndraws = 2", "[profile]\ndraws = 0", "`profile.draws` must be from 1 to 100", "0"),
+        ("snapshots = 4", "snapshots = 2", "`trajectory.snapshots` must be from 3 to 1000", "2"),
+        ("ascent = 1", "mask = \"top\"", "\"top\" cannot be read: expected all", "\"top\""),
         ("columns = \"sentence,label\"", "", "`data.columns` must be given with a table", "data"),
         ("fractions = [0.1, 0.5]", "fractions = [0.1, 5]", "`stability.fractions` must be", "[0.1, 5]"),
     ];
@@ -180,7 +205,20 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
 fn the_help_lists_every_key() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = analysis_in(folder.path())?.display().to_string();
-    let sections = ["", "model.", "data.", "fisher.", "schedule.", "train.", "surface.", "stability."];
+    let sections = [
+        "",
+        "model.",
+        "data.",
+        "fisher.",
+        "schedule.",
+        "train.",
+        "surface.",
+        "profile.",
+        "plane.",
+        "trajectory.",
+        "sharpness.",
+        "stability.",
+    ];
     let mut keys = 0;
     for section in sections {
         let set = [format!("{section}unheard_of=1")];
@@ -238,6 +276,8 @@ fn options_are_checked_before_any_work() -> Outcome {
         ("surface.span=[1.0,-1.0]".into(), "--span"),
         ("train.warmup=7.0".into(), "--warmup"),
         ("stability.repeats=0".into(), "--repeats"),
+        ("sharpness.radii=[0.1,-1.0]".into(), "--radii"),
+        ("profile.resolution=1".into(), "--resolution"),
         (format!("train.arms=[\"guided:{}\"]", rates.display()), "no such rates.csv"),
         ("schedule.preset=paper-bert-base".into(), "schedule.preset"),
     ] {
@@ -306,7 +346,7 @@ fn only_what_depends_on_a_change_is_run_again() -> Outcome {
         ran.iter().all(|step| step.starts_with("surface of") || step.starts_with("figure of the")),
         "{ran:?}"
     );
-    assert_eq!(ran.iter().filter(|step| step.starts_with("surface of")).count(), 8);
+    assert_eq!(ran.iter().filter(|step| step.starts_with("surface of")).count(), 16);
     // Other rates: the guided arm alone is trained again, and only its surfaces are evaluated again.
     let ran = run(&path, &out, &["--set", "schedule.p_upper=0.3"]);
     let of = |what: &str| ran.iter().filter(|step| step.starts_with(what)).cloned().collect::<Vec<String>>();
@@ -418,8 +458,9 @@ fn the_report_stands_alone() -> Outcome {
     for fetched in ["src=", "href=\"http", "url(", "@import", "stylesheet"] {
         assert!(!page.contains(fetched), "{fetched}");
     }
-    // Contours and reliefs over two parts, Fisher information, schedule, stability, training.
-    assert_eq!(page.matches("<svg").count(), 8);
+    // Contours and reliefs over two parts, Fisher information, schedule, stability, training; profiles under two masks and
+    // lines over two parts, the plane of the models, trajectories, spectra, eigenvectors.
+    assert_eq!(page.matches("<svg").count(), 18);
     assert_eq!(page.matches("aria-label=").count(), page.matches("role=\"img\"").count() + 2);
     assert!(page.contains("initialised from seed 0"), "made-up heads are named");
     assert!(page.contains("95 % interval") && page.contains("paired by seed"));

@@ -44,7 +44,10 @@ fn main_job(folder: &Path, threads: usize) {
     for (arm, dropout) in
         [("uniform", "uniform:0.05"), ("guided", "guided:rates.csv"), ("gaussian", "gaussian:0.1")]
     {
-        run(format!("train {data} --dropout {dropout} --epochs 1 --fraction 0.3 --lr 1e-3 --out {arm}"));
+        let more = if arm == "guided" { "--snapshots 4" } else { "" };
+        run(format!(
+            "train {data} --dropout {dropout} --epochs 1 --fraction 0.3 --lr 1e-3 {more} --out {arm}"
+        ));
     }
     let surface = "surface --set set.safetensors --fisher f.safetensors --resolution 3";
     run(format!("{surface} --checkpoint {model} --save-directions d.safetensors --out start.csv"));
@@ -54,6 +57,26 @@ fn main_job(folder: &Path, threads: usize) {
             "{surface} --checkpoint guided --directions d.safetensors --mask {mask} --norm matched --out {name}.csv"
         ));
     }
+    for draw in [0, 1] {
+        let line = format!("--checkpoint guided --reference {model} --profile --draw {draw}");
+        run(format!("{surface} {line} --mask paper-top --out line{draw}.h5"));
+    }
+    let set = "--set set.safetensors";
+    run(format!("directions --checkpoint {model} {set} --to uniform,guided --out plane.safetensors"));
+    run(format!(
+        "directions --checkpoint guided {set} --trajectory guided/trajectory --out path.safetensors"
+    ));
+    run(format!(
+        "surface --checkpoint {model} {set} --directions plane.safetensors --resolution 3 --out plane.npz"
+    ));
+    for arm in ["uniform", "guided"] {
+        let options =
+            "--steps 4 --probes 2 --directions 2 --signs 3 --ascent 2 --save-directions eigen.safetensors";
+        run(format!(
+            "sharpness --checkpoint {arm} --reference {model} {set} {options} --out {arm}_sharp.csv"
+        ));
+    }
+    run("compare --first uniform_sharp.csv --second guided_sharp.csv --out flatter.csv".into());
     run("render all.csv top.csv random.csv --out figure.svg".into());
     run("render all.csv top.csv --view 3d --azimuth -30 --out r.png --out r.pdf --out r.svg --out r.html --dpi 100".into());
 }
@@ -75,6 +98,7 @@ fn the_main_job_gives_the_same_bytes_at_one_and_two_threads() -> Outcome {
         assert!(*bytes == two[path], "{} differs", path.display());
     }
     assert!(one.contains_key(Path::new("guided/held_out.safetensors")));
+    assert!(one.contains_key(Path::new("guided/trajectory/step000000.safetensors")));
     assert!(one[Path::new("r.pdf")].starts_with(b"%PDF") && one[Path::new("r.png")].starts_with(b"\x89PNG"));
     assert!(!one.keys().any(|path| path.to_string_lossy().ends_with("unfinished")), "a journal was left");
     Ok(())
@@ -323,11 +347,50 @@ const BAD: &[Bad] = &[
         says: &["--out", "--checkpoint", "overwrite"],
     },
     Bad {
+        name: "a model to go to that is the checkpoint",
+        prepare: |_| {},
+        command: "directions --checkpoint model --set set.safetensors --to model --out d.safetensors",
+        says: &["model", "other weights", "fix:"],
+    },
+    Bad {
+        name: "a trajectory without snapshots",
+        prepare: |_| {},
+        command: "directions --checkpoint model --set set.safetensors --trajectory model --out d.safetensors",
+        says: &["model", "stepNNNNNN.safetensors", "--snapshots"],
+    },
+    Bad {
+        name: "a reference of another shape",
+        prepare: |_| {},
+        command: "sharpness --checkpoint model --reference tiny --set set.safetensors --out s.csv",
+        says: &["tiny", "fix:"],
+    },
+    Bad {
+        name: "no start vectors",
+        prepare: |_| {},
+        command: "sharpness --checkpoint model --set set.safetensors --probes 0 --out s.csv",
+        says: &["--probes", "at least 1"],
+    },
+    Bad {
+        name: "sharpness that is none",
+        prepare: |folder| std::fs::write(folder.join("a.examples.safetensors"), "none").unwrap(),
+        command: "compare --first a.csv --second a.csv --out t.csv",
+        says: &["a.examples.safetensors", "safetensors", "fix:"],
+    },
+    Bad {
+        name: "a surface in no format",
+        prepare: |_| {},
+        command: "surface --checkpoint model --set set.safetensors --out s.txt",
+        says: &["--out", "s.txt", ".vti"],
+    },
+    Bad {
         name: "a direction that moves nothing",
         prepare: |folder| {
             std::fs::copy(fixture("parity/cls/directions.safetensors"), folder.join("d.safetensors"))
                 .unwrap();
-            rewrite(&folder.join("d.safetensors"), |map| map.retain(|name, _| name.starts_with("x.")));
+            rewrite(&folder.join("d.safetensors"), |map| {
+                let still = map.iter_mut().filter(|(name, _)| name.starts_with("y."));
+                still.for_each(|(_, d)| *d = d.zeros_like().unwrap());
+            });
         },
         command: "surface --checkpoint model --set set.safetensors --directions d.safetensors --out out.csv",
         says: &["d.safetensors", "`y`", "effective"],

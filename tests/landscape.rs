@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{Device, Tensor};
 use fisherscape::Result;
+use fisherscape::data::frozen::Kind;
 use fisherscape::data::{Batch, Example};
 use fisherscape::evaluate::set_loss;
 use fisherscape::landscape::direction::Direction;
 use fisherscape::landscape::plane::Plane;
-use fisherscape::landscape::rise::{ByExample, Estimate};
+use fisherscape::landscape::rise::ByExample;
+use fisherscape::landscape::sharpness::{Measure, compare_measure};
 use fisherscape::landscape::surface::{Plan, Point, Surface};
 use fisherscape::model::{Objective, Outputs};
 use fisherscape::params::ParamMap;
@@ -57,6 +59,7 @@ fn evaluate(
         theta: &theta,
         examples: &examples,
         by_length: &[0, 1],
+        task: (Kind::Classes, None),
         plane: &plane,
         coordinates,
         per_example: true,
@@ -140,6 +143,7 @@ fn theta_is_left_as_it_was() -> Outcome {
         theta: &theta,
         examples: &examples,
         by_length: &[0, 1],
+        task: (Kind::Classes, None),
         plane: &Plane::new(directions),
         coordinates: [&xs, &xs],
         per_example: false,
@@ -165,6 +169,7 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         theta: &theta,
         examples: &examples,
         by_length: &[2, 3, 0],
+        task: (Kind::Classes, None),
         plane: &Plane::new(directions),
         coordinates: [&xs, &[0.0]],
         per_example: true,
@@ -194,18 +199,24 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
     }
     // The rise within a distance: of the points at -1, 0.5 and 1, all three or the middle one.
     let rise = by_example.rise(1.0).ok_or("three points")?;
-    assert_eq!(rise.points, 3);
+    for (got, expected) in rise.iter().zip(rises) {
+        assert!((got - expected / 3.0).abs() <= 1e-5, "{got}");
+    }
+    let middle = by_example.rise(0.6).ok_or("one point")?;
+    assert!((0..3).all(|n| middle[n] == by_example.sums[3 + n] - by_example.centre[n]));
+    assert!(by_example.rise(0.1).is_none());
+    // As a measure: the mean per target, with its ratio-estimator standard error.
+    let measure = Measure { name: "rise".into(), draws: vec![rise] };
+    let row = measure.row(&by_example.targets);
     let rises = rises.map(|r| r / 3.0);
     let mean = rises.iter().sum::<f64>() / 4.0;
     let squares: f64 = rises.iter().zip([2.0, 1.0, 1.0]).map(|(r, m)| (r - mean * m).powi(2)).sum();
-    let estimate = rise.estimate();
-    assert!((estimate.value - mean).abs() <= 1e-5, "{} for {mean}", estimate.value);
-    assert!((estimate.se - (1.5 * squares).sqrt() / 4.0).abs() <= 1e-5);
-    assert_eq!(by_example.rise(0.6).map(|rise| rise.points), Some(1));
-    assert!(by_example.rise(0.1).is_none());
-    // Paired with itself there is no difference, and no doubt about it; with another set there is no pairing.
-    assert_eq!(rise.minus(&rise), Some(Estimate { value: 0.0, se: 0.0 }));
-    assert_eq!(rise.minus(&by_example.rise(0.6).ok_or("one point")?), None);
+    assert!((row.value - mean).abs() <= 1e-5, "{} for {mean}", row.value);
+    assert!((row.se_examples - (1.5 * squares).sqrt() / 4.0).abs() <= 1e-5);
+    // Paired with itself there is no difference, and no doubt about it.
+    let own = std::slice::from_ref(&measure);
+    let none = compare_measure(own, own, &by_example.targets);
+    assert_eq!((none.difference, none.low, none.high), (0.0, 0.0, 0.0));
     // What is written is what is read.
     let path = folder.path().join("s.examples.safetensors");
     by_example.write(&path, &Default::default())?;

@@ -3,6 +3,7 @@
 mod analysis;
 mod checkpoint;
 mod cli;
+mod curvature;
 mod data_readers;
 mod directions;
 mod dropout;
@@ -14,6 +15,7 @@ mod imports;
 mod landscape;
 mod layers;
 mod mask;
+mod models;
 mod parity;
 mod rates;
 mod stability;

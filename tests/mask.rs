@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use candle_core::{Device, Tensor};
 use fisherscape::Result;
 use fisherscape::landscape::direction::Direction;
-use fisherscape::landscape::mask::{By, Choice, Flags, Mask, Norm, Select, effective};
+use fisherscape::landscape::mask::{
+    By, Choice, Flags, Mask, Moved, Norm, Select, effective, keep_effective, moved,
+};
 use fisherscape::model::Reached;
 use fisherscape::params::ParamMap;
 use proptest::prelude::*;
@@ -398,4 +400,51 @@ fn masks_are_read_as_they_are_written() {
     for text in ["", "top", "top:", "top:-0.1", "top:1.01", "top:nan", "top:5%", "middle:0.5", "all:1"] {
         assert!(text.parse::<Select>().is_err(), "{text}");
     }
+}
+
+/// Oracle: the halves of the tensors by mean F, counted by hand: matrix 3.3, embedding 1.75 and bias 9, so the paper's top two of
+/// three are bias and matrix, of which the bias has no direction. Catches a fraction of parameters, and a tensor counted as moving
+/// that cannot.
+#[test]
+fn the_papers_halves_are_whole_tensors() -> Outcome {
+    let case = case();
+    // Whatever the granularity says.
+    let top = case.choose(Select::PaperTop, By::Parameter, 0)?;
+    let chosen_of = |mask: &Mask| chosen(mask).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    assert!(chosen_of(&top).iter().eq(["bias", "matrix"]));
+    assert_eq!((top.report.selected_tensors, top.report.moving_tensors), (Some(2), Some(1)));
+    assert_eq!((top.report.selected, top.report.selected_effective), (10, 5));
+    let bottom = case.choose(Select::PaperBottom, By::Parameter, 0)?;
+    assert!(chosen_of(&bottom).iter().eq(["embedding", "matrix"]));
+    assert!(
+        "paper-top".parse::<Select>().is_ok_and(|s| s == Select::PaperTop && s.to_string() == "paper-top")
+    );
+    Ok(())
+}
+
+/// Oracle: counted by hand, and shares that sum to 1. Catches parameters counted where nothing moves, lengths for squares.
+#[test]
+fn what_moves_is_told_tensor_by_tensor() -> Outcome {
+    let case = case();
+    let mask = case.choose(Select::Top(0.5), By::Parameter, 0)?;
+    let masked = case.directions.clone().map(|d| {
+        let mut masked = mask.apply(d, &case.effective, Norm::Filter).0;
+        keep_effective(&mut masked, &case.effective);
+        masked
+    });
+    let rows = moved(&case.theta, &mask, &case.effective, &masked);
+    let counts: Vec<_> =
+        rows.iter().map(|r| (r.tensor.as_str(), r.parameters, r.selected, r.moving)).collect();
+    // F from the top: bias 9 9 9 9, matrix 8 7 2.5, embedding 6 5 4 3.
+    assert_eq!(counts, [("bias", 4, 4, 0), ("embedding", 12, 4, 4), ("matrix", 6, 3, 3)]);
+    for share in [|r: &Moved| r.share_x, |r: &Moved| r.share_y.unwrap_or(0.0)] {
+        assert!((rows.iter().map(share).sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+    // Entries 0, 3 and 5 of the matrix, (i + 1)² each along x, against 2, 6, 7 and 8 of the embedding times 0.1.
+    let squares = |entries: &[usize], scale: f64| {
+        entries.iter().map(|i| (scale * (*i as f64 + 1.0).powi(2)).powi(2)).sum::<f64>()
+    };
+    let (matrix, embedding) = (squares(&[0, 3, 5], 1.0), squares(&[2, 6, 7, 8], 0.1));
+    assert!((rows[2].share_x - matrix / (matrix + embedding)).abs() < 1e-6, "{:?}", rows[2]);
+    Ok(())
 }

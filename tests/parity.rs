@@ -130,6 +130,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 theta: &model.theta,
                 examples: &set.examples,
                 by_length: &by_length,
+                task: (set.kind, None),
                 plane: &Plane::new(masked),
                 coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
                 per_example: false,

@@ -108,11 +108,13 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
         warmup: number("warmup"),
         weight_decay: number("decay"),
         clip: 1.0,
+        snapshots: 0,
         seed: 0,
     };
     let held_out = HeldOut { examples: &set.examples, kind: set.kind, task: None };
     let (examples, bert) = (&set.examples, &model.bert);
-    let run = Run { bert, examples, masking: None, held_out, dropout: None, config: &config };
+    let run =
+        Run { bert, examples, masking: None, held_out, dropout: None, config: &config, snapshots: None };
     let (_, rows) = train(&run, &model.theta, &tempfile::tempdir()?.path().join("state"))?;
     for (row, wanted) in rows.iter().zip(&wanted) {
         let (step, loss) = (row.step, row.train_loss);
@@ -128,13 +130,33 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
     let folder = fixture("training");
     let set = FrozenSet::read(&folder.join("set.safetensors"))?;
     let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
-    let config =
-        Config { steps: 16, every: 4, batch: 6, lr: 1e-3, warmup: 0.1, weight_decay: 0.01, clip: 1.0, seed };
+    let config = Config {
+        steps: 16,
+        every: 4,
+        batch: 6,
+        lr: 1e-3,
+        warmup: 0.1,
+        weight_decay: 0.01,
+        clip: 1.0,
+        snapshots: 0,
+        seed,
+    };
     let dropout = Dropout { kind: Kind::Bernoulli, rates: Rates::uniform(2, 0.1), head: 0.1, seed };
     let (examples, held) = set.examples.split_at(24);
     let held_out = HeldOut { examples: held, kind: set.kind, task: None };
     let dropout = Some(&dropout);
-    check(Run { bert: &model.bert, examples, masking: None, held_out, dropout, config: &config }, model.theta)
+    check(
+        Run {
+            bert: &model.bert,
+            examples,
+            masking: None,
+            held_out,
+            dropout,
+            config: &config,
+            snapshots: None,
+        },
+        model.theta,
+    )
 }
 
 fn assert_same_run(a: &(ParamMap, Vec<Row>), b: &(ParamMap, Vec<Row>)) {
@@ -171,6 +193,53 @@ fn a_run_that_was_cut_short_ends_as_if_it_had_not_been() -> Outcome {
     })?;
     assert!(!seen.contains(&4), "begun anew: {seen:?}");
     assert_same_run(&resumed, &uninterrupted);
+    Ok(())
+}
+
+/// Oracle: the run without snapshots, and one that was cut short: 5 snapshots of 16 steps are those after 0, 4, 8, 12 and 16, the
+/// first is the start and the last the trained model, to the bit, and a resumed run leaves the same files. Catches parameters of a
+/// step before or after, an earlier run's left behind, a snapshot that is lost between a kill and the next save.
+#[test]
+fn snapshots_are_the_parameters_along_the_way() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let plain = with_run(3, |run, theta| train(&run, &theta, &folder.path().join("plain")))?;
+    let kept =
+        |name: &str, stop: bool| -> Outcome<Vec<(usize, ParamMap)>> {
+            let (state, snapshots) = (folder.path().join(name), folder.path().join(format!("{name}.kept")));
+            std::fs::create_dir_all(&snapshots)?;
+            std::fs::write(snapshots.join("step000003.safetensors"), "an earlier run's")?;
+            let go =
+                |stop: bool| {
+                    with_run(3, |run, theta| {
+                        let config = Config { snapshots: 5, ..run.config.clone() };
+                        let run = Run { config: &config, snapshots: Some(&snapshots), ..run };
+                        let fail = || fisherscape::Error::field("test", "row", "reached", "reached", "none");
+                        Ok(run.train(theta, &state, |row, _, _| {
+                            if stop && row.step == 12 { Err(fail()) } else { Ok(()) }
+                        }))
+                    })
+                };
+            if stop {
+                assert!(go(true)?.is_err() && state.exists());
+            }
+            let (trained, _) = go(false)??;
+            assert!(trained.iter().all(|(name, t)| values(t) == values(&plain.0[name])));
+            let found = fisherscape::train::snapshots(&snapshots)?;
+            Ok(found.into_iter().map(|(step, path)| (step, tensors(&path))).collect())
+        };
+    let (whole, cut) = (kept("whole", false)?, kept("cut", true)?);
+    assert!(whole.iter().map(|(step, _)| *step).eq([0, 4, 8, 12, 16]));
+    let same =
+        |a: &ParamMap, b: &ParamMap| a.len() == b.len() && a.iter().all(|(n, t)| values(t) == values(&b[n]));
+    with_run(3, |_, theta| {
+        assert!(same(&whole[0].1, &theta), "the start");
+        Ok(())
+    })?;
+    assert!(same(&whole[4].1, &plain.0), "the end");
+    assert!(!same(&whole[1].1, &whole[2].1));
+    for ((step, one), (other_step, other)) in whole.iter().zip(&cut) {
+        assert!(step == other_step && same(one, other), "step {step} of the resumed run");
+    }
     Ok(())
 }
 

@@ -30,8 +30,13 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
   [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape, include_intermediate, p_lower, p_upper]
   [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"guided\" or \"guided:RATES.csv\"; [seeds, epochs,
                fraction, batch, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
-  [surface]    masks: \"all\", \"top:F\", \"bottom:F\" or \"random:F\"; [over: of \"train\", \"held_out\", \"text\"],
-               [examples, granularity, norm, normalize, vectors, span, resolution]
+  [surface]    masks: \"all\", \"top:F\", \"bottom:F\", \"random:F\", \"paper-top\" or \"paper-bottom\"; [over: of \"train\",
+               \"held_out\", \"text\"], [examples, granularity, norm, normalize, vectors, span, resolution, draws]
+  [profile]    losses along single directions, under the masks and over the parts of [surface]: [draws, span, resolution]
+  [plane]      through the checkpoint and the first two arms, and the lines between them: [span, resolution, line_resolution]
+  [trajectory] of the first seed's runs, in the plane of its principal components: [snapshots, span, resolution]
+  [sharpness]  of every run, over the first part of [surface]: [mask, directions, radii, epsilon, ascent, steps, probes,
+               signs, eigenvalues, step], [span, resolution: of the plane of the leading eigenvectors]
   [stability]  [fractions, repeats, draws, resamples, threshold]
 Values are those of the commands: see `fisherscape train --help`, `surface --help` and so on.";
 
@@ -56,6 +61,10 @@ pub struct Analysis {
     pub schedule: Option<Schedule>,
     pub train: Option<Train>,
     pub surface: Option<Surface>,
+    pub profile: Option<Profile>,
+    pub plane: Option<Plane>,
+    pub trajectory: Option<Trajectory>,
+    pub sharpness: Option<Sharpness>,
     pub stability: Option<Stability>,
 }
 
@@ -166,6 +175,59 @@ pub struct Surface {
     pub vectors: Option<bool>,
     pub span: Option<[f64; 2]>,
     pub resolution: Option<usize>,
+    /// Planes, each with directions and random masks of its own; the first is drawn.
+    #[serde(default = "one")]
+    pub draws: usize,
+}
+
+/// `[profile]`: the loss along single directions, each draw with its own, and a random mask of its own.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    #[serde(default = "five")]
+    pub draws: usize,
+    pub span: Option<[f64; 2]>,
+    pub resolution: Option<usize>,
+}
+
+/// `[plane]`: through the checkpoint that everything starts from and the models of the first two arms.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plane {
+    #[serde(default = "around_models")]
+    pub span: [f64; 2],
+    pub resolution: Option<usize>,
+    /// Points on the lines between the models.
+    pub line_resolution: Option<usize>,
+}
+
+/// `[trajectory]`: of training, in the plane of the snapshots' leading principal components.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trajectory {
+    #[serde(default = "dozen")]
+    pub snapshots: usize,
+    #[serde(default = "around_path")]
+    pub span: [f64; 2],
+    pub resolution: Option<usize>,
+}
+
+/// `[sharpness]`: of every run, and the plane of the leading eigenvectors of the first seed's.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sharpness {
+    pub mask: Option<Parsed<Select>>,
+    pub directions: Option<usize>,
+    pub radii: Option<Vec<f64>>,
+    pub epsilon: Option<f64>,
+    pub ascent: Option<usize>,
+    pub steps: Option<usize>,
+    pub probes: Option<usize>,
+    pub signs: Option<usize>,
+    pub eigenvalues: Option<usize>,
+    pub step: Option<f64>,
+    pub span: Option<[f64; 2]>,
+    pub resolution: Option<usize>,
 }
 
 /// `[stability]`: of rankings by parts of the examples behind the Fisher information.
@@ -197,6 +259,24 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
 
 fn one() -> usize {
     1
+}
+
+fn five() -> usize {
+    5
+}
+
+fn dozen() -> usize {
+    12
+}
+
+/// The models lie at (0, 0), (1, 0) and between -1 and 1 of it along y.
+fn around_models() -> [f64; 2] {
+    [-0.5, 1.5]
+}
+
+/// The longest coordinate of a path is 1.
+fn around_path() -> [f64; 2] {
+    [-1.2, 1.2]
 }
 
 /// What does not fit: the key, what it must be, and how to mend it.
@@ -249,7 +329,19 @@ impl Analysis {
             && !preset
             && over == Over::Task
             && train.is_some_and(|t| t.seeds > 1 && t.split.unwrap_or_default() == Holdout::Paper);
-        let masked = self.surface.as_ref().is_some_and(|s| s.masks.iter().any(|mask| mask.0 != Select::All));
+        let draws = 1..=100;
+        let sections = [
+            ("profile", self.profile.is_some()),
+            ("plane", self.plane.is_some()),
+            ("trajectory", self.trajectory.is_some()),
+            ("sharpness", self.sharpness.is_some()),
+        ];
+        let without_surface = sections.iter().find_map(|(name, there)| there.then_some(*name));
+        let masked = self.surface.as_ref().is_some_and(|s| s.masks.iter().any(|mask| mask.0 != Select::All))
+            || self
+                .sharpness
+                .as_ref()
+                .is_some_and(|s| s.mask.as_ref().is_some_and(|mask| mask.0 != Select::All));
         let parts = if self.surface.is_some() { self.surfaces_over() } else { Vec::new() };
         let fraction = |f: f64| f > 0.0 && f <= 1.0;
         let rate = |p: Option<f64>| p.is_none_or(|p| (0.0..1.0).contains(&p));
@@ -259,7 +351,43 @@ impl Analysis {
         let stability = self.stability.as_ref();
         let bounds = (schedule.p_lower.unwrap_or(0.0), schedule.p_upper.unwrap_or(0.1));
 
-        let rules: [(bool, &str, &str, &str); 26] = [
+        let rules: [(bool, &str, &str, &str); 32] = [
+            (
+                self.surface.as_ref().is_none_or(|s| draws.contains(&s.draws)),
+                "surface.draws",
+                "from 1 to 100",
+                "three planes show a spread",
+            ),
+            (
+                self.profile.as_ref().is_none_or(|p| draws.contains(&p.draws)),
+                "profile.draws",
+                "from 1 to 100",
+                "five lines show a spread",
+            ),
+            (
+                self.surface.is_some() || without_surface.is_none(),
+                without_surface.unwrap_or("surface"),
+                "beside a [surface] section",
+                "add [surface]: its parts of the data are looked at",
+            ),
+            (
+                self.train.is_some() || self.plane.is_none(),
+                "plane",
+                "about arms of a training",
+                "add a [train] section",
+            ),
+            (
+                self.train.is_some() || self.trajectory.is_none(),
+                "trajectory",
+                "about arms of a training",
+                "add a [train] section",
+            ),
+            (
+                self.trajectory.as_ref().is_none_or(|t| (3..=1000).contains(&t.snapshots)),
+                "trajectory.snapshots",
+                "from 3 to 1000",
+                "a dozen show a path",
+            ),
             (
                 !leaks,
                 "train.seeds",
@@ -451,6 +579,8 @@ pub fn mask_title(mask: &Select) -> String {
         Select::Top(f) => format!("top {}", percent(f)),
         Select::Bottom(f) => format!("bottom {}", percent(f)),
         Select::Random(f) => format!("random {}", percent(f)),
+        Select::PaperTop => "paper's top half".into(),
+        Select::PaperBottom => "paper's bottom half".into(),
     }
 }
 

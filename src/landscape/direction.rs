@@ -72,6 +72,23 @@ pub fn norm(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
 }
 
+/// BLAKE3 over names and values: surfaces along the same directions have it in common.
+pub fn hash(directions: &[Direction]) -> String {
+    let mut hash = blake3::Hasher::new();
+    for (axis, direction) in directions.iter().enumerate() {
+        for (name, values) in direction {
+            hash.update(format!("{axis}.{name}").as_bytes());
+            let mut bytes = Vec::with_capacity(1 << 16);
+            for part in values.chunks(1 << 14) {
+                bytes.clear();
+                bytes.extend(part.iter().flat_map(|v| v.to_le_bytes()));
+                hash.update(&bytes);
+            }
+        }
+    }
+    hash.finalize().to_hex().to_string()
+}
+
 /// Writes a pair of directions as `x.NAME` and `y.NAME`, in the shapes of the parameters.
 pub fn write(path: &Path, directions: &[Direction; 2], theta: &ParamMap) -> Result<()> {
     let tensors = ["x", "y"].into_iter().zip(directions).flat_map(|(axis, direction)| {

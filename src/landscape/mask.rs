@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::Reached;
 use crate::params::{self, ParamMap};
 use crate::rng::Stream;
+use crate::stats;
 
 /// Which parameters move: all, or a fraction of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +28,31 @@ pub enum Select {
     Top(f64),
     Bottom(f64),
     Random(f64),
+    /// The paper's: the upper or lower half of the tensors by mean F, whatever [`By`] says. Most of the upper half are
+    /// biases and LayerNorm vectors, whose direction is zero, so that its surface is nearly flat.
+    PaperTop,
+    PaperBottom,
+}
+
+impl Select {
+    /// The selection by fraction, and what the fraction is of.
+    fn resolved(self, by: By) -> (Select, By) {
+        match self {
+            Select::PaperTop => (Select::Top(0.5), By::Tensor),
+            Select::PaperBottom => (Select::Bottom(0.5), By::Tensor),
+            other => (other, by),
+        }
+    }
+
+    /// Whether it goes by Fisher information.
+    pub fn by_fisher(self) -> bool {
+        !matches!(self, Select::All | Select::Random(_))
+    }
+
+    /// Whether it is drawn.
+    pub fn is_random(self) -> bool {
+        matches!(self, Select::Random(_))
+    }
 }
 
 /// What the fraction is of.
@@ -73,6 +99,9 @@ pub struct Report {
     /// Tensors chosen, for a mask of whole tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selected_tensors: Option<usize>,
+    /// Of those, the ones with an effective parameter: the others have no direction, or the set does not reach them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving_tensors: Option<usize>,
     /// Effective parameters of the directions without a mask, P_eff.
     pub effective: usize,
     /// Of those, the chosen ones, k_eff.
@@ -92,9 +121,16 @@ impl FromStr for Select {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Select, String> {
-        let expected = || "expected all, or top:, bottom: or random: with a fraction from 0 to 1".to_string();
-        if text == "all" {
-            return Ok(Select::All);
+        let expected = || {
+            let words =
+                "all, paper-top, paper-bottom, or top:, bottom: or random: with a fraction from 0 to 1";
+            format!("expected {words}")
+        };
+        match text {
+            "all" => return Ok(Select::All),
+            "paper-top" => return Ok(Select::PaperTop),
+            "paper-bottom" => return Ok(Select::PaperBottom),
+            _ => {}
         }
         let (kind, fraction) = text.split_once(':').ok_or_else(expected)?;
         let fraction: f64 = fraction.parse().map_err(|_| expected())?;
@@ -117,39 +153,50 @@ impl fmt::Display for Select {
             Select::Top(fraction) => write!(f, "top:{fraction}"),
             Select::Bottom(fraction) => write!(f, "bottom:{fraction}"),
             Select::Random(fraction) => write!(f, "random:{fraction}"),
+            Select::PaperTop => write!(f, "paper-top"),
+            Select::PaperBottom => write!(f, "paper-bottom"),
         }
     }
 }
 
-/// Flags of the effective parameters of a pair of directions, given what the set reaches.
-pub fn effective(
+/// Flags of the entries of these parameters that the set reaches.
+pub fn reached<'a>(
     theta: &ParamMap,
-    directions: &[Direction; 2],
+    names: impl IntoIterator<Item = &'a String>,
     reached: impl Fn(&str) -> Reached + Sync,
 ) -> Flags {
-    let names: BTreeSet<&String> = directions.iter().flat_map(|d| d.keys()).collect();
-    let names: Vec<&String> = names.into_iter().collect();
-    names
-        .par_iter()
-        .map(|name| {
-            let shape = theta[*name].dims();
-            let size: usize = shape.iter().product();
-            let mut flags: Vec<bool> = match reached(name) {
-                Reached::All => vec![true; size],
-                Reached::Rows(rows) => {
-                    let width = size / shape.first().copied().unwrap_or(1).max(1);
-                    let mut flags = vec![false; size];
-                    for row in rows {
-                        flags[row * width..(row + 1) * width].fill(true);
-                    }
-                    flags
+    let names: BTreeSet<&String> = names.into_iter().collect();
+    let flags = |name: &&String| {
+        let shape = theta[*name].dims();
+        let size: usize = shape.iter().product();
+        let flags = match reached(name) {
+            Reached::All => vec![true; size],
+            Reached::Rows(rows) => {
+                let width = size / shape.first().copied().unwrap_or(1).max(1);
+                let mut flags = vec![false; size];
+                for row in rows {
+                    flags[row * width..(row + 1) * width].fill(true);
                 }
-            };
-            let moves = |i: usize| directions.iter().any(|d| d.get(*name).is_some_and(|d| d[i] != 0.0));
-            flags.iter_mut().enumerate().for_each(|(i, flag)| *flag = *flag && moves(i));
-            ((*name).clone(), flags)
-        })
-        .collect()
+                flags
+            }
+        };
+        ((*name).clone(), flags)
+    };
+    names.into_iter().collect::<Vec<_>>().par_iter().map(flags).collect()
+}
+
+/// Flags of the effective parameters of some directions, given what the set reaches.
+pub fn effective(
+    theta: &ParamMap,
+    directions: &[Direction],
+    reach: impl Fn(&str) -> Reached + Sync,
+) -> Flags {
+    let mut flags = reached(theta, directions.iter().flat_map(|d| d.keys()), reach);
+    flags.par_iter_mut().for_each(|(name, flags)| {
+        let moves = |i: usize| directions.iter().any(|d| d.get(name).is_some_and(|d| d[i] != 0.0));
+        flags.iter_mut().enumerate().for_each(|(i, flag)| *flag = *flag && moves(i));
+    });
+    flags
 }
 
 /// A mask as far as Fisher information decides: F is needed no longer once this is made, so that it and the directions
@@ -181,6 +228,7 @@ impl Choice {
         fisher: Option<&ParamMap>,
         seed: u64,
     ) -> Result<Choice> {
+        let (select, by) = select.resolved(by);
         let fisher = fisher.filter(|_| select != Select::All);
         let candidates = candidates(theta, fisher)?;
         let from: Vec<(String, usize)> = candidates.iter().map(|c| (c.name.to_string(), c.size)).collect();
@@ -198,7 +246,7 @@ impl Choice {
                 let (flags, own) = by_score(&candidates, fraction, bottom)?;
                 (scored, report) = (Some(flags), own);
             }
-            (By::Tensor, _) => {
+            (By::Tensor, _) | (_, Select::PaperTop | Select::PaperBottom) => {
                 let (flags, own) = tensors(&candidates, select, seed)?;
                 (scored, report) = (Some(flags), own);
             }
@@ -233,6 +281,10 @@ impl Choice {
         };
         report.selected = count(flags.values());
         report.selected_effective = overlap(&flags, effective);
+        report.moving_tensors = report.selected_tensors.map(|_| {
+            let moves = |name: &String| effective.get(name).is_some_and(|own| own.contains(&true));
+            flags.keys().filter(|name| moves(name)).count()
+        });
         if report.selected_effective == 0 {
             let found = format!("0 of {} selected parameters", report.selected);
             let fix = "choose another mask or more parameters, or let 1-D parameters move with --vectors";
@@ -263,6 +315,47 @@ impl Mask {
         }
         (direction, ratio)
     }
+}
+
+/// A tensor's share in a masked direction: a row of `SURFACE.mask.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Moved {
+    pub tensor: String,
+    pub parameters: usize,
+    /// Of those, the ones that the mask chooses.
+    pub selected: usize,
+    /// Of those, the ones that move the loss.
+    pub moving: usize,
+    /// Share of the direction's squared length, along x and along y.
+    pub share_x: f64,
+    pub share_y: Option<f64>,
+}
+
+/// What really moves, tensor by tensor, in the order of the names. `directions` are the masked ones.
+pub fn moved(theta: &ParamMap, mask: &Mask, effective: &Flags, directions: &[Direction]) -> Vec<Moved> {
+    let squares = |d: &Direction| d.values().map(|values| stats::sum_of_squares(values)).sum::<f64>();
+    let whole: Vec<f64> = directions.iter().map(squares).collect();
+    let row = |(name, weight): (&String, &Tensor)| {
+        let size = weight.elem_count();
+        let chosen = |i: usize| match &mask.selected {
+            None => true,
+            Some(flags) => flags.get(name).is_some_and(|own| own[i]),
+        };
+        let reached = effective.get(name);
+        let share = |axis: usize| {
+            let own = directions[axis].get(name).map_or(0.0, |values| stats::sum_of_squares(values));
+            if whole[axis] > 0.0 { own / whole[axis] } else { 0.0 }
+        };
+        Moved {
+            tensor: name.clone(),
+            parameters: size,
+            selected: (0..size).filter(|&i| chosen(i)).count(),
+            moving: reached.map_or(0, |own| (0..size).filter(|&i| own[i] && chosen(i)).count()),
+            share_x: share(0),
+            share_y: (directions.len() > 1).then(|| share(1)),
+        }
+    };
+    theta.iter().map(row).collect()
 }
 
 /// Stops the parameters that are not effective: they change no loss, and a surface then need not form them.

@@ -1,10 +1,18 @@
-//! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set (definitions.md section 4).
+//! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set, and curvature (definitions.md section 4).
 //!
-//! [`direction`] makes the directions, [`mask`] says which parameters may move, [`plane`]
-//! forms the points, [`surface`] evaluates, [`rise`] compares models by what their losses rise around them.
+//! [`direction`] makes random directions, [`models`] those between models and along a training run, [`lanczos`] those of the
+//! Hessian; [`mask`] says which parameters may move, [`plane`] forms the points, [`surface`] evaluates. [`rise`] and
+//! [`sharpness`] compare models by how far their losses rise around them. [`journal`] and [`basis`] keep what is done.
 
+pub mod basis;
+pub mod curvature;
 pub mod direction;
+pub mod journal;
+pub mod lanczos;
 pub mod mask;
+pub mod models;
 pub mod plane;
 pub mod rise;
+pub mod sharpness;
+pub mod space;
 pub mod surface;

@@ -2,10 +2,8 @@
 //!
 //! The rise of a surface is the mean over its grid points within a radius of the centre of `L(a, b) - L(0, 0)`. All
 //! points share the examples, so the rise of each example `r_n` is known, and with it a standard error that the errors
-//! of the heights cannot give: theirs are dominated by what all points have in common. Two models over one set and one
-//! plane are compared example by example in the same way.
-//!
-//! The trap: this is the uncertainty of the examples alone. Another seed of the training, or another plane, is not in it.
+//! of the heights cannot give: theirs are dominated by what all points have in common. With several planes it is a
+//! [`Measure`](super::sharpness::Measure), with which models are compared plane by plane and example by example.
 //!
 //! `SURFACE.examples.safetensors`: `sums` float64 `[points, N]`, y outer; `centre` float64 `[N]`; `targets`, `x`, `y`.
 
@@ -14,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::params::{self, Column};
-use crate::stats;
 
 /// The loss of each example at each point of a surface.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,31 +26,15 @@ pub struct ByExample {
     pub sums: Vec<f64>,
 }
 
-/// A number with its standard error over examples.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    pub value: f64,
-    pub se: f64,
-}
-
-/// The rise of each example's loss.
-#[derive(Clone, Debug)]
-pub struct Rise {
-    targets: Vec<f64>,
-    /// `r_n = Σ_points (s_n(point) - s_n(0)) / points` `[N]`
-    rises: Vec<f64>,
-    /// Grid points within the radius, the centre left out.
-    pub points: usize,
-}
-
 /// `SURFACE.examples.safetensors` for `SURFACE.csv`.
 pub fn examples_path(surface: &Path) -> PathBuf {
     surface.with_extension("examples.safetensors")
 }
 
 impl ByExample {
-    /// The rise within `radius` of the centre; `None` without a grid point there.
-    pub fn rise(&self, radius: f64) -> Option<Rise> {
+    /// The rise of each example within `radius` of the centre, `r_n = Σ_points (s_n(point) - s_n(0)) / points` `[N]`; `None`
+    /// without a grid point there.
+    pub fn rise(&self, radius: f64) -> Option<Vec<f64>> {
         let near = |&(_, &(x, y)): &(usize, &(f64, f64))| {
             let distance = x.hypot(y);
             // A little room, so that (1, 0) written as 0.9999999999999999 counts.
@@ -65,8 +46,7 @@ impl ByExample {
             let heights = near.iter().map(|point| self.sums[point * n + example] - self.centre[example]);
             heights.sum::<f64>() / near.len() as f64
         };
-        let rises = (0..n).map(rise).collect();
-        (!near.is_empty()).then(|| Rise { targets: self.targets.clone(), rises, points: near.len() })
+        (!near.is_empty()).then(|| (0..n).map(rise).collect())
     }
 
     /// Writes the file beside a surface.
@@ -106,24 +86,5 @@ impl ByExample {
             return Err(wrong("sums", format!("{} values", sums.len())));
         }
         Ok(ByExample { targets, centre, points: x.into_iter().zip(y).collect(), sums })
-    }
-}
-
-impl Rise {
-    /// The rise per target, `Σ r_n / M`, with its ratio-estimator standard error (definitions.md section 1).
-    pub fn estimate(&self) -> Estimate {
-        self.ratio(&self.rises)
-    }
-
-    /// This rise minus `other`, paired by example; `None` if the two are not of one set.
-    pub fn minus(&self, other: &Rise) -> Option<Estimate> {
-        let same = self.targets == other.targets && self.points == other.points;
-        let differences: Vec<f64> = self.rises.iter().zip(&other.rises).map(|(a, b)| a - b).collect();
-        same.then(|| self.ratio(&differences))
-    }
-
-    fn ratio(&self, sums: &[f64]) -> Estimate {
-        let value = sums.iter().sum::<f64>() / self.targets.iter().sum::<f64>();
-        Estimate { value, se: stats::ratio_se(sums, &self.targets) }
     }
 }

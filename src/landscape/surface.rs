@@ -4,34 +4,38 @@
 //! result does not depend on the number of threads: batches are fixed, and examples are added in order. Finished
 //! points go to a journal beside the result; a killed run goes on from there, with the same bytes at the end.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+use super::journal::Journal;
 use super::plane::Plane;
 use super::rise::ByExample;
 use crate::data::Example;
-use crate::error::{Error, Result};
-use crate::evaluate::Evaluator;
+use crate::data::frozen::Kind;
+use crate::data::glue::Task;
+use crate::error::Result;
+use crate::evaluate::{Evaluator, metric_names, metrics};
 use crate::model::Objective;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
 
 /// One evaluated point.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     pub x: f64,
     pub y: f64,
     pub loss: f64,
     pub loss_se: f64,
+    /// In the order of [`Surface::metrics`].
+    pub metrics: Vec<f64>,
 }
 
-/// Points on a grid, y outer and x inner, and the centre (0, 0).
+/// Points on a grid, y outer and x inner, and the centre (0, 0). A profile has the one y 0.
 #[derive(Clone, Debug)]
 pub struct Surface {
     pub points: Vec<Point>,
     pub centre: Point,
+    /// Names of the task's metrics, the chief one first.
+    pub metrics: Vec<String>,
     /// Where asked for.
     pub by_example: Option<ByExample>,
 }
@@ -41,6 +45,8 @@ pub struct Plan<'a> {
     pub theta: &'a ParamMap,
     pub examples: &'a [Example],
     pub by_length: &'a [usize],
+    /// What the metrics are those of.
+    pub task: (Kind, Option<Task>),
     pub plane: &'a Plane,
     /// Coordinates along x and along y.
     pub coordinates: [&'a [f64]; 2],
@@ -58,106 +64,68 @@ impl Plan<'_> {
         let mut coordinates: Vec<(f64, f64)> =
             ys.iter().flat_map(|&y| xs.iter().map(move |&x| (x, y))).collect();
         let on_grid = coordinates.iter().position(|c| *c == (0.0, 0.0));
+        let centre = on_grid.unwrap_or(coordinates.len());
         if on_grid.is_none() {
             coordinates.push((0.0, 0.0));
         }
         let mut journal = Journal::open(journal, inputs)?;
-        let mut done = std::mem::take(&mut journal.finished);
-        done.truncate(coordinates.len());
-        if !done.is_empty() {
-            progress::note(format!("going on after {} of {} points", done.len(), coordinates.len()));
+        let before = journal.left().min(coordinates.len());
+        if before > 0 {
+            progress::note(format!("going on after {before} of {} points", coordinates.len()));
         }
-        let progress = Progress::new("surface (points)", coordinates.len() - done.len());
+        let progress = Progress::new("surface (points)", coordinates.len() - before);
         let mut evaluator = Evaluator::new(self.examples, self.by_length);
-        if coordinates.len() > done.len() + 1 {
+        if coordinates.len() > before + 1 {
             // As much again as the parameters, at most.
             let bytes = params::bytes(self.theta);
             evaluator.keep_still(objective, self.theta, |name| self.plane.moves(name), bytes)?;
         }
-        for &(x, y) in &coordinates[done.len()..] {
-            let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
-            let point = Point { x, y, loss: at.loss, loss_se: at.loss_se };
-            let sums = at.by_example.into_iter().filter(|_| self.per_example).map(|(sum, _)| sum).collect();
-            done.push(Done { point, sums });
-            journal.append(&done[done.len() - 1])?;
-            progress.advance(1);
-        }
-        let centre = on_grid.unwrap_or(done.len() - 1);
-        let by_example = self.per_example.then(|| self.by_example(&done, centre));
-        let centre = done[centre].point.clone();
-        // The centre stands beside the grid, never as a row of it.
-        done.truncate(xs.len() * ys.len());
-        Ok(Surface { points: done.into_iter().map(|done| done.point).collect(), centre, by_example })
-    }
-
-    fn by_example(&self, done: &[Done], centre: usize) -> ByExample {
-        let targets = self.examples.iter().map(Example::targets).filter(|m| *m > 0);
-        let grid = &done[..self.coordinates.iter().map(|c| c.len()).product()];
-        ByExample {
-            targets: targets.map(|m| m as f64).collect(),
-            centre: done[centre].sums.clone(),
-            points: grid.iter().map(|done| (done.point.x, done.point.y)).collect(),
-            sums: grid.iter().flat_map(|done| &done.sums).copied().collect(),
-        }
-    }
-}
-
-/// An evaluated point, and `s_n` of each example where that is kept.
-struct Done {
-    point: Point,
-    sums: Vec<f64>,
-}
-
-/// Finished points on disk, one JSON line each, behind a line that identifies the inputs.
-struct Journal {
-    path: PathBuf,
-    file: std::fs::File,
-    finished: Vec<Done>,
-}
-
-/// A finished point as it is stored: x, y, loss, its standard error and the examples' losses, all as `f64` bits, because
-/// JSON knows no NaN and infinity.
-#[derive(Serialize, Deserialize)]
-struct Entry([u64; 4], Vec<u64>);
-
-impl Journal {
-    /// Opens the journal for these inputs; one of other inputs, or a damaged one, starts anew. What a kill cut short
-    /// is dropped, what is whole stays where it is.
-    fn open(path: &Path, inputs: &str) -> Result<Journal> {
-        let write = |e| Error::io(path, "write")(e);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
-        }
-        let text =
-            std::fs::read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        let (mut whole, mut finished) = (0, Vec::new());
-        if lines.next().is_some_and(|first| first.trim_end() == inputs) {
-            whole = inputs.len() + 1;
-            for line in lines {
-                let Ok(Entry(bits, sums)) = serde_json::from_str(line) else { break };
-                let [x, y, loss, loss_se] = bits.map(f64::from_bits);
-                let sums = sums.into_iter().map(f64::from_bits).collect();
-                finished.push(Done { point: Point { x, y, loss, loss_se }, sums });
-                whole += line.len();
+        let mut done = Vec::with_capacity(coordinates.len());
+        for (i, &(x, y)) in coordinates.iter().enumerate() {
+            done.push(journal.unit(|| self.point(objective, &evaluator, x, y))?);
+            if i >= before {
+                progress.advance(1);
             }
         }
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(write)?;
-        file.set_len(whole as u64).map_err(write)?;
-        let mut journal = Journal { path: path.to_path_buf(), file, finished };
-        if whole == 0 {
-            journal.line(inputs)?;
-        }
-        Ok(journal)
+        let names = metric_names(self.task.0, self.task.1);
+        let examples = done[centre].len() - HEAD - names.len();
+        let point = |values: &Vec<f64>| Point {
+            x: values[0],
+            y: values[1],
+            loss: values[2],
+            loss_se: values[3],
+            metrics: values[HEAD..HEAD + names.len()].to_vec(),
+        };
+        let sums = |values: &Vec<f64>| values[values.len() - examples..].to_vec();
+        // The centre stands beside the grid, never as a row of it.
+        let grid = &done[..xs.len() * ys.len()];
+        let by_example = self.per_example.then(|| ByExample {
+            targets: self
+                .examples
+                .iter()
+                .map(Example::targets)
+                .filter(|m| *m > 0)
+                .map(|m| m as f64)
+                .collect(),
+            centre: sums(&done[centre]),
+            points: grid.iter().map(|values| (values[0], values[1])).collect(),
+            sums: grid.iter().flat_map(sums).collect(),
+        });
+        let (points, centre) = (grid.iter().map(point).collect(), point(&done[centre]));
+        Ok(Surface { points, centre, metrics: names, by_example })
     }
 
-    fn append(&mut self, Done { point, sums }: &Done) -> Result<()> {
-        let bits = [point.x, point.y, point.loss, point.loss_se].map(f64::to_bits);
-        let entry = Entry(bits, sums.iter().map(|sum| sum.to_bits()).collect());
-        self.line(&serde_json::to_string(&entry).map_err(|e| Error::io(&self.path, "write")(e.into()))?)
-    }
-
-    fn line(&mut self, text: &str) -> Result<()> {
-        self.file.write_all(format!("{text}\n").as_bytes()).map_err(Error::io(&self.path, "write"))
+    /// x, y, loss and its standard error; the metrics; `s_n` of each example, where that is kept.
+    fn point(&self, objective: &impl Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
+        let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
+        let mut values = vec![x, y, at.loss, at.loss_se];
+        values.extend(
+            metrics(self.task.0, self.task.1, &at, self.examples).into_iter().map(|(_, value)| value),
+        );
+        values.extend(at.by_example.iter().filter(|_| self.per_example).map(|(sum, _)| sum));
+        Ok(values)
     }
 }
+
+/// Numbers of a point before its metrics.
+const HEAD: usize = 4;

@@ -80,6 +80,10 @@ impl Objective for Bert {
         Ok(pass.head(&pass.layers(&prefix.hidden, layers)?)?)
     }
 
+    fn summed_gradient(&self, theta: &ParamMap, batch: &Batch) -> error::Result<(f64, Gradients)> {
+        Ok(self.backward(theta, batch, None, &vec![1.0; batch.owners().len()])?)
+    }
+
     /// Embedding rows that no example uses are not reached, except the tied word rows under masked LM; key biases
     /// never are, since softmax ignores a shift of all scores of a row.
     fn reached(&self, name: &str, examples: &[&Example]) -> Reached {

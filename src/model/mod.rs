@@ -25,6 +25,7 @@ use rayon::prelude::*;
 use crate::data::{Batch, Example};
 use crate::error::Result;
 use crate::params::{self, ParamMap};
+use gradient::{Gradient, Gradients};
 use squares::Squares;
 
 /// A loss per example as a function of parameters and data.
@@ -74,6 +75,17 @@ pub trait Objective: Sync {
             }
         }
         Ok(())
+    }
+
+    /// `Σ_m loss_m` over a batch's targets and its gradient: every parameter that it reaches, by name.
+    ///
+    /// `theta` must hold variables.
+    fn summed_gradient(&self, theta: &ParamMap, batch: &Batch) -> Result<(f64, Gradients)> {
+        let loss = self.losses(theta, batch)?.losses.sum_all()?;
+        let mut gradients = loss.backward()?;
+        let own = |(name, p): (&String, &Tensor)| Some((name.clone(), Gradient::Dense(gradients.remove(p)?)));
+        let gradients = theta.iter().filter_map(own).collect();
+        Ok((f64::from(loss.to_scalar::<f32>()?), gradients))
     }
 
     /// Gradient of `s_n / m_n` (or of the sum `s_n`) of one example: every parameter that it reaches, by name.

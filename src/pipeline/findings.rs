@@ -1,7 +1,7 @@
 //! What an analysis found: numbers read from the files of its steps, compared, with intervals.
 //!
-//! Arms are compared with the first one, paired: runs by their seed, surfaces by their examples. A surface interval is
-//! that of the examples alone: one pair of models, one plane. Intervals are 95 % and not corrected for their number.
+//! Arms are compared with the first one, paired: runs by their seed, surfaces by their planes and examples. A surface
+//! interval is about one pair of models. Intervals are 95 % and not corrected for their number.
 
 use std::path::Path;
 
@@ -12,7 +12,9 @@ use crate::analysis::config::{Analysis, Parsed, Part, mask_title};
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Granularity, Scores};
+use crate::landscape::models::Mark;
 use crate::landscape::rise::{self, ByExample};
+use crate::landscape::sharpness::{Comparison, Measure, Row, compare_measure};
 use crate::report::surface_file::Grid;
 use crate::{files, fisher, stats};
 
@@ -47,15 +49,18 @@ pub struct Surface {
     pub centre: f64,
     pub centre_se: f64,
     /// Mean over the grid points within [`RADIUS`] of the loss minus that at the centre.
-    /// Empty where no grid point lies there.
+    /// Empty where no grid point lies there. The mean over planes, with its standard error over examples.
     pub rise: Option<f64>,
     pub rise_se: Option<f64>,
+    /// Planes (and random masks), and the standard deviation of the rise over them; empty for one.
+    pub planes: usize,
+    pub rise_sd: Option<f64>,
     pub highest: f64,
     /// Grid points whose loss is not finite.
     pub not_finite: usize,
     /// Parameters that move the loss under this mask.
     pub effective: u64,
-    /// Paired by example: this model's rise minus the first one's, and its interval.
+    /// Paired by plane and example: this model's rise minus the first one's, and its interval.
     pub difference: Option<f64>,
     pub low: Option<f64>,
     pub high: Option<f64>,
@@ -129,36 +134,48 @@ pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
 /// The surfaces over one part, mask by mask.
 pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part) -> Result<Vec<Surface>> {
     let mut rows = Vec::new();
+    let planes = analysis.surface.as_ref().map_or(1, |surface| surface.draws);
     for Parsed(mask) in analysis.surface.iter().flat_map(|surface| &surface.masks) {
-        let mut first = None;
+        let mut first: Option<Measure> = None;
         for model in models {
-            let path = folder.join(plan::surface_path(part, model, mask));
+            let path = folder.join(plan::surface_path(part, model, mask, 0));
             let about = about(&path)?;
             let grid = Grid::read(&path)?;
-            let rise = ByExample::read(&rise::examples_path(&path))?.rise(RADIUS);
-            let own = rise.as_ref().map(rise::Rise::estimate);
-            let difference = rise.as_ref().zip(first.as_ref()).and_then(|(own, first)| own.minus(first));
-            let difference = difference.filter(|d| d.value.is_finite() && d.se.is_finite());
+            let mut draws = Vec::new();
+            let mut targets = Vec::new();
+            for k in 0..planes {
+                let path = folder.join(plan::surface_path(part, model, mask, k));
+                let by_example = ByExample::read(&rise::examples_path(&path))?;
+                draws.extend(by_example.rise(RADIUS));
+                targets = by_example.targets;
+            }
+            // Without a grid point within the radius there is none in any plane.
+            let rise = Some(Measure { name: "rise".into(), draws }).filter(|rise| !rise.draws.is_empty());
+            let own = rise.as_ref().map(|rise| rise.row(&targets));
+            let pair = rise.as_ref().zip(first.as_ref());
+            let difference = pair.map(|(own, first)| {
+                compare_measure(std::slice::from_ref(first), std::slice::from_ref(own), &targets)
+            });
+            let difference = difference.filter(|d| d.low.is_finite() && d.high.is_finite());
             let number = |pointer: &str| about.pointer(pointer).and_then(serde_json::Value::as_f64);
+            let finite = grid.loss.iter().copied().filter(|v| v.is_finite());
+            let spread = |row: &Row| Some(row.se_draws? * (row.draws as f64).sqrt());
             rows.push(Surface {
                 over: plan::part_name(part),
                 mask: mask_title(mask),
                 model: model.title.clone(),
                 centre: number("/centre/loss").unwrap_or(f64::NAN),
                 centre_se: number("/centre/loss_se").unwrap_or(f64::NAN),
-                rise: own.map(|own| own.value),
-                rise_se: own.map(|own| own.se),
-                highest: grid
-                    .loss
-                    .iter()
-                    .copied()
-                    .filter(|v| v.is_finite())
-                    .fold(f64::NEG_INFINITY, f64::max),
+                rise: own.as_ref().map(|own| own.value),
+                rise_se: own.as_ref().map(|own| own.se_examples),
+                planes,
+                rise_sd: own.as_ref().and_then(spread),
+                highest: finite.fold(f64::NEG_INFINITY, f64::max),
                 not_finite: grid.loss.iter().filter(|v| !v.is_finite()).count(),
                 effective: number("/mask/counts/selected_effective").unwrap_or(0.0) as u64,
-                difference: difference.map(|d| d.value),
-                low: difference.map(|d| d.value - NORMAL * d.se),
-                high: difference.map(|d| d.value + NORMAL * d.se),
+                difference: difference.as_ref().map(|d| d.difference),
+                low: difference.as_ref().map(|d| d.low),
+                high: difference.as_ref().map(|d| d.high),
             });
             if first.is_none() {
                 first = rise;
@@ -168,8 +185,102 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
     Ok(rows)
 }
 
-/// The 97.5 % quantile of a normal distribution.
-const NORMAL: f64 = 1.959_964;
+/// One measure of sharpness of an arm: a row of `tables/sharpness.csv`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sharp {
+    pub model: String,
+    pub measure: String,
+    /// Runs of the arm, and the mean over them.
+    pub runs: usize,
+    pub value: f64,
+    /// Over examples and draws, of the first run.
+    pub se: f64,
+    /// Paired by run, draw and example: this arm minus the first, and its interval.
+    pub difference: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+}
+
+/// The sharpness of all models, measure by measure.
+pub fn sharpness(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result<Vec<Sharp>> {
+    if analysis.sharpness.is_none() {
+        return Ok(Vec::new());
+    }
+    let fix = "run it again with --force";
+    let mut rows = Vec::new();
+    for model in models {
+        let runs: Vec<Option<&String>> = match model.runs.is_empty() {
+            true => vec![None],
+            false => model.runs.iter().map(Some).collect(),
+        };
+        let mut tables: Vec<Vec<Row>> = Vec::new();
+        for run in &runs {
+            tables.push(files::read_csv(&folder.join(plan::sharpness_path(model, *run)), fix)?);
+        }
+        let differences: Vec<Comparison> = match model.title == models[0].title {
+            true => Vec::new(),
+            false => files::read_csv(&folder.join(plan::comparison_path(model, &models[0])), fix)?,
+        };
+        for (i, row) in tables[0].iter().enumerate() {
+            let values: Vec<f64> =
+                tables.iter().filter_map(|table| table.get(i)).map(|row| row.value).collect();
+            let difference = differences.iter().find(|d| d.measure == row.measure);
+            let difference = difference.filter(|d| d.low.is_finite() && d.high.is_finite());
+            rows.push(Sharp {
+                model: model.title.clone(),
+                measure: row.measure.clone(),
+                runs: values.len(),
+                value: stats::mean(&values),
+                se: row.se_examples.hypot(row.se_draws.unwrap_or(0.0)),
+                difference: difference.map(|d| d.difference),
+                low: difference.map(|d| d.low),
+                high: difference.map(|d| d.high),
+            });
+        }
+    }
+    rows.sort_by_key(|row| tables_order(&row.measure));
+    Ok(rows)
+}
+
+/// How much the length of the differences behind the Hessian matters, relative, where it matters most.
+pub fn difference_error(folder: &Path, models: &[Model]) -> Result<f64> {
+    let mut largest: f64 = 0.0;
+    for model in models {
+        let about = about(&folder.join(plan::sharpness_path(model, model.runs.first())))?;
+        let error = about.pointer("/lanczos/difference_error").and_then(serde_json::Value::as_f64);
+        largest = largest.max(error.unwrap_or(f64::NAN));
+    }
+    Ok(largest)
+}
+
+/// The widths by which the models' spectra are smoothed, in words.
+pub fn smoothing(folder: &Path, models: &[Model]) -> Result<String> {
+    let mut widths: Vec<String> = Vec::new();
+    for model in models {
+        let about = about(&folder.join(plan::sharpness_path(model, model.runs.first())))?;
+        widths.push(about["density_sigma"].to_string());
+    }
+    widths.dedup();
+    Ok(widths.join(" and "))
+}
+
+/// Measures in the order of the tables, not of the models.
+fn tables_order(measure: &str) -> usize {
+    ["rise", "epsilon", "top", "trace"].iter().position(|start| measure.starts_with(start)).unwrap_or(9)
+}
+
+/// Where the models lie in their plane.
+pub fn marks(folder: &Path) -> Result<Vec<Mark>> {
+    files::read_csv(&folder.join(plan::MARKS), "run it again with --force")
+}
+
+/// Share of the variance of an arm's snapshots along both directions of its plane.
+pub fn explained(folder: &Path, model: &Model) -> Result<Option<[f64; 2]>> {
+    let about = about(&folder.join(format!("{}.csv", plan::trajectory_stem(model))))?;
+    let number =
+        |i: usize| about.pointer(&format!("/explained_variance/{i}")).and_then(serde_json::Value::as_f64);
+    Ok(number(0).zip(number(1)).map(|(first, second)| [first, second]))
+}
 
 /// SURFACE.json beside SURFACE.csv.
 fn about(surface: &Path) -> Result<serde_json::Value> {

@@ -1,7 +1,10 @@
 //! From an analysis to its steps: which commands, on what, in which order.
 //!
 //! Everything lies in the run's folder: `sets/`, `fisher/`, `schedule/`, `stability/`, `train/ARM/seedK/`, `surfaces/PART/`,
-//! `figures/`. All arms see one Fisher information, one plane and one mask: those of the checkpoint they start from.
+//! `profiles/PART/`, `planes/`, `sharpness/`, `figures/`. All arms see one Fisher information, the same directions and one mask:
+//! those of the checkpoint they start from.
+
+mod landscape;
 
 use std::path::Path;
 
@@ -11,13 +14,25 @@ use crate::landscape::mask::Select;
 use crate::stages::train::Arm as Dropout;
 
 /// The folders of a run.
-pub const FOLDERS: [&str; 8] =
-    ["sets", "fisher", "schedule", "stability", "train", "surfaces", "figures", "tables"];
+pub const FOLDERS: [&str; 11] = [
+    "sets",
+    "fisher",
+    "schedule",
+    "stability",
+    "train",
+    "surfaces",
+    "profiles",
+    "planes",
+    "sharpness",
+    "figures",
+    "tables",
+];
 pub const FISHER: &str = "fisher/fisher.safetensors";
 pub const LAYERS: &str = "fisher/fisher.csv";
 pub const RATES: &str = "schedule/rates.csv";
 pub const STABILITY: &str = "stability";
-const PLANE: &str = "surfaces/plane.safetensors";
+/// Where the checkpoint and the first two arms lie in their plane.
+pub const MARKS: &str = "planes/models.marks.csv";
 
 /// A model whose surface is drawn, or an arm of the training.
 #[derive(Clone, Debug)]
@@ -42,9 +57,41 @@ pub fn models(analysis: &Analysis) -> Vec<Model> {
     train.arms.iter().map(model).collect()
 }
 
-/// The surface of a model under a mask, over a part of the data.
-pub fn surface_path(part: Part, model: &Model, mask: &Select) -> String {
-    format!("surfaces/{}/{}_{}.csv", part_name(part), plain(&model.title), plain(&mask.to_string()))
+/// The surface of a model under a mask, over a part of the data, in the k-th plane.
+pub fn surface_path(part: Part, model: &Model, mask: &Select, k: usize) -> String {
+    let draw = if k == 0 { String::new() } else { format!("_draw{k}") };
+    format!("surfaces/{}/{}_{}{draw}.csv", part_name(part), plain(&model.title), plain(&mask.to_string()))
+}
+
+/// The k-th profile of a model under a mask, over a part of the data.
+fn profile_path(part: Part, model: &Model, mask: &Select, k: usize) -> String {
+    format!("profiles/{}/{}_{}_draw{k}.csv", part_name(part), plain(&model.title), plain(&mask.to_string()))
+}
+
+/// The surface over a part in the plane of the models.
+pub fn models_path(part: Part) -> String {
+    format!("planes/models_{}.csv", part_name(part))
+}
+
+/// The plane of an arm's training: `.safetensors`, `.marks.csv` and `.json` of the directions, `_surface.csv`.
+pub fn trajectory_stem(model: &Model) -> String {
+    format!("planes/trajectory_{}", plain(&model.title))
+}
+
+/// The surface of a model along its leading eigenvectors.
+pub fn eigen_path(model: &Model) -> String {
+    format!("planes/eigen_{}.csv", plain(&model.title))
+}
+
+/// The sharpness of a model: of one run of an arm, or of the checkpoint.
+pub fn sharpness_path(model: &Model, run: Option<&String>) -> String {
+    let seed = run.and_then(|run| run.rsplit('/').next()).map_or(String::new(), |seed| format!("_{seed}"));
+    format!("sharpness/{}{seed}.csv", plain(&model.title))
+}
+
+/// An arm's sharpness against the first arm's.
+pub fn comparison_path(model: &Model, first: &Model) -> String {
+    format!("sharpness/{}_against_{}.csv", plain(&model.title), plain(&first.title))
 }
 
 /// The frozen set of the surfaces over a part.
@@ -61,6 +108,16 @@ pub fn part_name(part: Part) -> &'static str {
     }
 }
 
+/// What a part holds, in words; `trained`: whether models are trained on it.
+pub fn part_words(part: Part, trained: bool) -> &'static str {
+    match part {
+        Part::Train if trained => "examples trained on",
+        Part::Train => "training examples",
+        Part::HeldOut => "held-out examples",
+        Part::Text => "masked tokens of the text",
+    }
+}
+
 /// The steps, each after those whose results it reads.
 pub fn steps(analysis: &Analysis) -> Vec<Step> {
     let plan = Plan { analysis, models: models(analysis) };
@@ -68,6 +125,10 @@ pub fn steps(analysis: &Analysis) -> Vec<Step> {
     steps.extend(plan.stability());
     steps.extend(plan.training());
     steps.extend(plan.surfaces());
+    steps.extend(plan.profiles());
+    steps.extend(plan.plane());
+    steps.extend(plan.trajectory());
+    steps.extend(plan.sharpness());
     // Sets come first: what is wrong with the data is known before anything takes long.
     steps.sort_by_key(|step| step.command() != "freeze");
     steps
@@ -211,6 +272,10 @@ impl Plan<'_> {
                         .maybe("--weight-decay", train.weight_decay)
                         .maybe("--max-len", self.analysis.data.max_len)
                         .maybe("--split", train.split.filter(|_| self.analysis.data.task.is_some()).map(word))
+                        .maybe(
+                            "--snapshots",
+                            self.analysis.trajectory.as_ref().filter(|_| k == 0).map(|t| t.snapshots),
+                        )
                         .option("--seed", seed)
                         .writes("--out", &model.runs[k]),
                 );
@@ -229,29 +294,27 @@ impl Plan<'_> {
     fn surfaces(&self) -> Vec<Step> {
         let Some(surface) = &self.analysis.surface else { return Vec::new() };
         let mut steps = Vec::new();
-        for (i, part) in self.analysis.surfaces_over().into_iter().enumerate() {
+        for part in self.analysis.surfaces_over() {
             let name = part_name(part);
             let set = surface_set(part);
             steps.push(self.freeze(&format!("set for the surfaces, {name}"), part, surface.examples, &set));
-            if self.analysis.train.is_some() && i == 0 {
-                // One plane for all arms, scaled to the weights that they start from. The one point costs little.
-                steps.push(
-                    self.directions(self.with_checkpoint("plane", "surface").reads("--set", &set))
-                        .writes("--save-directions", PLANE)
-                        .option("--seed", self.analysis.seed)
-                        .option("--coords", "0")
-                        .writes("--out", "surfaces/start.csv")
-                        .also_writes("surfaces/start.json"),
-                );
-            }
             let mut titles = Vec::new();
             let mut drawn = Vec::new();
             for model in &self.models {
                 for Parsed(mask) in &surface.masks {
-                    let out = surface_path(part, model, mask);
-                    steps.push(self.surface(part, model, mask, &set, &out));
+                    for k in 0..surface.draws {
+                        let out = surface_path(part, model, mask, k);
+                        let name =
+                            format!("surface of {}, {}, {name}{}", model.title, mask_title(mask), draw(k));
+                        let step = self.random(name, part, model, mask, k);
+                        let step = step.maybe("--resolution", surface.resolution);
+                        steps.push(
+                            results(spanned(step, surface.span).word("--per-example"), &out)
+                                .also_writes(beside(&out, "examples.safetensors")),
+                        );
+                    }
                     titles.push(format!("{}: {}", model.title, mask_title(mask)));
-                    drawn.push(out);
+                    drawn.push(surface_path(part, model, mask, 0));
                 }
             }
             for (view, what) in [("flat", "contours"), ("3d", "surfaces")] {
@@ -267,39 +330,62 @@ impl Plan<'_> {
         steps
     }
 
-    fn surface(&self, part: Part, model: &Model, mask: &Select, set: &str, out: &str) -> Step {
+    /// The k-th random directions of a model, under a mask, over a part.
+    fn random(&self, name: String, part: Part, model: &Model, mask: &Select, k: usize) -> Step {
         let options = self.analysis.surface.as_ref();
-        let name = format!("surface of {}, {}, {}", model.title, mask_title(mask), part_name(part));
-        // The first seed's model stands for its arm.
-        let step = match model.runs.first() {
-            Some(run) => Step::new(name, "surface").reads("--checkpoint", run).reads("--directions", PLANE),
-            None => self.directions(self.with_checkpoint(name, "surface")),
-        };
-        let mut step = step.reads("--set", set).option("--mask", mask);
-        if *mask != Select::All {
-            step = step.reads("--fisher", FISHER).option("--mask-seed", self.analysis.seed);
+        let mut step = self
+            .at(name, "surface", model.runs.first(), &surface_set(part))
+            .maybe("--normalize", options.and_then(|o| o.normalize).map(word))
+            .flag("--vectors", options.and_then(|o| o.vectors));
+        if k > 0 {
+            step = step.option("--draw", k);
         }
-        let span = options.and_then(|o| o.span).map(|[low, high]| format!("{low},{high}"));
-        let step = step
-            .maybe("--granularity", options.and_then(|o| o.granularity).map(word))
-            .maybe("--norm", options.and_then(|o| o.norm).map(word))
-            .maybe("--resolution", options.and_then(|o| o.resolution));
-        let step = match span {
-            Some(span) => step.word(format!("--span={span}")),
-            None => step,
-        };
-        step.word("--per-example")
-            .option("--seed", self.analysis.seed)
-            .writes("--out", out)
-            .also_writes(beside(out, "json"))
-            .also_writes(beside(out, "examples.safetensors"))
+        self.masked(step, mask)
     }
 
-    /// How random directions are drawn.
-    fn directions(&self, step: Step) -> Step {
+    /// A command on a run of an arm, lengths by the weights that everything starts from; or on these themselves.
+    fn at(&self, name: String, command: &str, run: Option<&String>, set: &str) -> Step {
+        let step = match run {
+            Some(run) => {
+                Step::new(name, command).reads("--checkpoint", run).outside("--reference", self.checkpoint())
+            }
+            None => self.with_checkpoint(name, command),
+        };
+        step.reads("--set", set).option("--seed", self.analysis.seed)
+    }
+
+    fn masked(&self, step: Step, mask: &Select) -> Step {
         let options = self.analysis.surface.as_ref();
-        step.maybe("--normalize", options.and_then(|o| o.normalize).map(word))
-            .flag("--vectors", options.and_then(|o| o.vectors))
+        let step = step.option("--mask", mask);
+        if *mask == Select::All {
+            return step;
+        }
+        step.reads("--fisher", FISHER)
+            .option("--mask-seed", self.analysis.seed)
+            .maybe("--granularity", options.and_then(|o| o.granularity).map(word))
+            .maybe("--norm", options.and_then(|o| o.norm).map(word))
+    }
+}
+
+/// The k-th draw, in the name of a step.
+fn draw(k: usize) -> String {
+    if k == 0 { String::new() } else { format!(", draw {k}") }
+}
+
+/// The figure of the profiles under a mask, over a part.
+pub fn profile_figure(part: Part, mask: &Select) -> String {
+    format!("profiles_{}_{}", part_name(part), plain(&mask.to_string()))
+}
+
+/// The result of `surface`, and what stands beside it.
+fn results(step: Step, out: &str) -> Step {
+    step.writes("--out", out).also_writes(beside(out, "json")).also_writes(beside(out, "mask.csv"))
+}
+
+fn spanned(step: Step, span: Option<[f64; 2]>) -> Step {
+    match span {
+        Some([low, high]) => step.word(format!("--span={low},{high}")),
+        None => step,
     }
 }
 

@@ -31,6 +31,8 @@ enum Word {
     Plain(String),
     /// A path in the run's folder that is read, behind a prefix such as `guided:`.
     Read(&'static str, String),
+    /// Several such paths, which the command takes as one list.
+    ReadAll(Vec<String>),
     /// A path in the run's folder that is written.
     Write(String),
     /// A file or folder that was there before.
@@ -102,6 +104,12 @@ impl Step {
         self
     }
 
+    /// An option whose value is several paths in the run's folder that are read.
+    pub fn reads_all(mut self, name: &str, paths: &[String]) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::ReadAll(paths.to_vec())]);
+        self
+    }
+
     /// A path in the run's folder that is read, as an argument.
     pub fn file(mut self, path: impl Into<String>) -> Step {
         self.words.push(Word::Read("", path.into()));
@@ -152,6 +160,7 @@ impl Step {
         let word = |word: &Word| match word {
             Word::Plain(text) => text.clone(),
             Word::Read(prefix, path) => format!("{prefix}{}", inside(path)),
+            Word::ReadAll(paths) => paths.iter().map(|path| inside(path)).collect::<Vec<_>>().join(","),
             Word::Write(path) => inside(path),
             Word::Outside(path) => path.display().to_string(),
         };
@@ -181,6 +190,12 @@ impl Step {
                     add(prefix);
                     add(path);
                     add(&hashes.of(&folder.join(path))?);
+                }
+                Word::ReadAll(paths) => {
+                    for path in paths {
+                        add(path);
+                        add(&hashes.of(&folder.join(path))?);
+                    }
                 }
                 Word::Outside(path) => add(&hashes.of(path)?),
             }

@@ -3,6 +3,8 @@
 //! Sentences are made of the numbers of `findings` and say what an interval shows, or that it shows nothing.
 //! `tables/` holds every number of the page. Only the page's provenance has times in it.
 
+mod landscape;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -45,6 +47,11 @@ pub fn write(
     };
     story.training(&mut page)?;
     story.surfaces(&mut page)?;
+    story.profiles(&mut page)?;
+    story.plane(&mut page)?;
+    story.trajectory(&mut page)?;
+    story.sharpness(&mut page)?;
+    story.planes(&mut page)?;
     story.fisher(&mut page)?;
     story.stability(&mut page)?;
     for (record, line) in records.iter().zip(lines) {
@@ -113,12 +120,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn words(&self, part: Part) -> &'static str {
-        match part {
-            Part::Train if self.analysis.train.is_some() => "examples trained on",
-            Part::Train => "training examples",
-            Part::HeldOut => "held-out examples",
-            Part::Text => "masked tokens of the text",
-        }
+        plan::part_words(part, self.analysis.train.is_some())
     }
 
     /// What the loss over a part is measured in.
@@ -218,7 +220,7 @@ impl Story<'_> {
             let mut views = Vec::new();
             for model in &self.models {
                 for Parsed(mask) in &surface.masks {
-                    let grid = Grid::read(&self.folder.join(plan::surface_path(part, model, mask)))?;
+                    let grid = Grid::read(&self.folder.join(plan::surface_path(part, model, mask, 0)))?;
                     let title = format!("{}: {}", model.title, mask_title(mask));
                     views.push(View { title, grid, marks: Marks::default() });
                 }
@@ -237,6 +239,7 @@ impl Story<'_> {
             "model",
             "centre",
             "rise",
+            "sd over planes",
             "highest",
             "effective",
             "difference",
@@ -251,6 +254,7 @@ impl Story<'_> {
                 row.rise
                     .zip(row.rise_se)
                     .map_or(String::new(), |(rise, se)| format!("{} ± {se:.4}", signed(rise))),
+                optional(row.rise_sd),
                 format!(
                     "{:.3}{}",
                     row.highest,
@@ -267,8 +271,9 @@ impl Story<'_> {
         });
         let caption = format!(
             "Surfaces. Rise: mean over the grid points within distance {RADIUS} of the centre of the loss minus that at the centre; \
-             differences are to {}, paired by example, for these models, this plane and these masks",
-            self.models[0].title
+             differences are to {}, paired by plane and example, for these models and masks, over {}",
+            self.models[0].title,
+            counted(surface.draws, "plane")
         );
         page.tables.push(Table::new("surfaces.csv", caption, &header, cells, &all)?);
         Ok(())
@@ -346,10 +351,11 @@ fn rises(over: &str, models: &[Model], rows: &[Surface], (unit, seed): (&str, Op
             format!("{verdict} in {} ({}, {})", row.mask, signed(difference), between(low, high))
         });
         sentences.push(format!(
-            "Around {} that change is, against {}: {} (difference, 95 % interval, paired by example).",
+            "Around {} that change is, against {}: {} (difference, 95 % interval, paired by example{}).",
             model.title,
             models[0].title,
-            compared.collect::<Vec<_>>().join("; ")
+            compared.collect::<Vec<_>>().join("; "),
+            if rows.iter().any(|row| row.planes > 1) { " and plane" } else { "" }
         ));
     }
     sentences

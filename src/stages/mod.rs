@@ -2,13 +2,17 @@
 //!
 //! A stage is a plain struct, filled by the command line; `run` does the work and prints the result.
 
+pub mod compare;
+pub mod directions;
 pub mod fisher;
 pub mod freeze;
 mod history;
 pub mod loss;
+mod moving;
 pub mod pretrain;
 pub mod render;
 pub mod schedule;
+pub mod sharpness;
 pub mod source;
 pub mod stability;
 pub mod surface;
@@ -30,7 +34,10 @@ pub enum Stage {
     Schedule(schedule::Schedule),
     Pretrain(pretrain::Pretrain),
     Train(train::Train),
+    Directions(directions::Directions),
     Surface(surface::Surface),
+    Sharpness(sharpness::Sharpness),
+    Compare(compare::Compare),
     Stability(stability::Stability),
     Render(render::Render),
 }
@@ -45,7 +52,10 @@ impl Stage {
             Stage::Schedule(stage) => stage.run(command),
             Stage::Pretrain(stage) => stage.run(command),
             Stage::Train(stage) => stage.run(command),
+            Stage::Directions(stage) => stage.run(command),
             Stage::Surface(stage) => stage.run(command),
+            Stage::Sharpness(stage) => stage.run(command),
+            Stage::Compare(stage) => stage.run(command),
             Stage::Stability(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
@@ -57,7 +67,9 @@ impl Stage {
     pub fn check(&self) -> Result<()> {
         match self {
             Stage::Train(stage) => stage.check(),
-            Stage::Surface(stage) => stage.coordinates().map(drop),
+            Stage::Directions(stage) => stage.check(),
+            Stage::Surface(stage) => stage.check(),
+            Stage::Sharpness(stage) => stage.check(),
             Stage::Stability(stage) => stage.check(),
             _ => Ok(()),
         }

@@ -213,6 +213,7 @@ impl Pretrain {
             held_out: HeldOut { examples: &set.examples, kind: Kind::MaskedLm, task: None },
             dropout: dropout.as_ref(),
             config: &config,
+            snapshots: None,
         };
         let entropy = unigram_entropy(&set.examples);
         let tokens: usize = examples.iter().map(Example::len).sum();
@@ -258,6 +259,7 @@ impl Pretrain {
             warmup: self.warmup,
             weight_decay: self.weight_decay,
             clip: 1.0,
+            snapshots: 0,
             seed: self.seed,
         }
     }

@@ -6,54 +6,45 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::moving::{Gaussian, Moving};
 use super::{ModelAndSet, check_extension, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
-use crate::fisher::files as fisher_files;
-use crate::landscape::direction::{self, Direction, Normalize};
-use crate::landscape::mask::{self, By, Choice, Flags, Mask, Norm, Select};
+use crate::landscape::direction::{self, Direction};
+use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
 use crate::landscape::rise;
 use crate::landscape::surface::{Plan, Surface as Evaluated};
+use crate::model::checkpoint::MissingHead;
 use crate::model::{Model, Objective};
-use crate::params::{self, ParamMap};
+use crate::params;
 use crate::progress::say;
 use crate::report::provenance::{self, Provenance};
+use crate::report::surface_file::{Format, Grid};
 use crate::{estimate, evaluate, files};
 
-/// Loss surface of a checkpoint over a frozen set, along two directions.
+/// Loss surface of a checkpoint over a frozen set, along two directions, or its profile along one.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Surface {
     #[command(flatten)]
     pub inputs: ModelAndSet,
     /// Directions x.NAME and y.NAME, used as they are
-    #[arg(long, value_name = "D.safetensors", conflicts_with_all = ["normalize", "vectors"])]
+    #[arg(long, value_name = "D.safetensors", conflicts_with_all = ["normalize", "vectors", "reference"])]
     pub directions: Option<PathBuf>,
     /// Write the directions, unmasked, for --directions of other checkpoints
     #[arg(long, value_name = "D.safetensors")]
     pub save_directions: Option<PathBuf>,
-    /// Scale Gaussian directions to the weights: by row, by tensor, or not
-    #[arg(long, value_enum, default_value_t)]
-    pub normalize: Normalize,
-    /// Let biases and LayerNorm vectors move too
+    #[command(flatten)]
+    pub gaussian: Gaussian,
+    #[command(flatten)]
+    pub moving: Moving,
+    /// Which of the seed's random directions, and of the mask seed's random masks: several draws have a spread
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub draw: usize,
+    /// Move along the first direction only: a profile. So it is, too, where the directions have no y.NAME
     #[arg(long)]
-    pub vectors: bool,
-    /// Parameters that move: all, or top:, bottom: or random: with a fraction
-    #[arg(long, default_value = "all", value_name = "MASK")]
-    pub mask: Select,
-    /// Fisher information that top, bottom and a matched random mask go by
-    #[arg(long, value_name = "F.safetensors")]
-    pub fisher: Option<PathBuf>,
-    /// What the mask's fraction is of
-    #[arg(long, value_enum, default_value_t)]
-    pub granularity: By,
-    /// Length of a masked direction: as it is, or that of a random mask of its count
-    #[arg(long, value_enum, default_value_t)]
-    pub norm: Norm,
-    /// Seed of a random mask
-    #[arg(long, default_value_t = 0, value_name = "S")]
-    pub mask_seed: u64,
+    pub profile: bool,
     /// Lowest and highest coordinate on both axes
     #[arg(
         long,
@@ -64,12 +55,15 @@ pub struct Surface {
         allow_hyphen_values = true
     )]
     pub span: Vec<f64>,
+    /// Lowest and highest coordinate along the second direction, if others
+    #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
+    pub y_span: Vec<f64>,
     /// Points per axis
     #[arg(long, default_value_t = 25, value_name = "N")]
     pub resolution: usize,
     /// The coordinates themselves, for both axes
     #[arg(long, value_name = "A,B,..", value_delimiter = ',', num_args = 1, allow_hyphen_values = true,
-          conflicts_with_all = ["span", "resolution"])]
+          conflicts_with_all = ["span", "y_span", "resolution"])]
     pub coords: Vec<f64>,
     /// Also write SURFACE.examples.safetensors: the loss of each example at each point, which paired comparisons need
     #[arg(long)]
@@ -77,8 +71,8 @@ pub struct Surface {
     /// Seed of the directions, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The surface to write (.csv); a .json with centre, norms, counts and hashes goes beside it
-    #[arg(long, value_name = "SURFACE.csv")]
+    /// The surface to write; a .json with centre, norms, counts and hashes, and a .mask.csv of what moves go beside it
+    #[arg(long, value_name = "SURFACE.csv|.h5|.npz|.vti")]
     pub out: PathBuf,
 }
 
@@ -93,31 +87,51 @@ struct Norms {
     ratio: f64,
 }
 
+/// Directions within the mask, and what there is to know about them.
+struct Masked {
+    /// Of the directions without the mask.
+    hash: String,
+    directions: Vec<Direction>,
+    norms: Vec<Norms>,
+    mask: Mask,
+    effective: Flags,
+}
+
 impl Surface {
     pub fn run(&self, command: &str) -> Result<()> {
-        check_extension("--out", &self.out, "csv")?;
-        let coordinates = self.coordinates()?;
+        self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
-        let choice = self.choose(&model.theta, &mut provenance)?;
-        let (plane, mut about) = self.plane(&model, &set, choice)?;
-        let inputs = files::hash(format!("{about}{coordinates:?}{}", self.per_example).as_bytes());
+        let choice = self.moving.choose(&model.theta, self.draw, &mut provenance)?;
+        let masked = self.masked(&model, &set, choice, &mut provenance)?;
+        let moved = mask::moved(&model.theta, &masked.mask, &masked.effective, &masked.directions);
+        let mut about = self.about(&model, &set, &masked)?;
+        let [xs, ys] = self.coordinates(masked.directions.len())?;
+        // The version, through `about`, stands for how points are computed.
+        let inputs = files::hash(format!("{about}{xs:?}{ys:?}{}", self.per_example).as_bytes());
+        let mut directions = masked.directions.into_iter();
+        let pair = [directions.next().unwrap_or_default(), directions.next().unwrap_or_default()];
         let by_length = set.by_length();
         let plan = Plan {
             theta: &model.theta,
             examples: &set.examples,
             by_length: &by_length,
-            plane: &plane,
-            coordinates: [&coordinates, &coordinates],
+            task: (set.kind, set.task()),
+            plane: &Plane::new(pair),
+            coordinates: [&xs, &ys],
             per_example: self.per_example,
         };
         self.announce(&model, &plan)?;
-        let journal = self.out.with_extension("csv.unfinished");
+        let journal = self.beside("unfinished");
         let surface = plan.evaluate(&model.bert, &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
+        for (name, value) in surface.metrics.iter().zip(&surface.centre.metrics) {
+            about["centre"][name] = json!(value);
+        }
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
+        files::write_csv(&self.out.with_extension("mask.csv"), &moved)?;
         let examples = rise::examples_path(&self.out);
         match &surface.by_example {
             Some(losses) => {
@@ -126,11 +140,18 @@ impl Surface {
             // An earlier run's would be taken for this one's.
             None => files::remove(&examples)?,
         }
-        files::write_csv(&self.out, &surface.points)?;
+        grid([&xs, &ys], &surface).write(&self.out)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
         self.summarise(&surface);
         Ok(())
+    }
+
+    /// SURFACE.csv.EXTENSION
+    fn beside(&self, extension: &str) -> PathBuf {
+        let mut name = self.out.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{extension}"));
+        self.out.with_file_name(name)
     }
 
     /// Says what it will take.
@@ -145,7 +166,24 @@ impl Surface {
         Ok(())
     }
 
-    pub(super) fn coordinates(&self) -> Result<Vec<f64>> {
+    /// What is wrong with the options alone.
+    pub(super) fn check(&self) -> Result<()> {
+        if Format::of(&self.out).is_none() {
+            let fix = format!("name it {}", self.out.with_extension("csv").display());
+            let expected = "one that ends in .csv, .h5, .npz or .vti";
+            return Err(Error::field("--out", "file name", expected, self.out.display(), fix));
+        }
+        self.coordinates(2).map(drop)
+    }
+
+    /// Coordinates along x and y for so many directions; along a missing one the origin alone.
+    fn coordinates(&self, directions: usize) -> Result<[Vec<f64>; 2]> {
+        let x = self.axis("--span", &self.span)?;
+        let y = if self.y_span.is_empty() { x.clone() } else { self.axis("--y-span", &self.y_span)? };
+        Ok([x, if directions > 1 { y } else { vec![0.0] }])
+    }
+
+    fn axis(&self, option: &str, span: &[f64]) -> Result<Vec<f64>> {
         let wrong = |option: &str, expected: &str, found: String| {
             Err(Error::field(option, "coordinates", expected, found, "see `fisherscape surface --help`"))
         };
@@ -157,7 +195,7 @@ impl Surface {
                 false => wrong("--coords", "finite, ascending and distinct", format!("{:?}", self.coords)),
             };
         }
-        match self.span[..] {
+        match span[..] {
             [low, high]
                 if low < high
                     && low.is_finite()
@@ -170,30 +208,52 @@ impl Surface {
             [low, high] if low < high => {
                 wrong("--resolution", "from 2 to 1000 points", self.resolution.to_string())
             }
-            _ => wrong("--span", "two finite numbers, the lower first", format!("{:?}", self.span)),
+            _ => wrong(option, "two finite numbers, the lower first", format!("{span:?}")),
         }
     }
 
-    fn directions(&self, theta: &ParamMap) -> Result<[Direction; 2]> {
-        let directions = match &self.directions {
-            Some(path) => direction::read(path, theta)?,
+    /// One direction or two.
+    fn directions(
+        &self,
+        model: &Model,
+        set: &FrozenSet,
+        provenance: &mut Provenance,
+    ) -> Result<Vec<Direction>> {
+        let theta = &model.theta;
+        let [x, y] = match &self.directions {
+            Some(path) => {
+                provenance.input_file("directions", path)?;
+                direction::read(path, theta)?
+            }
             None => {
-                let random = |axis| direction::random(theta, self.seed, axis, self.normalize, self.vectors);
-                [random("x")?, random("y")?]
+                let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+                let (weights, hash) = self.gaussian.weights(model, set, missing)?;
+                hash.into_iter().for_each(|hash| provenance.input("reference", hash));
+                let draw = |axis| self.gaussian.draw(&weights, self.seed, axis, self.draw);
+                [draw("x")?, if self.profile { Direction::new() } else { draw("y")? }]
             }
         };
         if let Some(path) = &self.save_directions {
             check_extension("--save-directions", path, "safetensors")?;
-            direction::write(path, &directions, theta)?;
+            direction::write(path, &[x.clone(), y.clone()], theta)?;
         }
-        Ok(directions)
+        Ok(if self.profile || y.is_empty() { vec![x] } else { vec![x, y] })
     }
 
-    /// The parameters that the directions move and the set reaches; at least one on each axis.
-    fn effective(&self, model: &Model, set: &FrozenSet, directions: &[Direction; 2]) -> Result<Flags> {
+    /// The directions that the mask leaves; at least one effective parameter on each.
+    fn masked(
+        &self,
+        model: &Model,
+        set: &FrozenSet,
+        choice: Choice,
+        provenance: &mut Provenance,
+    ) -> Result<Masked> {
+        let directions = self.directions(model, set, provenance)?;
+        let hash = direction::hash(&directions);
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let effective = mask::effective(&model.theta, directions, |name| model.bert.reached(name, &examples));
-        for (axis, direction) in ["x", "y"].iter().zip(directions) {
+        let effective =
+            mask::effective(&model.theta, &directions, |name| model.bert.reached(name, &examples));
+        for (axis, direction) in ["x", "y"].iter().zip(&directions) {
             if mask::effective_norm(direction, &effective).1 == 0 {
                 let place =
                     self.directions.as_ref().map_or("directions".into(), |path| path.display().to_string());
@@ -201,59 +261,39 @@ impl Surface {
                 return Err(Error::field(place, axis, "at least 1 effective parameter", "none", fix));
             }
         }
-        Ok(effective)
-    }
-
-    /// What the mask selects by Fisher information, which is needed no longer after that.
-    fn choose(&self, theta: &ParamMap, provenance: &mut Provenance) -> Result<Choice> {
-        let by_fisher = matches!(self.mask, Select::Top(_) | Select::Bottom(_));
-        let path = self.fisher.as_ref().filter(|_| self.mask != Select::All);
-        if path.is_none() && by_fisher {
-            let fix = "give --fisher F.safetensors, as `fisherscape fisher` writes it";
-            let expected = format!("given for {}", self.mask);
-            return Err(Error::field("--mask", "Fisher information", expected, "none", fix));
-        }
-        if let Some(path) = path {
-            provenance.input("fisher", files::hash_file(path)?);
-        }
-        let fisher = path.map(|path| fisher_files::read_for(path, theta)).transpose()?;
-        Choice::new(self.mask, self.granularity, theta, fisher.as_ref(), self.mask_seed)
-    }
-
-    /// The plane that the mask leaves of the directions, and what the surface depends on.
-    fn plane(&self, model: &Model, set: &FrozenSet, choice: Choice) -> Result<(Plane, Value)> {
-        let directions = self.directions(&model.theta)?;
-        let effective = self.effective(model, set, &directions)?;
         let mask = choice.mask(&effective)?;
-        let (directions, norms) = self.masked(directions, &mask, &effective);
-        self.tell(&mask, &norms);
-        Ok((Plane::new(directions), self.about(model, set, &mask, &norms)?))
-    }
-
-    fn masked(
-        &self,
-        directions: [Direction; 2],
-        mask: &Mask,
-        effective: &Flags,
-    ) -> ([Direction; 2], [Norms; 2]) {
-        let [x, y] = directions.map(|d| {
-            let unmasked = mask::effective_norm(&d, effective).0;
-            let (mut masked, ratio) = mask.apply(d, effective, self.norm);
-            mask::keep_effective(&mut masked, effective);
-            let evaluated = mask::effective_norm(&masked, effective).0;
+        let one = |d: Direction| {
+            let unmasked = mask::effective_norm(&d, &effective).0;
+            let (mut masked, ratio) = mask.apply(d, &effective, self.moving.norm);
+            mask::keep_effective(&mut masked, &effective);
+            let evaluated = mask::effective_norm(&masked, &effective).0;
             (masked, Norms { unmasked, evaluated, ratio })
-        });
-        ([x.0, y.0], [x.1, y.1])
+        };
+        let (directions, norms): (Vec<Direction>, Vec<Norms>) = directions.into_iter().map(one).unzip();
+        self.moving.tell(&mask);
+        let each = |of: fn(&Norms) -> f64| {
+            let numbers = ["x", "y"].iter().zip(&norms).map(|(axis, n)| format!("{axis} {:.6}", of(n)));
+            numbers.collect::<Vec<_>>().join(", ")
+        };
+        say!("norm ratio |d m| / |d|: {}", each(|n| n.ratio));
+        if self.moving.norm == Norm::Matched {
+            say!("matched to |d m|: {}", each(|n| n.evaluated));
+        }
+        Ok(Masked { hash, directions, norms, mask, effective })
     }
 
     /// Everything that the surface depends on, and what was chosen: SURFACE.json without the centre.
-    fn about(&self, model: &Model, set: &FrozenSet, mask: &Mask, [x, y]: &[Norms; 2]) -> Result<Value> {
-        let fisher = self.fisher.as_ref().filter(|_| self.mask != Select::All);
-        let fisher = fisher.map(|path| files::hash_file(path)).transpose()?;
-        let source = match &self.directions {
-            Some(path) => json!({"file": files::hash_file(path)?}),
-            None => json!({"normalize": self.normalize, "vectors": self.vectors, "seed": self.seed}),
+    fn about(&self, model: &Model, set: &FrozenSet, masked: &Masked) -> Result<Value> {
+        let mut source = match &self.directions {
+            Some(_) => json!({}),
+            None => {
+                let Gaussian { normalize, vectors, .. } = self.gaussian;
+                json!({"normalize": normalize, "vectors": vectors, "seed": self.seed, "draw": self.draw})
+            }
         };
+        source["hash"] = json!(masked.hash);
+        let norms: serde_json::Map<String, Value> =
+            ["x", "y"].iter().zip(&masked.norms).map(|(axis, n)| (axis.to_string(), json!(n))).collect();
         Ok(json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
@@ -264,39 +304,9 @@ impl Surface {
                 "targets": set.examples.iter().map(Example::targets).sum::<usize>(),
             },
             "directions": source,
-            "norms": {"x": x, "y": y},
-            "mask": {
-                "select": self.mask.to_string(),
-                "granularity": self.granularity,
-                "norm": self.norm,
-                "seed": self.mask_seed,
-                "fisher": fisher,
-                "counts": mask.report,
-            },
+            "norms": norms,
+            "mask": self.moving.about(&masked.mask)?,
         }))
-    }
-
-    fn tell(&self, mask: &Mask, [x, y]: &[Norms; 2]) {
-        let report = &mask.report;
-        say!(
-            "mask {}{}: {} of {} parameters, {} of {} effective",
-            self.mask,
-            if self.granularity == By::Tensor { " by tensor" } else { "" },
-            report.selected,
-            report.parameters,
-            report.selected_effective,
-            report.effective
-        );
-        if let (Some(threshold), Some(ties)) = (report.threshold, report.ties) {
-            say!("F at the edge {threshold:.4e} ({ties} at that value)");
-        }
-        if let Some(zeros) = report.zeros {
-            say!("selected with F = 0: {zeros}");
-        }
-        say!("norm ratio |d m| / |d|: x {:.6}, y {:.6}", x.ratio, y.ratio);
-        if self.norm == Norm::Matched {
-            say!("matched to |d m|: x {:.6}, y {:.6}", x.evaluated, y.evaluated);
-        }
     }
 
     fn summarise(&self, surface: &Evaluated) {
@@ -310,5 +320,21 @@ impl Surface {
             say!("{bad} points are not finite");
         }
         say!("{}", self.out.display());
+    }
+}
+
+/// The surface as files have it.
+fn grid([x, y]: [&[f64]; 2], surface: &Evaluated) -> Grid {
+    let points = &surface.points;
+    let mut columns = vec![("loss_se".to_string(), points.iter().map(|p| p.loss_se).collect())];
+    for (i, name) in surface.metrics.iter().enumerate() {
+        columns.push((name.clone(), points.iter().map(|p| p.metrics[i]).collect()));
+    }
+    Grid {
+        x: x.to_vec(),
+        y: y.to_vec(),
+        loss: points.iter().map(|p| p.loss).collect(),
+        columns,
+        centre: Some(surface.centre.loss),
     }
 }

@@ -55,6 +55,9 @@ pub struct Train {
     /// Which examples of a task are held out; of a table it is always a fifth
     #[arg(long, value_enum, default_value_t, conflicts_with = "table")]
     pub split: Holdout,
+    /// Also keep the parameters at N evenly spaced steps, the first and the last among them, in DIR/trajectory
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub snapshots: usize,
     /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
     #[arg(long)]
     pub strict_head: bool,
@@ -142,6 +145,11 @@ impl Train {
         let used = fraction_of(training, self.fraction);
         let config = self.config(used);
         let (bert, theta) = (model.bert.clone(), std::mem::take(&mut model.theta));
+        let trajectory = self.out.join("trajectory");
+        if self.snapshots > 0 {
+            let mib = (self.snapshots * params::bytes(&theta)) >> 20;
+            progress::note(format!("{} snapshots take {mib} MiB of disk", self.snapshots));
+        }
         let run = Run {
             bert: &bert,
             examples: &examples[..used],
@@ -149,6 +157,7 @@ impl Train {
             held_out: HeldOut { examples: held_out, kind: set.kind, task: set.task() },
             dropout: dropout.as_ref(),
             config: &config,
+            snapshots: Some(&trajectory),
         };
         let state = self.out.join("training.unfinished");
         let names = set.label_names();
@@ -190,6 +199,7 @@ impl Train {
             warmup: self.warmup,
             weight_decay: self.weight_decay,
             clip: 1.0,
+            snapshots: self.snapshots,
             seed: self.seed,
         }
     }

@@ -9,7 +9,8 @@ pub mod batches;
 pub mod schedule;
 pub mod state;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::data::frozen::Kind;
 use crate::data::glue::Task;
@@ -19,6 +20,7 @@ use crate::dropout::Dropout;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::evaluate::{metrics, set_loss};
+use crate::files;
 use crate::model::Bert;
 use crate::model::gradient::Gradients;
 use crate::params::{self, ParamMap};
@@ -43,6 +45,8 @@ pub struct Config {
     pub weight_decay: f64,
     /// Largest global norm of a step's gradient.
     pub clip: f64,
+    /// Snapshots of the parameters, evenly spaced from the first step to the last; 0 for none.
+    pub snapshots: usize,
     pub seed: u64,
 }
 
@@ -61,6 +65,9 @@ impl Config {
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return wrong("--lr", "above 0", self.lr);
+        }
+        if self.snapshots == 1 {
+            return wrong("--snapshots", "0, or at least 2: the first step and the last", 1.0);
         }
         if !(0.0..1.0).contains(&self.warmup) {
             return wrong("--warmup", "in [0, 1), a fraction of the steps", self.warmup);
@@ -106,6 +113,36 @@ pub struct Run<'a> {
     pub held_out: HeldOut<'a>,
     pub dropout: Option<&'a Dropout>,
     pub config: &'a Config,
+    /// Where parameters along the way are kept.
+    pub snapshots: Option<&'a Path>,
+}
+
+/// The file of the parameters after so many steps.
+pub fn snapshot_path(folder: &Path, step: usize) -> PathBuf {
+    folder.join(format!("step{step:06}.safetensors"))
+}
+
+/// The snapshots in a folder, by step.
+///
+/// # Errors
+///
+/// [`Error::Field`] if there is none.
+pub fn snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
+    let step = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("step")?.strip_suffix(".safetensors")?.parse::<usize>().ok()
+    };
+    let found = if folder.is_dir() { files::list(folder)? } else { Vec::new() };
+    let mut snapshots: Vec<(usize, PathBuf)> =
+        found.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
+    snapshots.sort();
+    match snapshots.is_empty() {
+        false => Ok(snapshots),
+        true => {
+            let fix = "train with --snapshots 12, and name the folder `trajectory` of the run";
+            Err(Error::field(folder.display(), "snapshots", "stepNNNNNN.safetensors", "none", fix))
+        }
+    }
 }
 
 impl Run<'_> {
@@ -139,10 +176,12 @@ impl Run<'_> {
         let theta = params::into_variables(theta)?;
         let mut order = Order::new(self.examples, config.batch, config.seed);
         let progress = Progress::new("training (steps)", config.steps - at.step.min(config.steps));
+        self.snapshot(&theta, at.step)?;
         while at.step < config.steps {
             let (sum, count) = self.step(&theta, &mut optimizer, &order.at(at.step), at.step)?;
             at = Standing { step: at.step + 1, sum: at.sum + sum, count: at.count + count, ..at };
             progress.remark(format!("loss {:.4}", at.sum / at.count as f64));
+            self.snapshot(&theta, at.step)?;
             let last = at.step == config.steps;
             if last || at.step.is_multiple_of(config.every) {
                 let row = self.row(&theta, &at, &by_length)?;
@@ -157,6 +196,22 @@ impl Run<'_> {
             progress.advance(1);
         }
         Ok((params::detached(&theta), at.history))
+    }
+
+    /// Keeps the parameters, if this is a step whose are kept. Those before it are of this run: a killed run goes on from an
+    /// earlier step and writes the same again.
+    fn snapshot(&self, theta: &ParamMap, step: usize) -> Result<()> {
+        let (Some(folder), Some(gaps)) = (self.snapshots, self.config.snapshots.checked_sub(1)) else {
+            return Ok(());
+        };
+        if step == 0 && folder.exists() {
+            // An earlier run's may lie at other steps.
+            files::list(folder)?.iter().try_for_each(|path| files::remove(path))?;
+        }
+        match (0..=gaps).any(|i| i * self.config.steps / gaps == step) {
+            true => params::write_params(&snapshot_path(folder, step), theta, &BTreeMap::new()),
+            false => Ok(()),
+        }
     }
 
     /// Says what so many steps will take, with the evaluations between them.

@@ -1,0 +1,405 @@
+//! How sharp a minimum is, in four measures, each with its uncertainty, and whether one is flatter than another.
+//!
+//! - `rise_R`: mean of `L(θ ± R d) - L(θ)` over random directions d, scaled to the weights.
+//! - `epsilon_sharpness`: the highest `L(θ + δ) - L(θ)` found with `‖δ‖ ≤ ε ‖θ‖` (the sphere of Foret et al. 2021 instead of
+//!   Keskar et al. 2017's box), by going where the gradient points, again and again. A lower bound of the true maximum.
+//! - `top_eigenvalue`: the largest eigenvalue of the Hessian ([`super::lanczos`]).
+//! - `trace`: that of the Hessian, by Hutchinson's estimator `E[zᵀ H z]` over random signs z.
+//!
+//! Each is a mean over the examples of something known for every example, and over draws (directions, signs), so two
+//! models over one set, with the same draws, are compared pair by pair.
+//!
+//! The trap: none of these is a property of the function. Weights that are scaled without changing what the model
+//! computes change all four (Dinh et al. 2017); so arms that start from one checkpoint are compared, and the norm of the
+//! weights stands beside.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::basis::Basis;
+use super::curvature::Curvature;
+use super::direction::Direction;
+use super::journal::Journal;
+use super::lanczos::{self, Density, Ritz, lanczos};
+use super::space::{norm, scale};
+use crate::error::{Error, Result};
+use crate::model::Objective;
+use crate::params::{self, Column};
+use crate::progress::Progress;
+use crate::rng::Stream;
+use crate::stats;
+
+/// One measure of one model: what it is for every draw and example.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    pub name: String,
+    /// Sums over each example's targets, `[draws, N]`: the measure of a draw is `Σ_n / M`.
+    pub draws: Vec<Vec<f64>>,
+}
+
+/// A measure with its uncertainty: a row of `SHARPNESS.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    pub measure: String,
+    pub value: f64,
+    /// Standard error over the examples.
+    pub se_examples: f64,
+    /// Standard error over the draws; empty where there is one.
+    pub se_draws: Option<f64>,
+    pub draws: usize,
+}
+
+impl Row {
+    /// Half the width of the 95 % interval over `examples` and draws, and its degrees of freedom. The two errors are added,
+    /// which counts what examples and draws share twice: a little too wide.
+    pub fn half_width(&self, examples: usize) -> (f64, f64) {
+        let examples = (self.se_examples, examples as f64 - 1.0);
+        match self.se_draws {
+            None => stats::combined_half_width(&[examples]),
+            Some(se) => stats::combined_half_width(&[examples, (se, self.draws as f64 - 1.0)]),
+        }
+    }
+}
+
+/// All measures of one model over one set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sharpness {
+    pub measures: Vec<Measure>,
+    /// `m_n` `[N]`
+    pub targets: Vec<f64>,
+}
+
+/// What is computed, and how far it goes.
+pub struct Plan<'a> {
+    /// Directions in turn, by number: from a seed, so that all models have the same.
+    pub direction: &'a dyn Fn(usize) -> Result<Direction>,
+    pub directions: usize,
+    /// R, in units of those directions.
+    pub radii: &'a [f64],
+    /// Length of δ, in units of the parameters.
+    pub ball: f64,
+    pub ascent: usize,
+    /// Start vectors of Lanczos' method, and its steps from each.
+    pub probes: usize,
+    pub steps: usize,
+    /// Sign vectors of the trace.
+    pub signs: usize,
+    /// Length of the differences of gradients, and of losses along random signs, in units of the parameters.
+    pub step: f64,
+    pub wide: f64,
+    /// Eigenvectors that are kept.
+    pub vectors: usize,
+    pub seed: u64,
+}
+
+/// What comes out.
+pub struct Found {
+    pub sharpness: Sharpness,
+    /// Leading Ritz pairs of the longest run, the largest first.
+    pub leading: Vec<Ritz>,
+    /// The smallest Ritz value.
+    pub smallest: f64,
+    pub density: Density,
+    /// Eigenvectors of the leading ones, of length 1.
+    pub vectors: Vec<Vec<f32>>,
+    /// How much the lengths of the differences matter: of the first eigenvector's product with H, and of the first
+    /// signs' curvature, both relative.
+    pub step_error: f64,
+    pub wide_error: f64,
+}
+
+impl Plan<'_> {
+    /// Gradients that all of it costs, and evaluations of the loss.
+    pub fn cost(&self) -> (usize, usize) {
+        let gradients = 2 * self.probes * self.steps + self.ascent + 4;
+        let losses = 1 + 2 * self.directions * self.radii.len() + 2 * self.signs + self.ascent + 4;
+        (gradients, losses)
+    }
+
+    /// Computes all measures. Finished parts go to the `journal` and the `basis`.
+    pub fn run(
+        &self,
+        curvature: &Curvature<impl Objective>,
+        targets: Vec<f64>,
+        (journal, basis): (&mut Journal, &mut Basis),
+    ) -> Result<Found> {
+        let units = 1 + self.directions * self.radii.len() + 1 + self.signs + self.probes * self.steps;
+        let progress = Progress::new("sharpness (parts)", units.saturating_sub(journal.left()));
+        let size = curvature.space().size();
+        let centre = journal.unit(|| curvature.centre())?;
+        let mut measures = Vec::new();
+        for &radius in self.radii {
+            let mut draws = Vec::new();
+            for k in 0..self.directions {
+                draws.push(journal.unit(|| {
+                    let d = curvature.space().flat_direction(&(self.direction)(k)?)?;
+                    let (forth, back) = (
+                        curvature.sums(&curvature.at(&d, radius)?)?,
+                        curvature.sums(&curvature.at(&d, -radius)?)?,
+                    );
+                    Ok(forth.iter().zip(&back).zip(&centre).map(|((f, b), c)| 0.5 * (f + b) - c).collect())
+                })?);
+                progress.advance(1);
+            }
+            measures.push(Measure { name: format!("rise_{radius}"), draws });
+        }
+        let highest = journal.unit(|| self.ascend(curvature, &centre))?;
+        measures.push(Measure { name: "epsilon_sharpness".into(), draws: vec![highest] });
+        progress.advance(1);
+        let mut trace = Vec::new();
+        for k in 0..self.signs {
+            trace.push(journal.unit(|| {
+                let along = curvature.along(&signs(size, self.seed, k), self.wide, &centre)?;
+                Ok(along.into_iter().map(|c| c * size as f64).collect())
+            })?);
+            progress.advance(1);
+        }
+        let mut runs = Vec::new();
+        for k in 0..self.probes {
+            let start = signs(size, self.seed, self.signs + k);
+            let times = |v: &[f32]| {
+                let product = curvature.times(v, self.step);
+                progress.advance(1);
+                product
+            };
+            let t = lanczos(times, &start, self.steps, basis, journal)?;
+            runs.push(t.ritz());
+        }
+        // The basis in hand is the last one's.
+        let leading = runs.last().cloned().unwrap_or_default();
+        let wanted = leading.iter().take(self.vectors.max(1));
+        let vectors = wanted.map(|ritz| lanczos::vector(ritz, basis, size)).collect::<Result<Vec<_>>>()?;
+        let along = journal.unit(|| curvature.along(&vectors[0], self.step, &centre))?;
+        measures.push(Measure { name: "top_eigenvalue".into(), draws: vec![along] });
+        measures.push(Measure { name: "trace".into(), draws: trace });
+        let checks = journal.unit(|| {
+            let step = curvature.step_error(&vectors[0], self.step)?;
+            let first = signs(size, self.seed, 0);
+            let [whole, half] = [self.wide, self.wide / 2.0]
+                .map(|step| Ok::<f64, Error>(curvature.along(&first, step, &centre)?.iter().sum::<f64>()));
+            let half = half?;
+            Ok(vec![step, ((whole? - half) / half).abs()])
+        })?;
+        Ok(Found {
+            sharpness: Sharpness { measures, targets },
+            smallest: leading.last().map_or(f64::NAN, |ritz| ritz.value),
+            density: lanczos::density(&runs),
+            leading,
+            vectors,
+            step_error: checks[0],
+            wide_error: checks[1],
+        })
+    }
+
+    /// What each example's loss gains at the highest point found on the sphere.
+    fn ascend(&self, curvature: &Curvature<impl Objective>, centre: &[f64]) -> Result<Vec<f64>> {
+        let size = curvature.space().size();
+        let mut at = vec![0f32; size];
+        let mut best: Option<(f64, Vec<f64>)> = None;
+        for _ in 0..self.ascent {
+            let gradient = curvature.gradient(&curvature.at(&at, 1.0)?)?;
+            at = gradient.into_iter().map(|g| g as f32).collect();
+            if norm(&at) == 0.0 {
+                // Nothing points anywhere: any direction will do to begin with.
+                at = signs(size, self.seed, 0);
+            }
+            let factor = self.ball / norm(&at);
+            scale(&mut at, factor);
+            let sums = curvature.sums(&curvature.at(&at, 1.0)?)?;
+            let total: f64 = sums.iter().sum();
+            if best.as_ref().is_none_or(|(highest, _)| total > *highest) {
+                best = Some((total, sums));
+            }
+        }
+        let sums = best.map_or_else(|| centre.to_vec(), |(_, sums)| sums);
+        Ok(sums.iter().zip(centre).map(|(s, c)| s - c).collect())
+    }
+}
+
+/// Random signs: the k-th vector of a seed.
+fn signs(size: usize, seed: u64, k: usize) -> Vec<f32> {
+    let mut values = vec![0f32; size];
+    Stream::new(seed, &format!("signs/{k}")).fill_uniform(0, &mut values);
+    values.iter_mut().for_each(|v| *v = if *v < 0.5 { -1.0 } else { 1.0 });
+    values
+}
+
+impl Measure {
+    /// The measure per target of each draw.
+    fn values(&self, targets: &[f64]) -> Vec<f64> {
+        let all: f64 = targets.iter().sum();
+        self.draws.iter().map(|draw| draw.iter().sum::<f64>() / all).collect()
+    }
+
+    /// Each example's mean over the draws.
+    fn by_example(&self) -> Vec<f64> {
+        let n = self.draws.first().map_or(0, Vec::len);
+        let mean = |i: usize| self.draws.iter().map(|draw| draw[i]).sum::<f64>() / self.draws.len() as f64;
+        (0..n).map(mean).collect()
+    }
+
+    /// Value and standard errors.
+    pub fn row(&self, targets: &[f64]) -> Row {
+        let values = self.values(targets);
+        Row {
+            measure: self.name.clone(),
+            value: stats::mean(&values),
+            se_examples: stats::ratio_se(&self.by_example(), targets),
+            se_draws: (values.len() > 1).then(|| stats::standard_error(&values)),
+            draws: values.len(),
+        }
+    }
+
+    /// This measure minus the other's, draw by draw and example by example.
+    fn minus(&self, other: &Measure) -> Measure {
+        let draw = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
+        Measure { name: self.name.clone(), draws: self.draws.iter().zip(&other.draws).map(draw).collect() }
+    }
+}
+
+impl Sharpness {
+    /// The table.
+    pub fn rows(&self) -> Vec<Row> {
+        self.measures.iter().map(|measure| measure.row(&self.targets)).collect()
+    }
+
+    /// Writes every draw and example, `[draws, N]` for each measure, and `targets` `[N]`.
+    pub fn write(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
+        let flat: Vec<Vec<f64>> = self.measures.iter().map(|m| m.draws.concat()).collect();
+        let n = self.targets.len();
+        let measures = self.measures.iter().zip(&flat);
+        let tensors = measures
+            .map(|(m, flat)| (m.name.clone(), vec![m.draws.len(), n], Column::F64(flat)))
+            .chain([("targets".to_string(), vec![n], Column::F64(&self.targets))]);
+        params::write_safetensors(path, tensors, metadata)
+    }
+}
+
+impl Sharpness {
+    /// Reads what [`Sharpness::write`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a broken file, or tensors that do not fit together.
+    pub fn read(path: &Path) -> Result<Sharpness> {
+        let (mut tensors, _) = params::read_float64(path)?;
+        let wrong = |name: &str, found: String| {
+            let fix = "make it again with `fisherscape sharpness`";
+            Error::field(path.display(), name, "float64 [draws, examples]", found, fix)
+        };
+        let (_, targets) = tensors.remove("targets").ok_or_else(|| wrong("targets", "none".into()))?;
+        let n = targets.len().max(1);
+        let mut measures = Vec::new();
+        for (name, (shape, values)) in tensors {
+            if shape.len() != 2 || shape[1] != n || shape[0] == 0 {
+                return Err(wrong(&name, format!("shape {shape:?} for {n} examples")));
+            }
+            measures.push(Measure { name, draws: values.chunks(n).map(<[f64]>::to_vec).collect() });
+        }
+        if measures.is_empty() {
+            return Err(wrong("measures", "none".into()));
+        }
+        // Files keep names in the order of the alphabet.
+        let place = |m: &Measure| order(&m.name);
+        measures.sort_by(|a, b| place(a).partial_cmp(&place(b)).unwrap_or(std::cmp::Ordering::Equal));
+        Ok(Sharpness { measures, targets })
+    }
+}
+
+/// Place of a measure in tables.
+fn order(name: &str) -> (usize, f64) {
+    match name.strip_prefix("rise_") {
+        Some(radius) => (0, radius.parse().unwrap_or(f64::INFINITY)),
+        None => (
+            ["epsilon_sharpness", "top_eigenvalue", "trace"]
+                .iter()
+                .position(|n| *n == name)
+                .map_or(9, |i| i + 1),
+            0.0,
+        ),
+    }
+}
+
+impl Comparison {
+    /// In words: which one is flatter, if that is shown.
+    pub fn verdict(&self) -> &'static str {
+        if self.high < 0.0 {
+            ": the second is flatter"
+        } else if self.low > 0.0 {
+            ": the first is flatter"
+        } else {
+            ": no difference shown"
+        }
+    }
+}
+
+/// One measure of two models, or of two lists of models in pairs: a row of `compare`'s table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub measure: String,
+    pub pairs: usize,
+    pub first: f64,
+    pub second: f64,
+    /// Second minus first: below 0 the second is flatter.
+    pub difference: f64,
+    /// The 95 % interval, by Student's t.
+    pub low: f64,
+    pub high: f64,
+    pub degrees_of_freedom: f64,
+}
+
+/// The second models against the first, paired by place in the lists, draw and example.
+///
+/// With several pairs (seeds of the training) the differences of the pairs are the sample: the interval is about arms.
+/// With one pair it is about these two models ([`Row::half_width`]).
+///
+/// # Errors
+///
+/// What does not fit, in words: other examples, measures or draws.
+pub fn compare(first: &[Sharpness], second: &[Sharpness]) -> std::result::Result<Vec<Comparison>, String> {
+    if first.len() != second.len() || first.is_empty() {
+        return Err(format!("{} against {} models", first.len(), second.len()));
+    }
+    let shape =
+        |s: &Sharpness| s.measures.iter().map(|m| (m.name.clone(), m.draws.len())).collect::<Vec<_>>();
+    for other in first.iter().chain(second) {
+        if other.targets != first[0].targets {
+            return Err("models over different examples".into());
+        }
+        if shape(other) != shape(&first[0]) {
+            return Err(format!("measures {:?} and {:?}", shape(&first[0]), shape(other)));
+        }
+    }
+    let targets = &first[0].targets;
+    let row = |i: usize| {
+        let of = |models: &[Sharpness]| models.iter().map(|s| s.measures[i].clone()).collect::<Vec<_>>();
+        compare_measure(&of(first), &of(second), targets)
+    };
+    Ok((0..first[0].measures.len()).map(row).collect())
+}
+
+/// One measure of some models against that of others, which must have as many draws of the same examples.
+pub fn compare_measure(first: &[Measure], second: &[Measure], targets: &[f64]) -> Comparison {
+    let value = |measures: &[Measure]| {
+        stats::mean(&measures.iter().map(|m| m.row(targets).value).collect::<Vec<_>>())
+    };
+    let differences: Vec<Row> = first.iter().zip(second).map(|(a, b)| b.minus(a).row(targets)).collect();
+    let values: Vec<f64> = differences.iter().map(|d| d.value).collect();
+    let (half, degrees_of_freedom) = match &differences[..] {
+        [only] => only.half_width(targets.len()),
+        _ => (stats::half_width(&values), values.len() as f64 - 1.0),
+    };
+    let difference = stats::mean(&values);
+    Comparison {
+        measure: first.first().map_or_else(String::new, |m| m.name.clone()),
+        pairs: differences.len(),
+        first: value(first),
+        second: value(second),
+        difference,
+        low: difference - half,
+        high: difference + half,
+        degrees_of_freedom,
+    }
+}

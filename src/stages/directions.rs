@@ -1,0 +1,151 @@
+//! `directions`: between models, or along a training run.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{ModelAndSet, check_extension};
+use crate::data::frozen::FrozenSet;
+use crate::error::{Error, Result};
+use crate::landscape::direction;
+use crate::landscape::models::{Directions as Made, principal, through};
+use crate::model::Checkpoint;
+use crate::model::checkpoint::MissingHead;
+use crate::params::ParamMap;
+use crate::progress::say;
+use crate::report::provenance::{self, Provenance};
+use crate::{files, train};
+
+/// Directions between models, or along a training run, for `surface --directions`.
+///
+/// (0, 0) is the checkpoint. With one model to go to it lies at (1, 0), and the directions make a profile; with two, both lie
+/// in the plane, whose directions are orthogonal and of one length. Along a training run the directions are the leading principal
+/// components of its snapshots, as long as its path reaches.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Directions {
+    #[command(flatten)]
+    pub inputs: ModelAndSet,
+    /// One or two checkpoints to go to
+    #[arg(
+        long,
+        value_name = "C,C",
+        value_delimiter = ',',
+        required_unless_present = "trajectory",
+        conflicts_with = "trajectory"
+    )]
+    pub to: Vec<PathBuf>,
+    /// Names for the checkpoint and those to go to, for figures [default: names of their folders]
+    #[arg(long, value_name = "TEXT", value_delimiter = ',', conflicts_with = "trajectory")]
+    pub names: Vec<String>,
+    /// Snapshots of a training run, as `train --snapshots` writes them
+    #[arg(long, value_name = "DIR")]
+    pub trajectory: Option<PathBuf>,
+    /// Seed of a task head that a checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The file to write; D.marks.csv (where the models lie) and D.json (lengths, explained variance, hashes) go beside it
+    #[arg(long, value_name = "D.safetensors")]
+    pub out: PathBuf,
+}
+
+impl Directions {
+    pub fn run(&self, command: &str) -> Result<()> {
+        check_extension("--out", &self.out, "safetensors")?;
+        self.check()?;
+        let mut provenance = Provenance::start(command, Some(self.seed));
+        let (model, set) = self.inputs.open(self.seed)?;
+        provenance.input("checkpoint", &model.hash);
+        provenance.input("set", &set.hash);
+        let theta = &model.theta;
+        let mut about = json!({
+            "fisherscape": env!("CARGO_PKG_VERSION"),
+            "checkpoint": model.hash,
+            "head_seed": self.seed,
+        });
+        let made = match &self.trajectory {
+            Some(folder) => {
+                let snapshots = train::snapshots(folder)?;
+                let mut hashes = serde_json::Map::new();
+                for (step, path) in &snapshots {
+                    let hash = files::hash_file(path)?;
+                    provenance.input(format!("snapshot {step}"), &hash);
+                    hashes.insert(step.to_string(), json!(hash));
+                }
+                about["snapshots"] = json!(hashes);
+                principal(theta, &snapshots)?
+            }
+            None => {
+                let mut models: Vec<(String, ParamMap)> = Vec::new();
+                let mut hashes = Vec::new();
+                for (i, path) in self.to.iter().enumerate() {
+                    let (theta, hash) = self.other(path, &set)?;
+                    provenance.input(format!("to {}", i + 1), &hash);
+                    hashes.push(hash);
+                    models.push((self.name(i + 1, path), theta));
+                }
+                about["to"] = json!(hashes);
+                through((&self.name(0, &self.inputs.checkpoint), theta), &models)?
+            }
+        };
+        about["lengths"] = json!({"x": made.lengths[0], "y": made.lengths[1]});
+        about["explained_variance"] = json!(made.explained);
+        let profile = made.pair[1].is_empty();
+        files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
+        files::write_csv(&marks_path(&self.out), &made.marks)?;
+        direction::write(&self.out, &made.pair, theta)?;
+        provenance.write(&provenance::beside(&self.out))?;
+        tell(&made, profile);
+        say!("{}", self.out.display());
+        Ok(())
+    }
+
+    /// What is wrong with the options alone.
+    pub(super) fn check(&self) -> Result<()> {
+        let fix = "see `fisherscape directions --help`";
+        if self.to.len() > 2 {
+            return Err(Error::field("--to", "checkpoints", "one or two", self.to.len(), fix));
+        }
+        if !(self.names.is_empty() || self.names.len() == self.to.len() + 1) {
+            let expected = format!("{}: the checkpoint's, then one for each of --to", self.to.len() + 1);
+            return Err(Error::field("--names", "names", expected, self.names.len(), fix));
+        }
+        Ok(())
+    }
+
+    /// The parameters of another model with the same head, and its hash.
+    fn other(&self, path: &Path, set: &FrozenSet) -> Result<(ParamMap, String)> {
+        let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+        let model = Checkpoint::open(path)?.model_for(set, missing)?;
+        Ok((model.theta, model.hash))
+    }
+
+    /// The name of the `i`-th model: of the checkpoint, then of those to go to.
+    fn name(&self, i: usize, path: &Path) -> String {
+        let own =
+            || path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
+        self.names.get(i).cloned().unwrap_or_else(own)
+    }
+}
+
+/// `D.marks.csv` for `D.safetensors`.
+pub fn marks_path(directions: &Path) -> PathBuf {
+    directions.with_extension("marks.csv")
+}
+
+fn tell(made: &Made, profile: bool) {
+    let [x, y] = made.lengths;
+    match (profile, made.explained) {
+        (true, _) => say!("length {x:.6}"),
+        (false, None) => say!("length of both directions {x:.6}"),
+        (false, Some([first, second])) => {
+            say!("length of both directions {y:.6}");
+            say!("explained variance: {:.1} % and {:.1} %", 100.0 * first, 100.0 * second);
+        }
+    }
+    for mark in &made.marks {
+        let name = mark.order.map_or(mark.label.clone(), |step| format!("step {step}"));
+        let off =
+            if mark.distance > 0.0 { format!(", {:.4} off the plane", mark.distance) } else { String::new() };
+        say!("{name}: ({:.6}, {:.6}){off}", mark.x, mark.y);
+    }
+}

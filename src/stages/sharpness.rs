@@ -1,0 +1,338 @@
+//! `sharpness`: how far the loss rises around a checkpoint, and the spectrum of its Hessian.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::moving::{Gaussian, Moving};
+use super::{ModelAndSet, check_extension};
+use crate::data::Example;
+use crate::data::frozen::FrozenSet;
+use crate::error::{Error, Result};
+use crate::landscape::basis::{self, Basis};
+use crate::landscape::curvature::Curvature;
+use crate::landscape::direction::{self, Direction};
+use crate::landscape::journal::Journal;
+use crate::landscape::mask::{self, Flags, Mask};
+use crate::landscape::sharpness::{Found, Plan};
+use crate::landscape::space::{Space, norm};
+use crate::model::checkpoint::MissingHead;
+use crate::model::{Model, Objective};
+use crate::params::{self, ParamMap};
+use crate::progress::{self, say};
+use crate::report::provenance::{self, Provenance};
+use crate::{estimate, files};
+
+/// Sharpness of a checkpoint over a frozen set: rise of the loss along random directions, epsilon-sharpness, leading
+/// eigenvalues, trace and spectral density of the Hessian, each with its uncertainty.
+///
+/// None of them is a property of the function alone: weights that are scaled without changing it change all of them. Compare
+/// models that start from one checkpoint, with the same --reference, set, mask and seed.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Sharpness {
+    #[command(flatten)]
+    pub inputs: ModelAndSet,
+    #[command(flatten)]
+    pub gaussian: Gaussian,
+    #[command(flatten)]
+    pub moving: Moving,
+    /// Random directions, each walked both ways
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub directions: usize,
+    /// How far they are walked: 1 is as far as the weights are long
+    #[arg(long, default_value = "0.1,0.5", value_name = "R,..", value_delimiter = ',')]
+    pub radii: Vec<f64>,
+    /// Radius of epsilon-sharpness, in lengths of the weights
+    #[arg(long, default_value_t = 0.001, value_name = "E")]
+    pub epsilon: f64,
+    /// Steps of gradient ascent on that sphere
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub ascent: usize,
+    /// Steps of Lanczos' method from each start vector
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub steps: usize,
+    /// Start vectors of Lanczos' method, over which the spectral density is averaged
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub probes: usize,
+    /// Sign vectors of Hutchinson's estimator of the trace
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub signs: usize,
+    /// Leading eigenvalues to report
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub eigenvalues: usize,
+    /// Length of the differences of gradients, in lengths of the weights
+    #[arg(long, default_value_t = 1e-4, value_name = "H")]
+    pub step: f64,
+    /// Write the two leading eigenvectors as directions for `surface`, as long as makes the parabola along the first rise by
+    /// 1 at distance 1
+    #[arg(long, value_name = "D.safetensors")]
+    pub save_directions: Option<PathBuf>,
+    /// Seed of directions, signs and start vectors, and of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The table to write: a measure a row. A .json, .spectrum.csv (density and eigenvalues) and .examples.safetensors
+    /// (every draw and example, for `compare`) go beside it
+    #[arg(long, value_name = "SHARPNESS.csv")]
+    pub out: PathBuf,
+}
+
+/// Steps of losses along random signs, in lengths of the weights: such a vector has a little of everything, so its parabola is
+/// shallow, and losses in float32 need a longer step to show it than gradients do.
+const WIDE: f64 = 0.01;
+
+/// A row of `SHARPNESS.spectrum.csv`: a point of the density, or a leading eigenvalue.
+#[derive(Serialize)]
+struct Spectrum {
+    curve: &'static str,
+    eigenvalue: f64,
+    density: Option<f64>,
+    density_sd: Option<f64>,
+}
+
+impl Sharpness {
+    pub fn run(&self, command: &str) -> Result<()> {
+        check_extension("--out", &self.out, "csv")?;
+        self.check()?;
+        let mut provenance = Provenance::start(command, Some(self.seed));
+        let (model, set) = self.inputs.open(self.seed)?;
+        provenance.input("checkpoint", &model.hash);
+        provenance.input("set", &set.hash);
+        let (mask, space) = self.space(&model, &set, &mut provenance)?;
+        let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+        let (reference, reference_hash) = self.gaussian.weights(&model, &set, missing)?;
+        reference_hash.iter().for_each(|hash| provenance.input("reference", hash));
+        let scale = norm(&space.flat(&reference)?);
+        let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let direction = |k: usize| self.direction(k, (&model, &reference), &mask, &examples);
+        let plan = Plan {
+            direction: &direction,
+            directions: self.directions,
+            radii: &self.radii,
+            ball: self.epsilon * scale,
+            ascent: self.ascent,
+            probes: self.probes,
+            steps: self.steps.min(space.size()),
+            signs: self.signs,
+            step: self.step * scale,
+            wide: WIDE * scale,
+            vectors: 2,
+            seed: self.seed,
+        };
+        let by_length = set.by_length();
+        let curvature = Curvature::new(&model.bert, &model.theta, (&set.examples, &by_length), &space);
+        let mut about = self.about(&model, &set, &mask, (scale, space.size()))?;
+        about["reference"] = json!(reference_hash);
+        let memory = self.announce(&model, &set, &plan, space.size())?;
+        let (journal, vectors) =
+            (self.out.with_extension("csv.unfinished"), self.out.with_extension("basis.unfinished"));
+        let inputs = files::hash(about.to_string().as_bytes());
+        let mut journal_file = Journal::open(&journal, &inputs)?;
+        let mut basis = Basis::open(&vectors, space.size(), memory)?;
+        let targets = examples.iter().map(|e| e.targets() as f64).collect();
+        let found = plan.run(&curvature, targets, (&mut journal_file, &mut basis))?;
+        self.write(&model.theta, &space, &found, &mut about)?;
+        provenance.write(&provenance::beside(&self.out))?;
+        files::remove(&journal)?;
+        files::remove(&vectors)?;
+        self.tell(&found);
+        Ok(())
+    }
+
+    /// What is wrong with the options alone.
+    pub(super) fn check(&self) -> Result<()> {
+        let fix = "see `fisherscape sharpness --help`";
+        let counts = [
+            ("--directions", self.directions),
+            ("--ascent", self.ascent),
+            ("--steps", self.steps),
+            ("--probes", self.probes),
+            ("--signs", self.signs),
+            ("--eigenvalues", self.eigenvalues),
+        ];
+        if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(Error::field(option, "number", "at least 1", 0, fix));
+        }
+        let lengths = self.radii.iter().map(|r| ("--radii", r));
+        let lengths = lengths.chain([("--epsilon", &self.epsilon), ("--step", &self.step)]);
+        for (option, length) in lengths {
+            if !(*length > 0.0 && length.is_finite()) {
+                return Err(Error::field(option, "length", "above 0", length, fix));
+            }
+        }
+        match self.radii.is_empty() {
+            true => Err(Error::field("--radii", "radii", "at least one", "none", fix)),
+            false => Ok(()),
+        }
+    }
+
+    /// The mask, and the parameters that it lets move and the set reaches.
+    fn space(&self, model: &Model, set: &FrozenSet, provenance: &mut Provenance) -> Result<(Mask, Space)> {
+        let choice = self.moving.choose(&model.theta, 0, provenance)?;
+        let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let mut flags: Flags =
+            mask::reached(&model.theta, model.theta.keys(), |name| model.bert.reached(name, &examples));
+        let mask = choice.mask(&flags)?;
+        self.moving.tell(&mask);
+        if let Some(selected) = &mask.selected {
+            flags.retain(|name, own| match selected.get(name) {
+                None => false,
+                Some(chosen) => {
+                    own.iter_mut().zip(chosen).for_each(|(flag, chosen)| *flag &= chosen);
+                    true
+                }
+            });
+        }
+        Ok((mask, Space::new(&flags)))
+    }
+
+    /// The k-th random direction, within the mask.
+    fn direction(
+        &self,
+        k: usize,
+        (model, reference): (&Model, &ParamMap),
+        mask: &Mask,
+        examples: &[&Example],
+    ) -> Result<Direction> {
+        let d = self.gaussian.draw(reference, self.seed, "x", k)?;
+        let own = std::slice::from_ref(&d);
+        let effective = mask::effective(&model.theta, own, |name| model.bert.reached(name, examples));
+        let (mut masked, _) = mask.apply(d, &effective, self.moving.norm);
+        mask::keep_effective(&mut masked, &effective);
+        if mask::effective_norm(&masked, &effective).1 == 0 {
+            let fix = "choose another mask or more parameters, or let 1-D parameters move with --vectors";
+            let place = format!("mask {}", self.moving.mask);
+            return Err(Error::field(place, "effective parameters", "at least 1", "none", fix));
+        }
+        Ok(masked)
+    }
+
+    /// Everything that the result depends on.
+    fn about(
+        &self,
+        model: &Model,
+        set: &FrozenSet,
+        mask: &Mask,
+        (scale, size): (f64, usize),
+    ) -> Result<Value> {
+        let Gaussian { normalize, vectors, .. } = self.gaussian;
+        Ok(json!({
+            "fisherscape": env!("CARGO_PKG_VERSION"),
+            "checkpoint": model.hash,
+            "head_seed": self.seed,
+            "set": {
+                "hash": set.hash,
+                "examples": set.examples.iter().filter(|e| e.targets() > 0).count(),
+                "targets": set.examples.iter().map(Example::targets).sum::<usize>(),
+            },
+            "mask": self.moving.about(mask)?,
+            "parameters": size,
+            "length_of_the_weights": scale,
+            "directions": {
+                "count": self.directions, "radii": self.radii, "normalize": normalize, "vectors": vectors,
+                "seed": self.seed,
+            },
+            "epsilon": {"epsilon": self.epsilon, "length": self.epsilon * scale, "steps": self.ascent},
+            "lanczos": {"steps": self.steps, "probes": self.probes, "difference": self.step * scale},
+            "trace": {"signs": self.signs, "difference": WIDE * scale},
+        }))
+    }
+
+    /// Says what it will take; gives the bytes of memory that basis vectors may have.
+    fn announce(&self, model: &Model, set: &FrozenSet, plan: &Plan, size: usize) -> Result<usize> {
+        let (gradients, losses) = plan.cost();
+        let each = estimate::seconds_each(&model.bert, &model.theta, &set.examples, &set.by_length())?
+            * estimate::tokens(&set.examples) as f64;
+        let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
+        // Parameters, a point, its gradient, sums in double precision.
+        let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
+        let batch = estimate::activations(&model.bert.config, &set.examples, 1024, true);
+        let working = working + rayon::current_num_threads() * batch;
+        let all = (plan.steps + 1) * basis::bytes(size);
+        // Half of what is left: others want memory, too.
+        let room = estimate::available_bytes().map_or(all, |free| free.saturating_sub(working) / 2).min(all);
+        estimate::tell("sharpness", seconds, working + room);
+        progress::detail(format!(
+            "{} basis vectors of {} parameters: {} MiB on disk, of which {} MiB stay in memory",
+            plan.steps + 1,
+            size,
+            all >> 20,
+            room >> 20
+        ));
+        Ok(room)
+    }
+
+    fn write(&self, theta: &ParamMap, space: &Space, found: &Found, about: &mut Value) -> Result<()> {
+        let leading: Vec<Value> =
+            self.leading(found).map(|ritz| json!({"value": ritz.value, "residual": ritz.residual})).collect();
+        about["eigenvalues"] = json!(leading);
+        about["smallest_ritz_value"] = json!(found.smallest);
+        about["lanczos"]["difference_error"] = json!(found.step_error);
+        about["trace"]["difference_error"] = json!(found.wide_error);
+        about["density_sigma"] = json!(found.density.sigma);
+        let first = found.leading.first().map_or(f64::NAN, |ritz| ritz.value);
+        if let Some(path) = &self.save_directions {
+            check_extension("--save-directions", path, "safetensors")?;
+            let length = (2.0 / first.abs()).sqrt();
+            about["eigenvectors"] = json!({"length": length});
+            let mut pair = found.vectors.iter().map(|v| space.direction(v, length, theta));
+            let pair = [pair.next().unwrap_or_default(), pair.next().unwrap_or_default()];
+            direction::write(path, &pair, theta)?;
+        }
+        let density = found.density.eigenvalue.iter().zip(&found.density.density).enumerate();
+        let density = density.map(|(i, (&eigenvalue, &density))| Spectrum {
+            curve: "density",
+            eigenvalue,
+            density: Some(density),
+            density_sd: found.density.sd.get(i).copied(),
+        });
+        let eigenvalues = self.leading(found).map(|ritz| Spectrum {
+            curve: "eigenvalue",
+            eigenvalue: ritz.value,
+            density: None,
+            density_sd: None,
+        });
+        files::write_csv(&spectrum_path(&self.out), &density.chain(eigenvalues).collect::<Vec<_>>())?;
+        let metadata = BTreeMap::from([("about".to_string(), about.to_string())]);
+        found.sharpness.write(&examples_path(&self.out), &metadata)?;
+        files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
+        files::write_csv(&self.out, &found.sharpness.rows())
+    }
+
+    fn leading<'a>(&self, found: &'a Found) -> impl Iterator<Item = &'a crate::landscape::lanczos::Ritz> {
+        found.leading.iter().take(self.eigenvalues)
+    }
+
+    fn tell(&self, found: &Found) {
+        for row in found.sharpness.rows() {
+            let draws =
+                row.se_draws.map_or(String::new(), |se| format!(", {se:.2e} over {} draws", row.draws));
+            say!("{:18} {:.6e} ± {:.2e} over examples{draws}", row.measure, row.value, row.se_examples);
+        }
+        let all: Vec<String> = self
+            .leading(found)
+            .map(|ritz| format!("{:.5} (within {:.1e})", ritz.value, ritz.residual))
+            .collect();
+        say!("eigenvalues {}; smallest seen {:.5}", all.join(", "), found.smallest);
+        say!(
+            "halving the differences changes H v by {:.1e} and the first curvature by {:.1e}, relative",
+            found.step_error,
+            found.wide_error
+        );
+        if found.step_error > 0.05 {
+            progress::note("products with the Hessian depend on --step: try one ten times smaller or larger");
+        }
+        say!("{}", self.out.display());
+    }
+}
+
+/// `SHARPNESS.spectrum.csv` for `SHARPNESS.csv`.
+pub fn spectrum_path(sharpness: &Path) -> PathBuf {
+    sharpness.with_extension("spectrum.csv")
+}
+
+/// `SHARPNESS.examples.safetensors` for `SHARPNESS.csv`.
+pub fn examples_path(sharpness: &Path) -> PathBuf {
+    sharpness.with_extension("examples.safetensors")
+}

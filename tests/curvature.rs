@@ -1,0 +1,488 @@
+//! Hessians that are known: on paper, and whole ones from PyTorch in double precision.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use fisherscape::data::frozen::FrozenSet;
+use fisherscape::data::{Batch, Example};
+use fisherscape::landscape::basis::Basis;
+use fisherscape::landscape::curvature::Curvature;
+use fisherscape::landscape::direction::Direction;
+use fisherscape::landscape::journal::Journal;
+use fisherscape::landscape::lanczos::{self, Tridiagonal, lanczos};
+use fisherscape::landscape::mask::{Flags, reached};
+use fisherscape::landscape::sharpness::{Found, Measure, Plan, Sharpness, compare};
+use fisherscape::landscape::space::{Space, dot, norm};
+use fisherscape::model::checkpoint::MissingHead;
+use fisherscape::model::gradient::{Gradient, Gradients};
+use fisherscape::model::ops::SparseRows;
+use fisherscape::model::{Checkpoint, Objective, Outputs};
+use fisherscape::params::{self, ParamMap};
+use fisherscape::{Result, stats};
+
+use crate::support::{Outcome, fixture, values};
+use crate::toy::{Quadratic, SoftmaxRegression, classified, labelled};
+
+/// Eigenvalues of the quadratic, in no order.
+const SPECTRUM: [f64; 8] = [3.0, -1.5, 12.0, 0.25, 0.0, 7.0, 1.0, -0.5];
+
+/// A unit vector with nothing special about it.
+fn reflector() -> Vec<f64> {
+    let u: Vec<f64> = (0..8).map(|i| (1.3 * f64::from(i)).sin() + 0.4).collect();
+    let length = u.iter().map(|v| v * v).sum::<f64>().sqrt();
+    u.into_iter().map(|v| v / length).collect()
+}
+
+/// `H = R D R` with the reflection `R = I - 2 u uᵀ`: its eigenvectors are R's columns.
+fn eigenvector(k: usize) -> Vec<f64> {
+    let u = reflector();
+    (0..8).map(|i| f64::from(u8::from(i == k)) - 2.0 * u[i] * u[k]).collect()
+}
+
+fn quadratic() -> Quadratic {
+    let columns: Vec<Vec<f64>> = (0..8).map(eigenvector).collect();
+    let entry = |i: usize, j: usize| (0..8).map(|k| SPECTRUM[k] * columns[k][i] * columns[k][j]).sum();
+    Quadratic { h: (0..8).map(|i| (0..8).map(|j| entry(i, j)).collect()).collect() }
+}
+
+/// Eight parameters, all zero: the gradient of the quadratic is zero there.
+fn theta() -> ParamMap {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+    ParamMap::from([("matrix".to_string(), zeros(&[2, 3])), ("vector".to_string(), zeros(&[2]))])
+}
+
+fn flags(theta: &ParamMap) -> Flags {
+    theta.iter().map(|(name, t)| (name.clone(), vec![true; t.elem_count()])).collect()
+}
+
+fn examples() -> Vec<Example> {
+    vec![classified(0, 0), classified(1, 1), classified(0, 1)]
+}
+
+const SIZES: Sizes = Sizes { directions: 4, steps: 8, probes: 2, signs: 5 };
+
+struct Sizes {
+    directions: usize,
+    steps: usize,
+    probes: usize,
+    signs: usize,
+}
+
+/// All measures of a quadratic, with its files in `folder`.
+fn run(objective: &impl Objective, sizes: &Sizes, folder: &Path, memory: usize) -> Result<Found> {
+    let (theta, examples) = (theta(), examples());
+    let space = Space::new(&flags(&theta));
+    let curvature = Curvature::new(objective, &theta, (&examples, &[0, 1, 2]), &space);
+    let direction = |k: usize| Ok(direction(k));
+    let plan = Plan {
+        direction: &direction,
+        directions: sizes.directions,
+        radii: &[0.5, 2.0],
+        ball: 0.3,
+        ascent: 200,
+        probes: sizes.probes,
+        steps: sizes.steps,
+        signs: sizes.signs,
+        step: 0.1,
+        wide: 1.0,
+        vectors: 2,
+        seed: 3,
+    };
+    let mut journal = Journal::open(&folder.join("journal"), "inputs")?;
+    let mut basis = Basis::open(&folder.join("basis"), space.size(), memory)?;
+    plan.run(&curvature, vec![1.0; 3], (&mut journal, &mut basis))
+}
+
+/// The k-th direction: a few entries of both tensors.
+fn direction(k: usize) -> Direction {
+    let value = |i: usize| ((k * 7 + i) as f32).cos();
+    Direction::from([
+        ("matrix".to_string(), (0..6).map(value).collect()),
+        ("vector".to_string(), (6..8).map(value).collect()),
+    ])
+}
+
+fn by_name<'a>(sharpness: &'a Sharpness, name: &str) -> &'a Measure {
+    sharpness.measures.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+/// Oracle: paper. The eigenvalues are the ones the matrix was made of; ½ r² dᵀHd is the rise, half the largest eigenvalue
+/// times ρ² the highest point of a sphere around a stationary point, and the trace, whose variance over signs is
+/// `2 Σ_{i≠j} h_ij²` (Hutchinson 1990), is within four of its standard errors. Catches a factor of 2 or of M, a missing square of the step, an
+/// ascent that stops at a saddle, eigenvectors of the wrong basis. Float32 losses and gradients of size 10: 1e-5.
+#[test]
+fn a_quadratic_has_the_sharpness_it_was_made_with() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (h, sizes) = (quadratic(), Sizes { signs: 400, ..SIZES });
+    let found = run(&h, &sizes, folder.path(), usize::MAX)?;
+    let mut spectrum = SPECTRUM;
+    spectrum.sort_by(|a, b| b.total_cmp(a));
+    assert_eq!(found.leading.len(), 8);
+    for (ritz, expected) in found.leading.iter().zip(spectrum) {
+        assert!((ritz.value - expected).abs() < 1e-4, "{} for {expected}", ritz.value);
+    }
+    assert!((found.smallest + 1.5).abs() < 1e-4);
+    let first: Vec<f32> = eigenvector(2).into_iter().map(|v| v as f32).collect();
+    assert!(dot(&found.vectors[0], &first).abs() > 1.0 - 1e-6);
+    let row = |name: &str| by_name(&found.sharpness, name).row(&found.sharpness.targets);
+    assert!((row("top_eigenvalue").value - 12.0).abs() < 1e-3, "{:?}", row("top_eigenvalue"));
+    assert!((row("epsilon_sharpness").value - 6.0 * 0.09).abs() < 1e-4, "{:?}", row("epsilon_sharpness"));
+    for radius in [0.5, 2.0] {
+        let measure = by_name(&found.sharpness, &format!("rise_{radius}"));
+        for (k, draw) in measure.draws.iter().enumerate() {
+            let d: Vec<f64> = direction(k).values().flatten().map(|v| radius * f64::from(*v)).collect();
+            let (expected, size) = h.value(&d);
+            // Every example has the same loss.
+            assert!(
+                draw.iter().all(|rise| (rise - expected).abs() <= 1e-5 * size),
+                "{draw:?} for {expected}"
+            );
+        }
+    }
+    let trace = row("trace");
+    let off: f64 = (0..8)
+        .flat_map(|i| (0..8).map(move |j| (i, j)))
+        .filter(|(i, j)| i != j)
+        .map(|(i, j)| h.h[i][j].powi(2))
+        .sum();
+    let se = (2.0 * off / 400.0).sqrt();
+    assert!((trace.value - SPECTRUM.iter().sum::<f64>()).abs() < 4.0 * se, "{trace:?}, expected {se}");
+    let own = trace.se_draws.ok_or("several draws")?;
+    assert!((own / se - 1.0).abs() < 0.2, "standard error {own}, expected {se}");
+    assert_eq!(trace.se_examples, 0.0, "every example has the same loss");
+    assert!(found.step_error < 1e-4 && found.wide_error < 1e-3, "{} {}", found.step_error, found.wide_error);
+    // A density integrates to 1, and its mean is the trace over the number of parameters, for one start vector as for another.
+    let step = found.density.eigenvalue[1] - found.density.eigenvalue[0];
+    let mass: f64 = found.density.density.iter().sum::<f64>() * step;
+    assert!((mass - 1.0).abs() < 1e-3, "{mass}");
+    Ok(())
+}
+
+/// A quadratic that stops working after so many evaluations.
+struct Mortal {
+    quadratic: Quadratic,
+    left: Cell<usize>,
+}
+
+// SAFETY: the tests evaluate on one thread.
+unsafe impl Sync for Mortal {}
+
+impl Objective for Mortal {
+    fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs> {
+        match self.left.get().checked_sub(1) {
+            None => Err(candle_core::Error::Msg("killed".into()).into()),
+            Some(left) => {
+                self.left.set(left);
+                self.quadratic.losses(theta, batch)
+            }
+        }
+    }
+}
+
+/// Every number of a result, to the bit.
+fn bits(found: &Found) -> Vec<u64> {
+    let measures = found.sharpness.measures.iter().flat_map(|m| m.draws.iter().flatten());
+    let ritz = found.leading.iter().flat_map(|r| [&r.value, &r.residual, &r.weight]);
+    let all =
+        measures.chain(ritz).chain(&found.density.density).chain([&found.step_error, &found.wide_error]);
+    let vectors = found.vectors.iter().flatten().map(|v| u64::from(v.to_bits()));
+    all.map(|v| v.to_bits()).chain(vectors).collect()
+}
+
+/// Oracle: the undisturbed run. Stopped after every number of evaluations and run again, with vectors on disk alone too, it
+/// gives the same bits. Catches a basis that is not the journal's, one that is emptied too early, vectors that change on
+/// their way over the disk.
+#[test]
+fn a_run_that_dies_anywhere_goes_on_to_the_same_bits() -> Outcome {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    pool.install(|| {
+        let sizes = Sizes { directions: 1, steps: 4, probes: 2, signs: 1 };
+        let mortal = |left| Mortal { quadratic: quadratic(), left: Cell::new(left) };
+        let folder = tempfile::tempdir()?;
+        let counted = mortal(usize::MAX);
+        let whole = bits(&run(&counted, &sizes, folder.path(), usize::MAX)?);
+        let all = usize::MAX - counted.left.get();
+        assert!(all > 40, "{all} evaluations");
+        for stop in (0..all).step_by(3) {
+            let folder = tempfile::tempdir()?;
+            assert!(run(&mortal(stop), &sizes, folder.path(), usize::MAX).is_err());
+            let memory = if stop % 2 == 0 { 0 } else { usize::MAX };
+            let again = run(&mortal(usize::MAX), &sizes, folder.path(), memory)?;
+            assert_eq!(bits(&again), whole, "stopped after {stop} of {all} evaluations");
+        }
+        Ok(())
+    })
+}
+
+/// What PyTorch's dense Hessian of a fixture says, over the parameters that the set reaches.
+struct Dense {
+    /// The largest first.
+    eigenvalues: Vec<f64>,
+    trace: f64,
+    /// Two leading eigenvectors, by name.
+    vectors: [ParamMap; 2],
+}
+
+fn dense(folder: &Path, unreached: usize) -> Dense {
+    let mut arrays = params::read_float64(&folder.join("hessian.safetensors")).unwrap().0;
+    let mut eigenvalues = arrays.remove("eigenvalues").unwrap().1;
+    let trace = arrays.remove("trace").unwrap().1[0];
+    // An unreached parameter has a row of zeros: as many eigenvalues are 0.
+    let mut order: Vec<usize> = (0..eigenvalues.len()).collect();
+    order.sort_by(|&a, &b| eigenvalues[a].abs().total_cmp(&eigenvalues[b].abs()));
+    let zeros: std::collections::BTreeSet<usize> = order[..unreached].iter().copied().collect();
+    assert!(zeros.iter().all(|&i| eigenvalues[i].abs() < 1e-9), "not zeros");
+    eigenvalues = (0..eigenvalues.len()).filter(|i| !zeros.contains(i)).map(|i| eigenvalues[i]).collect();
+    let vectors = [1, 2].map(|rank| {
+        let own = arrays.iter().filter_map(|(name, (shape, values))| {
+            let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+            let name = name.strip_prefix(&format!("vector{rank}."))?;
+            Some((name.to_string(), Tensor::from_vec(values, shape.as_slice(), &Device::Cpu).unwrap()))
+        });
+        own.collect()
+    });
+    Dense { eigenvalues, trace, vectors }
+}
+
+/// Oracle: the whole Hessian in double precision, by PyTorch's autograd (tests/fixtures/make.py), of a BERT of two layers with either
+/// head. Eigenvalues to 1e-3 of the largest (float32 gradients, differences of 1e-4 of the weights), both eigenvectors, the
+/// trace within four standard errors, and mean and mean square of the spectral density likewise. Catches a mean over batches
+/// for a mean over targets, a tied decoder counted once, rows of tables left out, spurious copies of converged eigenvalues.
+#[test]
+fn lanczos_agrees_with_a_dense_hessian() -> Outcome {
+    for kind in ["cls", "mlm"] {
+        let folder = fixture(&format!("hessian/{kind}"));
+        let set = FrozenSet::read(&folder.join("set.safetensors"))?;
+        let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
+        let used: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let flags = reached(&model.theta, model.theta.keys(), |name| model.bert.reached(name, &used));
+        let space = Space::new(&flags);
+        let expected = dense(&folder, params::count(&model.theta) - space.size());
+        let by_length = set.by_length();
+        let curvature = Curvature::new(&model.bert, &model.theta, (&set.examples, &by_length), &space);
+        let scratch = tempfile::tempdir()?;
+        let scale = norm(&space.flat(&model.theta)?);
+        let direction = |_: usize| {
+            fisherscape::landscape::direction::random(&model.theta, 1, "x", Default::default(), false)
+        };
+        let (signs, probes) = (60, 10);
+        let plan = Plan {
+            direction: &direction,
+            directions: 1,
+            radii: &[0.1],
+            ball: 1e-3 * scale,
+            ascent: 3,
+            probes,
+            steps: 40,
+            signs,
+            step: 1e-4 * scale,
+            wide: 3e-3 * scale,
+            vectors: 2,
+            seed: 5,
+        };
+        let mut journal = Journal::open(&scratch.path().join("journal"), "inputs")?;
+        let mut basis = Basis::open(&scratch.path().join("basis"), space.size(), usize::MAX)?;
+        let targets = used.iter().map(|e| e.targets() as f64).collect();
+        let found = plan.run(&curvature, targets, (&mut journal, &mut basis))?;
+        let (first, last) = (expected.eigenvalues[0], expected.eigenvalues[expected.eigenvalues.len() - 1]);
+        for k in 0..3 {
+            let (got, value) = (found.leading[k].value, expected.eigenvalues[k]);
+            assert!((got - value).abs() < 1e-3 * first, "{kind}, eigenvalue {k}: {got} for {value}");
+        }
+        assert!((found.smallest - last).abs() < 1e-3 * first, "{kind}: {} for {last}", found.smallest);
+        for (got, vector) in found.vectors.iter().zip(&expected.vectors) {
+            let cosine = dot(got, &space.flat(vector)?).abs();
+            assert!(cosine > 0.999, "{kind}: cosine {cosine}");
+        }
+        let row = |name: &str| by_name(&found.sharpness, name).row(&found.sharpness.targets);
+        // Losses, not gradients: an independent way to the same number.
+        assert!(
+            (row("top_eigenvalue").value / first - 1.0).abs() < 5e-3,
+            "{kind}: {:?}",
+            row("top_eigenvalue")
+        );
+        let trace = row("trace");
+        let off = (trace.value - expected.trace) / trace.se_draws.ok_or("several draws")?;
+        assert!(off.abs() < 4.0, "{kind}: {trace:?} for {}", expected.trace);
+        // Moments of the density: those of a normal curve about each eigenvalue, averaged.
+        let (t, p) = (&found.density.eigenvalue, &found.density.density);
+        let step = t[1] - t[0];
+        let moment = |power: i32| t.iter().zip(p).map(|(t, p)| t.powi(power) * p * step).sum::<f64>();
+        let size = space.size() as f64;
+        let exact = |power: i32| expected.eigenvalues.iter().map(|v| v.powi(power)).sum::<f64>() / size;
+        assert!((moment(0) - 1.0).abs() < 1e-3, "{kind}: mass {}", moment(0));
+        // Ten start vectors: the standard error of their mean by Hutchinson's formula for H and for H².
+        let fourth = exact(4).sqrt();
+        let (mean_se, square_se) =
+            ((2.0 * exact(2) / size / 10.0).sqrt(), (2.0 / size / 10.0).sqrt() * fourth);
+        assert!((moment(1) - exact(1)).abs() < 4.0 * mean_se, "{kind}: {} for {}", moment(1), exact(1));
+        let square = moment(2) - found.density.sigma.powi(2);
+        assert!(
+            (square - exact(2)).abs() < 4.0 * square_se + 1e-2 * exact(2),
+            "{kind}: {square} for {}",
+            exact(2)
+        );
+    }
+    Ok(())
+}
+
+/// Oracle: T itself, whose eigenvalues are `2 - 2 cos(kπ/(m+1))` for the second-difference matrix. Catches an order turned
+/// round, and weights that do not sum to 1.
+#[test]
+fn ritz_values_of_second_differences_are_cosines() {
+    let m = 12;
+    let ritz = Tridiagonal { alpha: vec![2.0; m], beta: vec![-1.0; m] }.ritz();
+    for (i, r) in ritz.iter().enumerate() {
+        let angle = std::f64::consts::PI * (m - i) as f64 / (m + 1) as f64;
+        assert!((r.value - (2.0 - 2.0 * angle.cos())).abs() < 1e-12);
+    }
+    assert!((ritz.iter().map(|r| r.weight).sum::<f64>() - 1.0).abs() < 1e-12);
+}
+
+/// Property: the basis stays orthonormal after every eigenvalue has converged several times over, which plain Lanczos does not
+/// survive: of 40 steps on a spectrum with one large outlier no Ritz value above 50 comes twice.
+#[test]
+fn converged_eigenvalues_do_not_come_back() -> Outcome {
+    let size = 400;
+    let diagonal: Vec<f64> = (0..size).map(|i| if i == 7 { 100.0 } else { (i as f64).sin() }).collect();
+    let times = |v: &[f32]| Ok(v.iter().zip(&diagonal).map(|(v, d)| (f64::from(*v) * d) as f32).collect());
+    let folder = tempfile::tempdir()?;
+    let mut journal = Journal::open(&folder.path().join("journal"), "inputs")?;
+    let mut basis = Basis::open(&folder.path().join("basis"), size, 1 << 20)?;
+    let start: Vec<f32> = (0..size).map(|i| 1.0 + (i as f32).cos()).collect();
+    let t = lanczos(times, &start, 40, &mut basis, &mut journal)?;
+    let ritz = t.ritz();
+    assert_eq!(ritz.iter().filter(|r| r.value > 50.0).count(), 1);
+    assert!((ritz[0].value - 100.0).abs() < 1e-4);
+    let q: Vec<Vec<f32>> = (0..40).map(|k| Ok(basis.get(k)?.to_vec())).collect::<Result<_>>()?;
+    for (i, a) in q.iter().enumerate() {
+        for (j, b) in q.iter().enumerate() {
+            let expected = f64::from(u8::from(i == j));
+            // Float32 entries of unit vectors.
+            assert!((dot(a, b) - expected).abs() < 1e-6, "q{i}ᵀ q{j}");
+        }
+    }
+    let v = lanczos::vector(&ritz[0], &mut basis, size)?;
+    assert!(v[7] > 0.999_999);
+    Ok(())
+}
+
+/// Oracle: the softmax regression's Hessian written down, `Σ_n x xᵀ ⊗ (diag p - p pᵀ) / M`, with 1, 2 and 0 targets. Catches a
+/// mean over examples for the mean over targets, in H and in each example's own curvature.
+#[test]
+fn products_are_those_of_a_softmax_regression() -> Outcome {
+    let features = [[1.0f32, 2.0], [3.0, -4.0]];
+    let theta = crate::toy::theta(&[[0.5f32, -0.25], [-0.5, 0.75]])?;
+    let objective = SoftmaxRegression::new(&features)?;
+    let examples = [labelled(&[(0, 1), (1, 1)]), labelled(&[]), labelled(&[(1, 0)])];
+    let flags = Flags::from([("weight".to_string(), vec![true; 4])]);
+    let space = Space::new(&flags);
+    let curvature = Curvature::new(&objective, &theta, (&examples, &[2, 0]), &space);
+    let v = [0.3f32, -0.1, 0.7, 0.2];
+    let logit = |c: usize, id: usize| {
+        let w = [[0.5, -0.25], [-0.5, 0.75]][c];
+        w[0] * f64::from(features[id][0]) + w[1] * f64::from(features[id][1])
+    };
+    // H v for one token: p(1-p) (u·x) x for class 0 and minus that for class 1, with u = v₀ - v₁.
+    let one = |id: usize| -> [f64; 4] {
+        let p = 1.0 / (1.0 + (logit(1, id) - logit(0, id)).exp());
+        let x = features[id].map(f64::from);
+        let along: f64 = (0..2).map(|j| f64::from(v[j] - v[2 + j]) * x[j]).sum();
+        let g = p * (1.0 - p) * along;
+        [g * x[0], g * x[1], -g * x[0], -g * x[1]]
+    };
+    let tokens = [0, 1, 1].map(one);
+    let expected: Vec<f64> = (0..4).map(|i| tokens.iter().map(|t| t[i]).sum::<f64>() / 3.0).collect();
+    let got = curvature.times(&v, 0.01)?;
+    for (got, expected) in got.iter().zip(&expected) {
+        // Differences of 0.01 on a scale of 1: 1e-4; float32 gradients over 0.01: 1e-5.
+        assert!((f64::from(*got) - expected).abs() < 2e-4, "{got} for {expected}");
+    }
+    let centre = curvature.centre()?;
+    let along = curvature.along(&v, 0.05, &centre)?;
+    let square = v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+    let own = |t: &[f64; 4]| t.iter().zip(v).map(|(h, v)| h * f64::from(v)).sum::<f64>() / square;
+    for (got, expected) in along.iter().zip([own(&tokens[0]) + own(&tokens[1]), own(&tokens[2])]) {
+        assert!((got - expected).abs() < 1e-2 * expected.abs() + 1e-3, "{got} for {expected}");
+    }
+    Ok(())
+}
+
+/// Oracle: whole tensors. Flat vectors of a space with gaps, sparse rows and spans that a mask cuts, against the same by hand.
+/// Catches an entry one place off, rows added at the wrong place, a tensor that moves though nothing of it may.
+#[test]
+fn a_space_is_its_flagged_entries_in_order() -> Outcome {
+    let tensor = |n: usize, shape: &[usize]| {
+        let values: Vec<f32> = (0..n).map(|i| 1.0 + i as f32).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    };
+    let theta = ParamMap::from([
+        ("still".to_string(), tensor(3, &[3])),
+        ("table".to_string(), tensor(12, &[4, 3])),
+        ("vector".to_string(), tensor(2, &[2])),
+    ]);
+    let chosen: Vec<bool> = [0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1].map(|f| f == 1).to_vec();
+    let flags = Flags::from([
+        ("still".to_string(), vec![false; 3]),
+        ("table".to_string(), chosen),
+        ("vector".to_string(), vec![false, true]),
+    ]);
+    let space = Space::new(&flags);
+    assert_eq!(space.size(), 8);
+    let flat = space.flat(&theta)?;
+    assert_eq!(flat, [3.0, 4.0, 5.0, 6.0, 8.0, 11.0, 12.0, 2.0]);
+    let v: Vec<f32> = (0..8).map(|i| 10.0 * (i + 1) as f32).collect();
+    let moved = space.at(&theta, &v, 0.5)?;
+    let table = [1.0, 2.0, 8.0, 14.0, 20.0, 26.0, 7.0, 33.0, 9.0, 10.0, 41.0, 47.0];
+    assert_eq!(values(&moved["table"]), table);
+    assert_eq!((values(&moved["vector"]), values(&moved["still"])), (vec![1.0, 42.0], vec![1.0, 2.0, 3.0]));
+    let direction = space.direction(&v, 0.1, &theta);
+    assert!(direction.keys().eq(["table", "vector"]));
+    assert_eq!(space.flat_direction(&direction)?, v.iter().map(|v| v / 10.0).collect::<Vec<_>>());
+    let rows = SparseRows { ids: vec![0, 2], rows: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
+    let sparse = Gradients::from([("table".to_string(), Gradient::Rows { shape: (4, 3), rows })]);
+    let mut sum = vec![0.5; 8];
+    space.add(&sparse, &mut sum)?;
+    assert_eq!(sum, [3.5, 0.5, 0.5, 0.5, 5.5, 0.5, 0.5, 0.5]);
+    let whole = Gradients::from([
+        ("table".to_string(), Gradient::Dense(sparse["table"].dense()?)),
+        ("vector".to_string(), Gradient::Dense(tensor(2, &[2]))),
+    ]);
+    let mut sum = vec![0.5; 8];
+    space.add(&whole, &mut sum)?;
+    assert_eq!(sum, [3.5, 0.5, 0.5, 0.5, 5.5, 0.5, 0.5, 2.5]);
+    Ok(())
+}
+
+fn sharpness(shift: f64, draws: usize) -> Sharpness {
+    let value = |k: usize, n: usize| shift + ((k * 5 + n * 3) as f64).sin();
+    let draws = (0..draws).map(|k| (0..6).map(|n| value(k, n)).collect()).collect();
+    Sharpness { measures: vec![Measure { name: "rise_0.5".into(), draws }], targets: vec![1.0; 6] }
+}
+
+/// Oracle: arithmetic. A model that is 0.5 flatter at every draw and example differs by exactly that, without doubt; of several pairs the
+/// interval is Student's over pairs. Models over other examples, or with other draws, are not compared. Catches the sign, and errors
+/// of unpaired values, which would be far larger.
+#[test]
+fn models_are_compared_pair_by_pair() -> Outcome {
+    let one = compare(&[sharpness(1.0, 4)], &[sharpness(0.5, 4)])?;
+    assert!((one[0].difference + 0.5).abs() < 1e-12 && one[0].high < 0.0, "{:?}", one[0]);
+    let shifts = [0.5, 0.25, 0.75];
+    let (first, second): (Vec<_>, Vec<_>) =
+        shifts.iter().map(|shift| (sharpness(1.0, 4), sharpness(1.0 - shift, 4))).unzip();
+    let several = compare(&first, &second)?;
+    let half = 4.302_652_729_749_464 * stats::sd(&shifts) / 3f64.sqrt(); // t of two degrees of freedom
+    assert!((several[0].difference + 0.5).abs() < 1e-12);
+    assert!((several[0].high - several[0].difference - half).abs() < 1e-9, "{:?}", several[0]);
+    let mut other = sharpness(1.0, 4);
+    other.targets[0] = 2.0;
+    assert!(compare(&[sharpness(1.0, 4)], &[other]).is_err());
+    assert!(compare(&[sharpness(1.0, 4)], &[sharpness(1.0, 3)]).is_err());
+    // What is written is what is read.
+    let path = tempfile::tempdir()?;
+    let path = path.path().join("s.examples.safetensors");
+    sharpness(1.0, 4).write(&path, &Default::default())?;
+    assert_eq!(Sharpness::read(&path)?, sharpness(1.0, 4));
+    Ok(())
+}
