@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Outcome, fisherscape};
 
-/// Words of a command line, single quotes taken off.
+/// Words of a command line, single quotes taken off; one inside a word stands there as `'\''`.
 fn words(line: &str) -> Vec<String> {
+    const QUOTE: &str = "\u{1}";
     let mut words = Vec::new();
-    for (i, part) in line.split('\'').enumerate() {
+    for (i, part) in line.replace("'\\''", QUOTE).split('\'').enumerate() {
         match i % 2 {
             0 => words.extend(part.split_whitespace().map(str::to_string)),
-            _ => words.push(part.to_string()),
+            _ => words.push(part.replace(QUOTE, "'")),
         }
     }
     words
