@@ -14,7 +14,7 @@ use crate::params::{self, ParamMap};
 use crate::threads;
 
 /// Examples and tokens of one batch: enough for large matrix products, few enough to hold the activations.
-const BATCH: (usize, usize) = (16, 1024);
+pub const BATCH: (usize, usize) = (16, 1024);
 
 /// The loss `L = Σ s_n / M` of a set as a function of the parameters that may move.
 pub struct Curvature<'a, O> {

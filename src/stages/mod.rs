@@ -20,6 +20,7 @@ pub mod train;
 
 use std::path::{Path, PathBuf};
 
+use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::model::checkpoint::MissingHead;
@@ -98,6 +99,15 @@ impl ModelAndSet {
         let model = Checkpoint::open(&self.checkpoint)?.model_for(&set, missing)?;
         Ok((model, set))
     }
+}
+
+/// A set as the JSON beside a result names it.
+fn about_set(set: &FrozenSet) -> serde_json::Value {
+    serde_json::json!({
+        "hash": set.hash,
+        "examples": set.examples.iter().filter(|e| e.targets() > 0).count(),
+        "targets": set.examples.iter().map(Example::targets).sum::<usize>(),
+    })
 }
 
 /// Whether the name of a file to write ends in `extension`, asked before any work starts.

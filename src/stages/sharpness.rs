@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::moving::{Gaussian, Moving};
-use super::{ModelAndSet, check_extension};
+use super::{ModelAndSet, about_set, check_extension};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::landscape::basis::{self, Basis};
-use crate::landscape::curvature::Curvature;
+use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::direction::{self, Direction};
 use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Flags, Mask};
@@ -221,11 +221,7 @@ impl Sharpness {
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
             "head_seed": self.seed,
-            "set": {
-                "hash": set.hash,
-                "examples": set.examples.iter().filter(|e| e.targets() > 0).count(),
-                "targets": set.examples.iter().map(Example::targets).sum::<usize>(),
-            },
+            "set": about_set(set),
             "mask": self.moving.about(mask)?,
             "parameters": size,
             "length_of_the_weights": scale,
@@ -247,7 +243,7 @@ impl Sharpness {
         let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
         // Parameters, a point, its gradient, sums in double precision.
         let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
-        let batch = estimate::activations(&model.bert.config, &set.examples, 1024, true);
+        let batch = estimate::activations(&model.bert.config, &set.examples, curvature::BATCH.1, true);
         let working = working + rayon::current_num_threads() * batch;
         let all = (plan.steps + 1) * basis::bytes(size);
         // Half of what is left: others want memory, too.

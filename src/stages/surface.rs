@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::moving::{Gaussian, Moving};
-use super::{ModelAndSet, check_extension, with_se};
+use super::{ModelAndSet, about_set, check_extension, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
@@ -298,11 +298,7 @@ impl Surface {
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
             "head_seed": self.seed,
-            "set": {
-                "hash": set.hash,
-                "examples": set.examples.iter().filter(|e| e.targets() > 0).count(),
-                "targets": set.examples.iter().map(Example::targets).sum::<usize>(),
-            },
+            "set": about_set(set),
             "directions": source,
             "norms": norms,
             "mask": self.moving.about(&masked.mask)?,
