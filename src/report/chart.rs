@@ -1,14 +1,18 @@
 //! Tables to figures: what kind of table files hold, told by their first lines, and the figure of that kind.
 //!
-//! Used by `render`; the figures are [`super::curves`], [`super::heat`], [`super::rates`], [`super::spectrum`] and
-//! [`super::training`].
+//! Used by `render`; the figures are [`super::concentration`], [`super::curves`], [`super::damage`], [`super::heat`],
+//! [`super::needed`], [`super::overlap`], [`super::rates`], [`super::spectrum`] and [`super::training`].
 //! Surfaces are no charts: they have options of their own.
 
 use std::path::{Path, PathBuf};
 
 use super::agreement_file::Curves;
+use super::concentration::{self, Concentration, concentration_figure};
 use super::curves::{self, curve_figure};
+use super::damage::{self, Damage, damage_figure};
 use super::heat::{self, FisherTable, heat_figure};
+use super::needed::{self, Needed, needed_figure};
+use super::overlap::{self, Overlap, overlap_figure};
 use super::rates::{self, RatesTable, schedule_figure};
 use super::spectrum::{self, Spectrum, spectrum_figure};
 use super::training::{self, History, training_figure};
@@ -34,6 +38,10 @@ enum Kind {
     Rates,
     History,
     Spectrum,
+    Concentration,
+    Overlap,
+    Needed,
+    Damage,
 }
 
 impl Kind {
@@ -45,6 +53,10 @@ impl Kind {
             (Kind::Rates, RatesTable::is_rates(text)),
             (Kind::History, History::is_history(text)),
             (Kind::Spectrum, Spectrum::is_spectrum(text)),
+            (Kind::Concentration, Concentration::is_concentration(text)),
+            (Kind::Overlap, Overlap::is_overlap(text)),
+            (Kind::Needed, Needed::is_needed(text)),
+            (Kind::Damage, Damage::is_damage(text)),
         ];
         tests.into_iter().find_map(|(kind, is)| is.then_some(kind))
     }
@@ -56,6 +68,25 @@ impl Kind {
             Kind::Rates => "rates",
             Kind::History => "history",
             Kind::Spectrum => "spectral density",
+            Kind::Concentration => "concentration",
+            Kind::Overlap => "overlap",
+            Kind::Needed => "examples needed",
+            Kind::Damage => "damage",
+        }
+    }
+
+    /// Whether a figure of it shows one table.
+    fn is_single(self) -> bool {
+        !matches!(self, Kind::Rates | Kind::History | Kind::Spectrum)
+    }
+
+    /// The files that are read for a table.
+    fn files(self, path: &Path) -> Vec<PathBuf> {
+        match self {
+            Kind::Agreement => Curves::files(path),
+            Kind::Concentration => Concentration::files(path),
+            Kind::Damage => Damage::files(path),
+            _ => vec![path.to_path_buf()],
         }
     }
 }
@@ -79,7 +110,7 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
         return Ok(None);
     };
     let path = &paths[i];
-    if matches!(kind, Kind::Agreement | Kind::Fisher) && paths.len() > 1 {
+    if kind.is_single() && paths.len() > 1 {
         let found = format!("{} among others", kind.name());
         return Err(Error::field(path.display(), "file", "the only one", found, "give it alone"));
     }
@@ -97,6 +128,22 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
         Kind::Fisher => {
             let table = FisherTable::read(path)?;
             (heat_figure(&table, width_mm)?, heat::caption(&table))
+        }
+        Kind::Concentration => {
+            let read = Concentration::read(path)?;
+            (concentration_figure(&read, width_mm)?, concentration::caption(&read))
+        }
+        Kind::Overlap => {
+            let read = Overlap::read(path)?;
+            (overlap_figure(&read, width_mm)?, overlap::caption(&read))
+        }
+        Kind::Needed => {
+            let read = Needed::read(path)?;
+            (needed_figure(&read, width_mm)?, needed::caption(&read))
+        }
+        Kind::Damage => {
+            let read = Damage::read(path)?;
+            (damage_figure(&read, width_mm)?, damage::caption(&read))
         }
         Kind::Rates => {
             let mut schedules = Vec::new();
@@ -124,7 +171,7 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
             (training_figure(&arms, width_mm)?, training::caption(&arms))
         }
     };
-    let inputs = if kind == Kind::Agreement { Curves::files(path) } else { paths.to_vec() };
+    let inputs = paths.iter().flat_map(|path| kind.files(path)).collect();
     Ok(Some(Chart { svg, caption, kind: kind.name(), inputs }))
 }
 

@@ -278,7 +278,7 @@ fn trusted_words(curves: &Curves) -> String {
 }
 
 /// All in one path: strokes of no length with round ends.
-fn dots(canvas: &Canvas, points: &[Point], colour: &str) {
+pub(crate) fn dots(canvas: &Canvas, points: &[Point], colour: &str) {
     let d: String = points.iter().map(|&(x, y)| format!("M{} {}h.01", short(x), short(y))).collect();
     let look =
         format!("stroke=\"{colour}\" stroke-opacity=\".5\" stroke-width=\"1.4\" stroke-linecap=\"round\"");

@@ -7,7 +7,7 @@
 //!
 //! The trap: widths of texts are those of the font, which [`Canvas::new`] makes known: it comes first.
 //!
-//! Used by [`super::curves`], [`super::heat`], [`super::rates`], [`super::training`] and [`super::contour`];
+//! Used by [`super::curves`], [`super::heat`], [`super::panels`], [`super::rates`], [`super::training`] and [`super::contour`];
 //! [`super::legend`] explains the signs.
 
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, path_data, short, text_width};
@@ -43,9 +43,28 @@ pub(crate) struct Axis {
     /// Values at its ends.
     pub(crate) low: f64,
     pub(crate) high: f64,
-    logarithmic: bool,
+    scale: Scale,
     /// Ascending, with their numbers; a tick without room for one has none.
     pub(crate) ticks: Vec<(f64, String)>,
+}
+
+/// How values become places on an axis.
+#[derive(Clone, Copy, Debug)]
+enum Scale {
+    Linear,
+    Logarithmic,
+    /// Linear about 0, up to the value given, and logarithmic far from it on both sides.
+    Symmetric(f64),
+}
+
+impl Scale {
+    fn of(self, v: f64) -> f64 {
+        match self {
+            Scale::Linear => v,
+            Scale::Logarithmic => v.log10(),
+            Scale::Symmetric(near) => (v / near).asinh(),
+        }
+    }
 }
 
 impl Axis {
@@ -62,14 +81,19 @@ impl Axis {
         let (first, last) = ((low / step + 1e-9).floor() as i64, (high / step - 1e-9).ceil() as i64);
         let values: Vec<f64> = (first..=last).map(|k| k as f64 * step).collect();
         let ticks: Vec<(f64, String)> = values.iter().copied().zip(written(&values, power)).collect();
-        Axis { low: first as f64 * step, high: last as f64 * step, logarithmic: false, ticks }
+        Axis { low: first as f64 * step, high: last as f64 * step, scale: Scale::Linear, ticks }
     }
 
     /// Round ticks from `low` to `high` for an axis across, as many as have room for their numbers on `length` pt; one
     /// tick where both are the same.
     pub(crate) fn across(low: f64, high: f64, least: f64, length: f64) -> Result<Axis> {
         if low >= high {
-            return Ok(Axis { low, high: low, logarithmic: false, ticks: vec![(low, significant(low, 3))] });
+            return Ok(Axis {
+                low,
+                high: low,
+                scale: Scale::Linear,
+                ticks: vec![(low, significant(low, 3))],
+            });
         }
         let mut axis = Axis::linear(low, high, 1, least);
         for most in (1..=10).rev() {
@@ -98,14 +122,37 @@ impl Axis {
         let values = series.map(of).into_iter().find(|values| values.len() > 1);
         let values = values.unwrap_or_else(|| vec![low, high]);
         let ticks = values.iter().copied().zip(numbers(&values)).collect();
-        Axis { low, high, logarithmic: true, ticks }
+        Axis { low, high, scale: Scale::Logarithmic, ticks }
+    }
+
+    /// For values of both signs that span decades: linear up to about `near` on both sides of 0, then logarithmic, with
+    /// ticks at 0 and at powers of ten, at most about `most`.
+    pub(crate) fn symmetric(low: f64, high: f64, near: f64, most: usize) -> Axis {
+        let (low, high) = apart(low, high, near);
+        let first = near.log10().ceil() as i32;
+        let last = low.abs().max(high.abs()).log10().floor() as i32;
+        let stride = (last - first).max(0) as usize * 2 / most.max(1) + 1;
+        // From the far end: what is small crowds about 0.
+        let sizes =
+            (first..=last).rev().step_by(stride).map(|p| format!("1e{p}").parse().unwrap_or(f64::NAN));
+        let sizes: Vec<f64> = sizes.collect();
+        let plain = is_plain(&sizes);
+        let mut ticks = vec![(0.0, "0".to_owned())];
+        for v in sizes {
+            let number = if plain { significant(v, 1) } else { scientific(v, 0) };
+            ticks.push((-v, format!("−{number}")));
+            ticks.push((v, number));
+        }
+        ticks.retain(|&(v, _)| low <= v && v <= high);
+        ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Axis { low, high, scale: Scale::Symmetric(near), ticks }
     }
 
     /// Logarithmic, with a tick at each of some ascending values, and the numbers that have room on `length` pt.
     pub(crate) fn at(values: &[f64], length: f64) -> Result<Axis> {
         let ticks = values.iter().map(|&v| (v, significant(v, 3))).collect();
         let (low, high) = (values[0], values[values.len() - 1]);
-        Axis { low, high, logarithmic: true, ticks }.thinned(length)
+        Axis { low, high, scale: Scale::Logarithmic, ticks }.thinned(length)
     }
 
     /// Cut to the range itself, unless that is one number.
@@ -124,8 +171,8 @@ impl Axis {
         self.thinned(length)
     }
 
-    /// Without the numbers that have no room.
-    fn thinned(mut self, length: f64) -> Result<Axis> {
+    /// Without the numbers that have no room on an axis across of `length` pt.
+    pub(crate) fn thinned(mut self, length: f64) -> Result<Axis> {
         for i in self.without_room(length)? {
             self.ticks[i].1.clear();
         }
@@ -165,9 +212,8 @@ impl Axis {
 
     /// How far from the low end a value lies: 1 is the high end. One value alone lies in the middle.
     pub(crate) fn part(&self, v: f64) -> f64 {
-        let scale = |v: f64| if self.logarithmic { v.log10() } else { v };
-        let (low, high) = (scale(self.low), scale(self.high));
-        if low == high { 0.5 } else { (scale(v) - low) / (high - low) }
+        let (low, high) = (self.scale.of(self.low), self.scale.of(self.high));
+        if low == high { 0.5 } else { (self.scale.of(v) - low) / (high - low) }
     }
 
     pub(crate) fn holds(&self, v: f64) -> bool {

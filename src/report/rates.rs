@@ -23,15 +23,15 @@ use crate::error::{Error, Result};
 use crate::{files, stats};
 
 /// A kind of site in words, and its site in a layer.
-type Kind = (&'static str, fn(usize) -> Site);
+pub(crate) type Kind = (&'static str, fn(usize) -> Site);
 
 /// In the order of colours and markers; the embeddings are the fourth.
-const KINDS: [Kind; 3] = [
+pub(crate) const KINDS: [Kind; 3] = [
     ("attention probabilities", Site::AttentionProbs),
     ("attention output", Site::AttentionOutput),
     ("feed-forward output", Site::FfnOutput),
 ];
-const EMBEDDINGS: usize = 3;
+pub(crate) const EMBEDDINGS: usize = 3;
 /// The embeddings stand as far before the first layer, in layers and pt at least.
 const BEFORE: (f64, f64) = (1.5, 16.0);
 /// Between panels, across and upright, and width of a sign in the key, pt.

@@ -1,5 +1,5 @@
 //! `render`: surfaces to filled contours, reliefs or curves, or the tables of other commands to their charts; or a
-//! surface from one data format to others.
+//! surface from one data format to others; or any other table to text.
 //!
 //! Whatever is drawn is SVG first (`drawn`); every figure asked for is made of that one text. The caption is made of the
 //! same numbers.
@@ -17,6 +17,7 @@ use crate::report::interactive;
 use crate::report::provenance::{self, Provenance};
 use crate::report::relief::View;
 use crate::report::surface_file::{self, Grid};
+use crate::report::tabular;
 use crate::report::width::Width;
 
 /// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write. Or one
@@ -26,7 +27,8 @@ pub struct Render {
     /// Surfaces, as `surface` writes them, or HDF5 of tomgoldstein/loss-landscape; one panel each, or curves where they
     /// have a single y. Or agreement.csv of
     /// `stability`, F.csv of `fisher`, RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed:
-    /// ARM/seed0/history.csv), spectral densities (curve,eigenvalue,density,density_sd)
+    /// ARM/seed0/history.csv), spectral densities (curve,eigenvalue,density,density_sd),
+    /// overlap.csv or needed.csv of `stability`, concentration.csv of `audit`, layers.csv of `damage`
     #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz")]
     pub surfaces: Vec<PathBuf>,
     /// Titles, in the same order; histories of one title are seeds of one arm, losses along a line draws of one curve
@@ -81,7 +83,8 @@ pub struct Render {
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
     /// The file to write, its format by its ending; may be given several times. FIGURE.svg, .pdf, .png or .html, its
-    /// caption as .txt; of one surface also its numbers, SURFACE.csv, .h5, .npz or (for ParaView) .vti
+    /// caption as .txt; of one surface also its numbers, SURFACE.csv, .h5, .npz or (for ParaView) .vti; of any other
+    /// table its text, .md or .tex (booktabs)
     #[arg(long, required = true, value_name = "FIGURE.svg|.txt|SURFACE.h5|..")]
     pub out: Vec<PathBuf>,
 }
@@ -108,6 +111,8 @@ enum Format {
     Caption,
     /// The numbers of a surface.
     Data,
+    /// Any table in the words of a text, Markdown or LaTeX.
+    Text,
 }
 
 impl Format {
@@ -118,10 +123,11 @@ impl Format {
             Some("png") => Ok(Format::Png),
             Some("html") => Ok(Format::Html),
             Some("txt") => Ok(Format::Caption),
+            Some("md" | "tex") => Ok(Format::Text),
             _ if surface_file::Format::of(path).is_some() => Ok(Format::Data),
             _ => {
-                let expected =
-                    "one that ends in .svg, .pdf, .png or .html, in .txt, or in .csv, .h5, .npz or .vti";
+                let expected = "one that ends in .svg, .pdf, .png or .html, in .txt, .md or .tex, or in .csv, .h5, .npz or \
+                     .vti";
                 Err(Error::field("--out", "file name", expected, path.display(), "name it FIGURE.pdf"))
             }
         }
@@ -145,9 +151,10 @@ impl Render {
         let data = formats.iter().zip(&self.out).find(|(format, _)| **format == Format::Data);
         let grid = data.map(|(_, path)| self.only_surface(path)).transpose()?;
         // The numbers alone need no picture.
-        let drawn = match formats.iter().all(|format| *format == Format::Data) {
+        let drawn = match formats.iter().all(|format| matches!(format, Format::Data | Format::Text)) {
             true => {
-                self.surfaces.iter().try_for_each(|path| provenance.input_file("surface", path))?;
+                let kind = if data.is_some() { "surface" } else { "table" };
+                self.surfaces.iter().try_for_each(|path| provenance.input_file(kind, path))?;
                 drawn::Drawn::default()
             }
             false => self.draw(&mut provenance)?,
@@ -158,6 +165,7 @@ impl Render {
             Format::Svg => Ok(drawn.svg.clone().into_bytes()),
             Format::Pdf => svg_to_pdf(&drawn.svg),
             Format::Png => svg_to_png(&drawn.svg, self.dpi),
+            Format::Text => Ok(self.text(path)?.into_bytes()),
             Format::Caption => Ok(drawn.caption.clone().into_bytes()),
             Format::Html => match &drawn.surfaces {
                 Some(group) => Ok(interactive::page(group.clone())?.into_bytes()),
@@ -189,6 +197,34 @@ impl Render {
                 let fix = "convert one surface at a time, or name a figure";
                 Err(Error::field("--out", "data", expected, found, fix))
             }
+        }
+    }
+
+    /// The only file, a table that is no surface, as Markdown or LaTeX by the ending of `out`.
+    fn text(&self, out: &Path) -> Result<String> {
+        let wrong = |expected: &str, found: String, fix: &str| {
+            Error::field(out.display(), "table", expected, found, fix)
+        };
+        let [path] = &self.surfaces[..] else {
+            let found = format!("{} files", self.surfaces.len());
+            return Err(wrong("one", found, "write one table at a time"));
+        };
+        let bytes = files::read(path)?;
+        let text = std::str::from_utf8(&bytes).unwrap_or("").trim_start_matches('\u{feff}');
+        let header: Vec<&str> = text.lines().next().unwrap_or("").split(',').map(str::trim).collect();
+        if text.is_empty() || ["x", "y", "loss"].iter().all(|name| header.contains(name)) {
+            let found = format!("{}, which is no CSV or a surface", path.display());
+            return Err(wrong(
+                "of rows and columns, as CSV",
+                found,
+                "draw a surface, or convert it to .csv, .h5, .npz or .vti",
+            ));
+        }
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let title = self.titles.first().cloned().unwrap_or_else(|| stem.replace('_', " "));
+        match out.extension().is_some_and(|ending| ending == "tex") {
+            true => tabular::latex(text, &title, &format!("tab:{stem}")),
+            false => tabular::markdown(text, &title),
         }
     }
 
