@@ -199,6 +199,10 @@ mod tests {
     const RATES: &str = "site,score,score_se,rank,p\nembeddings,,,0,0\nlayer.0.attention_probs,,,1,0.1\n\
                          layer.0.attention_output,,,2,0.1\nlayer.0.ffn_output,,,3,0.1\n";
     const SPECTRUM: &str = "curve,eigenvalue,density,density_sd\ndensity,0,1,\ndensity,1,2,\n";
+    const OVERLAP: &str = "draw,fraction,repeat,examples,top,k,overlap,overlap_complement,captured,chance,gini\n\
+                           nested,0.1,0,5,0.01,2,0.5,0.4,0.9,0.005,0.9\n";
+    const NEEDED: &str = "draw,fraction,repeat,granularity,threshold,examples,predicted,predicted_low,predicted_high,\
+                          expected,pairs,checked,checked_sd\nfull,1,0,site,0.9,50,20,10,40,0.9,5,0.9,0.01\n";
     const FISHER: &str =
         "name,site,block,numel,mean,mean_se,sum,max\nbert.embeddings.LayerNorm.bias,,,4,1,0,4,1\n";
 
@@ -217,6 +221,7 @@ mod tests {
             file("s.csv", "a,b,loss\n0,0,1\n"),
             file("d.csv", SPECTRUM),
         ];
+        let (overlap, needed) = (file("o.csv", OVERLAP), file("n.csv", NEEDED));
         let of = |paths: &[&PathBuf], titles: &[&str]| {
             let paths: Vec<PathBuf> = paths.iter().map(|path| (*path).clone()).collect();
             chart(&paths, &titles.iter().map(|t| t.to_string()).collect::<Vec<_>>(), None)
@@ -226,6 +231,8 @@ mod tests {
             (&rates, "rates", ">r<"),
             (&fisher, "Fisher table", ">embeddings<"),
             (&spectrum, "spectral density", ">d<"),
+            (&overlap, "overlap", ">overlap of the top sets<"),
+            (&needed, "examples needed", ">examples for agreement 0.9<"),
         ] {
             let chart = of(&[path], &[]).unwrap().unwrap();
             assert_eq!((chart.kind, chart.inputs), (kind, vec![path.clone()]));
@@ -248,6 +255,7 @@ mod tests {
         assert!(!of(&[&history, &history], &["a", "b"]).unwrap().unwrap().svg.contains(">single seeds<"));
         for (paths, words) in [
             ([&fisher, &fisher], "the only one"),
+            ([&overlap, &needed], "the only one"),
             ([&rates, &history], "`file` must be rates"),
             ([&surface, &rates], "s.csv: `file` must be rates"),
         ] {

@@ -157,36 +157,36 @@ impl Concentration {
         }
     }
 
-    /// Bins of one group as steps: the score and the share of its parameters per factor of ten, bins that touch joined.
-    fn steps(&self, group: &Group) -> Vec<Vec<Point>> {
+    /// The histogram of one group as a line through the middles of its bins: the score and the share of the group's
+    /// parameters per factor of ten. Steps of many groups would hide each other. Bins that touch are joined; outside them
+    /// there is nothing.
+    fn densities(&self, group: &Group) -> Vec<Vec<Point>> {
         let mut pieces: Vec<Vec<Point>> = Vec::new();
         let mut end = None;
         for bin in self.histogram.iter().filter(|bin| bin.group == group.group) {
             let width = bin.log10_high - bin.log10_low;
             let share = bin.parameters / group.parameters / width;
-            if !(width > 0.0 && drawable(share)) {
+            if !drawable(share) || width <= 0.0 {
                 continue;
             }
             // 1e-6: edges that were the same before they were written.
             if end.is_none_or(|end: f64| (bin.log10_low - end).abs() >= 1e-6) {
-                close(pieces.last_mut());
+                close(&mut pieces, end);
                 pieces.push(vec![(power(bin.log10_low), 0.0)]);
             }
-            if let Some(piece) = pieces.last_mut() {
-                piece.extend([(power(bin.log10_low), share), (power(bin.log10_high), share)]);
-            }
+            let middle = power((bin.log10_low + bin.log10_high) / 2.0);
+            pieces.last_mut().into_iter().for_each(|piece| piece.push((middle, share)));
             end = Some(bin.log10_high);
         }
-        close(pieces.last_mut());
+        close(&mut pieces, end);
         pieces
     }
 }
 
 /// Down to the axis where a stretch of bins ends.
-fn close(piece: Option<&mut Vec<Point>>) {
-    if let Some(piece) = piece {
-        let end = piece.last().map(|point| (point.0, 0.0));
-        piece.extend(end);
+fn close(pieces: &mut [Vec<Point>], end: Option<f64>) {
+    if let Some((piece, end)) = pieces.last_mut().zip(end) {
+        piece.push((power(end), 0.0));
     }
 }
 
@@ -214,19 +214,19 @@ pub fn concentration_figure(read: &Concentration, width_mm: Option<f64>) -> Resu
     let looks: Vec<String> = (0..read.groups.len()).map(|i| read.look(i)).collect();
     let mut panels = Vec::new();
     if !read.histogram.is_empty() {
-        let steps: Vec<Vec<Vec<Point>>> = read.groups.iter().map(|group| read.steps(group)).collect();
-        let points = || steps.iter().flatten().flatten();
+        let lines: Vec<Vec<Vec<Point>>> = read.groups.iter().map(|group| read.densities(group)).collect();
+        let points = || lines.iter().flatten().flatten();
         let x = Span::logarithmic(points().map(|point| point.0));
         let highest = points().map(|point| point.1).fold(0.0, f64::max);
         let (order, looks) = (&order, &looks);
         panels.push(Panel {
             title: "distribution of the scores".into(),
-            note: String::new(),
+            notes: Vec::new(),
             spans: x.map(|x| (x, Span::Linear(0.0, highest))),
-            words: ("Fisher score", "parameters per factor of 10"),
+            words: ("Fisher score", "share per factor of 10"),
             draw: Box::new(move |canvas, plot| {
                 for &i in order {
-                    steps[i].iter().for_each(|piece| curve(canvas, plot, piece, &looks[i]));
+                    lines[i].iter().for_each(|piece| curve(canvas, plot, piece, &looks[i]));
                 }
             }),
         });
@@ -235,7 +235,7 @@ pub fn concentration_figure(read: &Concentration, width_mm: Option<f64>) -> Resu
         let (order, looks) = (&order, &looks);
         panels.push(Panel {
             title: "Lorenz curve".into(),
-            note: String::new(),
+            notes: Vec::new(),
             spans: Some((Span::Linear(0.0, 1.0), Span::Linear(0.0, 1.0))),
             words: ("share of parameters, least first", "share of Fisher information"),
             draw: Box::new(move |canvas, plot| {
@@ -254,7 +254,7 @@ pub fn concentration_figure(read: &Concentration, width_mm: Option<f64>) -> Resu
         let (order, looks) = (&order, &looks);
         panels.push(Panel {
             title: "scores from the largest down".into(),
-            note: String::new(),
+            notes: Vec::new(),
             spans: x.zip(y),
             words: ("rank of the parameter", "Fisher score"),
             draw: Box::new(move |canvas, plot| {
@@ -344,6 +344,10 @@ mod tests {
 
     const HEADER: &str = "group,parameters,zero,gini,top_0.001,top_0.01,top_0.1\n";
 
+    fn gini(group: usize) -> f64 {
+        0.5 + 0.01 * group as f64
+    }
+
     /// A folder with `layers` layers whose Lorenz curve is x^k.
     fn folder(layers: usize, zero: usize) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -357,7 +361,7 @@ mod tests {
             "group,rank,score\n".to_owned(),
         ];
         for (i, name) in names.iter().enumerate() {
-            tables[0] += &format!("{name},1000,{zero},0.{},0.2,0.5,0.8\n", 80 + i);
+            tables[0] += &format!("{name},1000,{zero},{},0.2,0.5,0.8\n", gini(i));
             for step in 0..=20 {
                 let x = f64::from(step) / 20.0;
                 tables[1] += &format!("{name},{x},{}\n", x.powi(3 + i as i32));
@@ -386,10 +390,10 @@ mod tests {
         };
         let histogram = vec![bin(0.0, 0.5, 100.0), bin(0.5, 1.0, 50.0), bin(2.0, 3.0, 10.0)];
         let read = Concentration { groups: vec![group.clone()], lorenz: vec![], histogram, sorted: vec![] };
-        let steps = read.steps(&group);
-        let heights: Vec<Vec<f64>> = steps.iter().map(|piece| piece.iter().map(|p| p.1).collect()).collect();
-        assert_eq!(heights, [vec![0.0, 0.2, 0.2, 0.1, 0.1, 0.0], vec![0.0, 0.01, 0.01, 0.0]]);
-        assert!((steps[1][3].0 - 1000.0).abs() < 1e-9);
+        let lines = read.densities(&group);
+        let heights: Vec<Vec<f64>> = lines.iter().map(|piece| piece.iter().map(|p| p.1).collect()).collect();
+        assert_eq!(heights, [vec![0.0, 0.2, 0.1, 0.0], vec![0.0, 0.01, 0.0]]);
+        assert!((lines[1][2].0 - 1000.0).abs() < 1e-9 && (lines[0][1].0 - 10f64.powf(0.25)).abs() < 1e-9);
     }
 
     /// Oracle: the renderer's layout, at both widths and for many groups; every group is named once, with a curve in each
@@ -403,9 +407,9 @@ mod tests {
                 let svg = concentration_figure(&read, Some(width)).unwrap();
                 let texts = assert_sound(&svg);
                 for k in 0..layers {
-                    let words = format!("layer.{k}: 0.{}", 82 + k);
-                    let found = texts.iter().filter(|(text, _)| text.starts_with(&words)).count();
-                    assert_eq!(found, usize::from(82 + k < 100), "{words}");
+                    let words = format!("layer.{k}: {:.3}", gini(k + 2));
+                    let found = texts.iter().filter(|(text, _)| *text == words).count();
+                    assert_eq!(found, 1, "{words}");
                 }
                 // Three panels and the key.
                 assert_eq!(svg.matches("stroke-width=\"1.5\" stroke-linejoin").count(), 4);

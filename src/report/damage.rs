@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::canvas::{Canvas, Point};
+use super::canvas::{Canvas, Point, short};
 use super::legend::Entry;
 use super::panels::{Panel, Span, counted, identity, interval, interval_sign, line_sign, sheet};
 use super::plot::{self, GREY, Plot, colour, dashed, drawable, solid};
@@ -33,8 +33,10 @@ const MASKS: [(&str, &str, usize); 3] = [
     ("random", "random parameters perturbed", 5),
     ("bottom", "smallest scores perturbed", 6),
 ];
-/// Bars this much longer than all values run out of the frame rather than stretching the axis.
-const BEYOND: f64 = 2.0;
+/// What is this factor beyond all marks on a logarithmic axis runs out of the frame rather than stretching it: bars, and
+/// predictions.
+const BARS: f64 = 2.0;
+const LEVELS: f64 = 100.0;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Measured rise of the loss when one site is perturbed against Fisher scores and the \
@@ -139,17 +141,17 @@ impl Damage {
     }
 
     /// `ρ = 0.82 [0.61, 0.93]` of a predictor with the rise, where it is known.
-    fn correlation(&self, predictor: &str) -> String {
+    fn correlation(&self, predictor: &str) -> Option<String> {
         let own = |row: &&Correlation| {
             (row.granularity, row.predictor.as_str(), row.outcome.as_str())
                 == (Granularity::Site, predictor, "rise")
         };
-        let Some(row) = self.correlations.iter().find(own) else { return String::new() };
+        let row = self.correlations.iter().find(own)?;
         let number = |v: f64| format!("{v:.2}").replace('-', "−");
-        let Some(rho) = row.spearman else { return "ρ is not defined".to_owned() };
+        let Some(rho) = row.spearman else { return Some("ρ is not defined".to_owned()) };
         let ends = row.spearman_low.zip(row.spearman_high);
         let ends = ends.map(|(low, high)| format!(" [{}, {}]", number(low), number(high)));
-        format!("ρ = {}{}", number(rho), ends.unwrap_or_default())
+        Some(format!("ρ = {}{}", number(rho), ends.unwrap_or_default()))
     }
 }
 
@@ -187,27 +189,25 @@ impl Mark {
     }
 }
 
-/// Axes suited to some marks, the across one always logarithmic, and how many marks have no place on them.
+/// Axes suited to some marks, the across one always logarithmic, and how many marks have no place on them. `levels` are
+/// further values upright, of which the axis holds those that are not too far.
 fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
     let values: Vec<f64> = marks.iter().map(|mark| mark.y).collect();
-    let Some(mut y) = Span::suited(&values) else { return (None, marks.len()) };
-    let ends = || {
-        marks.iter().filter_map(Mark::ends).flat_map(|(low, high)| [low, high]).chain(levels.iter().copied())
+    let Some(y) = Span::suited(&values) else { return (None, marks.len()) };
+    let bars = marks.iter().filter_map(Mark::ends).flat_map(|(low, high)| [low, high]);
+    let all = bars.map(|v| (v, BARS)).chain(levels.iter().map(|v| (*v, LEVELS)));
+    // From end to end of what is near, or on a linear axis of everything.
+    let wider = |low: f64, high: f64| {
+        let is_near = |&(v, factor): &(f64, f64)| {
+            !matches!(y, Span::Logarithmic(..)) || (low / factor..=high * factor).contains(&v)
+        };
+        plot::range(all.clone().filter(is_near).map(|(v, _)| v).chain([low, high])).unwrap_or((low, high))
     };
-    y = match y {
-        Span::Logarithmic(low, high) => {
-            let near = |v: &f64| *v >= low / BEYOND && *v <= high * BEYOND;
-            Span::logarithmic(ends().filter(near).chain([low, high])).unwrap_or(Span::Logarithmic(low, high))
-        }
-        Span::Linear(low, high) => {
-            let range = plot::range(ends().chain([low, high])).unwrap_or((low, high));
-            Span::Linear(range.0, range.1)
-        }
-        Span::Symmetric(low, high, near) => {
-            let range = plot::range(ends().chain([low, high])).unwrap_or((low, high));
-            Span::Symmetric(range.0, range.1, near)
-        }
-        at => at,
+    let y = match y {
+        Span::Linear(low, high) => Span::Linear(wider(low, high).0, wider(low, high).1),
+        Span::Logarithmic(low, high) => Span::Logarithmic(wider(low, high).0, wider(low, high).1),
+        Span::Symmetric(low, high, near) => Span::Symmetric(wider(low, high).0, wider(low, high).1, near),
+        Span::At(values) => Span::At(values),
     };
     let x = Span::logarithmic(marks.iter().filter(|mark| y.shows(mark.y)).map(|mark| mark.x));
     let spans = x.map(|x| (x, y));
@@ -230,7 +230,9 @@ pub fn damage_figure(read: &Damage, width_mm: Option<f64>) -> Result<String> {
     if !read.perturbed.is_empty() {
         panels.push(masks(read));
     }
-    sheet(&panels, (3, 2), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    // Four are a square.
+    let wide = if panels.len() == 4 { 2 } else { 3 };
+    sheet(&panels, (wide, 2), width_mm.unwrap_or(170.0), entries(read, &panels), DESCRIPTION)
 }
 
 fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor) -> Panel<'a> {
@@ -245,13 +247,9 @@ fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor)
     let rho = read.correlation(column);
     Panel {
         title: title.to_owned(),
-        note: [rho, lost_words(lost, "site")]
-            .into_iter()
-            .filter(|words| !words.is_empty())
-            .collect::<Vec<_>>()
-            .join("; "),
+        notes: rho.into_iter().chain(lost_words(lost, "site")).collect(),
         spans: spans.clone(),
-        words: (across, "measured rise (nats)"),
+        words: (across, "rise (nats)"),
         draw: Box::new(move |canvas, plot| {
             if column == "predicted" {
                 identity(canvas, plot);
@@ -266,8 +264,8 @@ fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor)
     }
 }
 
-fn lost_words(lost: usize, one: &str) -> String {
-    if lost > 0 { format!("not shown: {}", counted(lost, one)) } else { String::new() }
+fn lost_words(lost: usize, one: &str) -> Option<String> {
+    (lost > 0).then(|| format!("not shown: {}", counted(lost, one)))
 }
 
 /// The level of no change, where it is on the axis.
@@ -296,7 +294,7 @@ fn hessian(read: &Damage) -> Panel<'_> {
     let (spans, lost) = spans(&marks, &[]);
     Panel {
         title: "Hessian and Fisher diagonal".into(),
-        note: lost_words(lost, "bin"),
+        notes: lost_words(lost, "bin").into_iter().collect(),
         spans: spans.clone(),
         words: ("mean Fisher information", "mean Hessian diagonal"),
         draw: Box::new(move |canvas, plot| {
@@ -313,7 +311,7 @@ fn hessian(read: &Damage) -> Panel<'_> {
 }
 
 fn bin_sign(canvas: &Canvas, (x, y): Point) {
-    super::curves::dots(canvas, &[(x, y), (x, y)], "#000");
+    canvas.raw(&format!("<ellipse cx=\"{}\" cy=\"{}\" rx=\"1.3\" ry=\"1.3\"/>", short(x), short(y)));
 }
 
 fn masks(read: &Damage) -> Panel<'_> {
@@ -328,11 +326,14 @@ fn masks(read: &Damage) -> Panel<'_> {
     let marks: Vec<Mark> = read.perturbed.iter().map(mark).collect();
     let predicted: Vec<f64> = read.perturbed.iter().filter_map(|row| row.predicted).collect();
     let (spans, lost) = spans(&marks, &predicted);
+    let is_below = |v: &&f64| spans.as_ref().is_some_and(|(_, y)| y.is_below(**v));
+    let below = predicted.iter().filter(is_below).count();
+    let below = (below > 0).then(|| format!("{} below", counted(below, "prediction")));
     Panel {
         title: "rise by mask".into(),
-        note: lost_words(lost, "value"),
+        notes: lost_words(lost, "value").into_iter().chain(below).collect(),
         spans: spans.clone(),
-        words: ("fraction of parameters perturbed", "measured rise (nats)"),
+        words: ("fraction of parameters perturbed", "rise (nats)"),
         draw: Box::new(move |canvas, plot| {
             zero(canvas, plot);
             for (mask, _, style) in MASKS {
@@ -360,7 +361,7 @@ fn masks(read: &Damage) -> Panel<'_> {
     }
 }
 
-fn entries(read: &Damage) -> Vec<Entry<'static>> {
+fn entries(read: &Damage, panels: &[Panel]) -> Vec<Entry<'static>> {
     let has = |style: usize| read.sites.iter().any(|layer| kind(&layer.name) == Some(style));
     let mut entries = Vec::new();
     let kinds =
@@ -386,7 +387,7 @@ fn entries(read: &Damage) -> Vec<Entry<'static>> {
     }
     entries.push(Entry::new(interval_sign, "± standard error"));
     entries.push(Entry::new(|canvas, at| plot::dotted(canvas, &line_sign(at)), "y = x"));
-    let lost = read.sites.iter().any(|layer| layer.rise.is_nan() || layer.rise <= 0.0);
+    let lost = panels.iter().any(|panel| panel.notes.iter().any(|note| note.contains("not shown")));
     if lost {
         entries.push(Entry::note("not shown: not above 0, on a logarithmic axis"));
     }
@@ -402,8 +403,7 @@ pub fn caption(read: &Damage) -> String {
         counted(n, "site")
     );
     for (column, title, ..) in PREDICTORS {
-        let rho = read.correlation(column);
-        if !rho.is_empty() {
+        if let Some(rho) = read.correlation(column) {
             out += &format!(" {}: Spearman’s {rho}.", title[..1].to_uppercase() + &title[1..]);
         }
     }
@@ -413,7 +413,7 @@ pub fn caption(read: &Damage) -> String {
     let below = read.sites.iter().filter(|layer| layer.rise.is_nan() || layer.rise <= 0.0).count();
     if below > 0 {
         out += &format!(
-            " Of the sites {below} of {n} show no rise above 0; a logarithmic axis leaves them out."
+            " Of the sites {below} of {n} show no rise above 0; where an axis is logarithmic, they are left out."
         );
     }
     if !read.bins.is_empty() {

@@ -1,8 +1,8 @@
-//! How many examples a ranking needs, as SVG: predicted from pilots at the left, checked on fresh samples at the right.
+//! How many examples a ranking needs, as SVG: predicted from pilots, then checked on fresh samples.
 //!
-//! A row for each threshold of agreement. At the left the predicted number against the pilot's size, dots single pilots,
+//! Two panels for each threshold of agreement. First the predicted number against the pilot's size, dots single pilots,
 //! markers their median and bars the median of their 95 % intervals: a pilot is of use where these do not fall or rise
-//! with its size. The dashed line is the whole corpus: what lies above it cannot be checked. At the right the mean
+//! with its size. The dashed line is the whole corpus: what lies above it cannot be checked. In the second the mean
 //! agreement of fresh samples of the predicted size against the agreement predicted there; on the dotted line the
 //! prediction held, and above the dashed one the threshold was reached.
 //!
@@ -26,8 +26,9 @@ use crate::files;
 use crate::fisher::layers::Granularity;
 
 const FIX: &str = "make the table with `fisherscape stability`";
-/// Series stand this far apart, pt.
-const APART: f64 = 3.4;
+/// Series stand this far apart, and single pilots before their median, pt.
+const APART: f64 = 5.0;
+const BEFORE: f64 = 2.2;
 /// The axis of the numbers reaches no further than this factor beyond what is predicted; bars run out of it.
 const BEYOND: f64 = 4.0;
 
@@ -154,7 +155,9 @@ pub fn needed_figure(read: &Needed, width_mm: Option<f64>) -> Result<String> {
         panels.push(predicted(read, threshold));
         panels.push(checked(read, threshold));
     }
-    sheet(&panels, (2, 1), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    // One below the other, several thresholds would be longer than a page.
+    let narrow = if panels.len() > 2 { 2 } else { 1 };
+    sheet(&panels, (2, narrow), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
 }
 
 /// Numbers against pilots.
@@ -168,14 +171,10 @@ fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
     let corpus = read.corpus().into_iter();
     let y = Span::logarithmic(numbers.iter().copied().chain(bars.chain(corpus).filter(near)));
     Panel {
-        title: format!("examples needed for agreement {}", significant(threshold, 3)),
-        note: if without > 0 {
-            format!("without a number: {without} of {}", counted(read.of(threshold).count(), "pilot"))
-        } else {
-            String::new()
-        },
+        title: format!("examples for agreement {}", significant(threshold, 3)),
+        notes: of_pilots("without a number", without, read.of(threshold).count()),
         spans: Span::at(read.of(threshold).map(|row| row.examples)).zip(y),
-        words: ("examples in the pilot", "predicted number of examples"),
+        words: ("examples in the pilot", "predicted number"),
         draw: Box::new(move |canvas, plot| {
             if let Some(corpus) = read.corpus().filter(|n| plot.y.holds(*n)) {
                 dashed(canvas, &plot.across(corpus), GREY);
@@ -184,13 +183,18 @@ fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
                 let apart = APART * (i as f64 - 1.0);
                 let own = read.of(threshold).filter(|row| row.granularity == granularity);
                 let at = own.filter_map(|row| Some(plot.at(row.examples, row.number()?)));
-                dots(canvas, &at.map(|(x, y)| (x + apart, y)).collect::<Vec<Point>>(), COLOURS[i]);
+                dots(canvas, &at.map(|(x, y)| (x + apart - BEFORE, y)).collect::<Vec<Point>>(), COLOURS[i]);
             }
             for (i, granularity) in read.granularities() {
                 medians(canvas, plot, &read.medians(threshold, granularity), i);
             }
         }),
     }
+}
+
+/// How many pilots lack something, if any.
+fn of_pilots(what: &str, n: usize, of: usize) -> Vec<String> {
+    (n > 0).then(|| format!("{what}: {n} of {}", counted(of, "pilot"))).into_iter().collect()
 }
 
 /// Medians of series `i`, joined where neighbours have one, with their bars.
@@ -224,14 +228,10 @@ fn checked(read: &Needed, threshold: f64) -> Panel<'_> {
     let x = plot::range(points.iter().map(|p| p.0).chain([threshold])).filter(|_| !points.is_empty());
     let y = plot::range(points.iter().map(|p| p.1).chain([threshold]).chain(bars.flatten()));
     Panel {
-        title: "agreement at that number".into(),
-        note: if unchecked > 0 {
-            format!("not checked: {unchecked} of {}", counted(read.of(threshold).count(), "pilot"))
-        } else {
-            String::new()
-        },
+        title: "checked: agreement (ρ)".into(),
+        notes: of_pilots("not checked", unchecked, read.of(threshold).count()),
         spans: x.zip(y).map(|(x, y)| (spaced(x), Span::Linear(y.0, y.1))),
-        words: ("agreement predicted (Spearman’s ρ)", "agreement observed (Spearman’s ρ)"),
+        words: ("agreement predicted", "agreement observed"),
         draw: Box::new(move |canvas, plot| {
             identity(canvas, plot);
             dashed(canvas, &plot.across(threshold), "#000");
@@ -263,23 +263,20 @@ fn entries(read: &Needed) -> Vec<Entry<'static>> {
         entries.push(Entry::new(sign, format!("{}s", granularity.name())));
     }
     let single = |canvas: &Canvas, (x, y): Point| dots(canvas, &[(x - 3.5, y), (x, y), (x + 3.5, y)], GREY);
-    entries.push(Entry::new(single, "left: single pilots, around their median"));
+    entries.push(Entry::new(single, "single pilots, left of their median"));
     if read.rows.iter().any(|row| row.predicted_low.is_some()) {
-        entries.push(Entry::new(interval_sign, "left: 95 % interval (median of the pilots’)"));
+        entries.push(Entry::new(interval_sign, "of numbers: 95 % interval (median of the pilots’)"));
     }
     if read.corpus().is_some() {
-        entries.push(Entry::new(
-            |canvas, at| dashed(canvas, &line_sign(at), GREY),
-            "left: all examples there are",
-        ));
+        entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "all examples there are"));
     }
     if read.rows.iter().any(|row| row.checked().is_some()) {
         if read.rows.iter().any(|row| row.checked().and(row.checked_sd).is_some()) {
-            entries.push(Entry::new(interval_sign, "right: ± standard deviation over pairs"));
+            entries.push(Entry::new(interval_sign, "of agreement: ± standard deviation over pairs"));
         }
-        entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), "#000"), "right: threshold"));
+        entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), "#000"), "threshold"));
         let equal = |canvas: &Canvas, at: Point| plot::dotted(canvas, &line_sign(at));
-        entries.push(Entry::new(equal, "right: observed as predicted"));
+        entries.push(Entry::new(equal, "observed as predicted"));
     }
     entries
 }
@@ -288,7 +285,7 @@ fn entries(read: &Needed) -> Vec<Entry<'static>> {
 pub fn caption(read: &Needed) -> String {
     let mut out = "Number of examples for which two independent samples would agree (Spearman’s ρ of their rankings) at \
                    the threshold on average, as predicted from pilots of different sizes: dots single pilots, markers \
-                   medians, bars the medians of their 95 % intervals. Right: mean agreement of pairs of fresh disjoint \
+                   medians, bars the medians of their 95 % intervals. Beside them: mean agreement of pairs of fresh disjoint \
                    samples of the predicted size (± standard deviation over pairs) against the agreement predicted \
                    there."
         .to_owned();

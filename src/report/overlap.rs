@@ -17,7 +17,7 @@ use super::canvas::{Canvas, Point};
 use super::curves::dots;
 use super::legend::Entry;
 use super::numbers::significant;
-use super::panels::{Panel, SIGN, Span, counted, dotted, line_sign, sheet};
+use super::panels::{Panel, SIGN, Span, counted, dotted, line_sign, sheet, stretched};
 use super::plot::{self, CURVES, GREY, Plot, colour, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::{files, stats};
@@ -141,31 +141,33 @@ pub fn overlap_figure(read: &Overlap, width_mm: Option<f64>) -> Result<String> {
     let mut panels = Vec::new();
     for draw in read.draws() {
         panels.push(Panel {
-            title: format!("{draw} draws: overlap of the top sets"),
-            note: String::new(),
+            title: "overlap of the top sets".into(),
+            notes: vec![format!("{draw} draws")],
             spans: fractions().map(|x| (x, Span::Linear(0.0, 1.0))),
-            words: ("fraction of the examples drawn", "Jaccard overlap"),
+            words: ("fraction of the examples", "Jaccard overlap"),
             draw: Box::new(move |canvas, plot| {
                 for (i, &top) in read.tops().iter().enumerate() {
                     let placed = |value: Value| placed(plot, &means(&read.series(draw, top, value)));
-                    dotted(canvas, &placed(|row| row.chance), colour(i));
-                    dashed(canvas, &placed(|row| row.overlap), colour(i));
+                    dotted(canvas, &stretched(placed(|row| row.chance)), colour(i));
+                    dashed(canvas, &stretched(placed(|row| row.overlap)), colour(i));
                 }
                 held_out(canvas, plot, read, draw, |row| row.overlap_complement);
             }),
         });
         panels.push(Panel {
-            title: format!("{draw} draws: Fisher mass captured"),
-            note: String::new(),
+            title: "Fisher mass captured".into(),
+            notes: vec![format!("{draw} draws")],
             spans: fractions().zip(captured.map(|(low, high)| Span::Linear(low, high))),
-            words: ("fraction of the examples drawn", "captured / best possible"),
+            words: ("fraction of the examples", "relative to the best"),
             draw: Box::new(move |canvas, plot| {
                 plot::dotted(canvas, &plot.across(1.0));
                 held_out(canvas, plot, read, draw, |row| row.captured);
             }),
         });
     }
-    sheet(&panels, (2, 1), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    // One below the other, several kinds of draw would be longer than a page.
+    let narrow = if panels.len() > 2 { 2 } else { 1 };
+    sheet(&panels, (2, narrow), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
 }
 
 fn placed(plot: &Plot, points: &[Point]) -> Vec<Point> {

@@ -22,6 +22,8 @@ const RIGHT: f64 = 6.0;
 /// Height of a panel for each unit of its width, and its most, pt.
 const ASPECT: f64 = 0.85;
 const HIGHEST: f64 = 135.0;
+/// Height of a line of notes, pt.
+const NOTE: f64 = 1.35 * SMALL;
 /// Below this width (mm) a sheet has its smaller number of columns.
 const NARROW: f64 = 120.0;
 /// A logarithmic axis may leave out this part of the values, and its others span at least that factor.
@@ -59,9 +61,9 @@ impl Span {
             let logarithmic = most > SPREAD * least;
             return Some(if logarithmic { Span::Logarithmic(least, most) } else { Span::Linear(low, high) });
         }
-        // 1e-4: no more than four decades, whatever the smallest values are.
+        // 1e-8: no more than eight decades, whatever the smallest values are.
         let largest = sizes.last().copied().unwrap_or(1.0);
-        let near = f64::max(stats::quantile(&sizes, 0.25), 1e-4 * largest);
+        let near = f64::max(stats::quantile(&sizes, 0.25), 1e-8 * largest);
         Some(if near > 0.0 && largest > SPREAD * near {
             Span::Symmetric(low, high, near)
         } else {
@@ -80,6 +82,14 @@ impl Span {
     /// Whether a value has a place at all.
     pub(crate) fn shows(&self, v: f64) -> bool {
         drawable(v) && (v > 0.0 || matches!(self, Span::Linear(..) | Span::Symmetric(..)))
+    }
+
+    /// Whether a number lies below the low end, or has no place because it is not above 0.
+    pub(crate) fn is_below(&self, v: f64) -> bool {
+        match self {
+            Span::Linear(low, _) | Span::Logarithmic(low, _) | Span::Symmetric(low, ..) => v < *low,
+            Span::At(values) => v < values[0],
+        }
     }
 
     fn across(&self, length: f64) -> Result<Axis> {
@@ -108,8 +118,8 @@ type Draw<'a> = Box<dyn Fn(&Canvas, &Plot) + 'a>;
 /// One view.
 pub(crate) struct Panel<'a> {
     pub(crate) title: String,
-    /// Below the title, smaller; may be empty.
-    pub(crate) note: String,
+    /// Lines below the title, smaller.
+    pub(crate) notes: Vec<String>,
     /// Values across and upright with their words; `None` where there is nothing to show, which the panel then says.
     pub(crate) spans: Option<(Span, Span)>,
     pub(crate) words: (&'static str, &'static str),
@@ -132,32 +142,37 @@ pub(crate) fn sheet(
     Canvas::new((1.0, 1.0))?;
     let columns = if width_mm < NARROW { columns.1 } else { columns.0 }.min(panels.len()).max(1);
     // Widths of numbers first, for any height: a frame's width depends on them.
-    let spans = || panels.iter().map(|panel| panel.spans.clone().unwrap_or(NOTHING));
-    let beside = LINE + plot::beside(&spans().map(|(_, y)| y.upright(HIGHEST)).collect::<Vec<_>>())?;
+    let upright = |panel: &Panel| panel.spans.as_ref().unwrap_or(&NOTHING).1.upright(HIGHEST);
+    let beside = LINE + plot::beside(&panels.iter().map(upright).collect::<Vec<_>>())?;
     let rest = 2.0 * EDGE + RIGHT + beside * columns as f64 + GAP * (columns - 1) as f64;
     let side = plot::side(width_mm, columns, rest)?;
     let height = (ASPECT * side).min(HIGHEST);
-    let noted = panels.iter().any(|panel| !panel.note.is_empty());
-    let head = EDGE + 1.1 * TITLE + 3.0 + if noted { 1.35 * SMALL } else { 0.0 };
-    let pitch = (beside + side + GAP, head + height + BELOW + LINE + 3.0);
-    let foot = pitch.1 * panels.len().div_ceil(columns) as f64;
-    let width = width_mm * PT_PER_MM;
-    let left = EDGE + beside;
+    // Titles of a row stand alike, over as many lines of notes as any of them has.
+    let noted = |row: &[Panel]| NOTE * row.iter().map(|panel| panel.notes.len()).max().unwrap_or(0) as f64;
+    let head = |row: &[Panel]| EDGE + 1.1 * TITLE + 3.0 + noted(row);
+    let below = height + BELOW + LINE + 3.0;
+    let foot: f64 = panels.chunks(columns).map(|row| head(row) + below).sum();
+    let (width, left) = (width_mm * PT_PER_MM, EDGE + beside);
     let legend = Legend::new(entries, SIGN, width - left - EDGE)?;
     let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
-    for (i, (panel, (x, y))) in panels.iter().zip(spans()).enumerate() {
-        let corner = (left + pitch.0 * (i % columns) as f64, pitch.1 * (i / columns) as f64 + head);
-        let (x, y) = (x.across(side)?, y.upright(height));
-        let plot = Plot { corner, size: (side, height), x: &x, y: &y };
-        plot.axes(&canvas, (panel.spans.is_some(), panel.spans.is_some()));
-        match panel.spans {
-            Some(_) => (panel.draw)(&canvas, &plot),
-            None => {
-                let at = (corner.0 + side / 2.0, corner.1 + height / 2.0);
-                canvas.text("nothing to show", at, SMALL, Anchor::Middle, 0.0, "#444");
+    let mut top = 0.0;
+    for row in panels.chunks(columns) {
+        top += head(row);
+        for (i, panel) in row.iter().enumerate() {
+            let (x, y) = panel.spans.as_ref().unwrap_or(&NOTHING);
+            let corner = (left + (beside + side + GAP) * i as f64, top);
+            let plot = Plot { corner, size: (side, height), x: &x.across(side)?, y: &y.upright(height) };
+            plot.axes(&canvas, (panel.spans.is_some(), panel.spans.is_some()));
+            match panel.spans {
+                Some(_) => (panel.draw)(&canvas, &plot),
+                None => {
+                    let at = (corner.0 + side / 2.0, corner.1 + height / 2.0);
+                    canvas.text("nothing to show", at, SMALL, Anchor::Middle, 0.0, "#444");
+                }
             }
+            texts(&canvas, &plot, panel, beside, noted(row))?;
         }
-        texts(&canvas, &plot, panel, beside)?;
+        top += below;
     }
     legend.draw(&canvas, (left, foot));
     Ok(canvas.finish(description))
@@ -166,8 +181,8 @@ pub(crate) fn sheet(
 /// The axes of a panel without values.
 const NOTHING: (Span, Span) = (Span::Linear(0.0, 1.0), Span::Linear(0.0, 1.0));
 
-/// Title, note and words of the axes.
-fn texts(canvas: &Canvas, plot: &Plot, panel: &Panel, beside: f64) -> Result<()> {
+/// Title, `above` pt over the frame's own words, note and words of the axes.
+fn texts(canvas: &Canvas, plot: &Plot, panel: &Panel, beside: f64, above: f64) -> Result<()> {
     let ((left, top), (width, height)) = (plot.corner, plot.size);
     // Titles may reach over the numbers at the left, where nothing else is.
     let wide = width + beside - GAP;
@@ -177,10 +192,11 @@ fn texts(canvas: &Canvas, plot: &Plot, panel: &Panel, beside: f64) -> Result<()>
         Ok((text, em, f64::min(left + width / 2.0, left + width - half)))
     };
     let (title, em, x) = middle(&panel.title, TITLE)?;
-    let above = if panel.note.is_empty() { 0.0 } else { 1.35 * SMALL };
     canvas.text(&title, (x, top - 4.0 - above), em, Anchor::Middle, 0.0, "#000");
-    let (note, em, x) = middle(&panel.note, SMALL)?;
-    canvas.text(&note, (x, top - 4.0), em, Anchor::Middle, 0.0, "#444");
+    for (line, note) in panel.notes.iter().rev().enumerate() {
+        let (note, em, x) = middle(note, SMALL)?;
+        canvas.text(&note, (x, top - 4.0 - NOTE * line as f64), em, Anchor::Middle, 0.0, "#444");
+    }
     let (across, em, x) = middle(panel.words.0, TEXT)?;
     canvas.text(&across, (x, top + height + BELOW + 0.9 * TEXT), em, Anchor::Middle, 0.0, "#000");
     let (upright, em) = shortened(panel.words.1, TEXT, height + BELOW)?;
@@ -230,6 +246,14 @@ pub(crate) fn dotted(canvas: &Canvas, points: &[Point], colour: &str) {
     canvas.path(&path_data(points, false), &look);
 }
 
+/// A line through points on the sheet, a short one where there is one point alone: it has no length otherwise.
+pub(crate) fn stretched(points: Vec<Point>) -> Vec<Point> {
+    match points[..] {
+        [at] => line_sign(at).to_vec(),
+        _ => points,
+    }
+}
+
 /// `n` of what, with the plural that English has for it.
 pub(crate) fn counted(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
@@ -271,7 +295,10 @@ mod tests {
         for (n, columns) in [(1, (1, 1)), (3, (3, 1)), (6, (3, 2)), (5, (2, 2))] {
             let panel = |i: usize| Panel {
                 title: format!("panel {i}, whose title says much more than there is room for on any sheet"),
-                note: "ρ = −0.82 [−0.93, −0.61] of very many items indeed, and so on and on".into(),
+                notes: vec![
+                    "ρ = −0.82 [−0.93, −0.61] of very many items indeed, and so on and on".into();
+                    i % 3
+                ],
                 spans: (i != 2).then_some((Span::Logarithmic(1e-9, 1e-2), Span::Symmetric(-1.0, 90.0, 1e-4))),
                 words: (
                     "words of the axis across, which are long",

@@ -135,7 +135,10 @@ impl Axis {
         // From the far end: what is small crowds about 0.
         let sizes =
             (first..=last).rev().step_by(stride).map(|p| format!("1e{p}").parse().unwrap_or(f64::NAN));
-        let sizes: Vec<f64> = sizes.collect();
+        // The number at 0 needs room: what is nearer to it than that part of the axis has none.
+        let (scale, room) = (Scale::Symmetric(near), 0.13);
+        let apart = room * (scale.of(high) - scale.of(low));
+        let sizes: Vec<f64> = sizes.filter(|v| scale.of(*v) >= apart).collect();
         let plain = is_plain(&sizes);
         let mut ticks = vec![(0.0, "0".to_owned())];
         for v in sizes {
@@ -145,7 +148,7 @@ impl Axis {
         }
         ticks.retain(|&(v, _)| low <= v && v <= high);
         ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Axis { low, high, scale: Scale::Symmetric(near), ticks }
+        Axis { low, high, scale, ticks }
     }
 
     /// Logarithmic, with a tick at each of some ascending values, and the numbers that have room on `length` pt.

@@ -310,14 +310,14 @@ fn ten(power: i32) -> String {
     scientific(format!("1e{power}").parse().unwrap_or(1.0), 0)
 }
 
-/// Words with all that Markdown would take for marks.
+/// Words with all that Markdown would take for marks. Brackets are marks only before another.
 fn markdown_words(words: &str) -> String {
+    let linked = words.contains("](") || words.contains("][");
     let mut out = String::new();
     for c in words.chars() {
         match c {
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '$' => {
-                out.extend(['\\', c])
-            }
+            '\\' | '`' | '*' | '_' | '<' | '>' | '#' | '|' | '~' | '$' => out.extend(['\\', c]),
+            '[' | ']' if linked => out.extend(['\\', c]),
             '&' => out += "&amp;",
             c if c.is_control() => out.push(' '),
             c => out.push(c),

@@ -246,3 +246,46 @@ impl Render {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        render: Render,
+    }
+
+    fn render(arguments: &[&Path]) -> Result<()> {
+        let arguments = arguments.iter().map(|argument| argument.as_os_str());
+        Command::parse_from([std::ffi::OsStr::new("render")].into_iter().chain(arguments))
+            .render
+            .run("render")
+    }
+
+    #[test]
+    fn tables_become_text_and_surfaces_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        files::write(&at("a_b.csv"), b"\xef\xbb\xbfname,x,x_se\nlayer.0,1.234,0.1\n").unwrap();
+        files::write(&at("surface.csv"), b"x,y,loss\n0,0,1\n1,0,1\n").unwrap();
+        files::write(&at("surface.h5"), b"\x89HDF\r\n\x1a\n\xff").unwrap();
+        let out = Path::new("--out");
+        render(&[&at("a_b.csv"), out, &at("t.md"), out, &at("t.tex")]).unwrap();
+        let expected = "**a b**\n\n| name | x ± se |\n| :--- | ---: |\n| `layer.0` | 1.23 ± 0.10 |\n";
+        assert_eq!(files::read_text(&at("t.md")).unwrap(), expected);
+        assert!(files::read_text(&at("t.tex")).unwrap().contains("\\label{tab:a-b}"));
+        for (inputs, words) in
+            [(&["surface.csv"][..], "a surface"), (&["surface.h5"], "no CSV"), (&["a_b.csv"; 2], "2 files")]
+        {
+            let inputs: Vec<PathBuf> = inputs.iter().map(|name| at(name)).collect();
+            let (out_file, inputs) = (at("u.md"), inputs.iter().map(PathBuf::as_path));
+            let message =
+                render(&inputs.chain([out, &out_file]).collect::<Vec<_>>()).unwrap_err().to_string();
+            assert!(message.contains(words) && !out_file.exists(), "{message}");
+        }
+    }
+}
