@@ -14,13 +14,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::canvas::{Canvas, Point, path_data};
 use super::contour::ColourMap;
 use super::legend::Entry;
 use super::numbers::significant;
-use super::panels::{Panel, Span, identity, line_sign, sheet};
+use super::panels::{Panel, Span, identity, line_sign, sheet, stretched};
 use super::plot::{Plot, drawable};
 use crate::error::{Error, Result};
 use crate::files;
@@ -102,9 +101,9 @@ impl Concentration {
         let beside = |name: &str| path.with_file_name(name);
         let read = Concentration {
             groups,
-            lorenz: optional(&beside("lorenz.csv"))?,
-            histogram: optional(&beside("histogram.csv"))?,
-            sorted: optional(&beside("sorted.csv"))?,
+            lorenz: files::read_csv_if_any(&beside("lorenz.csv"), FIX)?,
+            histogram: files::read_csv_if_any(&beside("histogram.csv"), FIX)?,
+            sorted: files::read_csv_if_any(&beside("sorted.csv"), FIX)?,
         };
         let of_curves = read.lorenz.iter().map(|row| &row.group);
         let of_curves = of_curves.chain(read.histogram.iter().map(|row| &row.group));
@@ -190,10 +189,6 @@ fn close(pieces: &mut [Vec<Point>], end: Option<f64>) {
     }
 }
 
-fn optional<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    if files::exists(path) { files::read_csv(path, FIX) } else { Ok(Vec::new()) }
-}
-
 fn layer(group: &str) -> bool {
     !matches!(group, "all" | "embeddings" | "head")
 }
@@ -210,68 +205,76 @@ fn power(log10: f64) -> f64 {
 ///
 /// [`Error::Field`] if the width leaves no room.
 pub fn concentration_figure(read: &Concentration, width_mm: Option<f64>) -> Result<String> {
-    let order = read.drawn();
     let looks: Vec<String> = (0..read.groups.len()).map(|i| read.look(i)).collect();
     let mut panels = Vec::new();
     if !read.histogram.is_empty() {
-        let lines: Vec<Vec<Vec<Point>>> = read.groups.iter().map(|group| read.densities(group)).collect();
-        let points = || lines.iter().flatten().flatten();
-        let x = Span::logarithmic(points().map(|point| point.0));
-        let highest = points().map(|point| point.1).fold(0.0, f64::max);
-        let (order, looks) = (&order, &looks);
-        panels.push(Panel {
-            title: "distribution of the scores".into(),
-            notes: Vec::new(),
-            spans: x.map(|x| (x, Span::Linear(0.0, highest))),
-            words: ("Fisher score", "share per factor of 10"),
-            draw: Box::new(move |canvas, plot| {
-                for &i in order {
-                    lines[i].iter().for_each(|piece| curve(canvas, plot, piece, &looks[i]));
-                }
-            }),
-        });
+        panels.push(histogram(read, &looks));
     }
     if !read.lorenz.is_empty() {
-        let (order, looks) = (&order, &looks);
-        panels.push(Panel {
-            title: "Lorenz curve".into(),
-            notes: Vec::new(),
-            spans: Some((Span::Linear(0.0, 1.0), Span::Linear(0.0, 1.0))),
-            words: ("share of parameters, least first", "share of Fisher information"),
-            draw: Box::new(move |canvas, plot| {
-                identity(canvas, plot);
-                for &i in order {
-                    let own = read.lorenz.iter().filter(|row| row.group == read.groups[i].group);
-                    let points = own.map(|row| (row.share_of_parameters, row.share_of_fisher));
-                    curve(canvas, plot, &points.collect::<Vec<_>>(), &looks[i]);
-                }
-            }),
-        });
+        panels.push(lorenz(read, &looks));
     }
     if !read.sorted.is_empty() {
-        let x = Span::logarithmic(read.sorted.iter().map(|row| row.rank));
-        let y = Span::logarithmic(read.sorted.iter().map(|row| row.score));
-        let (order, looks) = (&order, &looks);
-        panels.push(Panel {
-            title: "scores from the largest down".into(),
-            notes: Vec::new(),
-            spans: x.zip(y),
-            words: ("rank of the parameter", "Fisher score"),
-            draw: Box::new(move |canvas, plot| {
-                for &i in order {
-                    let own = read.sorted.iter().filter(|row| row.group == read.groups[i].group);
-                    let own = own.filter(|row| row.rank > 0.0 && row.score > 0.0);
-                    curve(canvas, plot, &own.map(|row| (row.rank, row.score)).collect::<Vec<_>>(), &looks[i]);
-                }
-            }),
-        });
+        panels.push(sorted(read, &looks));
     }
     sheet(&panels, (3, 1), width_mm.unwrap_or(170.0), entries(read, &looks), DESCRIPTION)
 }
 
+fn histogram<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
+    let lines: Vec<Vec<Vec<Point>>> = read.groups.iter().map(|group| read.densities(group)).collect();
+    let points = || lines.iter().flatten().flatten();
+    let highest = points().map(|point| point.1).fold(0.0, f64::max);
+    let x = Span::logarithmic(points().map(|point| point.0));
+    Panel {
+        title: "distribution of the scores".into(),
+        notes: Vec::new(),
+        spans: x.map(|x| (x, Span::Linear(0.0, highest))),
+        words: ("Fisher score", "share per factor of 10"),
+        draw: Box::new(move |canvas, plot| {
+            for i in read.drawn() {
+                lines[i].iter().for_each(|piece| curve(canvas, plot, piece, &looks[i]));
+            }
+        }),
+    }
+}
+
+fn lorenz<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
+    Panel {
+        title: "Lorenz curve".into(),
+        notes: Vec::new(),
+        spans: Some((Span::Linear(0.0, 1.0), Span::Linear(0.0, 1.0))),
+        words: ("share of parameters, least first", "share of Fisher information"),
+        draw: Box::new(move |canvas, plot| {
+            identity(canvas, plot);
+            for i in read.drawn() {
+                let own = read.lorenz.iter().filter(|row| row.group == read.groups[i].group);
+                let points = own.map(|row| (row.share_of_parameters, row.share_of_fisher));
+                curve(canvas, plot, &points.collect::<Vec<_>>(), &looks[i]);
+            }
+        }),
+    }
+}
+
+fn sorted<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
+    let x = Span::logarithmic(read.sorted.iter().map(|row| row.rank));
+    let y = Span::logarithmic(read.sorted.iter().map(|row| row.score));
+    Panel {
+        title: "scores from the largest down".into(),
+        notes: Vec::new(),
+        spans: x.zip(y),
+        words: ("rank of the parameter", "Fisher score"),
+        draw: Box::new(move |canvas, plot| {
+            for i in read.drawn() {
+                let own = read.sorted.iter().filter(|row| row.group == read.groups[i].group);
+                let own = own.filter(|row| row.rank > 0.0 && row.score > 0.0);
+                curve(canvas, plot, &own.map(|row| (row.rank, row.score)).collect::<Vec<_>>(), &looks[i]);
+            }
+        }),
+    }
+}
+
 fn curve(canvas: &Canvas, plot: &Plot, points: &[Point], look: &str) {
     for piece in plot.pieces(points) {
-        canvas.path(&path_data(&piece, false), look);
+        canvas.path(&path_data(&stretched(piece), false), look);
     }
 }
 

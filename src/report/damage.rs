@@ -14,11 +14,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::canvas::{Canvas, Point, short};
 use super::legend::Entry;
-use super::panels::{Panel, Span, counted, identity, interval, interval_sign, line_sign, sheet};
+use super::panels::{Panel, Span, counted, identity, interval, interval_sign, line_sign, sheet, stretched};
 use super::plot::{self, GREY, Plot, colour, dashed, drawable, solid};
 use super::rates::{EMBEDDINGS, KINDS};
 use crate::dropout::Site;
@@ -130,14 +129,14 @@ impl Damage {
         if let Some(layer) = sites.iter().find(|layer| kind(&layer.name).is_none()) {
             return Err(Error::field(path.display(), "name", "a dropout site", &layer.name, FIX));
         }
-        let perturbed: Vec<Perturbed> = optional(&beside("perturbed.csv"))?;
+        let perturbed: Vec<Perturbed> = files::read_csv_if_any(&beside("perturbed.csv"), FIX)?;
         let known = |row: &&Perturbed| MASKS.iter().any(|(mask, ..)| *mask == row.mask);
         if let Some(row) = perturbed.iter().find(|row| !known(row)) {
             let (file, expected) = (beside("perturbed.csv"), "top, random or bottom");
             return Err(Error::field(file.display(), "mask", expected, &row.mask, FIX));
         }
-        let correlations = optional(&beside("correlations.csv"))?;
-        Ok(Damage { sites, correlations, perturbed, bins: optional(&beside("bins.csv"))? })
+        let correlations = files::read_csv_if_any(&beside("correlations.csv"), FIX)?;
+        Ok(Damage { sites, correlations, perturbed, bins: files::read_csv_if_any(&beside("bins.csv"), FIX)? })
     }
 
     /// `ρ = 0.82 [0.61, 0.93]` of a predictor with the rise, where it is known.
@@ -153,10 +152,6 @@ impl Damage {
         let ends = ends.map(|(low, high)| format!(" [{}, {}]", number(low), number(high)));
         Some(format!("ρ = {}{}", number(rho), ends.unwrap_or_default()))
     }
-}
-
-fn optional<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    if files::exists(path) { files::read_csv(path, FIX) } else { Ok(Vec::new()) }
 }
 
 /// Colour and marker of a site, as in the figure of schedules; `None` for what is no dropout site.
@@ -345,9 +340,9 @@ fn masks(read: &Damage) -> Panel<'_> {
                         .map(|row| (row.fraction, value(row).filter(shown).unwrap_or(f64::NAN)))
                         .collect()
                 };
-                plot.pieces(&points(|row| row.predicted))
-                    .iter()
-                    .for_each(|piece| dashed(canvas, piece, colour(style)));
+                for piece in plot.pieces(&points(|row| row.predicted)) {
+                    dashed(canvas, &stretched(piece), colour(style));
+                }
                 plot.pieces(&points(|row| row.rise))
                     .iter()
                     .for_each(|piece| solid(canvas, piece, colour(style)));

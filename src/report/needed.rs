@@ -19,7 +19,7 @@ use super::canvas::{Canvas, Point};
 use super::curves::dots;
 use super::legend::Entry;
 use super::numbers::significant;
-use super::panels::{Panel, Span, counted, identity, interval, interval_sign, line_sign, sheet};
+use super::panels::{Panel, Span, counted, distinct, identity, interval, interval_sign, line_sign, sheet};
 use super::plot::{self, COLOURS, GREY, Plot, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::files;
@@ -122,13 +122,6 @@ impl Needed {
         };
         distinct(own.iter().map(|row| row.examples)).into_iter().map(at).collect()
     }
-}
-
-fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.dedup();
-    values
 }
 
 /// The middle value, or the mean of the middle two, where what is missing is above all others: it may be infinite.

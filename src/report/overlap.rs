@@ -17,7 +17,7 @@ use super::canvas::{Canvas, Point};
 use super::curves::dots;
 use super::legend::Entry;
 use super::numbers::significant;
-use super::panels::{Panel, SIGN, Span, counted, dotted, line_sign, sheet, stretched};
+use super::panels::{Panel, SIGN, Span, counted, distinct, dotted, line_sign, sheet, stretched};
 use super::plot::{self, CURVES, GREY, Plot, colour, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::{files, stats};
@@ -111,13 +111,6 @@ impl Overlap {
     fn undefined(&self) -> usize {
         self.rows.iter().filter(|row| row.overlap_complement.or(row.captured).is_none()).count()
     }
-}
-
-fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.dedup();
-    values
 }
 
 /// Means of what stands at the same x, ascending.

@@ -73,9 +73,7 @@ impl Span {
 
     /// Distinct positive values, each with a tick; `None` if there is none.
     pub(crate) fn at(values: impl IntoIterator<Item = f64>) -> Option<Span> {
-        let mut values: Vec<f64> = values.into_iter().filter(|v| drawable(*v) && *v > 0.0).collect();
-        values.sort_by(f64::total_cmp);
-        values.dedup();
+        let values = distinct(values.into_iter().filter(|v| drawable(*v) && *v > 0.0));
         (!values.is_empty()).then_some(Span::At(values))
     }
 
@@ -161,8 +159,12 @@ pub(crate) fn sheet(
         for (i, panel) in row.iter().enumerate() {
             let (x, y) = panel.spans.as_ref().unwrap_or(&NOTHING);
             let corner = (left + (beside + side + GAP) * i as f64, top);
-            let plot = Plot { corner, size: (side, height), x: &x.across(side)?, y: &y.upright(height) };
-            plot.axes(&canvas, (panel.spans.is_some(), panel.spans.is_some()));
+            let (mut x, mut y) = (x.across(side)?, y.upright(height));
+            if panel.spans.is_none() {
+                (x.ticks, y.ticks) = Default::default();
+            }
+            let plot = Plot { corner, size: (side, height), x: &x, y: &y };
+            plot.axes(&canvas, (true, true));
             match panel.spans {
                 Some(_) => (panel.draw)(&canvas, &plot),
                 None => {
@@ -254,6 +256,14 @@ pub(crate) fn stretched(points: Vec<Point>) -> Vec<Point> {
     }
 }
 
+/// Values ascending, each once.
+pub(crate) fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
 /// `n` of what, with the plural that English has for it.
 pub(crate) fn counted(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
@@ -304,7 +314,7 @@ mod tests {
                     "words of the axis across, which are long",
                     "words of the upright axis, which are long",
                 ),
-                draw: Box::new(|canvas, plot| identity(canvas, plot)),
+                draw: Box::new(identity),
             };
             let panels: Vec<Panel> = (0..n).map(panel).collect();
             for width in [84.0, 170.0] {
