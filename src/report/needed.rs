@@ -161,8 +161,9 @@ fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
     // Bars may be much longer than the numbers are apart.
     let bars = read.granularities().flat_map(|(_, g)| read.medians(threshold, g)).flat_map(|(_, ends)| ends);
     let near = |v: &f64| seen.is_some_and(|(low, high)| *v >= low / BEYOND && *v <= high * BEYOND);
-    let corpus = read.corpus().into_iter();
-    let y = Span::logarithmic(numbers.iter().copied().chain(bars.chain(corpus).filter(near)));
+    // The corpus always: how far the numbers are from it is half of what they say.
+    let held = numbers.iter().copied().chain(bars.filter(near)).chain(read.corpus());
+    let y = seen.and_then(|_| Span::logarithmic(held));
     Panel {
         title: format!("examples for agreement {}", significant(threshold, 3)),
         notes: of_pilots("without a number", without, read.of(threshold).count()),
@@ -296,7 +297,7 @@ pub fn caption(read: &Needed) -> String {
     if let Some(corpus) = read.corpus() {
         out += &format!(" The corpus has {corpus} examples.");
     }
-    out + " Pilots without a number count as above all others in medians.\n"
+    out + " Pilots without a number count as above all others in medians; bars that reach the frame go on beyond it.\n"
 }
 
 #[cfg(test)]
