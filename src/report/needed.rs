@@ -161,8 +161,10 @@ fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
     // Bars may be much longer than the numbers are apart.
     let bars = read.granularities().flat_map(|(_, g)| read.medians(threshold, g)).flat_map(|(_, ends)| ends);
     let near = |v: &f64| seen.is_some_and(|(low, high)| *v >= low / BEYOND && *v <= high * BEYOND);
-    // The corpus always: how far the numbers are from it is half of what they say.
-    let held = numbers.iter().copied().chain(bars.filter(near)).chain(read.corpus());
+    // The corpus always: how far the numbers are from it is half of what they say. And more: bars that go on beyond the
+    // frame must not seem to end at its line.
+    let more = read.corpus().map(|n| 1.6 * n);
+    let held = numbers.iter().copied().chain(bars.filter(near)).chain(more);
     let y = seen.and_then(|_| Span::logarithmic(held));
     Panel {
         title: format!("examples for agreement {}", significant(threshold, 3)),
