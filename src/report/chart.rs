@@ -1,21 +1,25 @@
 //! Tables to figures: what kind of table files hold, told by their first lines, and the figure of that kind.
 //!
-//! Used by `render`; the figures are [`super::concentration`], [`super::curves`], [`super::damage`], [`super::heat`],
-//! [`super::needed`], [`super::overlap`], [`super::rates`], [`super::spectrum`] and [`super::training`].
-//! Surfaces are no charts: they have options of their own.
+//! Used by `render`. Most tables have a figure of their own ([`SINGLE`]); schedules, spectra and histories are drawn
+//! together. Surfaces are no charts: they have options of their own.
 
 use std::path::{Path, PathBuf};
 
 use super::agreement_file::Curves;
+use super::audit_map::{self, Audit, audit_figure};
+use super::components::{self, Components, component_figure};
 use super::concentration::{self, Concentration, concentration_figure};
 use super::curves::{self, curve_figure};
 use super::damage::{self, Damage, damage_figure};
 use super::heat::{self, FisherTable, heat_figure};
 use super::needed::{self, Needed, needed_figure};
 use super::overlap::{self, Overlap, overlap_figure};
+use super::pairs::{self, Pairs, pair_figure};
 use super::rates::{self, RatesTable, schedule_figure};
 use super::spectrum::{self, Spectrum, spectrum_figure};
+use super::tails::{self, Tails, tail_figure};
 use super::training::{self, History, training_figure};
+use super::trajectories::{self, Trajectories, trajectory_figure};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -30,63 +34,154 @@ pub struct Chart {
     pub inputs: Vec<PathBuf>,
 }
 
-/// Tables that have a chart.
+/// Figure and caption of a table, at a width.
+type Draw = fn(&Path, Option<f64>) -> Result<(String, String)>;
+
+/// A table with a figure of its own.
+struct Single {
+    name: &'static str,
+    /// By the first line of a file.
+    is: fn(&str) -> bool,
+    draw: Draw,
+    /// What is read: the table, and what stands beside it.
+    files: fn(&Path) -> Vec<PathBuf>,
+}
+
+const SINGLE: [Single; 11] = [
+    Single {
+        name: "agreement",
+        is: Curves::is_agreement,
+        draw: |path, width| {
+            let read = Curves::read(path)?;
+            Ok((curve_figure(&read, width)?, curves::caption(&read)))
+        },
+        files: Curves::files,
+    },
+    Single {
+        name: "Fisher table",
+        is: FisherTable::is_fisher,
+        draw: |path, width| {
+            let read = FisherTable::read(path)?;
+            Ok((heat_figure(&read, width)?, heat::caption(&read)))
+        },
+        files: alone,
+    },
+    Single {
+        name: "ranks",
+        is: Trajectories::is_ranks,
+        draw: |path, width| {
+            let read = Trajectories::read(path)?;
+            Ok((trajectory_figure(&read, width)?, trajectories::caption(&read)))
+        },
+        files: alone,
+    },
+    Single {
+        name: "tails",
+        is: Tails::is_tails,
+        draw: |path, width| {
+            let read = Tails::read(path)?;
+            Ok((tail_figure(&read, width)?, tails::caption(&read)))
+        },
+        files: alone,
+    },
+    Single {
+        name: "examples needed",
+        is: Needed::is_needed,
+        draw: |path, width| {
+            let read = Needed::read(path)?;
+            Ok((needed_figure(&read, width)?, needed::caption(&read)))
+        },
+        files: alone,
+    },
+    Single {
+        name: "variance components",
+        is: Components::is_components,
+        draw: |path, width| {
+            let read = Components::read(path)?;
+            Ok((component_figure(&read, width)?, components::caption(&read)))
+        },
+        files: alone,
+    },
+    Single {
+        name: "overlap",
+        is: Overlap::is_overlap,
+        draw: |path, width| {
+            let read = Overlap::read(path)?;
+            Ok((overlap_figure(&read, width)?, overlap::caption(&read)))
+        },
+        files: alone,
+    },
+    Single {
+        name: "audit",
+        is: Audit::is_audit,
+        draw: |path, width| {
+            let read = Audit::read(path)?;
+            Ok((audit_figure(&read, width)?, audit_map::caption(&read)))
+        },
+        files: Audit::files,
+    },
+    Single {
+        name: "concentration",
+        is: Concentration::is_concentration,
+        draw: |path, width| {
+            let read = Concentration::read(path)?;
+            Ok((concentration_figure(&read, width)?, concentration::caption(&read)))
+        },
+        files: Concentration::files,
+    },
+    Single {
+        name: "damage",
+        is: Damage::is_damage,
+        draw: |path, width| {
+            let read = Damage::read(path)?;
+            Ok((damage_figure(&read, width)?, damage::caption(&read)))
+        },
+        files: Damage::files,
+    },
+    Single {
+        name: "pairs",
+        is: Pairs::is_pairs,
+        draw: |path, width| {
+            let read = Pairs::read(path)?;
+            Ok((pair_figure(&read, width)?, pairs::caption(&read)))
+        },
+        files: Pairs::files,
+    },
+];
+
+/// Nothing beside it.
+fn alone(path: &Path) -> Vec<PathBuf> {
+    vec![path.to_path_buf()]
+}
+
+/// What a table holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Agreement,
-    Fisher,
+    /// A place in [`SINGLE`].
+    Single(usize),
     Rates,
     History,
     Spectrum,
-    Concentration,
-    Overlap,
-    Needed,
-    Damage,
 }
 
 impl Kind {
     /// By the first line of a file.
     fn of(text: &str) -> Option<Kind> {
-        let tests = [
-            (Kind::Agreement, Curves::is_agreement(text)),
-            (Kind::Fisher, FisherTable::is_fisher(text)),
+        let several = [
             (Kind::Rates, RatesTable::is_rates(text)),
             (Kind::History, History::is_history(text)),
             (Kind::Spectrum, Spectrum::is_spectrum(text)),
-            (Kind::Concentration, Concentration::is_concentration(text)),
-            (Kind::Overlap, Overlap::is_overlap(text)),
-            (Kind::Needed, Needed::is_needed(text)),
-            (Kind::Damage, Damage::is_damage(text)),
         ];
-        tests.into_iter().find_map(|(kind, is)| is.then_some(kind))
+        let single = SINGLE.iter().position(|single| (single.is)(text)).map(Kind::Single);
+        single.or_else(|| several.into_iter().find_map(|(kind, is)| is.then_some(kind)))
     }
 
     fn name(self) -> &'static str {
         match self {
-            Kind::Agreement => "agreement",
-            Kind::Fisher => "Fisher table",
+            Kind::Single(i) => SINGLE[i].name,
             Kind::Rates => "rates",
             Kind::History => "history",
             Kind::Spectrum => "spectral density",
-            Kind::Concentration => "concentration",
-            Kind::Overlap => "overlap",
-            Kind::Needed => "examples needed",
-            Kind::Damage => "damage",
-        }
-    }
-
-    /// Whether a figure of it shows one table.
-    fn is_single(self) -> bool {
-        !matches!(self, Kind::Rates | Kind::History | Kind::Spectrum)
-    }
-
-    /// The files that are read for a table.
-    fn files(self, path: &Path) -> Vec<PathBuf> {
-        match self {
-            Kind::Agreement => Curves::files(path),
-            Kind::Concentration => Concentration::files(path),
-            Kind::Damage => Damage::files(path),
-            _ => vec![path.to_path_buf()],
         }
     }
 }
@@ -110,7 +205,7 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
         return Ok(None);
     };
     let path = &paths[i];
-    if kind.is_single() && paths.len() > 1 {
+    if matches!(kind, Kind::Single(_)) && paths.len() > 1 {
         let found = format!("{} among others", kind.name());
         return Err(Error::field(path.display(), "file", "the only one", found, "give it alone"));
     }
@@ -121,30 +216,7 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
     }
     let title = |i: usize, or: fn(&Path) -> String| titles.get(i).cloned().unwrap_or_else(|| or(&paths[i]));
     let (svg, caption) = match kind {
-        Kind::Agreement => {
-            let curves = Curves::read(path)?;
-            (curve_figure(&curves, width_mm)?, curves::caption(&curves))
-        }
-        Kind::Fisher => {
-            let table = FisherTable::read(path)?;
-            (heat_figure(&table, width_mm)?, heat::caption(&table))
-        }
-        Kind::Concentration => {
-            let read = Concentration::read(path)?;
-            (concentration_figure(&read, width_mm)?, concentration::caption(&read))
-        }
-        Kind::Overlap => {
-            let read = Overlap::read(path)?;
-            (overlap_figure(&read, width_mm)?, overlap::caption(&read))
-        }
-        Kind::Needed => {
-            let read = Needed::read(path)?;
-            (needed_figure(&read, width_mm)?, needed::caption(&read))
-        }
-        Kind::Damage => {
-            let read = Damage::read(path)?;
-            (damage_figure(&read, width_mm)?, damage::caption(&read))
-        }
+        Kind::Single(i) => (SINGLE[i].draw)(path, width_mm)?,
         Kind::Rates => {
             let mut schedules = Vec::new();
             for (i, path) in paths.iter().enumerate() {
@@ -171,7 +243,10 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
             (training_figure(&arms, width_mm)?, training::caption(&arms))
         }
     };
-    let inputs = paths.iter().flat_map(|path| kind.files(path)).collect();
+    let inputs = match kind {
+        Kind::Single(i) => (SINGLE[i].files)(path),
+        _ => paths.to_vec(),
+    };
     Ok(Some(Chart { svg, caption, kind: kind.name(), inputs }))
 }
 

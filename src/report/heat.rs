@@ -14,11 +14,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, path_data, text_width};
-use super::contour::{Area, ColourMap, hatched, ink};
+use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
+use super::cells::{LEAST_NUMBER, below_bar, colour, colour_bar, outlined};
+use super::contour::{Area, hatched, ink};
 use super::legend::{Entry, Legend};
 use super::numbers::scientific;
-use super::plot::{self, Axis, EDGE, LINE, NUMBER, SMALL, TEXT, TICK, TITLE};
+use super::plot::{self, Axis, EDGE, NUMBER, SMALL, TEXT, TICK, TITLE};
 use crate::dropout::Site;
 use crate::error::{Error, Result};
 use crate::files;
@@ -32,13 +33,10 @@ const AGGREGATES: [(Aggregate, &str); 3] = [
 /// Words of the columns, in two lines.
 const COLUMNS: [[&str; 2]; 4] =
     [["attention", "probs"], ["attention", "output"], ["ffn", "output"], ["inter-", "mediate"]];
-/// Height of a row, between the sites and `intermediate`, between panels, and of the colour bar, pt.
+/// Height of a row, between the sites and `intermediate`, and between panels, pt.
 const ROW: f64 = 12.0;
 const APART: f64 = 4.0;
 const GAP: f64 = 10.0;
-const BAR: f64 = 6.0;
-/// Least size of the numbers in cells, pt; smaller ones are left out.
-const LEAST_NUMBER: f64 = 5.0;
 /// Below this width (mm) a figure has the paper's aggregate alone.
 const ONE_PANEL: f64 = 120.0;
 const FIX: &str = "make the table with `fisherscape fisher`";
@@ -167,7 +165,7 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     let width = plot::side(width_mm, aggregates.len(), rest)?;
     let top = EDGE + 1.1 * TITLE + 3.0;
     let height = ROW * (1 + layers.len()) as f64;
-    let foot = top + height + 2.6 * SMALL + 5.0 + BAR + 2.0 * TICK + 1.1 * NUMBER + LINE;
+    let foot = below_bar(top + height + 2.6 * SMALL + 5.0);
 
     let panels: Vec<Panel> = aggregates
         .iter()
@@ -294,7 +292,8 @@ impl Panel {
                 canvas.text(word, (x, y), em, Anchor::Middle, 0.0, "#000");
             }
         }
-        self.bar(canvas, bottom + 2.6 * SMALL + 5.0)
+        let at = (self.corner.0, bottom + 2.6 * SMALL + 5.0);
+        self.scale.iter().try_for_each(|scale| colour_bar(canvas, at, self.width, scale, &["Fisher score"]))
     }
 
     fn fill(&self, canvas: &Canvas, cell: &Cell) {
@@ -330,38 +329,6 @@ impl Panel {
         }
         Ok(())
     }
-
-    /// The colour bar with its upper side at `top`.
-    fn bar(&self, canvas: &Canvas, top: f64) -> Result<()> {
-        const STEPS: usize = 64;
-        let Some(scale) = &self.scale else { return Ok(()) };
-        let (left, width) = (self.corner.0, self.width);
-        // From the left, each field to the end of the bar: no seams.
-        for i in 0..STEPS {
-            let x = width * i as f64 / STEPS as f64;
-            let look = format!("fill=\"{}\"", colour((i as f64 + 0.5) / STEPS as f64));
-            canvas.rect((left + x, top), (width - x, BAR), &look);
-        }
-        canvas.rect((left, top), (width, BAR), "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
-        let bottom = top + BAR;
-        let mut ticks = String::new();
-        let mut end = f64::NEG_INFINITY;
-        for (v, number) in &scale.ticks {
-            let (x, half) = (left + width * scale.part(*v), text_width(number, NUMBER)? / 2.0);
-            ticks += &path_data(&[(x, bottom), (x, bottom + TICK)], false);
-            // Numbers keep apart, and within the panel.
-            let at = x.clamp(left + half, left + width - half);
-            if at - half > end + 3.0 {
-                let y = bottom + 2.0 * TICK + 0.76 * NUMBER;
-                canvas.text(number, (at, y), NUMBER, Anchor::Middle, 0.0, "#000");
-                end = at + half;
-            }
-        }
-        canvas.path(&ticks, "stroke=\"#000\" stroke-width=\".5\"");
-        let y = bottom + 2.0 * TICK + 1.1 * NUMBER + 0.9 * TEXT;
-        canvas.text("Fisher score", (left + width / 2.0, y), TEXT, Anchor::Middle, 0.0, "#000");
-        Ok(())
-    }
 }
 
 /// Positive numbers with two significant digits each; all with powers of ten, or none.
@@ -376,16 +343,6 @@ fn two_digits(scores: &[f64]) -> Vec<String> {
         }
     };
     scores.iter().map(write).collect()
-}
-
-fn colour(part: f64) -> String {
-    ColourMap::Viridis.at(part as f32)
-}
-
-/// A cell without a score.
-fn outlined(canvas: &Canvas, Area { left, top, right, bottom }: Area) {
-    let look = "fill=\"#fff\" stroke=\"#8c8c8c\" stroke-width=\".3\"";
-    canvas.rect((left, top), (right - left, bottom - top), look);
 }
 
 #[cfg(test)]

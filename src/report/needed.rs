@@ -3,8 +3,8 @@
 //! Two panels for each threshold of agreement. First the predicted number against the pilot's size, dots single pilots,
 //! markers their median and bars the median of their 95 % intervals: a pilot is of use where these do not fall or rise
 //! with its size. The dashed line is the whole corpus: what lies above it cannot be checked. In the second the mean
-//! agreement of fresh samples of the predicted size against the agreement predicted there; on the dotted line the
-//! prediction held, and above the dashed one the threshold was reached.
+//! agreement of fresh samples of the predicted size against that number: dots single pilots, markers the pilots of one
+//! size together. On the dashed line the prediction held.
 //!
 //! The trap: a pilot that sees no ranking predicts nothing, or a number beyond any corpus. The median over the others
 //! alone would be too small. So pilots without a number count as more than any other in medians, and are counted.
@@ -19,11 +19,11 @@ use super::canvas::{Canvas, Point};
 use super::curves::dots;
 use super::legend::Entry;
 use super::numbers::significant;
-use super::panels::{Panel, Span, counted, distinct, identity, interval, interval_sign, line_sign, sheet};
+use super::panels::{Panel, Span, counted, distinct, interval, interval_sign, line_sign, sheet};
 use super::plot::{self, COLOURS, GREY, Plot, dashed, drawable, solid};
 use crate::error::{Error, Result};
-use crate::files;
 use crate::fisher::layers::Granularity;
+use crate::{files, stats};
 
 const FIX: &str = "make the table with `fisherscape stability`";
 /// Series stand this far apart, and single pilots before their median, pt.
@@ -51,9 +51,7 @@ struct Row {
     predicted: Option<f64>,
     predicted_low: Option<f64>,
     predicted_high: Option<f64>,
-    expected: Option<f64>,
     checked: Option<f64>,
-    checked_sd: Option<f64>,
 }
 
 impl Row {
@@ -62,9 +60,9 @@ impl Row {
         self.predicted.filter(|v| drawable(*v) && *v > 0.0)
     }
 
-    /// Predicted and observed agreement.
+    /// The predicted number, and the agreement observed at it.
     fn checked(&self) -> Option<Point> {
-        self.expected.zip(self.checked).filter(|(x, y)| drawable(*x) && drawable(*y))
+        self.number().zip(self.checked).filter(|(_, y)| drawable(*y))
     }
 }
 
@@ -110,6 +108,18 @@ impl Needed {
     fn granularities(&self) -> impl Iterator<Item = (usize, Granularity)> {
         let known = |g: &(usize, Granularity)| self.rows.iter().any(|row| row.granularity == g.1);
         Granularity::ALL.into_iter().enumerate().filter(known)
+    }
+
+    /// Of the checked pilots of each size: median number, mean agreement and its standard deviation over pilots.
+    fn checks(&self, threshold: f64, granularity: Granularity) -> Vec<(f64, f64, f64)> {
+        let own: Vec<&Row> = self.of(threshold).filter(|row| row.granularity == granularity).collect();
+        let at = |examples: f64| {
+            let own = own.iter().filter(|row| row.examples == examples).filter_map(|row| row.checked());
+            let (numbers, agreements): (Vec<f64>, Vec<f64>) = own.unzip();
+            let sd = if agreements.len() > 1 { stats::sd(&agreements) } else { 0.0 };
+            (!numbers.is_empty()).then(|| (stats::median(&numbers), stats::mean(&agreements), sd))
+        };
+        distinct(own.iter().map(|row| row.examples)).into_iter().filter_map(at).collect()
     }
 
     /// Median number of each size of pilot with the medians of its interval's ends, ascending by size.
@@ -213,40 +223,32 @@ fn medians(canvas: &Canvas, plot: &Plot, medians: &[(f64, [f64; 3])], i: usize) 
     }
 }
 
-/// Observed against predicted agreement.
+/// Observed agreement against the predicted number.
 fn checked(read: &Needed, threshold: f64) -> Panel<'_> {
     let points: Vec<Point> = read.of(threshold).filter_map(Row::checked).collect();
     let unchecked = read.of(threshold).count() - points.len();
-    let bars = read.of(threshold).filter_map(|row| {
-        let ((_, y), sd) = (row.checked()?, row.checked_sd?);
-        Some([y - sd, f64::min(y + sd, 1.0)])
-    });
-    let x = plot::range(points.iter().map(|p| p.0).chain([threshold])).filter(|_| !points.is_empty());
-    let y = plot::range(points.iter().map(|p| p.1).chain([threshold]).chain(bars.flatten()));
+    let x = Span::logarithmic(points.iter().map(|p| p.0));
+    let y = plot::range(points.iter().map(|p| p.1).chain([threshold])).filter(|_| !points.is_empty());
     Panel {
         title: "checked: agreement (ρ)".into(),
         notes: of_pilots("not checked", unchecked, read.of(threshold).count()),
-        spans: x.zip(y).map(|(x, y)| (spaced(x), Span::Linear(y.0, y.1))),
-        words: ("agreement predicted", "agreement observed"),
+        spans: x.zip(y).map(|(x, y)| (x, Span::Linear(y.0, y.1))),
+        words: ("predicted number", "agreement observed"),
         draw: Box::new(move |canvas, plot| {
-            identity(canvas, plot);
             dashed(canvas, &plot.across(threshold), "#000");
             for (i, granularity) in read.granularities() {
-                let own = || read.of(threshold).filter(|row| row.granularity == granularity);
-                for (at, sd) in own().filter_map(|row| row.checked().zip(row.checked_sd)) {
-                    interval(canvas, plot, at.0, (at.1 - sd, at.1 + sd), COLOURS[i]);
+                let own = read.of(threshold).filter(|row| row.granularity == granularity);
+                let at = own.filter_map(|row| row.checked().map(|(x, y)| plot.at(x, y)));
+                dots(canvas, &at.collect::<Vec<Point>>(), COLOURS[i]);
+            }
+            for (i, granularity) in read.granularities() {
+                for (number, mean, sd) in read.checks(threshold, granularity) {
+                    interval(canvas, plot, number, (mean - sd, mean + sd), COLOURS[i]);
+                    plot::marker(canvas, plot.at(number, mean), i);
                 }
-                own().filter_map(Row::checked).for_each(|at| plot::marker(canvas, plot.at(at.0, at.1), i));
             }
         }),
     }
-}
-
-/// A range, or one about it where all values are nearly the same: predictions stand at the threshold.
-fn spaced((low, high): (f64, f64)) -> Span {
-    let least = 0.02;
-    let more = f64::max(0.0, (least - (high - low)) / 2.0);
-    Span::Linear(low - more, high + more)
 }
 
 fn entries(read: &Needed) -> Vec<Entry<'static>> {
@@ -267,12 +269,8 @@ fn entries(read: &Needed) -> Vec<Entry<'static>> {
         entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "all examples there are"));
     }
     if read.rows.iter().any(|row| row.checked().is_some()) {
-        if read.rows.iter().any(|row| row.checked().and(row.checked_sd).is_some()) {
-            entries.push(Entry::new(interval_sign, "of agreement: ± standard deviation over pairs"));
-        }
+        entries.push(Entry::new(interval_sign, "of agreement: ± standard deviation over pilots"));
         entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), "#000"), "threshold"));
-        let equal = |canvas: &Canvas, at: Point| plot::dotted(canvas, &line_sign(at));
-        entries.push(Entry::new(equal, "observed as predicted"));
     }
     entries
 }
@@ -282,8 +280,8 @@ pub fn caption(read: &Needed) -> String {
     let mut out = "Number of examples for which two independent samples would agree (Spearman’s ρ of their rankings) at \
                    the threshold on average, as predicted from pilots of different sizes: dots single pilots, markers \
                    medians, bars the medians of their 95 % intervals. Beside them: mean agreement of pairs of fresh disjoint \
-                   samples of the predicted size (± standard deviation over pairs) against the agreement predicted \
-                   there."
+                   samples of the predicted size, against that size: dots single pilots, markers the pilots of one size \
+                   (± standard deviation over pilots)."
         .to_owned();
     for threshold in read.thresholds() {
         let n = read.of(threshold).count();

@@ -7,8 +7,7 @@
 //!
 //! The trap: widths of texts are those of the font, which [`Canvas::new`] makes known: it comes first.
 //!
-//! Used by [`super::curves`], [`super::heat`], [`super::panels`], [`super::rates`], [`super::training`] and [`super::contour`];
-//! [`super::legend`] explains the signs.
+//! Used by every figure with axes; [`super::legend`] explains the signs.
 
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, path_data, short, text_width};
 use super::numbers::{scientific, significant, written};
@@ -156,6 +155,26 @@ impl Axis {
         let ticks = values.iter().map(|&v| (v, significant(v, 3))).collect();
         let (low, high) = (values[0], values[values.len() - 1]);
         Axis { low, high, scale: Scale::Logarithmic, ticks }.thinned(length)
+    }
+
+    /// For names at 0, 1, 2, ..., each in the middle of its share of an axis across of `length` pt; names without room
+    /// are left out.
+    pub(crate) fn columns(names: &[String], length: f64) -> Result<Axis> {
+        let ticks = names.iter().enumerate().map(|(i, name)| (i as f64, name.clone())).collect();
+        Axis { ticks, ..Axis::shares(names.len(), length, INSET.0) }.thinned(length)
+    }
+
+    /// For `n` rows at 0, 1, 2, ... from the foot, each in the middle of its share of an upright axis of `length` pt;
+    /// ticks without words.
+    pub(crate) fn rows(n: usize, length: f64) -> Axis {
+        Axis::shares(n, length, INSET.1)
+    }
+
+    /// Equal shares of `length` pt, of which a plot leaves `inset` free at each end.
+    fn shares(n: usize, length: f64, inset: f64) -> Axis {
+        let beyond = 0.5 - inset * n as f64 / length;
+        let ticks = (0..n).map(|i| (i as f64, String::new())).collect();
+        Axis { low: -beyond, high: n as f64 - 1.0 + beyond, scale: Scale::Linear, ticks }
     }
 
     /// Cut to the range itself, unless that is one number.
@@ -436,15 +455,19 @@ pub(crate) fn colour(i: usize) -> &'static str {
 
 /// The marker of curve `i`: circle, square, triangle or diamond; every second four are empty, the other way round where
 /// the colours come again.
-pub(crate) fn marker(canvas: &Canvas, (x, y): Point, i: usize) {
+pub(crate) fn marker(canvas: &Canvas, at: Point, i: usize) {
+    marker_of(canvas, at, i % 4, colour(i), (i / 4 + i / COLOURS.len()) % 2 == 1);
+}
+
+/// A marker of any colour: circle, square, triangle or diamond, empty where it is `open`.
+pub(crate) fn marker_of(canvas: &Canvas, (x, y): Point, shape: usize, colour: &str, open: bool) {
     const R: f64 = 1.9;
-    let colour = colour(i);
-    let look = match (i / 4 + i / COLOURS.len()) % 2 {
-        0 => format!("fill=\"{colour}\" stroke=\"#fff\" stroke-width=\".5\""),
-        _ => format!("fill=\"#fff\" stroke=\"{colour}\" stroke-width=\".8\""),
+    let look = match open {
+        false => format!("fill=\"{colour}\" stroke=\"#fff\" stroke-width=\".5\""),
+        true => format!("fill=\"#fff\" stroke=\"{colour}\" stroke-width=\".8\""),
     };
     let polygon = |corners: &[Point]| canvas.path(&path_data(corners, true), &look);
-    match i % 4 {
+    match shape {
         0 => canvas.raw(&format!("<circle cx=\"{}\" cy=\"{}\" r=\"{R}\" {look}/>", short(x), short(y))),
         1 => canvas.rect((x - 0.9 * R, y - 0.9 * R), (1.8 * R, 1.8 * R), &look),
         2 => polygon(&[(x, y - 1.2 * R), (x + 1.15 * R, y + 0.9 * R), (x - 1.15 * R, y + 0.9 * R)]),
@@ -468,6 +491,17 @@ pub(crate) fn shortened(text: &str, em: f64, width: f64) -> Result<(String, f64)
         shown = kept.iter().collect::<String>().trim_end().to_owned() + "…";
     }
     Ok((shown, size))
+}
+
+/// The first of some words, longest first, that has room at nearly `em`, uncut; else the last, [`shortened`].
+pub(crate) fn longest(words: &[&str], em: f64, width: f64) -> Result<(String, f64)> {
+    for words in words {
+        let size = fitting(words, em, width)?;
+        if size >= 0.85 * em {
+            return Ok(((*words).to_owned(), size));
+        }
+    }
+    shortened(words.last().unwrap_or(&""), em, width)
 }
 
 /// Width of each of `columns` panels on a sheet of `width_mm`, where `rest` pt are for other things.

@@ -15,6 +15,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::canvas::{Anchor, Canvas, PT_PER_MM, Point};
+use super::items;
 use super::legend::{Entry, Legend};
 use super::numbers::significant;
 use super::plot::{self, Axis, BELOW, COLOURS, EDGE, GREY, LINE, Plot, SMALL, TEXT, TITLE, dashed, solid};
@@ -27,9 +28,9 @@ pub(crate) type Kind = (&'static str, fn(usize) -> Site);
 
 /// In the order of colours and markers; the embeddings are the fourth.
 pub(crate) const KINDS: [Kind; 3] = [
-    ("attention probabilities", Site::AttentionProbs),
-    ("attention output", Site::AttentionOutput),
-    ("feed-forward output", Site::FfnOutput),
+    (items::KINDS[0], Site::AttentionProbs),
+    (items::KINDS[1], Site::AttentionOutput),
+    (items::KINDS[2], Site::FfnOutput),
 ];
 pub(crate) const EMBEDDINGS: usize = 3;
 /// The embeddings stand as far before the first layer, in layers and pt at least.
