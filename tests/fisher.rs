@@ -1,6 +1,6 @@
 //! The Fisher diagonal against closed forms of softmax regression.
 
-use fisherscape::data::{Example, Target};
+use fisherscape::data::{Batch, Example, Target};
 use fisherscape::fisher::{self, Fisher, diagonal};
 use fisherscape::model::{Objective, Reduction};
 use fisherscape::params;
@@ -163,7 +163,8 @@ fn per_example_sums_average_to_the_sum_of_the_diagonal() -> Outcome {
 #[test]
 fn unreached_parameters_are_exactly_zero() -> Outcome {
     let model = SoftmaxRegression { unreached: vec!["weight"], ..SoftmaxRegression::new(&X)? };
-    let gradient = model.gradient(&params::variables(&theta(&W)?)?, &mixed()[1], Reduction::Mean)?;
+    let batch = Batch::new(&[&mixed()[1]], 0);
+    let gradient = model.gradient(&params::variables(&theta(&W)?)?, &batch, &[0.5, 0.5])?;
     assert!(values(&gradient["weight"]).iter().any(|g| g.abs() > 0.1));
     let fisher = diagonal(&model, &theta(&W)?, &mixed(), Reduction::Mean)?;
     for name in ["weight", "idle"] {

@@ -8,6 +8,7 @@ mod data_readers;
 mod directions;
 mod dropout;
 mod embedded;
+mod estimators;
 mod fisher;
 mod formats;
 mod gallery;

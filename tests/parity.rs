@@ -24,7 +24,7 @@ use crate::support::{Outcome, fixture, json, relative, tensors, values};
 
 const KINDS: [&str; 3] = ["mlm", "cls", "reg"];
 
-fn open(folder: &Path) -> (Model, FrozenSet) {
+pub fn open(folder: &Path) -> (Model, FrozenSet) {
     let set = FrozenSet::read(&folder.join("set.safetensors")).unwrap();
     let checkpoint = Checkpoint::open(&folder.join("model")).unwrap();
     (checkpoint.model_for(&set, MissingHead::Refuse).unwrap(), set)

@@ -9,14 +9,12 @@
 pub mod files;
 pub mod layers;
 
-use std::sync::{Arc, Mutex};
-
 use ndarray::Array2;
 
-use crate::data::{Example, by_length, parts};
+use crate::data::{Example, Target, by_length, parts};
 use crate::error::{Error, Result};
 use crate::model::squares::Squares;
-use crate::model::{Objective, Reached, Reduction};
+use crate::model::{Estimate, Estimator, Objective, Part, Reached, Reduction, Sums};
 use crate::params::ParamMap;
 use crate::progress::Progress;
 use layers::TensorSizes;
@@ -36,50 +34,84 @@ pub struct Fisher {
 /// Examples and tokens of one batch: enough for large matrix products, few enough to hold the activations.
 pub const BATCH: (usize, usize) = (16, 1024);
 
-/// Diagonal of the empirical Fisher information of `examples` at `theta`.
-///
-/// Examples without a target are skipped and counted. Parameters whose gradient is zero by construction (key biases)
-/// are exactly 0. Costs little more than one forward and one backward pass over the examples where the objective
-/// squares gradients as they arise (BERT on the CPU), one of each per example otherwise. The result does not depend
-/// on the number of threads: examples are added in a fixed order.
-///
-/// # Errors
-///
-/// [`Error::Field`] if no example has a target, or if a gradient is not finite.
+/// Diagonal of the empirical Fisher information of `examples` at `theta`: [`estimates`] of one.
 pub fn diagonal(
     objective: &impl Objective,
     theta: &ParamMap,
     examples: &[Example],
     reduction: Reduction,
 ) -> Result<Fisher> {
-    let used: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
-    if used.is_empty() {
-        let fix = "use a larger or another set";
-        return Err(Error::field(
-            "Fisher information",
-            "examples",
-            "at least one with a target",
-            "none",
-            fix,
-        ));
-    }
+    let numbers: Vec<usize> = (0..examples.len()).collect();
+    let mut one = estimates(objective, theta, examples, &numbers, &[Estimate::empirical(reduction)])?;
+    Ok(one.remove(0)) // one for each estimate
+}
+
+/// Diagonals of the Fisher information of the examples that `numbers` (ascending) name, at `theta`: one for each estimate, all from one
+/// forward pass.
+///
+/// Examples without a target are skipped and counted. Parameters whose gradient is zero by construction (key biases)
+/// are exactly 0. Where the objective squares gradients as they arise (BERT on the CPU), costs little more than one
+/// forward pass over the examples and a backward pass for each estimate (for `mc` one for each of its samples; for
+/// `exact` one for each class, of two classes a single one); otherwise a forward and a backward pass for each example
+/// and label. The result does not depend on the number of threads: examples are added in a fixed order.
+///
+/// # Errors
+///
+/// [`Error::Field`] if no example has a target, if a gradient is not finite, or for `exact` on anything but classes.
+pub fn estimates(
+    objective: &impl Objective,
+    theta: &ParamMap,
+    examples: &[Example],
+    numbers: &[usize],
+    estimates: &[Estimate],
+) -> Result<Vec<Fisher>> {
+    let used: Vec<usize> = numbers.iter().copied().filter(|&n| examples[n].targets() > 0).collect();
+    check(examples, &used, estimates)?;
     let with_target: Vec<&Example> = used.iter().map(|&n| &examples[n]).collect();
-    let squares = Squares::new(theta, used.len(), |name| {
-        objective.reached(name, &with_target) != Reached::Rows(Default::default())
-    });
-    let squares = Arc::new(Mutex::new(squares));
+    let zeros = |estimate: &Estimate| {
+        let squares = Squares::new(theta, used.len(), |name| {
+            objective.reached(name, &with_target) != Reached::Rows(Default::default())
+        });
+        Sums { estimate: *estimate, squares }
+    };
+    let mut sums: Vec<Sums> = estimates.iter().map(zeros).collect();
     let progress = Progress::new("Fisher information (examples)", used.len());
     // Batches of similar length; row r of the sums belongs to example order[r] until the end.
-    let order = by_length(examples);
+    let order: Vec<usize> =
+        by_length(examples).into_iter().filter(|n| used.binary_search(n).is_ok()).collect();
     let mut first = 0;
-    for part in parts(examples, &order, BATCH.0, BATCH.1) {
-        let batch: Vec<&Example> = part.iter().map(|&n| &examples[n]).collect();
-        objective.add_squared_gradients(theta, &batch, first, reduction, &squares)?;
-        first += part.len();
-        progress.advance(part.len());
+    for numbers in parts(examples, &order, BATCH.0, BATCH.1) {
+        let examples = numbers.iter().map(|&n| &examples[n]).collect();
+        objective.add_squared_gradients(theta, &Part { examples, numbers: &numbers, first }, &mut sums)?;
+        first += numbers.len();
+        progress.advance(numbers.len());
     }
-    let squares = Arc::into_inner(squares).and_then(|squares| squares.into_inner().ok());
-    let squares = squares.ok_or_else(|| candle_core::Error::Msg("squared gradients still in use".into()))?;
+    let skipped = numbers.len() - used.len();
+    sums.into_iter().map(|sums| finish(sums.squares, &order, &used, skipped)).collect()
+}
+
+fn check(examples: &[Example], used: &[usize], estimates: &[Estimate]) -> Result<()> {
+    let wrong = |field: &str, expected: &str, found: &str, fix: &str| {
+        Err(Error::field("Fisher information", field, expected, found, fix))
+    };
+    let Some(first) = used.first() else {
+        return wrong("examples", "at least one with a target", "none", "use a larger or another set");
+    };
+    let exact = estimates.iter().any(|e| e.estimator == Estimator::Exact);
+    match &examples[*first].target {
+        Target::Masked(_) if exact => {
+            let fix = "a vocabulary has too many classes to sum over; `mc` samples the same expectation";
+            wrong("estimator", "empirical or mc for masked language modelling", "exact", fix)
+        }
+        Target::Value(_) if exact => {
+            let fix = "`mc` draws from the normal likelihood of the squared error";
+            wrong("estimator", "empirical or mc for regression", "exact", fix)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn finish(squares: Squares, order: &[usize], used: &[usize], skipped: usize) -> Result<Fisher> {
     if let Some(((row, column), _)) = squares.sums.indexed_iter().find(|(_, s)| !s.is_finite()) {
         let fix = "the loss is not finite there: look at the example and the checkpoint";
         let (place, name) =
@@ -92,7 +124,7 @@ pub fn diagonal(
         let place = used.partition_point(|used| used < n);
         sums.row_mut(place).assign(&by_length.row(row));
     }
-    Ok(Fisher { diagonal, sums, skipped: examples.len() - used.len(), used })
+    Ok(Fisher { diagonal, sums, skipped, used: used.to_vec() })
 }
 
 /// Names and numbers of entries of a map's tensors.

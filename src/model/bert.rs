@@ -14,7 +14,7 @@ use super::gradient::{Gradient, Gradients};
 use super::ops;
 use super::ops::fused::{Deferred, Tap};
 use super::squares::Squares;
-use super::{Objective, Outputs, Prefix, Reached, Reduction};
+use super::{Objective, Outputs, Part, Prefix, Reached, Sums};
 use crate::data::{Batch, Example, Targets};
 use crate::dropout::{Dropout, Noise, Site};
 use crate::error;
@@ -43,16 +43,8 @@ impl Objective for Bert {
         Ok(self.forward(theta, batch, None)?)
     }
 
-    fn add_squared_gradients(
-        &self,
-        theta: &ParamMap,
-        examples: &[&Example],
-        first: usize,
-        reduction: Reduction,
-        squares: &Arc<Mutex<Squares>>,
-    ) -> error::Result<()> {
-        let batch = Batch::new(examples, 0);
-        Ok(self.tapped(&params::detached(theta), &batch, first, reduction, squares)?)
+    fn add_squared_gradients(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
+        self.tapped(&params::detached(theta), part, into)
     }
 
     fn prefix(
@@ -104,6 +96,8 @@ impl Objective for Bert {
 
 const WORD: &str = "bert.embeddings.word_embeddings.weight";
 const POSITION: &str = "bert.embeddings.position_embeddings.weight";
+/// Of the decoder whose weight is the word table.
+const BIAS: &str = "cls.predictions.bias";
 const TOKEN_TYPE: &str = "bert.embeddings.token_type_embeddings.weight";
 
 impl Bert {
@@ -155,44 +149,54 @@ impl Bert {
         Ok((f64::from(loss.to_scalar::<f32>()?), own))
     }
 
-    /// Adds the squared gradients of a batch in one backward pass. Only the embedded tokens are variables: the
-    /// parameters' gradients are squared where they arise, example by example, and never formed for the batch.
-    fn tapped(
-        &self,
-        theta: &ParamMap,
-        batch: &Batch,
-        first: usize,
-        reduction: Reduction,
-        squares: &Arc<Mutex<Squares>>,
-    ) -> Result<()> {
+    /// Adds the squared gradients of a batch: one forward pass, and a backward pass for each labelling. Only the
+    /// embedded tokens are variables: the parameters' gradients are squared where they arise, example by example, and
+    /// never formed for the batch.
+    fn tapped(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
+        let batch = Batch::new(&part.examples, 0);
         let owners = batch.owners();
-        let mut targets = vec![0usize; batch.len() + 1];
-        owners.iter().for_each(|&b| targets[b + 1] += 1);
-        let weight = |&b: &usize| match reduction {
-            Reduction::Mean => 1.0 / targets[b + 1] as f32,
-            Reduction::Sum => 1.0,
-        };
-        let weights: Vec<f32> = owners.iter().map(weight).collect();
-        (0..batch.len()).for_each(|b| targets[b + 1] += targets[b]);
+        let targets = (0..=batch.len()).map(|b| owners.partition_point(|owner| *owner < b)).collect();
         let probe = Probe {
-            squares: squares.clone(),
-            first,
+            squares: Arc::default(),
+            first: part.first,
             tokens: Arc::new(batch.offsets.clone()),
             targets: Arc::new(targets),
             decoder: Deferred::default(),
         };
-        let pass = Pass { probe: Some(&probe), ..Pass::new(self, theta, batch, None) };
+        let pass = Pass { probe: Some(&probe), ..Pass::new(self, theta, &batch, None) };
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
-        let losses = pass.outputs(&embedded)?.losses;
-        let gradients =
-            (&losses * Tensor::new(weights.as_slice(), losses.device())?)?.sum_all()?.backward()?;
-        let Some(g) = gradients.get(&embedded) else { candle_core::bail!("no gradient at the embeddings") };
+        let scores = pass.scores(&pass.encoded(&embedded)?)?;
+        for sums in into {
+            for labelling in sums.estimate.labellings(&batch, || Ok(scores.detach()), part.numbers)? {
+                let losses = losses(&scores, &labelling.targets)?;
+                let weights = Tensor::new(labelling.weights.as_slice(), losses.device())?;
+                // The operations leave their squares with the probe, whoever asks.
+                probe.exchange(&mut sums.squares)?;
+                let gradients = (&losses * weights)?.sum_all()?.backward()?;
+                self.tap_tables(&probe, &batch, gradients.get(&embedded))?;
+                probe.exchange(&mut sums.squares)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Squares of the tables' gradients, from that at the embedded tokens.
+    fn tap_tables(&self, probe: &Probe, batch: &Batch, g: Option<&Tensor>) -> Result<()> {
+        let Some(g) = g else { candle_core::bail!("no gradient at the embeddings") };
         let (g, width) = (g.flatten_all()?.to_vec1::<f32>()?, self.config.hidden_size);
         let tap = probe.tap(&probe.targets, &[], &[]);
         tap.add_table(POSITION, &batch.positions, &batch.offsets, &g, width)?;
         tap.add_table(TOKEN_TYPE, &batch.types, &batch.offsets, &g, width)?;
         let tied = Tap { deferred: Some(probe.decoder.clone()), ..tap };
         tied.add_table(WORD, &batch.ids, &batch.offsets, &g, width)
+    }
+}
+
+/// Losses of the targets `[M]` from the model's scores.
+fn losses(scores: &Tensor, targets: &Targets) -> Result<Tensor> {
+    match targets {
+        Targets::Masked { labels, .. } | Targets::Class(labels) => ops::cross_entropy(scores, labels),
+        Targets::Value(values) => (scores - Tensor::new(values.as_slice(), scores.device())?)?.sqr(),
     }
 }
 
@@ -209,6 +213,15 @@ struct Probe {
 }
 
 impl Probe {
+    /// Puts other sums in the place of those that are added to.
+    fn exchange(&self, squares: &mut Squares) -> Result<()> {
+        match self.squares.lock() {
+            Ok(mut own) => std::mem::swap(&mut *own, squares),
+            Err(_) => candle_core::bail!("squared gradients: poisoned lock"),
+        }
+        Ok(())
+    }
+
     fn tap(&self, spans: &Arc<Vec<usize>>, weights: &[String], biases: &[String]) -> Tap {
         Tap {
             squares: self.squares.clone(),
@@ -337,24 +350,41 @@ impl<'a> Pass<'a> {
 
     /// Losses and scores from the embedded tokens.
     fn outputs(&self, embedded: &Tensor) -> Result<Outputs> {
-        self.head(&self.layers(&self.first(embedded)?, 0..self.model.config.num_hidden_layers)?)
+        self.head(&self.encoded(embedded)?)
     }
 
-    /// Losses and scores from the last hidden state at the rows that the head reads, `[M, H]` or `[B, H]`.
+    /// The last hidden state at the rows that the head reads, `[M, H]` or `[B, H]`, from the embedded tokens.
+    fn encoded(&self, embedded: &Tensor) -> Result<Tensor> {
+        self.layers(&self.first(embedded)?, 0..self.model.config.num_hidden_layers)
+    }
+
+    /// Losses and scores from the last hidden state at the rows that the head reads.
     fn head(&self, tokens: &Tensor) -> Result<Outputs> {
-        let (losses, scores) = match &self.batch.targets {
-            Targets::Masked { labels, .. } => self.masked_lm(tokens, labels)?,
-            Targets::Class(labels) => {
-                let logits = self.classifier(tokens)?;
-                (ops::cross_entropy(&logits, labels)?, logits)
+        if let Targets::Masked { labels, .. } = &self.batch.targets {
+            let (x, decoder, bias) =
+                (self.transformed(tokens)?, self.parameter(WORD)?, self.parameter(BIAS)?);
+            let (losses, scores) = ops::decoded_cross_entropy(&x, decoder, bias, labels)?;
+            return Ok(Outputs { losses, scores: scores.detach() });
+        }
+        let scores = self.scores(tokens)?;
+        Ok(Outputs { losses: losses(&scores, &self.batch.targets)?, scores: scores.detach() })
+    }
+
+    /// Scores from the last hidden state at the rows that the head reads: logits `[M, V]` or `[B, C]`, or the outputs
+    /// of a regression `[B]`.
+    fn scores(&self, tokens: &Tensor) -> Result<Tensor> {
+        match &self.batch.targets {
+            Targets::Masked { .. } => {
+                let tap = self.probe.map(|probe| Tap {
+                    deferred: Some(probe.decoder.clone()),
+                    ..probe.tap(&probe.targets, &[], &[BIAS.to_string()])
+                });
+                let x = self.transformed(tokens)?;
+                ops::linear(&x, self.parameter(WORD)?, self.parameter(BIAS)?, tap)
             }
-            Targets::Value(values) => {
-                let outputs = self.classifier(tokens)?.squeeze(1)?;
-                let error = (&outputs - Tensor::new(values.as_slice(), outputs.device())?)?;
-                (error.sqr()?, outputs)
-            }
-        };
-        Ok(Outputs { losses, scores: scores.detach() })
+            Targets::Class(_) => self.classifier(tokens),
+            Targets::Value(_) => self.classifier(tokens)?.squeeze(1),
+        }
     }
 
     /// What the first layer sees: the embedded tokens normalized, with their dropout.
@@ -396,18 +426,12 @@ impl<'a> Pass<'a> {
         self.norm(&fed, &x, rows, &name("output.LayerNorm"), Some(Site::FfnOutput(k)))
     }
 
-    /// Losses of the target rows `[M, H]`, and the scores to predict from.
-    fn masked_lm(&self, x: &Tensor, labels: &[u32]) -> Result<(Tensor, Tensor)> {
+    /// What the masked-LM decoder reads, `[M, H]`.
+    fn transformed(&self, x: &Tensor) -> Result<Tensor> {
         let x = self.linear(x, Rows::Targets, "cls.predictions.transform.dense")?;
         let x = ops::activate(&x, self.model.config.activation)?;
         let norm = "cls.predictions.transform.LayerNorm";
-        let x = self.norm(&x, &x.zeros_like()?, Rows::Targets, norm, None)?;
-        let (decoder, bias) = (self.parameter(WORD)?, "cls.predictions.bias");
-        let tap = self.probe.map(|probe| Tap {
-            deferred: Some(probe.decoder.clone()),
-            ..probe.tap(&probe.targets, &[], &[bias.to_string()])
-        });
-        ops::decoded_cross_entropy(&x, decoder, self.parameter(bias)?, labels, tap)
+        self.norm(&x, &x.zeros_like()?, Rows::Targets, norm, None)
     }
 
     /// Outputs `[B, C]` from each example's first token `[B, H]`.

@@ -8,6 +8,7 @@ pub mod bert;
 pub mod checkpoint;
 pub mod config;
 pub mod gradient;
+pub mod labels;
 pub mod ops;
 pub mod squares;
 mod weights;
@@ -15,9 +16,9 @@ mod weights;
 pub use bert::{Bert, Head};
 pub use checkpoint::{Checkpoint, Model};
 pub use config::BertConfig;
+pub use labels::{Estimate, Estimator};
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -26,6 +27,7 @@ use crate::data::{Batch, Example};
 use crate::error::Result;
 use crate::params::{self, ParamMap};
 use gradient::{Gradient, Gradients};
+use labels::Labelling;
 use squares::Squares;
 
 /// A loss per example as a function of parameters and data.
@@ -49,29 +51,30 @@ pub trait Objective: Sync {
         Reached::All
     }
 
-    /// Adds the squared gradients of examples, whose rows of `s[n,t]` begin at `first`.
+    /// Adds the squared gradients of some examples to each estimate's sums, all from one forward pass.
     ///
-    /// This provided version takes one forward and one backward pass per example, and holds one gradient for each
-    /// thread; examples are added in order.
-    fn add_squared_gradients(
-        &self,
-        theta: &ParamMap,
-        examples: &[&Example],
-        first: usize,
-        reduction: Reduction,
-        squares: &Arc<Mutex<Squares>>,
-    ) -> Result<()> {
+    /// This provided version takes a forward and a backward pass for each example and labelling, and holds the gradients
+    /// of one example for each thread; examples are added in order.
+    fn add_squared_gradients(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> Result<()> {
         let theta = params::variables(theta)?;
-        let mut row = first;
-        for chunk in examples.chunks(rayon::current_num_threads()) {
-            let gradient = |example: &&Example| self.gradient(&theta, example, reduction);
-            let gradients: Vec<ParamMap> = chunk.par_iter().map(gradient).collect::<Result<_>>()?;
-            let mut squares = squares
-                .lock()
-                .map_err(|_| candle_core::Error::Msg("squared gradients: poisoned lock".into()))?;
-            for gradient in gradients {
-                squares.add(row, &gradient)?;
-                row += 1;
+        let members: Vec<usize> = (0..part.examples.len()).collect();
+        for sums in into {
+            for chunk in members.chunks(rayon::current_num_threads()) {
+                let gradients = |&b: &usize| {
+                    let mut batch = Batch::new(&[part.examples[b]], 0);
+                    // At variables: without a gradient to come, a decoder may give the likeliest token alone.
+                    let scores = || Ok(self.losses(&theta, &batch)?.scores);
+                    let labellings = sums.estimate.labellings(&batch, scores, &[part.numbers[b]])?;
+                    let one = |labelling: Labelling| {
+                        batch.targets = labelling.targets;
+                        self.gradient(&theta, &batch, &labelling.weights)
+                    };
+                    labellings.into_iter().map(one).collect::<Result<Vec<ParamMap>>>()
+                };
+                let gradients: Vec<Vec<ParamMap>> = chunk.par_iter().map(gradients).collect::<Result<_>>()?;
+                for (b, own) in chunk.iter().zip(gradients) {
+                    own.iter().try_for_each(|gradient| sums.squares.add(part.first + b, gradient))?;
+                }
             }
         }
         Ok(())
@@ -88,18 +91,30 @@ pub trait Objective: Sync {
         Ok((f64::from(loss.to_scalar::<f32>()?), gradients))
     }
 
-    /// Gradient of `s_n / m_n` (or of the sum `s_n`) of one example: every parameter that it reaches, by name.
+    /// Gradient of `Σ_m w_m loss_m` over a batch's targets: every parameter that it reaches, by name.
     ///
     /// `theta` must hold variables. Costs one forward and one backward pass.
-    fn gradient(&self, theta: &ParamMap, example: &Example, reduction: Reduction) -> Result<ParamMap> {
-        let outputs = self.losses(theta, &Batch::new(&[example], 0))?;
-        let loss = match reduction {
-            Reduction::Mean => (outputs.losses.sum_all()? / example.targets() as f64)?,
-            Reduction::Sum => outputs.losses.sum_all()?,
-        };
+    fn gradient(&self, theta: &ParamMap, batch: &Batch, weights: &[f32]) -> Result<ParamMap> {
+        let losses = self.losses(theta, batch)?.losses;
+        let loss = (&losses * Tensor::new(weights, losses.device())?)?.sum_all()?;
         let mut gradients = loss.backward()?;
         Ok(theta.iter().filter_map(|(name, p)| Some((name.clone(), gradients.remove(p)?))).collect())
     }
+}
+
+/// Examples whose squared gradients are added.
+pub struct Part<'a> {
+    pub examples: Vec<&'a Example>,
+    /// Which examples of the set they are.
+    pub numbers: &'a [usize],
+    /// Row of `s[n,t]` of the first; the others follow.
+    pub first: usize,
+}
+
+/// An estimate and its sums so far.
+pub struct Sums {
+    pub estimate: Estimate,
+    pub squares: Squares,
 }
 
 /// What one forward pass gives.

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::params::{self, ParamMap};
 
 /// Sums over the examples seen so far.
+#[derive(Default)]
 pub struct Squares {
     tensors: BTreeMap<String, Entry>,
     /// `s[n,t]`, `[N, tensors]`, tensors in name order.

@@ -12,6 +12,7 @@ use super::step::Step;
 use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part, mask_title, plain};
 use crate::landscape::mask::Select;
 use crate::stages::train::Arm as Dropout;
+use crate::stages::word;
 
 /// The folders of a run.
 pub const FOLDERS: [&str; 11] = [
@@ -395,11 +396,6 @@ fn figure(file: &str, name: &str) -> Step {
     ["svg", "pdf", "png"]
         .iter()
         .fold(step, |step, extension| step.writes("--out", format!("figures/{file}.{extension}")))
-}
-
-/// The word by which the command line knows a value.
-fn word<T: clap::ValueEnum>(value: T) -> String {
-    value.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
 }
 
 /// The path of what stands beside a CSV file.

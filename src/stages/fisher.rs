@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{ModelAndSet, check_extension};
-use crate::error::Result;
+use super::{ModelAndSet, check_extension, word};
+use crate::data::frozen::FrozenSet;
+use crate::error::{Error, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, files};
-use crate::model::Reduction;
+use crate::model::{Estimate, Estimator, Head, Model, Reduction};
 use crate::progress::{self, say};
 use crate::report::provenance::{self, Provenance};
 use crate::{estimate, params};
@@ -17,67 +18,125 @@ use crate::{estimate, params};
 pub struct Fisher {
     #[command(flatten)]
     pub inputs: ModelAndSet,
-    /// Which labels enter the gradient
-    #[arg(long, value_enum, default_value_t)]
-    pub estimator: Estimator,
+    /// Whose labels enter the gradient: the data's (the paper's), labels drawn from the model, or all classes; several
+    /// share the forward pass
+    #[arg(long, value_enum, default_value = "empirical", value_delimiter = ',', value_name = "ESTIMATOR,..")]
+    pub estimator: Vec<Estimator>,
     /// Differentiate the mean over an example's targets (the paper's) or their sum
-    #[arg(long, value_enum, default_value_t)]
-    pub reduction: Reduction,
+    #[arg(long, value_enum, default_value = "mean", value_delimiter = ',', value_name = "REDUCTION,..")]
+    pub reduction: Vec<Reduction>,
+    /// Labels that mc draws for each target
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    pub mc_samples: usize,
     /// Also write F.examples.safetensors: the sum of squared gradients of each example and tensor
     #[arg(long)]
     pub per_example: bool,
-    /// Seed of a task head that the checkpoint lacks
+    /// Seed of the labels that mc draws and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The file to write (.safetensors); F.csv goes beside it
+    /// The file to write (.safetensors), F.csv beside it; of several estimates F.ESTIMATOR-REDUCTION.safetensors
     #[arg(long, value_name = "F.safetensors")]
     pub out: PathBuf,
 }
 
-/// Which labels enter the gradient (definitions.md section 1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Estimator {
-    /// Those of the data: the paper's, and the only one so far.
-    #[default]
-    Empirical,
-}
-
 impl Fisher {
     pub fn run(&self, command: &str) -> Result<()> {
-        check_extension("--out", &self.out, "safetensors")?;
+        self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
-        let (examples, by_length) = (&set.examples, set.by_length());
-        let seconds = estimate::seconds_each(&model.bert, &model.theta, examples, &by_length)?
-            * estimate::tokens(examples) as f64;
-        let batch = estimate::activations(&model.bert.config, examples, fisher::BATCH.1, true);
-        let bytes = 2 * params::bytes(&model.theta) + batch;
-        estimate::tell("Fisher information", seconds * estimate::BACKWARD, bytes);
-        let fisher = fisher::diagonal(&model.bert, &model.theta, &set.examples, self.reduction)?;
-        if fisher.skipped > 0 {
-            progress::note(format!("{} examples without a target skipped", fisher.skipped));
-        }
-        let reduction = clap::ValueEnum::to_possible_value(&self.reduction).map(|v| v.get_name().to_string());
-        let metadata = BTreeMap::from([
-            ("checkpoint".to_string(), model.hash.clone()),
-            ("set".to_string(), set.hash.clone()),
-            ("estimator".to_string(), "empirical".to_string()),
-            ("reduction".to_string(), reduction.unwrap_or_default()),
-            ("examples".to_string(), fisher.used.len().to_string()),
-            ("skipped".to_string(), fisher.skipped.to_string()),
-        ]);
-        files::write(&self.out, &fisher, &metadata, self.per_example)?;
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
-        provenance.write(&provenance::beside(&self.out))?;
-        print_blocks(&fisher);
-        say!(
-            "{}: {} tensors, {} examples ({} skipped)",
-            self.out.display(),
-            fisher.diagonal.len(),
-            fisher.used.len(),
-            fisher.skipped
-        );
+        let estimates = self.estimates();
+        self.tell(&model, &set, &estimates)?;
+        let numbers: Vec<usize> = (0..set.examples.len()).collect();
+        let results = fisher::estimates(&model.bert, &model.theta, &set.examples, &numbers, &estimates)?;
+        let mut written = Vec::new();
+        for (estimate, fisher) in estimates.iter().zip(&results) {
+            if fisher.skipped > 0 && *estimate == estimates[0] {
+                progress::note(format!("{} examples without a target skipped", fisher.skipped));
+            }
+            let mut metadata = BTreeMap::from([
+                ("checkpoint".to_string(), model.hash.clone()),
+                ("set".to_string(), set.hash.clone()),
+                ("estimator".to_string(), word(estimate.estimator)),
+                ("reduction".to_string(), word(estimate.reduction)),
+                ("examples".to_string(), fisher.used.len().to_string()),
+                ("skipped".to_string(), fisher.skipped.to_string()),
+            ]);
+            if estimate.estimator == Estimator::Mc {
+                metadata.insert("samples".to_string(), estimate.samples.to_string());
+                metadata.insert("seed".to_string(), estimate.seed.to_string());
+            }
+            let out = self.out_of(estimate);
+            files::write(&out, fisher, &metadata, self.per_example)?;
+            written.push(provenance::beside(&out));
+            print_blocks(fisher);
+            say!(
+                "{}: {}, {} tensors, {} examples ({} skipped)",
+                out.display(),
+                word(estimate.estimator),
+                fisher.diagonal.len(),
+                fisher.used.len(),
+                fisher.skipped
+            );
+        }
+        provenance.write_each(&written)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        check_extension("--out", &self.out, "safetensors")?;
+        if self.mc_samples == 0 {
+            return Err(Error::field("--mc-samples", "number", "at least 1", 0, "1 is usual"));
+        }
+        let estimates = self.estimates();
+        match estimates.iter().enumerate().find(|(i, e)| estimates[..*i].contains(e)) {
+            Some((_, twice)) => {
+                let found = format!("{} twice", word(twice.estimator));
+                Err(Error::field("--estimator", "estimates", "distinct", found, "name each once"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn estimates(&self) -> Vec<Estimate> {
+        let (samples, seed) = (self.mc_samples, self.seed);
+        let each = |&estimator: &Estimator| {
+            self.reduction.iter().map(move |&reduction| Estimate { estimator, reduction, samples, seed })
+        };
+        self.estimator.iter().flat_map(each).collect()
+    }
+
+    /// Where an estimate goes: `--out` if it is the only one.
+    fn out_of(&self, estimate: &Estimate) -> PathBuf {
+        match self.estimator.len() * self.reduction.len() {
+            1 => self.out.clone(),
+            _ => self.out.with_extension(format!(
+                "{}-{}.safetensors",
+                word(estimate.estimator),
+                word(estimate.reduction)
+            )),
+        }
+    }
+
+    /// Says what it will take.
+    fn tell(&self, model: &Model, set: &FrozenSet, estimates: &[Estimate]) -> Result<()> {
+        let examples = &set.examples;
+        let forward = estimate::seconds_each(&model.bert, &model.theta, examples, &set.by_length())?
+            * estimate::tokens(examples) as f64;
+        let classes = match model.bert.head {
+            Head::Classes(n) if n > 2 => n,
+            _ => 1,
+        };
+        let passes = estimates.iter().map(|e| match e.estimator {
+            Estimator::Empirical => 1,
+            Estimator::Mc => e.samples,
+            Estimator::Exact => classes,
+        });
+        // One forward pass serves all the backward passes.
+        let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
+        let batch = estimate::activations(&model.bert.config, examples, fisher::BATCH.1, true);
+        let bytes = (1 + estimates.len()) * params::bytes(&model.theta) + batch;
+        estimate::tell("Fisher information", seconds, bytes);
         Ok(())
     }
 }

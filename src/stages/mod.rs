@@ -67,6 +67,7 @@ impl Stage {
     /// What is wrong with the options alone, before anything is read.
     pub fn check(&self) -> Result<()> {
         match self {
+            Stage::Fisher(stage) => stage.check(),
             Stage::Train(stage) => stage.check(),
             Stage::Directions(stage) => stage.check(),
             Stage::Surface(stage) => stage.check(),
@@ -130,4 +131,9 @@ fn check_extension(option: &str, path: &Path, extension: &str) -> Result<()> {
 /// A number with its standard error, for people.
 fn with_se(value: f64, se: f64) -> String {
     if se.is_finite() { format!("{value:.6} ± {se:.6}") } else { format!("{value:.6}") }
+}
+
+/// The word by which the command line and files know a value.
+pub fn word<T: clap::ValueEnum>(value: T) -> String {
+    value.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
 }

@@ -136,17 +136,11 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
 
 /// [`cross_entropy`] of the logits `x wᵀ + b`, and the scores to predict from: the logits `[rows, C]` or, where no
 /// gradient is wanted, the most likely class itself `[rows]`. The logits of a vocabulary are then never kept.
-pub fn decoded_cross_entropy(
-    x: &Tensor,
-    w: &Tensor,
-    b: &Tensor,
-    labels: &[u32],
-    tap: Option<Tap>,
-) -> Result<(Tensor, Tensor)> {
+pub fn decoded_cross_entropy(x: &Tensor, w: &Tensor, b: &Tensor, labels: &[u32]) -> Result<(Tensor, Tensor)> {
     if fused::takes(x) && ![x, w, b].iter().any(|t| t.track_op()) {
         return fused::decoded_cross_entropy(&x.contiguous()?, w, b, labels);
     }
-    let logits = linear(x, w, b, tap)?;
+    let logits = linear(x, w, b, None)?;
     Ok((cross_entropy(&logits, labels)?, logits.detach()))
 }
 
@@ -203,7 +197,7 @@ mod tests {
         let labels: Vec<u32> = (0..17).map(|i| i * 7 % 24).collect();
         assert_equal(&[&x], cross_entropy(&x, &labels)?, composed::cross_entropy(&x, &labels)?);
         let (x0, w0, b0) = (x.detach(), w.detach(), b.detach());
-        let (losses, predicted) = decoded_cross_entropy(&x0, &w0, &b0, &labels, None)?;
+        let (losses, predicted) = decoded_cross_entropy(&x0, &w0, &b0, &labels)?;
         let logits = composed::linear(&x0, &w0, &b0)?;
         let wanted = composed::cross_entropy(&logits, &labels)?.to_vec1::<f32>()?;
         assert!(

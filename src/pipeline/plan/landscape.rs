@@ -3,10 +3,10 @@
 use super::{
     MARKS, Model, Plan, beside, comparison_path, draw, eigen_path, figure, listed, models_path, part_name,
     part_words, profile_figure, profile_path, results, sharpness_path, spanned, surface_set, trajectory_stem,
-    word,
 };
 use crate::analysis::config::{Parsed, mask_title};
 use crate::pipeline::step::Step;
+use crate::stages::word;
 
 impl Plan<'_> {
     pub(super) fn profiles(&self) -> Vec<Step> {

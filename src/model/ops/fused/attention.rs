@@ -83,7 +83,7 @@ impl CustomOp2 for Attention {
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (width, g) = (q.dim(1)?, g.contiguous()?);
-        let mut p = std::mem::take(&mut *saved(&self.probabilities)?);
+        let p = saved(&self.probabilities)?;
         let (mut dq, mut dkv) = (kernels::zeros(q.elem_count()), kernels::zeros(kv.elem_count()));
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
@@ -92,7 +92,7 @@ impl CustomOp2 for Attention {
             with(kv, |kv| {
                 with(&g, |g| {
                     let out = (dq.as_mut_slice(), dkv.as_mut_slice());
-                    kernels::attention_backward(self.shape(width), (q, kv), &mut p, g, out, noise);
+                    kernels::attention_backward(self.shape(width), (q, kv), &p, g, out, noise);
                     Ok(())
                 })
             })

@@ -1,5 +1,7 @@
 //! Softmax attention within each example of a packed batch.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::elementwise::{softmax_backward_rows, softmax_rows};
@@ -37,23 +39,38 @@ impl Heads<'_> {
         1.0 / ((self.width / self.heads) as f32).sqrt()
     }
 
-    /// Runs `run(task, its part of `values`)` for every example and head.
-    fn each(&self, values: &mut [f32], run: impl Fn(Task, &mut [f32]) + Sync) {
-        let mut parts = Vec::new();
-        let mut rest = values;
+    /// Every head of every example, and where its probabilities lie.
+    fn tasks(&self) -> Vec<(Task, Range<usize>)> {
+        let mut tasks = Vec::new();
+        let mut start = 0;
         for (example, (q, k)) in self.queries.windows(2).zip(self.keys.windows(2)).enumerate() {
             let (queries, keys) = (q[1] - q[0], k[1] - k[0]);
             for head in 0..self.heads {
-                let (own, others) = rest.split_at_mut(queries * keys);
-                parts.push((Task { example, head, query: q[0], key: k[0], queries, keys }, own));
-                rest = others;
+                let own = start..start + queries * keys;
+                start = own.end;
+                tasks.push((Task { example, head, query: q[0], key: k[0], queries, keys }, own));
             }
         }
-        parts
-            .into_par_iter()
-            .with_min_len(grain())
-            .filter(|(task, _)| task.queries > 0)
-            .for_each(|(task, own)| run(task, own));
+        tasks
+    }
+
+    /// Runs `run(task, its part of p)` for every head of every example that has a query.
+    fn each_mut(&self, p: &mut [f32], run: impl Fn(Task, &mut [f32]) + Sync) {
+        let mut parts = Vec::new();
+        let mut rest = p;
+        for (task, own) in self.tasks() {
+            let (own, others) = rest.split_at_mut(own.len());
+            parts.push((task, own));
+            rest = others;
+        }
+        let parts = parts.into_par_iter().with_min_len(grain()).filter(|(task, _)| task.queries > 0);
+        parts.for_each(|(task, own)| run(task, own));
+    }
+
+    /// As [`Heads::each_mut`], to read only.
+    fn each(&self, p: &[f32], run: impl Fn(Task, &[f32]) + Sync) {
+        let tasks = self.tasks().into_par_iter().with_min_len(grain()).filter(|(task, _)| task.queries > 0);
+        tasks.for_each(|(task, own)| run(task, &p[own]));
     }
 }
 
@@ -72,7 +89,7 @@ pub fn attention(
     let (h, d) = (shape.width, shape.width / shape.heads);
     assert_eq!(q.len(), context.len());
     let out = Shared(context.as_mut_ptr());
-    shape.each(p, |task, p| {
+    shape.each_mut(p, |task, p| {
         let (tq, tk, column) = (task.queries, task.keys, task.head * d);
         let queries = View::rows(&q[task.query * h + column..], h);
         let part = |i: usize| View::rows(&kv[task.key * 2 * h + i * h + column..], 2 * h);
@@ -100,7 +117,7 @@ pub fn attention(
 pub fn attention_backward(
     shape: Heads,
     (q, kv): (&[f32], &[f32]),
-    p: &mut [f32],
+    p: &[f32],
     g: &[f32],
     (q_gradient, kv_gradient): (&mut [f32], &mut [f32]),
     noise: Option<&RowNoise>,
