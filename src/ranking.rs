@@ -24,10 +24,15 @@ impl Ranking {
 
     /// Rank of each item, in model order: 0 = lowest score.
     pub fn ascending_ranks(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        order.sort_by(|&a, &b| self.scores[a].total_cmp(&self.scores[b]));
-        let mut ranks = vec![0; self.scores.len()];
-        order.iter().enumerate().for_each(|(rank, &i)| ranks[i] = rank);
-        ranks
+        ascending_ranks(&self.scores)
     }
+}
+
+/// Rank of each of some scores, 0 = lowest; ties in the order given.
+pub fn ascending_ranks(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    let mut ranks = vec![0; scores.len()];
+    order.iter().enumerate().for_each(|(rank, &i)| ranks[i] = rank);
+    ranks
 }

@@ -23,6 +23,7 @@ fn config(fractions: &[f64], repeats: usize, seed: u64) -> Config {
         resamples: 0,
         aggregate: Aggregate::MeanOfMeans,
         include_intermediate: false,
+        threshold: 0.9,
         seed,
     }
 }
@@ -66,10 +67,10 @@ fn a_draw_of_everything_agrees_perfectly() -> Outcome {
     assert_eq!(result.agreement.len(), 9);
     for row in &result.agreement {
         assert_eq!(row.examples, 40);
-        for agreement in row.full.values {
-            assert!((agreement.unwrap() - 1.0).abs() <= 1e-12, "{row:?}");
+        for (agreement, perfect) in row.full.values.iter().zip([1.0, 1.0, 1.0, 1.0, 0.0]) {
+            assert!((agreement.unwrap() - perfect).abs() <= 1e-12, "{row:?}");
         }
-        assert_eq!(row.complement.values, [None; 4]);
+        assert_eq!(row.complement.values, [None; 5]);
     }
     Ok(())
 }
@@ -173,6 +174,14 @@ fn agreement_is_with_the_full_set_and_with_the_rows_left_over() -> Outcome {
                 stats::kendall(&own, x),
                 Some(stats::top_k_overlap(&own, x, 3)),
                 Some(stats::rbo(&own, x, 0.9)),
+                // Rates fall from 0.1 in 24 steps.
+                Some(stats::mean(
+                    &stats::ranks(&own)
+                        .iter()
+                        .zip(stats::ranks(x))
+                        .map(|(a, b)| (a - b).abs() * 0.1 / 24.0)
+                        .collect::<Vec<_>>(),
+                )),
             ]
         };
         assert_eq!(row.k, 3);
@@ -260,18 +269,20 @@ fn constant_scores_give_empty_cells() -> Outcome {
          spearman_low,spearman_high,kendall_low,kendall_high,top_k_overlap_low,top_k_overlap_high,\
          rbo_low,rbo_high,spearman_complement_low,spearman_complement_high,\
          kendall_complement_low,kendall_complement_high,\
-         top_k_overlap_complement_low,top_k_overlap_complement_high,rbo_complement_low,rbo_complement_high"
+         top_k_overlap_complement_low,top_k_overlap_complement_high,rbo_complement_low,rbo_complement_high,\
+         rate_difference,rate_difference_complement,rate_difference_low,rate_difference_high,\
+         rate_difference_complement_low,rate_difference_complement_high"
     );
-    let empty = ",".repeat(24);
+    let empty = ",".repeat(30);
     assert_eq!(lines[1], format!("independent,0.5,0,tensor,5,3{empty}"));
     assert_eq!(lines[2], format!("independent,0.5,0,site,5,3{empty}"));
     // One example differs: it is in the draw or in the complement, so that one of the two is constant.
     let one =
         measure(&tensors(), &sums(10, |n, t| if n == 0 { t as f64 } else { 1.0 }), &config(&[0.5], 8, 0))?;
     for row in of(&one, "tensor") {
-        assert_eq!(row.complement.values, [None; 4]);
+        assert_eq!(row.complement.values, [None; 5]);
         let drawn = independent(10, 0.5, row.repeat, 0).contains(&0);
-        assert_eq!(row.full.values.map(|value| value.is_some()), [drawn; 4]);
+        assert_eq!(row.full.values.map(|value| value.is_some()), [drawn; 5]);
     }
     Ok(())
 }
@@ -485,7 +496,7 @@ fn every_value_lies_in_its_interval() -> Outcome {
 fn the_summary_is_that_of_the_rows() -> Outcome {
     let result = measure(&tensors(), &sums(30, noise(4)), &config(&[0.2, 1.0], 5, 2))?;
     // Complements of everything are missing.
-    assert_eq!(result.summary.len(), 3 * 4 * (2 + 1));
+    assert_eq!(result.summary.len(), 3 * 5 * (2 + 1));
     for row in &result.summary {
         let m = Measure::ALL.iter().position(|m| *m == row.measure).unwrap();
         let own = of(&result, row.granularity.name()).into_iter().filter(|r| r.fraction == row.fraction);

@@ -22,6 +22,16 @@ pub fn mask(examples: &mut [Example], special: &Special, vocabulary: usize, seed
     }
 }
 
+/// Masks masked examples anew: the tokens under their masks come back first.
+pub fn mask_again(examples: &mut [Example], special: &Special, vocabulary: usize, seed: u64) {
+    for example in examples.iter_mut() {
+        if let Target::Masked(targets) = &example.target {
+            targets.iter().for_each(|&(at, token)| example.ids[at as usize] = token);
+        }
+    }
+    mask(examples, special, vocabulary, seed);
+}
+
 /// Masking that is drawn anew for each batch of a training run.
 #[derive(Clone, Debug)]
 pub struct Masking {

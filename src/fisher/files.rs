@@ -170,3 +170,25 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, Array2<f64>)>
         _ => Err(wrong(format!("{shape:?} for {} names", names.len()))),
     }
 }
+
+/// As [`read_examples`], the sums alone, checked against the diagonal that they stand beside.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a broken file, other tensors than the diagonal's, or sums that are negative or not finite.
+pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<Array2<f64>>> {
+    let Some((names, sums)) = read_examples(fisher)? else { return Ok(None) };
+    let path = examples_path(fisher);
+    let wrong = |expected: &str, found: String| {
+        let fix = "make both again with `fisherscape fisher --per-example`";
+        Err(Error::field(path.display(), "sums", expected, found, fix))
+    };
+    if !names.iter().eq(diagonal.keys()) {
+        let found = format!("{} tensors for {}", names.len(), diagonal.len());
+        return wrong("of the tensors of the Fisher file", found);
+    }
+    if sums.iter().any(|s| !(s.is_finite() && *s >= 0.0)) {
+        return wrong("finite and not negative", "another value".into());
+    }
+    Ok(Some(sums))
+}

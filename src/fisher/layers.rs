@@ -72,10 +72,21 @@ impl Scores {
         aggregate: Aggregate,
         include_intermediate: bool,
     ) -> Scores {
+        Scores::of_tensors(tensors, granularity, aggregate, include_intermediate, &|_| true)
+    }
+
+    /// As [`Scores::new`], of the tensors that `keep` names alone. An item without any is left out.
+    pub fn of_tensors(
+        tensors: &[(String, usize)],
+        granularity: Granularity,
+        aggregate: Aggregate,
+        include_intermediate: bool,
+        keep: &dyn Fn(&str) -> bool,
+    ) -> Scores {
         let mut order: Vec<usize> = (0..tensors.len()).collect();
         order.sort_by_key(|&t| model_order(&tensors[t].0));
         let mut items: Vec<(String, Vec<usize>)> = Vec::new();
-        for t in order {
+        for t in order.into_iter().filter(|&t| keep(&tensors[t].0)) {
             let Some(item) = item_of(&tensors[t].0, granularity, include_intermediate) else { continue };
             match items.iter_mut().find(|(name, _)| *name == item) {
                 Some((_, members)) => members.push(t),
@@ -116,6 +127,11 @@ impl Scores {
 
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// For each item, its tensors (by their place) and the weights of their sums.
+    pub fn members(&self) -> &[Vec<(usize, f64)>] {
+        &self.members
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Takes any [`Objective`]; gives [`Fisher`], which [`files`] writes and reads.
 
+pub mod concentration;
 pub mod files;
 pub mod layers;
 

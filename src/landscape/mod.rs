@@ -2,10 +2,11 @@
 //!
 //! [`direction`] makes random directions, [`models`] those between models and along a training run, [`lanczos`] those of the
 //! Hessian; [`mask`] says which parameters may move, [`plane`] forms the points, [`surface`] evaluates. [`rise`] and
-//! [`sharpness`] compare models by how far their losses rise around them. [`journal`] and [`basis`] keep what is done.
+//! [`sharpness`] compare models by how far their losses rise around them, [`damage`] parts of one model. [`journal`] and [`basis`] keep what is done.
 
 pub mod basis;
 pub mod curvature;
+pub mod damage;
 pub mod direction;
 pub mod journal;
 pub mod lanczos;

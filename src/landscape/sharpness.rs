@@ -219,7 +219,7 @@ impl Plan<'_> {
 }
 
 /// Random signs: the k-th vector of a seed.
-fn signs(size: usize, seed: u64, k: usize) -> Vec<f32> {
+pub(super) fn signs(size: usize, seed: u64, k: usize) -> Vec<f32> {
     let mut values = vec![0f32; size];
     Stream::new(seed, &format!("signs/{k}")).fill_uniform(0, &mut values);
     values.iter_mut().for_each(|v| *v = if *v < 0.5 { -1.0 } else { 1.0 });

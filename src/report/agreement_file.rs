@@ -63,6 +63,11 @@ struct Row {
     kendall_complement: Option<f64>,
     top_k_overlap_complement: Option<f64>,
     rbo_complement: Option<f64>,
+    /// Not in files of earlier versions.
+    #[serde(default)]
+    rate_difference: Option<f64>,
+    #[serde(default)]
+    rate_difference_complement: Option<f64>,
 }
 
 impl Curves {
@@ -119,12 +124,13 @@ fn checked(path: &Path, row: Row) -> Result<Draw> {
         draw: row.draw,
         fraction: row.fraction,
         granularity: row.granularity,
-        full: [row.spearman, row.kendall, row.top_k_overlap, row.rbo],
+        full: [row.spearman, row.kendall, row.top_k_overlap, row.rbo, row.rate_difference],
         complement: [
             row.spearman_complement,
             row.kendall_complement,
             row.top_k_overlap_complement,
             row.rbo_complement,
+            row.rate_difference_complement,
         ],
     };
     if !(draw.fraction > 0.0 && draw.fraction <= 1.0) {

@@ -22,6 +22,8 @@ const GAP: f64 = 5.0;
 const ROW_GAP: f64 = 9.0;
 /// Dots of neighbouring granularities stand this far apart, pt.
 const APART: f64 = 2.4;
+/// Measures with a panel.
+const DRAWN: [Measure; 4] = [Measure::Spearman, Measure::Kendall, Measure::TopKOverlap, Measure::Rbo];
 /// Width of a sign in the key, pt.
 const SIGN: f64 = 14.0;
 
@@ -43,7 +45,7 @@ pub fn curve_figure(curves: &Curves, width_mm: Option<f64>) -> Result<String> {
     let layout = Layout::new(curves, width_mm.unwrap_or(174.0))?;
     let canvas = Canvas::new(layout.size)?;
     for (row, &kind) in layout.kinds.iter().enumerate() {
-        for (column, &measure) in Measure::ALL.iter().enumerate() {
+        for (column, &measure) in DRAWN.iter().enumerate() {
             let panel = Panel { plot: layout.plot(row, column), kind, measure };
             panel.plot.axes(&canvas, (row + 1 == layout.kinds.len(), true));
             panel.threshold(&canvas, curves);
@@ -92,6 +94,7 @@ fn title(measure: Measure) -> &'static str {
         Measure::Kendall => "Kendall’s τ",
         Measure::TopKOverlap => "overlap of the top tenth",
         Measure::Rbo => "rank-biased overlap",
+        Measure::RateDifference => "difference of rates",
     }
 }
 
@@ -123,7 +126,7 @@ impl Layout {
         let mut fractions: Vec<f64> = curves.draws.iter().map(|draw| draw.fraction).collect();
         fractions.sort_by(f64::total_cmp);
         fractions.dedup();
-        let y = Vec::from(Measure::ALL.map(|measure| scale(curves, measure)));
+        let y = Vec::from(DRAWN.map(|measure| scale(curves, measure)));
         let numbers = plot::beside(&y)?;
         let left = EDGE + LINE + numbers;
         let gap = GAP + numbers;
@@ -148,7 +151,7 @@ impl Layout {
     fn texts(&self, canvas: &Canvas) -> Result<()> {
         let (rows, black) = (self.kinds.len(), "#000");
         let bottom = self.origin.1 + self.pitch.1 * (rows - 1) as f64 + self.side.1;
-        for (column, &measure) in Measure::ALL.iter().enumerate() {
+        for (column, &measure) in DRAWN.iter().enumerate() {
             let x = self.origin.0 + self.pitch.0 * column as f64 + self.side.0 / 2.0;
             let em = fitting(title(measure), TITLE, self.side.0)?;
             canvas.text(title(measure), (x, self.origin.1 - 4.0), em, Anchor::Middle, 0.0, black);
@@ -160,7 +163,7 @@ impl Layout {
             canvas.text(&words, (x, y), fitting(&words, TEXT, self.side.1)?, Anchor::Middle, -90.0, "#444");
             canvas.text("agreement", (EDGE + 0.8 * TEXT, y), TEXT, Anchor::Middle, -90.0, black);
         }
-        let x = self.origin.0 + (self.pitch.0 * (Measure::ALL.len() - 1) as f64 + self.side.0) / 2.0;
+        let x = self.origin.0 + (self.pitch.0 * (DRAWN.len() - 1) as f64 + self.side.0) / 2.0;
         let y = bottom + BELOW + 0.9 * TEXT;
         canvas.text("fraction of the examples drawn", (x, y), TEXT, Anchor::Middle, 0.0, black);
         Ok(())
@@ -269,7 +272,7 @@ fn entries(curves: &Curves, scales: &[Axis]) -> Vec<Entry<'static>> {
 
 /// Place of a measure in [`Measure::ALL`].
 fn place(measure: Measure) -> usize {
-    Measure::ALL.iter().position(|m| *m == measure).unwrap_or(0) // it is one of them
+    measure as usize
 }
 
 fn trusted_words(curves: &Curves) -> String {
@@ -310,12 +313,11 @@ mod tests {
                             draw,
                             fraction,
                             granularity,
-                            full: [value; 4],
-                            complement: [value; 4],
+                            full: [value; 5],
+                            complement: [value; 5],
                         });
                     }
-                    for (reference, measure) in
-                        Reference::ALL.into_iter().flat_map(|r| Measure::ALL.map(|m| (r, m)))
+                    for (reference, measure) in Reference::ALL.into_iter().flat_map(|r| DRAWN.map(|m| (r, m)))
                     {
                         let mean = (0..4).map(|r| f(fraction, g, r)).sum::<f64>() / 4.0;
                         let band = Some((mean - 0.05, (mean + 0.05).min(1.0)));
@@ -379,7 +381,7 @@ mod tests {
     fn extremes_give_a_figure() {
         let mut undefined = curves(&KINDS, &[0.1, 0.5], |_, _, _| 0.5);
         undefined.means.clear();
-        undefined.draws.iter_mut().for_each(|d| (d.full, d.complement) = ([None; 4], [None; 4]));
+        undefined.draws.iter_mut().for_each(|d| (d.full, d.complement) = ([None; 5], [None; 5]));
         let all = [
             undefined,
             curves(&KINDS, &[1e-9, 1.0], |_, _, _| 1.0),

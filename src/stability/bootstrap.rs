@@ -42,8 +42,8 @@ pub(super) struct Resamples<'a> {
 impl<'a> Resamples<'a> {
     /// Costs `resamples · N · items` additions.
     pub(super) fn new(scores: &'a Array2<f64>, resamples: usize, seed: u64) -> Resamples<'a> {
-        let stream = Stream::new(seed, "stability/bootstrap");
-        let mut result = Resamples { scores, stream, totals: Array2::zeros((0, scores.ncols())) };
+        let mut result =
+            Resamples { scores, stream: stream(seed), totals: Array2::zeros((0, scores.ncols())) };
         let all: Vec<usize> = (0..scores.nrows()).collect();
         let totals: Vec<f64> =
             (0..resamples).into_par_iter().flat_map_iter(|b| result.sum(b, &all)).collect();
@@ -66,6 +66,17 @@ impl<'a> Resamples<'a> {
         let (stream, n) = (self.stream.at(b as u64), self.scores.nrows() as u64);
         sum_rows(self.scores, places.iter().map(|&i| stream.below(i as u64, n) as usize))
     }
+}
+
+/// The stream of the resamples.
+pub(super) fn stream(seed: u64) -> Stream {
+    Stream::new(seed, "stability/bootstrap")
+}
+
+/// Which of n examples stand in resample b.
+pub(super) fn resampled_rows(n: usize, stream: Stream, b: usize) -> Vec<usize> {
+    let stream = stream.at(b as u64);
+    (0..n as u64).map(|i| stream.below(i, n as u64) as usize).collect()
 }
 
 /// Sum of rows, in the order given.
@@ -100,6 +111,8 @@ impl Scale {
             Measure::TopKOverlap => (4.0 / (stats::top_k(items) as f64 + 1.0)).min(1.0),
             // Steps are finer down the list; this is an exchange of neighbours in its middle.
             Measure::Rbo => 2.0 * (1.0 - RBO_P) * RBO_P.powf(n / 2.0) / (n / 2.0),
+            // Two neighbours of n, each off by a step of 1/(n - 1) of the line.
+            Measure::RateDifference => 4.0 / (n * (n - 1.0)),
         };
         Scale { range: measure.range(), margin: step * (3.0 / repeats.max(1) as f64).min(0.5) }
     }

@@ -7,12 +7,22 @@
 //! of this corpus?", and is high by construction where the draw is a large part of it. The second is free of that:
 //! two samples that share nothing; it is the one to trust a fraction by.
 //!
-//! [`draw`] says which examples, [`mod@agreement`] how alike, `bootstrap` how certain, [`summary`] which fraction suffices.
+//! [`draw`] says which examples, [`mod@agreement`] how alike, `bootstrap` how certain, [`summary`] which fraction suffices;
+//! [`ranks`] where each layer lands, [`tails`] how few examples a score rests on, [`needed`] how many would do.
+//! [`components`] and [`overlap`] ask what sums of rows cannot tell, and take passes of their own: how much of the noise
+//! is that of the masks, and whether the same PARAMETERS come out on top.
 
 pub mod agreement;
+pub mod audit;
+pub mod between;
 mod bootstrap;
+pub mod components;
 pub mod draw;
+pub mod needed;
+pub mod overlap;
+pub mod ranks;
 pub mod summary;
+pub mod tails;
 
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
@@ -25,7 +35,10 @@ use crate::stats;
 use agreement::{Agreement, Measure, agreement};
 use bootstrap::{Resamples, Scale, sum_rows};
 use draw::Draws;
+use needed::{NeededRow, Pilot};
+use ranks::RankRow;
 use summary::{Reference, SummaryRow};
+use tails::TailRow;
 
 /// What to draw.
 #[derive(Clone, Debug)]
@@ -38,6 +51,8 @@ pub struct Config {
     pub resamples: usize,
     pub aggregate: Aggregate,
     pub include_intermediate: bool,
+    /// Spearman's rho that is asked for.
+    pub threshold: f64,
     pub seed: u64,
 }
 
@@ -76,7 +91,7 @@ pub struct AgreementRow {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Compared {
     pub values: Agreement,
-    pub intervals: [Option<(f64, f64)>; 4],
+    pub intervals: [Option<(f64, f64)>; 5],
 }
 
 /// Scores and agreements of all draws, and what they say of each fraction.
@@ -85,6 +100,9 @@ pub struct Stability {
     pub scores: Vec<ScoreRow>,
     pub agreement: Vec<AgreementRow>,
     pub summary: Vec<SummaryRow>,
+    pub ranks: Vec<RankRow>,
+    pub tails: Vec<TailRow>,
+    pub needed: Vec<NeededRow>,
 }
 
 /// Draws sub-samples and compares their rankings. `tensors` are (name, number of entries), `sums` is `s[n,t]`.
@@ -112,9 +130,14 @@ pub fn measure(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config)
         for &fraction in &config.fractions {
             let cell = Cell::new(kind, fraction, sums.nrows(), config);
             cell.measure(&items, &full, &resamples, &mut result);
+            result.needed.extend(cell.needed(&items, config));
             progress.advance(1);
         }
     }
+    let whole =
+        Pilot { draw: "full", fraction: 1.0, repeat: 0, members: &(0..sums.nrows()).collect::<Vec<_>>() };
+    result.needed.extend(needed::rows(&items, &[whole], config));
+    result.tails = tails::rows(&items, config);
     Ok(result)
 }
 
@@ -191,8 +214,12 @@ impl Items {
             name: name.clone(),
             score: sum / examples as f64,
         };
-        let names = self.groups.iter().flat_map(|(g, names)| names.iter().map(move |name| (*g, name)));
-        names.zip(sums).map(|((g, name), &sum)| row(g, name, sum)).collect()
+        self.named().zip(sums).map(|((g, name), &sum)| row(g, name, sum)).collect()
+    }
+
+    /// Every item's granularity and name, in the order of the columns.
+    fn named(&self) -> impl Iterator<Item = (Granularity, &String)> {
+        self.groups.iter().flat_map(|(g, names)| names.iter().map(move |name| (*g, name)))
     }
 }
 
@@ -216,14 +243,16 @@ impl Cell {
     }
 
     fn measure(&self, items: &Items, full: &[f64], resamples: &Resamples, result: &mut Stability) {
-        let mut observed = Vec::new();
+        let (mut observed, mut sums) = (Vec::new(), Vec::new());
         for (repeat, (members, rest)) in self.draws.iter().enumerate() {
             let own = sum_rows(&items.scores, members.iter().copied());
             let complement = (!rest.is_empty()).then(|| sum_rows(&items.scores, rest.iter().copied()));
             let label = (self.kind.name(), self.fraction, repeat);
             result.scores.extend(items.score_rows(label, &own, members.len()));
             observed.push(items.compare(&own, full, complement.as_deref()));
+            sums.push(own);
         }
+        result.ranks.extend(ranks::rows(items, (self.kind, self.fraction), full, &sums));
         let resampled: Vec<Vec<Both>> =
             (0..resamples.len()).into_par_iter().map(|b| self.resampled(items, resamples, b)).collect();
         for repeat in 0..self.draws.len() {
@@ -235,7 +264,7 @@ impl Cell {
                         let values = resampled.iter().filter_map(|draws| draws[repeat][g][reference][m]);
                         scale.interval(observed[repeat][g][reference][m]?, values, resamples.len())
                     };
-                    Compared { values, intervals: [0, 1, 2, 3].map(interval) }
+                    Compared { values, intervals: [0, 1, 2, 3, 4].map(interval) }
                 };
                 result.agreement.push(AgreementRow {
                     draw: self.kind,
@@ -250,6 +279,17 @@ impl Cell {
             }
         }
         result.summary.extend(self.summaries(items, &observed, &resampled));
+    }
+
+    /// Of how many examples each draw says that they would do.
+    fn needed(&self, items: &Items, config: &Config) -> Vec<NeededRow> {
+        let pilots = self.draws.iter().enumerate().map(|(repeat, (members, _))| Pilot {
+            draw: self.kind.name(),
+            fraction: self.fraction,
+            repeat,
+            members,
+        });
+        needed::rows(items, &pilots.collect::<Vec<_>>(), config)
     }
 
     /// Agreements of all repeats in resample `b`.
@@ -308,44 +348,56 @@ impl Cell {
 }
 
 /// Columns of values, then of intervals, against the full set and against the complement.
-const VALUES: [[&str; 4]; 2] = [
-    ["spearman", "kendall", "top_k_overlap", "rbo"],
-    ["spearman_complement", "kendall_complement", "top_k_overlap_complement", "rbo_complement"],
+const VALUES: [[&str; 5]; 2] = [
+    ["spearman", "kendall", "top_k_overlap", "rbo", "rate_difference"],
+    [
+        "spearman_complement",
+        "kendall_complement",
+        "top_k_overlap_complement",
+        "rbo_complement",
+        "rate_difference_complement",
+    ],
 ];
-const INTERVALS: [[[&str; 2]; 4]; 2] = [
+const INTERVALS: [[[&str; 2]; 5]; 2] = [
     [
         ["spearman_low", "spearman_high"],
         ["kendall_low", "kendall_high"],
         ["top_k_overlap_low", "top_k_overlap_high"],
         ["rbo_low", "rbo_high"],
+        ["rate_difference_low", "rate_difference_high"],
     ],
     [
         ["spearman_complement_low", "spearman_complement_high"],
         ["kendall_complement_low", "kendall_complement_high"],
         ["top_k_overlap_complement_low", "top_k_overlap_complement_high"],
         ["rbo_complement_low", "rbo_complement_high"],
+        ["rate_difference_complement_low", "rate_difference_complement_high"],
     ],
 ];
 
 impl Serialize for AgreementRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut row = serializer.serialize_struct("AgreementRow", 30)?;
+        let mut row = serializer.serialize_struct("AgreementRow", 36)?;
         row.serialize_field("draw", &self.draw)?;
         row.serialize_field("fraction", &self.fraction)?;
         row.serialize_field("repeat", &self.repeat)?;
         row.serialize_field("granularity", &self.granularity)?;
         row.serialize_field("examples", &self.examples)?;
         row.serialize_field("k", &self.k)?;
-        let references = [&self.full, &self.complement];
-        for (names, compared) in VALUES.iter().zip(references) {
-            for (name, value) in names.iter().zip(&compared.values) {
-                row.serialize_field(name, value)?;
+        // The measures of agreement keep their columns; what follows from them comes after.
+        for measures in [0..4, 4..5] {
+            let references = || [&self.full, &self.complement].into_iter().enumerate();
+            for (r, compared) in references() {
+                for m in measures.clone() {
+                    row.serialize_field(VALUES[r][m], &compared.values[m])?;
+                }
             }
-        }
-        for (names, compared) in INTERVALS.iter().zip(references) {
-            for ([low, high], interval) in names.iter().zip(&compared.intervals) {
-                row.serialize_field(low, &interval.map(|i| i.0))?;
-                row.serialize_field(high, &interval.map(|i| i.1))?;
+            for (r, compared) in references() {
+                for m in measures.clone() {
+                    let [low, high] = INTERVALS[r][m];
+                    row.serialize_field(low, &compared.intervals[m].map(|i| i.0))?;
+                    row.serialize_field(high, &compared.intervals[m].map(|i| i.1))?;
+                }
             }
         }
         row.end()

@@ -2,7 +2,10 @@
 //!
 //! A stage is a plain struct, filled by the command line; `run` does the work and prints the result.
 
+pub mod agree;
+pub mod audit;
 pub mod compare;
+pub mod damage;
 pub mod directions;
 pub mod fisher;
 pub mod freeze;
@@ -40,6 +43,9 @@ pub enum Stage {
     Sharpness(sharpness::Sharpness),
     Compare(compare::Compare),
     Stability(stability::Stability),
+    Audit(audit::Audit),
+    Agree(agree::Agree),
+    Damage(damage::Damage),
     Render(render::Render),
 }
 
@@ -58,6 +64,9 @@ impl Stage {
             Stage::Sharpness(stage) => stage.run(command),
             Stage::Compare(stage) => stage.run(command),
             Stage::Stability(stage) => stage.run(command),
+            Stage::Audit(stage) => stage.run(command),
+            Stage::Agree(stage) => stage.run(command),
+            Stage::Damage(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
     }
@@ -73,6 +82,8 @@ impl Stage {
             Stage::Surface(stage) => stage.check(),
             Stage::Sharpness(stage) => stage.check(),
             Stage::Stability(stage) => stage.check(),
+            Stage::Agree(stage) => stage.check(),
+            Stage::Damage(stage) => stage.check(),
             _ => Ok(()),
         }
     }

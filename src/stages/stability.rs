@@ -3,25 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 use super::freeze::{frozen, longest};
 use super::source::tell;
-use crate::data::frozen::FrozenSet;
-use crate::data::text;
+use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::tokenizer::Special;
+use crate::data::{Example, masking, text};
 use crate::error::{Error, Result};
+use crate::fisher::Fisher;
 use crate::fisher::layers::{Aggregate, Granularity, TensorSizes};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Checkpoint, Reduction};
-use crate::progress::say;
+use crate::model::{Checkpoint, Estimate, Estimator, Model, Reduction};
+use crate::progress::{self, say};
 use crate::report::agreement_file::Curves;
 use crate::report::curves::curve_figure;
 use crate::report::provenance::Provenance;
+use crate::rng::Stream;
 use crate::stability::agreement::Measure;
+use crate::stability::components::{self, ComponentRow, MaskRow};
 use crate::stability::draw::Draws;
+use crate::stability::overlap::{self, Draw, OverlapRow};
 use crate::stability::summary::{self, Reference, SummaryRow};
-use crate::stability::{self, Config};
-use crate::{files, fisher};
+use crate::stability::{self, Config, needed};
+use crate::{estimate, files, fisher, params};
 
 /// How stable layer rankings stay when Fisher information is computed on part of the data.
 #[derive(clap::Args, Clone, Debug)]
@@ -57,7 +62,8 @@ pub struct Stability {
     /// Resampled corpora behind the intervals; 0 for none
     #[arg(long, default_value_t = 1000, value_name = "B")]
     pub resamples: usize,
-    /// Spearman's rho that the lower bound must exceed for a fraction to be trusted
+    /// Spearman's rho that the lower bound must exceed for a fraction to be trusted, and for which the number of examples
+    /// is predicted
     #[arg(long, default_value_t = 0.9, value_name = "RHO")]
     pub threshold: f64,
     /// How a site's tensors become one score
@@ -66,6 +72,15 @@ pub struct Stability {
     /// Count intermediate.dense into ffn_output
     #[arg(long)]
     pub include_intermediate: bool,
+    /// Maskings of every example, to tell the masks' noise from the data's: M - 1 more passes over the corpus
+    #[arg(long, default_value_t = 1, value_name = "M", conflicts_with = "fisher")]
+    pub masks: usize,
+    /// Also compare the top fractions of all PARAMETERS (0.01 is the top 1 %): a pass over each draw's examples
+    #[arg(long, value_delimiter = ',', value_name = "TOP,..", conflicts_with = "fisher")]
+    pub overlap: Vec<f64>,
+    /// Whose labels enter the gradient
+    #[arg(long, value_enum, default_value_t, conflicts_with = "fisher")]
+    pub estimator: Estimator,
     /// Differentiate the mean over an example's targets (the paper's) or their sum
     #[arg(long, value_enum, default_value_t)]
     pub reduction: Reduction,
@@ -75,7 +90,8 @@ pub struct Stability {
     /// Seed of the draws, the masking and a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The folder for scores.csv, agreement.csv, summary.csv, trust.csv and agreement.svg
+    /// The folder for scores, agreement, summary, trust, ranks, tails and needed (.csv) and agreement.svg; with --masks
+    /// components and masks, with --overlap overlap (.csv)
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -85,42 +101,61 @@ struct Sums {
     tensors: TensorSizes,
     sums: Array2<f64>,
     skipped: Option<usize>,
+    /// What further passes have found.
+    components: Vec<ComponentRow>,
+    masks: Vec<MaskRow>,
+    overlap: Vec<OverlapRow>,
 }
 
 impl Stability {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
+        let config = self.config();
         let input = match &self.fisher {
             Some(path) => read(path, &mut provenance)?,
-            None => self.pass(&mut provenance)?,
+            None => self.passes(&config, &mut provenance)?,
         };
-        let config = Config {
+        let result = stability::measure(&input.tensors, &input.sums, &config)?;
+        let trust = summary::trust(&result.summary, Measure::Spearman, self.threshold);
+        let file = |name: &str| self.out.join(name);
+        files::write_csv(&file("scores.csv"), &result.scores)?;
+        files::write_csv(&file("agreement.csv"), &result.agreement)?;
+        files::write_csv(&file("summary.csv"), &result.summary)?;
+        files::write_csv(&file("trust.csv"), &trust)?;
+        files::write_csv(&file("ranks.csv"), &result.ranks)?;
+        files::write_csv(&file("tails.csv"), &result.tails)?;
+        files::write_csv(&file("needed.csv"), &result.needed)?;
+        write_or_remove(&file("components.csv"), &input.components)?;
+        write_or_remove(&file("masks.csv"), &input.masks)?;
+        write_or_remove(&file("overlap.csv"), &input.overlap)?;
+        let figure = curve_figure(&Curves::read(&file("agreement.csv"))?, None)?;
+        files::write(&file("agreement.svg"), figure.as_bytes())?;
+        provenance.write(&file("provenance.toml"))?;
+        table(&result.summary);
+        if self.resamples > 0 {
+            trust.iter().for_each(|row| say!("{}", row.sentence(&result.summary)));
+        }
+        needed::sentences(&result.needed).iter().for_each(|text| say!("{text}"));
+        components::sentences(&input.components, &input.masks).iter().for_each(|text| say!("{text}"));
+        overlap::sentences(&input.overlap).iter().for_each(|text| say!("{text}"));
+        let skipped = input.skipped.map_or(String::new(), |skipped| format!(" ({skipped} skipped)"));
+        let draws = result.agreement.len() / Granularity::ALL.len();
+        say!("{}: {} examples{skipped}, {draws} draws", self.out.display(), input.sums.nrows());
+        Ok(())
+    }
+
+    fn config(&self) -> Config {
+        Config {
             draws: self.draws.clone(),
             fractions: self.fractions.clone(),
             repeats: self.repeats,
             resamples: self.resamples,
             aggregate: self.aggregate,
             include_intermediate: self.include_intermediate,
+            threshold: self.threshold,
             seed: self.seed,
-        };
-        let result = stability::measure(&input.tensors, &input.sums, &config)?;
-        let trust = summary::trust(&result.summary, Measure::Spearman, self.threshold);
-        files::write_csv(&self.out.join("scores.csv"), &result.scores)?;
-        files::write_csv(&self.out.join("agreement.csv"), &result.agreement)?;
-        files::write_csv(&self.out.join("summary.csv"), &result.summary)?;
-        files::write_csv(&self.out.join("trust.csv"), &trust)?;
-        let figure = curve_figure(&Curves::read(&self.out.join("agreement.csv"))?, None)?;
-        files::write(&self.out.join("agreement.svg"), figure.as_bytes())?;
-        provenance.write(&self.out.join("provenance.toml"))?;
-        table(&result.summary);
-        if self.resamples > 0 {
-            trust.iter().for_each(|row| say!("{}", row.sentence(&result.summary)));
         }
-        let skipped = input.skipped.map_or(String::new(), |skipped| format!(" ({skipped} skipped)"));
-        let draws = result.agreement.len() / Granularity::ALL.len();
-        say!("{}: {} examples{skipped}, {draws} draws", self.out.display(), input.sums.nrows());
-        Ok(())
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -135,20 +170,47 @@ impl Stability {
             let found = self.draws.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(",");
             return Err(Error::field("--draws", "kinds", "distinct", found, "name each once"));
         }
+        if self.masks == 0 {
+            return Err(Error::field("--masks", "number", "at least 1", 0, "3 tells masks from data"));
+        }
+        if let Some(top) = self.overlap.iter().find(|top| !(**top > 0.0 && **top < 1.0)) {
+            return Err(Error::field("--overlap", "fractions", "between 0 and 1", top, "write 1 % as 0.01"));
+        }
         stability::check_fractions(&self.fractions)
     }
 
-    /// One pass over the corpus.
-    fn pass(&self, provenance: &mut Provenance) -> Result<Sums> {
+    /// One pass over the corpus, and those that were asked for beside it.
+    fn passes(&self, config: &Config, provenance: &mut Provenance) -> Result<Sums> {
         // Not reached: the command line asks for one where there is no Fisher file.
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
         let checkpoint = Checkpoint::open(folder)?;
         let set = self.set(&checkpoint, provenance)?;
+        if self.masks > 1 && set.kind != Kind::MaskedLm {
+            let fix = "leave --masks out: a task's examples have no masks";
+            return Err(Error::field("--masks", "set", "of masked language modelling", "labels", fix));
+        }
+        let special = (self.masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
         let model = checkpoint.model_for(&set, MissingHead::unless(self.strict_head, self.seed))?;
         provenance.input("checkpoint", &model.hash);
-        let fisher = fisher::diagonal(&model.bert, &model.theta, &set.examples, self.reduction)?;
-        let tensors = fisher::tensor_sizes(&fisher.diagonal);
-        Ok(Sums { tensors, sums: fisher.sums, skipped: Some(fisher.skipped) })
+        let pass = Pass { stage: self, model: &model, examples: &set.examples };
+        pass.tell(&set.by_length())?;
+        let all: Vec<usize> = (0..set.examples.len()).collect();
+        let full = pass.fisher(&set.examples, &all)?;
+        let mut result = Sums {
+            tensors: fisher::tensor_sizes(&full.diagonal),
+            skipped: Some(full.skipped),
+            sums: Array2::zeros((0, 0)),
+            components: Vec::new(),
+            masks: Vec::new(),
+            overlap: pass.overlap(&full, config)?,
+        };
+        if let Some(special) = special {
+            let maskings = pass.maskings(&full, &special)?;
+            result.components = components::components(&result.tensors, &maskings, config);
+            result.masks = components::masks(&result.tensors, &maskings, config);
+        }
+        result.sums = full.sums;
+        Ok(result)
     }
 
     fn set(&self, checkpoint: &Checkpoint, provenance: &mut Provenance) -> Result<FrozenSet> {
@@ -168,26 +230,123 @@ impl Stability {
     }
 }
 
+/// What passes over the corpus need.
+struct Pass<'a> {
+    stage: &'a Stability,
+    model: &'a Model,
+    examples: &'a [Example],
+}
+
+impl Pass<'_> {
+    fn fisher(&self, examples: &[Example], numbers: &[usize]) -> Result<Fisher> {
+        let (reduction, seed) = (self.stage.reduction, self.stage.seed);
+        let estimate = Estimate { estimator: self.stage.estimator, reduction, samples: 1, seed };
+        let mut one = fisher::estimates(&self.model.bert, &self.model.theta, examples, numbers, &[estimate])?;
+        Ok(one.remove(0)) // one for each estimate
+    }
+
+    /// Says what the passes will take.
+    fn tell(&self, by_length: &[usize]) -> Result<()> {
+        let (model, stage) = (self.model, self.stage);
+        let seconds = estimate::seconds_each(&model.bert, &model.theta, self.examples, by_length)?;
+        let share = |kind: &Draws, fraction: f64| {
+            fraction * kind.repeats(by_length.len(), fraction, stage.repeats) as f64
+        };
+        let draws: f64 =
+            stage.draws.iter().flat_map(|kind| stage.fractions.iter().map(move |f| share(kind, *f))).sum();
+        let drawn = if stage.overlap.is_empty() { 0.0 } else { draws };
+        let passes = stage.masks as f64 + drawn;
+        let batch = estimate::activations(&model.bert.config, self.examples, fisher::BATCH.1, true);
+        // The full diagonal, the draw's, that of the rest, and copies to sort.
+        let held = if stage.overlap.is_empty() { 2 } else { 6 };
+        let bytes = held * params::bytes(&model.theta) + batch;
+        let time = seconds * estimate::tokens(self.examples) as f64 * estimate::BACKWARD * passes;
+        if passes > 1.0 {
+            progress::note(format!(
+                "{passes:.2} passes over the corpus: one, {} for masks, {drawn:.2} for the overlap of parameters",
+                stage.masks - 1
+            ));
+        }
+        estimate::tell("stability", time, bytes);
+        Ok(())
+    }
+
+    /// The draws' top parameters.
+    fn overlap(&self, full: &Fisher, config: &Config) -> Result<Vec<OverlapRow>> {
+        let mut rows = Vec::new();
+        if self.stage.overlap.is_empty() {
+            return Ok(rows);
+        }
+        let (all, n) = (overlap::flat(&full.diagonal)?, full.used.len());
+        for &kind in &config.draws {
+            for &fraction in &config.fractions {
+                for repeat in 0..kind.repeats(n, fraction, config.repeats) {
+                    let members = kind.members(n, fraction, repeat, config.seed);
+                    let numbers: Vec<usize> = members.iter().map(|&row| full.used[row]).collect();
+                    let own = overlap::flat(&self.fisher(self.examples, &numbers)?.diagonal)?;
+                    let draw = Draw { kind, fraction, repeat, examples: members.len(), of: n };
+                    rows.extend(overlap::rows(draw, &own, &all, &self.stage.overlap));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// `s[n,t]` under every masking, of the examples that have a target under each.
+    fn maskings(&self, full: &Fisher, special: &Special) -> Result<Vec<Array2<f64>>> {
+        let vocabulary = self.model.bert.config.vocab_size;
+        let mut passes = vec![(full.used.clone(), full.sums.clone())];
+        for masking in 1..self.stage.masks {
+            let mut examples = self.examples.to_vec();
+            let seed = Stream::new(self.stage.seed, "stability/maskings").bits(masking as u64);
+            masking::mask_again(&mut examples, special, vocabulary, seed);
+            let numbers: Vec<usize> = (0..examples.len()).collect();
+            let fisher = self.fisher(&examples, &numbers)?;
+            passes.push((fisher.used, fisher.sums));
+        }
+        let everywhere = |n: &usize| passes.iter().all(|(used, _)| used.binary_search(n).is_ok());
+        let common: Vec<usize> = full.used.iter().copied().filter(everywhere).collect();
+        let left = full.used.len() - common.len();
+        if left > 0 {
+            progress::note(format!("masks: {left} examples without a target under some masking left out"));
+        }
+        if common.len() < 2 {
+            let fix = "use a larger set or longer examples";
+            let found = common.len();
+            return Err(Error::field(
+                "--masks",
+                "examples with a target under each",
+                "at least 2",
+                found,
+                fix,
+            ));
+        }
+        let rows = |(used, sums): &(Vec<usize>, Array2<f64>)| {
+            let places: Vec<usize> = common.iter().map(|n| used.partition_point(|used| used < n)).collect();
+            sums.select(Axis(0), &places)
+        };
+        Ok(passes.iter().map(rows).collect())
+    }
+}
+
+/// Rows, or no file: an earlier run's would be taken for this one's.
+fn write_or_remove<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<()> {
+    if rows.is_empty() { files::remove(path) } else { files::write_csv(path, rows) }
+}
+
 /// `s[n,t]` of an earlier pass.
 fn read(path: &Path, provenance: &mut Provenance) -> Result<Sums> {
     let examples = fisher::files::examples_path(path);
-    let fix = "make both again with `fisherscape fisher --per-example`";
-    let wrong =
-        |expected: &str, found: String| Error::field(examples.display(), "sums", expected, found, fix);
     let (diagonal, _) = fisher::files::read(path)?;
     let tensors = fisher::tensor_sizes(&diagonal);
-    let (names, sums) = fisher::files::read_examples(path)?
-        .ok_or_else(|| wrong("beside the Fisher file", "no file".into()))?;
-    if !names.iter().eq(tensors.iter().map(|(name, _)| name)) {
-        let found = format!("{} tensors for {}", names.len(), tensors.len());
-        return Err(wrong("of the tensors of the Fisher file", found));
-    }
-    if sums.iter().any(|s| !(s.is_finite() && *s >= 0.0)) {
-        return Err(wrong("finite and not negative", "another value".into()));
-    }
+    let Some(sums) = fisher::files::read_sums(path, &diagonal)? else {
+        let fix = "make both again with `fisherscape fisher --per-example`";
+        return Err(Error::field(examples.display(), "sums", "beside the Fisher file", "no file", fix));
+    };
     provenance.input_file("fisher", path)?;
     provenance.input_file("examples", &examples)?;
-    Ok(Sums { tensors, sums, skipped: None })
+    let (components, masks, overlap) = Default::default();
+    Ok(Sums { tensors, sums, skipped: None, components, masks, overlap })
 }
 
 /// Mean, interval and spread of Spearman's rho, for people.

@@ -1,0 +1,201 @@
+//! What a ranking of dropout sites rests on: how tensors become one score, and which tensors count.
+//!
+//! The paper's score is the unweighted mean of tensor means, so that a bias of 768 entries counts as much as a matrix of
+//! 589 824 (definitions.md section 2). The audit ranks the sites under every aggregate, with and without the tensors
+//! that one might leave out, and says how far each ranking, and the dropout rates that follow from it, lie from the
+//! paper's. [`drivers`] names the tensors that decide a site's rank.
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::agreement::P_UPPER;
+use super::between::{Scored, between};
+use crate::dropout::rates::Shape;
+use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::ranking::ascending_ranks;
+use crate::stats;
+
+/// Which tensors count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// Those that feed a site, as in the paper.
+    All,
+    /// Without biases, those of LayerNorm too.
+    NoBiases,
+    /// Without weights and biases of LayerNorm.
+    NoLayernorm,
+    /// Matrices and tables only.
+    WeightsOnly,
+    /// Without the table of token types, into whose first row every position sums.
+    NoTokenTypes,
+    /// With `intermediate.dense` in `ffn_output`.
+    WithIntermediate,
+}
+
+impl Variant {
+    /// The paper's first.
+    pub const ALL: [Variant; 6] = [
+        Variant::All,
+        Variant::NoBiases,
+        Variant::NoLayernorm,
+        Variant::WeightsOnly,
+        Variant::NoTokenTypes,
+        Variant::WithIntermediate,
+    ];
+
+    fn keeps(self, tensor: &str) -> bool {
+        let (bias, norm) = (tensor.ends_with(".bias"), tensor.contains("LayerNorm"));
+        match self {
+            Variant::All | Variant::WithIntermediate => true,
+            Variant::NoBiases => !bias,
+            Variant::NoLayernorm => !norm,
+            Variant::WeightsOnly => !bias && !norm,
+            Variant::NoTokenTypes => !tensor.contains("token_type_embeddings"),
+        }
+    }
+
+    fn scores(self, tensors: &[(String, usize)], aggregate: Aggregate) -> Scores {
+        let intermediate = self == Variant::WithIntermediate;
+        Scores::of_tensors(tensors, Granularity::Site, aggregate, intermediate, &|name| self.keeps(name))
+    }
+}
+
+/// A row of `audit.csv`: a site under one aggregate and choice of tensors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditRow {
+    pub aggregate: Aggregate,
+    pub variant: Variant,
+    pub site: String,
+    pub score: f64,
+    /// Standard error over examples, where the per-example sums are there.
+    pub score_se: Option<f64>,
+    /// 0 = lowest score.
+    pub rank: usize,
+    /// Drop probability by the paper's linear schedule, 0 to 0.1.
+    pub p: f64,
+}
+
+/// A row of `variants.csv`: a ranking of the sites against the paper's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VariantRow {
+    pub aggregate: Aggregate,
+    pub variant: Variant,
+    pub spearman: Option<f64>,
+    pub spearman_low: Option<f64>,
+    pub spearman_high: Option<f64>,
+    pub kendall: Option<f64>,
+    pub kendall_low: Option<f64>,
+    pub kendall_high: Option<f64>,
+    pub rate_difference: Option<f64>,
+    pub rate_difference_low: Option<f64>,
+    pub rate_difference_high: Option<f64>,
+}
+
+/// A row of `drivers.csv`: a tensor's part in its site's score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DriverRow {
+    pub aggregate: Aggregate,
+    pub site: String,
+    pub tensor: String,
+    /// Share of the site's score that is this tensor's.
+    pub share: Option<f64>,
+    /// Rank of the site, and its rank if it had no such tensor; empty if it has no other.
+    pub rank: usize,
+    pub rank_without: Option<usize>,
+}
+
+const AGGREGATES: [Aggregate; 3] = [Aggregate::MeanOfMeans, Aggregate::Mean, Aggregate::Sum];
+
+/// Every ranking, and its agreement with the paper's. `totals` are the tensors' sums of F, `by_example` `s[n,t]`.
+pub fn audit(
+    tensors: &[(String, usize)],
+    totals: &[f64],
+    by_example: Option<&Array2<f64>>,
+    resamples: usize,
+    seed: u64,
+) -> (Vec<AuditRow>, Vec<VariantRow>) {
+    let scored = |scores: &Scores| Scored {
+        scores: scores.of(totals),
+        by_example: by_example.map(|sums| scores.of_examples(sums)),
+    };
+    let paper = scored(&Variant::All.scores(tensors, Aggregate::MeanOfMeans));
+    let (mut rows, mut variants) = (Vec::new(), Vec::new());
+    for aggregate in AGGREGATES {
+        for variant in Variant::ALL {
+            let scores = variant.scores(tensors, aggregate);
+            let own = scored(&scores);
+            let ranks = ascending_ranks(&own.scores);
+            for (i, site) in scores.names().iter().enumerate() {
+                let values = own.by_example.as_ref().map(|scores| scores.column(i).to_vec());
+                rows.push(AuditRow {
+                    aggregate,
+                    variant,
+                    site: site.clone(),
+                    score: own.scores[i],
+                    score_se: values.map(|v| stats::standard_error(&v)).filter(|se| se.is_finite()),
+                    rank: ranks[i],
+                    p: Shape::Linear.at(ranks[i], ranks.len(), 0.0, P_UPPER),
+                });
+            }
+            let compared = between(&paper, &own, true, resamples, seed);
+            let (low, high) = (
+                |m: usize| compared.intervals[m].map(|i| i.0),
+                |m: usize| compared.intervals[m].map(|i| i.1),
+            );
+            variants.push(VariantRow {
+                aggregate,
+                variant,
+                spearman: compared.values[0],
+                spearman_low: low(0),
+                spearman_high: high(0),
+                kendall: compared.values[1],
+                kendall_low: low(1),
+                kendall_high: high(1),
+                rate_difference: compared.values[4],
+                rate_difference_low: low(4),
+                rate_difference_high: high(4),
+            });
+        }
+    }
+    (rows, variants)
+}
+
+/// Each tensor's share in its site's score, and what rank the site would have without it.
+pub fn drivers(tensors: &[(String, usize)], totals: &[f64]) -> Vec<DriverRow> {
+    let mut rows = Vec::new();
+    for aggregate in AGGREGATES {
+        let scores = Variant::All.scores(tensors, aggregate);
+        let values = scores.of(totals);
+        let ranks = ascending_ranks(&values);
+        for (i, site) in scores.names().iter().enumerate() {
+            for &(t, weight) in &scores.members()[i] {
+                let tensor = &tensors[t].0;
+                let rest =
+                    Scores::of_tensors(tensors, Granularity::Site, aggregate, false, &|name| name != tensor);
+                let place = rest.names().iter().position(|name| name == site);
+                rows.push(DriverRow {
+                    aggregate,
+                    site: site.clone(),
+                    tensor: tensor.clone(),
+                    share: Some(weight * totals[t] / values[i]).filter(|share| share.is_finite()),
+                    rank: ranks[i],
+                    rank_without: place.map(|place| ascending_ranks(&rest.of(totals))[place]),
+                });
+            }
+        }
+    }
+    rows
+}
+
+/// The word that files know a variant by.
+pub fn word(variant: Variant) -> &'static str {
+    match variant {
+        Variant::All => "all",
+        Variant::NoBiases => "no-biases",
+        Variant::NoLayernorm => "no-layernorm",
+        Variant::WeightsOnly => "weights-only",
+        Variant::NoTokenTypes => "no-token-types",
+        Variant::WithIntermediate => "with-intermediate",
+    }
+}

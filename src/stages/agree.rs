@@ -1,0 +1,304 @@
+//! `agree`: how alike several Fisher estimates rank the layers.
+
+use std::path::PathBuf;
+
+use ndarray::Array2;
+use serde::Serialize;
+
+use super::word;
+use crate::error::{Error, Result};
+use crate::fisher::files as fisher_files;
+use crate::fisher::layers::{Aggregate, Granularity, Scores, TensorSizes};
+use crate::fisher::tensor_sizes;
+use crate::progress::{self, say};
+use crate::ranking::ascending_ranks;
+use crate::report::provenance::Provenance;
+use crate::rng::Stream;
+use crate::stability::Compared;
+use crate::stability::between::{Scored, between};
+use crate::{files, stats};
+
+/// How alike several Fisher estimates rank the layers: estimators, a model before and after fine-tuning, tasks, arms.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Agree {
+    /// Fisher files, at least two; with F.examples.safetensors beside each (`fisher --per-example`) there are intervals
+    #[arg(required = true, num_args = 2.., value_name = "F.safetensors")]
+    pub fisher: Vec<PathBuf>,
+    /// What they are called [default: by their file names]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
+    pub titles: Vec<String>,
+    /// How a site's tensors become one score
+    #[arg(long, value_enum, default_value_t)]
+    pub aggregate: Aggregate,
+    /// Count intermediate.dense into ffn_output
+    #[arg(long)]
+    pub include_intermediate: bool,
+    /// Resampled corpora behind the intervals; 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "B")]
+    pub resamples: usize,
+    /// Seed of the resamples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder for pairs.csv and scores.csv
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A row of `pairs.csv`: two files at one granularity.
+#[derive(Serialize)]
+struct Pair {
+    a: String,
+    b: String,
+    granularity: Granularity,
+    /// Whether both are of the same examples, which are then resampled together.
+    paired: bool,
+    spearman: Option<f64>,
+    spearman_low: Option<f64>,
+    spearman_high: Option<f64>,
+    kendall: Option<f64>,
+    kendall_low: Option<f64>,
+    kendall_high: Option<f64>,
+    top_k_overlap: Option<f64>,
+    top_k_overlap_low: Option<f64>,
+    top_k_overlap_high: Option<f64>,
+    rbo: Option<f64>,
+    rbo_low: Option<f64>,
+    rbo_high: Option<f64>,
+    rate_difference: Option<f64>,
+    rate_difference_low: Option<f64>,
+    rate_difference_high: Option<f64>,
+}
+
+/// A row of `scores.csv`: one layer in one file.
+#[derive(Serialize)]
+struct Layer {
+    file: String,
+    granularity: Granularity,
+    name: String,
+    score: f64,
+    score_se: Option<f64>,
+    /// 0 = lowest score.
+    rank: usize,
+    /// The score over that in the first file, over the median of that over the layers: 1 where a layer changes as the
+    /// others do. Its interval: percentiles of resampled examples.
+    ratio: Option<f64>,
+    ratio_low: Option<f64>,
+    ratio_high: Option<f64>,
+}
+
+/// One file's parameters that all files have.
+struct File {
+    title: String,
+    tensors: TensorSizes,
+    totals: Vec<f64>,
+    by_example: Option<Array2<f64>>,
+    /// What the examples are: the set, and which of it.
+    set: Option<String>,
+}
+
+impl Agree {
+    pub fn run(&self, command: &str) -> Result<()> {
+        self.check()?;
+        let mut provenance = Provenance::start(command, Some(self.seed));
+        let mut inputs = Vec::new();
+        for (i, path) in self.fisher.iter().enumerate() {
+            provenance.input_file(&format!("fisher {}", i + 1), path)?;
+            inputs.push(self.read(i)?);
+        }
+        self.intersect(&mut inputs)?;
+        let (mut pairs, mut layers) = (Vec::new(), Vec::new());
+        for granularity in Granularity::ALL {
+            let scored: Vec<(Scores, Scored)> =
+                inputs.iter().map(|file| self.scored(file, granularity)).collect();
+            for (i, file) in inputs.iter().enumerate() {
+                layers.extend(self.layers(file, granularity, &scored[i], (&inputs[0], &scored[0].1)));
+                for (other, own) in inputs.iter().zip(&scored).skip(i + 1) {
+                    let paired = same_examples(file, other);
+                    let compared = between(&scored[i].1, &own.1, paired, self.resamples, self.seed);
+                    pairs.push(pair((file, other), granularity, paired, &compared));
+                }
+            }
+        }
+        files::write_csv(&self.out.join("pairs.csv"), &pairs)?;
+        files::write_csv(&self.out.join("scores.csv"), &layers)?;
+        provenance.write(&self.out.join("provenance.toml"))?;
+        for pair in &pairs {
+            let bounded = |value: Option<f64>, low: Option<f64>, high: Option<f64>| match (value, low, high) {
+                (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+                (Some(value), ..) => format!("{value:.3}"),
+                _ => "none".to_string(),
+            };
+            say!(
+                "{:6} {} and {}: rho {}, dropout rates off by {}",
+                word(pair.granularity),
+                pair.a,
+                pair.b,
+                bounded(pair.spearman, pair.spearman_low, pair.spearman_high),
+                bounded(pair.rate_difference, pair.rate_difference_low, pair.rate_difference_high),
+            );
+        }
+        say!("{}: {} files", self.out.display(), inputs.len());
+        Ok(())
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let (titles, files) = (self.titles.len(), self.fisher.len());
+        if titles > 0 && titles != files {
+            let expected = format!("one for each of {files} files");
+            return Err(Error::field(
+                "--titles",
+                "number",
+                expected,
+                titles,
+                "give as many as files, or none",
+            ));
+        }
+        let titles: Vec<String> = (0..files).map(|i| self.title(i)).collect();
+        match titles.iter().enumerate().find(|(i, title)| titles[..*i].contains(title)) {
+            Some((_, twice)) => {
+                let fix = "tell the files apart with --titles";
+                Err(Error::field("--titles", "names", "distinct", twice, fix))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn title(&self, i: usize) -> String {
+        let stem = || self.fisher[i].file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.titles.get(i).cloned().unwrap_or_else(stem)
+    }
+
+    fn read(&self, i: usize) -> Result<File> {
+        let path = &self.fisher[i];
+        let (diagonal, metadata) = fisher_files::read(path)?;
+        let by_example = fisher_files::read_sums(path, &diagonal)?;
+        if by_example.is_none() {
+            let text = "no per-example sums beside it, so no intervals: make it with --per-example";
+            progress::note(format!("{}: {text}", path.display()));
+        }
+        let set = metadata.get("set").cloned();
+        let (tensors, totals) = (tensor_sizes(&diagonal), fisher_files::tensor_sums(&diagonal)?.1);
+        Ok(File { title: self.title(i), tensors, totals, by_example, set })
+    }
+
+    /// Leaves the tensors that all files have.
+    fn intersect(&self, inputs: &mut [File]) -> Result<()> {
+        let all: Vec<TensorSizes> = inputs.iter().map(|file| file.tensors.clone()).collect();
+        let common = |tensor: &(String, usize)| all.iter().all(|tensors| tensors.contains(tensor));
+        for (file, path) in inputs.iter_mut().zip(&self.fisher) {
+            let keep: Vec<usize> = (0..file.tensors.len()).filter(|&t| common(&file.tensors[t])).collect();
+            if keep.is_empty() {
+                let fix = "compare models of one architecture";
+                let found = "none of the same name and size";
+                return Err(Error::field(path.display(), "tensors", "some that all files have", found, fix));
+            }
+            let left = file.tensors.len() - keep.len();
+            if left > 0 {
+                progress::note(format!(
+                    "{}: {left} tensors only in the one or the other left out",
+                    file.title
+                ));
+            }
+            file.tensors = keep.iter().map(|&t| file.tensors[t].clone()).collect();
+            file.totals = keep.iter().map(|&t| file.totals[t]).collect();
+            let columns = |sums: &Array2<f64>| sums.select(ndarray::Axis(1), &keep);
+            file.by_example = file.by_example.as_ref().map(columns);
+        }
+        Ok(())
+    }
+
+    fn scored(&self, file: &File, granularity: Granularity) -> (Scores, Scored) {
+        let scores = Scores::new(&file.tensors, granularity, self.aggregate, self.include_intermediate);
+        let by_example = file.by_example.as_ref().map(|sums| scores.of_examples(sums));
+        let scored = Scored { scores: scores.of(&file.totals), by_example };
+        (scores, scored)
+    }
+
+    fn layers(
+        &self,
+        file: &File,
+        granularity: Granularity,
+        (scores, own): &(Scores, Scored),
+        (first_file, first): (&File, &Scored),
+    ) -> Vec<Layer> {
+        let ranks = ascending_ranks(&own.scores);
+        let ratios = relative(&own.scores, &first.scores);
+        let resampled = self.ratios((file, own), (first_file, first));
+        let row = |i: usize| {
+            let values = own.by_example.as_ref().map(|scores| scores.column(i).to_vec());
+            let mut ends: Vec<f64> = resampled.iter().map(|r| r[i]).filter(|r| r.is_finite()).collect();
+            ends.sort_unstable_by(f64::total_cmp);
+            let finite = |value: f64| Some(value).filter(|v| v.is_finite());
+            Layer {
+                file: file.title.clone(),
+                granularity,
+                name: scores.names()[i].clone(),
+                score: own.scores[i],
+                score_se: values.map(|v| stats::standard_error(&v)).and_then(finite),
+                rank: ranks[i],
+                ratio: finite(ratios[i]),
+                ratio_low: finite(stats::quantile(&ends, 0.025)),
+                ratio_high: finite(stats::quantile(&ends, 0.975)),
+            }
+        };
+        (0..ranks.len()).map(row).collect()
+    }
+
+    /// Ratios of resampled scores, each with its own examples, or with the same where both have them.
+    fn ratios(&self, (file, own): (&File, &Scored), (first_file, first): (&File, &Scored)) -> Vec<Vec<f64>> {
+        let (Some(x), Some(y)) = (&own.by_example, &first.by_example) else { return Vec::new() };
+        let paired = same_examples(file, first_file);
+        let mean = |scores: &Array2<f64>, stream: Stream| {
+            let n = scores.nrows();
+            let mut sum = vec![0f64; scores.ncols()];
+            for i in 0..n {
+                let row = scores.row(stream.below(i as u64, n as u64) as usize);
+                sum.iter_mut().zip(row).for_each(|(sum, s)| *sum += s / n as f64);
+            }
+            sum
+        };
+        let streams = ["agree/first", if paired { "agree/first" } else { "agree/other" }];
+        let [one, other] = streams.map(|name| Stream::new(self.seed, name));
+        (0..self.resamples as u64).map(|b| relative(&mean(x, other.at(b)), &mean(y, one.at(b)))).collect()
+    }
+}
+
+/// Ratios over their median.
+fn relative(own: &[f64], first: &[f64]) -> Vec<f64> {
+    let ratios: Vec<f64> = own.iter().zip(first).map(|(own, first)| own / first).collect();
+    let median = stats::median(&ratios.iter().copied().filter(|r| r.is_finite()).collect::<Vec<_>>());
+    ratios.into_iter().map(|ratio| ratio / median).collect()
+}
+
+/// Whether two files are of the same examples, in the same order.
+fn same_examples(a: &File, b: &File) -> bool {
+    let rows = |file: &File| file.by_example.as_ref().map(Array2::nrows);
+    a.set.is_some() && a.set == b.set && rows(a) == rows(b)
+}
+
+fn pair((a, b): (&File, &File), granularity: Granularity, paired: bool, compared: &Compared) -> Pair {
+    let [spearman, kendall, top_k_overlap, rbo, rate_difference] = compared.values;
+    let low = compared.intervals.map(|interval| interval.map(|i| i.0));
+    let high = compared.intervals.map(|interval| interval.map(|i| i.1));
+    Pair {
+        a: a.title.clone(),
+        b: b.title.clone(),
+        granularity,
+        paired,
+        spearman,
+        spearman_low: low[0],
+        spearman_high: high[0],
+        kendall,
+        kendall_low: low[1],
+        kendall_high: high[1],
+        top_k_overlap,
+        top_k_overlap_low: low[2],
+        top_k_overlap_high: high[2],
+        rbo,
+        rbo_low: low[3],
+        rbo_high: high[3],
+        rate_difference,
+        rate_difference_low: low[4],
+        rate_difference_high: high[4],
+    }
+}

@@ -1,0 +1,114 @@
+//! `audit`: what a ranking of layers rests on, and how concentrated Fisher information is.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::files;
+use crate::fisher::concentration::{ConcentrationRow, concentration};
+use crate::fisher::files as fisher_files;
+use crate::fisher::layers::Aggregate;
+use crate::fisher::tensor_sizes;
+use crate::progress::{self, say};
+use crate::report::provenance::Provenance;
+use crate::stability::audit::{self, DriverRow, VariantRow};
+
+/// What a ranking of dropout sites rests on: every way to make tensors one score, the tensors that decide, and how
+/// concentrated Fisher information is.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Audit {
+    /// Fisher information; with F.examples.safetensors beside it (`fisher --per-example`) there are intervals
+    #[arg(long, value_name = "F.safetensors")]
+    pub fisher: PathBuf,
+    /// Resampled corpora behind the intervals; 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "B")]
+    pub resamples: usize,
+    /// Seed of the resamples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder for audit, variants and drivers (rankings), concentration, lorenz, histogram and sorted (.csv)
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+impl Audit {
+    pub fn run(&self, command: &str) -> Result<()> {
+        let mut provenance = Provenance::start(command, Some(self.seed));
+        let (diagonal, _) = fisher_files::read(&self.fisher)?;
+        provenance.input_file("fisher", &self.fisher)?;
+        let by_example = fisher_files::read_sums(&self.fisher, &diagonal)?;
+        match &by_example {
+            Some(_) => provenance.input_file("examples", &fisher_files::examples_path(&self.fisher))?,
+            None => progress::note(
+                "no per-example sums beside the Fisher file, so no intervals: make it with --per-example",
+            ),
+        }
+        let tensors = tensor_sizes(&diagonal);
+        let (_, totals) = fisher_files::tensor_sums(&diagonal)?;
+        let (rows, variants) =
+            audit::audit(&tensors, &totals, by_example.as_ref(), self.resamples, self.seed);
+        let drivers = audit::drivers(&tensors, &totals);
+        let found = concentration(&diagonal)?;
+        let file = |name: &str| self.out.join(name);
+        files::write_csv(&file("audit.csv"), &rows)?;
+        files::write_csv(&file("variants.csv"), &variants)?;
+        files::write_csv(&file("drivers.csv"), &drivers)?;
+        files::write_csv(&file("concentration.csv"), &found.summary)?;
+        files::write_csv(&file("lorenz.csv"), &found.lorenz)?;
+        files::write_csv(&file("histogram.csv"), &found.histogram)?;
+        files::write_csv(&file("sorted.csv"), &found.sorted)?;
+        provenance.write(&file("provenance.toml"))?;
+        variants.iter().for_each(tell);
+        tell_drivers(&drivers);
+        found.summary.iter().for_each(tell_group);
+        say!("{}: {} tensors", self.out.display(), tensors.len());
+        Ok(())
+    }
+}
+
+fn tell(row: &VariantRow) {
+    let bounded = |value: Option<f64>, low: Option<f64>, high: Option<f64>| match (value, low, high) {
+        (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+        (Some(value), ..) => format!("{value:.3}"),
+        _ => String::new(),
+    };
+    say!(
+        "{:14} {:18} rho with the paper's {:22} rates off by {}",
+        super::word(row.aggregate),
+        audit::word(row.variant),
+        bounded(row.spearman, row.spearman_low, row.spearman_high),
+        bounded(
+            row.rate_difference.map(|v| 100.0 * v),
+            row.rate_difference_low.map(|v| 100.0 * v),
+            row.rate_difference_high.map(|v| 100.0 * v)
+        ) + " points"
+    );
+}
+
+/// Sites whose score is mostly that of one tensor, under the paper's aggregate.
+fn tell_drivers(rows: &[DriverRow]) {
+    let paper = || rows.iter().filter(|row| row.aggregate == Aggregate::MeanOfMeans);
+    let mut sites: Vec<&str> = paper().map(|row| row.site.as_str()).collect();
+    sites.dedup();
+    let led = paper().filter(|row| row.share.is_some_and(|share| share > 0.5)).count();
+    say!("{led} of {} sites have more than half of the paper's score from a single tensor", sites.len());
+    let most = paper().filter(|row| row.rank_without.is_some());
+    let shift = |row: &&DriverRow| row.rank.abs_diff(row.rank_without.unwrap_or(row.rank));
+    if let Some(row) = most.max_by_key(shift) {
+        let without = row.rank_without.unwrap_or(row.rank);
+        say!("{} has rank {} and, without {}, {without}", row.site, row.rank, row.tensor);
+    }
+}
+
+fn tell_group(row: &ConcentrationRow) {
+    let share = |value: Option<f64>| value.map_or("none".into(), |v| format!("{:.1} %", 100.0 * v));
+    say!(
+        "{:12} Gini {}, top 0.1 / 1 / 10 % of the parameters hold {} / {} / {}, {} of {} are 0",
+        row.group,
+        row.gini.map_or("none".into(), |gini| format!("{gini:.4}")),
+        share(row.top_01),
+        share(row.top_1),
+        share(row.top_10),
+        row.zero,
+        row.parameters
+    );
+}

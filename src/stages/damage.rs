@@ -1,0 +1,578 @@
+//! `damage`: does Fisher information predict where a perturbation hurts?
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use ndarray::Array2;
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+
+use super::moving::Gaussian;
+use super::{ModelAndSet, about_set, word};
+use crate::data::Example;
+use crate::data::frozen::FrozenSet;
+use crate::error::{Error, Result};
+use crate::fisher::files as fisher_files;
+use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::fisher::tensor_sizes;
+use crate::landscape::curvature::{self, Curvature};
+use crate::landscape::damage::{Bins, Diagonal, Perturbed, hessian_diagonal};
+use crate::landscape::direction::Direction;
+use crate::landscape::journal::Journal;
+use crate::landscape::mask::{self, By, Choice, Norm, Select};
+use crate::landscape::sharpness::Measure;
+use crate::landscape::space::{Space, norm};
+use crate::model::checkpoint::MissingHead;
+use crate::model::{Bert, Model, Objective};
+use crate::params::{self, ParamMap};
+use crate::progress::{self, Progress, say};
+use crate::report::provenance::Provenance;
+use crate::rng::Stream;
+use crate::stability::between::correlation;
+use crate::{estimate, files, stats};
+
+/// Whether Fisher information predicts damage: the rise of the loss when one layer, or the top, bottom or random part of the
+/// parameters, is perturbed, and the diagonal of the Hessian, against Fisher scores.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Damage {
+    #[command(flatten)]
+    pub inputs: ModelAndSet,
+    /// Fisher information of the checkpoint
+    #[arg(long, value_name = "F.safetensors")]
+    pub fisher: PathBuf,
+    #[command(flatten)]
+    pub gaussian: Gaussian,
+    /// What is perturbed at a time
+    #[arg(long, value_enum, default_value = "site", value_delimiter = ',', value_name = "GRANULARITY,..")]
+    pub granularity: Vec<Granularity>,
+    /// Fractions of the parameters, the top, the bottom and a random one of each, that are perturbed at matched norm
+    #[arg(long, default_value = "0.001,0.01,0.1", value_delimiter = ',', value_name = "F,..")]
+    pub fractions: Vec<f64>,
+    /// How far: 1 is as far as the weights are long
+    #[arg(long, default_value_t = 0.2, value_name = "R")]
+    pub radius: f64,
+    /// Random directions, each walked both ways
+    #[arg(long, default_value_t = 10, value_name = "K")]
+    pub draws: usize,
+    /// Sign vectors behind the diagonal of the Hessian; 0 for none
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub probes: usize,
+    /// Length of the differences of gradients, in lengths of the weights
+    #[arg(long, default_value_t = 1e-4, value_name = "H")]
+    pub step: f64,
+    /// Resamples of examples, draws and sign vectors behind the intervals; 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "B")]
+    pub resamples: usize,
+    /// Seed of directions, masks, signs and resamples, and of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder for layers, correlations, perturbed and bins (.csv)
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A row of `layers.csv`.
+#[derive(Serialize)]
+struct LayerRow {
+    granularity: Granularity,
+    name: String,
+    parameters: usize,
+    /// Fisher scores by the three aggregates.
+    mean_of_means: f64,
+    mean: f64,
+    sum: f64,
+    /// `½ r² Σ F_i d_i²` per target, mean over the draws.
+    predicted: f64,
+    /// Sum of the Hessian's diagonal over the layer, of the mean loss per target.
+    hessian: Option<f64>,
+    hessian_se: Option<f64>,
+    /// Mean rise of the loss per target.
+    rise: f64,
+    rise_se: f64,
+}
+
+/// A row of `correlations.csv`.
+#[derive(Serialize)]
+struct CorrelationRow {
+    granularity: Granularity,
+    predictor: &'static str,
+    outcome: &'static str,
+    layers: usize,
+    spearman: Option<f64>,
+    spearman_low: Option<f64>,
+    spearman_high: Option<f64>,
+}
+
+/// A row of `perturbed.csv`.
+#[derive(Serialize)]
+struct PerturbedRow {
+    mask: &'static str,
+    fraction: f64,
+    k: usize,
+    effective: usize,
+    /// `‖d ⊙ m‖ / ‖d‖` before matching, mean over the draws.
+    norm_ratio: Option<f64>,
+    predicted: Option<f64>,
+    rise: Option<f64>,
+    rise_se: Option<f64>,
+}
+
+/// A row of `bins.csv`.
+#[derive(Serialize)]
+struct BinRow {
+    bin: usize,
+    parameters: usize,
+    /// Mean Fisher information of one target, and mean of the Hessian's diagonal.
+    fisher: f64,
+    hessian: f64,
+    hessian_se: Option<f64>,
+}
+
+/// What is perturbed together, with its scores.
+struct Layer {
+    granularity: Granularity,
+    name: String,
+    tensors: Vec<String>,
+    /// Entries of all of them.
+    parameters: usize,
+    /// Fisher scores by the three aggregates, and what they are of each example.
+    scores: [f64; 3],
+    by_example: Option<[Vec<f64>; 3]>,
+}
+
+/// Everything that is known of one layer.
+struct Found {
+    layer: Layer,
+    predicted: f64,
+    rise: Measure,
+    /// `[probes]`
+    hessian: Vec<f64>,
+}
+
+impl Damage {
+    pub fn run(&self, command: &str) -> Result<()> {
+        self.check()?;
+        let mut provenance = Provenance::start(command, Some(self.seed));
+        let (model, set) = self.inputs.open(self.seed)?;
+        provenance.input("checkpoint", &model.hash);
+        provenance.input("set", &set.hash);
+        provenance.input_file("fisher", &self.fisher)?;
+        let fisher = fisher_files::read_for(&self.fisher, &model.theta)?;
+        let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+        let (reference, hash) = self.gaussian.weights(&model, &set, missing)?;
+        hash.iter().for_each(|hash| provenance.input("reference", hash));
+        let job = Job {
+            stage: self,
+            model: &model,
+            set: &set,
+            fisher: &fisher,
+            reference: &reference,
+            scale: self.per_target(&set)?,
+        };
+        let layers = self.layers(&model, &fisher)?;
+        job.tell(layers.len())?;
+        let by_length = set.by_length();
+        let room = estimate::available_bytes().map_or(0, |free| free / 4);
+        let perturbed =
+            Perturbed::new(&model.bert, &model.theta, (&set.examples, &by_length), self.radius, room)?;
+        let journal_path = self.out.join("damage.unfinished");
+        let mut journal = Journal::open(&journal_path, &job.inputs(hash)?)?;
+        let (bins, diagonal, names) = job.hessian(&by_length, &mut journal)?;
+        let found = job.rises(layers, &perturbed, (&diagonal, &names), &mut journal)?;
+        let masks = job.masks(&perturbed, &mut journal)?;
+        let targets = perturbed.targets();
+        let rows: Vec<LayerRow> = found.iter().map(|found| found.row(&targets)).collect();
+        let correlations = self.correlations(&found, &targets);
+        let file = |name: &str| self.out.join(name);
+        files::write_csv(&file("layers.csv"), &rows)?;
+        files::write_csv(&file("correlations.csv"), &correlations)?;
+        files::write_csv(&file("perturbed.csv"), &masks)?;
+        match self.probes {
+            0 => files::remove(&file("bins.csv"))?,
+            _ => files::write_csv(&file("bins.csv"), &bin_rows(&bins, &diagonal, job.scale))?,
+        }
+        provenance.write(&file("provenance.toml"))?;
+        files::remove(&journal_path)?;
+        correlations.iter().for_each(tell_correlation);
+        masks.iter().for_each(tell_mask);
+        say!("{}: {} layers, {} draws", self.out.display(), rows.len(), self.draws);
+        Ok(())
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let fix = "see `fisherscape damage --help`";
+        if self.draws == 0 {
+            return Err(Error::field("--draws", "number", "at least 1", 0, fix));
+        }
+        for (option, length) in [("--radius", self.radius), ("--step", self.step)] {
+            if !(length > 0.0 && length.is_finite()) {
+                return Err(Error::field(option, "length", "above 0", length, fix));
+            }
+        }
+        match self.fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
+            Some(f) => Err(Error::field("--fractions", "fraction", "in (0, 1]", f, "write 1 % as 0.01")),
+            None => Ok(()),
+        }
+    }
+
+    /// By what F is to be multiplied for the information of one target, taking the targets of an example as independent.
+    fn per_target(&self, set: &FrozenSet) -> Result<f64> {
+        let (_, metadata) = fisher_files::read(&self.fisher)?;
+        let targets = set.examples.iter().map(|e| e.targets() as f64).filter(|m| *m > 0.0);
+        let targets: Vec<f64> = targets.collect();
+        Ok(match metadata.get("reduction").map(String::as_str) {
+            Some("sum") => 1.0 / stats::mean(&targets),
+            _ => 1.0 / stats::mean(&targets.iter().map(|m| 1.0 / m).collect::<Vec<_>>()),
+        })
+    }
+
+    /// The layers of every granularity, with their scores.
+    fn layers(&self, model: &Model, fisher: &ParamMap) -> Result<Vec<Layer>> {
+        let tensors = tensor_sizes(fisher);
+        let totals = fisher_files::tensor_sums(fisher)?.1;
+        let by_example = self.sums(fisher)?;
+        let mut layers = Vec::new();
+        for &granularity in &self.granularity {
+            let scores = [Aggregate::MeanOfMeans, Aggregate::Mean, Aggregate::Sum]
+                .map(|aggregate| Scores::new(&tensors, granularity, aggregate, false));
+            let values = scores.each_ref().map(|scores| scores.of(&totals));
+            let examples = by_example.as_ref().map(|sums| scores.each_ref().map(|s| s.of_examples(sums)));
+            for (i, (name, members)) in scores[0].names().iter().zip(scores[0].members()).enumerate() {
+                let column = |scores: &Array2<f64>| scores.column(i).to_vec();
+                layers.push(Layer {
+                    granularity,
+                    name: name.clone(),
+                    tensors: members.iter().map(|&(t, _)| tensors[t].0.clone()).collect(),
+                    parameters: members.iter().map(|&(t, _)| tensors[t].1).sum(),
+                    scores: values.each_ref().map(|values| values[i]),
+                    by_example: examples.as_ref().map(|examples| examples.each_ref().map(column)),
+                });
+            }
+        }
+        // A tensor without a direction cannot be perturbed.
+        let moves = |name: &String| {
+            self.gaussian.vectors || model.theta.get(name).is_some_and(|tensor| tensor.rank() > 1)
+        };
+        let before = layers.len();
+        layers.retain(|layer| layer.tensors.iter().any(moves));
+        if layers.len() < before {
+            let text = "layers of 1-D parameters alone left out: let them move with --vectors";
+            progress::note(format!("{} {text}", before - layers.len()));
+        }
+        Ok(layers)
+    }
+
+    /// Per-example sums of the tensors that the model has.
+    fn sums(&self, fisher: &ParamMap) -> Result<Option<Array2<f64>>> {
+        let Some((names, sums)) = fisher_files::read_examples(&self.fisher)? else { return Ok(None) };
+        let place = |name: &String| names.iter().position(|own| own == name);
+        let columns: Option<Vec<usize>> = fisher.keys().map(place).collect();
+        Ok(columns.map(|columns| sums.select(ndarray::Axis(1), &columns)))
+    }
+
+    /// Rank correlations, resampling examples, draws and sign vectors.
+    fn correlations(&self, found: &[Found], targets: &[f64]) -> Vec<CorrelationRow> {
+        let mut rows = Vec::new();
+        for &granularity in &self.granularity {
+            let own: Vec<&Found> = found.iter().filter(|f| f.layer.granularity == granularity).collect();
+            let resamples: Vec<[Vec<f64>; 6]> = (0..self.resamples as u64)
+                .into_par_iter()
+                .map(|b| resampled(&own, targets, self.seed, b))
+                .collect();
+            let observed = values(&own, |found| {
+                let rise = found.rise.row(targets).value;
+                [
+                    found.layer.scores[0],
+                    found.layer.scores[1],
+                    found.layer.scores[2],
+                    found.predicted,
+                    stats::mean(&found.hessian),
+                    rise,
+                ]
+            });
+            for (outcome, y) in [("rise", 5), ("hessian", 4)] {
+                for (x, predictor) in PREDICTORS.iter().enumerate().filter(|(x, _)| *x != y) {
+                    if self.probes == 0 && (x == 4 || y == 4) {
+                        continue;
+                    }
+                    let pairs = resamples.iter().map(|values| (values[x].clone(), values[y].clone()));
+                    let (spearman, interval) = correlation(&observed[x], &observed[y], pairs);
+                    rows.push(CorrelationRow {
+                        granularity,
+                        predictor,
+                        outcome,
+                        layers: own.len(),
+                        spearman,
+                        spearman_low: interval.map(|i| i.0),
+                        spearman_high: interval.map(|i| i.1),
+                    });
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// What might predict damage; the rise itself comes after them.
+const PREDICTORS: [&str; 5] = ["mean_of_means", "mean", "sum", "predicted", "hessian"];
+
+/// Predictors and the rise, each over all layers.
+fn values(found: &[&Found], of: impl Fn(&Found) -> [f64; 6]) -> [Vec<f64>; 6] {
+    let rows: Vec<[f64; 6]> = found.iter().map(|found| of(found)).collect();
+    [0, 1, 2, 3, 4, 5].map(|i| rows.iter().map(|row| row[i]).collect())
+}
+
+/// The same with examples, draws and sign vectors drawn again, each for all layers together. The prediction's own error
+/// is that of F per parameter, which sums over examples do not tell: it stays.
+fn resampled(found: &[&Found], targets: &[f64], seed: u64, b: u64) -> [Vec<f64>; 6] {
+    let again = |what: &str, n: usize| -> Vec<usize> {
+        let stream = Stream::new(seed, &format!("damage/{what}")).at(b);
+        (0..n as u64).map(|i| stream.below(i, n as u64) as usize).collect()
+    };
+    let count = |of: fn(&Found) -> usize| found.first().map_or(0, |found| of(found));
+    let examples = again("examples", targets.len());
+    let draws = again("draws", count(|f| f.rise.draws.len()));
+    let probes = again("signs", count(|f| f.hessian.len()));
+    let scored = again("fisher", count(|f| f.layer.by_example.as_ref().map_or(0, |own| own[0].len())));
+    let weight: f64 = examples.iter().map(|&n| targets[n]).sum();
+    values(found, |found| {
+        let score = |a: usize| match &found.layer.by_example {
+            Some(own) => scored.iter().map(|&n| own[a][n]).sum::<f64>() / scored.len() as f64,
+            None => found.layer.scores[a],
+        };
+        let rise = |draw: &Vec<f64>| examples.iter().map(|&n| draw[n]).sum::<f64>() / weight;
+        let rises: Vec<f64> = draws.iter().map(|&k| rise(&found.rise.draws[k])).collect();
+        let hessian: Vec<f64> = probes.iter().map(|&k| found.hessian[k]).collect();
+        [score(0), score(1), score(2), found.predicted, stats::mean(&hessian), stats::mean(&rises)]
+    })
+}
+
+impl Found {
+    fn row(&self, targets: &[f64]) -> LayerRow {
+        let rise = self.rise.row(targets);
+        let Layer { granularity, name, scores, .. } = &self.layer;
+        let finite = |value: f64| Some(value).filter(|v| v.is_finite());
+        LayerRow {
+            granularity: *granularity,
+            name: name.clone(),
+            parameters: self.layer.parameters,
+            mean_of_means: scores[0],
+            mean: scores[1],
+            sum: scores[2],
+            predicted: self.predicted,
+            hessian: finite(stats::mean(&self.hessian)),
+            hessian_se: finite(stats::standard_error(&self.hessian)),
+            rise: rise.value,
+            rise_se: rise.se_examples.hypot(rise.se_draws.unwrap_or(0.0)),
+        }
+    }
+}
+
+/// What all parts of the work share.
+struct Job<'a> {
+    stage: &'a Damage,
+    model: &'a Model,
+    set: &'a FrozenSet,
+    fisher: &'a ParamMap,
+    /// The weights that directions are scaled to.
+    reference: &'a ParamMap,
+    /// Information of one target in units of F.
+    scale: f64,
+}
+
+impl Job<'_> {
+    fn examples(&self) -> Vec<&Example> {
+        self.set.examples.iter().filter(|e| e.targets() > 0).collect()
+    }
+
+    /// Says what it will take.
+    fn tell(&self, layers: usize) -> Result<()> {
+        let (stage, model, examples) = (self.stage, self.model, &self.set.examples);
+        let each = estimate::seconds_each(&model.bert, &model.theta, examples, &self.set.by_length())?
+            * estimate::tokens(examples) as f64;
+        let losses = 2 * stage.draws * (layers + 3 * stage.fractions.len());
+        let gradients = 2 * stage.probes;
+        let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
+        let batch = estimate::activations(&model.bert.config, examples, curvature::BATCH.1, true);
+        let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
+        estimate::tell("damage", seconds, bytes);
+        Ok(())
+    }
+
+    /// A hash of all that the units of the journal depend on.
+    fn inputs(&self, reference: Option<String>) -> Result<String> {
+        let Damage { granularity, fractions, radius, draws, probes, step, seed, .. } = self.stage;
+        let Gaussian { normalize, vectors, .. } = self.stage.gaussian;
+        let about = json!({
+            "fisherscape": env!("CARGO_PKG_VERSION"),
+            "checkpoint": self.model.hash,
+            "set": about_set(self.set),
+            "fisher": files::hash_file(&self.stage.fisher)?,
+            "reference": reference,
+            "options": [json!(granularity), json!(fractions), json!(radius), json!(draws), json!(probes), json!(step),
+                json!(seed), json!(normalize), json!(vectors)],
+        });
+        Ok(files::hash(about.to_string().as_bytes()))
+    }
+
+    /// The k-th direction, in these tensors alone.
+    fn direction(&self, tensors: &[String], k: usize) -> Result<Direction> {
+        let own = |name: &String| Some((name.clone(), self.reference.get(name)?.clone()));
+        let part: ParamMap = tensors.iter().filter_map(own).collect();
+        self.stage.gaussian.draw(&part, self.stage.seed, "x", k)
+    }
+
+    /// Samples of the Hessian's diagonal over what the set reaches, and the names of its tensors.
+    fn hessian(&self, by_length: &[usize], journal: &mut Journal) -> Result<(Bins, Diagonal, Vec<String>)> {
+        let (model, examples) = (self.model, self.examples());
+        let flags =
+            mask::reached(&model.theta, model.theta.keys(), |name| model.bert.reached(name, &examples));
+        let space = Space::new(&flags);
+        drop(flags);
+        let bins = Bins::new(&space.flat(self.fisher)?);
+        let step = self.stage.step * norm(&space.flat(self.reference)?);
+        let curvature = Curvature::new(&model.bert, &model.theta, (&self.set.examples, by_length), &space);
+        let seed = (step, self.stage.seed);
+        let diagonal = hessian_diagonal(&curvature, &bins, self.stage.probes, seed, journal)?;
+        let names = space.tensors().map(|(name, _)| name.to_string()).collect();
+        Ok((bins, diagonal, names))
+    }
+
+    fn rises(
+        &self,
+        layers: Vec<Layer>,
+        perturbed: &Perturbed<Bert>,
+        (diagonal, names): (&Diagonal, &[String]),
+        journal: &mut Journal,
+    ) -> Result<Vec<Found>> {
+        let progress = Progress::new("damage (layers)", layers.len());
+        let mut found = Vec::new();
+        for layer in layers {
+            let draws = self.stage.draws;
+            let direction = |k: usize| self.direction(&layer.tensors, k);
+            let rise = perturbed.rise(&layer.name, draws, direction, journal)?;
+            let predicted: Vec<f64> = (0..draws)
+                .map(|k| perturbed.predicted(self.fisher, &direction(k)?, self.scale))
+                .collect::<Result<_>>()?;
+            let own: BTreeSet<&String> = layer.tensors.iter().collect();
+            let sum = |sums: &Vec<f64>| {
+                names.iter().zip(sums).filter(|(name, _)| own.contains(name)).map(|(_, sum)| sum).sum::<f64>()
+            };
+            let hessian = diagonal.tensors.iter().map(sum).collect();
+            found.push(Found { predicted: stats::mean(&predicted), rise, hessian, layer });
+            progress.advance(1);
+        }
+        Ok(found)
+    }
+
+    /// The top, a random and the bottom part of the parameters, perturbed at matched norm.
+    fn masks(&self, perturbed: &Perturbed<Bert>, journal: &mut Journal) -> Result<Vec<PerturbedRow>> {
+        type Kind = fn(f64) -> Select;
+        let kinds: [(&str, Kind); 3] =
+            [("top", Select::Top), ("random", Select::Random), ("bottom", Select::Bottom)];
+        let progress = Progress::new("damage (masks)", kinds.len() * self.stage.fractions.len());
+        let mut rows = Vec::new();
+        for &fraction in &self.stage.fractions {
+            for (mask, select) in kinds {
+                rows.push(self.masked(mask, (select(fraction), fraction), perturbed, journal)?);
+                progress.advance(1);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn masked(
+        &self,
+        mask: &'static str,
+        (select, fraction): (Select, f64),
+        perturbed: &Perturbed<Bert>,
+        journal: &mut Journal,
+    ) -> Result<PerturbedRow> {
+        let (model, examples) = (self.model, self.examples());
+        let all: Vec<String> = self.fisher.keys().cloned().collect();
+        let make = |k: usize| -> Result<Option<(Direction, f64, mask::Report)>> {
+            let d = self.direction(&all, k)?;
+            let own = std::slice::from_ref(&d);
+            let effective = mask::effective(&model.theta, own, |name| model.bert.reached(name, &examples));
+            let seed = self.stage.seed + k as u64;
+            let choice = Choice::new(select, By::Parameter, &model.theta, Some(self.fisher), seed)?;
+            // Nothing in the mask moves the loss: the lowest scores are those of words that do not occur.
+            let Ok(mask) = choice.mask(&effective) else { return Ok(None) };
+            let (mut d, ratio) = mask.apply(d, &effective, Norm::Matched);
+            mask::keep_effective(&mut d, &effective);
+            Ok(Some((d, ratio, mask.report)))
+        };
+        let Some((first, _, report)) = make(0)? else {
+            let k = (fraction * params::count(self.fisher) as f64 + 0.5).floor() as usize;
+            let (norm_ratio, predicted, rise, rise_se) = (None, None, None, None);
+            return Ok(PerturbedRow {
+                mask,
+                fraction,
+                k,
+                effective: 0,
+                norm_ratio,
+                predicted,
+                rise,
+                rise_se,
+            });
+        };
+        drop(first);
+        let (mut ratios, mut predicted, mut draws) = (Vec::new(), Vec::new(), Vec::new());
+        for k in 0..self.stage.draws {
+            let Some((d, ratio, _)) = make(k)? else { continue };
+            ratios.push(ratio);
+            predicted.push(perturbed.predicted(self.fisher, &d, self.scale)?);
+            draws.extend(perturbed.rise(mask, 1, |_| Ok(d.clone()), journal)?.draws);
+        }
+        let row = Measure { name: mask.into(), draws }.row(&perturbed.targets());
+        Ok(PerturbedRow {
+            mask,
+            fraction,
+            k: report.selected,
+            effective: report.selected_effective,
+            norm_ratio: Some(stats::mean(&ratios)),
+            predicted: Some(stats::mean(&predicted)),
+            rise: Some(row.value),
+            rise_se: Some(row.se_examples.hypot(row.se_draws.unwrap_or(0.0))).filter(|se| se.is_finite()),
+        })
+    }
+}
+
+/// Means over parameters of nearly equal F; `scale`: information of one target, as the Hessian's, in units of F.
+fn bin_rows(bins: &Bins, diagonal: &Diagonal, scale: f64) -> Vec<BinRow> {
+    let row = |bin: usize| {
+        let parameters = bins.count[bin];
+        let means: Vec<f64> = diagonal.bins.iter().map(|sums| sums[bin] / parameters as f64).collect();
+        BinRow {
+            bin,
+            parameters,
+            fisher: scale * bins.fisher[bin],
+            hessian: stats::mean(&means),
+            hessian_se: Some(stats::standard_error(&means)).filter(|se| se.is_finite()),
+        }
+    };
+    (0..bins.count.len()).filter(|bin| bins.count[*bin] > 0).map(row).collect()
+}
+
+fn tell_correlation(row: &CorrelationRow) {
+    let Some(rho) = row.spearman else { return };
+    let interval = row.spearman_low.zip(row.spearman_high);
+    let interval = interval.map_or(String::new(), |(low, high)| format!(" [{low:.3}, {high:.3}]"));
+    say!(
+        "{:6} {:>13} and {:7}: rho {rho:.3}{interval} over {} layers",
+        word(row.granularity),
+        row.predictor,
+        row.outcome,
+        row.layers
+    );
+}
+
+fn tell_mask(row: &PerturbedRow) {
+    let rise = match (row.rise, row.rise_se) {
+        (Some(rise), Some(se)) => format!("rise {rise:.4e} ± {se:.1e}"),
+        (Some(rise), None) => format!("rise {rise:.4e}"),
+        _ => "nothing that moves the loss".to_string(),
+    };
+    say!("{:6} {:<6} {} parameters, {} effective: {rise}", row.mask, row.fraction, row.k, row.effective);
+}
