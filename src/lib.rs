@@ -3,7 +3,8 @@
 //! An analysis around "Information Guided Regularization for Fine-tuning Language Models" (Sharma et al. 2024,
 //! arXiv 2406.14005): the diagonal Fisher information of a checkpoint, exact per example ([`fisher`]); dropout rates
 //! from it ([`dropout`]) and fine-tuning with them ([`train`]); loss surfaces in the parameters that matter and in
-//! those that do not ([`landscape`]); and how far a sub-sample of the corpus can be trusted ([`stability`]).
+//! those that do not ([`landscape`]); how far a sub-sample of the corpus can be trusted, and on what its rankings rest
+//! ([`stability`]).
 //!
 //! ```text
 //! text, table ──data──▶ frozen set ─┐

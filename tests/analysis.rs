@@ -28,6 +28,7 @@ min_words = 3
 [fisher]
 over = "text"
 examples = 60
+also = ["mc"]
 [schedule]
 p_upper = 0.2
 [train]
@@ -61,6 +62,15 @@ resolution = 3
 [stability]
 fractions = [0.1, 0.5]
 repeats = 3
+masks = 2
+overlap = [0.1]
+[audit]
+resamples = 20
+[damage]
+examples = 20
+draws = 2
+probes = 2
+[agree]
 "#,
         fixture("tiny/model").display(),
         fixture("tiny/sentiment.tsv").display()
@@ -142,7 +152,7 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         ("seeds = 2", "seeds = 0", "`train.seeds` must be at least 1", "0"),
         ("[schedule]\np_upper = 0.2", "", "`train.arms` must be without `guided`", "[\"uniform"),
         (
-            "[fisher]\nover = \"text\"\nexamples = 60",
+            "[fisher]\nover = \"text\"\nexamples = 60\nalso = [\"mc\"]",
             "",
             "`schedule` must be with a preset or a [fisher]",
             "schedule",
@@ -178,6 +188,16 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         ("ascent = 1", "mask = \"top\"", "\"top\" cannot be read: expected all", "\"top\""),
         ("columns = \"sentence,label\"", "", "`data.columns` must be given with a table", "data"),
         ("fractions = [0.1, 0.5]", "fractions = [0.1, 5]", "`stability.fractions` must be", "[0.1, 5]"),
+        (
+            "also = [\"mc\"]",
+            "also = [\"exact\"]",
+            "`fisher.also` must be without \"exact\" over text",
+            "[\"exact",
+        ),
+        ("also = [\"mc\"]", "also = [\"mc\", \"mc\"]", "`fisher.also` must be \"mc\", \"exact\"", "[\"mc"),
+        ("[agree]\n", "[agree]\narms = true\n", "`agree.arms` must be true only where", "true"),
+        ("[agree]\n", "[agree]\nfiles = [\"f.safetensors\"]\n", "`agree` must be about something", "agree"),
+        ("also = [\"mc\"]\n", "", "`agree` must be about something beside", "agree"),
     ];
     for (from, to, says, under) in cases {
         let text = small();
@@ -218,6 +238,9 @@ fn the_help_lists_every_key() -> Outcome {
         "trajectory.",
         "sharpness.",
         "stability.",
+        "audit.",
+        "damage.",
+        "agree.",
     ];
     let mut keys = 0;
     for section in sections {
@@ -278,6 +301,10 @@ fn options_are_checked_before_any_work() -> Outcome {
         ("stability.repeats=0".into(), "--repeats"),
         ("sharpness.radii=[0.1,-1.0]".into(), "--radii"),
         ("profile.resolution=1".into(), "--resolution"),
+        ("stability.masks=0".into(), "--masks"),
+        ("stability.overlap=[0.1,1.0]".into(), "--overlap"),
+        ("fisher.mc_samples=0".into(), "--mc-samples"),
+        ("damage.radius=0.0".into(), "--radius"),
         (format!("train.arms=[\"guided:{}\"]", rates.display()), "no such rates.csv"),
         ("schedule.preset=paper-bert-base".into(), "schedule.preset"),
     ] {
@@ -340,7 +367,9 @@ fn only_what_depends_on_a_change_is_run_again() -> Outcome {
     std::fs::write(&path, small())?;
 
     let ran = run(&path, &out, &["--set", "stability.repeats=4"]);
-    assert_eq!(ran, ["stability", "figure of the stability"]);
+    // Tails and variance components are of all examples, however many draws there are.
+    let figures = ["figure of the stability", "figure of the ranks", "figure of the examples needed"];
+    assert_eq!(ran, [&["stability"], &figures[..], &["figure of the overlap"]].concat());
     let ran = run(&path, &out, &["--set", "surface.resolution=2", "--set", "stability.repeats=4"]);
     assert!(
         ran.iter().all(|step| step.starts_with("surface of") || step.starts_with("figure of the")),
@@ -459,8 +488,9 @@ fn the_report_stands_alone() -> Outcome {
         assert!(!page.contains(fetched), "{fetched}");
     }
     // Contours and reliefs over two parts, Fisher information, schedule, stability, training; profiles under two masks and
-    // lines over two parts, the plane of the models, trajectories, spectra, eigenvectors.
-    assert_eq!(page.matches("<svg").count(), 18);
+    // lines over two parts, the plane of the models, trajectories, spectra, eigenvectors; ranks, examples needed, tails,
+    // masks and data, overlap, audit, concentration, damage, agreement.
+    assert_eq!(page.matches("<svg").count(), 27);
     assert_eq!(page.matches("aria-label=").count(), page.matches("role=\"img\"").count() + 2);
     assert!(page.contains("initialised from seed 0"), "made-up heads are named");
     assert!(page.contains("95 % interval") && page.contains("paired by seed"));

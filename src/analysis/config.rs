@@ -11,10 +11,10 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use crate::data::delimited::Columns;
 use crate::data::glue::Task;
 use crate::dropout::rates::Shape;
-use crate::fisher::layers::Aggregate;
+use crate::fisher::layers::{Aggregate, Granularity};
 use crate::landscape::direction::Normalize;
 use crate::landscape::mask::{By, Norm, Select};
-use crate::model::Reduction;
+use crate::model::{Estimator, Reduction};
 use crate::stability::draw::Draws;
 use crate::stages::schedule::Preset;
 use crate::stages::source::Holdout;
@@ -26,7 +26,8 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
   title, question, source, expectation, reading, [seed]
   [model]      checkpoint: a folder, or \"embedded\"
   [data]       [task, folder] or [table, columns]; [text, min_words]; [max_len]
-  [fisher]     [over: \"task\" or \"text\"], [examples], [reduction: \"mean\" or \"sum\"]
+  [fisher]     [over: \"task\" or \"text\"], [examples], [reduction: \"mean\" or \"sum\"], [also: of \"mc\", \"exact\"],
+               [mc_samples]
   [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape, include_intermediate, p_lower, p_upper]
   [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"guided\" or \"guided:RATES.csv\"; [seeds, epochs,
                fraction, batch, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
@@ -37,7 +38,10 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
   [trajectory] of the first seed's runs, in the plane of its principal components: [snapshots, span, resolution]
   [sharpness]  of every run, over the first part of [surface]: [mask, directions, radii, epsilon, ascent, steps, probes,
                signs, eigenvalues, step], [span, resolution: of the plane of the leading eigenvectors]
-  [stability]  [fractions, repeats, draws, resamples, threshold]
+  [stability]  [fractions, repeats, draws, resamples, threshold], [masks, overlap: further passes over the examples]
+  [audit]      what rankings by the Fisher information rest on: [resamples]
+  [damage]     does it predict where a perturbation hurts: [examples, granularity, fractions, radius, draws, probes, vectors]
+  [agree]      of all estimates of [fisher], with [arms: true for the model of every arm's first seed], [files, titles]
 Values are those of the commands: see `fisherscape train --help`, `surface --help` and so on.";
 
 /// An analysis: the question, and what is done to answer it.
@@ -66,6 +70,9 @@ pub struct Analysis {
     pub trajectory: Option<Trajectory>,
     pub sharpness: Option<Sharpness>,
     pub stability: Option<Stability>,
+    pub audit: Option<Audit>,
+    pub damage: Option<Damage>,
+    pub agree: Option<Agree>,
 }
 
 /// `[model]`
@@ -111,6 +118,10 @@ pub struct Fisher {
     /// Examples to draw; by default all.
     pub examples: Option<usize>,
     pub reduction: Option<Reduction>,
+    /// Estimators beside the empirical one, from the same pass.
+    #[serde(default)]
+    pub also: Vec<Estimator>,
+    pub mc_samples: Option<usize>,
 }
 
 /// `[schedule]`: drop probabilities by site.
@@ -239,6 +250,43 @@ pub struct Stability {
     pub draws: Option<Vec<Draws>>,
     pub resamples: Option<usize>,
     pub threshold: Option<f64>,
+    pub masks: Option<usize>,
+    pub overlap: Option<Vec<f64>>,
+}
+
+/// `[audit]`: of the Fisher information.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub resamples: Option<usize>,
+}
+
+/// `[damage]`: of the checkpoint, over the data that its Fisher information is of.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Damage {
+    /// Examples to draw; by default all.
+    pub examples: Option<usize>,
+    pub granularity: Option<Vec<Granularity>>,
+    pub fractions: Option<Vec<f64>>,
+    pub radius: Option<f64>,
+    pub draws: Option<usize>,
+    pub probes: Option<usize>,
+    pub vectors: Option<bool>,
+}
+
+/// `[agree]`: rankings of layers side by side.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agree {
+    /// The Fisher information of every arm's first seed, on the same examples.
+    #[serde(default)]
+    pub arms: bool,
+    /// Fisher files from elsewhere, and what they are called.
+    #[serde(default)]
+    pub files: Vec<PathBuf>,
+    #[serde(default)]
+    pub titles: Vec<String>,
 }
 
 /// A value that is written as text.
@@ -349,9 +397,15 @@ impl Analysis {
         let of = |get: fn(&Train) -> Option<f64>| train.and_then(get);
         let schedule = self.schedule.clone().unwrap_or_default();
         let stability = self.stability.as_ref();
+        let about_fisher = [
+            ("audit", self.audit.is_some()),
+            ("damage", self.damage.is_some()),
+            ("agree", self.agree.is_some()),
+        ];
+        let about_fisher = about_fisher.into_iter().find_map(|(name, there)| there.then_some(name));
         let bounds = (schedule.p_lower.unwrap_or(0.0), schedule.p_upper.unwrap_or(0.1));
 
-        let rules: [(bool, &str, &str, &str); 32] = [
+        let rules: [(bool, &str, &str, &str); 38] = [
             (
                 self.surface.as_ref().is_none_or(|s| draws.contains(&s.draws)),
                 "surface.draws",
@@ -525,6 +579,48 @@ impl Analysis {
                 "stability.fractions",
                 "numbers in (0, 1]",
                 "write, for example, [0.01, 0.02, 0.05, 0.1]",
+            ),
+            (
+                stability.and_then(|s| s.masks).is_none_or(|m| m == 1 || over == Over::Text),
+                "stability.masks",
+                "left out where the Fisher information is over a task",
+                "a task's examples have no masks",
+            ),
+            (
+                self.fisher
+                    .as_ref()
+                    .is_none_or(|f| distinct(&f.also) && !f.also.contains(&Estimator::Empirical)),
+                "fisher.also",
+                "\"mc\", \"exact\" or both",
+                "the empirical estimator is always there",
+            ),
+            (
+                over == Over::Task
+                    || !self.fisher.as_ref().is_some_and(|f| f.also.contains(&Estimator::Exact)),
+                "fisher.also",
+                "without \"exact\" over text",
+                "a vocabulary has too many classes to sum over",
+            ),
+            (
+                self.fisher.is_some() || about_fisher.is_none(),
+                about_fisher.unwrap_or("audit"),
+                "beside a [fisher] section",
+                "add [fisher]: it is about that",
+            ),
+            (
+                self.agree.as_ref().is_none_or(|a| !a.arms || train.is_some() && over == Over::Task),
+                "agree.arms",
+                "true only where arms are trained and the Fisher information is over the task",
+                "add [train] and fisher.over = \"task\": trained models have no masked-LM head",
+            ),
+            (
+                self.agree.as_ref().is_none_or(|a| {
+                    let also = self.fisher.as_ref().is_some_and(|f| !f.also.is_empty());
+                    (a.arms || also || !a.files.is_empty()) && a.titles.len() == a.files.len()
+                }),
+                "agree",
+                "about something beside the empirical estimate, and with a title for each file",
+                "set arms = true, fisher.also, or files and titles",
             ),
         ];
         let broken = rules.into_iter().find(|(holds, ..)| !holds);

@@ -293,7 +293,7 @@ fn about(surface: &Path) -> Result<serde_json::Value> {
 /// Scores of the sites by the paper's aggregate, in model order, with their errors over examples.
 pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
     let schedule = analysis.schedule.clone().unwrap_or_default();
-    let path = folder.join(plan::FISHER);
+    let path = folder.join(format!("{}.safetensors", plan::fisher_stem(analysis)));
     let tensors = fisher::tensor_sizes(&fisher_files::read(&path)?.0);
     let Some((_, by_example)) = fisher_files::read_examples(&path)? else { return Ok(Vec::new()) };
     let aggregate = schedule.aggregate.unwrap_or_default();

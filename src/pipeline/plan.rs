@@ -1,25 +1,30 @@
 //! From an analysis to its steps: which commands, on what, in which order.
 //!
-//! Everything lies in the run's folder: `sets/`, `fisher/`, `schedule/`, `stability/`, `train/ARM/seedK/`, `surfaces/PART/`,
-//! `profiles/PART/`, `planes/`, `sharpness/`, `figures/`. All arms see one Fisher information, the same directions and one mask:
+//! Everything lies in the run's folder: `sets/`, `fisher/`, `schedule/`, `stability/`, `audit/`, `damage/`, `agree/`,
+//! `train/ARM/seedK/`, `surfaces/PART/`, `profiles/PART/`, `planes/`, `sharpness/`, `figures/`. All arms see one Fisher information, the same directions and one mask:
 //! those of the checkpoint they start from.
 
 mod landscape;
+pub mod reliability;
 
 use std::path::Path;
 
 use super::step::Step;
-use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part, mask_title, plain};
+use crate::analysis::config::{Analysis, Arm, Fisher, Over, Parsed, Part, mask_title, plain};
 use crate::landscape::mask::Select;
+use crate::model::Estimator;
 use crate::stages::train::Arm as Dropout;
 use crate::stages::word;
 
 /// The folders of a run.
-pub const FOLDERS: [&str; 11] = [
+pub const FOLDERS: [&str; 14] = [
     "sets",
     "fisher",
     "schedule",
     "stability",
+    "audit",
+    "damage",
+    "agree",
     "train",
     "surfaces",
     "profiles",
@@ -28,12 +33,26 @@ pub const FOLDERS: [&str; 11] = [
     "figures",
     "tables",
 ];
-pub const FISHER: &str = "fisher/fisher.safetensors";
-pub const LAYERS: &str = "fisher/fisher.csv";
 pub const RATES: &str = "schedule/rates.csv";
 pub const STABILITY: &str = "stability";
 /// Where the checkpoint and the first two arms lie in their plane.
 pub const MARKS: &str = "planes/models.marks.csv";
+
+/// An estimate of the Fisher information of the checkpoint that everything starts from: `.safetensors`, `.csv`,
+/// `.examples.safetensors`. The command names them by what they are where there are several.
+pub fn estimate_stem(fisher: &Fisher, estimator: Estimator) -> String {
+    match fisher.also.is_empty() {
+        true => "fisher/fisher".into(),
+        false => {
+            format!("fisher/fisher.{}-{}", word(estimator), word(fisher.reduction.unwrap_or_default()))
+        }
+    }
+}
+
+/// The estimate that schedules and masks go by: the empirical one, the paper's.
+pub fn fisher_stem(analysis: &Analysis) -> String {
+    analysis.fisher.as_ref().map_or_else(String::new, |fisher| estimate_stem(fisher, Estimator::Empirical))
+}
 
 /// A model whose surface is drawn, or an arm of the training.
 #[derive(Clone, Debug)]
@@ -124,7 +143,10 @@ pub fn steps(analysis: &Analysis) -> Vec<Step> {
     let plan = Plan { analysis, models: models(analysis) };
     let mut steps = plan.fisher();
     steps.extend(plan.stability());
+    steps.extend(plan.audit());
+    steps.extend(plan.damage());
     steps.extend(plan.training());
+    steps.extend(plan.agree());
     steps.extend(plan.surfaces());
     steps.extend(plan.profiles());
     steps.extend(plan.plane());
@@ -189,25 +211,35 @@ impl Plan<'_> {
             let part = if self.analysis.fisher_over() == Over::Text { Part::Text } else { Part::Train };
             let set = "sets/fisher.safetensors";
             steps.push(self.freeze("set for the Fisher information", part, fisher.examples, set));
-            steps.push(
-                self.with_checkpoint("Fisher information", "fisher")
-                    .reads("--set", set)
-                    .maybe("--reduction", fisher.reduction.map(word))
-                    .word("--per-example")
-                    .option("--seed", self.analysis.seed)
-                    .writes("--out", FISHER)
-                    .also_writes(LAYERS)
-                    .also_writes("fisher/fisher.examples.safetensors"),
-            );
-            steps.push(figure("fisher", "figure of the Fisher information").file(LAYERS));
+            let mut step = self
+                .with_checkpoint("Fisher information", "fisher")
+                .reads("--set", set)
+                .maybe("--reduction", fisher.reduction.map(word))
+                .word("--per-example")
+                .option("--seed", self.analysis.seed)
+                .near("--out", "fisher/fisher.safetensors");
+            let estimators = [&[Estimator::Empirical], fisher.also.as_slice()].concat();
+            if !fisher.also.is_empty() {
+                let words: Vec<String> = estimators.iter().map(|estimator| word(*estimator)).collect();
+                step = step.option("--estimator", listed(&words)).maybe("--mc-samples", fisher.mc_samples);
+            }
+            for estimator in estimators {
+                let stem = estimate_stem(fisher, estimator);
+                step = ["safetensors", "csv", "examples.safetensors"]
+                    .iter()
+                    .fold(step, |step, end| step.also_writes(format!("{stem}.{end}")));
+            }
+            steps.push(step);
+            let layers = format!("{}.csv", fisher_stem(self.analysis));
+            steps.push(figure("fisher", "figure of the Fisher information").file(layers));
         }
         if let Some(schedule) = &self.analysis.schedule {
             let step = Step::new("schedule", "schedule");
             let step = match schedule.preset {
                 Some(preset) => step.option("--preset", word(preset)),
                 None => step
-                    .reads("--fisher", FISHER)
-                    .also_reads("fisher/fisher.examples.safetensors")
+                    .reads("--fisher", self.fisher_file())
+                    .also_reads(self.fisher_examples())
                     .maybe("--aggregate", schedule.aggregate.map(word))
                     .flag("--include-intermediate", schedule.include_intermediate)
                     .maybe("--shape", schedule.shape.map(word))
@@ -220,29 +252,12 @@ impl Plan<'_> {
         steps
     }
 
-    fn stability(&self) -> Vec<Step> {
-        let Some(stability) = &self.analysis.stability else { return Vec::new() };
-        let schedule = self.analysis.schedule.clone().unwrap_or_default();
-        let step = Step::new("stability", "stability")
-            .reads("--fisher", FISHER)
-            .also_reads("fisher/fisher.examples.safetensors")
-            .maybe("--fractions", stability.fractions.as_deref().map(listed))
-            .maybe("--repeats", stability.repeats)
-            .maybe(
-                "--draws",
-                stability.draws.as_ref().map(|d| listed(&d.iter().map(|d| d.name()).collect::<Vec<_>>())),
-            )
-            .maybe("--resamples", stability.resamples)
-            .maybe("--threshold", stability.threshold)
-            .maybe("--aggregate", schedule.aggregate.map(word))
-            .flag("--include-intermediate", schedule.include_intermediate)
-            .option("--seed", self.analysis.seed)
-            .writes("--out", STABILITY);
-        let figure = figure("stability", "figure of the stability");
-        vec![
-            step,
-            figure.file(format!("{STABILITY}/agreement.csv")).also_reads(format!("{STABILITY}/summary.csv")),
-        ]
+    fn fisher_file(&self) -> String {
+        format!("{}.safetensors", fisher_stem(self.analysis))
+    }
+
+    fn fisher_examples(&self) -> String {
+        format!("{}.examples.safetensors", fisher_stem(self.analysis))
     }
 
     fn training(&self) -> Vec<Step> {
@@ -361,7 +376,7 @@ impl Plan<'_> {
         if *mask == Select::All {
             return step;
         }
-        step.reads("--fisher", FISHER)
+        step.reads("--fisher", self.fisher_file())
             .option("--mask-seed", self.analysis.seed)
             .maybe("--granularity", options.and_then(|o| o.granularity).map(word))
             .maybe("--norm", options.and_then(|o| o.norm).map(word))

@@ -35,6 +35,8 @@ enum Word {
     ReadAll(Vec<String>),
     /// A path in the run's folder that is written.
     Write(String),
+    /// A path in the run's folder that names what is written beside it, and is not written itself.
+    Near(String),
     /// A file or folder that was there before.
     Outside(PathBuf),
 }
@@ -122,6 +124,18 @@ impl Step {
         self
     }
 
+    /// An option whose value is a path in the run's folder that names what is written beside it.
+    pub fn near(mut self, name: &str, path: impl Into<String>) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Near(path.into())]);
+        self
+    }
+
+    /// A file from outside, as an argument.
+    pub fn outside_file(mut self, path: &Path) -> Step {
+        self.words.push(Word::Outside(path.to_path_buf()));
+        self
+    }
+
     /// An option whose value is a file or folder from outside.
     pub fn outside(mut self, name: &str, path: &Path) -> Step {
         self.words.extend([Word::Plain(name.into()), Word::Outside(path.to_path_buf())]);
@@ -161,7 +175,7 @@ impl Step {
             Word::Plain(text) => text.clone(),
             Word::Read(prefix, path) => format!("{prefix}{}", inside(path)),
             Word::ReadAll(paths) => paths.iter().map(|path| inside(path)).collect::<Vec<_>>().join(","),
-            Word::Write(path) => inside(path),
+            Word::Write(path) | Word::Near(path) => inside(path),
             Word::Outside(path) => path.display().to_string(),
         };
         self.words.iter().map(word).collect()
@@ -185,7 +199,7 @@ impl Step {
         add(env!("CARGO_PKG_VERSION"));
         for word in self.words.iter().chain(&self.silent) {
             match word {
-                Word::Plain(text) | Word::Write(text) => add(text),
+                Word::Plain(text) | Word::Write(text) | Word::Near(text) => add(text),
                 Word::Read(prefix, path) => {
                     add(prefix);
                     add(path);

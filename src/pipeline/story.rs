@@ -1,9 +1,10 @@
 //! The report of an analysis: its answer in sentences, tables, figures and provenance, as one page.
 //!
 //! Sentences are made of the numbers of `findings` and say what an interval shows, or that it shows nothing.
-//! `tables/` holds every number of the page. Only the page's provenance has times in it.
+//! `tables/` holds every number of the page, as CSV, Markdown and LaTeX. Only the page's provenance has times in it.
 
 mod landscape;
+mod reliability;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,12 +17,10 @@ use crate::analysis::config::{Analysis, Parsed, Part, mask_title};
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::error::Result;
 use crate::files;
-use crate::report::agreement_file::Curves;
 use crate::report::interactive::{Group, View};
 use crate::report::marks::Marks;
 use crate::report::page::{Figure, Page, StepRow, Table};
 use crate::report::surface_file::Grid;
-use crate::stability::summary::Reference;
 
 /// Writes tables and page of a run whose steps are done.
 pub fn write(
@@ -54,6 +53,9 @@ pub fn write(
     story.planes(&mut page)?;
     story.fisher(&mut page)?;
     story.stability(&mut page)?;
+    story.audit(&mut page)?;
+    story.damage(&mut page)?;
+    story.agree(&mut page)?;
     for (record, line) in records.iter().zip(lines) {
         page.steps.push(StepRow {
             name: record.step.clone(),
@@ -68,7 +70,11 @@ pub fn write(
     }
     remove(folder)?;
     for table in &page.tables {
-        files::write(&folder.join("tables").join(&table.file), table.csv.as_bytes())?;
+        let path = folder.join("tables").join(&table.file);
+        files::write(&path, table.csv.as_bytes())?;
+        for (extension, text) in table.texts()? {
+            files::write(&path.with_extension(extension), text.as_bytes())?;
+        }
     }
     files::write(&folder.join("report.html"), page.html()?.as_bytes())?;
     Ok(page)
@@ -309,18 +315,6 @@ impl Story<'_> {
             self.figure(page, "schedule", "Drop probability of every site in the guided arm.".into())?;
         }
         Ok(())
-    }
-
-    fn stability(&self, page: &mut Page) -> Result<()> {
-        if self.analysis.stability.is_none() {
-            return Ok(());
-        }
-        let curves = Curves::read(&self.folder.join(plan::STABILITY).join("agreement.csv"))?;
-        let own = curves.trust.iter().filter(|trust| trust.reference == Reference::Complement);
-        page.answers.extend(own.map(|trust| format!("Ranking by {}.", trust.sentence(&curves.summary))));
-        let caption = "Agreement of layer rankings from a fraction of the examples with those from the examples left out \
-                       (solid, with 95 % bands) and from all (dashed).";
-        self.figure(page, "stability", caption.into())
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::interactive::{Group, scripts};
 use super::provenance::processor;
+use super::tabular;
 use super::template::filled;
 use crate::error::{Error, Result};
 
@@ -99,6 +100,23 @@ impl Table {
         let csv = String::from_utf8(bytes).map_err(|e| failed(e.to_string()))?;
         let header = header.iter().map(|name| name.replace('_', " ")).collect();
         Ok(Table { file: file.into(), caption, header, rows: cells.collect(), csv })
+    }
+}
+
+impl Table {
+    /// The table of a CSV text; numbers with as many digits as their uncertainty lets them have.
+    pub fn of_csv(file: &str, caption: String, csv: String) -> Result<Table> {
+        let (header, rows) = tabular::cells(&csv, file)?;
+        Ok(Table { file: file.into(), caption, header, rows, csv })
+    }
+
+    /// The same as Markdown and as LaTeX, each with the ending of its file.
+    pub fn texts(&self) -> Result<[(&'static str, String); 2]> {
+        let label = format!("tab:{}", self.file.trim_end_matches(".csv"));
+        Ok([
+            ("md", tabular::markdown(&self.csv, &self.caption)?),
+            ("tex", tabular::latex(&self.csv, &self.caption, &label)?),
+        ])
     }
 }
 

@@ -83,6 +83,22 @@ pub fn latex(csv_text: &str, title: &str, label: &str) -> Result<String> {
     Ok(out + &body)
 }
 
+/// Titles of the columns, and the cells row by row, as text: for pages.
+///
+/// # Errors
+///
+/// As [`markdown`].
+pub fn cells(csv_text: &str, place: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
+    let table = Table::read(csv_text, place)?;
+    let cell = |column: &Column, row: usize| match &column.cells[row] {
+        Cell::Nothing => String::new(),
+        Cell::Number(text) | Cell::Words(text) => text.clone(),
+    };
+    let titles = table.columns.iter().map(|column| column.title.clone()).collect();
+    let row = |row: usize| table.columns.iter().map(|column| cell(column, row)).collect();
+    Ok((titles, (0..table.rows).map(row).collect()))
+}
+
 /// What stands in a cell.
 #[derive(Debug, PartialEq)]
 enum Cell {
