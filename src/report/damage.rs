@@ -16,11 +16,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::canvas::{Canvas, Point, short};
+use super::items;
 use super::legend::Entry;
 use super::panels::{Panel, Span, counted, identity, interval, interval_sign, line_sign, sheet, stretched};
 use super::plot::{self, GREY, Plot, colour, dashed, drawable, solid};
-use super::rates::{EMBEDDINGS, KINDS};
-use crate::dropout::Site;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::layers::Granularity;
@@ -126,7 +125,7 @@ impl Damage {
         if sites.is_empty() {
             return Err(Error::field(path.display(), "granularity", "`site` in some row", "none", FIX));
         }
-        if let Some(layer) = sites.iter().find(|layer| kind(&layer.name).is_none()) {
+        if let Some(layer) = sites.iter().find(|layer| items::kind(&layer.name).is_none()) {
             return Err(Error::field(path.display(), "name", "a dropout site", &layer.name, FIX));
         }
         let perturbed: Vec<Perturbed> = files::read_csv_if_any(&beside("perturbed.csv"), FIX)?;
@@ -151,17 +150,6 @@ impl Damage {
         let ends = row.spearman_low.zip(row.spearman_high);
         let ends = ends.map(|(low, high)| format!(" [{}, {}]", number(low), number(high)));
         Some(format!("ρ = {}{}", number(rho), ends.unwrap_or_default()))
-    }
-}
-
-/// Colour and marker of a site, as in the figure of schedules; `None` for what is no dropout site.
-fn kind(name: &str) -> Option<usize> {
-    match name.parse().ok()? {
-        Site::Embeddings => Some(EMBEDDINGS),
-        Site::AttentionProbs(_) => Some(0),
-        Site::AttentionOutput(_) => Some(1),
-        Site::FfnOutput(_) => Some(2),
-        Site::Intermediate(_) | Site::Head => None,
     }
 }
 
@@ -235,7 +223,7 @@ fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor)
         x: value(layer),
         y: layer.rise,
         se: layer.rise_se,
-        style: kind(&layer.name).unwrap_or(EMBEDDINGS),
+        style: items::kind(&layer.name).unwrap_or(0),
     };
     let marks: Vec<Mark> = read.sites.iter().map(mark).collect();
     let (spans, lost) = spans(&marks, &[]);
@@ -357,13 +345,8 @@ fn masks(read: &Damage) -> Panel<'_> {
 }
 
 fn entries(read: &Damage, panels: &[Panel]) -> Vec<Entry<'static>> {
-    let has = |style: usize| read.sites.iter().any(|layer| kind(&layer.name) == Some(style));
-    let mut entries = Vec::new();
-    let kinds =
-        [("embeddings", EMBEDDINGS)].into_iter().chain(KINDS.iter().enumerate().map(|(i, k)| (k.0, i)));
-    for (words, style) in kinds.filter(|(_, style)| has(*style)) {
-        entries.push(Entry::new(move |canvas, at| plot::marker(canvas, at, style), words));
-    }
+    let names: Vec<&str> = read.sites.iter().map(|layer| layer.name.as_str()).collect();
+    let mut entries = items::kinds(&names);
     if !read.bins.is_empty() {
         entries.push(Entry::new(bin_sign, "bins of parameters"));
     }
@@ -427,6 +410,7 @@ pub fn caption(read: &Damage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dropout::Site;
     use crate::report::plot::tests::{assert_sound, attribute};
 
     const HEADER: &str =

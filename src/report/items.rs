@@ -37,8 +37,8 @@ pub(crate) struct Look {
     open: bool,
 }
 
-/// The place of a site's kind in [`KINDS`].
-fn kind(name: &str) -> Option<usize> {
+/// The place of a site's kind in [`KINDS`], which is that of its colour and marker; `None` for what is no dropout site.
+pub(crate) fn kind(name: &str) -> Option<usize> {
     match name.parse().ok()? {
         Site::AttentionProbs(_) => Some(0),
         Site::AttentionOutput(_) => Some(1),
@@ -111,14 +111,17 @@ pub(crate) fn write(canvas: &Canvas, name: &str, at: Point, anchor: Anchor) -> R
     Ok(())
 }
 
+/// The kinds of site among some names, with their signs.
+pub(crate) fn kinds(names: &[&str]) -> Vec<Entry<'static>> {
+    let has = |k: usize| names.iter().any(|name| kind(name) == Some(k));
+    let own = KINDS.into_iter().enumerate().filter(|(k, _)| has(*k));
+    own.map(|(k, words)| Entry::new(move |canvas, at| plot::marker(canvas, at, k), words)).collect()
+}
+
 /// The kinds among some names, with their signs, and what stands before their words.
 pub(crate) fn key<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Entry<'static>> {
     let names: Vec<&str> = names.into_iter().collect();
-    let has = |k: usize| names.iter().any(|name| kind(name) == Some(k));
-    let mut entries = Vec::new();
-    for (k, words) in KINDS.into_iter().enumerate().filter(|(k, _)| has(*k)) {
-        entries.push(Entry::new(move |canvas, at| plot::marker(canvas, at, k), words));
-    }
+    let mut entries = kinds(&names);
     if names.iter().any(|name| layer(name).is_some()) {
         let sign = |canvas: &Canvas, (x, y): Point| {
             for depth in [0.0, 0.5, 1.0] {
@@ -127,7 +130,7 @@ pub(crate) fn key<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Entry<'st
         };
         entries.push(Entry::new(sign, "layers from first to last"));
     }
-    if (0..3).any(has) {
+    if names.iter().any(|name| kind(name).is_some_and(|k| k < 3)) {
         entries.push(Entry::note("the number before a site is its layer"));
     }
     entries

@@ -24,15 +24,15 @@ use crate::error::{Error, Result};
 use crate::{files, stats};
 
 /// A kind of site in words, and its site in a layer.
-pub(crate) type Kind = (&'static str, fn(usize) -> Site);
+type Kind = (&'static str, fn(usize) -> Site);
 
 /// In the order of colours and markers; the embeddings are the fourth.
-pub(crate) const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 3] = [
     (items::KINDS[0], Site::AttentionProbs),
     (items::KINDS[1], Site::AttentionOutput),
     (items::KINDS[2], Site::FfnOutput),
 ];
-pub(crate) const EMBEDDINGS: usize = 3;
+const EMBEDDINGS: usize = 3;
 /// The embeddings stand as far before the first layer, in layers and pt at least.
 const BEFORE: (f64, f64) = (1.5, 16.0);
 /// Between panels, across and upright, and width of a sign in the key, pt.
