@@ -16,6 +16,8 @@ use crate::landscape::models::Mark;
 use crate::landscape::rise::{self, ByExample};
 use crate::landscape::sharpness::{Comparison, Measure, Row, compare_measure};
 use crate::report::surface_file::Grid;
+use crate::rng::Stream;
+use crate::stats::paired;
 use crate::{files, fisher, stats};
 
 /// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
@@ -31,12 +33,19 @@ pub struct Training {
     pub mean: f64,
     /// Spread over seeds; empty for one.
     pub sd: Option<f64>,
+    pub median: f64,
     pub loss: f64,
     pub loss_sd: Option<f64>,
-    /// Paired by seed: this arm's metric minus the first one's, and its interval.
+    /// Paired by seed: this arm's metric minus the first one's, and its interval (Student's t).
     pub difference: Option<f64>,
     pub low: Option<f64>,
     pub high: Option<f64>,
+    /// The same by the bootstrap over seeds: too narrow for few.
+    pub bootstrap_low: Option<f64>,
+    pub bootstrap_high: Option<f64>,
+    /// Two-sided p of the paired permutation test, and corrected for the number of arms (Holm).
+    pub p: Option<f64>,
+    pub p_corrected: Option<f64>,
     pub held_out_examples: usize,
 }
 
@@ -83,7 +92,8 @@ struct Metric {
 }
 
 /// The arms of the training, if there is one.
-pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
+pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Training>> {
+    let stream = Stream::new(seed, "training/paired");
     let mut rows: Vec<Training> = Vec::new();
     let mut first: Vec<f64> = Vec::new();
     for model in models.iter().filter(|model| !model.runs.is_empty()) {
@@ -111,22 +121,34 @@ pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
             // Runs that all differ by the same (a coarse metric on few examples) say nothing of their spread.
             .filter(|half| half.is_finite() && *half > 0.0);
         let spread = |values: &[f64]| (values.len() > 1).then(|| stats::sd(values));
+        let own = stream.at(rows.len() as u64);
+        let bootstrap = paired::bootstrap_interval(&differences, |i, n| own.below(i, n));
+        let p = paired::sign_flip_p(&differences, |i| own.bits(i));
         rows.push(Training {
             arm: model.title.clone(),
             seeds: values.len(),
             metric: name,
             mean: stats::mean(&values),
             sd: spread(&values),
+            median: stats::median(&values),
             loss: stats::mean(&losses),
             loss_sd: spread(&losses),
             difference,
             low: difference.zip(half).map(|(d, half)| d - half),
             high: difference.zip(half).map(|(d, half)| d + half),
+            bootstrap_low: bootstrap.map(|interval| interval.0),
+            bootstrap_high: bootstrap.map(|interval| interval.1),
+            p: Some(p).filter(|p| p.is_finite()),
+            p_corrected: None,
             held_out_examples: examples,
         });
         if first.is_empty() {
             first = values;
         }
+    }
+    let p: Vec<f64> = rows.iter().map(|row| row.p.unwrap_or(f64::NAN)).collect();
+    for (row, corrected) in rows.iter_mut().zip(paired::holm(&p)) {
+        row.p_corrected = Some(corrected).filter(|p| p.is_finite());
     }
     Ok(rows)
 }

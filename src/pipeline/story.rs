@@ -143,7 +143,7 @@ impl Story<'_> {
     }
 
     fn training(&self, page: &mut Page) -> Result<()> {
-        let rows = findings::training(self.folder, &self.models)?;
+        let rows = findings::training(self.folder, &self.models, self.analysis.seed)?;
         let Some(first) = rows.first() else { return Ok(()) };
         let (metric, seeds) = (first.metric.clone(), first.seeds);
         let arms: Vec<String> =
@@ -180,20 +180,41 @@ impl Story<'_> {
             metric.replace('_', " ")
         );
         self.figure(page, "training", caption)?;
-        let header = ["arm", "seeds", &metric, "sd", "held-out loss", "sd", "difference", "95 % interval"];
+        let header = [
+            "arm",
+            "seeds",
+            &metric,
+            "sd",
+            "median",
+            "held-out loss",
+            "sd",
+            "difference",
+            "95 % interval",
+            "p",
+            "p corrected",
+        ];
         let cells = rows.iter().map(|row: &Training| {
             vec![
                 row.arm.clone(),
                 row.seeds.to_string(),
                 format!("{:.4}", row.mean),
                 optional(row.sd),
+                format!("{:.4}", row.median),
                 format!("{:.4}", row.loss),
                 optional(row.loss_sd),
                 row.difference.map_or(String::new(), signed),
                 interval(row.low, row.high),
+                optional(row.p),
+                optional(row.p_corrected),
             ]
         });
-        let caption = format!("Arms on held-out examples; differences are to {}, paired by seed", first.arm);
+        let caption = format!(
+            "Arms on held-out examples; differences are to {}, paired by seed; p by exchanging their signs, corrected for the \
+             number of arms by Holm. {} cannot give a p below {:.3}",
+            first.arm,
+            counted(seeds, "seed"),
+            2f64.powi(1 - seeds as i32)
+        );
         page.tables.push(Table::new("training.csv", caption, &header, cells, &rows)?);
         Ok(())
     }

@@ -12,6 +12,8 @@
 //!
 //! Depends on nothing. Randomness (bootstrap, permutations) comes from [`crate::rng`].
 
+pub mod paired;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
