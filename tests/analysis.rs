@@ -385,7 +385,7 @@ fn only_what_depends_on_a_change_is_run_again() -> Outcome {
     // Back to the beginning, by way of a spoilt and a lost result.
     let spoilt = run(&path, &out, &[]);
     assert!(!spoilt.is_empty());
-    std::fs::write(out.join("fisher/fisher.csv"), "spoilt")?;
+    std::fs::write(out.join("fisher/fisher.mc-mean.csv"), "spoilt")?;
     std::fs::remove_file(out.join("figures/training.pdf"))?;
     let ran = run(&path, &out, &[]);
     assert_eq!(ran, ["Fisher information", "figure of the training"]);

@@ -474,7 +474,7 @@ fn further_passes_change_nothing_else() -> Outcome {
     let more = format!("--resamples 50 --masks 3 --overlap 0.01,0.1 --out {}", at("more"));
     let output = fisherscape(&format!("stability {inputs} {more}")).assert().success();
     let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
-    assert!(text.contains("is that of its masks") && text.contains("top 1 % of parameters"), "{text}");
+    assert!(text.contains("is that of its masks") && text.contains("top 1 % of the parameters"), "{text}");
     for name in ["scores", "agreement", "summary", "trust", "ranks", "tails", "needed"] {
         let file = |folder: &str| std::fs::read(at(&format!("{folder}/{name}.csv")));
         assert_eq!(file("plain")?, file("more")?, "{name}");
