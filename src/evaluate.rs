@@ -57,6 +57,13 @@ impl<'a> Evaluator<'a> {
         Evaluator { examples, parts: parts(examples, by_length, BATCH.0, BATCH.1), prefixes: Vec::new() }
     }
 
+    /// As [`Evaluator::new`], each example in a batch of its own whose first index is the example's number: for objectives with
+    /// noise, which then depends neither on the other examples nor on how they are cut into batches.
+    pub fn one_by_one(examples: &'a [Example], by_length: &[usize]) -> Evaluator<'a> {
+        let parts = by_length.iter().map(|&n| vec![n]).collect();
+        Evaluator { examples, parts, prefixes: Vec::new() }
+    }
+
     /// Evaluates once the part of the model that has no parameter which `moves`, and keeps up to `bytes` of it: the
     /// losses to come are at a `theta` that differs in parameters which move only.
     pub fn keep_still(
@@ -81,7 +88,8 @@ impl<'a> Evaluator<'a> {
 
     fn batch(&self, i: usize) -> Batch {
         let members: Vec<&Example> = self.parts[i].iter().map(|&n| &self.examples[n]).collect();
-        Batch::new(&members, 0)
+        // Only noise goes by the number of the first, and a noisy batch is one example.
+        Batch::new(&members, self.parts[i].first().copied().unwrap_or(0))
     }
 
     /// Loss and predictions at `theta`.

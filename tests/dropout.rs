@@ -14,7 +14,7 @@ use fisherscape::train::gradient;
 
 use crate::support::{Outcome, fixture, relative, values};
 
-const KINDS: [Kind; 2] = [Kind::Bernoulli, Kind::Gaussian];
+const KINDS: [Kind; 3] = [Kind::Bernoulli, Kind::Gaussian, Kind::PaperGaussian];
 
 fn noise(kind: Kind, p: f64, seed: u64) -> Noise {
     Noise { kind, p, stream: Stream::new(seed, "dropout/test") }
@@ -31,15 +31,16 @@ fn factors(dropout: &Dropout, site: Site, step: u64, n: usize) -> Vec<f32> {
     factors
 }
 
-/// Mean 1 and variance p/(1-p), within 5 standard errors: sqrt(σ²/n) and sqrt((μ₄ - σ⁴)/n) with the fourth central
-/// moment μ₄ = p + (1-p)(p/(1-p))⁴ for Bernoulli and 3σ⁴ for Gaussian noise.
+/// Mean 1 and variance p/(1-p), its square for the paper's Gaussian noise, within 5 standard errors: sqrt(σ²/n) and
+/// sqrt((μ₄ - σ⁴)/n) with the fourth central moment μ₄ = p + (1-p)(p/(1-p))⁴ for Bernoulli and 3σ⁴ for Gaussian noise.
 #[track_caller]
 fn assert_moments(factors: &[f32], kind: Kind, p: f64) {
     let n = factors.len() as f64;
-    let variance = p / (1.0 - p);
+    let odds = p / (1.0 - p);
+    let variance = if kind == Kind::PaperGaussian { odds * odds } else { odds };
     let fourth = match kind {
-        Kind::Bernoulli => p + (1.0 - p) * (p / (1.0 - p)).powi(4),
-        Kind::Gaussian => 3.0 * variance * variance,
+        Kind::Bernoulli => p + (1.0 - p) * odds.powi(4),
+        Kind::Gaussian | Kind::PaperGaussian => 3.0 * variance * variance,
     };
     let moment = |f: &dyn Fn(f64) -> f64| factors.iter().map(|v| f(f64::from(*v))).sum::<f64>() / n;
     let (mean, spread) = (moment(&|v| v), moment(&|v| (v - 1.0).powi(2)));
@@ -49,7 +50,8 @@ fn assert_moments(factors: &[f32], kind: Kind, p: f64) {
 }
 
 /// Oracle: the definition. Catches p/(1-p) used as the standard deviation (variance 0.0123 in place of 0.111 at
-/// p = 0.1), kept values not rescaled (mean 1 - p), p taken for the keep probability.
+/// p = 0.1) where it is not the paper's, and as the variance where it is; kept values not rescaled (mean 1 - p), p taken for
+/// the keep probability.
 #[test]
 fn factors_have_mean_one_and_variance_p_over_one_minus_p() {
     for (kind, p) in KINDS.into_iter().flat_map(|kind| [0.00275, 0.1, 0.3, 0.6].map(|p| (kind, p))) {
@@ -159,7 +161,7 @@ fn no_two_values_of_a_site_share_a_draw() {
 }
 
 /// Oracle: independence. The same seed, site and step give the same bits; whatever differs, factors are uncorrelated
-/// within 5 standard errors of n products of variance (p/(1-p))² = 1. Catches a site, step or seed left out.
+/// within 5 standard errors of n products of variance (p/(1-p))² = 1 (its square too, at p = 1/2). Catches a site, step or seed left out.
 #[test]
 fn draws_depend_on_seed_site_and_step() {
     let n = 20_000;
@@ -185,7 +187,7 @@ fn draws_depend_on_seed_site_and_step() {
 }
 
 /// Oracle: the definition. No noise at a rate of 0 or where the model has no such site; the head goes by its own rate
-/// and stays Bernoulli in every arm.
+/// and stays Bernoulli in every arm but the paper's Gaussian one, whose noise takes the place of the head's too.
 #[test]
 fn head_and_zero_rates_are_apart() {
     let mut gaussian = dropout(Kind::Gaussian, 0.0, 1);
@@ -197,6 +199,13 @@ fn head_and_zero_rates_are_apart() {
     assert!(head.iter().all(|v| *v == 0.0 || *v == (1.0f32 / 0.75)) && head.contains(&0.0));
     let arm = Dropout { head: 0.0, ..dropout(Kind::Gaussian, 0.3, 1) };
     assert!(arm.noise(Site::Head, 0).is_none() && arm.noise(Site::Embeddings, 0).is_some());
+    let paper = Dropout { head: 0.25, ..dropout(Kind::PaperGaussian, 0.1, 1) };
+    let head = factors(&paper, Site::Head, 0, 100_000);
+    assert_moments(&head, Kind::PaperGaussian, 0.25);
+    assert!(!head.contains(&0.0) && !head.contains(&(1.0f32 / 0.75)));
+    assert!(
+        paper.in_evaluation() && !arm.in_evaluation() && !dropout(Kind::Bernoulli, 0.1, 1).in_evaluation()
+    );
 }
 
 /// The classification fixture: its model and set.

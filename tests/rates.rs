@@ -105,6 +105,55 @@ fn guided_rates_fall_on_a_line_with_the_rank() {
     }
 }
 
+/// Rates between these bounds at each rank of `sites`.
+fn fall(shape: &str, sites: usize, (p_lower, p_upper): (f64, f64)) -> Vec<f64> {
+    let shape: Shape = shape.parse().unwrap();
+    (0..sites).map(|k| shape.at(k, sites, p_lower, p_upper)).collect()
+}
+
+/// Oracle: the formulas on paper at five sites, x = 0, 1/4, 1/2, 3/4, 1, from 0.2 to 0: (1 - x)^2 = 1, 9/16, 1/4, 1/16, 0;
+/// sqrt(1 - x); (1 + cos πx)/2 = 1, (2 + √2)/4, 1/2, (2 - √2)/4, 0. Catches a power of x in place of 1 - x, a whole period of
+/// the cosine, a shape that leaves out a lower bound.
+#[test]
+fn shapes_fall_by_their_formulas() {
+    let root = 2f64.sqrt();
+    for (shape, weights) in [
+        ("linear", [1.0, 0.75, 0.5, 0.25, 0.0]),
+        ("power:1", [1.0, 0.75, 0.5, 0.25, 0.0]),
+        ("power:2", [1.0, 0.5625, 0.25, 0.0625, 0.0]),
+        ("power:0.5", [1.0, 0.75f64.sqrt(), 1.0 / root, 0.5, 0.0]),
+        ("cosine", [1.0, (2.0 + root) / 4.0, 0.5, (2.0 - root) / 4.0, 0.0]),
+    ] {
+        for (p_lower, p_upper) in [(0.0, 0.2), (0.05, 0.15)] {
+            for (k, (p, w)) in fall(shape, 5, (p_lower, p_upper)).into_iter().zip(weights).enumerate() {
+                let wanted = p_lower + (p_upper - p_lower) * w;
+                assert!((p - wanted).abs() <= 1e-15, "{shape}, rank {k}: {p} for {wanted}");
+            }
+        }
+    }
+}
+
+/// Property: every shape begins at the upper bound and ends at the lower one, to the bit, and never rises; also at bounds
+/// whose difference is rounded, at extreme powers, and with one site alone.
+#[test]
+fn shapes_hit_both_ends_and_never_rise() {
+    for shape in ["linear", "cosine", "power:0.001", "power:0.3", "power:1", "power:7.5", "power:5000"] {
+        for bounds in [(0.0, 0.1), (0.05, 0.15), (0.1, 0.3), (0.07, 0.07), (0.1 + 0.2, 0.7)] {
+            for sites in [2, 4, 37, 73] {
+                let p = fall(shape, sites, bounds);
+                assert_eq!((p[0], p[sites - 1]), (bounds.1, bounds.0), "{shape}, {bounds:?}, {sites}");
+                assert!(p.windows(2).all(|pair| pair[0] >= pair[1]), "{shape}, {bounds:?}: {p:?}");
+            }
+        }
+        assert_eq!(fall(shape, 1, (0.0, 0.1)), [0.1]);
+        assert_eq!(shape.parse::<Shape>().unwrap().to_string(), shape);
+    }
+    for wrong in ["", "line", "power", "power:", "power:0", "power:-1", "power:inf", "power:nan", "cosine:2"]
+    {
+        assert!(wrong.parse::<Shape>().is_err(), "{wrong}");
+    }
+}
+
 /// Oracle: the rule that ties rank in model order: equal scores give a line from the first site to the last.
 #[test]
 fn ties_are_guided_in_model_order() {

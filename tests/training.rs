@@ -6,15 +6,17 @@ use std::path::Path;
 use fisherscape::data::frozen::FrozenSet;
 use fisherscape::data::masking::{self, Masking};
 use fisherscape::data::tokenizer::Special;
+use fisherscape::data::{Batch, by_length};
 use fisherscape::data::{Example, Target};
 use fisherscape::dropout::noise::Kind;
 use fisherscape::dropout::{Dropout, Rates};
+use fisherscape::evaluate::set_loss;
 use fisherscape::model::Checkpoint;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::gradient::{Gradient, Gradients};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::train::adamw::{self, AdamW};
-use fisherscape::train::{Config, HeldOut, Row, Run, batches, gradient, schedule};
+use fisherscape::train::{Config, HeldOut, Row, Run, batches, gradient, noisy, schedule};
 
 use crate::support::{Outcome, fixture, json, relative, tensors, values};
 
@@ -365,6 +367,78 @@ fn dropout_acts_in_training_only_where_a_rate_is_set() -> Outcome {
         assert_same(&on, &at(&dropout(0.2, 0.0), 0)?);
         assert_ne!(at(&dropout(0.2, 0.0), 1)?.0, on.0);
         assert_ne!(at(&dropout(0.0, 0.2), 0)?.0, plain.0, "the head's dropout alone");
+    }
+    Ok(())
+}
+
+/// Oracle: the examples alone. With the paper's Gaussian noise left on, the loss of each example is that of a forward pass on
+/// it alone, and so the same whichever others are there, in whatever order, at 1 and 3 threads; it differs from the noise-free
+/// one and by seed, and by the step, and is no draw of a training step. Without a rate it is the noise-free one (1e-5: another
+/// cut of the same products). Catches noise numbered by place in the batch, one draw reused for all examples.
+#[test]
+fn noisy_evaluation_depends_on_seed_step_and_example_alone() -> Outcome {
+    let set = FrozenSet::read(&fixture("training/set.safetensors"))?;
+    let model = Checkpoint::open(&fixture("training/model"))?.model_for(&set, MissingHead::Refuse)?;
+    let (bert, theta, examples) = (&model.bert, &model.theta, &set.examples);
+    let dropout = |p, seed| Dropout { kind: Kind::PaperGaussian, rates: Rates::uniform(2, p), head: p, seed };
+    let order = by_length(examples);
+    let losses = |d: &Dropout, step, examples: &[Example], order: &[usize]| -> Outcome<Vec<f64>> {
+        let loss = noisy::set_loss((bert, d, step), theta, examples, order)?;
+        Ok(loss.by_example.into_iter().map(|(sum, _)| sum).collect())
+    };
+    let arm = dropout(0.4, 7);
+    let own = losses(&arm, 5, examples, &order)?;
+    let backwards: Vec<usize> = (0..examples.len()).rev().collect();
+    assert_eq!(losses(&arm, 5, examples, &backwards)?, own);
+    assert_eq!(losses(&arm, 5, &examples[..9], &by_length(&examples[..9]))?, own[..9]);
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        assert_eq!(pool.install(|| losses(&arm, 5, examples, &order))?, own, "{threads} threads");
+    }
+    let plain: Vec<f64> =
+        set_loss(bert, theta, examples, &order)?.by_example.into_iter().map(|(sum, _)| sum).collect();
+    let alone = |step: u64| -> Outcome<Vec<f64>> {
+        let one = |(n, e): (usize, &Example)| bert.forward(theta, &Batch::new(&[e], n), Some((&arm, step)));
+        let losses = examples.iter().enumerate().map(|one_of| Ok(f64::from(values(&one(one_of)?.losses)[0])));
+        losses.collect()
+    };
+    let others = [
+        ("plain", plain.clone()),
+        ("seed", losses(&dropout(0.4, 8), 5, examples, &order)?),
+        ("step", losses(&arm, 6, examples, &order)?),
+        ("training", alone(5)?),
+    ];
+    for (what, other) in others {
+        assert!(own.iter().zip(&other).all(|(a, b)| a != b), "{what}: {own:?} and {other:?}");
+    }
+    for (quiet, plain) in losses(&dropout(0.0, 7), 5, examples, &order)?.iter().zip(&plain) {
+        assert!((quiet - plain).abs() <= 1e-5 * plain.abs().max(1.0), "{quiet} for {plain}");
+    }
+    // Two examples of the same tokens do not share their noise.
+    let twice = [examples[0].clone(), examples[0].clone()];
+    let [one, other] = losses(&arm, 5, &twice, &[0, 1])?[..] else { panic!("not two losses") };
+    assert_ne!(one, other);
+    Ok(())
+}
+
+/// Oracle: both evaluations of the trained model, to the bit. The history of the paper's Gaussian arm is of the noisy one at
+/// the row's step; every other arm's of the noise-free one.
+#[test]
+fn only_the_papers_noise_stays_on_in_evaluation() -> Outcome {
+    for kind in [Kind::Bernoulli, Kind::Gaussian, Kind::PaperGaussian] {
+        let state = tempfile::tempdir()?.path().join("state");
+        with_run(3, |run, theta| {
+            let dropout = Dropout { kind, rates: Rates::uniform(2, 0.3), head: 0.3, seed: 3 };
+            let run = Run { dropout: Some(&dropout), ..run };
+            let (trained, rows) = train(&run, &theta, &state)?;
+            let (held_out, last) = (run.held_out.examples, rows.last().unwrap());
+            let order = by_length(held_out);
+            let quiet = set_loss(run.bert, &trained, held_out, &order)?.loss;
+            let noisy = noisy::set_loss((run.bert, &dropout, last.step), &trained, held_out, &order)?.loss;
+            assert_ne!(quiet, noisy);
+            assert_eq!(last.loss, if kind == Kind::PaperGaussian { noisy } else { quiet }, "{kind:?}");
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::data::delimited::Columns;
 use crate::data::glue::Task;
-use crate::dropout::rates::Shape;
+use crate::dropout::Assignment;
+use crate::dropout::shape::Shape;
 use crate::fisher::layers::{Aggregate, Granularity};
 use crate::landscape::direction::Normalize;
 use crate::landscape::mask::{By, Norm, Select};
@@ -28,9 +29,11 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
   [data]       [task, folder] or [table, columns]; [text, min_words]; [max_len]
   [fisher]     [over: \"task\" or \"text\"], [examples], [reduction: \"mean\" or \"sum\"], [also: of \"mc\", \"exact\"],
                [mc_samples]
-  [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape, include_intermediate, p_lower, p_upper]
-  [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"guided\" or \"guided:RATES.csv\"; [seeds, epochs,
-               fraction, batch, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
+  [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape: \"linear\", \"cosine\" or \"power:K\",
+               include_intermediate, p_lower, p_upper]
+  [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"gaussian-paper:P\"; of [schedule] \"guided\", \"matched\",
+               \"reversed\", \"shuffled\" or \"shuffled:K\", or of a file, as in \"guided:RATES.csv\"; [seeds, epochs, fraction,
+               batch, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
   [surface]    masks: \"all\", \"top:F\", \"bottom:F\", \"random:F\", \"paper-top\" or \"paper-bottom\"; [over: of \"train\",
                \"held_out\", \"text\"], [examples, granularity, norm, normalize, vectors, span, resolution, draws]
   [profile]    losses along single directions, under the masks and over the parts of [surface]: [draws, span, resolution]
@@ -130,7 +133,7 @@ pub struct Fisher {
 pub struct Schedule {
     pub preset: Option<Preset>,
     pub aggregate: Option<Aggregate>,
-    pub shape: Option<Shape>,
+    pub shape: Option<Parsed<Shape>>,
     pub include_intermediate: Option<bool>,
     pub p_lower: Option<f64>,
     pub p_upper: Option<f64>,
@@ -152,10 +155,10 @@ pub struct Train {
     pub split: Option<Holdout>,
 }
 
-/// The dropout of an arm, as one writes it: `guided` alone is the analysis' own schedule.
+/// The dropout of an arm, as one writes it: `guided` and its controls alone are of the analysis' own schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arm {
-    Guided,
+    Own(Assignment),
     Other(Dropout),
 }
 
@@ -367,13 +370,14 @@ impl Analysis {
         let over = self.fisher_over();
         let train = self.train.as_ref();
         let preset = self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());
-        let guided = train.is_some_and(|train| train.arms.contains(&Parsed(Arm::Guided)));
+        let own: Vec<Assignment> = train.iter().flat_map(|t| &t.arms).filter_map(|arm| arm.0.own()).collect();
         let arms: Vec<String> =
             train.iter().flat_map(|t| &t.arms).map(|arm| plain(&arm.0.to_string())).collect();
         let masks: Vec<String> =
             self.surface.iter().flat_map(|s| &s.masks).map(|mask| plain(&mask_title(&mask.0))).collect();
-        // A schedule from labels that another seed's run holds out would have seen what it is judged by.
-        let leaks = guided
+        // A schedule from labels that another seed's run holds out would have seen what it is judged by; arms that know its
+        // rates and not the order of its sites have not.
+        let leaks = own.iter().any(|assignment| assignment.by_importance())
             && !preset
             && over == Over::Task
             && train.is_some_and(|t| t.seeds > 1 && t.split.unwrap_or_default() == Holdout::Paper);
@@ -512,10 +516,10 @@ impl Analysis {
                 "the paper's, for bert-base, is 2e-5",
             ),
             (
-                !guided || self.schedule.is_some(),
+                own.is_empty() || self.schedule.is_some(),
                 "train.arms",
-                "without `guided` where there is no [schedule]",
-                "add a [schedule], or leave the arm out",
+                "without `guided`, `matched`, `reversed` and `shuffled` where there is no [schedule]",
+                "add a [schedule], name a file (\"guided:RATES.csv\"), or leave the arm out",
             ),
             (
                 self.schedule.is_none() || preset || self.fisher.is_some(),
@@ -632,20 +636,25 @@ fn distinct<T: PartialEq>(items: &[T]) -> bool {
     items.iter().enumerate().all(|(i, item)| !items[..i].contains(item))
 }
 
+impl Arm {
+    /// How an arm of the analysis' own schedule uses it.
+    pub fn own(&self) -> Option<Assignment> {
+        match self {
+            Arm::Own(assignment) => Some(*assignment),
+            Arm::Other(_) => None,
+        }
+    }
+}
+
 impl FromStr for Arm {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Arm, String> {
-        match text {
-            "guided" => Ok(Arm::Guided),
-            other => match other.parse() {
-                Ok(dropout) => Ok(Arm::Other(dropout)),
-                Err(_) => {
-                    Err("expected guided, none, uniform:P, gaussian:P with P in [0, 1), or guided:RATES.csv"
-                        .into())
-                }
-            },
+        if let Ok(assignment) = text.parse() {
+            return Ok(Arm::Own(assignment));
         }
+        let own = "guided, matched, reversed, shuffled, shuffled:K";
+        text.parse().map(Arm::Other).map_err(|_: String| format!("expected {own}, {}", Dropout::EXPECTED))
     }
 }
 
@@ -653,17 +662,23 @@ impl FromStr for Arm {
 impl fmt::Display for Arm {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Arm::Guided => write!(f, "guided"),
-            Arm::Other(Dropout::Guided(path)) => {
+            Arm::Own(assignment) => write!(f, "{}", assignment_title(*assignment)),
+            Arm::Other(Dropout::Scheduled(assignment, path)) => {
                 // Commas separate titles on a command line.
-                write!(
-                    f,
-                    "guided {}",
-                    path.file_stem().unwrap_or_default().to_string_lossy().replace(',', " ")
-                )
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy().replace(',', " ");
+                write!(f, "{} {stem}", assignment_title(*assignment))
             }
+            Arm::Other(Dropout::GaussianPaper(p)) => write!(f, "paper's gaussian {p}"),
             Arm::Other(dropout) => write!(f, "{}", dropout.to_string().replace(':', " ")),
         }
+    }
+}
+
+/// The use of a schedule as people read it: `shuffled 2`.
+fn assignment_title(assignment: Assignment) -> String {
+    match assignment {
+        Assignment::Matched => "matched uniform".into(),
+        other => other.to_string().replace(':', " "),
     }
 }
 

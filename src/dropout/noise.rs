@@ -1,8 +1,12 @@
 //! Multiplicative noise with mean 1: Bernoulli dropout and Gaussian dropout.
 //!
-//! Bernoulli: 0 with probability p, else 1/(1 - p). Gaussian: N(1, p/(1 - p)), where p/(1 - p) is the VARIANCE
-//! (the paper's code uses it as the standard deviation). Both have variance p/(1 - p). Draws are a pure function of
-//! (seed, site, step, index of the value), so neither threads nor the cutting of a batch change them.
+//! Bernoulli: 0 with probability p, else 1/(1 - p). Gaussian: N(1, p/(1 - p)), where p/(1 - p) is the VARIANCE. Both have
+//! variance p/(1 - p) (Srivastava et al. 2014, section 10). Draws are a pure function of (seed, site, step, index of the
+//! value), so neither threads nor the cutting of a batch change them.
+//!
+//! The trap, into which the paper's code fell: p/(1 - p) as the STANDARD DEVIATION, at p = 0.1 a ninth of the variance.
+//! [`Kind::PaperGaussian`] is that, for repeating its runs, with the two other things that its code does: the noise stays
+//! on in evaluation, and it takes the place of the head's dropout too (definitions.md section 3).
 
 use super::rates::Rates;
 use super::site::Site;
@@ -13,6 +17,8 @@ use crate::rng::Stream;
 pub enum Kind {
     Bernoulli,
     Gaussian,
+    /// N(1, (p/(1 - p))²), at the head too, and in evaluation.
+    PaperGaussian,
 }
 
 /// Dropout of a training run.
@@ -20,7 +26,7 @@ pub enum Kind {
 pub struct Dropout {
     pub kind: Kind,
     pub rates: Rates,
-    /// Bernoulli drop probability in front of the classifier, the same in all arms.
+    /// Drop probability in front of the classifier: Bernoulli and the same in all arms, but for the paper's Gaussian noise.
     pub head: f64,
     pub seed: u64,
 }
@@ -28,12 +34,18 @@ pub struct Dropout {
 impl Dropout {
     /// The noise of a site at a training step; `None` where its rate is 0.
     pub fn noise(&self, site: Site, step: u64) -> Option<Noise> {
-        let (kind, p) = match site {
-            Site::Head => (Kind::Bernoulli, self.head),
+        let (kind, p) = match (site, self.kind) {
+            (Site::Head, Kind::PaperGaussian) => (self.kind, self.head),
+            (Site::Head, _) => (Kind::Bernoulli, self.head),
             _ => (self.kind, self.rates.get(site)),
         };
         let stream = Stream::new(self.seed, &format!("dropout/{site}")).at(step);
         (p > 0.0).then_some(Noise { kind, p, stream })
+    }
+
+    /// Whether the noise stays on in evaluation.
+    pub fn in_evaluation(&self) -> bool {
+        self.kind == Kind::PaperGaussian
     }
 }
 
@@ -55,11 +67,14 @@ impl Noise {
                 self.stream.fill_uniform(first, out);
                 out.iter_mut().for_each(|v| *v = if *v < p { 0.0 } else { kept });
             }
-            Kind::Gaussian => {
-                let sd = (self.p / (1.0 - self.p)).sqrt() as f32;
-                self.stream.fill_normal(first, out);
-                out.iter_mut().for_each(|v| *v = 1.0 + sd * *v);
-            }
+            Kind::Gaussian => self.fill_gaussian((self.p / (1.0 - self.p)).sqrt(), first, out),
+            Kind::PaperGaussian => self.fill_gaussian(self.p / (1.0 - self.p), first, out),
         }
+    }
+
+    fn fill_gaussian(&self, sd: f64, first: u64, out: &mut [f32]) {
+        let sd = sd as f32;
+        self.stream.fill_normal(first, out);
+        out.iter_mut().for_each(|v| *v = 1.0 + sd * *v);
     }
 }

@@ -1,30 +1,64 @@
 //! Drop probabilities by site: uniform, guided by Fisher information, or read from `RATES.csv`.
 //!
 //! Guided (Sharma et al. 2024, eqs. 9-10): the S sites sorted by score, the site of rank k (0 = lowest) gets
-//! `p_k = p_lower + (p_upper - p_lower) (S - 1 - k) / (S - 1)`, so that the least important site drops most.
+//! `p_k = p_lower + (p_upper - p_lower) (S - 1 - k) / (S - 1)`, so that the least important site drops most; other
+//! [`shape`](super::shape)s fall otherwise.
 //! The paper's code runs a slightly different line, 0.099 - 0.00275 k, shipped as [`paper_bert_base`].
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::shape::Shape;
 use super::site::Site;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::ranking::Ranking;
+use crate::stats;
 
 /// A drop probability for each of the 1 + 3L sites, in model order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
     sites: Vec<Site>,
     p: Vec<f64>,
+    /// Of each site, 0 = lowest score, where the schedule says.
+    ranks: Vec<Option<usize>>,
 }
 
 impl Rates {
     /// The same probability everywhere.
     pub fn uniform(layers: usize, p: f64) -> Rates {
         let sites = Site::all(layers);
-        Rates { p: vec![p; sites.len()], sites }
+        Rates { p: vec![p; sites.len()], ranks: vec![None; sites.len()], sites }
+    }
+
+    /// The same sites with the probability that `p` gives for each index in model order.
+    pub fn with(&self, p: impl Fn(usize) -> f64) -> Rates {
+        Rates { p: (0..self.sites.len()).map(p).collect(), ..self.clone() }
+    }
+
+    /// Mean over the sites.
+    pub fn mean(&self) -> f64 {
+        stats::mean(&self.p)
+    }
+
+    /// The probabilities exchanged by rank, the last with the first; twice, they are the same again. Where no rank is known
+    /// the order of the probabilities stands for it, ties in model order. `None` if ranks are not 0 to S - 1, each once.
+    pub fn reversed(&self) -> Option<Rates> {
+        let mut order: Vec<usize> = (0..self.sites.len()).collect();
+        match self.ranks.iter().all(Option::is_none) {
+            true => order.sort_by(|a, b| self.p[*b].total_cmp(&self.p[*a])),
+            false => order.sort_by_key(|i| self.ranks[*i]),
+        }
+        let mut reversed = self.clone();
+        for (rank, (own, other)) in order.iter().zip(order.iter().rev()).enumerate() {
+            if self.ranks[*own].is_some_and(|known| known != rank) {
+                return None;
+            }
+            reversed.ranks[*own] = Some(rank);
+            reversed.p[*own] = self.p[*other];
+        }
+        Some(reversed)
     }
 
     /// The drop probability of a site; 0 where none is set.
@@ -51,6 +85,7 @@ impl Rates {
         let text = files::read_text(path)?;
         let sites = Site::all(layers);
         let mut p: Vec<Option<f64>> = vec![None; sites.len()];
+        let mut ranks = vec![None; sites.len()];
         for (i, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Rate>().enumerate() {
             let row = row.map_err(|e| wrong("row", "a site and its p".into(), e.to_string()))?;
             let at = row.site.parse().ok().and_then(|site: Site| sites.iter().position(|s| *s == site));
@@ -60,6 +95,7 @@ impl Rates {
             if !(0.0..1.0).contains(&row.p) {
                 return Err(wrong("p", "in [0, 1)".into(), format!("{} in data row {}", row.p, i + 1)));
             }
+            ranks[at] = row.rank;
             if p[at].replace(row.p).is_some() {
                 return Err(wrong("site", "named once".into(), format!("`{}` twice", row.site)));
             }
@@ -69,7 +105,7 @@ impl Rates {
         let p = p.ok_or_else(|| {
             wrong("site", format!("all {} sites of the model", sites.len()), found.to_string())
         })?;
-        Ok(Rates { sites, p })
+        Ok(Rates { sites, p, ranks })
     }
 }
 
@@ -77,6 +113,9 @@ impl Rates {
 #[derive(Deserialize)]
 struct Rate {
     site: String,
+    /// Only reversed rates need it.
+    #[serde(default, deserialize_with = "csv::invalid_option")]
+    rank: Option<usize>,
     p: f64,
 }
 
@@ -92,25 +131,6 @@ pub struct Row {
     pub rank: usize,
     /// Drop probability.
     pub p: f64,
-}
-
-/// How the drop probability falls with the rank.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Shape {
-    /// A straight line, the paper's.
-    #[default]
-    Linear,
-}
-
-impl Shape {
-    /// Drop probability at rank `k` of `sites`, 0 = lowest score.
-    pub fn at(self, k: usize, sites: usize, p_lower: f64, p_upper: f64) -> f64 {
-        let importance = k as f64 / (sites - 1).max(1) as f64;
-        match self {
-            Shape::Linear => p_lower + (p_upper - p_lower) * (1.0 - importance),
-        }
-    }
 }
 
 /// The guided schedule for a ranking of sites, in model order.

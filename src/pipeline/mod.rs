@@ -21,7 +21,6 @@ use self::step::{Hashes, Record, Step};
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
 use crate::data::glue::Split;
-use crate::dropout::Rates;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::BertConfig;
@@ -144,8 +143,10 @@ pub fn check_inputs(analysis: &Analysis) -> Result<()> {
     for Parsed(arm) in arms {
         let preset = analysis.schedule.as_ref().and_then(|schedule| schedule.preset);
         match arm {
-            Arm::Other(Dropout::Guided(path)) => Rates::read(path, layers).map(drop)?,
-            Arm::Guided if preset.is_some() && layers != PRESET_LAYERS => {
+            Arm::Other(Dropout::Scheduled(assignment, path)) => {
+                Dropout::rates(*assignment, path, layers).map(drop)?;
+            }
+            Arm::Own(_) if preset.is_some() && layers != PRESET_LAYERS => {
                 let fix = "--set schedule.preset= makes a schedule for this model";
                 let expected = format!("left out for a model of {layers} layers");
                 return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));

@@ -242,7 +242,7 @@ impl Plan<'_> {
                     .also_reads(self.fisher_examples())
                     .maybe("--aggregate", schedule.aggregate.map(word))
                     .flag("--include-intermediate", schedule.include_intermediate)
-                    .maybe("--shape", schedule.shape.map(word))
+                    .maybe("--shape", schedule.shape.as_ref().map(|shape| shape.0))
                     .maybe("--p-lower", schedule.p_lower)
                     .maybe("--p-upper", schedule.p_upper),
             };
@@ -270,11 +270,11 @@ impl Plan<'_> {
                 let step = self.with_checkpoint(format!("training of {}, seed {seed}", model.title), "train");
                 let step = self.labelled(step);
                 let step = match arm {
-                    Arm::Guided => step.reads_as("--dropout", "guided:", RATES),
+                    Arm::Own(assignment) => step.reads_as("--dropout", format!("{assignment}:"), RATES),
                     Arm::Other(dropout) => {
                         let step = step.option("--dropout", dropout);
                         match dropout {
-                            Dropout::Guided(path) => step.also_outside(path),
+                            Dropout::Scheduled(_, path) => step.also_outside(path),
                             _ => step,
                         }
                     }

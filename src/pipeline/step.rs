@@ -30,7 +30,7 @@ pub fn records(folder: &Path) -> Result<PathBuf> {
 enum Word {
     Plain(String),
     /// A path in the run's folder that is read, behind a prefix such as `guided:`.
-    Read(&'static str, String),
+    Read(String, String),
     /// Several such paths, which the command takes as one list.
     ReadAll(Vec<String>),
     /// A path in the run's folder that is written.
@@ -101,8 +101,8 @@ impl Step {
     }
 
     /// As [`Step::reads`], with a prefix before the path.
-    pub fn reads_as(mut self, name: &str, prefix: &'static str, path: impl Into<String>) -> Step {
-        self.words.extend([Word::Plain(name.into()), Word::Read(prefix, path.into())]);
+    pub fn reads_as(mut self, name: &str, prefix: impl Into<String>, path: impl Into<String>) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Read(prefix.into(), path.into())]);
         self
     }
 
@@ -114,7 +114,7 @@ impl Step {
 
     /// A path in the run's folder that is read, as an argument.
     pub fn file(mut self, path: impl Into<String>) -> Step {
-        self.words.push(Word::Read("", path.into()));
+        self.words.push(Word::Read(String::new(), path.into()));
         self
     }
 
@@ -152,7 +152,7 @@ impl Step {
 
     /// A path in the run's folder that is read, without standing on the command line.
     pub fn also_reads(mut self, path: impl Into<String>) -> Step {
-        self.silent.push(Word::Read("", path.into()));
+        self.silent.push(Word::Read(String::new(), path.into()));
         self
     }
 

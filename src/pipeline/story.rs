@@ -13,7 +13,7 @@ use super::findings::{self, RADIUS, Site, Surface, Training};
 use super::plan::{self, Model};
 use super::step::Record;
 use crate::analysis::Loaded;
-use crate::analysis::config::{Analysis, Parsed, Part, mask_title};
+use crate::analysis::config::{Analysis, Arm, Parsed, Part, mask_title};
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::error::Result;
 use crate::files;
@@ -21,6 +21,7 @@ use crate::report::interactive::{Group, View};
 use crate::report::marks::Marks;
 use crate::report::page::{Figure, Page, StepRow, Table};
 use crate::report::surface_file::Grid;
+use crate::stages::train::Arm as Dropout;
 
 /// Writes tables and page of a run whose steps are done.
 pub fn write(
@@ -157,6 +158,12 @@ impl Story<'_> {
         );
         if seeds == 1 && rows.len() > 1 {
             text += " One seed gives no interval: nothing follows about which arm is better.";
+        }
+        let noisy = |Parsed(arm): &&Parsed<Arm>| matches!(arm, Arm::Other(Dropout::GaussianPaper(_)));
+        for Parsed(arm) in self.analysis.train.iter().flat_map(|train| &train.arms).filter(noisy) {
+            text += &format!(
+                " {arm} is evaluated with its noise on, as in the paper's code; the others without."
+            );
         }
         page.answers.push(text);
         let compared = rows.iter().filter_map(|row| Some((row, row.difference?, row.low?, row.high?)));

@@ -17,11 +17,19 @@ struct MetricRow<'a> {
     value: f64,
     /// Standard error, where one is known (the loss).
     se: Option<f64>,
+    /// Whether dropout was on when it was evaluated: `off`, or `on` for the paper's Gaussian noise.
+    noise: &'static str,
 }
 
 /// Writes both files into `folder`. An epoch is `steps_each` steps; `constants` are numbers of the held-out part that no
-/// training changes, one more column each.
-pub fn write(folder: &Path, rows: &[Row], steps_each: usize, constants: &[(&str, f64)]) -> Result<()> {
+/// training changes, one more column each; `noisy`: whether the noise was on in evaluation.
+pub fn write(
+    folder: &Path,
+    rows: &[Row],
+    steps_each: usize,
+    constants: &[(&str, f64)],
+    noisy: bool,
+) -> Result<()> {
     let Some(last) = rows.last() else { return Ok(()) };
     let mut text = String::from("epoch,step,train_loss,held_out_loss,held_out_loss_se");
     let names = last.metrics.iter().map(|(name, _)| name.as_str());
@@ -33,7 +41,8 @@ pub fn write(folder: &Path, rows: &[Row], steps_each: usize, constants: &[(&str,
         values.chain(constants.iter().map(|(_, value)| value)).for_each(|value| text += &format!(",{value}"));
     }
     files::write(&folder.join("history.csv"), format!("{text}\n").as_bytes())?;
-    let row = |metric, value, se| MetricRow { split: "held_out", examples: last.examples, metric, value, se };
+    let (examples, noise) = (last.examples, if noisy { "on" } else { "off" });
+    let row = |metric, value, se| MetricRow { split: "held_out", examples, metric, value, se, noise };
     let mut metrics = vec![row("loss", last.loss, Some(last.loss_se).filter(|se| se.is_finite()))];
     metrics.extend(last.metrics.iter().map(|(name, value)| row(name, *value, None)));
     metrics.extend(constants.iter().map(|(name, value)| row(name, *value, None)));

@@ -63,7 +63,7 @@ pub struct Pretrain {
     /// Shortest line of text in words
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub min_words: usize,
-    /// none, uniform:P, gaussian:P or guided:RATES.csv
+    /// As in `train`: none, uniform:P, gaussian:P, guided:RATES.csv and the others
     #[arg(long, value_name = "DROPOUT", default_value = "uniform:0.1")]
     pub dropout: Arm,
     /// Seed of fresh parameters, the held-out lines, the order, the masking and the dropout
@@ -109,9 +109,7 @@ impl Pretrain {
         if let Evaluation::Text(path) = &self.held_out {
             provenance.input_file("held-out", path)?;
         }
-        if let Arm::Guided(path) = &self.dropout {
-            provenance.input_file("rates", path)?;
-        }
+        self.dropout.note(&mut provenance)?;
         if self.text.is_empty() && (self.steps != Some(0) || self.vocab_size.is_some()) {
             let fix = "give --text FILE, one example a line";
             return Err(Error::field("options", "text", "a text to train on", "none", fix));
@@ -231,7 +229,8 @@ impl Pretrain {
         };
         let (theta, rows) = run.train(theta, &state, report)?;
         model.theta = theta;
-        history::write(&self.out, &rows, each, &[("unigram_entropy", entropy)])?;
+        let constants = [("unigram_entropy", entropy)];
+        history::write(&self.out, &rows, each, &constants, dropout.is_some_and(|d| d.in_evaluation()))?;
         set.write(pad)?;
         Ok((model, state))
     }

@@ -28,8 +28,9 @@ pub struct Schedule {
     /// Count intermediate.dense into ffn_output
     #[arg(long, conflicts_with = "preset")]
     pub include_intermediate: bool,
-    /// How the probability falls from the least to the most important site
-    #[arg(long, value_enum, default_value_t, conflicts_with = "preset")]
+    /// How p falls from the least important site (x = 0) to the most important (x = 1): linear, with 1 - x; cosine, with
+    /// (1 + cos(pi x)) / 2; power:K, with (1 - x)^K, K above 0, which at 1 is linear
+    #[arg(long, default_value_t, value_name = "SHAPE", conflicts_with = "preset")]
     pub shape: Shape,
     /// Drop probability of the most important site
     #[arg(long, default_value_t = 0.0, value_name = "P", conflicts_with = "preset")]

@@ -1,8 +1,8 @@
-//! `train`: fine-tuning with no, uniform, Gaussian or guided dropout.
+//! `train`: fine-tuning with no, uniform, Gaussian or guided dropout, or with a control of the guided one.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::freeze::{frozen, longest};
@@ -11,7 +11,7 @@ use super::{history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::dropout::noise::Kind as NoiseKind;
-use crate::dropout::{Dropout, Rates};
+use crate::dropout::{Assignment, Dropout, Rates};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{BertConfig, Checkpoint, Model};
@@ -28,7 +28,10 @@ pub struct Train {
     pub checkpoint: PathBuf,
     #[command(flatten)]
     pub source: Source,
-    /// none, uniform:P, gaussian:P or guided:RATES.csv
+    /// none, uniform:P, gaussian:P, guided:RATES.csv, or a control of the last: matched:RATES.csv (uniform at its mean
+    /// rate), reversed:RATES.csv (most important site drops most), shuffled:[K:]RATES.csv (its rates at random sites, the
+    /// K-th shuffle, 0 unless given, the same at every seed). gaussian-paper:P is the Gaussian noise of the paper's code:
+    /// P/(1-P) as standard deviation, in place of the head's dropout too, and left on in evaluation
     #[arg(long, value_name = "DROPOUT")]
     pub dropout: Arm,
     /// Passes over the training part
@@ -78,24 +81,43 @@ pub enum Arm {
     None,
     Uniform(f64),
     Gaussian(f64),
-    Guided(PathBuf),
+    /// The Gaussian noise of the paper's code.
+    GaussianPaper(f64),
+    /// The rates of a schedule, given to the sites in one way or another.
+    Scheduled(Assignment, PathBuf),
+}
+
+impl Arm {
+    /// What can be written for one.
+    pub const EXPECTED: &str = "none, uniform:P, gaussian:P or gaussian-paper:P with P in [0, 1), or guided:RATES.csv, \
+                                matched:RATES.csv, reversed:RATES.csv, shuffled:RATES.csv or shuffled:K:RATES.csv";
 }
 
 impl FromStr for Arm {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Arm, String> {
-        let expected = "none, uniform:P, gaussian:P with P in [0, 1), or guided:RATES.csv";
-        let rate = |p: &str| match p.parse::<f64>() {
-            Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
-            _ => Err(format!("expected {expected}")),
-        };
+        let wrong = || format!("expected {}", Arm::EXPECTED);
+        let rate = |p: &str| p.parse().ok().filter(|p| (0.0..1.0).contains(p)).ok_or_else(wrong);
         match text.split_once(':') {
             None if text == "none" => Ok(Arm::None),
             Some(("uniform", p)) => Ok(Arm::Uniform(rate(p)?)),
             Some(("gaussian", p)) => Ok(Arm::Gaussian(rate(p)?)),
-            Some(("guided", path)) if !path.is_empty() => Ok(Arm::Guided(path.into())),
-            _ => Err(format!("expected {expected}")),
+            Some(("gaussian-paper", p)) => Ok(Arm::GaussianPaper(rate(p)?)),
+            Some((word, rest)) => {
+                // A shuffle has a number, or none before a path that may itself hold a colon.
+                let numbered = rest.split_once(':').map(|(k, path)| (format!("{word}:{k}"), path));
+                let numbered =
+                    numbered.and_then(|(word, path)| Some((word.parse::<Assignment>().ok()?, path)));
+                let (assignment, path) = match numbered {
+                    Some(numbered) => numbered,
+                    // A number alone is a shuffle whose file was forgotten.
+                    None if format!("{word}:{rest}").parse::<Assignment>().is_ok() => return Err(wrong()),
+                    None => (word.parse().map_err(|_| wrong())?, rest),
+                };
+                if path.is_empty() { Err(wrong()) } else { Ok(Arm::Scheduled(assignment, path.into())) }
+            }
+            None => Err(wrong()),
         }
     }
 }
@@ -107,22 +129,61 @@ impl fmt::Display for Arm {
             Arm::None => write!(f, "none"),
             Arm::Uniform(p) => write!(f, "uniform:{p}"),
             Arm::Gaussian(p) => write!(f, "gaussian:{p}"),
-            Arm::Guided(path) => write!(f, "guided:{}", path.display()),
+            Arm::GaussianPaper(p) => write!(f, "gaussian-paper:{p}"),
+            Arm::Scheduled(assignment, path) => write!(f, "{assignment}:{}", path.display()),
         }
     }
 }
 
 impl Arm {
     /// The dropout of a model of this shape; `None` switches everything off, the head's included.
-    pub(super) fn dropout(&self, config: &BertConfig, seed: u64) -> Result<Option<Dropout>> {
-        let layers = config.num_hidden_layers;
-        let (kind, rates) = match self {
+    ///
+    /// # Errors
+    ///
+    /// As [`Arm::rates`].
+    pub fn dropout(&self, config: &BertConfig, seed: u64) -> Result<Option<Dropout>> {
+        let (layers, head) = (config.num_hidden_layers, config.head_dropout);
+        let (kind, rates, head) = match self {
             Arm::None => return Ok(None),
-            Arm::Uniform(p) => (NoiseKind::Bernoulli, Rates::uniform(layers, *p)),
-            Arm::Gaussian(p) => (NoiseKind::Gaussian, Rates::uniform(layers, *p)),
-            Arm::Guided(path) => (NoiseKind::Bernoulli, Rates::read(path, layers)?),
+            Arm::Uniform(p) => (NoiseKind::Bernoulli, Rates::uniform(layers, *p), head),
+            Arm::Gaussian(p) => (NoiseKind::Gaussian, Rates::uniform(layers, *p), head),
+            Arm::GaussianPaper(p) => (NoiseKind::PaperGaussian, Rates::uniform(layers, *p), *p),
+            Arm::Scheduled(assignment, path) => {
+                (NoiseKind::Bernoulli, Arm::rates(*assignment, path, layers)?, head)
+            }
         };
-        Ok(Some(Dropout { kind, rates, head: config.head_dropout, seed }))
+        Ok(Some(Dropout { kind, rates, head, seed }))
+    }
+
+    /// The rates of a schedule's file, given to the sites of a model of `layers` layers in this way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rates::read`]; and [`Error::Field`] where the assignment goes by ranks that are none.
+    pub fn rates(assignment: Assignment, path: &Path, layers: usize) -> Result<Rates> {
+        let rates = Rates::read(path, layers)?;
+        assignment.of(&rates).ok_or_else(|| {
+            let fix = "make the file with `fisherscape schedule`, or leave the whole column out: then p gives the order";
+            let expected = format!("from 0 to {}, each once", rates.iter().count() - 1);
+            Error::field(path.display(), "rank", expected, "other ranks", fix)
+        })
+    }
+
+    /// Notes what goes in and, where the noise stays on in evaluation, says so.
+    pub(super) fn note(&self, provenance: &mut Provenance) -> Result<()> {
+        match self {
+            Arm::Scheduled(_, path) => provenance.input_file("rates", path)?,
+            Arm::GaussianPaper(_) => {
+                let said = "with the noise on, as in the paper's code";
+                provenance.input("evaluation", said);
+                progress::note(format!(
+                    "the held-out part is evaluated {said}: other arms are evaluated without; \
+                     `loss` evaluates the trained model without"
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -132,9 +193,7 @@ impl Train {
         let mut provenance = Provenance::start(command, Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         provenance.input("checkpoint", &checkpoint.hash);
-        if let Arm::Guided(path) = &self.dropout {
-            provenance.input_file("rates", path)?;
-        }
+        self.dropout.note(&mut provenance)?;
         let dropout = self.dropout.dropout(&checkpoint.config, self.seed)?;
         self.source.note(&mut provenance)?;
         let (set, pad, training) = self.examples(&checkpoint)?;
@@ -171,7 +230,8 @@ impl Train {
         })?;
         model.theta = theta;
         model.save(&self.out, names.as_deref())?;
-        history::write(&self.out, &rows, config.every, &[])?;
+        let noisy = dropout.as_ref().is_some_and(Dropout::in_evaluation);
+        history::write(&self.out, &rows, config.every, &[], noisy)?;
         self.write_sets(&set, (&examples[..used], held_out), pad)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         files::remove(&state)?;

@@ -6,6 +6,7 @@
 
 pub mod adamw;
 pub mod batches;
+pub mod noisy;
 pub mod schedule;
 pub mod state;
 
@@ -94,7 +95,7 @@ pub struct Row {
     pub step: usize,
     /// Mean loss of the batches since the last row, with dropout on, at the parameters of each step.
     pub train_loss: f64,
-    /// Held-out loss, without dropout, and its standard error.
+    /// Held-out loss and its standard error, without dropout unless its noise stays on in evaluation.
     pub loss: f64,
     pub loss_se: f64,
     /// N and M of the held-out set.
@@ -269,7 +270,10 @@ impl Run<'_> {
 
     fn row(&self, theta: &ParamMap, at: &Standing, by_length: &[usize]) -> Result<Row> {
         let HeldOut { examples, kind, task } = self.held_out;
-        let held_out = set_loss(self.bert, theta, examples, by_length)?;
+        let held_out = match self.dropout.filter(|dropout| dropout.in_evaluation()) {
+            None => set_loss(self.bert, theta, examples, by_length)?,
+            Some(dropout) => noisy::set_loss((self.bert, dropout, at.step), theta, examples, by_length)?,
+        };
         Ok(Row {
             step: at.step,
             train_loss: at.sum / at.count as f64,
