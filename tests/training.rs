@@ -103,6 +103,7 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
     let set = FrozenSet::read(&folder.join("set.safetensors"))?;
     let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
     let config = Config {
+        patience: 0,
         steps: wanted.len(),
         every: 1,
         batch: set.examples.len(),
@@ -133,6 +134,7 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
     let set = FrozenSet::read(&folder.join("set.safetensors"))?;
     let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
     let config = Config {
+        patience: 0,
         steps: 16,
         every: 4,
         batch: 6,
@@ -195,6 +197,45 @@ fn a_run_that_was_cut_short_ends_as_if_it_had_not_been() -> Outcome {
     })?;
     assert!(!seen.contains(&4), "begun anew: {seen:?}");
     assert_same_run(&resumed, &uninterrupted);
+    Ok(())
+}
+
+/// Oracle: the history of the run that does not stop. With patience 2 training ends at the second row in a row that is no
+/// better than the best before it, with the parameters of that step; a run that is cut short and gone on with ends there
+/// too. Catches a count from the first row, ties taken for better, and a resumed run that forgets what it has seen.
+#[test]
+fn training_stops_when_nothing_gets_better() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    // So high a rate that the loss does not fall for long.
+    let go = |patience: usize, name: &str, stop: Option<usize>| {
+        with_run(3, |run, theta| {
+            let config = Config { patience, steps: 40, every: 1, lr: 3e-2, ..run.config.clone() };
+            let run = Run { config: &config, ..run };
+            let fail = || fisherscape::Error::field("test", "row", "reached", "reached", "none");
+            Ok(run.train(theta, &folder.path().join(name), |row, _, _| {
+                if Some(row.step) == stop { Err(fail()) } else { Ok(()) }
+            }))
+        })
+    };
+    let (_, all) = go(0, "all", None)??;
+    let score = |row: &Row| row.metrics.first().map_or(-row.loss, |(_, value)| *value);
+    let (mut best, mut end) = (0, all.len());
+    for (i, row) in all.iter().enumerate() {
+        if score(row) > score(&all[best]) {
+            best = i;
+        }
+        if i - best >= 2 {
+            end = i + 1;
+            break;
+        }
+    }
+    assert!(end < all.len() && end > 2, "the run shows nothing: {end} of {}", all.len());
+    let (theta, stopped) = go(2, "stopped", None)??;
+    assert_eq!(stopped.iter().map(|row| row.step).collect::<Vec<_>>(), (1..=end).collect::<Vec<_>>());
+    assert!(stopped.iter().zip(&all).all(|(a, b)| a.loss.to_bits() == b.loss.to_bits()));
+    assert!(go(2, "cut", Some(end - 1))?.is_err());
+    let (again, resumed) = go(2, "cut", None)??;
+    assert_same_run(&(again, resumed), &(theta, stopped));
     Ok(())
 }
 

@@ -149,6 +149,8 @@ pub struct Train {
     pub epochs: Option<usize>,
     pub fraction: Option<f64>,
     pub batch: Option<usize>,
+    pub eval_steps: Option<usize>,
+    pub early_stopping: Option<usize>,
     pub lr: Option<f64>,
     pub warmup: Option<f64>,
     pub weight_decay: Option<f64>,

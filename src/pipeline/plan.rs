@@ -283,6 +283,8 @@ impl Plan<'_> {
                     step.maybe("--epochs", train.epochs)
                         .maybe("--fraction", train.fraction)
                         .maybe("--batch", train.batch)
+                        .maybe("--eval-steps", train.eval_steps)
+                        .maybe("--early-stopping", train.early_stopping)
                         .maybe("--lr", train.lr)
                         .maybe("--warmup", train.warmup)
                         .maybe("--weight-decay", train.weight_decay)

@@ -253,6 +253,7 @@ impl Pretrain {
         Config {
             steps,
             every: every.max(1),
+            patience: 0,
             batch: self.batch,
             lr: self.lr,
             warmup: self.warmup,

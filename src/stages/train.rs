@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -40,6 +41,13 @@ pub struct Train {
     /// Use this fraction of the training part: a prefix of it as shuffled by the seed
     #[arg(long, default_value_t = 1.0, value_name = "F")]
     pub fraction: f64,
+    /// Steps between two evaluations [default: an epoch]
+    #[arg(long, value_name = "N")]
+    pub eval_steps: Option<usize>,
+    /// Stop after this many evaluations in a row without a better one; the best model is in DIR/best. The learning rate falls as if
+    /// training went on
+    #[arg(long, value_name = "N", conflicts_with = "snapshots")]
+    pub early_stopping: Option<NonZeroUsize>,
     /// Examples to a step
     #[arg(long, default_value_t = 18, value_name = "N")]
     pub batch: usize,
@@ -202,7 +210,7 @@ impl Train {
         Model::prepare_folder(&self.checkpoint, &self.out)?;
         let (examples, held_out) = set.examples.split_at(training);
         let used = fraction_of(training, self.fraction);
-        let config = self.config(used);
+        let (config, each) = (self.config(used), self.steps_each(used));
         let (bert, theta) = (model.bert.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");
         if self.snapshots > 0 {
@@ -221,7 +229,7 @@ impl Train {
         let state = self.out.join("training.unfinished");
         let names = set.label_names();
         let (theta, rows) = run.train(theta, &state, |row, theta, best| {
-            self.tell(row, config.every);
+            self.tell(row, each);
             if best {
                 model.theta = params::detached(theta);
                 model.save(&self.out.join("best"), names.as_deref())?;
@@ -231,7 +239,13 @@ impl Train {
         model.theta = theta;
         model.save(&self.out, names.as_deref())?;
         let noisy = dropout.as_ref().is_some_and(Dropout::in_evaluation);
-        history::write(&self.out, &rows, config.every, &[], noisy)?;
+        history::write(&self.out, &rows, each, &[], noisy)?;
+        if let Some(row) = rows.last().filter(|row| row.step < config.steps) {
+            progress::note(format!(
+                "stopped after {} of {} steps: no better evaluation",
+                row.step, config.steps
+            ));
+        }
         self.write_sets(&set, (&examples[..used], held_out), pad)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         files::remove(&state)?;
@@ -248,12 +262,18 @@ impl Train {
         check_fraction(self.fraction)
     }
 
+    /// Steps of an epoch.
+    fn steps_each(&self, examples: usize) -> usize {
+        examples.div_ceil(self.batch.max(1))
+    }
+
     /// Settings for this many training examples.
     fn config(&self, examples: usize) -> Config {
-        let each = examples.div_ceil(self.batch.max(1));
+        let each = self.steps_each(examples);
         Config {
             steps: self.epochs * each,
-            every: each,
+            every: self.eval_steps.unwrap_or(each),
+            patience: self.early_stopping.map_or(0, NonZeroUsize::get),
             batch: self.batch,
             lr: self.lr,
             warmup: self.warmup,
@@ -284,7 +304,8 @@ impl Train {
             row.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let loss = with_se(row.loss, row.loss_se);
         let text = format!("train loss {:.4}, held-out loss {loss}, {}", row.train_loss, metrics.join(", "));
-        progress::note(format!("epoch {} of {}: {text}", row.step / steps_each, self.epochs));
+        let epoch = (100.0 * row.step as f64 / steps_each as f64).round() / 100.0;
+        progress::note(format!("epoch {epoch} of {}: {text}", self.epochs));
     }
 
     /// The two parts as frozen sets: of the examples trained on the first [`TRAINING_SET`], or as many as are held out.

@@ -36,6 +36,8 @@ pub struct Config {
     pub steps: usize,
     /// Steps between two rows of the history; the last step always has one.
     pub every: usize,
+    /// Rows in a row that may be no better than the best before them until training stops; 0: it never does.
+    pub patience: usize,
     /// Examples to a step.
     pub batch: usize,
     /// Highest learning rate; it falls linearly to 0 at the end of the last step.
@@ -63,6 +65,9 @@ impl Config {
             |name: &str, expected: &str, found: f64| Err(Error::field(name, "number", expected, found, &fix));
         if self.batch == 0 {
             return wrong("--batch", "above 0", 0.0);
+        }
+        if self.every == 0 {
+            return wrong("--eval-steps", "above 0", 0.0);
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return wrong("--lr", "above 0", self.lr);
@@ -178,7 +183,7 @@ impl Run<'_> {
         let mut order = Order::new(self.examples, config.batch, config.seed);
         let progress = Progress::new("training (steps)", config.steps - at.step.min(config.steps));
         self.snapshot(&theta, at.step)?;
-        while at.step < config.steps {
+        while at.step < config.steps && !self.gives_up(&at.history) {
             let (sum, count) = self.step(&theta, &mut optimizer, &order.at(at.step), at.step)?;
             at = Standing { step: at.step + 1, sum: at.sum + sum, count: at.count + count, ..at };
             progress.remark(format!("loss {:.4}", at.sum / at.count as f64));
@@ -197,6 +202,13 @@ impl Run<'_> {
             progress.advance(1);
         }
         Ok((params::detached(&theta), at.history))
+    }
+
+    /// Whether the last rows brought nothing better.
+    fn gives_up(&self, history: &[Row]) -> bool {
+        let best = (0..history.len())
+            .reduce(|best, i| if self.score(&history[i]) > self.score(&history[best]) { i } else { best });
+        self.config.patience > 0 && best.is_some_and(|best| history.len() - 1 - best >= self.config.patience)
     }
 
     /// Keeps the parameters, if this is a step whose are kept. Those before it are of this run: a killed run goes on from an
