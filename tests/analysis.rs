@@ -148,12 +148,7 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         ("lr = 1e-3", "lr = -1.0", "`train.lr` must be above 0", "-1.0"),
         ("fraction = 0.5", "fraction = 1.5", "`train.fraction` must be in (0, 1]", "1.5"),
         ("\"guided\"]", "\"guide\"]", "\"guide\" cannot be read: expected guided, matched", "[\"uniform:0.1"),
-        (
-            "\"guided\"]",
-            "\"shuffled:x\"]",
-            "\"shuffled:x\" cannot be read: expected guided",
-            "[\"uniform:0.1",
-        ),
+        ("\"guided\"]", "\"shuffled:\"]", "\"shuffled:\" cannot be read: expected guided", "[\"uniform:0.1"),
         ("\"guided\"]", "\"gaussian-paper:1\"]", "\"gaussian-paper:1\" cannot be read", "[\"uniform:0.1"),
         (
             "\"guided\"]",
