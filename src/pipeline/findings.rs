@@ -28,6 +28,8 @@ pub const RADIUS: f64 = 1.0;
 pub struct Training {
     pub arm: String,
     pub seeds: usize,
+    /// Runs that predict the same for every held-out example.
+    pub collapsed: usize,
     /// The task's chief metric.
     pub metric: String,
     pub mean: f64,
@@ -98,6 +100,7 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
     let mut first: Vec<f64> = Vec::new();
     for model in models.iter().filter(|model| !model.runs.is_empty()) {
         let (mut losses, mut values, mut name, mut examples) = (Vec::new(), Vec::new(), String::new(), 0);
+        let mut collapsed = 0;
         for run in &model.runs {
             let path = folder.join(run).join("metrics.csv");
             // The loss comes first, then the chief metric.
@@ -111,6 +114,8 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
                     "run it again with --force",
                 ));
             };
+            let same = |row: Metric| row.metric == "distinct_predictions" && row.value <= 1.0;
+            collapsed += usize::from(metrics.any(same));
             losses.push(loss.value);
             values.push(chief.value);
             (name, examples) = (chief.metric, chief.examples);
@@ -127,6 +132,7 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
         rows.push(Training {
             arm: model.title.clone(),
             seeds: values.len(),
+            collapsed,
             metric: name,
             mean: stats::mean(&values),
             sd: spread(&values),

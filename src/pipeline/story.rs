@@ -156,6 +156,11 @@ impl Story<'_> {
             counted(seeds, "seed"),
             arms.join("; ")
         );
+        let collapsed: usize = rows.iter().map(|row| row.collapsed).sum();
+        if collapsed > 0 {
+            text +=
+                &format!(" {} collapsed: the same prediction for every example.", counted(collapsed, "run"));
+        }
         if seeds == 1 && rows.len() > 1 {
             text += " One seed gives no interval: nothing follows about which arm is better.";
         }
@@ -190,6 +195,7 @@ impl Story<'_> {
         let header = [
             "arm",
             "seeds",
+            "collapsed",
             &metric,
             "sd",
             "median",
@@ -204,6 +210,7 @@ impl Story<'_> {
             vec![
                 row.arm.clone(),
                 row.seeds.to_string(),
+                row.collapsed.to_string(),
                 format!("{:.4}", row.mean),
                 optional(row.sd),
                 format!("{:.4}", row.median),

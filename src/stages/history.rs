@@ -46,5 +46,7 @@ pub fn write(
     let mut metrics = vec![row("loss", last.loss, Some(last.loss_se).filter(|se| se.is_finite()))];
     metrics.extend(last.metrics.iter().map(|(name, value)| row(name, *value, None)));
     metrics.extend(constants.iter().map(|(name, value)| row(name, *value, None)));
+    // A run that collapsed says the same of every example.
+    metrics.push(row("distinct_predictions", last.distinct as f64, None));
     files::write_csv(&folder.join("metrics.csv"), &metrics)
 }

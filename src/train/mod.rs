@@ -10,7 +10,7 @@ pub mod noisy;
 pub mod schedule;
 pub mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::data::frozen::Kind;
@@ -20,7 +20,7 @@ use crate::data::{Batch, Example, by_length};
 use crate::dropout::Dropout;
 use crate::error::{Error, Result};
 use crate::estimate;
-use crate::evaluate::{metrics, set_loss};
+use crate::evaluate::{SetLoss, metrics, set_loss};
 use crate::files;
 use crate::model::Bert;
 use crate::model::gradient::Gradients;
@@ -106,6 +106,8 @@ pub struct Row {
     /// N and M of the held-out set.
     pub examples: usize,
     pub targets: usize,
+    /// Distinct held-out predictions: of a classifier that always says the same, 1.
+    pub distinct: usize,
     /// Held-out metrics, the chief one first.
     pub metrics: Vec<(String, f64)>,
 }
@@ -293,6 +295,7 @@ impl Run<'_> {
             loss_se: held_out.loss_se,
             examples: held_out.examples,
             targets: held_out.targets,
+            distinct: distinct(&held_out),
             metrics: metrics(kind, task, &held_out, examples),
         })
     }
@@ -305,6 +308,10 @@ impl Run<'_> {
         };
         if score.is_nan() { f64::NEG_INFINITY } else { score }
     }
+}
+
+fn distinct(held_out: &SetLoss) -> usize {
+    held_out.predictions.iter().flatten().map(|p| p.to_bits()).collect::<BTreeSet<u64>>().len()
 }
 
 /// Mean example loss of a batch and its gradient by name. `theta` holds variables. With `dropout` given, at that step.

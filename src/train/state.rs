@@ -58,6 +58,7 @@ struct StoredRow {
     losses: [u64; 3],
     examples: usize,
     targets: usize,
+    distinct: usize,
     metrics: Vec<(String, u64)>,
 }
 
@@ -134,6 +135,7 @@ impl StoredRow {
             losses: [row.train_loss, row.loss, row.loss_se].map(f64::to_bits),
             examples: row.examples,
             targets: row.targets,
+            distinct: row.distinct,
             metrics: row.metrics.iter().map(|(name, value)| (name.clone(), value.to_bits())).collect(),
         }
     }
@@ -141,8 +143,8 @@ impl StoredRow {
     fn row(self) -> Row {
         let [train_loss, loss, loss_se] = self.losses.map(f64::from_bits);
         let metrics = self.metrics.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect();
-        let (step, examples, targets) = (self.step, self.examples, self.targets);
-        Row { step, train_loss, loss, loss_se, examples, targets, metrics }
+        let (step, examples, targets, distinct) = (self.step, self.examples, self.targets, self.distinct);
+        Row { step, train_loss, loss, loss_se, examples, targets, distinct, metrics }
     }
 }
 
