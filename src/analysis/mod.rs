@@ -20,13 +20,14 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// Names and texts of the shipped analyses, in the order in which one would run them.
-pub const SHIPPED: [(&str, &str); 11] = [
+pub const SHIPPED: [(&str, &str); 12] = [
     ("quickstart", include_str!("../../analyses/quickstart.toml")),
     ("landscape", include_str!("../../analyses/landscape.toml")),
     ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),
     ("sub-samples", include_str!("../../analyses/sub-samples.toml")),
     ("reliability", include_str!("../../analyses/reliability.toml")),
     ("drift", include_str!("../../analyses/drift.toml")),
+    ("controls", include_str!("../../analyses/controls.toml")),
     ("masked-lm-surfaces", include_str!("../../analyses/masked-lm-surfaces.toml")),
     ("cola", include_str!("../../analyses/cola.toml")),
     ("mrpc", include_str!("../../analyses/mrpc.toml")),
