@@ -33,7 +33,7 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
                include_intermediate, p_lower, p_upper]
   [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"gaussian-paper:P\"; of [schedule] \"guided\", \"matched\",
                \"reversed\", \"shuffled\" or \"shuffled:K\", or of a file, as in \"guided:RATES.csv\"; [seeds, epochs, fraction,
-               batch, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
+               batch, eval_steps, early_stopping, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
   [surface]    masks: \"all\", \"top:F\", \"bottom:F\", \"random:F\", \"paper-top\" or \"paper-bottom\"; [over: of \"train\",
                \"held_out\", \"text\"], [examples, granularity, norm, normalize, vectors, span, resolution, draws]
   [profile]    losses along single directions, under the masks and over the parts of [surface]: [draws, span, resolution]

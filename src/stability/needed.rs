@@ -11,6 +11,8 @@
 //!
 //! The check: pairs of disjoint samples of M examples that the pilot has not seen, where the corpus has enough.
 
+use std::ops::Range;
+
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -68,13 +70,22 @@ pub(super) struct Pilot<'a> {
 /// A row for each pilot and granularity.
 pub(super) fn rows(items: &Items, pilots: &[Pilot], config: &Config) -> Vec<NeededRow> {
     let each = |pilot: &Pilot| {
+        let name = format!("stability/needed/{}/{}", pilot.draw, pilot.fraction);
+        let stream = Stream::new(config.seed, &name).at(pilot.repeat as u64);
+        // One for all granularities and resamples: they differ in nothing but the data.
+        let weights = Array2::from_shape_fn((2 * DRAWS, pilot.members.len()), |(b, n)| {
+            stream.normal((b * pilot.members.len() + n) as u64)
+        });
         let mut from = 0;
         let groups = items.groups.iter().map(|(granularity, names)| {
             let columns = from..from + names.len();
             from = columns.end;
             (*granularity, columns)
         });
-        groups.map(|(granularity, columns)| row(items, pilot, granularity, columns, config)).collect()
+        let draws = (&weights, stream);
+        groups
+            .map(|(granularity, columns)| row(items, pilot, (granularity, columns), draws, config))
+            .collect()
     };
     pilots.par_iter().map(each).collect::<Vec<Vec<NeededRow>>>().concat()
 }
@@ -82,15 +93,13 @@ pub(super) fn rows(items: &Items, pilots: &[Pilot], config: &Config) -> Vec<Need
 fn row(
     items: &Items,
     pilot: &Pilot,
-    granularity: Granularity,
-    columns: std::ops::Range<usize>,
+    (granularity, columns): (Granularity, Range<usize>),
+    (weights, stream): (&Array2<f64>, Stream),
     config: &Config,
 ) -> NeededRow {
     let scores = items.scores.slice(ndarray::s![.., columns]).to_owned();
     let whole = pilot.members.len() == scores.nrows();
-    let name = format!("stability/needed/{}/{}", pilot.draw, pilot.fraction);
-    let stream = Stream::new(config.seed, &name).at(pilot.repeat as u64);
-    let model = Model::new(&scores.select(Axis(0), pilot.members), stream);
+    let model = Model::new(&scores.select(Axis(0), pilot.members), weights);
     let predicted = model.as_ref().and_then(|model| model.needed(config.threshold));
     let number = predicted.map(|m| m.ceil() as usize);
     let checked: Vec<f64> = match number.filter(|m| 2 * m <= scores.nrows() - pilot.members.len()) {
@@ -101,7 +110,7 @@ fn row(
     if whole && predicted.is_some() {
         let one = |b: usize| {
             let rows = resampled_rows(scores.nrows(), bootstrap::stream(config.seed), b);
-            Model::new(&scores.select(Axis(0), &rows), stream)?.needed(config.threshold)
+            Model::new(&scores.select(Axis(0), &rows), weights)?.needed(config.threshold)
         };
         // None of them: more than anyone has.
         let count = RESAMPLES.min(config.resamples);
@@ -134,8 +143,9 @@ struct Model {
 }
 
 impl Model {
-    /// From a pilot's scores `[m, items]`. `None` for fewer than two examples or items with a score.
-    fn new(scores: &Array2<f64>, stream: Stream) -> Option<Model> {
+    /// From a pilot's scores `[m, items]` and normal numbers `[2 DRAWS, m]`. `None` for fewer than two examples or items
+    /// with a score.
+    fn new(scores: &Array2<f64>, weights: &Array2<f64>) -> Option<Model> {
         let m = scores.nrows();
         let means = scores.mean_axis(Axis(0))?;
         // A layer without any Fisher information has no noise: it is last, and stays so.
@@ -146,7 +156,6 @@ impl Model {
         // Relative deviations: those of the logarithms, to first order.
         let relative =
             Array2::from_shape_fn((m, alive.len()), |(n, i)| scores[[n, alive[i]]] / means[alive[i]] - 1.0);
-        let weights = Array2::from_shape_fn((2 * DRAWS, m), |(b, n)| stream.normal((b * m + n) as u64));
         let mut noise = weights.dot(&relative) / ((m - 1) as f64).sqrt();
         // What all layers have in common moves no rank, but would count as noise below.
         for mut draw in noise.rows_mut() {
