@@ -16,7 +16,7 @@ use crate::ranking::ascending_ranks;
 use crate::stats;
 
 /// Which tensors count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
     /// Those that feed a site, as in the paper.
@@ -186,16 +186,4 @@ pub fn drivers(tensors: &[(String, usize)], totals: &[f64]) -> Vec<DriverRow> {
         }
     }
     rows
-}
-
-/// The word that files know a variant by.
-pub fn word(variant: Variant) -> &'static str {
-    match variant {
-        Variant::All => "all",
-        Variant::NoBiases => "no-biases",
-        Variant::NoLayernorm => "no-layernorm",
-        Variant::WeightsOnly => "weights-only",
-        Variant::NoTokenTypes => "no-token-types",
-        Variant::WithIntermediate => "with-intermediate",
-    }
 }

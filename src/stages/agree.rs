@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::word;
+use super::{bounded, word};
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores, TensorSizes};
@@ -123,11 +123,6 @@ impl Agree {
         files::write_csv(&self.out.join("scores.csv"), &layers)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         for pair in &pairs {
-            let bounded = |value: Option<f64>, low: Option<f64>, high: Option<f64>| match (value, low, high) {
-                (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
-                (Some(value), ..) => format!("{value:.3}"),
-                _ => "none".to_string(),
-            };
             say!(
                 "{:6} {} and {}: rho {}, dropout rates off by {}",
                 word(pair.granularity),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::{bounded, word};
 use crate::error::Result;
 use crate::files;
 use crate::fisher::concentration::{ConcentrationRow, concentration};
@@ -66,20 +67,16 @@ impl Audit {
 }
 
 fn tell(row: &VariantRow) {
-    let bounded = |value: Option<f64>, low: Option<f64>, high: Option<f64>| match (value, low, high) {
-        (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
-        (Some(value), ..) => format!("{value:.3}"),
-        _ => String::new(),
-    };
+    let points = |v: Option<f64>| v.map(|v| 100.0 * v);
     say!(
         "{:14} {:18} rho with the paper's {:22} rates off by {}",
-        super::word(row.aggregate),
-        audit::word(row.variant),
+        word(row.aggregate),
+        word(row.variant),
         bounded(row.spearman, row.spearman_low, row.spearman_high),
         bounded(
-            row.rate_difference.map(|v| 100.0 * v),
-            row.rate_difference_low.map(|v| 100.0 * v),
-            row.rate_difference_high.map(|v| 100.0 * v)
+            points(row.rate_difference),
+            points(row.rate_difference_low),
+            points(row.rate_difference_high)
         ) + " points"
     );
 }

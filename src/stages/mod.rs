@@ -148,3 +148,12 @@ fn with_se(value: f64, se: f64) -> String {
 pub fn word<T: clap::ValueEnum>(value: T) -> String {
     value.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
 }
+
+/// A value with its interval, where there is one, for people.
+pub fn bounded(value: Option<f64>, low: Option<f64>, high: Option<f64>) -> String {
+    match (value, low, high) {
+        (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+        (Some(value), ..) => format!("{value:.3}"),
+        _ => "none".into(),
+    }
+}

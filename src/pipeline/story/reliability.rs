@@ -13,10 +13,10 @@ use crate::pipeline::plan::reliability::{AGREE, AUDIT, DAMAGE, figure_of};
 use crate::report::agreement_file::Curves;
 use crate::report::chart::chart;
 use crate::report::page::{Page, Table};
-use crate::stability::audit::{self, DriverRow, VariantRow};
+use crate::stability::audit::{DriverRow, VariantRow};
 use crate::stability::summary::Reference;
 use crate::stability::{components, needed, overlap};
-use crate::stages::word;
+use crate::stages::{bounded, word};
 
 const FIX: &str = "run the analysis again with --force";
 
@@ -74,7 +74,7 @@ impl Story<'_> {
             page.answers.push(format!(
                 "Of the ways to make tensors one score, {} over {} ranks the sites least like the paper: rho {}, dropout rates off by {} on average.",
                 word(row.aggregate),
-                audit::word(row.variant),
+                word(row.variant),
                 bounded(row.spearman, row.spearman_low, row.spearman_high),
                 bounded(row.rate_difference, row.rate_difference_low, row.rate_difference_high),
             ));
@@ -226,14 +226,6 @@ fn predictor(word: &str) -> &str {
         "predicted" => "with what F predicts for that very perturbation",
         "hessian" => "with the Hessian's diagonal",
         other => other,
-    }
-}
-
-fn bounded(value: Option<f64>, low: Option<f64>, high: Option<f64>) -> String {
-    match (value, low, high) {
-        (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
-        (Some(value), ..) => format!("{value:.3}"),
-        _ => "none".into(),
     }
 }
 
