@@ -3,7 +3,7 @@
 //!
 //! A part is perturbed along a random direction, both ways: `r_n = ½ (s_n(θ + r d) + s_n(θ - r d)) - s_n(θ)`, so that the
 //! slope cancels and what is left is curvature, `½ r² dᵀ H d` and beyond. Fisher information predicts `½ r² Σ F_i d_i²`
-//! ([`predicted`]): it is the Hessian's diagonal where the model is right about its labels (Martens 2020), and leaves out
+//! ([`Perturbed::predicted`]): it is the Hessian's diagonal where the model is right about its labels (Martens 2020), and leaves out
 //! all that parameters do together.
 //!
 //! The diagonal itself is sampled: `E z ⊙ H z = diag H` for random signs z (Bekas, Kokiopoulou, Saad 2007; Hutchinson

@@ -1,6 +1,6 @@
 //! Tables to figures: what kind of table files hold, told by their first lines, and the figure of that kind.
 //!
-//! Used by `render`. Most tables have a figure of their own ([`SINGLE`]); schedules, spectra and histories are drawn
+//! Used by `render`. Most tables have a figure of their own (`SINGLE`); schedules, spectra and histories are drawn
 //! together. Surfaces are no charts: they have options of their own.
 
 use std::path::{Path, PathBuf};

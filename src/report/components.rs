@@ -5,7 +5,7 @@
 //!
 //! The trap: a share says nothing of the size of the spread, which the columns `data_sd` and `mask_sd` hold.
 //!
-//! Takes [`Components`], the `components.csv` of `stability`; draws by [`super::dots`].
+//! Takes [`Components`], the `components.csv` of `stability`; draws by `dots`.
 
 use std::path::Path;
 

@@ -4,7 +4,7 @@
 //! The dotted lines are what equal examples would give: 1 % of the score, and all of the examples. A heavy tail (a large
 //! share, few effective examples) is why rankings from small draws differ: the examples that matter may not be in them.
 //!
-//! Takes [`Tails`], the `tails.csv` of `stability`; draws by [`super::dots`].
+//! Takes [`Tails`], the `tails.csv` of `stability`; draws by `dots`.
 
 use std::path::Path;
 

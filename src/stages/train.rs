@@ -30,9 +30,9 @@ pub struct Train {
     #[command(flatten)]
     pub source: Source,
     /// none, uniform:P, gaussian:P, guided:RATES.csv, or a control of the last: matched:RATES.csv (uniform at its mean
-    /// rate), reversed:RATES.csv (most important site drops most), shuffled:[K:]RATES.csv (its rates at random sites, the
-    /// K-th shuffle, 0 unless given, the same at every seed). gaussian-paper:P is the Gaussian noise of the paper's code:
-    /// P/(1-P) as standard deviation, in place of the head's dropout too, and left on in evaluation
+    /// rate), reversed:RATES.csv (most important site drops most), shuffled:RATES.csv or shuffled:K:RATES.csv (its rates
+    /// at random sites, the K-th shuffle, 0 unless given, the same at every seed). gaussian-paper:P is the Gaussian noise
+    /// of the paper's code: P/(1-P) as standard deviation, in place of the head's dropout too, and left on in evaluation
     #[arg(long, value_name = "DROPOUT")]
     pub dropout: Arm,
     /// Passes over the training part
