@@ -109,13 +109,13 @@ pub fn read(path: &Path) -> Result<(ParamMap, HashMap<String, String>)> {
     Ok((fisher, metadata))
 }
 
-/// Reads a Fisher diagonal for a model: the parameters that both have. Names on one side only are said.
+/// Reads a Fisher diagonal for a model, the parameters that both have, and its metadata. Names on one side only are said.
 ///
 /// # Errors
 ///
 /// As [`read`]; and [`Error::Field`] for a tensor of another shape than the parameter, or no common name at all.
-pub fn read_for(path: &Path, theta: &ParamMap) -> Result<ParamMap> {
-    let (mut fisher, _) = read(path)?;
+pub fn read_for(path: &Path, theta: &ParamMap) -> Result<(ParamMap, HashMap<String, String>)> {
+    let (mut fisher, metadata) = read(path)?;
     let fix = "use the Fisher information of this model or of the one it was trained from";
     for (name, f) in &fisher {
         if let Some(weight) = theta.get(name).filter(|weight| weight.dims() != f.dims()) {
@@ -139,7 +139,7 @@ pub fn read_for(path: &Path, theta: &ParamMap) -> Result<ParamMap> {
             progress::note(format!("{}: only in the {side}, so in no mask: {modules}", path.display()));
         }
     }
-    Ok(fisher)
+    Ok((fisher, metadata))
 }
 
 /// The tensors, and the sum over the entries of each.

@@ -158,7 +158,7 @@ impl Damage {
         provenance.input("checkpoint", &model.hash);
         provenance.input("set", &set.hash);
         provenance.input_file("fisher", &self.fisher)?;
-        let fisher = fisher_files::read_for(&self.fisher, &model.theta)?;
+        let (fisher, metadata) = fisher_files::read_for(&self.fisher, &model.theta)?;
         let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
         let (reference, hash) = self.gaussian.weights(&model, &set, missing)?;
         hash.iter().for_each(|hash| provenance.input("reference", hash));
@@ -168,7 +168,7 @@ impl Damage {
             set: &set,
             fisher: &fisher,
             reference: &reference,
-            scale: self.per_target(&set)?,
+            scale: per_target(&set, metadata.get("reduction")),
         };
         let layers = self.layers(&model, &fisher)?;
         job.tell(layers.len())?;
@@ -214,17 +214,6 @@ impl Damage {
             Some(f) => Err(Error::field("--fractions", "fraction", "in (0, 1]", f, "write 1 % as 0.01")),
             None => Ok(()),
         }
-    }
-
-    /// By what F is to be multiplied for the information of one target, taking the targets of an example as independent.
-    fn per_target(&self, set: &FrozenSet) -> Result<f64> {
-        let (_, metadata) = fisher_files::read(&self.fisher)?;
-        let targets = set.examples.iter().map(|e| e.targets() as f64).filter(|m| *m > 0.0);
-        let targets: Vec<f64> = targets.collect();
-        Ok(match metadata.get("reduction").map(String::as_str) {
-            Some("sum") => 1.0 / stats::mean(&targets),
-            _ => 1.0 / stats::mean(&targets.iter().map(|m| 1.0 / m).collect::<Vec<_>>()),
-        })
     }
 
     /// The layers of every granularity, with their scores.
@@ -311,6 +300,15 @@ impl Damage {
             }
         }
         rows
+    }
+}
+
+/// By what F is to be multiplied for the information of one target, taking the targets of an example as independent.
+fn per_target(set: &FrozenSet, reduction: Option<&String>) -> f64 {
+    let targets: Vec<f64> = set.examples.iter().map(|e| e.targets() as f64).filter(|m| *m > 0.0).collect();
+    match reduction.map(String::as_str) {
+        Some("sum") => 1.0 / stats::mean(&targets),
+        _ => 1.0 / stats::mean(&targets.iter().map(|m| 1.0 / m).collect::<Vec<_>>()),
     }
 }
 
@@ -503,7 +501,15 @@ impl Job<'_> {
             mask::keep_effective(&mut d, &effective);
             Ok(Some((d, ratio, mask.report)))
         };
-        let Some((first, _, report)) = make(0)? else {
+        let (mut ratios, mut predicted, mut draws, mut report) = (Vec::new(), Vec::new(), Vec::new(), None);
+        for k in 0..self.stage.draws {
+            let Some((d, ratio, own)) = make(k)? else { continue };
+            ratios.push(ratio);
+            predicted.push(perturbed.predicted(self.fisher, &d, self.scale)?);
+            draws.extend(perturbed.rise(mask, 1, |_| Ok(d.clone()), journal)?.draws);
+            report.get_or_insert(own);
+        }
+        let Some(report) = report else {
             let k = (fraction * params::count(self.fisher) as f64 + 0.5).floor() as usize;
             let (norm_ratio, predicted, rise, rise_se) = (None, None, None, None);
             return Ok(PerturbedRow {
@@ -517,14 +523,6 @@ impl Job<'_> {
                 rise_se,
             });
         };
-        drop(first);
-        let (mut ratios, mut predicted, mut draws) = (Vec::new(), Vec::new(), Vec::new());
-        for k in 0..self.stage.draws {
-            let Some((d, ratio, _)) = make(k)? else { continue };
-            ratios.push(ratio);
-            predicted.push(perturbed.predicted(self.fisher, &d, self.scale)?);
-            draws.extend(perturbed.rise(mask, 1, |_| Ok(d.clone()), journal)?.draws);
-        }
         let row = Measure { name: mask.into(), draws }.row(&perturbed.targets());
         Ok(PerturbedRow {
             mask,

@@ -97,7 +97,8 @@ impl Moving {
         if let Some(path) = path {
             provenance.input("fisher", files::hash_file(path)?);
         }
-        let fisher = path.map(|path| fisher_files::read_for(path, theta)).transpose()?;
+        let fisher =
+            path.map(|path| fisher_files::read_for(path, theta)).transpose()?.map(|(fisher, _)| fisher);
         Choice::new(self.mask, self.granularity, theta, fisher.as_ref(), self.mask_seed + k as u64)
     }
 
