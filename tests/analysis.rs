@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fisherscape::analysis::{self, SHIPPED};
+use fisherscape::data::frozen::FrozenSet;
 
 use crate::support::{Outcome, fisherscape, fixture};
 
@@ -163,12 +164,6 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
             "[\"none",
         ),
         (
-            "over = \"text\"\nexamples = 60\nalso = [\"mc\"]\n[schedule]\np_upper = 0.2\n[train]\narms = [\"uniform:0.1\", \"guided\"]",
-            "over = \"task\"\n[schedule]\n[train]\narms = [\"reversed\"]",
-            "`train.seeds` must be 1 where the schedule is from the task",
-            "2",
-        ),
-        (
             "p_upper = 0.2",
             "shape = \"power:0\"",
             "\"power:0\" cannot be read: expected linear, cosine or power:K with K above 0",
@@ -185,12 +180,6 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         ),
         ("p_upper = 0.2", "p_upper = 1.0", "`schedule.p_upper` must be in [0, 1)", "1.0"),
         ("title = \"Small\"", "title = Small", "", "Small"),
-        (
-            "over = \"text\"",
-            "over = \"task\"",
-            "`train.seeds` must be 1 where the schedule is from the task",
-            "2",
-        ),
         (
             "\"all\", ",
             "\"top:0.010000000001\", ",
@@ -295,21 +284,38 @@ fn controls_of_the_schedule_are_trained() -> Outcome {
     Ok(())
 }
 
-/// Oracle: what an arm knows. A schedule from labels that another seed holds out leaks through the order of the sites: arms
-/// that know its rates alone may be trained at several seeds.
+/// Oracle: the examples themselves. A schedule from labels sees none that its seed's runs hold out; the first seed's set does
+/// have some of those that the second holds out, so that one schedule for both would leak.
 #[test]
-fn arms_that_ignore_the_order_of_the_sites_leak_nothing() -> Outcome {
+fn schedules_from_labels_see_nothing_that_their_seed_holds_out() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("arms.toml");
-    std::fs::write(&path, arms_alone("task"))?;
-    let check = |arms: &str| {
-        let set = [format!("train.arms={arms}"), "train.seeds=2".to_string()];
-        analysis::load(&path.display().to_string(), &set).map(drop).map_err(|e| e.to_string())
+    let (path, out) = (folder.path().join("arms.toml"), folder.path().join("out"));
+    // Every sentence once: a sentence is told from another by its tokens.
+    let mut lines: Vec<String> =
+        std::fs::read_to_string(fixture("tiny/sentiment.tsv"))?.lines().map(str::to_string).collect();
+    let header = lines.remove(0);
+    lines.sort();
+    lines.dedup();
+    let table = folder.path().join("distinct.tsv");
+    std::fs::write(&table, format!("{header}\n{}\n", lines.join("\n")))?;
+    let own = fixture("tiny/sentiment.tsv").display().to_string();
+    std::fs::write(&path, arms_alone("task").replace(&own, &table.display().to_string()))?;
+    let settings = ["train.seeds=2", "train.arms=[\"guided\"]", "train.fraction=1", "fisher.examples="];
+    run(&path, &out, &settings.map(|setting| ["--set", setting]).concat());
+    let rows = |path: &str| -> Outcome<Vec<Vec<u32>>> {
+        let set = FrozenSet::read(&out.join(path))?;
+        Ok(set.examples.into_iter().map(|example| example.ids).collect())
     };
-    assert_eq!(check("[\"matched\", \"shuffled:3\", \"uniform:0.1\"]"), Ok(()));
-    for arm in ["guided", "reversed"] {
-        let message = check(&format!("[\"matched\", \"{arm}\"]")).err().ok_or(arm)?;
-        assert!(message.contains("`train.seeds` must be 1"), "{message}");
+    let sets = [rows("sets/fisher.safetensors")?, rows("sets/fisher_seed1.safetensors")?];
+    let held_out =
+        [rows("train/guided/seed0/held_out.safetensors")?, rows("train/guided/seed1/held_out.safetensors")?];
+    let shared = |k: usize, j: usize| sets[k].iter().filter(|row| held_out[j].contains(row)).count();
+    assert_eq!((shared(0, 0), shared(1, 1)), (0, 0));
+    assert!(shared(0, 1) > 0 && shared(1, 0) > 0, "the seeds hold out the same");
+    for (seed, rates) in [(0, "schedule/rates.csv"), (1, "schedule/seed1.csv")] {
+        let provenance =
+            std::fs::read_to_string(out.join(format!("train/guided/seed{seed}/provenance.toml")))?;
+        assert!(provenance.contains(rates), "{provenance}");
     }
     Ok(())
 }

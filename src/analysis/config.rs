@@ -346,6 +346,21 @@ impl Analysis {
         given.unwrap_or(if self.data.text.is_some() { Over::Text } else { Over::Task })
     }
 
+    /// Whether each seed has a schedule of its own. From labels, and where seeds hold out different examples, that of one
+    /// seed would have seen what another seed's run is judged by.
+    pub fn schedule_by_seed(&self) -> bool {
+        let split = |train: &Train| train.split.unwrap_or_default() == Holdout::Paper;
+        let own = |train: &Train| train.arms.iter().any(|arm| arm.0.own().is_some());
+        self.fisher_over() == Over::Task
+            && self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_none())
+            && self.train.as_ref().is_some_and(|train| split(train) && own(train))
+    }
+
+    /// Training runs of each arm.
+    pub fn seeds(&self) -> usize {
+        self.train.as_ref().map_or(0, |train| train.seeds)
+    }
+
     /// What the surfaces are over.
     pub fn surfaces_over(&self) -> Vec<Part> {
         let given = self.surface.as_ref().and_then(|surface| surface.over.clone());
@@ -377,12 +392,6 @@ impl Analysis {
             train.iter().flat_map(|t| &t.arms).map(|arm| plain(&arm.0.to_string())).collect();
         let masks: Vec<String> =
             self.surface.iter().flat_map(|s| &s.masks).map(|mask| plain(&mask_title(&mask.0))).collect();
-        // A schedule from labels that another seed's run holds out would have seen what it is judged by; arms that know its
-        // rates and not the order of its sites have not.
-        let leaks = own.iter().any(|assignment| assignment.by_importance())
-            && !preset
-            && over == Over::Task
-            && train.is_some_and(|t| t.seeds > 1 && t.split.unwrap_or_default() == Holdout::Paper);
         let draws = 1..=100;
         let sections = [
             ("profile", self.profile.is_some()),
@@ -411,7 +420,7 @@ impl Analysis {
         let about_fisher = about_fisher.into_iter().find_map(|(name, there)| there.then_some(name));
         let bounds = (schedule.p_lower.unwrap_or(0.0), schedule.p_upper.unwrap_or(0.1));
 
-        let rules: [(bool, &str, &str, &str); 38] = [
+        let rules: [(bool, &str, &str, &str); 37] = [
             (
                 self.surface.as_ref().is_none_or(|s| draws.contains(&s.draws)),
                 "surface.draws",
@@ -447,12 +456,6 @@ impl Analysis {
                 "trajectory.snapshots",
                 "from 3 to 1000",
                 "a dozen show a path",
-            ),
-            (
-                !leaks,
-                "train.seeds",
-                "1 where the schedule is from the task and the split differs by seed",
-                "set train.split = \"official\", or fisher.over = \"text\"",
             ),
             (
                 of(|t| t.weight_decay).is_none_or(|d| d >= 0.0),

@@ -46,11 +46,6 @@ impl Assignment {
             }
         }
     }
-
-    /// Whether it depends on which sites are important, and not only on the rates.
-    pub fn by_importance(self) -> bool {
-        matches!(self, Assignment::Guided | Assignment::Reversed)
-    }
 }
 
 impl FromStr for Assignment {

@@ -10,7 +10,7 @@ pub mod reliability;
 use std::path::Path;
 
 use super::step::Step;
-use crate::analysis::config::{Analysis, Arm, Fisher, Over, Parsed, Part, mask_title, plain};
+use crate::analysis::config::{Analysis, Arm, Fisher, Over, Parsed, Part, Schedule, mask_title, plain};
 use crate::landscape::mask::Select;
 use crate::model::Estimator;
 use crate::stages::train::Arm as Dropout;
@@ -33,6 +33,7 @@ pub const FOLDERS: [&str; 14] = [
     "figures",
     "tables",
 ];
+/// The schedule; the first seed's, where each seed has its own.
 pub const RATES: &str = "schedule/rates.csv";
 pub const STABILITY: &str = "stability";
 /// Where the checkpoint and the first two arms lie in their plane.
@@ -181,8 +182,8 @@ impl Plan<'_> {
             .maybe("--columns", data.columns.as_ref().map(|columns| &columns.0))
     }
 
-    /// A frozen set of a part of the data.
-    fn freeze(&self, name: &str, part: Part, examples: Option<usize>, out: &str) -> Step {
+    /// A frozen set of a part of the data, as this seed splits it.
+    fn freeze(&self, name: &str, (part, seed): (Part, u64), examples: Option<usize>, out: &str) -> Step {
         let data = &self.analysis.data;
         let mut step = self.with_checkpoint(name, "freeze");
         if part == Part::Text {
@@ -200,7 +201,7 @@ impl Plan<'_> {
         }
         step.maybe("--examples", examples)
             .maybe("--max-len", data.max_len)
-            .option("--seed", self.analysis.seed)
+            .option("--seed", seed)
             .writes("--out", out)
     }
 
@@ -210,7 +211,12 @@ impl Plan<'_> {
         if let Some(fisher) = &self.analysis.fisher {
             let part = if self.analysis.fisher_over() == Over::Text { Part::Text } else { Part::Train };
             let set = "sets/fisher.safetensors";
-            steps.push(self.freeze("set for the Fisher information", part, fisher.examples, set));
+            steps.push(self.freeze(
+                "set for the Fisher information",
+                (part, self.analysis.seed),
+                fisher.examples,
+                set,
+            ));
             let mut step = self
                 .with_checkpoint("Fisher information", "fisher")
                 .reads("--set", set)
@@ -234,30 +240,68 @@ impl Plan<'_> {
             steps.push(figure("fisher", "figure of the Fisher information").file(layers));
         }
         if let Some(schedule) = &self.analysis.schedule {
-            let step = Step::new("schedule", "schedule");
-            let step = match schedule.preset {
-                Some(preset) => step.option("--preset", word(preset)),
-                None => step
-                    .reads("--fisher", self.fisher_file())
-                    .also_reads(self.fisher_examples())
-                    .maybe("--aggregate", schedule.aggregate.map(word))
-                    .flag("--include-intermediate", schedule.include_intermediate)
-                    .maybe("--shape", schedule.shape.as_ref().map(|shape| shape.0))
-                    .maybe("--p-lower", schedule.p_lower)
-                    .maybe("--p-upper", schedule.p_upper),
-            };
-            steps.push(step.writes("--out", RATES));
+            let rates = self.rates_of("schedule".into(), schedule, &fisher_stem(self.analysis));
+            steps.push(rates.writes("--out", RATES));
+            let others = if self.analysis.schedule_by_seed() { self.analysis.seeds() } else { 1 };
+            (1..others).for_each(|k| steps.extend(self.own_schedule(schedule, k)));
             steps.push(figure("schedule", "figure of the schedule").file(RATES).option("--titles", "guided"));
         }
         steps
     }
 
-    fn fisher_file(&self) -> String {
-        format!("{}.safetensors", fisher_stem(self.analysis))
-    }
-
     fn fisher_examples(&self) -> String {
         format!("{}.examples.safetensors", fisher_stem(self.analysis))
+    }
+
+    /// A schedule from an estimate of the Fisher information, or the preset; where it is written is to follow.
+    fn rates_of(&self, name: String, schedule: &Schedule, stem: &str) -> Step {
+        let step = Step::new(name, "schedule");
+        match schedule.preset {
+            Some(preset) => step.option("--preset", word(preset)),
+            None => step
+                .reads("--fisher", format!("{stem}.safetensors"))
+                .also_reads(format!("{stem}.examples.safetensors"))
+                .maybe("--aggregate", schedule.aggregate.map(word))
+                .flag("--include-intermediate", schedule.include_intermediate)
+                .maybe("--shape", schedule.shape.as_ref().map(|shape| shape.0))
+                .maybe("--p-lower", schedule.p_lower)
+                .maybe("--p-upper", schedule.p_upper),
+        }
+    }
+
+    /// The schedule of the k-th seed, from the training part of that seed, under the head that its runs start with.
+    fn own_schedule(&self, schedule: &Schedule, k: usize) -> [Step; 3] {
+        let fisher = self.analysis.fisher.as_ref();
+        let seed = self.analysis.seed + k as u64;
+        let (set, stem) =
+            (format!("sets/fisher_seed{seed}.safetensors"), format!("fisher/seed{seed}/fisher"));
+        let examples = fisher.and_then(|fisher| fisher.examples);
+        let name = format!("set for the Fisher information, seed {seed}");
+        let freeze = self.freeze(&name, (Part::Train, seed), examples, &set);
+        let pass = self
+            .with_checkpoint(format!("Fisher information, seed {seed}"), "fisher")
+            .reads("--set", &set)
+            .maybe("--reduction", fisher.and_then(|fisher| fisher.reduction).map(word))
+            .word("--per-example")
+            .option("--seed", seed)
+            .writes("--out", format!("{stem}.safetensors"));
+        let pass = ["csv", "examples.safetensors"]
+            .iter()
+            .fold(pass, |step, end| step.also_writes(format!("{stem}.{end}")));
+        let rates = self.rates_of(format!("schedule, seed {seed}"), schedule, &stem);
+        [freeze, pass, rates.writes("--out", self.rates_path(k))]
+    }
+
+    /// The schedule of the k-th seed's runs.
+    fn rates_path(&self, k: usize) -> String {
+        match self.analysis.schedule_by_seed() && k > 0 {
+            true => format!("schedule/seed{}.csv", self.analysis.seed + k as u64),
+            false => RATES.into(),
+        }
+    }
+
+    fn fisher_file(&self) -> String {
+        format!("{}.safetensors", fisher_stem(self.analysis))
     }
 
     fn training(&self) -> Vec<Step> {
@@ -270,7 +314,9 @@ impl Plan<'_> {
                 let step = self.with_checkpoint(format!("training of {}, seed {seed}", model.title), "train");
                 let step = self.labelled(step);
                 let step = match arm {
-                    Arm::Own(assignment) => step.reads_as("--dropout", format!("{assignment}:"), RATES),
+                    Arm::Own(assignment) => {
+                        step.reads_as("--dropout", format!("{assignment}:"), self.rates_path(k))
+                    }
                     Arm::Other(dropout) => {
                         let step = step.option("--dropout", dropout);
                         match dropout {
@@ -315,7 +361,8 @@ impl Plan<'_> {
         for part in self.analysis.surfaces_over() {
             let name = part_name(part);
             let set = surface_set(part);
-            steps.push(self.freeze(&format!("set for the surfaces, {name}"), part, surface.examples, &set));
+            let words = format!("set for the surfaces, {name}");
+            steps.push(self.freeze(&words, (part, self.analysis.seed), surface.examples, &set));
             let mut titles = Vec::new();
             let mut drawn = Vec::new();
             for model in &self.models {

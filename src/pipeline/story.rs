@@ -347,7 +347,13 @@ impl Story<'_> {
             )?);
         }
         if self.analysis.schedule.is_some() {
-            self.figure(page, "schedule", "Drop probability of every site in the guided arm.".into())?;
+            let mut caption = "Drop probability of every site in the guided arm.".to_string();
+            if self.analysis.schedule_by_seed() && self.analysis.seeds() > 1 {
+                let text = "Each seed has a schedule of its own, from its own training part: what it holds out decides nothing.";
+                page.answers.push(text.into());
+                caption += " The first seed's; each seed has its own.";
+            }
+            self.figure(page, "schedule", caption)?;
         }
         Ok(())
     }

@@ -95,7 +95,7 @@ impl Plan<'_> {
             .flag("--vectors", damage.vectors)
             .option("--seed", self.analysis.seed)
             .writes("--out", DAMAGE);
-        let freeze = self.freeze("set for the damage", part, damage.examples, set);
+        let freeze = self.freeze("set for the damage", (part, self.analysis.seed), damage.examples, set);
         [vec![freeze, step], figures(DAMAGE, &["layers"])].concat()
     }
 
