@@ -80,6 +80,30 @@ pub fn status(text: impl std::fmt::Display) {
     }
 }
 
+/// Something that went wrong and does not stop the work: shown even with `-q`.
+pub fn warn(text: impl std::fmt::Display) {
+    eprintln!("warning: {text}");
+}
+
+/// What stands above the bars of all steps.
+static BOARD: Mutex<String> = Mutex::new(String::new());
+
+fn board_text() -> std::sync::MutexGuard<'static, String> {
+    BOARD.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Sets what stands above the bar of each step that begins from now on, such as a table of what is done.
+pub fn board(text: String) {
+    *board_text() = text;
+}
+
+/// Writes it once, where no bar shows it.
+pub fn tell_board() {
+    if !std::io::stderr().is_terminal() {
+        status(board_text());
+    }
+}
+
 /// Something only `-v` shows.
 pub fn detail(text: impl std::fmt::Display) {
     if shown(2) {
@@ -101,8 +125,13 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         let target =
             if terminal && shown(1) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {elapsed} < {eta} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        // Braces would be read as parts of the template.
+        let mut above = board_text().replace('{', "{{").replace('}', "}}");
+        if !above.is_empty() {
+            above.push('\n');
+        }
+        let style = format!("{above}{{prefix}} {{wide_bar}} {{pos}}/{{len}}  {{elapsed}} < {{eta}} {{msg}}");
+        let style = ProgressStyle::with_template(&style).unwrap_or_else(|_| ProgressStyle::default_bar());
         let label = label.into();
         let bar = ProgressBar::with_draw_target(Some(total as u64), target)
             .with_style(style)

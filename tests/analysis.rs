@@ -86,7 +86,7 @@ fn analysis_in(folder: &Path) -> Outcome<PathBuf> {
 
 /// Files below a folder and their bytes: what differs between runs (provenance, records of steps, that section of the
 /// page) is left out.
-fn results(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn results(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(folder: &Path, root: &Path, out: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -111,7 +111,7 @@ fn results(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// The same files with the same bytes.
-fn same(found: &BTreeMap<PathBuf, Vec<u8>>, expected: &BTreeMap<PathBuf, Vec<u8>>) {
+pub(crate) fn same(found: &BTreeMap<PathBuf, Vec<u8>>, expected: &BTreeMap<PathBuf, Vec<u8>>) {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (path, bytes) in found {
         assert!(*bytes == expected[path], "{} differs", path.display());

@@ -23,6 +23,7 @@ mod parity;
 mod rates;
 mod reliability;
 mod stability;
+mod study;
 mod support;
 mod tokenizer;
 mod toy;

@@ -33,7 +33,7 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
                include_intermediate, p_lower, p_upper]
   [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"gaussian-paper:P\"; of [schedule] \"guided\", \"matched\",
                \"reversed\", \"shuffled\" or \"shuffled:K\", or of a file, as in \"guided:RATES.csv\"; [seeds, epochs, fraction,
-               batch, eval_steps, early_stopping, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
+               batch, accumulate, eval_steps, early_stopping, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
   [surface]    masks: \"all\", \"top:F\", \"bottom:F\", \"random:F\", \"paper-top\" or \"paper-bottom\"; [over: of \"train\",
                \"held_out\", \"text\"], [examples, granularity, norm, normalize, vectors, span, resolution, draws]
   [profile]    losses along single directions, under the masks and over the parts of [surface]: [draws, span, resolution]
@@ -45,6 +45,7 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
   [audit]      what rankings by the Fisher information rest on: [resamples]
   [damage]     does it predict where a perturbation hurts: [examples, granularity, fractions, radius, draws, probes, vectors]
   [agree]      of all estimates of [fisher], with [arms: true for the model of every arm's first seed], [files, titles]
+  [[grid]]     makes it a study: keys of the others, each with a list of values; every combination is a cell, an analysis of its own
 Values are those of the commands: see `fisherscape train --help`, `surface --help` and so on.";
 
 /// An analysis: the question, and what is done to answer it.
@@ -76,6 +77,9 @@ pub struct Analysis {
     pub audit: Option<Audit>,
     pub damage: Option<Damage>,
     pub agree: Option<Agree>,
+    /// Of a study: see [`super::grid`], which reads it.
+    #[serde(default)]
+    pub grid: Vec<toml::Table>,
 }
 
 /// `[model]`
@@ -149,6 +153,7 @@ pub struct Train {
     pub epochs: Option<usize>,
     pub fraction: Option<f64>,
     pub batch: Option<usize>,
+    pub accumulate: Option<usize>,
     pub eval_steps: Option<usize>,
     pub early_stopping: Option<usize>,
     pub lr: Option<f64>,
@@ -354,6 +359,11 @@ impl Analysis {
         self.fisher_over() == Over::Task
             && self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_none())
             && self.train.as_ref().is_some_and(|train| split(train) && own(train))
+    }
+
+    /// Whether more is asked of the trained models than their scores.
+    pub fn looks_at_models(&self) -> bool {
+        self.surface.is_some() || self.agree.as_ref().is_some_and(|agree| agree.arms)
     }
 
     /// Training runs of each arm.

@@ -4,10 +4,11 @@
 //! not fit together are refused with file, line and caret. `--set key=value` edits the text first, so an error in what
 //! was set points into it too. The shipped analyses are compiled in.
 //!
-//! [`config`] holds the types; [`crate::pipeline`] turns them into commands.
+//! [`config`] holds the types, [`grid`] makes a study's cells; [`crate::pipeline`] turns them into commands.
 
 pub mod config;
 mod excerpt;
+pub mod grid;
 
 use std::path::Path;
 
@@ -15,12 +16,13 @@ use toml_edit::{DocumentMut, Item, Table, Value};
 
 pub use config::Analysis;
 use excerpt::{Place, locate};
+pub use grid::Study;
 
 use crate::error::{Error, Result};
 use crate::files;
 
 /// Names and texts of the shipped analyses, in the order in which one would run them.
-pub const SHIPPED: [(&str, &str); 12] = [
+pub const SHIPPED: [(&str, &str); 16] = [
     ("quickstart", include_str!("../../analyses/quickstart.toml")),
     ("landscape", include_str!("../../analyses/landscape.toml")),
     ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),
@@ -28,6 +30,10 @@ pub const SHIPPED: [(&str, &str); 12] = [
     ("reliability", include_str!("../../analyses/reliability.toml")),
     ("drift", include_str!("../../analyses/drift.toml")),
     ("controls", include_str!("../../analyses/controls.toml")),
+    ("sensitivity", include_str!("../../analyses/sensitivity.toml")),
+    ("minilm-lr", include_str!("../../analyses/minilm-lr.toml")),
+    ("minilm", include_str!("../../analyses/minilm.toml")),
+    ("glue", include_str!("../../analyses/glue.toml")),
     ("masked-lm-surfaces", include_str!("../../analyses/masked-lm-surfaces.toml")),
     ("cola", include_str!("../../analyses/cola.toml")),
     ("mrpc", include_str!("../../analyses/mrpc.toml")),
@@ -43,6 +49,8 @@ pub struct Loaded {
     /// The text with what was set.
     pub text: String,
     pub analysis: Analysis,
+    /// The cells, where it has a `[[grid]]`.
+    pub study: Option<Study>,
 }
 
 /// Reads and checks the analysis that `which` names: a TOML file, or one of [`SHIPPED`]. Each of `set` is `key=value`,
@@ -61,8 +69,12 @@ pub fn load(which: &str, set: &[String]) -> Result<Loaded> {
         place += " with --set";
     }
     let analysis = if set.is_empty() { original? } else { parse(&place, &text)? };
-    check(&place, &text, &analysis)?;
-    Ok(Loaded { name, text, analysis })
+    let mut loaded = Loaded { name, text, analysis, study: None };
+    loaded.study = grid::study(&place, &loaded)?;
+    if loaded.study.is_none() {
+        check(&place, &loaded.text, &loaded.analysis)?;
+    }
+    Ok(loaded)
 }
 
 /// Name, place for messages, and text.
@@ -120,12 +132,7 @@ fn edited(place: &str, text: &str, set: &[String]) -> Result<String> {
         else {
             return wrong("key=value");
         };
-        let mut table = document.as_table_mut();
-        for key in tables {
-            let inner = table.entry(key).or_insert_with(|| Item::Table(Table::new()));
-            let Some(inner) = inner.as_table_mut() else { return wrong("a key inside a section") };
-            table = inner;
-        }
+        let Ok(table) = section(&mut document, tables) else { return wrong("a key inside a section") };
         match value {
             "" => drop(table.remove(last)),
             value => {
@@ -135,4 +142,20 @@ fn edited(place: &str, text: &str, set: &[String]) -> Result<String> {
         }
     }
     Ok(document.to_string())
+}
+
+/// The section of these names, made if it is missing; what stands in its way is no section.
+fn section<'a>(document: &'a mut DocumentMut, names: &[&str]) -> Result<&'a mut Table, ()> {
+    let mut table = document.as_table_mut();
+    for name in names {
+        table = table.entry(name).or_insert_with(|| Item::Table(Table::new())).as_table_mut().ok_or(())?;
+    }
+    Ok(table)
+}
+
+/// Sets a key, such as `["train", "lr"]`.
+fn put(document: &mut DocumentMut, keys: &[&str], value: Value) -> Result<(), ()> {
+    let (last, names) = keys.split_last().ok_or(())?;
+    section(document, names)?.insert(last, Item::Value(value));
+    Ok(())
 }

@@ -71,6 +71,18 @@ impl Rates {
         self.sites.iter().copied().zip(self.p.iter().copied())
     }
 
+    /// The rows of a `RATES.csv` that says the same; it knows no scores.
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |(i, (site, p)): (usize, (Site, f64))| Row {
+            site: site.to_string(),
+            score: None,
+            score_se: None,
+            rank: self.ranks[i],
+            p,
+        };
+        self.iter().enumerate().map(row).collect()
+    }
+
     /// Reads `RATES.csv` for a model of `layers` layers.
     ///
     /// # Errors
@@ -127,8 +139,8 @@ pub struct Row {
     pub score: Option<f64>,
     /// Standard error of the score over examples, where the per-example sums are there.
     pub score_se: Option<f64>,
-    /// 0 = lowest score.
-    pub rank: usize,
+    /// 0 = lowest score; empty where the rates are of no ranking.
+    pub rank: Option<usize>,
     /// Drop probability.
     pub p: f64,
 }
@@ -140,7 +152,7 @@ pub fn guided(ranking: &Ranking, se: &[Option<f64>], shape: Shape, p_lower: f64,
         site: ranking.names()[i].clone(),
         score: Some(ranking.scores()[i]),
         score_se: se[i],
-        rank: ranks[i],
+        rank: Some(ranks[i]),
         p: shape.at(ranks[i], ranks.len(), p_lower, p_upper),
     };
     (0..ranks.len()).map(row).collect()
@@ -161,7 +173,7 @@ pub fn paper_bert_base() -> Vec<Row> {
         let rank = order.iter().position(|s| *s == site).unwrap_or(0); // every site of 12 layers is in `order`
         // 36 steps of 0.00275 down from 0.099 end at exactly 0.
         let p = 0.00275 * (36 - rank) as f64;
-        Row { site: site.to_string(), score: None, score_se: None, rank, p }
+        Row { site: site.to_string(), score: None, score_se: None, rank: Some(rank), p }
     };
     Site::all(12).into_iter().map(row).collect()
 }

@@ -57,6 +57,24 @@ impl Gradient {
     }
 }
 
+/// The sum of gradients of the same parameters, those of a step's parts.
+pub fn add(sum: Gradients, mut more: Gradients) -> Result<Gradients> {
+    let mut both = |name: String, own: Gradient| {
+        let total = match (own, more.remove(&name)) {
+            (own, None) => own,
+            (Gradient::Rows { shape, rows: a }, Some(Gradient::Rows { rows: b, .. })) => {
+                let (ids, values) = ([a.ids, b.ids].concat(), [a.rows, b.rows].concat());
+                Gradient::Rows { shape, rows: SparseRows::new(&ids, &values, shape.1) }
+            }
+            (own, Some(other)) => Gradient::Dense((own.dense()? + other.dense()?)?),
+        };
+        Ok((name, total))
+    };
+    let mut total = sum.into_iter().map(|(name, own)| both(name, own)).collect::<Result<Gradients>>()?;
+    total.append(&mut more);
+    Ok(total)
+}
+
 /// Every gradient with its parameter's shape.
 pub fn dense(gradients: &Gradients) -> Result<ParamMap> {
     gradients.iter().map(|(name, g)| Ok((name.clone(), g.dense()?))).collect()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::analysis::config::KEYS;
-use crate::analysis::{self, SHIPPED};
+use crate::analysis::{self, Analysis, SHIPPED};
 use crate::error::Result;
 use crate::pipeline;
 use crate::progress::{self, say};
@@ -73,9 +73,16 @@ impl Check {
     pub fn run(&self) -> Result<()> {
         for which in &self.analyses {
             let loaded = analysis::load(which, &self.set)?;
-            let steps = pipeline::steps(&loaded.analysis)?;
-            say!("{which}: sound, {steps} steps");
-            if let Err(missing) = pipeline::check_inputs(&loaded.analysis) {
+            let analyses: Vec<&Analysis> = match &loaded.study {
+                Some(study) => study.cells.iter().map(|cell| &cell.loaded.analysis).collect(),
+                None => vec![&loaded.analysis],
+            };
+            let steps = analyses.iter().map(|analysis| pipeline::steps(analysis)).sum::<Result<usize>>()?;
+            let cells =
+                loaded.study.as_ref().map_or(String::new(), |study| format!("{} cells, ", study.cells.len()));
+            say!("{which}: sound, {cells}{steps} steps");
+            if let Some(missing) = analyses.iter().find_map(|analysis| pipeline::check_inputs(analysis).err())
+            {
                 progress::note(format!("not to be run as it is: {missing}"));
             }
         }

@@ -28,6 +28,8 @@ pub const RADIUS: f64 = 1.0;
 pub struct Training {
     pub arm: String,
     pub seeds: usize,
+    /// Runs that failed and are in no other column.
+    pub failed: usize,
     /// Runs that predict the same for every held-out example.
     pub collapsed: usize,
     /// The task's chief metric.
@@ -49,6 +51,9 @@ pub struct Training {
     pub p: Option<f64>,
     pub p_corrected: Option<f64>,
     pub held_out_examples: usize,
+    /// Each run, by its seed.
+    #[serde(skip)]
+    pub runs: Vec<(String, Score)>,
 }
 
 /// A surface: a row of `tables/surfaces.csv`.
@@ -93,34 +98,51 @@ struct Metric {
     value: f64,
 }
 
+/// How a training run ended.
+#[derive(Clone, Debug)]
+pub struct Score {
+    pub loss: f64,
+    /// The task's chief metric, and its value.
+    pub metric: String,
+    pub value: f64,
+    pub examples: usize,
+    /// Whether it predicts the same for every held-out example.
+    pub collapsed: bool,
+}
+
+/// The score of the training run in a folder.
+pub fn score(run: &Path) -> Result<Score> {
+    let (path, fix) = (run.join("metrics.csv"), "run it again with --force");
+    let mut metrics = files::read_csv::<Metric>(&path, fix)?.into_iter();
+    // The loss comes first, then the chief metric.
+    let (Some(loss), Some(chief)) = (metrics.next(), metrics.next()) else {
+        return Err(Error::field(path.display(), "rows", "loss and a metric", "fewer", fix));
+    };
+    let collapsed = metrics.any(|row| row.metric == "distinct_predictions" && row.value <= 1.0);
+    let Metric { examples, metric, value } = chief;
+    Ok(Score { loss: loss.value, metric, value, examples, collapsed })
+}
+
 /// The arms of the training, if there is one.
 pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Training>> {
     let stream = Stream::new(seed, "training/paired");
     let mut rows: Vec<Training> = Vec::new();
-    let mut first: Vec<f64> = Vec::new();
-    for model in models.iter().filter(|model| !model.runs.is_empty()) {
-        let (mut losses, mut values, mut name, mut examples) = (Vec::new(), Vec::new(), String::new(), 0);
-        let mut collapsed = 0;
-        for run in &model.runs {
-            let path = folder.join(run).join("metrics.csv");
-            // The loss comes first, then the chief metric.
-            let mut metrics = files::read_csv::<Metric>(&path, "run it again with --force")?.into_iter();
-            let (Some(loss), Some(chief)) = (metrics.next(), metrics.next()) else {
-                return Err(Error::field(
-                    path.display(),
-                    "rows",
-                    "loss and a metric",
-                    "fewer",
-                    "run it again with --force",
-                ));
-            };
-            let same = |row: Metric| row.metric == "distinct_predictions" && row.value <= 1.0;
-            collapsed += usize::from(metrics.any(same));
-            losses.push(loss.value);
-            values.push(chief.value);
-            (name, examples) = (chief.metric, chief.examples);
+    let mut first: Vec<(String, Score)> = Vec::new();
+    for (i, model) in models.iter().enumerate().filter(|(_, model)| !model.runs.is_empty()) {
+        let named = |run: &String| {
+            let seed = run.rsplit('/').next().unwrap_or_default().to_string();
+            score(&folder.join(run)).map(|score| (seed, score))
+        };
+        let runs = model.runs.iter().map(named).collect::<Result<Vec<(String, Score)>>>()?;
+        if i == 0 {
+            first.clone_from(&runs);
         }
-        let differences: Vec<f64> = values.iter().zip(&first).map(|(a, b)| a - b).collect();
+        // A run that failed has no partner.
+        let partner = |seed: &String| first.iter().find(|(other, _)| i > 0 && other == seed);
+        let pair = |(seed, own): &(String, Score)| Some(own.value - partner(seed)?.1.value);
+        let differences: Vec<f64> = runs.iter().filter_map(pair).collect();
+        let of = |get: fn(&Score) -> f64| runs.iter().map(|(_, score)| get(score)).collect::<Vec<f64>>();
+        let (values, losses) = (of(|score| score.value), of(|score| score.loss));
         let difference = (!differences.is_empty()).then(|| stats::mean(&differences));
         let half = Some(stats::half_width(&differences))
             // Runs that all differ by the same (a coarse metric on few examples) say nothing of their spread.
@@ -132,8 +154,9 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
         rows.push(Training {
             arm: model.title.clone(),
             seeds: values.len(),
-            collapsed,
-            metric: name,
+            failed: model.failed,
+            collapsed: runs.iter().filter(|(_, score)| score.collapsed).count(),
+            metric: runs[0].1.metric.clone(),
             mean: stats::mean(&values),
             sd: spread(&values),
             median: stats::median(&values),
@@ -146,11 +169,9 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
             bootstrap_high: bootstrap.map(|interval| interval.1),
             p: Some(p).filter(|p| p.is_finite()),
             p_corrected: None,
-            held_out_examples: examples,
+            held_out_examples: runs[0].1.examples,
+            runs,
         });
-        if first.is_empty() {
-            first = values;
-        }
     }
     let p: Vec<f64> = rows.iter().map(|row| row.p.unwrap_or(f64::NAN)).collect();
     for (row, corrected) in rows.iter_mut().zip(paired::holm(&p)) {

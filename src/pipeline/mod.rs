@@ -1,31 +1,30 @@
 //! An analysis from beginning to end: the only module that knows the whole story.
 //!
-//! `plan` says which steps there are; here they are run in order, those whose record still holds are passed over, and
-//! what they found becomes sentences, tables and a page. Each step is a command that anyone can repeat by hand. A
-//! killed run goes on with the step that was interrupted, which itself goes on where it was if it is a long one.
+//! `plan` says which steps there are; `runner` runs them in order, passing over those whose record still holds; what they
+//! found becomes sentences, tables and a page in `story`. Each step is a command that anyone can repeat by hand. A
+//! killed run goes on with the step that was interrupted, which itself goes on where it was if it is a long one. A `study`
+//! is several analyses, and a table over them.
 
 pub mod commands;
 mod findings;
 mod plan;
+mod runner;
 mod step;
 mod story;
+mod study;
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use clap::Parser;
-use indicatif::HumanDuration;
 
-use self::step::{Hashes, Record, Step};
+use self::step::Step;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
 use crate::data::glue::Split;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::BertConfig;
-use crate::progress::{self, say};
-use crate::report::provenance::command_line;
+use crate::progress::say;
 use crate::stages::Stage;
 use crate::stages::source::Source;
 use crate::stages::train::Arm as Dropout;
@@ -38,74 +37,33 @@ struct Words {
     stage: Stage,
 }
 
-/// Runs an analysis in `folder`; `command` is the line that repeats it. With `force`, steps that are done are done again.
+/// Runs an analysis or a study in `folder`; `command` is the line that repeats it. With `force`, steps that are done are done
+/// again.
 ///
 /// # Errors
 ///
 /// [`Error::Field`] or [`Error::Text`] for inputs that are missing, before any work; [`Error::Step`] for a step that fails.
-/// What the steps before it wrote stays, and is not done again.
+/// What the steps before it wrote stays, and is not done again. Where trainings alone failed, all else was done.
 pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result<()> {
-    let analysis = &loaded.analysis;
-    check_inputs(analysis)?;
     if folder.exists() && !folder.is_dir() {
         let fix = "give the run a folder of its own: --out DIR";
         return Err(Error::field("--out", folder.display(), "a folder, or nothing yet", "a file", fix));
     }
-    let steps = plan::steps(analysis);
-    let stages = steps.iter().map(|step| stage(step, folder)).collect::<Result<Vec<Stage>>>()?;
-    let _lock = files::lock(&step::records(folder)?.join("lock"))?;
-    for own in plan::FOLDERS {
-        files::sweep(&folder.join(own))?;
+    if let Some(study) = &loaded.study {
+        return study::run(loaded, study, folder, command, force);
     }
-    files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
-    let mut hashes = Hashes::default();
-    let mut clock = Clock::new(&steps, folder);
-    let mut records = Vec::new();
-    let lines: Vec<String> = steps.iter().map(|step| command_line(step.words(folder))).collect();
-    for (i, (step, stage)) in steps.iter().zip(&stages).enumerate() {
-        let identity = step.identity(folder, &mut hashes)?;
-        let old =
-            step.record(folder).filter(|record| !force && step.holds(record, &identity, folder, &mut hashes));
-        let record = match old {
-            Some(record) => {
-                progress::detail(format!("[{}/{}] {}: done before", i + 1, steps.len(), step.name));
-                record
-            }
-            None => {
-                if clock.ran == 0 {
-                    // From here on they would be those of another run.
-                    story::remove(folder)?;
-                }
-                progress::status(format!(
-                    "[{}/{}] {}{}",
-                    i + 1,
-                    steps.len(),
-                    step.name,
-                    clock.left(&steps[i..])
-                ));
-                let started = Instant::now();
-                let (outcome, said) = progress::listen(|| stage.run(&lines[i]));
-                outcome.map_err(|cause| Error::Step { step: step.name.clone(), cause: Box::new(cause) })?;
-                let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-                let record =
-                    step.finish(folder, &mut hashes, (lines[i].clone(), identity), (seconds, said))?;
-                clock.took(step, seconds);
-                clock.ran += 1;
-                record
-            }
-        };
-        records.push(record);
-    }
-    let page = story::write(loaded, folder, command, &records, &lines)?;
+    check_inputs(&loaded.analysis)?;
+    let done = runner::run(loaded, folder, force, &mut |_| ())?;
+    let page = story::write(loaded, folder, command, &done)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
-    let (ran, all) = (clock.ran, steps.len());
-    say!("{}: {all} steps, {ran} of them run now", folder.join("report.html").display());
-    Ok(())
+    let all = done.records.len();
+    say!("{}: {all} steps, {} of them run now", folder.join("report.html").display(), done.ran);
+    runner::check_failed(&done.failed)
 }
 
 /// The number of steps of an analysis, each of which is a sound command.
 pub fn steps(analysis: &Analysis) -> Result<usize> {
-    let steps = plan::steps(analysis);
+    let steps = plan::steps(analysis, &plan::Failed::new());
     steps.iter().try_for_each(|step| stage(step, Path::new("")).map(drop))?;
     Ok(steps.len())
 }
@@ -179,42 +137,3 @@ pub fn check_inputs(analysis: &Analysis) -> Result<()> {
 
 /// Layers of the model that the published schedule is for.
 const PRESET_LAYERS: usize = 12;
-
-/// How long steps take, to say what is left.
-struct Clock {
-    /// Mean seconds and number of steps by command.
-    seen: HashMap<String, (f64, usize)>,
-    ran: usize,
-    /// Whether an earlier run left records.
-    before: bool,
-}
-
-impl Clock {
-    /// Begins with what an earlier run in this folder recorded.
-    fn new(steps: &[Step], folder: &Path) -> Clock {
-        let mut clock = Clock { seen: HashMap::new(), ran: 0, before: false };
-        let records = steps.iter().filter_map(|step| Some((step, step.record(folder)?)));
-        records.for_each(|(step, Record { seconds, .. })| clock.took(step, seconds));
-        clock.before = !clock.seen.is_empty();
-        clock
-    }
-
-    fn took(&mut self, step: &Step, seconds: f64) {
-        let (mean, count) = self.seen.entry(step.command().to_string()).or_insert((0.0, 0));
-        *mean = (*mean * *count as f64 + seconds) / (*count + 1) as f64;
-        *count += 1;
-    }
-
-    /// What these steps will take, once each of their commands has been seen.
-    fn left(&self, steps: &[Step]) -> String {
-        let each = steps.iter().map(|step| self.seen.get(step.command()).map(|(mean, _)| mean));
-        match each.sum::<Option<f64>>() {
-            Some(seconds) if seconds >= 1.0 => {
-                // Of a run that was finished once, later steps may be done already.
-                let word = if self.before { "at most" } else { "about" };
-                format!(", {word} {} left", HumanDuration(Duration::from_secs_f64(seconds)))
-            }
-            _ => String::new(),
-        }
-    }
-}

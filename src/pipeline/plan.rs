@@ -7,6 +7,7 @@
 mod landscape;
 pub mod reliability;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::step::Step;
@@ -62,20 +63,30 @@ pub struct Model {
     pub title: String,
     /// Its training runs, in order of the seeds; none for the checkpoint itself.
     pub runs: Vec<String>,
+    /// Its runs that failed and are not among the others.
+    pub failed: usize,
 }
 
+/// Training runs that failed, by their folder, and why.
+pub type Failed = BTreeMap<String, String>;
+
 /// The models of an analysis: its arms, or the checkpoint where nothing is trained.
-pub fn models(analysis: &Analysis) -> Vec<Model> {
+pub fn models(analysis: &Analysis, failed: &Failed) -> Vec<Model> {
     let Some(train) = &analysis.train else {
-        return vec![Model { title: "pre-trained".into(), runs: Vec::new() }];
+        return vec![Model { title: "pre-trained".into(), runs: Vec::new(), failed: 0 }];
     };
     let model = |Parsed(arm): &Parsed<Arm>| {
         let title = arm.to_string();
-        let runs =
-            (0..train.seeds as u64).map(|k| format!("train/{}/seed{}", plain(&title), analysis.seed + k));
-        Model { runs: runs.collect(), title }
+        let runs: Vec<String> = (0..train.seeds).map(|k| run_path(analysis, &title, k)).collect();
+        let (failed, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| failed.contains_key(run));
+        Model { title, runs, failed: failed.len() }
     };
     train.arms.iter().map(model).collect()
+}
+
+/// The folder of an arm's k-th run.
+fn run_path(analysis: &Analysis, title: &str, k: usize) -> String {
+    format!("train/{}/seed{}", plain(title), analysis.seed + k as u64)
 }
 
 /// The surface of a model under a mask, over a part of the data, in the k-th plane.
@@ -139,9 +150,9 @@ pub fn part_words(part: Part, trained: bool) -> &'static str {
     }
 }
 
-/// The steps, each after those whose results it reads.
-pub fn steps(analysis: &Analysis) -> Vec<Step> {
-    let plan = Plan { analysis, models: models(analysis) };
+/// The steps, each after those whose results it reads, without the runs that failed.
+pub fn steps(analysis: &Analysis, failed: &Failed) -> Vec<Step> {
+    let plan = Plan { analysis, models: models(analysis, failed) };
     let mut steps = plan.fisher();
     steps.extend(plan.stability());
     steps.extend(plan.audit());
@@ -311,6 +322,10 @@ impl Plan<'_> {
         for k in 0..train.seeds {
             for (Parsed(arm), model) in train.arms.iter().zip(&self.models) {
                 let seed = self.analysis.seed + k as u64;
+                let run = run_path(self.analysis, &model.title, k);
+                if !model.runs.contains(&run) {
+                    continue;
+                }
                 let step = self.with_checkpoint(format!("training of {}, seed {seed}", model.title), "train");
                 let step = self.labelled(step);
                 let step = match arm {
@@ -329,6 +344,7 @@ impl Plan<'_> {
                     step.maybe("--epochs", train.epochs)
                         .maybe("--fraction", train.fraction)
                         .maybe("--batch", train.batch)
+                        .maybe("--accumulate", train.accumulate)
                         .maybe("--eval-steps", train.eval_steps)
                         .maybe("--early-stopping", train.early_stopping)
                         .maybe("--lr", train.lr)
@@ -341,13 +357,16 @@ impl Plan<'_> {
                             self.analysis.trajectory.as_ref().filter(|_| k == 0).map(|t| t.snapshots),
                         )
                         .option("--seed", seed)
-                        .writes("--out", &model.runs[k]),
+                        .writes("--out", run),
                 );
             }
         }
         let runs = self.models.iter().flat_map(|model| model.runs.iter().map(|run| (run, &model.title)));
         let mut step = figure("training", "figure of the training");
         let titles: Vec<&String> = runs.clone().map(|(_, title)| title).collect();
+        if titles.is_empty() {
+            return steps; // every run failed
+        }
         for (run, _) in runs {
             step = step.file(format!("{run}/history.csv"));
         }

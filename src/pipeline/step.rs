@@ -189,6 +189,14 @@ impl Step {
         }
     }
 
+    /// The first path in the run's folder that it writes.
+    pub fn output(&self) -> Option<&str> {
+        self.words.iter().find_map(|word| match word {
+            Word::Write(path) => Some(path.as_str()),
+            _ => None,
+        })
+    }
+
     /// BLAKE3 over all that the result depends on.
     pub fn identity(&self, folder: &Path, hashes: &mut Hashes) -> Result<String> {
         let mut hash = blake3::Hasher::new();

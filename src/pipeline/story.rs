@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::findings::{self, RADIUS, Site, Surface, Training};
 use super::plan::{self, Model};
+use super::runner::Done;
 use super::step::Record;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Arm, Parsed, Part, mask_title};
@@ -24,27 +25,11 @@ use crate::report::surface_file::Grid;
 use crate::stages::train::Arm as Dropout;
 
 /// Writes tables and page of a run whose steps are done.
-pub fn write(
-    loaded: &Loaded,
-    folder: &Path,
-    command: &str,
-    records: &[Record],
-    lines: &[String],
-) -> Result<Page> {
+pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
     let analysis = &loaded.analysis;
-    let story = Story { folder, analysis, models: plan::models(analysis) };
-    let mut page = Page {
-        title: analysis.title.clone(),
-        question: analysis.question.clone(),
-        source: analysis.source.clone(),
-        expectation: analysis.expectation.clone(),
-        reading: analysis.reading.clone(),
-        command: command.to_string(),
-        analysis: loaded.text.clone(),
-        seed: analysis.seed,
-        excluded: excluded(records, folder),
-        ..Page::default()
-    };
+    let story = Story { folder, analysis, models: plan::models(analysis, &done.failed) };
+    let mut page = Page { excluded: excluded(&done.records, folder), ..begun(loaded, command) };
+    page.excluded.extend(done.failed.iter().map(|(run, cause)| format!("{run} failed: {cause}")));
     story.training(&mut page)?;
     story.surfaces(&mut page)?;
     story.profiles(&mut page)?;
@@ -57,7 +42,7 @@ pub fn write(
     story.audit(&mut page)?;
     story.damage(&mut page)?;
     story.agree(&mut page)?;
-    for (record, line) in records.iter().zip(lines) {
+    for (record, line) in done.records.iter().zip(&done.lines) {
         page.steps.push(StepRow {
             name: record.step.clone(),
             command: line.clone(),
@@ -69,6 +54,29 @@ pub fn write(
                 .collect(),
         });
     }
+    write_tables(&page, folder)?;
+    write_page(&page, folder)?;
+    Ok(page)
+}
+
+/// A page with what the analysis itself says.
+pub fn begun(loaded: &Loaded, command: &str) -> Page {
+    let analysis = &loaded.analysis;
+    Page {
+        title: analysis.title.clone(),
+        question: analysis.question.clone(),
+        source: analysis.source.clone(),
+        expectation: analysis.expectation.clone(),
+        reading: analysis.reading.clone(),
+        command: command.to_string(),
+        analysis: loaded.text.clone(),
+        seed: analysis.seed,
+        ..Page::default()
+    }
+}
+
+/// Writes the tables of a page in place of earlier ones.
+pub fn write_tables(page: &Page, folder: &Path) -> Result<()> {
     remove(folder)?;
     for table in &page.tables {
         let path = folder.join("tables").join(&table.file);
@@ -77,8 +85,12 @@ pub fn write(
             files::write(&path.with_extension(extension), text.as_bytes())?;
         }
     }
-    files::write(&folder.join("report.html"), page.html()?.as_bytes())?;
-    Ok(page)
+    Ok(())
+}
+
+/// Writes the page.
+pub fn write_page(page: &Page, folder: &Path) -> Result<()> {
+    files::write(&folder.join("report.html"), page.html()?.as_bytes())
 }
 
 /// Removes the page and the tables of an earlier run.
@@ -145,6 +157,10 @@ impl Story<'_> {
 
     fn training(&self, page: &mut Page) -> Result<()> {
         let rows = findings::training(self.folder, &self.models, self.analysis.seed)?;
+        let failed: usize = self.models.iter().map(|model| model.failed).sum();
+        if failed > 0 {
+            page.answers.push(format!("{} failed; see what was left out.", counted(failed, "training run")));
+        }
         let Some(first) = rows.first() else { return Ok(()) };
         let (metric, seeds) = (first.metric.clone(), first.seeds);
         let arms: Vec<String> =
@@ -411,6 +427,12 @@ fn verdict(low: f64, high: f64) -> Verdict {
     } else {
         Verdict::None
     }
+}
+
+/// A difference with its interval, where it has one.
+pub fn difference(value: f64, ends: Option<(f64, f64)>) -> String {
+    let ends = ends.map_or(String::new(), |(low, high)| format!(" ({})", between(low, high)));
+    format!("{}{ends}", signed(value))
 }
 
 /// With its sign, as it is printed.

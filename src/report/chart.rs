@@ -6,11 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use super::agreement_file::Curves;
+use super::along::{self, Along, along_figure};
 use super::audit_map::{self, Audit, audit_figure};
 use super::components::{self, Components, component_figure};
 use super::concentration::{self, Concentration, concentration_figure};
 use super::curves::{self, curve_figure};
 use super::damage::{self, Damage, damage_figure};
+use super::forest::{self, Forest, forest_figure};
 use super::heat::{self, FisherTable, heat_figure};
 use super::needed::{self, Needed, needed_figure};
 use super::overlap::{self, Overlap, overlap_figure};
@@ -47,7 +49,25 @@ struct Single {
     files: fn(&Path) -> Vec<PathBuf>,
 }
 
-const SINGLE: [Single; 11] = [
+const SINGLE: [Single; 13] = [
+    Single {
+        name: "study",
+        is: Forest::is_study,
+        draw: |path, width| {
+            let read = Forest::read(path)?;
+            Ok((forest_figure(&read, width)?, forest::caption(&read)))
+        },
+        files: alone,
+    },
+    Single {
+        name: "scores along a setting",
+        is: Along::is_along,
+        draw: |path, width| {
+            let read = Along::read(path)?;
+            Ok((along_figure(&read, width)?, along::caption(&read)))
+        },
+        files: alone,
+    },
     Single {
         name: "agreement",
         is: Curves::is_agreement,

@@ -190,7 +190,7 @@ fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
         Span::Linear(low, high) => Span::Linear(wider(low, high).0, wider(low, high).1),
         Span::Logarithmic(low, high) => Span::Logarithmic(wider(low, high).0, wider(low, high).1),
         Span::Symmetric(low, high, near) => Span::Symmetric(wider(low, high).0, wider(low, high).1, near),
-        Span::At(values) => Span::At(values),
+        ticks @ (Span::At(_) | Span::Names(_)) => ticks,
     };
     let x = Span::logarithmic(marks.iter().filter(|mark| y.shows(mark.y)).map(|mark| mark.x));
     let spans = x.map(|x| (x, y));

@@ -1,6 +1,7 @@
 //! What is shown and kept: figures, the files they are made of, provenance.
 
 pub mod agreement_file;
+pub mod along;
 pub mod audit_map;
 pub(crate) mod bump;
 pub(crate) mod canvas;
@@ -14,6 +15,7 @@ pub mod curves;
 pub mod damage;
 pub(crate) mod dots;
 pub(crate) mod draws;
+pub mod forest;
 pub mod heat;
 pub mod image;
 pub mod interactive;

@@ -31,6 +31,8 @@ pub struct Page {
     pub tables: Vec<Table>,
     #[serde(skip)]
     pub views: Vec<Group>,
+    /// Pages of the parts of a study, and what they are about.
+    pub links: Vec<(String, String)>,
     /// What was left out or made up.
     pub excluded: Vec<String>,
     pub seed: u64,

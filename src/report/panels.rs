@@ -6,7 +6,8 @@
 //! The trap: an axis is made when its length is known, for its numbers must have room. So a panel has [`Span`]s, from
 //! which axes are made here, and draws when it is given its [`Plot`].
 //!
-//! Used by [`super::concentration`], [`super::damage`], [`super::needed`] and [`super::overlap`].
+//! Used by [`super::concentration`], [`super::damage`], [`super::needed`], [`super::overlap`], [`super::forest`] and
+//! [`super::along`].
 
 use super::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data};
 use super::legend::{Entry, Legend};
@@ -39,6 +40,8 @@ pub(crate) enum Span {
     Symmetric(f64, f64, f64),
     /// Logarithmic, with a tick at each of these, ascending.
     At(Vec<f64>),
+    /// Names at 0, 1, 2, ... from the left or from the foot.
+    Names(Vec<String>),
 }
 
 impl Span {
@@ -79,7 +82,7 @@ impl Span {
 
     /// Whether a value has a place at all.
     pub(crate) fn shows(&self, v: f64) -> bool {
-        drawable(v) && (v > 0.0 || matches!(self, Span::Linear(..) | Span::Symmetric(..)))
+        drawable(v) && (v > 0.0 || matches!(self, Span::Linear(..) | Span::Symmetric(..) | Span::Names(_)))
     }
 
     /// Whether a number lies below the low end, or has no place because it is not above 0.
@@ -87,6 +90,7 @@ impl Span {
         match self {
             Span::Linear(low, _) | Span::Logarithmic(low, _) | Span::Symmetric(low, ..) => v < *low,
             Span::At(values) => v < values[0],
+            Span::Names(_) => v < 0.0,
         }
     }
 
@@ -96,6 +100,7 @@ impl Span {
             Span::Logarithmic(low, high) => Axis::logarithmic(*low, *high, 5).thinned(length),
             Span::Symmetric(low, high, near) => Axis::symmetric(*low, *high, *near, 5).thinned(length),
             Span::At(values) => Axis::at(values, length),
+            Span::Names(names) => Axis::columns(names, length),
         }
     }
 
@@ -105,6 +110,11 @@ impl Span {
             Span::Logarithmic(low, high) => Axis::logarithmic(*low, *high, 5),
             Span::Symmetric(low, high, near) => Axis::symmetric(*low, *high, *near, 6),
             Span::At(values) => Axis::logarithmic(values[0], values[values.len() - 1], 5),
+            Span::Names(names) => {
+                let mut axis = Axis::rows(names.len(), length);
+                axis.ticks.iter_mut().zip(names).for_each(|(tick, name)| tick.1.clone_from(name));
+                axis
+            }
         }
         .upright(length)
     }
@@ -120,7 +130,7 @@ pub(crate) struct Panel<'a> {
     pub(crate) notes: Vec<String>,
     /// Values across and upright with their words; `None` where there is nothing to show, which the panel then says.
     pub(crate) spans: Option<(Span, Span)>,
-    pub(crate) words: (&'static str, &'static str),
+    pub(crate) words: (&'a str, &'a str),
     pub(crate) draw: Draw<'a>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) const EDGE: f64 = 2.0;
 pub(crate) const BELOW: f64 = 2.0 * TICK + 1.1 * NUMBER;
 pub(crate) const LINE: f64 = 1.35 * TEXT;
 /// Between the frame and the ends of its axes, across and upright, pt: marks there are whole.
-const INSET: Point = (8.0, 4.0);
+pub(crate) const INSET: Point = (8.0, 4.0);
 /// Free space between two numbers, pt.
 const SPACE: f64 = 4.0;
 /// A panel narrower than this is no figure, pt.

@@ -326,7 +326,7 @@ mod tests {
             site: site.to_string(),
             score: score(rank),
             score_se: score(rank),
-            rank,
+            rank: Some(rank),
             p: p(rank),
         };
         Site::all(layers).into_iter().enumerate().map(row).collect()

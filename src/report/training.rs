@@ -1,7 +1,7 @@
 //! Training curves as SVG: losses and the chief metric against the epoch, for several arms and seeds.
 //!
 //! The thick line of an arm is the mean over its seeds, with the range over them as a band and each seed as a thin
-//! line; an arm of one seed has the standard error of its held-out loss instead. Training losses (dashed) are means
+//! line, where there are few arms; an arm of one seed has the standard error of its held-out loss instead. Training losses (dashed) are means
 //! over the batches of an epoch with dropout on, held-out losses (solid) are taken without: the two do not compare.
 //!
 //! A mean is drawn only where every seed has a value (`draws`), and what is not finite is counted in the key.
@@ -20,6 +20,8 @@ use crate::files;
 
 /// The columns that every history has; metrics follow, the chief one first.
 const HEADER: [&str; 5] = ["epoch", "step", "train_loss", "held_out_loss", "held_out_loss_se"];
+/// Of more arms than this the means alone are drawn: bands and single seeds would hide them.
+const CROWDED: usize = 4;
 /// Markers on a curve, about; and height of a panel for each unit of its width.
 const MARKERS: usize = 12;
 const ASPECT: f64 = 0.7;
@@ -30,7 +32,8 @@ const SIGN: f64 = 14.0;
 /// For readers of the file.
 const DESCRIPTION: &str = "Training loss with dropout on (dashed), held-out loss without dropout (solid) and the \
                            chief held-out metric against the epoch. Thick lines are means over seeds, thin ones \
-                           single seeds, bands the range over seeds or, for one seed, the loss ± its standard error.";
+                           single seeds, bands the range over seeds or, for one seed, the loss ± its standard error; of \
+                           many arms the means alone.";
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -161,10 +164,16 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
 /// Text of the upright axis and curves of each panel.
 fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String, Vec<Curve>)> {
     let of_all = |of: fn(&History) -> &[f64], training| -> Vec<Curve> {
-        arms.iter().enumerate().map(|(arm, (_, seeds))| Curve::new(arm, seeds, of, training)).collect()
+        let crowded = arms.len() > CROWDED;
+        let means = |(arm, (_, seeds)): (usize, &(String, Vec<History>))| {
+            Curve::new(arm, seeds, of, (training, training || crowded))
+        };
+        arms.iter().enumerate().map(means).collect()
     };
     let mut held_out = of_all(|history| &history.held_out, false);
-    held_out.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1));
+    if arms.len() <= CROWDED {
+        held_out.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1));
+    }
     let mut losses = of_all(|history| &history.train, true);
     losses.extend(held_out);
     let mut panels = vec![("loss".to_owned(), losses)];
@@ -200,7 +209,13 @@ pub fn caption(arms: &[(String, Vec<History>)]) -> String {
             }
         };
     }
-    out + " Thick lines are means over seeds, thin ones single seeds; bands are the range over the seeds or, for one seed, the loss ± its standard error.\n"
+    out + match arms.len() > CROWDED {
+        true => " Lines are means over seeds.\n",
+        false => {
+            " Thick lines are means over seeds, thin ones single seeds; bands are the range over the seeds or, for one seed, the \
+             loss ± its standard error.\n"
+        }
+    }
 }
 
 fn histories(arms: &[(String, Vec<History>)]) -> impl Iterator<Item = &History> {
@@ -216,11 +231,17 @@ struct Curve {
 }
 
 impl Curve {
-    fn new(arm: usize, seeds: &[History], of: fn(&History) -> &[f64], training: bool) -> Curve {
+    /// Of the losses of `training`, or of held-out values; of these the mean `alone`, or single seeds as well.
+    fn new(
+        arm: usize,
+        seeds: &[History],
+        of: fn(&History) -> &[f64],
+        (training, alone): (bool, bool),
+    ) -> Curve {
         let points =
             |history: &History| history.epochs.iter().copied().zip(of(history).iter().copied()).collect();
         let mut draws = Draws::new(seeds.iter().map(points).collect());
-        if training {
+        if alone {
             draws = Draws { single: Vec::new(), band: Vec::new(), ..draws };
         }
         Curve { arm, training, draws }
@@ -272,7 +293,7 @@ fn entries(
         true => plot::bar(canvas, [(x, y - 3.5), (x, y + 3.5)], GREY),
         false => plot::band_sign(canvas, (x, y), SIGN),
     };
-    if arms.iter().any(|(_, seeds)| seeds.len() > 1) {
+    if arms.len() <= CROWDED && arms.iter().any(|(_, seeds)| seeds.len() > 1) {
         entries.push(Entry::new(move |canvas, at| plot::thin(canvas, &line(at), GREY), "single seeds"));
         entries.push(Entry::new(band, "range over the seeds"));
     }
@@ -345,6 +366,23 @@ mod tests {
         // Epochs that one seed lacks have no mean.
         let seeds = vec![history(5, |_| 0.5), history(3, |_| 0.5)];
         assert_eq!(circles(&training_figure(&[("arm".into(), seeds)], None).unwrap()).len(), 2 * 3 + 1);
+    }
+
+    /// Five arms have their means alone, on an axis of the means; four have single seeds and bands.
+    #[test]
+    fn of_many_arms_the_means_are_drawn() {
+        let figure = |n: usize| {
+            let arm = |i: usize| {
+                (format!("arm {i}"), vec![history(3, |_| 0.2), history(3, move |_| 0.4 + 0.1 * i as f64)])
+            };
+            training_figure(&(0..n).map(arm).collect::<Vec<_>>(), None).unwrap()
+        };
+        let (few, many) = (figure(4), figure(5));
+        assert!(few.contains(">single seeds<") && few.contains("stroke-width=\".35\" stroke-linejoin"));
+        assert!(!many.contains(">single seeds<") && !many.contains("stroke-width=\".35\" stroke-linejoin"));
+        // The means of the five lie from 0.3 to 0.5.
+        assert!(assert_sound(&many).iter().any(|(text, _)| text.starts_with("0.3")));
+        assert!(!assert_sound(&many).iter().any(|(text, _)| text == "0.2"));
     }
 
     /// Oracle: the renderer's layout, from one epoch of one seed to 100 of ten in eight arms with long names; also

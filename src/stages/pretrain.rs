@@ -45,9 +45,12 @@ pub struct Pretrain {
     /// Training steps [default: three passes over the text]
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
-    /// Examples to a step
+    /// Examples to a batch
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub batch: usize,
+    /// Batches to a step, whose gradients are summed
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub accumulate: usize,
     /// Highest learning rate; it falls linearly to 0. The default suits small models; BERT's was 1e-4
     #[arg(long, default_value_t = 5e-4)]
     pub lr: f64,
@@ -200,7 +203,7 @@ impl Pretrain {
             seed: self.seed,
         };
         let mut model = checkpoint.with_masked_lm_head(self.seed)?;
-        let each = examples.len().div_ceil(self.batch);
+        let each = examples.len().div_ceil(self.batch.saturating_mul(self.accumulate));
         let steps = self.steps.unwrap_or(3 * each);
         let config = self.settings(steps, steps.div_ceil(ROWS));
         let theta = std::mem::take(&mut model.theta);
@@ -255,6 +258,7 @@ impl Pretrain {
             every: every.max(1),
             patience: 0,
             batch: self.batch,
+            accumulate: self.accumulate,
             lr: self.lr,
             warmup: self.warmup,
             weight_decay: self.weight_decay,

@@ -70,7 +70,8 @@ impl Schedule {
             |value: Option<f64>, digits: usize| value.map_or(String::new(), |v| format!("{v:.digits$e}"));
         for row in &rows {
             let (score, se) = (text(row.score, 4), text(row.score_se, 1));
-            say!("{:28} {score:>12} {se:>10} {:5} {:9.6}", row.site, row.rank, row.p);
+            let rank = row.rank.map_or(String::new(), |rank| rank.to_string());
+            say!("{:28} {score:>12} {se:>10} {rank:>5} {:9.6}", row.site, row.p);
         }
         say!("{}: {} sites, mean p {mean:.6}", self.out.display(), rows.len());
         Ok(())

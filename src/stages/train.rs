@@ -48,9 +48,12 @@ pub struct Train {
     /// training went on
     #[arg(long, value_name = "N", conflicts_with = "snapshots")]
     pub early_stopping: Option<NonZeroUsize>,
-    /// Examples to a step
+    /// Examples to a batch
     #[arg(long, default_value_t = 18, value_name = "N")]
     pub batch: usize,
+    /// Batches to a step, whose gradients are summed: as one batch of so many times the examples, in the memory of one
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub accumulate: usize,
     /// Learning rate of the first step; it falls linearly to 0. The default is the paper's, for bert-base
     #[arg(long, default_value_t = 2e-5)]
     pub lr: f64,
@@ -208,6 +211,9 @@ impl Train {
         let missing = MissingHead::unless(self.strict_head, self.seed);
         let mut model = checkpoint.model_for(&set, missing)?;
         Model::prepare_folder(&self.checkpoint, &self.out)?;
+        if let Some(dropout) = &dropout {
+            files::write_csv(&self.out.join("rates.csv"), &dropout.rates.rows())?;
+        }
         let (examples, held_out) = set.examples.split_at(training);
         let used = fraction_of(training, self.fraction);
         let (config, each) = (self.config(used), self.steps_each(used));
@@ -253,6 +259,26 @@ impl Train {
         Ok(())
     }
 
+    /// Seconds that it takes, from one batch of evaluation on this machine; early stopping may end it sooner.
+    pub fn seconds(&self) -> Result<f64> {
+        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let (set, _, training) = self.examples(&checkpoint)?;
+        let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
+        let (examples, held_out) = set.examples.split_at(training);
+        let used = fraction_of(training, self.fraction);
+        let config = self.config(used);
+        let run = Run {
+            bert: &model.bert,
+            examples: &examples[..used],
+            masking: None,
+            held_out: HeldOut { examples: held_out, kind: set.kind, task: set.task() },
+            dropout: None,
+            config: &config,
+            snapshots: None,
+        };
+        run.seconds(&model.theta, config.steps)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         self.source.check("")?;
         if self.epochs == 0 {
@@ -264,7 +290,7 @@ impl Train {
 
     /// Steps of an epoch.
     fn steps_each(&self, examples: usize) -> usize {
-        examples.div_ceil(self.batch.max(1))
+        examples.div_ceil(self.batch.saturating_mul(self.accumulate).max(1))
     }
 
     /// Settings for this many training examples.
@@ -275,6 +301,7 @@ impl Train {
             every: self.eval_steps.unwrap_or(each),
             patience: self.early_stopping.map_or(0, NonZeroUsize::get),
             batch: self.batch,
+            accumulate: self.accumulate,
             lr: self.lr,
             warmup: self.warmup,
             weight_decay: self.weight_decay,

@@ -23,7 +23,7 @@ use crate::estimate;
 use crate::evaluate::{SetLoss, metrics, set_loss};
 use crate::files;
 use crate::model::Bert;
-use crate::model::gradient::Gradients;
+use crate::model::gradient::{self, Gradients};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
 use adamw::AdamW;
@@ -38,8 +38,10 @@ pub struct Config {
     pub every: usize,
     /// Rows in a row that may be no better than the best before them until training stops; 0: it never does.
     pub patience: usize,
-    /// Examples to a step.
+    /// Examples to a batch.
     pub batch: usize,
+    /// Batches to a step, whose gradients are summed: a step of many examples in the memory of few.
+    pub accumulate: usize,
     /// Highest learning rate; it falls linearly to 0 at the end of the last step.
     pub lr: f64,
     /// Fraction of the steps in which the learning rate rises linearly from 0.
@@ -54,6 +56,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Examples to a step.
+    pub fn step_examples(&self) -> usize {
+        self.batch.saturating_mul(self.accumulate)
+    }
+
     /// Whether every number is in its range; `place` names the command.
     ///
     /// # Errors
@@ -65,6 +72,9 @@ impl Config {
             |name: &str, expected: &str, found: f64| Err(Error::field(name, "number", expected, found, &fix));
         if self.batch == 0 {
             return wrong("--batch", "above 0", 0.0);
+        }
+        if self.accumulate == 0 {
+            return wrong("--accumulate", "above 0", 0.0);
         }
         if self.every == 0 {
             return wrong("--eval-steps", "above 0", 0.0);
@@ -180,9 +190,9 @@ impl Run<'_> {
             None => Standing { step: 0, history: Vec::new(), sum: 0.0, count: 0 },
         };
         let by_length = by_length(self.held_out.examples);
-        self.announce(&theta, &by_length, config.steps - at.step.min(config.steps))?;
+        self.announce(&theta, config.steps - at.step.min(config.steps))?;
         let theta = params::into_variables(theta)?;
-        let mut order = Order::new(self.examples, config.batch, config.seed);
+        let mut order = Order::new(self.examples, config.step_examples(), config.seed);
         let progress = Progress::new("training (steps)", config.steps - at.step.min(config.steps));
         self.snapshot(&theta, at.step)?;
         while at.step < config.steps && !self.gives_up(&at.history) {
@@ -229,17 +239,33 @@ impl Run<'_> {
         }
     }
 
-    /// Says what so many steps will take, with the evaluations between them.
-    fn announce(&self, theta: &ParamMap, by_length: &[usize], steps: usize) -> Result<()> {
+    /// Seconds that so many steps take, with the evaluations between them.
+    ///
+    /// # Errors
+    ///
+    /// Those of an evaluation.
+    pub fn seconds(&self, theta: &ParamMap, steps: usize) -> Result<f64> {
         let (config, held_out) = (self.config, self.held_out.examples);
-        let batch = estimate::tokens(self.examples) * config.batch / self.examples.len().max(1);
         let rows = steps.div_ceil(config.every);
-        let tokens = estimate::BACKWARD * (batch * steps) as f64 + (rows * estimate::tokens(held_out)) as f64;
-        let each = estimate::seconds_each(self.bert, theta, held_out, by_length)?;
-        // Parameters, two moments, a gradient.
-        let bytes = 4 * params::bytes(theta);
-        let bytes = bytes + estimate::activations(&self.bert.config, held_out, batch, true);
-        estimate::tell(&format!("{steps} steps"), each * tokens, bytes);
+        let trained = estimate::BACKWARD * (self.tokens(config.step_examples()) * steps) as f64;
+        let evaluated = (rows * estimate::tokens(held_out)) as f64;
+        let each = estimate::seconds_each(self.bert, theta, held_out, &by_length(held_out))?;
+        Ok(each * (trained + evaluated))
+    }
+
+    /// Tokens of so many examples, about.
+    fn tokens(&self, examples: usize) -> usize {
+        estimate::tokens(self.examples) * examples / self.examples.len().max(1)
+    }
+
+    /// Says what so many steps will take.
+    fn announce(&self, theta: &ParamMap, steps: usize) -> Result<()> {
+        let seconds = self.seconds(theta, steps)?;
+        // Parameters, two moments, a gradient, and one to add to it.
+        let bytes = (4 + usize::from(self.config.accumulate > 1)) * params::bytes(theta);
+        let (held_out, tokens) = (self.held_out.examples, self.tokens(self.config.batch));
+        let bytes = bytes + estimate::activations(&self.bert.config, held_out, tokens, true);
+        estimate::tell(&format!("{steps} steps"), seconds, bytes);
         Ok(())
     }
 
@@ -265,10 +291,7 @@ impl Run<'_> {
         if count == 0 {
             return Ok((0.0, 0)); // a batch without a target says nothing
         }
-        let packed = Batch::new(&batch, 0);
-        let weights = vec![1.0 / count as f32; packed.owners().len()];
-        let dropout = self.dropout.map(|d| (d, step as u64));
-        let (loss, gradient) = self.bert.backward(theta, &packed, dropout, &weights)?;
+        let (loss, gradient) = self.backward(theta, &batch, count, step as u64)?;
         let norm = adamw::norm(&gradient)?;
         if !(loss.is_finite() && norm.is_finite()) {
             let fix = "use a smaller learning rate";
@@ -280,6 +303,30 @@ impl Run<'_> {
         let lr = config.lr * schedule::factor(step, warmup, config.steps);
         optimizer.step(theta, &gradient, lr, adamw::clip(norm, config.clip))?;
         Ok((loss * count as f64, count))
+    }
+
+    /// Loss and gradient of a step's examples, batch by batch. What they draw goes by their places in the step, so that
+    /// cutting it otherwise changes nothing but the order of sums.
+    fn backward(
+        &self,
+        theta: &ParamMap,
+        examples: &[&Example],
+        count: usize,
+        step: u64,
+    ) -> Result<(f64, Gradients)> {
+        let dropout = self.dropout.map(|d| (d, step));
+        let (mut sum, mut total) = (0.0, Gradients::new());
+        for (i, part) in examples.chunks(self.config.batch).enumerate() {
+            let packed = Batch::new(part, i * self.config.batch);
+            let weights = vec![1.0 / count as f32; packed.owners().len()];
+            if weights.is_empty() {
+                continue; // no target in it
+            }
+            let (loss, gradient) = self.bert.backward(theta, &packed, dropout, &weights)?;
+            sum += loss;
+            total = gradient::add(total, gradient)?;
+        }
+        Ok((sum, total))
     }
 
     fn row(&self, theta: &ParamMap, at: &Standing, by_length: &[usize]) -> Result<Row> {

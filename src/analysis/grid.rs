@@ -1,0 +1,170 @@
+//! Studies: an analysis with `[[grid]]` tables, each of which sets keys of the analysis to every combination of some values.
+//!
+//! A combination is a cell: the analysis with these keys set, as `--set` would. Grids are laid one after the other, so that
+//! what does not belong to a full grid (fewer seeds at the full size, a learning rate for each task) is a grid of its own.
+//!
+//! Cells are named by what distinguishes them; arms and seeds do not, for they are what a cell compares. The trap: two cells
+//! that differ in nothing else would be one condition under two names, and are refused.
+
+use toml_edit::{DocumentMut, Item, TableLike, Value};
+
+use super::config::plain;
+use super::excerpt::Place;
+use super::{Loaded, check, parse, put};
+use crate::error::{Error, Result};
+
+/// Keys that say what is compared in a cell, and not under which condition.
+const COMPARED: [&str; 2] = ["train.arms", "train.seeds"];
+/// More cells than this are a mistake.
+const MOST: usize = 1000;
+
+/// One condition of a study.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// As part of a path; distinct.
+    pub name: String,
+    /// What distinguishes it: values in order of [`Study::axes`], as they are written.
+    pub values: Vec<String>,
+    pub loaded: Loaded,
+}
+
+/// The cells of a study.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// Keys by which cells differ, in order of appearance.
+    pub axes: Vec<String>,
+    pub cells: Vec<Cell>,
+}
+
+/// The study that an analysis is; `None` without a `[[grid]]`. `place` is for messages.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a key without a list of values, cells that are alike, or too many; what a cell's analysis is refused
+/// with.
+pub(super) fn study(place: &str, loaded: &Loaded) -> Result<Option<Study>> {
+    if loaded.analysis.grid.is_empty() {
+        return Ok(None);
+    }
+    let mut document: DocumentMut = loaded.text.parse().map_err(|e: toml_edit::TomlError| {
+        Place { name: place, text: &loaded.text }.error(e.span(), e.message(), "mend the file")
+    })?;
+    let grids = document.remove("grid");
+    let mut settings: Vec<Vec<(String, Value)>> = Vec::new();
+    for grid in grids.iter().filter_map(Item::as_array_of_tables).flatten() {
+        let mut axes = Vec::new();
+        leaves(place, grid, "", &mut axes)?;
+        let mut own = vec![Vec::new()];
+        for (key, values) in axes {
+            let with = |cell: &Vec<(String, Value)>, value: &Value| {
+                [cell.as_slice(), &[(key.clone(), value.clone())]].concat()
+            };
+            own = own.iter().flat_map(|cell| values.iter().map(move |value| with(cell, value))).collect();
+            if own.len() > MOST {
+                return Err(wrong(place, "at most 1000 cells", "more", "use fewer values"));
+            }
+        }
+        settings.extend(own);
+    }
+    cells(place, loaded, &document, settings).map(Some)
+}
+
+/// The keys of a grid with their lists, sections inside.
+fn leaves(
+    place: &str,
+    table: &dyn TableLike,
+    before: &str,
+    into: &mut Vec<(String, Vec<Value>)>,
+) -> Result<()> {
+    for (key, item) in table.iter() {
+        let key = format!("{before}{key}");
+        if let Some(values) = item.as_array().filter(|values| !values.is_empty()) {
+            let value = |value: &Value| value.clone().decorated("", "");
+            into.push((key, values.iter().map(value).collect()));
+        } else if let Some(inner) = item.as_table_like() {
+            leaves(place, inner, &format!("{key}."), into)?;
+        } else {
+            let fix = "write, for example, train.fraction = [0.1, 0.5, 1.0]";
+            return Err(wrong(place, &format!("a list of values for `{key}`"), item.to_string().trim(), fix));
+        }
+    }
+    Ok(())
+}
+
+fn cells(
+    place: &str,
+    loaded: &Loaded,
+    document: &DocumentMut,
+    settings: Vec<Vec<(String, Value)>>,
+) -> Result<Study> {
+    let mut keys: Vec<&String> = Vec::new();
+    settings.iter().flatten().for_each(|(key, _)| {
+        if !keys.contains(&key) && !COMPARED.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    });
+    // A cell whose grid says nothing of a key has the analysis' own value.
+    let value = |cell: &[(String, Value)], key: &str| {
+        let set = cell.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+        let own = || key.split('.').try_fold(document.as_item(), |item, key| item.get(key))?.as_value();
+        set.or_else(own).map_or("default".to_string(), written)
+    };
+    let differs = |key: &&&String| {
+        let first = value(&settings[0], key);
+        settings.iter().any(|cell| value(cell, key) != first)
+    };
+    let axes: Vec<String> = keys.iter().filter(differs).map(|key| key.to_string()).collect();
+    let mut found: Vec<Cell> = Vec::new();
+    for cell in &settings {
+        let values: Vec<String> = axes.iter().map(|key| value(cell, key)).collect();
+        let name = if values.is_empty() { "all".to_string() } else { plain(&values.join("_")) };
+        if found.iter().any(|other| other.name == name) {
+            let fix = "let each condition stand in one grid, with all its arms and seeds";
+            return Err(wrong(place, "of distinct cells", &format!("{name} twice"), fix));
+        }
+        let mut own = document.clone();
+        let place = format!("{place}, cell {name}");
+        if !values.is_empty() {
+            let title = format!("{} ({})", loaded.analysis.title, described(&axes, &values));
+            put(&mut own, &["title"], Value::from(title)).ok();
+        }
+        for (key, value) in cell {
+            let keys: Vec<&str> = key.split('.').collect();
+            if put(&mut own, &keys, value.clone()).is_err() {
+                return Err(wrong(&place, "of keys inside sections", key, "see `fisherscape check --help`"));
+            }
+        }
+        let text = own.to_string();
+        let analysis = parse(&place, &text)?;
+        check(&place, &text, &analysis)?;
+        found.push(Cell {
+            name,
+            values,
+            loaded: Loaded { name: loaded.name.clone(), text, analysis, study: None },
+        });
+    }
+    Ok(Study { axes, cells: found })
+}
+
+/// The last part of a key: `task` of `data.task`.
+pub fn short(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
+
+/// Keys and values as people read them.
+pub fn described(axes: &[String], values: &[String]) -> String {
+    let each = axes.iter().zip(values).map(|(key, value)| match short(key) {
+        "task" => value.clone(),
+        name => format!("{} {value}", name.replace('_', " ")),
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// A value as it is written, without quotes.
+fn written(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string().trim().to_string(), str::to_string)
+}
+
+fn wrong(place: &str, expected: &str, found: &str, fix: &str) -> Error {
+    Error::field(place, "grid", expected, found, fix)
+}

@@ -1,0 +1,67 @@
+//! A study: the cells of a grid, each an analysis in `cells/NAME/`, and tables over all of them.
+//!
+//! Cells are run one after the other, and a cell that fails does not stop the others. What is finished is never run again, so
+//! a study that was killed goes on where it was.
+
+mod board;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use self::board::Board;
+use super::{check_inputs, runner};
+use crate::analysis::grid::Cell;
+use crate::analysis::{Loaded, Study};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::progress::{self, say};
+
+/// The folder of a cell in that of the study.
+fn cell_path(cell: &Cell) -> String {
+    format!("cells/{}", cell.name)
+}
+
+/// Runs a study; see [`super::run`].
+pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: bool) -> Result<()> {
+    for cell in &study.cells {
+        check_inputs(&cell.loaded.analysis).map_err(|cause| of_cell(cell, cause))?;
+    }
+    let cells = folder.join("cells");
+    std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
+    let _lock = files::lock(&cells.join("lock"))?;
+    files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
+    let mut board = Board::new(study, folder)?;
+    board.announce();
+    let mut done = Vec::new();
+    // What went wrong, by cell or run.
+    let mut failed = BTreeMap::new();
+    for (i, cell) in study.cells.iter().enumerate() {
+        let own = folder.join(cell_path(cell));
+        progress::status(format!("{}:", cell.name));
+        let ran = runner::run(&cell.loaded, &own, force, &mut |step| board.finished(i, step));
+        let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
+        match ran {
+            Ok(ran) => {
+                let name = |run: &String| format!("{}/{run}", cell_path(cell));
+                failed.extend(ran.failed.iter().map(|(run, cause)| (name(run), cause.clone())));
+                done.push((cell, ran.failed));
+            }
+            Err(cause) => {
+                progress::warn(format!("{} failed: {cause}", cell.name));
+                failed.insert(cell_path(cell), cause.to_string());
+            }
+        }
+        board.tell();
+    }
+    board.clear();
+    let page = summary::write(loaded, study, &done, &failed, (folder, command))?;
+    page.answers.iter().for_each(|answer| say!("{answer}"));
+    say!("{}: {} cells", folder.join("report.html").display(), study.cells.len());
+    runner::check_failed(&failed)
+}
+
+/// An error of one cell.
+fn of_cell(cell: &Cell, cause: Error) -> Error {
+    Error::Step { step: format!("of cell {}", cell.name), cause: Box::new(cause) }
+}
