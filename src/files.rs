@@ -121,6 +121,19 @@ pub fn lock(path: &Path) -> Result<std::fs::File> {
     }
 }
 
+/// Puts a file under another name as well, without taking its space again where the system can; what was there is replaced.
+/// Every file is written anew under its name, so a later change of one does not touch the other.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+    }
+    remove(to)?;
+    if std::fs::hard_link(from, to).is_err() {
+        write(to, &read(from)?)?;
+    }
+    Ok(())
+}
+
 /// Removes a file, if there is one.
 pub fn remove(path: &Path) -> Result<()> {
     if path.exists() { std::fs::remove_file(path).map_err(Error::io(path, "remove")) } else { Ok(()) }

@@ -192,6 +192,43 @@ fn tables_are_of_the_runs() -> Outcome {
     Ok(())
 }
 
+/// Oracle: the cells run alone. Two cells that differ in the learning rate have one Fisher information and one schedule for each
+/// seed, and the arm without dropout of two schedules is one run: the second cell takes them from the first, with the bytes that it
+/// would have written itself.
+#[test]
+fn cells_share_what_they_do_not_differ_by() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = small(folder.path())?;
+    let text = std::fs::read_to_string(&path)?;
+    let (base, _) = text.split_once("[[grid]]").ok_or("no grid")?;
+    let base = base
+        .replace("\"matched\", \"guided\", \"uniform:0.3\"", "\"none\", \"guided\"")
+        .replace("seeds = 3", "seeds = 1");
+    std::fs::write(&path, format!("{base}[[grid]]\nschedule.p_upper = [0.2, 0.4]\n"))?;
+    let (out, alone) = (folder.path().join("out"), folder.path().join("alone"));
+    let (code, said) = run(&path, &out);
+    assert_eq!(code, Some(0), "{said}");
+    let began =
+        |what: &str| said.lines().filter(|line| line.starts_with('[') && line.ends_with(what)).count();
+    assert_eq!((began("] Fisher information"), began("] schedule")), (1, 2), "{said}");
+    let trained =
+        |arm: &str| said.lines().filter(|line| line.contains(&format!("] training of {arm}"))).count();
+    assert_eq!((trained("none"), trained("guided")), (1, 2), "{said}");
+    for cell in ["0.2", "0.4"] {
+        std::fs::write(&path, base.replace("p_upper = 0.4", &format!("p_upper = {cell}")))?;
+        let own = alone.join(cell);
+        assert_eq!(run(&path, &own).0, Some(0));
+        let (mut own, mut shared) = (results(&own), results(&out.join("cells").join(cell)));
+        // The page and the text have the title of the cell.
+        for name in ["report.html", "analysis.toml"] {
+            assert!(own.remove(Path::new(name)).is_some() && shared.remove(Path::new(name)).is_some());
+        }
+        same(&shared, &own);
+        assert!(out.join("cells").join(cell).join("train/none/seed0/provenance.toml").exists());
+    }
+    Ok(())
+}
+
 /// Oracle: the undisturbed study. Killed (SIGKILL) at moments spread over it, then run again until done: the same bytes.
 #[test]
 fn a_killed_study_ends_with_the_same_tables() -> Outcome {

@@ -53,7 +53,7 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
         return study::run(loaded, study, folder, command, force);
     }
     check_inputs(&loaded.analysis)?;
-    let done = runner::run(loaded, folder, force, &mut |_| ())?;
+    let done = runner::run(loaded, (folder, &[]), force, &mut |_, _| ())?;
     let page = story::write(loaded, folder, command, &done)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
     let all = done.records.len();

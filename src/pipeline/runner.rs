@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::HumanDuration;
@@ -34,12 +34,18 @@ pub struct Done {
     _lock: File,
 }
 
-/// Runs the steps of an analysis in `folder`; `finished` is called after each, whenever it was run.
+/// Runs the steps of an analysis in `folder`, but takes what a run in one of the folders `others` has done. `finished` is called
+/// after each step, with the seconds that it took if it was run now.
 ///
 /// # Errors
 ///
 /// As [`super::run`].
-pub fn run(loaded: &Loaded, folder: &Path, force: bool, finished: &mut dyn FnMut(&Step)) -> Result<Done> {
+pub fn run(
+    loaded: &Loaded,
+    (folder, others): (&Path, &[PathBuf]),
+    force: bool,
+    finished: &mut dyn FnMut(&Step, Option<f64>),
+) -> Result<Done> {
     let analysis = &loaded.analysis;
     let mut failed = Failed::new();
     let mut steps = planned(loaded, folder, &failed)?;
@@ -54,21 +60,27 @@ pub fn run(loaded: &Loaded, folder: &Path, force: bool, finished: &mut dyn FnMut
     while let Some((step, stage)) = steps.get(records.len()) {
         let at = format!("[{}/{}]", records.len() + 1, steps.len());
         let identity = step.identity(folder, &mut hashes)?;
-        let old =
+        let line = command_line(step.words(folder));
+        let mut old =
             step.record(folder).filter(|record| !force && step.holds(record, &identity, folder, &mut hashes));
+        if old.is_none() {
+            if clock.ran == 0 {
+                // From here on they would be those of another run.
+                story::remove(folder)?;
+            }
+            for other in others {
+                old = old.or(step.adopt(&identity, &line, (other, folder), &mut hashes)?);
+            }
+        }
+        let mut took = None;
         let record = match old {
             Some(record) => {
                 progress::detail(format!("{at} {}: done before", step.name));
                 record
             }
             None => {
-                if clock.ran == 0 {
-                    // From here on they would be those of another run.
-                    story::remove(folder)?;
-                }
                 progress::status(format!("{at} {}{}", step.name, clock.left(&steps[records.len()..])));
                 let started = Instant::now();
-                let line = command_line(step.words(folder));
                 let (outcome, said) = progress::listen(|| stage.run(&line));
                 if let Err(cause) = outcome {
                     let alone = step.command() == "train" && !analysis.looks_at_models();
@@ -77,18 +89,19 @@ pub fn run(loaded: &Loaded, folder: &Path, force: bool, finished: &mut dyn FnMut
                     };
                     progress::warn(format!("{} failed: {cause}", step.name));
                     failed.insert(run.to_string(), cause.to_string());
-                    finished(step);
+                    finished(step, None);
                     steps = planned(loaded, folder, &failed)?;
                     continue;
                 }
                 let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
                 clock.took(step, seconds);
                 clock.ran += 1;
+                took = Some(seconds);
                 step.finish(folder, &mut hashes, (line, identity), (seconds, said))?
             }
         };
         records.push(record);
-        finished(step);
+        finished(step, took);
     }
     let lines = steps.iter().map(|(step, _)| command_line(step.words(folder))).collect();
     Ok(Done { records, lines, failed, ran: clock.ran, _lock })

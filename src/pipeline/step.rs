@@ -247,6 +247,28 @@ impl Step {
                 .all(|(path, hash)| hashes.of(&folder.join(path)).is_ok_and(|found| found == *hash))
     }
 
+    /// Takes what the same step wrote for the run in another folder, if it is done there; `line` repeats it here.
+    pub fn adopt(
+        &self,
+        identity: &str,
+        line: &str,
+        (other, folder): (&Path, &Path),
+        hashes: &mut Hashes,
+    ) -> Result<Option<Record>> {
+        let found = self.record(other).filter(|record| self.holds(record, identity, other, hashes));
+        let Some(record) = found.filter(|_| other != folder) else { return Ok(None) };
+        for path in record.outputs.keys() {
+            let beside = [format!("{path}.provenance.toml"), sibling(path, "provenance.toml")];
+            for path in beside.iter().filter(|path| other.join(path).is_file()).chain([path]) {
+                files::link(&other.join(path), &folder.join(path))?;
+                hashes.forget(&folder.join(path));
+            }
+        }
+        let record = Record { command: line.to_string(), ..record };
+        self.keep(folder, &record)?;
+        Ok(Some(record))
+    }
+
     /// Records that the step is done.
     pub fn finish(
         &self,
@@ -266,10 +288,19 @@ impl Step {
         }
         let Said { notes, results } = said;
         let record = Record { step: self.name.clone(), command, identity, seconds, outputs, notes, results };
-        let text = serde_json::to_string_pretty(&record).unwrap_or_default(); // strings and numbers: cannot fail
-        files::write(&self.record_path(folder), format!("{text}\n").as_bytes())?;
+        self.keep(folder, &record)?;
         Ok(record)
     }
+
+    fn keep(&self, folder: &Path, record: &Record) -> Result<()> {
+        let text = serde_json::to_string_pretty(record).unwrap_or_default(); // strings and numbers: cannot fail
+        files::write(&self.record_path(folder), format!("{text}\n").as_bytes())
+    }
+}
+
+/// The path of a file in the same folder.
+fn sibling(path: &str, name: &str) -> String {
+    path.rsplit_once('/').map_or(name.to_string(), |(folder, _)| format!("{folder}/{name}"))
 }
 
 /// A file, or the files in a folder and below; what differs from run to run (provenance) is left out.

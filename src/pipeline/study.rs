@@ -1,7 +1,8 @@
 //! A study: the cells of a grid, each an analysis in `cells/NAME/`, and tables over all of them.
 //!
 //! Cells are run one after the other, and a cell that fails does not stop the others. What is finished is never run again, so
-//! a study that was killed goes on where it was.
+//! a study that was killed goes on where it was; a step that another cell has done, the same command on the same input, is taken
+//! from there.
 
 mod board;
 mod summary;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use self::board::Board;
+use super::step::Step;
 use super::{check_inputs, runner};
 use crate::analysis::grid::Cell;
 use crate::analysis::{Loaded, Study};
@@ -34,12 +36,18 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
     let mut board = Board::new(study, folder)?;
     board.announce();
     let mut done = Vec::new();
+    // Cells share steps that do not depend on what they differ by.
+    let mut others = match force {
+        false => study.cells.iter().map(|cell| folder.join(cell_path(cell))).collect(),
+        true => Vec::new(),
+    };
     // What went wrong, by cell or run.
     let mut failed = BTreeMap::new();
     for (i, cell) in study.cells.iter().enumerate() {
         let own = folder.join(cell_path(cell));
         progress::status(format!("{}:", cell.name));
-        let ran = runner::run(&cell.loaded, &own, force, &mut |step| board.finished(i, step));
+        let finished = &mut |step: &Step, seconds| board.finished(i, step, seconds);
+        let ran = runner::run(&cell.loaded, (&own, &others), force, finished);
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
         match ran {
             Ok(ran) => {
@@ -52,6 +60,7 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
                 failed.insert(cell_path(cell), cause.to_string());
             }
         }
+        others.push(own);
         board.tell();
     }
     board.clear();

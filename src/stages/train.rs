@@ -259,8 +259,8 @@ impl Train {
         Ok(())
     }
 
-    /// Seconds that it takes, from one batch of evaluation on this machine; early stopping may end it sooner.
-    pub fn seconds(&self) -> Result<f64> {
+    /// What it comes to in tokens of a forward pass, and seconds for each on this machine; early stopping may end it sooner.
+    pub fn work(&self) -> Result<(f64, f64)> {
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         let (set, _, training) = self.examples(&checkpoint)?;
         let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
@@ -276,7 +276,7 @@ impl Train {
             config: &config,
             snapshots: None,
         };
-        run.seconds(&model.theta, config.steps)
+        Ok((run.work(config.steps), run.seconds_each(&model.theta)?))
     }
 
     pub(super) fn check(&self) -> Result<()> {

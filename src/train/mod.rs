@@ -239,18 +239,21 @@ impl Run<'_> {
         }
     }
 
-    /// Seconds that so many steps take, with the evaluations between them.
+    /// What so many steps come to with the evaluations between them, in tokens of a forward pass.
+    pub fn work(&self, steps: usize) -> f64 {
+        let rows = steps.div_ceil(self.config.every);
+        let trained = estimate::BACKWARD * (self.tokens(self.config.step_examples()) * steps) as f64;
+        trained + (rows * estimate::tokens(self.held_out.examples)) as f64
+    }
+
+    /// Seconds of a forward pass for each token, from one batch on this machine.
     ///
     /// # Errors
     ///
     /// Those of an evaluation.
-    pub fn seconds(&self, theta: &ParamMap, steps: usize) -> Result<f64> {
-        let (config, held_out) = (self.config, self.held_out.examples);
-        let rows = steps.div_ceil(config.every);
-        let trained = estimate::BACKWARD * (self.tokens(config.step_examples()) * steps) as f64;
-        let evaluated = (rows * estimate::tokens(held_out)) as f64;
-        let each = estimate::seconds_each(self.bert, theta, held_out, &by_length(held_out))?;
-        Ok(each * (trained + evaluated))
+    pub fn seconds_each(&self, theta: &ParamMap) -> Result<f64> {
+        let held_out = self.held_out.examples;
+        estimate::seconds_each(self.bert, theta, held_out, &by_length(held_out))
     }
 
     /// Tokens of so many examples, about.
@@ -260,7 +263,7 @@ impl Run<'_> {
 
     /// Says what so many steps will take.
     fn announce(&self, theta: &ParamMap, steps: usize) -> Result<()> {
-        let seconds = self.seconds(theta, steps)?;
+        let seconds = self.seconds_each(theta)? * self.work(steps);
         // Parameters, two moments, a gradient, and one to add to it.
         let bytes = (4 + usize::from(self.config.accumulate > 1)) * params::bytes(theta);
         let (held_out, tokens) = (self.held_out.examples, self.tokens(self.config.batch));

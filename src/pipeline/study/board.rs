@@ -1,10 +1,11 @@
 //! Where a study stands: for each cell, its arms with the runs that are done and their mean score; and the time left.
 //!
-//! On a terminal it stands above the bar of the step at work, elsewhere it is written when a cell is done. Times come from one
+//! On a terminal it stands above the bar of the step at work, elsewhere it is written when a cell is done. Times come from a
 //! batch of each cell, as evaluated on this machine, and are corrected by what trainings then take.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::HumanDuration;
@@ -24,7 +25,7 @@ struct Row {
     name: String,
     seconds: f64,
     arms: Vec<Arm>,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
 }
 
 struct Arm {
@@ -48,14 +49,14 @@ pub(super) struct Board {
     started: Instant,
     /// Seconds that trainings took in this process, and by the estimate.
     took: (f64, f64),
-    /// Since when the next training runs.
-    since: Instant,
 }
 
 impl Board {
     /// Reads what is there, and estimates what a training of each cell takes.
     pub(super) fn new(study: &Study, folder: &Path) -> Result<Board> {
         let mut rows = Vec::new();
+        // By checkpoint: seconds of a forward pass for each token.
+        let mut each: BTreeMap<PathBuf, f64> = BTreeMap::new();
         for cell in &study.cells {
             let own = folder.join(cell_path(cell));
             let steps = plan::steps(&cell.loaded.analysis, &Failed::new());
@@ -70,14 +71,23 @@ impl Board {
             let arms: Vec<Arm> = arms.collect();
             let ahead =
                 arms.iter().flat_map(|arm| &arm.runs).any(|run| run.1 == Outcome::Ahead { recorded: false });
-            let seconds = match trainings.first().map(|step| stage(step, &own)).transpose()? {
+            let tokens = match trainings.first().map(|step| stage(step, &own)).transpose()? {
                 // What it says of heads and skipped rows it will say again.
-                Some(Stage::Train(train)) if ahead => progress::listen(|| train.seconds()).0?,
+                Some(Stage::Train(train)) if ahead => {
+                    let (tokens, own) = progress::listen(|| train.work()).0?;
+                    // The least: whatever else the machine did, it can be as fast.
+                    let least = each.entry(cell.loaded.analysis.model.checkpoint.clone()).or_insert(own);
+                    *least = least.min(own);
+                    tokens
+                }
                 _ => 0.0,
             };
-            rows.push(Row { name: cell.name.clone(), seconds, arms, folder: own });
+            rows.push(Row { name: cell.name.clone(), seconds: tokens, arms, folder: own });
         }
-        Ok(Board { rows, started: Instant::now(), took: (0.0, 0.0), since: Instant::now() })
+        for (row, cell) in rows.iter_mut().zip(&study.cells) {
+            row.seconds *= each.get(&cell.loaded.analysis.model.checkpoint).copied().unwrap_or(0.0);
+        }
+        Ok(Board { rows, started: Instant::now(), took: (0.0, 0.0) })
     }
 
     /// Says what is ahead, before it begins.
@@ -95,19 +105,17 @@ impl Board {
             let each = HumanDuration(Duration::from_secs_f64(row.seconds));
             progress::status(format!("  {}: {runs} runs, about {each} each", row.name));
         }
-        self.since = Instant::now();
         progress::board(self.text());
     }
 
-    /// A step of the i-th cell is finished.
-    pub(super) fn finished(&mut self, i: usize, step: &Step) {
-        let seconds = std::mem::replace(&mut self.since, Instant::now()).elapsed().as_secs_f64();
+    /// A step of the i-th cell is finished; it took so long, if it was run now.
+    pub(super) fn finished(&mut self, i: usize, step: &Step, seconds: Option<f64>) {
         let (Some(output), "train") = (step.output(), step.command()) else { return };
         let row = &mut self.rows[i];
         let Some(run) = row.arms.iter_mut().flat_map(|arm| &mut arm.runs).find(|run| run.0 == output) else {
             return;
         };
-        if run.1 == (Outcome::Ahead { recorded: false }) && row.seconds > 0.0 {
+        if let Some(seconds) = seconds.filter(|_| row.seconds > 0.0) {
             self.took = (self.took.0 + seconds, self.took.1 + row.seconds);
         }
         // A run that failed now may have left the files of an earlier one.
