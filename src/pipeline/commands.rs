@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::analysis::config::KEYS;
 use crate::analysis::{self, SHIPPED};
 use crate::error::Result;
-use crate::pipeline;
+use crate::pipeline::{self, Missing};
 use crate::progress::{self, say};
 
 /// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
@@ -75,7 +75,7 @@ impl Check {
             let loaded = analysis::load(which, &self.set)?;
             let steps = pipeline::steps(&loaded.analysis)?;
             say!("{which}: sound, {steps} steps");
-            if let Err(missing) = pipeline::check_inputs(&loaded.analysis) {
+            if let Err(missing) = pipeline::check_inputs(&loaded.analysis, Missing::Tell) {
                 progress::note(format!("not to be run as it is: {missing}"));
             }
         }
