@@ -59,7 +59,7 @@ pub struct Origin {
     /// The name as it was given.
     pub name: String,
     pub commit: String,
-    /// The files that are read.
+    /// The files that are read, in name order.
     pub files: Vec<PathBuf>,
 }
 
@@ -137,12 +137,13 @@ impl Id {
     fn cached(&self, cache: &Cache) -> Option<Place> {
         let commit = cache.commit(self)?;
         let names = self.wanted.choose(&cache.names(self, &commit)).ok()?;
-        // Which of the smaller files a repository has is known once it was asked.
-        let known = |name| cache.is_known(self, &commit, name);
         let whole = match self.wanted {
             Wanted::Tables { .. } => true,
+            // Which of the tokenizer's files a repository has is known once it was asked.
             Wanted::Checkpoint => {
-                cache.offline || known(Tokenizer::FILES[0]) || Tokenizer::FILES[1..3].iter().all(|n| known(n))
+                let [json, vocab, options, _] = Tokenizer::FILES;
+                let known = |name| cache.is_known(self, &commit, name);
+                cache.offline || names.iter().any(|name| name == json) || (known(vocab) && known(options))
             }
         };
         whole.then(|| self.place(cache, &commit, &names))
@@ -150,7 +151,8 @@ impl Id {
 
     fn place(&self, cache: &Cache, commit: &str, names: &[String]) -> Place {
         let mut folder = cache.snapshot(self, commit);
-        let files = names.iter().map(|name| folder.join(name)).collect();
+        let mut files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+        files.sort();
         if let Wanted::Tables { folder: inner, .. } = self.wanted {
             folder.push(inner);
         }
@@ -192,8 +194,8 @@ impl Id {
             cache.link(&blob, &cache.snapshot(self, &commit).join(&remote.name))?;
         }
         if let Wanted::Checkpoint = self.wanted {
-            let absent = Tokenizer::FILES.iter().filter(|name| !all.iter().any(|own| own == *name));
-            absent.into_iter().try_for_each(|name| cache.mark_absent(self, &commit, name))?;
+            let mut absent = Tokenizer::FILES.iter().filter(|name| !all.iter().any(|own| own == *name));
+            absent.try_for_each(|name| cache.mark_absent(self, &commit, name))?;
         }
         if self.revision != commit {
             cache.set_commit(self, &commit)?;
@@ -279,4 +281,72 @@ fn is_commit(text: &str) -> bool {
 
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_string).collect()
+    }
+
+    /// Oracle: repositories as they are on the hub, and what is read of them by hand. safetensors come before the pickle,
+    /// the small files before the weights; shards count from 1, tables from 0; a name that leads out of the folder is none.
+    #[test]
+    fn what_is_read_is_chosen_and_what_is_missing_named() {
+        let shards = "model-00001-of-00002.safetensors model-00002-of-00002.safetensors";
+        let cases = [
+            (
+                "README.md config.json model.safetensors pytorch_model.bin tokenizer.json vocab.txt",
+                "config.json tokenizer.json vocab.txt model.safetensors",
+            ),
+            (
+                "config.json pytorch_model.bin vocab.txt tf_model.h5",
+                "config.json vocab.txt pytorch_model.bin",
+            ),
+            (
+                &format!("config.json model.safetensors.index.json {shards} model-1-of-../x.safetensors"),
+                &format!("config.json model.safetensors.index.json {shards}"),
+            ),
+        ];
+        for (all, read) in cases {
+            assert_eq!(Wanted::Checkpoint.choose(&names(all)), Ok(names(read)));
+        }
+        let rte = Wanted::Tables { folder: "rte", stems: &["train", "validation"] };
+        let (train, dev) = ("rte/train-00000-of-00001.parquet", "rte/validation-00000-of-00001.parquet");
+        let all = names(&format!(
+            "{dev} rte/test-00000-of-00001.parquet {train} cola/train-00000-of-00001.parquet"
+        ));
+        assert_eq!(rte.choose(&all), Ok(names(&format!("{train} {dev}"))));
+        for (wanted, all, missing) in [
+            (Wanted::Checkpoint, "model.safetensors", "config.json"),
+            (Wanted::Checkpoint, "config.json model.ckpt", "model.safetensors"),
+            (
+                Wanted::Checkpoint,
+                "config.json model.safetensors.index.json model-00002-of-00002.safetensors",
+                "missing",
+            ),
+            (rte, "rte/validation-00000-of-00001.parquet", "rte/train-*.parquet"),
+        ] {
+            assert!(wanted.choose(&names(all)).unwrap_err().contains(missing), "{all}");
+        }
+    }
+
+    /// Oracle: the hub's rules for names, by hand.
+    #[test]
+    fn names_of_repositories_are_told_from_paths() {
+        let parsed =
+            |text: &str| Id::of(Path::new(text), Wanted::Checkpoint).map(|id| (id.name, id.revision));
+        let id = |name: &str, revision: &str| Some((name.to_string(), revision.to_string()));
+        assert_eq!(parsed("bert-base-uncased"), id("bert-base-uncased", "main"));
+        assert_eq!(parsed("a/b_c.d@refs/pr/1"), id("a/b_c.d", "refs/pr/1"));
+        for path in [
+            "", "/a", "a/", "./a", "../a", "a/b/c", "a b", "a@", "a@b@c", "a@../b", "-a", "a..b", "src",
+            "embedded",
+        ] {
+            assert_eq!(parsed(path), None, "{path}");
+        }
+        assert!(Id::of(Path::new("glue"), Wanted::Tables { folder: "rte", stems: &[] }).is_none());
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
@@ -32,6 +33,9 @@ pub(super) fn read(path: &Path, columns: &Columns, regression: bool) -> Result<(
     };
     let file = File::open(path).map_err(Error::io(path, "read"))?;
     let reader = SerializedFileReader::new(file).map_err(damaged)?;
+    if !has_sound_offsets(reader.metadata()) {
+        return Err(damaged(ParquetError::General("a column that begins before the file does".into())));
+    }
     let texts = std::iter::once(&columns.text).chain(&columns.pair);
     let wanted =
         texts.map(|name| (name, TEXT)).chain([(&columns.label, if regression { NUMBER } else { CLASS })]);
@@ -47,6 +51,14 @@ pub(super) fn read(path: &Path, columns: &Columns, regression: bool) -> Result<(
         }
     }
     Ok((records, skipped))
+}
+
+/// The reader takes these for granted, and would panic.
+fn has_sound_offsets(metadata: &ParquetMetaData) -> bool {
+    metadata.row_groups().iter().flat_map(|group| group.columns()).all(|column| {
+        let starts = [Some(column.data_page_offset()), column.dictionary_page_offset()];
+        column.compressed_size() >= 0 && starts.into_iter().flatten().all(|start| start >= 0)
+    })
 }
 
 /// What a column must hold, in words, and how it may be stored.
