@@ -26,8 +26,7 @@ pub const KEYS: &str = "\
 Keys of an analysis (those in brackets may be left out; a section that is left out is not done):
   title, question, source, expectation, reading, [seed]
   [model]      checkpoint: a folder, a name on the hub, or \"embedded\"
-  [data]       [task, folder: as --task and --data of `train`; GLUE comes from the hub if folder is left out]
-               or [table, columns]; [text, min_words]; [max_len]
+  [data]       [task, folder: as --data; GLUE is the hub's without] or [table, columns]; [text, min_words]; [max_len]
   [fisher]     [over: \"task\" or \"text\"], [examples], [reduction: \"mean\" or \"sum\"], [also: of \"mc\", \"exact\"],
                [mc_samples]
   [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape: \"linear\", \"cosine\" or \"power:K\",

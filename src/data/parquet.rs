@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
@@ -27,38 +26,36 @@ use crate::error::{Error, Result};
 ///
 /// [`Error::Field`] for a file that is cut or damaged, and for a column that is missing or of another type.
 pub(super) fn read(path: &Path, columns: &Columns, regression: bool) -> Result<(Vec<Record>, Vec<Skipped>)> {
-    let damaged = |e: ParquetError| {
-        let fix = "fetch the file again: it is cut, damaged or of another kind";
-        Error::field(path.display(), "file", "a whole parquet table", e, fix)
-    };
+    // Of some damaged files the reader takes for granted what it should ask, and panics.
+    let rows = std::panic::catch_unwind(|| rows(path, columns, regression));
+    rows.unwrap_or_else(|_| Err(damaged(path)(ParquetError::General("one that cannot be decoded".into()))))
+}
+
+/// A table that is none.
+fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error {
+    let fix = "fetch the file again: it is cut, damaged or of another kind";
+    move |e| Error::field(path.display(), "file", "a whole parquet table", e, fix)
+}
+
+fn rows(path: &Path, columns: &Columns, regression: bool) -> Result<(Vec<Record>, Vec<Skipped>)> {
+    let damaged = damaged(path);
     let file = File::open(path).map_err(Error::io(path, "read"))?;
-    let reader = SerializedFileReader::new(file).map_err(damaged)?;
-    if !has_sound_offsets(reader.metadata()) {
-        return Err(damaged(ParquetError::General("a column that begins before the file does".into())));
-    }
+    let reader = SerializedFileReader::new(file).map_err(&damaged)?;
     let texts = std::iter::once(&columns.text).chain(&columns.pair);
     let wanted =
         texts.map(|name| (name, TEXT)).chain([(&columns.label, if regression { NUMBER } else { CLASS })]);
     let schema = reader.metadata().file_metadata().schema();
     let fields = wanted.map(|(name, kind)| column(path, schema, name, kind)).collect::<Result<Vec<_>>>()?;
     let width = fields.len();
-    let projection = Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(damaged)?;
+    let projection = Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(&damaged)?;
     let (mut records, mut skipped) = (Vec::new(), Vec::new());
-    for (line, row) in (1..).zip(reader.get_row_iter(Some(projection)).map_err(damaged)?) {
-        match record(line, &row.map_err(damaged)?, width) {
+    for (line, row) in (1..).zip(reader.get_row_iter(Some(projection)).map_err(&damaged)?) {
+        match record(line, &row.map_err(&damaged)?, width) {
             Ok(record) => records.push(record),
             Err(reason) => skipped.push(Skipped { file: path.to_path_buf(), line, reason }),
         }
     }
     Ok((records, skipped))
-}
-
-/// The reader takes these for granted, and would panic.
-fn has_sound_offsets(metadata: &ParquetMetaData) -> bool {
-    metadata.row_groups().iter().flat_map(|group| group.columns()).all(|column| {
-        let starts = [Some(column.data_page_offset()), column.dictionary_page_offset()];
-        column.compressed_size() >= 0 && starts.into_iter().flatten().all(|start| start >= 0)
-    })
 }
 
 /// What a column must hold, in words, and how it may be stored.
