@@ -166,8 +166,9 @@ impl Id {
         }
         if cache.offline {
             let fix = format!("unset HF_HUB_OFFLINE to fetch it, or {}", self.by_hand());
-            let found = format!("not, or not all of it, below {}", cache.folder.display());
-            return Err(self.error("hub", "in the cache, as HF_HUB_OFFLINE is set", found, fix));
+            let expected =
+                format!("a folder, or in the cache {}, as HF_HUB_OFFLINE is set", cache.folder.display());
+            return Err(self.error("name", expected, "no such folder, and not all of it in the cache", fix));
         }
         let client = Client::new(self, cache);
         let (commit, all) = client.revision()?;
