@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Runs shorter than this, in seconds, are not spoken of.
 pub const LONG: f64 = 10.0;
@@ -117,27 +117,37 @@ pub struct Progress {
     label: String,
     started: Instant,
     printed: Option<Mutex<Instant>>,
+    /// Whether the units are bytes.
+    bytes: bool,
 }
 
 impl Progress {
     /// Starts a step of `total` units, shown as `label`.
     pub fn new(label: impl Into<String>, total: usize) -> Progress {
+        Progress::of(label.into(), total as u64, false)
+    }
+
+    /// Starts a step of `total` bytes, shown as `label`.
+    pub fn bytes(label: impl Into<String>, total: u64) -> Progress {
+        Progress::of(label.into(), total, true)
+    }
+
+    fn of(label: String, total: u64, bytes: bool) -> Progress {
         let terminal = std::io::stderr().is_terminal();
         let target =
             if terminal && shown(1) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let units = if bytes { "{bytes}/{total_bytes}" } else { "{pos}/{len}" };
         // Braces would be read as parts of the template.
         let mut above = board_text().replace('{', "{{").replace('}', "}}");
         if !above.is_empty() {
             above.push('\n');
         }
-        let style = format!("{above}{{prefix}} {{wide_bar}} {{pos}}/{{len}}  {{elapsed}} < {{eta}} {{msg}}");
+        let style = format!("{above}{{prefix}} {{wide_bar}} {units}  {{elapsed}} < {{eta}} {{msg}}");
         let style = ProgressStyle::with_template(&style).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let label = label.into();
-        let bar = ProgressBar::with_draw_target(Some(total as u64), target)
-            .with_style(style)
-            .with_prefix(label.clone());
+        let bar =
+            ProgressBar::with_draw_target(Some(total), target).with_style(style).with_prefix(label.clone());
         let printed = (!terminal && shown(1)).then(|| Mutex::new(Instant::now()));
-        Progress { bar, label, started: Instant::now(), printed }
+        Progress { bar, label, started: Instant::now(), printed, bytes }
     }
 
     /// `units` more are done.
@@ -150,9 +160,12 @@ impl Progress {
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
             let elapsed = self.started.elapsed();
             let left = elapsed.mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
+            let amount = |n: u64| if self.bytes { HumanBytes(n).to_string() } else { n.to_string() };
             eprintln!(
-                "{}: {done}/{total}, {} gone, about {} left",
+                "{}: {}/{}, {} gone, about {} left",
                 self.label,
+                amount(done),
+                amount(total),
                 HumanDuration(elapsed),
                 HumanDuration(left)
             );

@@ -432,7 +432,8 @@ fn shipped_analyses_pass_their_check() -> Outcome {
     let folder = tempfile::tempdir()?;
     let embedded = "--set model.checkpoint=embedded --set schedule.preset= --set train.seeds=1";
     let missing = [
-        ("rte".to_string(), "model.checkpoint"),
+        ("rte".to_string(), "bert-base-uncased: `name` must be a folder, or in the cache"),
+        ("rte --set model.checkpoint=./x".to_string(), "model.checkpoint"),
         (format!("rte {embedded}"), "glue/RTE"),
         ("sub-samples --set model.checkpoint=embedded".to_string(), "data.text"),
     ];

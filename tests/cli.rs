@@ -416,8 +416,14 @@ const BAD: &[Bad] = &[
     Bad {
         name: "a checkpoint that is no folder",
         prepare: |_| {},
-        command: "loss --checkpoint bert-base-uncased --set set.safetensors",
+        command: "loss --checkpoint ./bert-base-uncased --set set.safetensors",
         says: &["bert-base-uncased", "checkpoint", "folder", "fix:"],
+    },
+    Bad {
+        name: "a checkpoint that is neither a folder nor in the cache",
+        prepare: |_| {},
+        command: "loss --checkpoint bert-base-uncased --set set.safetensors",
+        says: &["bert-base-uncased", "folder", "cache", "HF_HUB_OFFLINE", "fix:"],
     },
     Bad {
         name: "directions of another model",

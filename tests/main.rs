@@ -14,6 +14,7 @@ mod estimators;
 mod fisher;
 mod formats;
 mod gallery;
+mod hub;
 mod imports;
 mod landscape;
 mod layers;

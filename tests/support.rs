@@ -12,10 +12,10 @@ pub fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
 }
 
-/// The binary, quiet, with its arguments split at blanks.
+/// The binary, quiet, with its arguments split at blanks. What is neither a folder nor in the cache is not fetched.
 pub fn fisherscape(arguments: &str) -> Command {
     let mut command = Command::cargo_bin("fisherscape").expect("cargo builds the binary before its tests");
-    command.arg("-q").args(arguments.split_whitespace());
+    command.arg("-q").args(arguments.split_whitespace()).env("HF_HUB_OFFLINE", "1");
     command
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::data::delimited::Columns;
-use crate::data::glue::Task;
+use crate::data::glue::{self, Task};
 use crate::dropout::Assignment;
 use crate::dropout::shape::Shape;
 use crate::fisher::layers::{Aggregate, Granularity};
@@ -25,8 +25,8 @@ use crate::stages::train::Arm as Dropout;
 pub const KEYS: &str = "\
 Keys of an analysis (those in brackets may be left out; a section that is left out is not done):
   title, question, source, expectation, reading, [seed]
-  [model]      checkpoint: a folder, or \"embedded\"
-  [data]       [task, folder] or [table, columns]; [text, min_words]; [max_len]
+  [model]      checkpoint: a folder, a name on the hub, or \"embedded\"
+  [data]       [task, folder: as --data; GLUE is the hub's without] or [table, columns]; [text, min_words]; [max_len]
   [fisher]     [over: \"task\" or \"text\"], [examples], [reduction: \"mean\" or \"sum\"], [also: of \"mc\", \"exact\"],
                [mc_samples]
   [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape: \"linear\", \"cosine\" or \"power:K\",
@@ -86,7 +86,7 @@ pub struct Analysis {
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// A folder in the Hugging Face layout, or `embedded`.
+    /// A folder in the Hugging Face layout, a name on the hub, or `embedded`.
     pub checkpoint: PathBuf,
 }
 
@@ -95,7 +95,7 @@ pub struct Model {
 #[serde(deny_unknown_fields)]
 pub struct Data {
     pub task: Option<Parsed<Task>>,
-    /// The task's folder, with train.tsv and dev.tsv.
+    /// The task's folder, the one above it, or a data set on the hub; by default [`glue::default_data`].
     pub folder: Option<PathBuf>,
     pub table: Option<PathBuf>,
     pub columns: Option<Parsed<Columns>>,
@@ -104,6 +104,14 @@ pub struct Data {
     pub min_words: Option<usize>,
     /// Longest example in tokens.
     pub max_len: Option<usize>,
+}
+
+impl Data {
+    /// Where the task's files are; `None` where they are in the binary, or there is no task.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let hub = self.task.as_ref().filter(|task| task.0 != Task::Supersense);
+        self.folder.clone().or(hub.map(|task| glue::default_data(task.0).into()))
+    }
 }
 
 /// Which data a Fisher information is over.

@@ -1,5 +1,5 @@
-//! The nine GLUE tasks (Wang et al. 2018) in GLUE's own files: train.tsv and dev.tsv in one folder per task; and
-//! `supersense`, the task in the binary, in files of the same kind.
+//! The nine GLUE tasks (Wang et al. 2018) in GLUE's own files, train.tsv and dev.tsv in one folder per task, or in the
+//! hub's, parquet tables (`nyu-mll/glue`); and `supersense`, the task in the binary, in files of the first kind.
 //!
 //! Supersense: which of WordNet's 25 lexicographer files of nouns (lexnames(5WN), without noun.Tops) a definition is
 //! from. It alone has a labelled test.tsv.
@@ -12,16 +12,20 @@
 //! are absent. QQP's train.tsv has broken rows, and MNLI's gold label may be `-` (no consensus): both are
 //! skipped.
 //!
-//! [`super::delimited`] reads the files.
+//! `place` finds the files, [`super::delimited`] and `parquet` read them.
+
+mod place;
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use self::place::{locate, locate_here};
 use super::delimited::{self, Columns, Record};
+use super::parquet;
 use super::row::{Reason, Row, RowLabel, Rows, Skipped};
+use crate::embedded;
 use crate::error::{Error, Result};
-use crate::files;
 
 /// A task of GLUE, or the one in the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,70 +64,46 @@ pub enum Metric {
     Spearman,
 }
 
-/// The examples of `task` in the folder `dir`, in file order.
+/// Where the hub has GLUE.
+pub const HUB: &str = "nyu-mll/glue";
+
+/// What is read where no data are named.
+pub fn default_data(task: Task) -> &'static str {
+    if task == Task::Supersense { embedded::NAME } else { HUB }
+}
+
+/// The examples of `task` in file order. `given` is the task's folder, the one above it, or a data set on the hub.
 ///
 /// # Errors
 ///
 /// [`Error::Field`] if the folder, the file or a column is missing, if no row is sound, or if the task has no
-/// such split; [`Error::Io`] if the file cannot be read.
-pub fn read(task: Task, dir: &Path, split: Split) -> Result<Rows> {
-    let path = file(task, dir, split)?;
-    let Spec { header, text, pair, label, .. } = *task.spec();
-    let columns =
-        Columns { text: text.to_string(), pair: pair.map(str::to_string), label: label.to_string() };
-    let (records, skipped) = delimited::read(&path, &columns, header)?;
+/// such split; [`Error::Io`] if the file cannot be read; and as [`hub::locate`](super::hub::locate).
+pub fn read(task: Task, given: &Path, split: Split) -> Result<Rows> {
+    let paths = place::files_of(task, &place::locate(task, given)?.folder, split)?;
     let classes = task.labels().iter().map(|name| name.to_string()).collect();
-    let mut rows = Rows { classes, skipped, ..Rows::default() };
-    for Record { line, text, pair, label } in records {
-        match task.read_label(&label) {
-            Ok(label) => rows.rows.push(Row { text, pair, label }),
-            Err(reason) => rows.skipped.push(Skipped { file: path.clone(), line, reason }),
+    let mut all = Rows { classes, ..Rows::default() };
+    for path in &paths {
+        let hub = path.extension().is_some_and(|ending| ending == "parquet");
+        let (records, mut skipped) = match hub {
+            true => parquet::read(path, &task.columns(hub), task.labels().is_empty())?,
+            false => delimited::read(path, &task.columns(hub), task.spec().header)?,
+        };
+        for Record { line, text, pair, label } in records {
+            match task.read_label(&label) {
+                Ok(label) => all.rows.push(Row { text, pair, label }),
+                Err(reason) => skipped.push(Skipped { file: path.clone(), line, reason }),
+            }
         }
+        skipped.sort_by_key(|row| row.line);
+        all.skipped.extend(skipped);
     }
-    rows.skipped.sort_by_key(|row| row.line);
-    rows.not_empty(
-        path.display(),
-        label,
+    let first = paths.first().map_or(given, PathBuf::as_path);
+    all.not_empty(
+        first.display(),
+        &task.columns(first.extension().is_some_and(|ending| ending == "parquet")).label,
         "readable in at least one sound row",
         "use GLUE's own file: tabs without quoting, and labels (test files have none)",
     )
-}
-
-/// The file of `split`, which is there.
-fn file(task: Task, dir: &Path, split: Split) -> Result<PathBuf> {
-    let microsoft = task == Task::Mrpc && !dir.join("train.tsv").exists() && !dir.join("dev.tsv").exists();
-    let (name, other) = match (task, split) {
-        (Task::Mnli, Split::Dev) => ("dev_matched.tsv", None),
-        (Task::Mnli, Split::DevMismatched) => ("dev_mismatched.tsv", None),
-        (_, Split::DevMismatched) => {
-            let fix = "use dev; only mnli has a mismatched one";
-            return Err(Error::field(task, "split", "train or dev", split, fix));
-        }
-        (Task::Supersense, Split::Test) => ("test.tsv", None),
-        (_, Split::Test) => {
-            let fix = "use dev; GLUE's test files have no labels";
-            return Err(Error::field(task, "split", "train or dev", split, fix));
-        }
-        (_, Split::Train) => ("train.tsv", microsoft.then_some("msr_paraphrase_train.txt")),
-        (_, Split::Dev) => ("dev.tsv", microsoft.then_some("msr_paraphrase_test.txt")),
-    };
-    let names = other.map_or(name.to_string(), |other| format!("{name} or {other}"));
-    let missing = |path: &Path, found: &str| {
-        let expected = format!("the folder of {task}'s files, with {names}");
-        let fix = match task {
-            Task::Supersense => "leave --data out: the files are in the binary".to_string(),
-            _ => format!("give GLUE's own folder of this task, such as glue/{}", task.spec().folder),
-        };
-        Error::field(path.display(), "data", expected, found, fix)
-    };
-    if !files::is_folder(dir) {
-        return Err(missing(dir, if files::exists(dir) { "a file" } else { "no such folder" }));
-    }
-    let candidates = [Some(name), other].into_iter().flatten().map(|name| dir.join(name));
-    candidates
-        .into_iter()
-        .find(|path| files::exists(path))
-        .ok_or_else(|| missing(&dir.join(name), "no such file"))
 }
 
 /// What is known of a task.
@@ -177,6 +157,18 @@ impl Task {
         let number = || label.parse().ok().filter(|number| *number < labels.len());
         let class = labels.iter().position(|name| *name == label).or_else(number);
         class.map(RowLabel::Class).ok_or(Reason::UnreadableLabel)
+    }
+
+    /// The columns of GLUE's own files, or of the hub's tables.
+    fn columns(self, hub: bool) -> Columns {
+        let Spec { text, pair, label, .. } = *self.spec();
+        let (text, pair, label) = match self {
+            Task::Mrpc if hub => ("sentence1", Some("sentence2"), "label"),
+            Task::Mnli if hub => ("premise", Some("hypothesis"), "label"),
+            _ if hub => (text, pair, "label"),
+            _ => (text, pair, label),
+        };
+        Columns { text: text.to_string(), pair: pair.map(str::to_string), label: label.to_string() }
     }
 
     fn spec(self) -> &'static Spec {

@@ -43,7 +43,7 @@ pub struct Rows {
     pub short: usize,
 }
 
-/// A row that could not be used. `line` is the physical line on which it starts, from 1.
+/// A row that could not be used. `line` is the physical line on which it starts, from 1; in a parquet table its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     pub file: PathBuf,
@@ -60,6 +60,7 @@ pub enum Reason {
     TooManyFields,
     EmptyText,
     UnreadableLabel,
+    NoLabel,
     NoConsensus,
 }
 
@@ -72,6 +73,7 @@ impl Display for Reason {
             Reason::TooManyFields => "too many fields",
             Reason::EmptyText => "empty text",
             Reason::UnreadableLabel => "unreadable label",
+            Reason::NoLabel => "no label",
             Reason::NoConsensus => "no consensus label",
         })
     }

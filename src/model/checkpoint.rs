@@ -14,6 +14,7 @@ use super::bert::{Bert, Head};
 use super::config::BertConfig;
 use super::weights;
 use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::hub::{self, Wanted};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, Target};
 use crate::error::{Error, Result};
@@ -66,15 +67,18 @@ impl MissingHead {
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint's configuration and weights; `embedded` is the one in the binary.
+    /// Reads a checkpoint's configuration and weights. `given` is a folder, `embedded` (the one in the binary), or a name
+    /// on the hub, which is fetched where the cache does not have it.
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for a folder that is none, an unsupported configuration, weights that are missing or broken.
-    pub fn open(folder: &Path) -> Result<Checkpoint> {
+    /// [`Error::Field`] for a folder that is none, an unsupported configuration, weights that are missing or broken; and
+    /// as [`hub::locate`].
+    pub fn open(given: &Path) -> Result<Checkpoint> {
+        let folder = &hub::locate(given, Wanted::Checkpoint)?.folder;
         if !files::is_folder(folder) {
-            let fix = "give a folder with config.json, the weights and the tokenizer, as `huggingface-cli download \
-                       MODEL --local-dir FOLDER` makes it";
+            let fix = "give a folder with config.json, the weights and the tokenizer, as `hf download MODEL --local-dir \
+                       FOLDER` makes it, or a name on the hub, such as bert-base-uncased";
             return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
         }
         let config = BertConfig::read(&folder.join("config.json"))?;
@@ -339,6 +343,7 @@ impl Model {
             return Err(Error::field("--out", "folder", "another than `embedded`", folder.display(), fix));
         }
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        let source = &hub::locate(source, Wanted::Checkpoint)?.folder;
         let real = |path: &Path| path.canonicalize().map_err(Error::io(path, "find"));
         if !embedded::is_folder(source) && real(source)? == real(folder)? {
             let fix = "choose another folder: saving would overwrite the checkpoint";

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 
+use crate::data::hub::WEIGHTS;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::params::{self, ParamMap};
@@ -19,13 +20,7 @@ use crate::params::{self, ParamMap};
 ///
 /// [`Error::Field`] if there are none, a shard is missing, or a file does not parse.
 pub fn read(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
-    let names = [
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "pytorch_model.bin",
-        "pytorch_model.bin.index.json",
-    ];
-    let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| files::exists(path)) else {
+    let Some(path) = WEIGHTS.iter().map(|name| folder.join(name)).find(|path| files::exists(path)) else {
         let expected = "model.safetensors, its shards, or pytorch_model.bin";
         let fix = "download the checkpoint's weights into this folder";
         return Err(Error::field(folder.display(), "weights", expected, "none of them", fix));

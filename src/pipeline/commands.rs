@@ -1,11 +1,12 @@
 //! `run`, `check` and `list`: analyses from the command line.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::analysis::config::KEYS;
 use crate::analysis::{self, Analysis, SHIPPED};
 use crate::error::Result;
-use crate::pipeline;
+use crate::pipeline::{self, Missing};
 use crate::progress::{self, say};
 
 /// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
@@ -81,8 +82,12 @@ impl Check {
             let cells =
                 loaded.study.as_ref().map_or(String::new(), |study| format!("{} cells, ", study.cells.len()));
             say!("{which}: sound, {cells}{steps} steps");
-            if let Some(missing) = analyses.iter().find_map(|analysis| pipeline::check_inputs(analysis).err())
-            {
+            let missing = |analysis: &&Analysis| pipeline::check_inputs(analysis, Missing::Tell).err();
+            // Cells of a study say the same of what they share.
+            let (missing, said) = progress::listen(|| analyses.iter().find_map(missing));
+            let notes: BTreeSet<String> = said.notes.into_iter().collect();
+            notes.iter().for_each(progress::note);
+            if let Some(missing) = missing {
                 progress::note(format!("not to be run as it is: {missing}"));
             }
         }

@@ -13,18 +13,20 @@ mod step;
 mod story;
 mod study;
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
 use self::step::Step;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
-use crate::data::glue::Split;
+use crate::data::glue::{self, Split};
+use crate::data::hub::{self, Place, Wanted};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::BertConfig;
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::stages::Stage;
 use crate::stages::source::Source;
 use crate::stages::train::Arm as Dropout;
@@ -52,8 +54,8 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
     if let Some(study) = &loaded.study {
         return study::run(loaded, study, folder, command, force);
     }
-    check_inputs(&loaded.analysis)?;
-    let done = runner::run(loaded, (folder, &[]), force, &mut |_, _| ())?;
+    let places = check_inputs(&loaded.analysis, Missing::Fetch)?;
+    let done = runner::run(loaded, (folder, &[]), (places, force), &mut |_, _| ())?;
     let page = story::write(loaded, folder, command, &done)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
     let all = done.records.len();
@@ -88,23 +90,54 @@ fn stage(step: &Step, folder: &Path) -> Result<Stage> {
     Ok(stage)
 }
 
-/// What is missing, before any work starts: the checkpoint, the data, the text.
-pub fn check_inputs(analysis: &Analysis) -> Result<()> {
+/// What becomes of inputs that are not here but have a name on the hub.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Fetch,
+    /// They are named, and what depends on them is not checked.
+    Tell,
+}
+
+/// Where inputs are that are not read where they are named.
+pub type Places = HashMap<PathBuf, Place>;
+
+/// What is missing, before any work starts: the checkpoint, the data, the text. Gives the places of what is not read where
+/// it is named.
+pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
+    let mut places = Places::new();
+    let mut note = |given: &Path, place: Option<Place>| match &place {
+        Some(here) if here.origin.is_some() || here.folder != given => {
+            places.insert(given.to_path_buf(), here.clone());
+            place
+        }
+        Some(_) => place,
+        None => {
+            progress::note(format!("{}: not here; `run` fetches it from the hub", given.display()));
+            None
+        }
+    };
     let checkpoint = &analysis.model.checkpoint;
-    if !files::is_folder(checkpoint) {
-        let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer: \
-                   --set model.checkpoint=FOLDER";
-        return Err(Error::field("model.checkpoint", checkpoint.display(), "a folder", "none", fix));
+    let place = match missing {
+        Missing::Fetch => Some(hub::locate(checkpoint, Wanted::Checkpoint)?),
+        Missing::Tell => hub::locate_here(checkpoint, Wanted::Checkpoint)?,
+    };
+    let mut layers = None;
+    if let Some(Place { folder, .. }) = note(checkpoint, place) {
+        if !files::is_folder(&folder) {
+            let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer, or to a name on \
+                       the hub: --set model.checkpoint=FOLDER";
+            return Err(Error::field("model.checkpoint", checkpoint.display(), "a folder", "none", fix));
+        }
+        layers = Some(BertConfig::read(&folder.join("config.json"))?.num_hidden_layers);
     }
-    let layers = BertConfig::read(&checkpoint.join("config.json"))?.num_hidden_layers;
     let arms = analysis.train.iter().flat_map(|train| &train.arms);
     for Parsed(arm) in arms {
         let preset = analysis.schedule.as_ref().and_then(|schedule| schedule.preset);
-        match arm {
-            Arm::Other(Dropout::Scheduled(assignment, path)) => {
+        match (arm, layers) {
+            (Arm::Other(Dropout::Scheduled(assignment, path)), Some(layers)) => {
                 Dropout::rates(*assignment, path, layers).map(drop)?;
             }
-            Arm::Own(_) if preset.is_some() && layers != PRESET_LAYERS => {
+            (Arm::Own(_), Some(layers)) if preset.is_some() && layers != PRESET_LAYERS => {
                 let fix = "--set schedule.preset= makes a schedule for this model";
                 let expected = format!("left out for a model of {layers} layers");
                 return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
@@ -130,9 +163,21 @@ pub fn check_inputs(analysis: &Analysis) -> Result<()> {
             table: data.table.clone(),
             columns: data.columns.as_ref().map(|columns| columns.0.clone()),
         };
-        source.rows(Split::Train)?;
+        let here = match (&data.task, data.folder()) {
+            (Some(task), Some(given)) => {
+                let place = match missing {
+                    Missing::Fetch => Some(glue::locate(task.0, &given)?),
+                    Missing::Tell => glue::locate_here(task.0, &given)?,
+                };
+                note(&given, place).is_some()
+            }
+            _ => true,
+        };
+        if here {
+            source.rows(Split::Train)?;
+        }
     }
-    Ok(())
+    Ok(places)
 }
 
 /// Layers of the model that the published schedule is for.

@@ -188,7 +188,7 @@ impl Plan<'_> {
     fn labelled(&self, step: Step) -> Step {
         let data = &self.analysis.data;
         step.maybe("--task", data.task.as_ref().map(|task| task.0))
-            .maybe_outside("--data", data.folder.as_ref())
+            .maybe_outside("--data", data.folder().as_ref())
             .maybe_outside("--table", data.table.as_ref())
             .maybe("--columns", data.columns.as_ref().map(|columns| &columns.0))
     }

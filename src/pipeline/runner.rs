@@ -13,7 +13,7 @@ use indicatif::HumanDuration;
 
 use super::plan::{self, Failed};
 use super::step::{self, Hashes, Record, Step};
-use super::{stage, story};
+use super::{Places, stage, story};
 use crate::analysis::Loaded;
 use crate::error::{Error, Result};
 use crate::files;
@@ -34,8 +34,9 @@ pub struct Done {
     _lock: File,
 }
 
-/// Runs the steps of an analysis in `folder`, but takes what a run in one of the folders `others` has done. `finished` is called
-/// after each step, with the seconds that it took if it was run now.
+/// Runs the steps of an analysis in `folder`, but takes what a run in one of the folders `others` has done. `places` are those of
+/// inputs that are not read where they are named. `finished` is called after each step, with the seconds that it took if it was
+/// run now.
 ///
 /// # Errors
 ///
@@ -43,7 +44,7 @@ pub struct Done {
 pub fn run(
     loaded: &Loaded,
     (folder, others): (&Path, &[PathBuf]),
-    force: bool,
+    (places, force): (Places, bool),
     finished: &mut dyn FnMut(&Step, Option<f64>),
 ) -> Result<Done> {
     let analysis = &loaded.analysis;
@@ -54,7 +55,7 @@ pub fn run(
         files::sweep(&folder.join(own))?;
     }
     files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
-    let mut hashes = Hashes::default();
+    let mut hashes = Hashes::at(places);
     let mut clock = Clock::new(&steps, folder);
     let mut records: Vec<Record> = Vec::new();
     while let Some((step, stage)) = steps.get(records.len()) {

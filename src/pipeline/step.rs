@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::hub::Place;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::Said;
@@ -321,24 +322,29 @@ fn results(path: &Path) -> Result<Vec<PathBuf>> {
 #[derive(Default)]
 pub struct Hashes {
     known: HashMap<PathBuf, String>,
+    /// Where the files of those are that are not read where they are named.
+    places: HashMap<PathBuf, Place>,
 }
 
 impl Hashes {
+    /// Hashes where some names stand for other places: names on the hub, folders above the task's.
+    pub fn at(places: HashMap<PathBuf, Place>) -> Hashes {
+        Hashes { known: HashMap::new(), places }
+    }
+
     /// BLAKE3 of a file, or over the files of a folder.
     pub fn of(&mut self, path: &Path) -> Result<String> {
         if let Some(hash) = self.known.get(path) {
             return Ok(hash.clone());
         }
-        let hash = match files::is_folder(path) {
-            false => files::hash_file(path)?,
-            true => {
-                let mut hash = blake3::Hasher::new();
-                for file in files::list(path)?.iter().filter(|file| is_input(file)) {
-                    hash.update(file.file_name().unwrap_or_default().as_encoded_bytes());
-                    hash.update(files::hash_file(file)?.as_bytes());
-                }
-                hash.finalize().to_hex().to_string()
-            }
+        let place = self.places.get(path);
+        let folder = place.map_or(path, |place| &place.folder);
+        let hash = match (files::is_folder(folder), place.and_then(|place| place.origin.as_ref())) {
+            (_, Some(origin)) => hash_files(&origin.files)?,
+            (true, None) => hash_files(
+                &files::list(folder)?.into_iter().filter(|file| is_input(file)).collect::<Vec<_>>(),
+            )?,
+            (false, None) => files::hash_file(folder)?,
         };
         self.known.insert(path.to_path_buf(), hash.clone());
         Ok(hash)
@@ -350,9 +356,19 @@ impl Hashes {
     }
 }
 
+/// BLAKE3 over the names of files and their contents.
+fn hash_files(paths: &[PathBuf]) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
+    for path in paths {
+        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update(files::hash_file(path)?.as_bytes());
+    }
+    Ok(hash.finalize().to_hex().to_string())
+}
+
 /// Whether a file of a checkpoint or data folder is one that commands read.
 fn is_input(path: &Path) -> bool {
-    const READ: [&str; 6] = ["json", "safetensors", "bin", "txt", "tsv", "csv"];
+    const READ: [&str; 7] = ["json", "safetensors", "bin", "txt", "tsv", "csv", "parquet"];
     let extension = path.extension().and_then(|e| e.to_str());
     !files::is_folder(path) && extension.is_some_and(|e| READ.contains(&e))
 }

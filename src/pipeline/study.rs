@@ -12,7 +12,7 @@ use std::path::Path;
 
 use self::board::Board;
 use super::step::Step;
-use super::{check_inputs, runner};
+use super::{Missing, Places, check_inputs, runner};
 use crate::analysis::grid::Cell;
 use crate::analysis::{Loaded, Study};
 use crate::error::{Error, Result};
@@ -26,9 +26,10 @@ fn cell_path(cell: &Cell) -> String {
 
 /// Runs a study; see [`super::run`].
 pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: bool) -> Result<()> {
-    for cell in &study.cells {
-        check_inputs(&cell.loaded.analysis).map_err(|cause| of_cell(cell, cause))?;
-    }
+    let places = |cell: &Cell| {
+        check_inputs(&cell.loaded.analysis, Missing::Fetch).map_err(|cause| of_cell(cell, cause))
+    };
+    let mut places = study.cells.iter().map(places).collect::<Result<Vec<Places>>>()?;
     let cells = folder.join("cells");
     std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
     let _lock = files::lock(&cells.join("lock"))?;
@@ -47,7 +48,8 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         let own = folder.join(cell_path(cell));
         progress::status(format!("{}:", cell.name));
         let finished = &mut |step: &Step, seconds| board.finished(i, step, seconds);
-        let ran = runner::run(&cell.loaded, (&own, &others), force, finished);
+        let places = std::mem::take(&mut places[i]);
+        let ran = runner::run(&cell.loaded, (&own, &others), (places, force), finished);
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
         match ran {
             Ok(ran) => {

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::data::hub::{self, Place, Wanted};
 use crate::error::{Error, Result};
 use crate::{files, progress};
 
@@ -26,6 +27,9 @@ pub struct Provenance {
     processor: String,
     /// BLAKE3 of what went in.
     inputs: BTreeMap<String, String>,
+    /// Commits of what was given by a name on the hub.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    hub: BTreeMap<String, String>,
     #[serde(skip)]
     clock: Instant,
 }
@@ -43,6 +47,7 @@ impl Provenance {
             threads: rayon::current_num_threads(),
             processor: processor(),
             inputs: BTreeMap::new(),
+            hub: BTreeMap::new(),
             clock: Instant::now(),
         }
     }
@@ -50,6 +55,19 @@ impl Provenance {
     /// Notes an input by the hash of its content.
     pub fn input(&mut self, name: impl Into<String>, hash: impl Into<String>) {
         self.inputs.insert(name.into(), hash.into());
+    }
+
+    /// Notes a checkpoint by its hash and, where `given` is a name on the hub, by its commit.
+    pub fn checkpoint(&mut self, name: impl Into<String>, given: &Path, hash: &str) -> Result<()> {
+        self.input(name, hash);
+        self.origin(&hub::locate(given, Wanted::Checkpoint)?);
+        Ok(())
+    }
+
+    /// Notes the commit of what came from the hub.
+    pub fn origin(&mut self, place: &Place) {
+        let origin = place.origin.iter().map(|origin| (origin.name.clone(), origin.commit.clone()));
+        self.hub.extend(origin);
     }
 
     /// Notes a file that went in.

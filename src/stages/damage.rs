@@ -155,13 +155,15 @@ impl Damage {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
-        provenance.input("checkpoint", &model.hash);
+        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         provenance.input_file("fisher", &self.fisher)?;
         let (fisher, metadata) = fisher_files::read_for(&self.fisher, &model.theta)?;
         let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
         let (reference, hash) = self.gaussian.weights(&model, &set, missing)?;
-        hash.iter().for_each(|hash| provenance.input("reference", hash));
+        hash.iter()
+            .zip(&self.gaussian.reference)
+            .try_for_each(|(hash, path)| provenance.checkpoint("reference", path, hash))?;
         let job = Job {
             stage: self,
             model: &model,

@@ -54,7 +54,7 @@ impl Directions {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
-        provenance.input("checkpoint", &model.hash);
+        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let theta = &model.theta;
         let mut about = json!({
@@ -79,7 +79,7 @@ impl Directions {
                 let mut hashes = Vec::new();
                 for (i, path) in self.to.iter().enumerate() {
                     let (theta, hash) = self.other(path, &set)?;
-                    provenance.input(format!("to {}", i + 1), &hash);
+                    provenance.checkpoint(format!("to {}", i + 1), path, &hash)?;
                     hashes.push(hash);
                     models.push((self.name(i + 1, path), theta));
                 }

@@ -44,7 +44,7 @@ impl Fisher {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
-        provenance.input("checkpoint", &model.hash);
+        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let estimates = self.estimates();
         self.tell(&model, &set, &estimates)?;

@@ -18,7 +18,8 @@ use crate::rng::Stream;
 /// Freeze an evaluation set: the same examples, and the same masked tokens, for every later command.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Freeze {
-    /// Checkpoint whose tokenizer is used
+    /// Checkpoint whose tokenizer is used: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
+    /// another than the one in the cache; or embedded: the one in the binary
     #[arg(long, value_name = "C")]
     pub checkpoint: PathBuf,
     /// Plain text, one example a line, for masked language modelling
@@ -132,7 +133,7 @@ impl Freeze {
         }
         let (set, pad) = frozen(&self.out, &rows, &checkpoint, max_len, self.seed, metadata)?;
         set.write(pad)?;
-        provenance.input("checkpoint", &checkpoint.hash);
+        provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.source.note(&mut provenance)?;
         for path in &self.text {
             provenance.input_file("text", path)?;

@@ -92,7 +92,8 @@ impl Stage {
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {
-    /// Checkpoint: a folder in the Hugging Face layout, or embedded: the one in the binary
+    /// Checkpoint: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
+    /// another than the one in the cache; or embedded: the one in the binary
     #[arg(long, value_name = "C")]
     pub checkpoint: PathBuf,
     /// Frozen evaluation set; its labels choose the head

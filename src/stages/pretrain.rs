@@ -27,7 +27,8 @@ use crate::{files, params};
 /// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head (or draw a new model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Pretrain {
-    /// Checkpoint to go on from
+    /// Checkpoint to go on from: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
+    /// another than the one in the cache; or embedded: the one in the binary
     #[arg(long, value_name = "C", required_unless_present = "config", conflicts_with = "config")]
     pub checkpoint: Option<PathBuf>,
     /// Configuration of a new model, its tokenizer's files beside it unless --vocab-size trains one
@@ -119,7 +120,10 @@ impl Pretrain {
         }
         let parts = if self.text.is_empty() { None } else { Some(self.read()?) };
         let checkpoint = self.start(parts.as_ref().map(|(training, _)| training))?;
-        provenance.input("checkpoint", &checkpoint.hash);
+        match &self.checkpoint {
+            Some(given) => provenance.checkpoint("checkpoint", given, &checkpoint.hash)?,
+            None => provenance.input("checkpoint", &checkpoint.hash),
+        }
         let (model, state) = match parts.filter(|_| self.steps != Some(0)) {
             None => (checkpoint.with_masked_lm_head(self.seed)?, None),
             Some(parts) => {

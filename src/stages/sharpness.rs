@@ -97,12 +97,15 @@ impl Sharpness {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
-        provenance.input("checkpoint", &model.hash);
+        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let (mask, space) = self.space(&model, &set, &mut provenance)?;
         let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
         let (reference, reference_hash) = self.gaussian.weights(&model, &set, missing)?;
-        reference_hash.iter().for_each(|hash| provenance.input("reference", hash));
+        reference_hash
+            .iter()
+            .zip(&self.gaussian.reference)
+            .try_for_each(|(hash, path)| provenance.checkpoint("reference", path, hash))?;
         let scale = norm(&space.flat(&reference)?);
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let direction = |k: usize| self.direction(k, (&model, &reference), &mask, &examples);

@@ -11,19 +11,18 @@ use crate::data::table;
 use crate::error::{Error, Result};
 use crate::report::provenance::Provenance;
 use crate::rng::Stream;
-use crate::{embedded, files, progress};
-
-/// Tasks whose files are not in the binary.
-const GLUE: [&str; 9] = ["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"];
+use crate::{files, progress};
 
 /// A labelled data set.
 #[derive(clap::Args, Clone, Debug)]
 #[group(required = false, multiple = true)]
 pub struct Source {
     /// GLUE task: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte or wnli; or supersense, which is in the binary
-    #[arg(long, value_name = "NAME", requires_ifs = GLUE.map(|name| (name, "data")), conflicts_with = "table")]
+    #[arg(long, value_name = "NAME", conflicts_with = "table")]
     pub task: Option<String>,
-    /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout; not needed for supersense
+    /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout, or with the hub's parquet tables; or the folder
+    /// above those of all tasks; or a data set on the hub, as owner/name or owner/name@REVISION [default: nyu-mll/glue;
+    /// supersense is in the binary]
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data: Option<PathBuf>,
     /// Table with a header: tab-separated, or comma-separated if it ends in .csv
@@ -102,18 +101,20 @@ impl Source {
         Ok((rows, training))
     }
 
-    /// Notes the hashes of the files: the table, or the text files of the task's folder.
+    /// Notes the hashes of the files: the table, or the text files and tables of the task's folder.
     pub fn note(&self, provenance: &mut Provenance) -> Result<()> {
         if let Some(path) = &self.table {
             provenance.input_file("table", path)?;
         }
-        let Some(folder) = self.folder()? else { return Ok(()) };
-        for path in
-            files::list(folder)?.iter().filter(|p| p.extension().is_some_and(|e| e == "tsv" || e == "txt"))
-        {
-            provenance.input_file("data", path)?;
-        }
-        Ok(())
+        let (Some(task), Some(given)) = (self.task()?, self.folder()?) else { return Ok(()) };
+        let place = glue::locate(task, given)?;
+        provenance.origin(&place);
+        let read = ["tsv", "txt", "parquet"];
+        let is_read = |path: &&PathBuf| path.extension().is_some_and(|e| read.iter().any(|read| e == *read));
+        files::list(&place.folder)?
+            .iter()
+            .filter(is_read)
+            .try_for_each(|path| provenance.input_file("data", path))
     }
 
     /// The folder or table.
@@ -121,16 +122,16 @@ impl Source {
         self.folder().ok().flatten().or(self.table.as_deref()).unwrap_or(Path::new(""))
     }
 
-    /// The task's folder.
+    /// Where the task's files are: what is named, else the binary or the hub.
     fn folder(&self) -> Result<Option<&Path>> {
-        let in_binary = self.task()? == Some(Task::Supersense);
-        Ok(self.data.as_deref().or(in_binary.then_some(Path::new(embedded::NAME))))
+        let task = self.task()?;
+        Ok(self.data.as_deref().or(task.map(|task| Path::new(glue::default_data(task)))))
     }
 }
 
 /// No data set is named; `also` is what else the command takes.
 fn missing(also: &str) -> Error {
-    let fix = format!("give {also}--task NAME --data DIR, or --table FILE --columns text[,text2],label");
+    let fix = format!("give {also}--task NAME, or --table FILE --columns text[,text2],label");
     Error::field("options", "data", "a data set", "none", fix)
 }
 

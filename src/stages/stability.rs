@@ -32,7 +32,8 @@ use crate::{estimate, files, fisher, params};
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("corpus").required(true).args(["set", "text", "fisher"])))]
 pub struct Stability {
-    /// Checkpoint: a folder in the Hugging Face layout
+    /// Checkpoint: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
+    /// another than the one in the cache; or embedded: the one in the binary
     #[arg(long, value_name = "C", required_unless_present = "fisher")]
     pub checkpoint: Option<PathBuf>,
     /// Frozen set: the whole that is sampled from
@@ -191,7 +192,7 @@ impl Stability {
         }
         let special = (self.masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
         let model = checkpoint.model_for(&set, MissingHead::unless(self.strict_head, self.seed))?;
-        provenance.input("checkpoint", &model.hash);
+        provenance.checkpoint("checkpoint", folder, &model.hash)?;
         let pass = Pass { stage: self, model: &model, examples: &set.examples };
         pass.tell(&set.by_length())?;
         let all: Vec<usize> = (0..set.examples.len()).collect();

@@ -102,7 +102,7 @@ impl Surface {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
-        provenance.input("checkpoint", &model.hash);
+        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let choice = self.moving.choose(&model.theta, self.draw, &mut provenance)?;
         let masked = self.masked(&model, &set, choice, &mut provenance)?;
@@ -228,7 +228,9 @@ impl Surface {
             None => {
                 let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
                 let (weights, hash) = self.gaussian.weights(model, set, missing)?;
-                hash.into_iter().for_each(|hash| provenance.input("reference", hash));
+                hash.iter()
+                    .zip(&self.gaussian.reference)
+                    .try_for_each(|(hash, path)| provenance.checkpoint("reference", path, hash))?;
                 let draw = |axis| self.gaussian.draw(&weights, self.seed, axis, self.draw);
                 [draw("x")?, if self.profile { Direction::new() } else { draw("y")? }]
             }

@@ -24,7 +24,8 @@ use crate::{files, params};
 /// Fine-tune a checkpoint on a task.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Train {
-    /// Checkpoint to start from
+    /// Checkpoint to start from: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
+    /// another than the one in the cache; or embedded: the one in the binary
     #[arg(long, value_name = "C")]
     pub checkpoint: PathBuf,
     #[command(flatten)]
@@ -203,7 +204,7 @@ impl Train {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
-        provenance.input("checkpoint", &checkpoint.hash);
+        provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
         let dropout = self.dropout.dropout(&checkpoint.config, self.seed)?;
         self.source.note(&mut provenance)?;

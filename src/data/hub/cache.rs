@@ -1,0 +1,147 @@
+//! The hub's cache on the disk, in the layout of Python's `huggingface_hub`, and the environment that says where it is.
+//!
+//! A blob is named by its etag, under which it appears only once its checksum was right; `blobs/ETAG.incomplete` is what
+//! a later try goes on from. Locks lie in `.locks`, where Python's are: of two processes that want the same blob, in
+//! either language, one fetches it. An empty file in `.no_exist/COMMIT` says that the repository has no file of that name.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::{Id, Wanted, is_commit};
+use crate::error::{Error, Result};
+use crate::{files, progress};
+
+/// Where the cache is and how the hub is reached.
+pub(super) struct Cache {
+    pub folder: PathBuf,
+    pub endpoint: String,
+    pub token: Option<String>,
+    pub offline: bool,
+}
+
+impl Cache {
+    pub fn from_environment() -> Cache {
+        let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
+        let path = |name| set(name).map(PathBuf::from);
+        let user =
+            || path("XDG_CACHE_HOME").unwrap_or(std::env::home_dir().unwrap_or_default().join(".cache"));
+        let home = path("HF_HOME").unwrap_or_else(|| user().join("huggingface"));
+        let token_file = path("HF_TOKEN_PATH").unwrap_or(home.join("token"));
+        let token = set("HF_TOKEN").or_else(|| std::fs::read_to_string(token_file).ok());
+        let endpoint = set("HF_ENDPOINT").unwrap_or("https://huggingface.co".into());
+        let yes = |value: String| ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str());
+        Cache {
+            folder: path("HF_HUB_CACHE").unwrap_or(home.join("hub")),
+            endpoint: endpoint.trim_end_matches('/').to_string(),
+            token: token.map(|token| token.trim().to_string()).filter(|token| !token.is_empty()),
+            offline: set("HF_HUB_OFFLINE").is_some_and(yes),
+        }
+    }
+
+    fn repository(&self, id: &Id) -> PathBuf {
+        self.folder.join(format!("{}--{}", id.kind(), id.name.replace('/', "--")))
+    }
+
+    pub fn blob(&self, id: &Id, etag: &str) -> PathBuf {
+        self.repository(id).join("blobs").join(etag)
+    }
+
+    pub fn snapshot(&self, id: &Id, commit: &str) -> PathBuf {
+        self.repository(id).join("snapshots").join(commit)
+    }
+
+    fn reference(&self, id: &Id) -> PathBuf {
+        self.repository(id).join("refs").join(&id.revision)
+    }
+
+    fn absent(&self, id: &Id, commit: &str, name: &str) -> PathBuf {
+        self.repository(id).join(".no_exist").join(commit).join(name)
+    }
+
+    /// The commit that the revision was when it was fetched.
+    pub fn commit(&self, id: &Id) -> Option<String> {
+        match is_commit(&id.revision) {
+            true => Some(id.revision.clone()),
+            false => std::fs::read_to_string(self.reference(id))
+                .ok()
+                .map(|text| text.trim().to_string())
+                .filter(|text| is_commit(text)),
+        }
+    }
+
+    pub fn set_commit(&self, id: &Id, commit: &str) -> Result<()> {
+        files::write(&self.reference(id), commit.as_bytes())
+    }
+
+    /// Names of the files in a snapshot that may be read, as the hub lists them; links to blobs that are gone count for
+    /// nothing.
+    pub fn names(&self, id: &Id, commit: &str) -> Vec<String> {
+        let inner = match id.wanted {
+            Wanted::Checkpoint => String::new(),
+            Wanted::Tables { folder, .. } => format!("{folder}/"),
+        };
+        let listed = files::list(&self.snapshot(id, commit).join(&inner)).unwrap_or_default();
+        let name = |path: &PathBuf| Some(format!("{inner}{}", path.file_name()?.to_str()?));
+        listed.iter().filter(|path| path.is_file()).filter_map(name).collect()
+    }
+
+    /// Whether a file is there, or known not to be in the repository.
+    pub fn is_known(&self, id: &Id, commit: &str, name: &str) -> bool {
+        self.snapshot(id, commit).join(name).is_file() || self.absent(id, commit, name).exists()
+    }
+
+    /// Remembers that the repository has no such file.
+    pub fn mark_absent(&self, id: &Id, commit: &str, name: &str) -> Result<()> {
+        files::write(&self.absent(id, commit, name), b"")
+    }
+
+    /// Waits until no other process fetches the blob, and keeps others from it until the file is closed.
+    pub fn lock(&self, id: &Id, etag: &str) -> Result<File> {
+        let folder = self.repository(id);
+        let path = self
+            .folder
+            .join(".locks")
+            .join(folder.file_name().unwrap_or_default())
+            .join(format!("{etag}.lock"));
+        let io = |e| Error::io(&path, "lock")(e);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
+            progress::status(format!("{}: waiting for another process that fetches it", id.given));
+        }
+        file.lock().map_err(io)?;
+        Ok(file)
+    }
+
+    /// Puts a blob under its name in a snapshot: as a link, or as a copy where there are no links.
+    pub fn link(&self, blob: &Path, path: &Path) -> Result<()> {
+        if path.exists() {
+            return Ok(());
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        let _ = std::fs::remove_file(path); // a link to a blob that is gone
+        match symlink(blob, path, folder) {
+            Ok(()) => Ok(()),
+            Err(_) if path.exists() => Ok(()), // another process was faster
+            Err(_) => {
+                let mut source = File::open(blob).map_err(Error::io(blob, "read"))?;
+                files::write_with(path, |file| std::io::copy(&mut source, file).map(drop))
+            }
+        }
+    }
+}
+
+/// A relative link, so that the cache may be moved.
+#[cfg(unix)]
+fn symlink(blob: &Path, path: &Path, folder: &Path) -> std::io::Result<()> {
+    let repository = blob.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+    let depth = folder.strip_prefix(repository).map_or(0, |inner| inner.components().count());
+    let up: PathBuf = std::iter::repeat_n("..", depth).collect();
+    std::os::unix::fs::symlink(up.join("blobs").join(blob.file_name().unwrap_or_default()), path)
+}
+
+#[cfg(not(unix))]
+fn symlink(_: &Path, _: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
