@@ -148,11 +148,30 @@ impl Board {
         let ratio = if self.took.1 > 0.0 { self.took.0 / self.took.1 } else { 1.0 };
         let left = Duration::from_secs_f64(ratio * self.rows.iter().map(Row::left).sum::<f64>());
         let mut text = format!("{done} of {all} runs{failed}; about {} left", HumanDuration(left));
-        let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
-        for row in &self.rows {
-            let arms: Vec<String> = row.arms.iter().map(Arm::text).collect();
-            // Writing to a string cannot fail.
-            let _ = write!(text, "\n  {:width$}  {}", row.name, arms.join("  "));
+        // A column for each arm that any cell has.
+        let mut titles: Vec<&str> = Vec::new();
+        for arm in self.rows.iter().flat_map(|row| &row.arms) {
+            if !titles.contains(&arm.title.as_str()) {
+                titles.push(&arm.title);
+            }
+        }
+        let mut lines =
+            vec![[vec![String::new()], titles.iter().map(|title| title.to_string()).collect()].concat()];
+        lines.extend(self.rows.iter().map(|row| {
+            let cell = |title: &&str| {
+                row.arms.iter().find(|arm| arm.title == **title).map_or(String::new(), Arm::text)
+            };
+            [vec![row.name.clone()], titles.iter().map(cell).collect()].concat()
+        }));
+        let length = |line: &Vec<String>, i: usize| line[i].chars().count();
+        let widths: Vec<usize> =
+            (0..=titles.len()).map(|i| lines.iter().map(|line| length(line, i)).max().unwrap_or(0)).collect();
+        for line in lines {
+            text += "\n ";
+            for (cell, width) in line.iter().zip(&widths) {
+                // Writing to a string cannot fail.
+                let _ = write!(text, " {cell:width$} ");
+            }
         }
         text
     }
@@ -177,6 +196,6 @@ impl Arm {
             })
             .collect();
         let mean = if scores.is_empty() { "-".into() } else { format!("{:.3}", stats::mean(&scores)) };
-        format!("{} {mean} ({}/{})", self.title, scores.len(), self.runs.len())
+        format!("{mean} {}/{}", scores.len(), self.runs.len())
     }
 }
