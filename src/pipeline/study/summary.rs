@@ -68,7 +68,7 @@ pub(super) fn write(
     }
     summary.answers(&mut page, failed.len());
     let (scores, differences) = (summary.wide(Training::score), summary.wide(Training::interval));
-    let first = &summary.rows[0].training.arm;
+    let first = summary.first();
     let caption = "Held-out scores: mean over seeds ± their standard deviation".to_string();
     page.tables.push(Table::of_csv("scores.csv", caption, csv_text(&scores)?)?);
     let caption = format!(
@@ -138,21 +138,7 @@ impl Training {
 impl Summary<'_> {
     fn answers(&self, page: &mut Page, failed: usize) {
         let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
-        let name =
-            |row: &&Row| format!("{} ({})", row.training.arm, described(&self.study.axes, &row.cell.values));
-        let shown: Vec<String> = compared
-            .iter()
-            .filter(|row| row.training.p_corrected.is_some_and(|p| p < 0.05))
-            .map(name)
-            .collect();
-        let first = &self.rows[0].training.arm;
-        page.answers.push(format!(
-            "{} comparisons with {first}, paired by seed, in {} cells; corrected for their number, {} shown at the level of 5 %{}",
-            compared.len(),
-            self.study.cells.len(),
-            match shown.len() { 0 => "none is".into(), 1 => "one is".to_string(), n => format!("{n} are") },
-            if shown.is_empty() { ".".into() } else { format!(": {}.", shown.join("; ")) }
-        ));
+        self.verdict(page, &compared);
         let least = compared.iter().map(|row| row.training.seeds).min().unwrap_or(0);
         if (2..6).contains(&least) {
             page.answers.push(format!(
@@ -171,6 +157,8 @@ impl Summary<'_> {
             page.answers.push(format!("{failed} runs or cells failed; see what was left out."));
         }
         for cell in &self.study.cells {
+            let Some(first) = self.rows.iter().find(|row| row.cell.name == cell.name) else { continue };
+            let first = &first.training.arm;
             let own: Vec<&&Row> = compared.iter().filter(|row| row.cell.name == cell.name).collect();
             let each = own.iter().filter_map(|row| {
                 let t = &row.training;
@@ -186,6 +174,62 @@ impl Summary<'_> {
                 ));
             }
         }
+    }
+
+    /// What is shown after correction; where one arm is alone, where it scores highest.
+    fn verdict(&self, page: &mut Page, compared: &[&Row]) {
+        if compared.is_empty() {
+            for metric in distinct(self.rows.iter().map(|row| self.task(row))) {
+                let own = self.rows.iter().filter(|row| self.task(row) == metric);
+                if let Some(best) = own.max_by(|a, b| a.training.mean.total_cmp(&b.training.mean)) {
+                    page.answers.push(format!(
+                        "Highest {}: {:.4}, {} at {}.",
+                        metric.replace('_', " "),
+                        best.training.mean,
+                        best.training.arm,
+                        described(&self.study.axes, &best.cell.values)
+                    ));
+                }
+            }
+            return;
+        }
+        let name =
+            |row: &&Row| format!("{} ({})", row.training.arm, described(&self.study.axes, &row.cell.values));
+        let shown: Vec<String> = compared
+            .iter()
+            .filter(|row| row.training.p_corrected.is_some_and(|p| p < 0.05))
+            .map(name)
+            .collect();
+        page.answers.push(format!(
+            "{} comparisons with {}, paired by seed, in {} cells; corrected for their number, {} shown at the level of 5 %{}",
+            compared.len(),
+            self.first(),
+            distinct(compared.iter().map(|row| &row.cell.name)).len(),
+            match shown.len() { 0 => "none is".into(), 1 => "one is".to_string(), n => format!("{n} are") },
+            if shown.is_empty() { ".".into() } else { format!(": {}.", shown.join("; ")) }
+        ));
+    }
+
+    /// What differences are to.
+    fn first(&self) -> String {
+        let firsts = distinct(self.rows.iter().map(|row| &row.cell.name)).into_iter().filter_map(|name| {
+            self.rows.iter().find(|row| row.cell.name == *name).map(|row| &row.training.arm)
+        });
+        match distinct(firsts).as_slice() {
+            [first] => first.to_string(),
+            _ => "the first arm of the cell".into(),
+        }
+    }
+
+    /// The axis whose values stand side by side.
+    fn across(&self) -> Option<usize> {
+        self.study.axes.iter().position(|key| SIDE_BY_SIDE.contains(&key.as_str()))
+    }
+
+    /// Task and metric of a row, those of its column in a wide table.
+    fn task(&self, row: &Row) -> String {
+        let metric = &row.training.metric;
+        self.across().map_or(metric.clone(), |i| format!("{}_{metric}", row.cell.values[i]))
     }
 
     /// A row for each arm of each cell.
@@ -262,19 +306,14 @@ impl Summary<'_> {
 
     /// Tasks side by side: a row for each condition beside the task, and arm.
     fn wide(&self, of: fn(&Training) -> Vec<Column>) -> Vec<Vec<String>> {
-        let across = self.study.axes.iter().position(|key| SIDE_BY_SIDE.contains(&key.as_str()));
-        let task = |row: &Row| {
-            across.map_or(row.training.metric.clone(), |i| {
-                format!("{}_{}", row.cell.values[i], row.training.metric)
-            })
-        };
+        let across = self.across();
         let condition = |row: &Row| {
             let values = row.cell.values.iter().enumerate().filter(|(i, _)| Some(*i) != across);
             let own: Vec<String> = values.map(|(_, value)| value.clone()).collect();
             [own, vec![row.training.arm.clone()]].concat()
         };
         let conditions = distinct(self.rows.iter().map(condition));
-        let tasks = distinct(self.rows.iter().map(task));
+        let tasks = distinct(self.rows.iter().map(|row| self.task(row)));
         let endings: Vec<&str> = of(&self.rows[0].training).iter().map(|(ending, _)| *ending).collect();
         let keys = self.study.axes.iter().enumerate().filter(|(i, _)| Some(*i) != across);
         let mut head: Vec<String> = keys.map(|(_, key)| short(key).to_string()).collect();
@@ -285,7 +324,7 @@ impl Summary<'_> {
         let line = |own: &Vec<String>| {
             let mut line = own.clone();
             for name in &tasks {
-                let found = self.rows.iter().find(|row| task(row) == *name && condition(row) == *own);
+                let found = self.rows.iter().find(|row| self.task(row) == *name && condition(row) == *own);
                 let none = || endings.iter().map(|_| String::new()).collect();
                 line.extend(found.map_or_else(none, |row| {
                     of(&row.training).into_iter().map(|(_, value)| number(value)).collect::<Vec<String>>()
