@@ -434,7 +434,7 @@ fn shipped_analyses_pass_their_check() -> Outcome {
     let missing = [
         ("rte".to_string(), "bert-base-uncased: `name` must be a folder, or in the cache"),
         ("rte --set model.checkpoint=./x".to_string(), "model.checkpoint"),
-        (format!("rte {embedded}"), "glue/RTE"),
+        (format!("rte {embedded}"), "nyu-mll/glue"),
         ("sub-samples --set model.checkpoint=embedded".to_string(), "data.text"),
     ];
     for (arguments, says) in missing {
