@@ -53,6 +53,35 @@ pub struct Loaded {
     pub study: Option<Study>,
 }
 
+impl Loaded {
+    /// Leaves a study these cells alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a name that is no cell's, or an analysis that is no study.
+    pub fn keep_cells(&mut self, names: &[String]) -> Result<()> {
+        let all = self.study.iter().flat_map(|study| &study.cells).map(|cell| cell.name.clone());
+        let all: Vec<String> = all.collect();
+        if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
+            let expected = match all.is_empty() {
+                true => "left out where there is no [[grid]]".to_string(),
+                false => format!("of {}", all.join(", ")),
+            };
+            return Err(Error::field(
+                "--cells",
+                "cell",
+                expected,
+                unknown,
+                "name cells as their folders are named",
+            ));
+        }
+        if let Some(study) = &mut self.study {
+            study.cells.retain(|cell| names.contains(&cell.name));
+        }
+        Ok(())
+    }
+}
+
 /// Reads and checks the analysis that `which` names: a TOML file, or one of [`SHIPPED`]. Each of `set` is `key=value`,
 /// the value in TOML or a plain word; an empty one removes the key.
 ///

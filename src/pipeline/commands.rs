@@ -22,6 +22,9 @@ pub struct Run {
     /// Run steps again that are done
     #[arg(long)]
     pub force: bool,
+    /// Of a study, run these cells alone, named as their folders are; the tables are of them [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub cells: Vec<String>,
 }
 
 /// An analysis and what is changed in it.
@@ -64,7 +67,10 @@ pub struct List {
 
 impl Run {
     pub fn run(&self, command: &str) -> Result<()> {
-        let loaded = analysis::load(&self.which.analysis, &self.which.set)?;
+        let mut loaded = analysis::load(&self.which.analysis, &self.which.set)?;
+        if !self.cells.is_empty() {
+            loaded.keep_cells(&self.cells)?;
+        }
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
         pipeline::run(&loaded, &folder, command, self.force)
     }
