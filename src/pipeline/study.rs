@@ -6,6 +6,7 @@
 
 mod board;
 mod summary;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,16 +1,15 @@
-//! The tables, figures and page of a study.
+//! The page of a study, with its tables (`tables` says what they hold) and figures.
 //!
-//! `study.csv` has a row for each cell and arm; `scores.csv` and `differences.csv` are the same laid out as in papers, tasks
-//! side by side; `runs.csv` has a row for each run; `by_KEY.csv` shows how scores change along one axis, all else equal.
 //! The permutation tests are corrected for all comparisons of the study together (Holm), the intervals for none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::cell_path;
+use super::tables::{Row, Summary, csv_text, distinct};
 use crate::analysis::grid::{Cell, described, short};
 use crate::analysis::{Loaded, Study};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 use crate::pipeline::findings::{self, Training};
 use crate::pipeline::plan::{self, Failed};
@@ -18,26 +17,10 @@ use crate::pipeline::step::Step;
 use crate::pipeline::{stage, story};
 use crate::report::page::{Figure, Page, StepRow, Table};
 use crate::report::provenance::command_line;
-use crate::stats::{self, paired};
+use crate::stats::paired;
 
-/// Axes whose values stand side by side in the tables of papers.
-const SIDE_BY_SIDE: [&str; 2] = ["data.task", "data.table"];
 /// The figure of all differences.
 const FOREST: &str = "differences";
-
-/// An arm in a cell.
-struct Row<'a> {
-    cell: &'a Cell,
-    training: Training,
-}
-
-/// A column of a wide table, by the ending of its name.
-type Column = (&'static str, Option<f64>);
-
-struct Summary<'a> {
-    study: &'a Study,
-    rows: Vec<Row<'a>>,
-}
 
 /// Writes tables, figures and page of the cells that are done.
 pub(super) fn write(
@@ -67,37 +50,12 @@ pub(super) fn write(
         return Ok(page);
     }
     summary.answers(&mut page, failed.len());
-    let (scores, differences) = (summary.wide(Training::score), summary.wide(Training::interval));
-    let first = summary.first();
-    let caption = "Held-out scores: mean over seeds ± their standard deviation".to_string();
-    page.tables.push(Table::of_csv("scores.csv", caption, csv_text(&scores)?)?);
-    let caption = format!(
-        "Differences to {first}, paired by seed, with 95 % intervals, not corrected for their number"
-    );
-    page.tables.push(Table::of_csv("differences.csv", caption, csv_text(&differences)?)?);
-    let caption = format!(
-        "Every arm of every cell; p by exchanging the signs of the paired differences to {first}, corrected for all {} \
-         comparisons by Holm",
-        p.iter().filter(|p| !p.is_nan()).count()
-    );
-    page.tables.push(Table::of_csv("study.csv", caption, csv_text(&summary.long())?)?);
-    let along: Vec<(&String, Vec<Vec<String>>)> =
-        study.axes.iter().enumerate().filter_map(|(i, key)| Some((key, summary.along(i)?))).collect();
-    for (key, rows) in &along {
-        let caption =
-            format!("Scores along {}, all else equal: means over seeds with 95 % intervals", short(key));
-        page.tables.push(Table::of_csv(&format!("by_{}.csv", short(key)), caption, csv_text(rows)?)?);
-    }
+    let along: Vec<(&str, Vec<Vec<String>>)> =
+        study.axes.iter().enumerate().filter_map(|(i, key)| Some((short(key), summary.along(i)?))).collect();
+    summary.tables(&mut page, &along)?;
     story::write_tables(&page, folder)?;
     files::write(&folder.join("tables/runs.csv"), csv_text(&summary.runs())?.as_bytes())?;
-    // The figures are of the tables.
-    if p.iter().any(|p| !p.is_nan()) {
-        draw(&mut page, folder, FOREST, "study.csv")?;
-    }
-    for (key, _) in &along {
-        let file = format!("by_{}", short(key));
-        draw(&mut page, folder, &file, &format!("{file}.csv"))?;
-    }
+    summary.figures(&mut page, folder, &along)?;
     for (cell, _) in done {
         let path = cell_path(cell);
         page.links.push((format!("{path}/report.html"), described(&study.axes, &cell.values)));
@@ -107,7 +65,7 @@ pub(super) fn write(
 }
 
 /// Draws a table of the study, and puts the figure on the page.
-fn draw(page: &mut Page, folder: &Path, name: &str, table: &str) -> Result<()> {
+fn draw(page: &mut Page, folder: &Path, (name, table): (&str, &str), caption: String) -> Result<()> {
     let step =
         ["svg", "pdf", "png"].iter().fold(Step::new(format!("figure of {table}"), "render"), |step, end| {
             step.writes("--out", format!("figures/{name}.{end}"))
@@ -117,22 +75,9 @@ fn draw(page: &mut Page, folder: &Path, name: &str, table: &str) -> Result<()> {
     let (outcome, _) = crate::progress::listen(|| stage(&step, folder).and_then(|stage| stage.run(&line)));
     outcome?;
     let svg = files::read_text(&folder.join(format!("figures/{name}.svg")))?;
-    let caption = page.tables.iter().find(|own| own.file == table).map_or("", |own| own.caption.as_str());
-    page.figures.push(Figure::new(format!("figures/{name}"), svg, format!("{caption}.")));
+    page.figures.push(Figure::new(format!("figures/{name}"), svg, caption));
     page.steps.push(StepRow { name: step.name.clone(), command: line, seconds: 0.0, outputs: Vec::new() });
     Ok(())
-}
-
-impl Training {
-    /// Cells of the table of scores: mean, spread.
-    fn score(&self) -> Vec<Column> {
-        vec![("", Some(self.mean)), ("_sd", self.sd)]
-    }
-
-    /// Cells of the table of differences.
-    fn interval(&self) -> Vec<Column> {
-        vec![("", self.difference), ("_low", self.low), ("_high", self.high)]
-    }
 }
 
 impl Summary<'_> {
@@ -210,211 +155,58 @@ impl Summary<'_> {
         ));
     }
 
-    /// What differences are to.
-    fn first(&self) -> String {
-        let firsts = distinct(self.rows.iter().map(|row| &row.cell.name)).into_iter().filter_map(|name| {
-            self.rows.iter().find(|row| row.cell.name == *name).map(|row| &row.training.arm)
-        });
-        match distinct(firsts).as_slice() {
-            [first] => first.to_string(),
-            _ => "the first arm of the cell".into(),
+    /// The page's tables; `along`: those along single settings, by their names.
+    fn tables(&self, page: &mut Page, along: &[(&str, Vec<Vec<String>>)]) -> Result<()> {
+        let first = self.first();
+        let comparisons = self.rows.iter().filter(|row| row.training.p.is_some()).count();
+        let mut tables = vec![(
+            "scores".to_string(),
+            "Held-out scores: mean over seeds ± their standard deviation".to_string(),
+            self.wide(Training::score),
+        )];
+        if self.compares() {
+            let caption = format!(
+                "Differences to {first}, paired by seed, with 95 % intervals, not corrected for their number"
+            );
+            tables.push(("differences".into(), caption, self.wide(Training::interval)));
         }
-    }
-
-    /// The axis whose values stand side by side.
-    fn across(&self) -> Option<usize> {
-        self.study.axes.iter().position(|key| SIDE_BY_SIDE.contains(&key.as_str()))
-    }
-
-    /// Task and metric of a row, those of its column in a wide table.
-    fn task(&self, row: &Row) -> String {
-        let metric = &row.training.metric;
-        self.across().map_or(metric.clone(), |i| format!("{}_{metric}", row.cell.values[i]))
-    }
-
-    /// A row for each arm of each cell.
-    fn long(&self) -> Vec<Vec<String>> {
-        let own = [
-            "arm",
-            "seeds",
-            "failed",
-            "collapsed",
-            "metric",
-            "score",
-            "score_sd",
-            "median",
-            "loss",
-            "loss_sd",
-            "difference",
-            "difference_low",
-            "difference_high",
-            "bootstrap_low",
-            "bootstrap_high",
-            "p",
-            "p_corrected",
-            "held_out_examples",
-        ];
-        let head = self.study.axes.iter().map(|key| short(key)).chain(own).map(str::to_string).collect();
-        let row = |row: &Row| {
-            let t = &row.training;
-            let numbers = [
-                Some(t.mean),
-                t.sd,
-                Some(t.median),
-                Some(t.loss),
-                t.loss_sd,
-                t.difference,
-                t.low,
-                t.high,
-                t.bootstrap_low,
-                t.bootstrap_high,
-                t.p,
-                t.p_corrected,
-            ];
-            let counts = [t.seeds, t.failed, t.collapsed].map(|n| n.to_string());
-            let mut cells = row.cell.values.clone();
-            cells.push(t.arm.clone());
-            cells.extend(counts);
-            cells.push(t.metric.clone());
-            cells.extend(numbers.map(number));
-            cells.push(t.held_out_examples.to_string());
-            cells
-        };
-        std::iter::once(head).chain(self.rows.iter().map(row)).collect()
-    }
-
-    /// A row for each run.
-    fn runs(&self) -> Vec<Vec<String>> {
-        let own = ["arm", "seed", "metric", "score", "loss", "collapsed"];
-        let head = self.study.axes.iter().map(|key| short(key)).chain(own).map(str::to_string).collect();
-        let mut table: Vec<Vec<String>> = vec![head];
-        for row in &self.rows {
-            for (seed, score) in &row.training.runs {
-                let own = [
-                    row.training.arm.clone(),
-                    seed.trim_start_matches("seed").to_string(),
-                    score.metric.clone(),
-                    score.value.to_string(),
-                    score.loss.to_string(),
-                    usize::from(score.collapsed).to_string(),
-                ];
-                table.push(row.cell.values.iter().cloned().chain(own).collect());
-            }
-        }
-        table
-    }
-
-    /// Tasks side by side: a row for each condition beside the task, and arm.
-    fn wide(&self, of: fn(&Training) -> Vec<Column>) -> Vec<Vec<String>> {
-        let across = self.across();
-        let condition = |row: &Row| {
-            let values = row.cell.values.iter().enumerate().filter(|(i, _)| Some(*i) != across);
-            let own: Vec<String> = values.map(|(_, value)| value.clone()).collect();
-            [own, vec![row.training.arm.clone()]].concat()
-        };
-        let conditions = distinct(self.rows.iter().map(condition));
-        let tasks = distinct(self.rows.iter().map(|row| self.task(row)));
-        let endings: Vec<&str> = of(&self.rows[0].training).iter().map(|(ending, _)| *ending).collect();
-        let keys = self.study.axes.iter().enumerate().filter(|(i, _)| Some(*i) != across);
-        let mut head: Vec<String> = keys.map(|(_, key)| short(key).to_string()).collect();
-        head.push("arm".into());
-        head.extend(
-            tasks.iter().flat_map(|task| endings.iter().map(move |ending| format!("{task}{ending}"))),
+        let caption = format!(
+            "Every arm of every cell; p by exchanging the signs of the paired differences to {first}, corrected for all \
+             {comparisons} comparisons by Holm"
         );
-        let line = |own: &Vec<String>| {
-            let mut line = own.clone();
-            for name in &tasks {
-                let found = self.rows.iter().find(|row| self.task(row) == *name && condition(row) == *own);
-                let none = || endings.iter().map(|_| String::new()).collect();
-                line.extend(found.map_or_else(none, |row| {
-                    of(&row.training).into_iter().map(|(_, value)| number(value)).collect::<Vec<String>>()
-                }));
-            }
-            line
-        };
-        let mut table = vec![head];
-        table.extend(conditions.iter().map(line));
-        // Of differences the first arm has none.
-        table.retain(|line| {
-            line[line.len() - tasks.len() * endings.len()..].iter().any(|cell| !cell.is_empty())
-        });
-        table
+        tables.push(("study".into(), caption, self.long()));
+        for (name, rows) in along {
+            let caption =
+                format!("Scores along {name}, all else equal: means over seeds with 95 % intervals");
+            tables.push((format!("by_{name}"), caption, rows.clone()));
+        }
+        for (name, caption, rows) in tables {
+            page.tables.push(Table::of_csv(&format!("{name}.csv"), caption, csv_text(&rows)?)?);
+        }
+        Ok(())
     }
 
-    /// How scores change along the i-th axis; `None` for tasks, which do not compare, and where nothing else is equal.
-    fn along(&self, i: usize) -> Option<Vec<Vec<String>>> {
-        if SIDE_BY_SIDE.contains(&self.study.axes[i].as_str()) {
-            return None;
+    /// The page's figures, of tables that are written.
+    fn figures(&self, page: &mut Page, folder: &Path, along: &[(&str, Vec<Vec<String>>)]) -> Result<()> {
+        let first = self.first();
+        if self.compares() {
+            let caption = format!(
+                "Differences to {first} in every cell, paired by seed, with 95 % intervals; full signs: p below 0.05, corrected \
+                 for all comparisons."
+            );
+            draw(page, folder, (FOREST, "study.csv"), caption)?;
         }
-        let others = |row: &Row| {
-            let values = row.cell.values.iter().enumerate().filter(|(j, _)| *j != i);
-            values.map(|(_, value)| value.clone()).collect::<Vec<String>>()
-        };
-        let changes = |of: &Vec<String>| {
-            let own = self.rows.iter().filter(|row| others(row) == *of);
-            distinct(own.map(|row| row.cell.values[i].clone())).len() > 1
-        };
-        let panels: Vec<Vec<String>> =
-            distinct(self.rows.iter().map(others)).into_iter().filter(changes).collect();
-        // What all panels share need not stand on each.
-        let axes: Vec<&String> =
-            self.study.axes.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, key)| key).collect();
-        let apart: Vec<usize> =
-            (0..axes.len()).filter(|j| panels.iter().any(|panel| panel[*j] != panels[0][*j])).collect();
-        let title = |panel: &Vec<String>| {
-            let keys: Vec<String> = apart.iter().map(|j| axes[*j].clone()).collect();
-            described(&keys, &apart.iter().map(|j| panel[*j].clone()).collect::<Vec<_>>())
-        };
-        let head = [
-            "panel",
-            "metric",
-            "arm",
-            short(&self.study.axes[i]),
-            "seeds",
-            "score",
-            "score_low",
-            "score_high",
-            "difference",
-            "difference_low",
-            "difference_high",
-        ];
-        let mut table = vec![head.map(str::to_string).to_vec()];
-        for panel in &panels {
-            table.extend(self.rows.iter().filter(|row| others(row) == *panel).map(|row| {
-                let t = &row.training;
-                let values: Vec<f64> = t.runs.iter().map(|(_, score)| score.value).collect();
-                let half = Some(stats::half_width(&values)).filter(|half| half.is_finite());
-                let ends = half.map(|half| (t.mean - half, t.mean + half));
-                let numbers =
-                    [Some(t.mean), ends.map(|e| e.0), ends.map(|e| e.1), t.difference, t.low, t.high]
-                        .map(number);
-                let words = [title(panel), t.metric.clone(), t.arm.clone(), row.cell.values[i].clone()];
-                words.into_iter().chain([t.seeds.to_string()]).chain(numbers).collect()
-            }));
+        for (name, _) in along {
+            let file = format!("by_{name}");
+            let differences = match self.compares() {
+                true => format!(", and differences to {first}"),
+                false => String::new(),
+            };
+            let caption = format!(
+                "Scores along {name}, all else equal{differences}: means over seeds with 95 % intervals."
+            );
+            draw(page, folder, (&file, &format!("{file}.csv")), caption)?;
         }
-        (!panels.is_empty()).then_some(table)
+        Ok(())
     }
-}
-
-fn number(value: Option<f64>) -> String {
-    value.filter(|v| v.is_finite()).map_or(String::new(), |v| v.to_string())
-}
-
-/// In order of appearance.
-fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut found = Vec::new();
-    items.for_each(|item| {
-        if !found.contains(&item) {
-            found.push(item);
-        }
-    });
-    found
-}
-
-fn csv_text(table: &[Vec<String>]) -> Result<String> {
-    let failed = |e: String| Error::field("table", "rows", "writable", e, "report this as a defect");
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    table.iter().try_for_each(|row| writer.write_record(row)).map_err(|e| failed(e.to_string()))?;
-    let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
 }

@@ -1,0 +1,255 @@
+//! What the tables of a study hold.
+//!
+//! `study.csv` has a row for each cell and arm; `scores.csv` and `differences.csv` are the same laid out as in papers, tasks side
+//! by side; `runs.csv` has a row for each run; `by_KEY.csv` shows how scores change along one axis, all else equal. Here a
+//! table is its cells as text, the header first.
+
+use crate::analysis::Study;
+use crate::analysis::grid::{Cell, described, short};
+use crate::error::{Error, Result};
+use crate::pipeline::findings::Training;
+use crate::stats;
+
+/// Axes whose values stand side by side in the tables of papers.
+const SIDE_BY_SIDE: [&str; 2] = ["data.task", "data.table"];
+
+/// An arm in a cell.
+pub(super) struct Row<'a> {
+    pub(super) cell: &'a Cell,
+    pub(super) training: Training,
+}
+
+/// A column of a wide table, by the ending of its name.
+pub(super) type Column = (&'static str, Option<f64>);
+
+pub(super) struct Summary<'a> {
+    pub(super) study: &'a Study,
+    pub(super) rows: Vec<Row<'a>>,
+}
+
+impl Training {
+    /// Cells of the table of scores: mean, spread.
+    pub(super) fn score(&self) -> Vec<Column> {
+        vec![("", Some(self.mean)), ("_sd", self.sd)]
+    }
+
+    /// Cells of the table of differences.
+    pub(super) fn interval(&self) -> Vec<Column> {
+        vec![("", self.difference), ("_low", self.low), ("_high", self.high)]
+    }
+}
+
+impl Summary<'_> {
+    /// What differences are to.
+    pub(super) fn first(&self) -> String {
+        let firsts = distinct(self.rows.iter().map(|row| &row.cell.name)).into_iter().filter_map(|name| {
+            self.rows.iter().find(|row| row.cell.name == *name).map(|row| &row.training.arm)
+        });
+        match distinct(firsts).as_slice() {
+            [first] => first.to_string(),
+            _ => "the first arm of the cell".into(),
+        }
+    }
+
+    /// The axis whose values stand side by side.
+    pub(super) fn across(&self) -> Option<usize> {
+        self.study.axes.iter().position(|key| SIDE_BY_SIDE.contains(&key.as_str()))
+    }
+
+    /// Task and metric of a row, those of its column in a wide table.
+    pub(super) fn task(&self, row: &Row) -> String {
+        let metric = &row.training.metric;
+        self.across().map_or(metric.clone(), |i| format!("{}_{metric}", row.cell.values[i]))
+    }
+
+    /// Whether any arm is compared with another.
+    pub(super) fn compares(&self) -> bool {
+        self.rows.iter().any(|row| row.training.difference.is_some())
+    }
+
+    /// A row for each arm of each cell.
+    pub(super) fn long(&self) -> Vec<Vec<String>> {
+        let own = [
+            "arm",
+            "seeds",
+            "failed",
+            "collapsed",
+            "metric",
+            "score",
+            "score_sd",
+            "median",
+            "loss",
+            "loss_sd",
+            "difference",
+            "difference_low",
+            "difference_high",
+            "bootstrap_low",
+            "bootstrap_high",
+            "p",
+            "p_corrected",
+            "held_out_examples",
+        ];
+        let head = self.study.axes.iter().map(|key| short(key)).chain(own).map(str::to_string).collect();
+        let row = |row: &Row| {
+            let t = &row.training;
+            let numbers = [
+                Some(t.mean),
+                t.sd,
+                Some(t.median),
+                Some(t.loss),
+                t.loss_sd,
+                t.difference,
+                t.low,
+                t.high,
+                t.bootstrap_low,
+                t.bootstrap_high,
+                t.p,
+                t.p_corrected,
+            ];
+            let counts = [t.seeds, t.failed, t.collapsed].map(|n| n.to_string());
+            let mut cells = row.cell.values.clone();
+            cells.push(t.arm.clone());
+            cells.extend(counts);
+            cells.push(t.metric.clone());
+            cells.extend(numbers.map(number));
+            cells.push(t.held_out_examples.to_string());
+            cells
+        };
+        std::iter::once(head).chain(self.rows.iter().map(row)).collect()
+    }
+
+    /// A row for each run.
+    pub(super) fn runs(&self) -> Vec<Vec<String>> {
+        let own = ["arm", "seed", "metric", "score", "loss", "collapsed"];
+        let head = self.study.axes.iter().map(|key| short(key)).chain(own).map(str::to_string).collect();
+        let mut table: Vec<Vec<String>> = vec![head];
+        for row in &self.rows {
+            for (seed, score) in &row.training.runs {
+                let own = [
+                    row.training.arm.clone(),
+                    seed.trim_start_matches("seed").to_string(),
+                    score.metric.clone(),
+                    score.value.to_string(),
+                    score.loss.to_string(),
+                    usize::from(score.collapsed).to_string(),
+                ];
+                table.push(row.cell.values.iter().cloned().chain(own).collect());
+            }
+        }
+        table
+    }
+
+    /// Tasks side by side: a row for each condition beside the task, and arm.
+    pub(super) fn wide(&self, of: fn(&Training) -> Vec<Column>) -> Vec<Vec<String>> {
+        let across = self.across();
+        let condition = |row: &Row| {
+            let values = row.cell.values.iter().enumerate().filter(|(i, _)| Some(*i) != across);
+            let own: Vec<String> = values.map(|(_, value)| value.clone()).collect();
+            [own, vec![row.training.arm.clone()]].concat()
+        };
+        let conditions = distinct(self.rows.iter().map(condition));
+        let tasks = distinct(self.rows.iter().map(|row| self.task(row)));
+        let endings: Vec<&str> = of(&self.rows[0].training).iter().map(|(ending, _)| *ending).collect();
+        let keys = self.study.axes.iter().enumerate().filter(|(i, _)| Some(*i) != across);
+        let mut head: Vec<String> = keys.map(|(_, key)| short(key).to_string()).collect();
+        head.push("arm".into());
+        head.extend(
+            tasks.iter().flat_map(|task| endings.iter().map(move |ending| format!("{task}{ending}"))),
+        );
+        let line = |own: &Vec<String>| {
+            let mut line = own.clone();
+            for name in &tasks {
+                let found = self.rows.iter().find(|row| self.task(row) == *name && condition(row) == *own);
+                let none = || endings.iter().map(|_| String::new()).collect();
+                line.extend(found.map_or_else(none, |row| {
+                    of(&row.training).into_iter().map(|(_, value)| number(value)).collect::<Vec<String>>()
+                }));
+            }
+            line
+        };
+        let mut table = vec![head];
+        table.extend(conditions.iter().map(line));
+        // Of differences the first arm has none.
+        table.retain(|line| {
+            line[line.len() - tasks.len() * endings.len()..].iter().any(|cell| !cell.is_empty())
+        });
+        table
+    }
+
+    /// How scores change along the i-th axis; `None` for tasks, which do not compare, and where nothing else is equal.
+    pub(super) fn along(&self, i: usize) -> Option<Vec<Vec<String>>> {
+        if SIDE_BY_SIDE.contains(&self.study.axes[i].as_str()) {
+            return None;
+        }
+        let others = |row: &Row| {
+            let values = row.cell.values.iter().enumerate().filter(|(j, _)| *j != i);
+            values.map(|(_, value)| value.clone()).collect::<Vec<String>>()
+        };
+        let changes = |of: &Vec<String>| {
+            let own = self.rows.iter().filter(|row| others(row) == *of);
+            distinct(own.map(|row| row.cell.values[i].clone())).len() > 1
+        };
+        let panels: Vec<Vec<String>> =
+            distinct(self.rows.iter().map(others)).into_iter().filter(changes).collect();
+        // What all panels share need not stand on each.
+        let axes: Vec<&String> =
+            self.study.axes.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, key)| key).collect();
+        let apart: Vec<usize> =
+            (0..axes.len()).filter(|j| panels.iter().any(|panel| panel[*j] != panels[0][*j])).collect();
+        let title = |panel: &Vec<String>| {
+            let keys: Vec<String> = apart.iter().map(|j| axes[*j].clone()).collect();
+            described(&keys, &apart.iter().map(|j| panel[*j].clone()).collect::<Vec<_>>())
+        };
+        let head = [
+            "panel",
+            "metric",
+            "arm",
+            short(&self.study.axes[i]),
+            "seeds",
+            "score",
+            "score_low",
+            "score_high",
+            "difference",
+            "difference_low",
+            "difference_high",
+        ];
+        let mut table = vec![head.map(str::to_string).to_vec()];
+        for panel in &panels {
+            table.extend(self.rows.iter().filter(|row| others(row) == *panel).map(|row| {
+                let t = &row.training;
+                let values: Vec<f64> = t.runs.iter().map(|(_, score)| score.value).collect();
+                let half = Some(stats::half_width(&values)).filter(|half| half.is_finite());
+                let ends = half.map(|half| (t.mean - half, t.mean + half));
+                let numbers =
+                    [Some(t.mean), ends.map(|e| e.0), ends.map(|e| e.1), t.difference, t.low, t.high]
+                        .map(number);
+                let words = [title(panel), t.metric.clone(), t.arm.clone(), row.cell.values[i].clone()];
+                words.into_iter().chain([t.seeds.to_string()]).chain(numbers).collect()
+            }));
+        }
+        (!panels.is_empty()).then_some(table)
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.filter(|v| v.is_finite()).map_or(String::new(), |v| v.to_string())
+}
+
+/// In order of appearance.
+pub(super) fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    items.for_each(|item| {
+        if !found.contains(&item) {
+            found.push(item);
+        }
+    });
+    found
+}
+
+pub(super) fn csv_text(table: &[Vec<String>]) -> Result<String> {
+    let failed = |e: String| Error::field("table", "rows", "writable", e, "report this as a defect");
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    table.iter().try_for_each(|row| writer.write_record(row)).map_err(|e| failed(e.to_string()))?;
+    let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
+}
