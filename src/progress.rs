@@ -99,8 +99,9 @@ pub fn board(text: String) {
 
 /// Writes it once, where no bar shows it.
 pub fn tell_board() {
-    if !std::io::stderr().is_terminal() {
-        status(board_text());
+    let text = board_text();
+    if !(text.is_empty() || std::io::stderr().is_terminal()) {
+        status(text);
     }
 }
 

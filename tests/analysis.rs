@@ -301,6 +301,9 @@ fn schedules_from_labels_see_nothing_that_their_seed_holds_out() -> Outcome {
     let own = fixture("tiny/sentiment.tsv").display().to_string();
     std::fs::write(&path, arms_alone("task").replace(&own, &table.display().to_string()))?;
     let settings = ["train.seeds=2", "train.arms=[\"guided\"]", "train.fraction=1", "fisher.examples="];
+    // A table has no split of its own: it is cut by the seed whatever is written.
+    let official = ["train.seeds=2".to_string(), "train.split=official".to_string()];
+    assert!(analysis::load(&path.display().to_string(), &official)?.analysis.schedule_by_seed());
     run(&path, &out, &settings.map(|setting| ["--set", setting]).concat());
     let rows = |path: &str| -> Outcome<Vec<Vec<u32>>> {
         let set = FrozenSet::read(&out.join(path))?;

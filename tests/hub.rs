@@ -373,14 +373,17 @@ fn what_python_fetched_is_found_and_offline_nothing_is_asked() -> Outcome {
             .env("HF_HUB_OFFLINE", offline);
         assert_eq!(loss(&mut command), expected);
     }
-    // Python had fetched the configuration alone: that is no checkpoint, and the rest comes from the hub.
-    std::fs::rename(repository.join("refs/v9"), repository.join("refs/main"))?;
+    // Python had fetched the configuration alone: that is no checkpoint, and the rest comes from the hub, of the commit that is here
+    // and not of what the branch may be by now.
+    std::fs::remove_file(repository.join("refs/v9"))?;
+    std::fs::write(repository.join("refs/main"), MAIN)?;
+    std::fs::rename(&snapshot, repository.join("snapshots").join(MAIN))?;
     std::fs::remove_file(repository.join("blobs").join(WEIGHTS))?;
     assert_eq!(loss(hub.command(&by("acme/tiny")).env("HF_HUB_CACHE", &cache)), expected);
     let bodies =
         hub.seen().into_iter().filter(|seen| seen.method == "GET" && !seen.path.contains("/resolve/"));
     let bodies: Vec<String> = bodies.map(|seen| seen.path).collect();
-    assert_eq!(bodies, ["/api/models/acme/tiny/revision/main".to_string(), format!("/storage/{WEIGHTS}")]);
+    assert_eq!(bodies, [format!("/api/models/acme/tiny/revision/{MAIN}"), format!("/storage/{WEIGHTS}")]);
     Ok(())
 }
 

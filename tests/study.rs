@@ -104,6 +104,9 @@ fn a_grid_is_all_combinations() -> Outcome {
         .collect();
     let wanted = [(CELLS[0], 0.1, 1e-3, 3, 3), (CELLS[1], 0.2, 1e-3, 3, 3), (CELLS[2], 0.2, 3e-3, 2, 2)];
     assert_eq!(found, wanted);
+    // What a grid sets cannot be set beside it: it would be set over without a word.
+    let message = load(&["train.lr=2e-3"]).err().ok_or("set over")?.to_string();
+    assert!(message.contains("of a key that no [[grid]] sets, found train.lr=2e-3"), "{message}");
     // Without the grid it is the analysis itself.
     assert!(load(&["grid="])?.study.is_none());
     let said =
@@ -111,6 +114,13 @@ fn a_grid_is_all_combinations() -> Outcome {
     assert!(String::from_utf8(said)?.contains("sound, 3 cells"));
 
     let text = std::fs::read_to_string(&path)?;
+    let inline = text.split("[[grid]]").next().unwrap_or_default().replacen(
+        "[model]",
+        "grid = [{ seed = [1] }]\n[model]",
+        1,
+    );
+    std::fs::write(&path, inline)?;
+    assert!(load(&[]).err().ok_or("inline")?.to_string().contains("tables of keys, [[grid]]"));
     for (from, to, says) in [
         ("train.fraction = [0.1, 0.2]", "train.fraction = 0.1", "a list of values for `train.fraction`"),
         ("train.fraction = [0.1, 0.2]", "train.fraction = []", "a list of values for `train.fraction`"),
@@ -212,9 +222,17 @@ fn cells_share_what_they_do_not_differ_by() -> Outcome {
     assert!(!out.join("cells/0.4").exists() && table(&out.join("tables/study.csv"))?.len() == 2);
     let message = fisherscape(&format!("{command} 0.2,0.3")).assert().code(1).get_output().stderr.clone();
     assert!(String::from_utf8(message)?.contains("`cell` must be of 0.2, 0.4, found 0.3"));
+    // What an earlier run left behind is no part of what is taken.
+    let stale = out.join("cells/0.4/train/none/seed0/trajectory/step000003.safetensors");
+    std::fs::create_dir_all(stale.parent().ok_or("no folder")?)?;
+    std::fs::write(&stale, "an earlier run's")?;
     let (code, said) = run(&path, &out);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("4 training runs, 2 of them done before"), "{said}");
+    // Cells that were run before stay in the tables, and in the correction.
+    let before = std::fs::read(out.join("tables/study.csv"))?;
+    fisherscape(&format!("{command} 0.4")).assert().success();
+    assert_eq!(std::fs::read(out.join("tables/study.csv"))?, before);
     let began =
         |what: &str| said.lines().filter(|line| line.starts_with('[') && line.ends_with(what)).count();
     assert_eq!((began("] Fisher information"), began("] schedule")), (0, 1), "{said}");

@@ -362,7 +362,9 @@ impl Analysis {
     /// Whether each seed has a schedule of its own. From labels, and where seeds hold out different examples, that of one
     /// seed would have seen what another seed's run is judged by.
     pub fn schedule_by_seed(&self) -> bool {
-        let split = |train: &Train| train.split.unwrap_or_default() == Holdout::Paper;
+        // A table has no split of its own.
+        let split =
+            |train: &Train| self.data.table.is_some() || train.split.unwrap_or_default() == Holdout::Paper;
         let own = |train: &Train| train.arms.iter().any(|arm| arm.0.own().is_some());
         self.fisher_over() == Over::Task
             && self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_none())

@@ -33,16 +33,26 @@ pub struct Cell {
 pub struct Study {
     /// Keys by which cells differ, in order of appearance.
     pub axes: Vec<String>,
+    /// All of them; those that are not to be run are in the tables if they were run before.
     pub cells: Vec<Cell>,
+    /// Names of the cells to run; none: all.
+    pub only: Vec<String>,
 }
 
-/// The study that an analysis is; `None` without a `[[grid]]`. `place` is for messages.
+impl Study {
+    /// Whether a cell is to be run.
+    pub fn runs(&self, cell: &Cell) -> bool {
+        self.only.is_empty() || self.only.contains(&cell.name)
+    }
+}
+
+/// The study that an analysis is; `None` without a `[[grid]]`. `place` is for messages, `set` what was set beside the text.
 ///
 /// # Errors
 ///
 /// [`Error::Field`] for a key without a list of values, cells that are alike, or too many; what a cell's analysis is refused
 /// with.
-pub(super) fn study(place: &str, loaded: &Loaded) -> Result<Option<Study>> {
+pub(super) fn study(place: &str, loaded: &Loaded, set: &[String]) -> Result<Option<Study>> {
     if loaded.analysis.grid.is_empty() {
         return Ok(None);
     }
@@ -65,6 +75,23 @@ pub(super) fn study(place: &str, loaded: &Loaded) -> Result<Option<Study>> {
             }
         }
         settings.extend(own);
+    }
+    if settings.is_empty() {
+        return Err(wrong(
+            place,
+            "tables of keys, [[grid]]",
+            "an inline list",
+            "write [[grid]] and a line for each key",
+        ));
+    }
+    // The grid would go over it without a word.
+    let of_grid = |setting: &&String| {
+        let key = setting.split('=').next().unwrap_or_default().trim();
+        settings.iter().flatten().any(|(own, _)| own == key)
+    };
+    if let Some(setting) = set.iter().find(of_grid) {
+        let fix = "edit the [[grid]], or run some of its cells with --cells";
+        return Err(Error::field("--set", "setting", "of a key that no [[grid]] sets", setting, fix));
     }
     cells(place, loaded, &document, settings).map(Some)
 }
@@ -143,7 +170,7 @@ fn cells(
             loaded: Loaded { name: loaded.name.clone(), text, analysis, study: None },
         });
     }
-    Ok(Study { axes, cells: found })
+    Ok(Study { axes, cells: found, only: Vec::new() })
 }
 
 /// The last part of a key: `task` of `data.task`.

@@ -54,12 +54,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Leaves a study these cells alone.
+    /// Has these cells of a study run alone.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for a name that is no cell's, or an analysis that is no study.
-    pub fn keep_cells(&mut self, names: &[String]) -> Result<()> {
+    pub fn only_cells(&mut self, names: &[String]) -> Result<()> {
         let all = self.study.iter().flat_map(|study| &study.cells).map(|cell| cell.name.clone());
         let all: Vec<String> = all.collect();
         if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
@@ -76,7 +76,7 @@ impl Loaded {
             ));
         }
         if let Some(study) = &mut self.study {
-            study.cells.retain(|cell| names.contains(&cell.name));
+            study.only = names.to_vec();
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ pub fn load(which: &str, set: &[String]) -> Result<Loaded> {
     }
     let analysis = if set.is_empty() { original? } else { parse(&place, &text)? };
     let mut loaded = Loaded { name, text, analysis, study: None };
-    loaded.study = grid::study(&place, &loaded)?;
+    loaded.study = grid::study(&place, &loaded, set)?;
     if loaded.study.is_none() {
         check(&place, &loaded.text, &loaded.analysis)?;
     }

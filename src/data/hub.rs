@@ -171,7 +171,9 @@ impl Id {
             return Err(self.error("name", expected, "no such folder, and not all of it in the cache", fix));
         }
         let client = Client::new(self, cache);
-        let (commit, all) = client.revision()?;
+        // What else of the repository is here stays of one commit with what is fetched now.
+        let known = cache.commit(self);
+        let (commit, all) = client.revision(known.as_deref().unwrap_or(&self.revision))?;
         let names = self.wanted.choose(&all).map_err(|missing| {
             let fix = "name a repository of a BERT checkpoint, or of GLUE's tasks as in nyu-mll/glue";
             self.error("files", "those that are read here", missing, fix)

@@ -22,7 +22,7 @@ pub struct Run {
     /// Run steps again that are done
     #[arg(long)]
     pub force: bool,
-    /// Of a study, run these cells alone, named as their folders are; the tables are of them [default: all]
+    /// Of a study, run these cells alone, named as their folders are; the tables have those run before, too [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
 }
@@ -69,7 +69,7 @@ impl Run {
     pub fn run(&self, command: &str) -> Result<()> {
         let mut loaded = analysis::load(&self.which.analysis, &self.which.set)?;
         if !self.cells.is_empty() {
-            loaded.keep_cells(&self.cells)?;
+            loaded.only_cells(&self.cells)?;
         }
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
         pipeline::run(&loaded, &folder, command, self.force)

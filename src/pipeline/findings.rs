@@ -51,6 +51,9 @@ pub struct Training {
     pub p: Option<f64>,
     pub p_corrected: Option<f64>,
     pub held_out_examples: usize,
+    /// Runs that have a partner in the first arm.
+    #[serde(skip)]
+    pub pairs: usize,
     /// Each run, by its seed.
     #[serde(skip)]
     pub runs: Vec<(String, Score)>,
@@ -170,6 +173,7 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
             p: Some(p).filter(|p| p.is_finite()),
             p_corrected: None,
             held_out_examples: runs[0].1.examples,
+            pairs: differences.len(),
             runs,
         });
     }

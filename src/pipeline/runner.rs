@@ -34,9 +34,30 @@ pub struct Done {
     _lock: File,
 }
 
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ended {
+    /// It was done before, here or by another run.
+    Before,
+    /// After so many seconds.
+    Now(f64),
+    Failed,
+}
+
+/// Whether every step of an analysis in `folder` is done.
+pub fn is_done(loaded: &Loaded, folder: &Path, places: Places) -> bool {
+    let mut hashes = Hashes::at(places);
+    plan::steps(&loaded.analysis, &Failed::new()).iter().all(|step| {
+        let holds = |record: Record| {
+            let identity = step.identity(folder, &mut hashes).ok()?;
+            step.holds(&record, &identity, folder, &mut hashes).then_some(())
+        };
+        step.record(folder).and_then(holds).is_some()
+    })
+}
+
 /// Runs the steps of an analysis in `folder`, but takes what a run in one of the folders `others` has done. `places` are those of
-/// inputs that are not read where they are named. `finished` is called after each step, with the seconds that it took if it was
-/// run now.
+/// inputs that are not read where they are named. `finished` is called after each step.
 ///
 /// # Errors
 ///
@@ -45,7 +66,7 @@ pub fn run(
     loaded: &Loaded,
     (folder, others): (&Path, &[PathBuf]),
     (places, force): (Places, bool),
-    finished: &mut dyn FnMut(&Step, Option<f64>),
+    finished: &mut dyn FnMut(&Step, Ended),
 ) -> Result<Done> {
     let analysis = &loaded.analysis;
     let mut failed = Failed::new();
@@ -73,7 +94,7 @@ pub fn run(
                 old = old.or(step.adopt(&identity, &line, (other, folder), &mut hashes)?);
             }
         }
-        let mut took = None;
+        let mut ended = Ended::Before;
         let record = match old {
             Some(record) => {
                 progress::detail(format!("{at} {}: done before", step.name));
@@ -90,19 +111,19 @@ pub fn run(
                     };
                     progress::warn(format!("{} failed: {cause}", step.name));
                     failed.insert(run.to_string(), cause.to_string());
-                    finished(step, None);
+                    finished(step, Ended::Failed);
                     steps = planned(loaded, folder, &failed)?;
                     continue;
                 }
                 let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
                 clock.took(step, seconds);
                 clock.ran += 1;
-                took = Some(seconds);
+                ended = Ended::Now(seconds);
                 step.finish(folder, &mut hashes, (line, identity), (seconds, said))?
             }
         };
         records.push(record);
-        finished(step, took);
+        finished(step, ended);
     }
     let lines = steps.iter().map(|(step, _)| command_line(step.words(folder))).collect();
     Ok(Done { records, lines, failed, ran: clock.ran, _lock })

@@ -258,6 +258,14 @@ impl Step {
     ) -> Result<Option<Record>> {
         let found = self.record(other).filter(|record| self.holds(record, identity, other, hashes));
         let Some(record) = found.filter(|_| other != folder) else { return Ok(None) };
+        // What an earlier run left in a folder would be taken for a part of this one.
+        for word in self.words.iter().chain(&self.silent) {
+            let Word::Write(path) = word else { continue };
+            let own = folder.join(path);
+            if own.is_dir() {
+                std::fs::remove_dir_all(&own).map_err(Error::io(&own, "remove"))?;
+            }
+        }
         for path in record.outputs.keys() {
             let beside = [format!("{path}.provenance.toml"), sibling(path, "provenance.toml")];
             for path in beside.iter().filter(|path| other.join(path).is_file()).chain([path]) {

@@ -238,12 +238,13 @@ impl Story<'_> {
                 optional(row.p_corrected),
             ]
         });
+        let pairs = rows.iter().map(|row| row.pairs).filter(|n| *n > 0).min().unwrap_or(seeds);
         let caption = format!(
             "Arms on held-out examples; differences are to {}, paired by seed; p by exchanging their signs, corrected for the \
              number of arms by Holm. {} cannot give a p below {:.3}",
             first.arm,
-            counted(seeds, "seed"),
-            2f64.powi(1 - seeds as i32)
+            counted(pairs, "pair"),
+            2f64.powi(1 - pairs as i32)
         );
         page.tables.push(Table::new("training.csv", caption, &header, cells, &rows)?);
         Ok(())

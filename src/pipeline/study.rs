@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use self::board::Board;
+use super::plan::Failed;
 use super::step::Step;
 use super::{Missing, Places, check_inputs, runner};
 use crate::analysis::grid::Cell;
@@ -27,14 +28,23 @@ fn cell_path(cell: &Cell) -> String {
 
 /// Runs a study; see [`super::run`].
 pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: bool) -> Result<()> {
-    let places = |cell: &Cell| {
-        check_inputs(&cell.loaded.analysis, Missing::Fetch).map_err(|cause| of_cell(cell, cause))
+    let places = |cell: &Cell| match study.runs(cell) {
+        true => check_inputs(&cell.loaded.analysis, Missing::Fetch).map_err(|cause| of_cell(cell, cause)),
+        // What is not to be run need not be here.
+        false => {
+            Ok(progress::listen(|| check_inputs(&cell.loaded.analysis, Missing::Tell)).0.unwrap_or_default())
+        }
     };
     let mut places = study.cells.iter().map(places).collect::<Result<Vec<Places>>>()?;
     let cells = folder.join("cells");
     std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
     let _lock = files::lock(&cells.join("lock"))?;
-    files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
+    let text = folder.join("analysis.toml");
+    if force || std::fs::read(&text).ok().is_some_and(|old| old != loaded.text.as_bytes()) {
+        // They would stand beside another text until the end.
+        summary::remove(folder)?;
+    }
+    files::write(&text, loaded.text.as_bytes())?;
     let mut board = Board::new(study, folder)?;
     board.announce();
     let mut done = Vec::new();
@@ -43,12 +53,20 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         false => study.cells.iter().map(|cell| folder.join(cell_path(cell))).collect(),
         true => Vec::new(),
     };
+    let mut left_out = Vec::new();
     // What went wrong, by cell or run.
     let mut failed = BTreeMap::new();
     for (i, cell) in study.cells.iter().enumerate() {
         let own = folder.join(cell_path(cell));
+        if !study.runs(cell) {
+            match runner::is_done(&cell.loaded, &own, std::mem::take(&mut places[i])) {
+                true => done.push((cell, Failed::new())),
+                false => left_out.push(cell.name.clone()),
+            }
+            continue;
+        }
         progress::status(format!("{}:", cell.name));
-        let finished = &mut |step: &Step, seconds| board.finished(i, step, seconds);
+        let finished = &mut |step: &Step, ended| board.finished(i, step, ended);
         let places = std::mem::take(&mut places[i]);
         let ran = runner::run(&cell.loaded, (&own, &others), (places, force), finished);
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
@@ -67,9 +85,9 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         board.tell();
     }
     board.clear();
-    let page = summary::write(loaded, study, &done, &failed, (folder, command))?;
+    let page = summary::write(loaded, study, &done, (&failed, &left_out), (folder, command))?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
-    say!("{}: {} cells", folder.join("report.html").display(), study.cells.len());
+    say!("{}: {} of {} cells", folder.join("report.html").display(), done.len(), study.cells.len());
     runner::check_failed(&failed)
 }
 

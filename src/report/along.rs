@@ -122,6 +122,13 @@ impl Along {
         Ok(read)
     }
 
+    /// What the differences are to.
+    fn first(&self) -> &str {
+        let of = |panel: usize| self.rows.iter().find(|row| row.panel == panel).map(|row| row.arm);
+        let alike = (0..self.panels.len()).all(|panel| of(panel) == of(0));
+        if alike { &self.arms[of(0).unwrap_or(0)] } else { "the first arm of the panel" }
+    }
+
     /// Where a value stands.
     fn x(&self, at: usize) -> f64 {
         self.numbers.as_ref().map_or(at as f64, |numbers| numbers[at])
@@ -185,7 +192,7 @@ impl Along {
 pub fn along_figure(read: &Along, width_mm: Option<f64>) -> Result<String> {
     let score: fn(&Row) -> Option<Estimate> = |row| Some(row.score);
     let difference: fn(&Row) -> Option<Estimate> = |row| row.difference;
-    let upright = format!("minus {}", read.arms[0]);
+    let upright = format!("minus {}", read.first());
     let compared = read.rows.iter().any(|row| row.difference.is_some());
     let mut panels = Vec::new();
     for (i, (title, metric)) in read.panels.iter().enumerate() {
@@ -238,7 +245,7 @@ pub fn caption(read: &Along) -> String {
         read.values.join(", ")
     );
     if read.rows.iter().any(|row| row.difference.is_some()) {
-        out += &format!(" Beside it, the difference to {}, paired by seed.", read.arms[0]);
+        out += &format!(" Beside it, the difference to {}, paired by seed.", read.first());
     }
     if read.numbers.is_some() {
         out += " Lines between the values that were tried are interpolated.";

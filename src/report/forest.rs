@@ -28,8 +28,6 @@ const DESCRIPTION: &str = "Difference of each arm's mean score to the first arm'
 #[derive(Clone, Debug)]
 pub struct Forest {
     cells: Vec<Cell>,
-    /// What the differences are to.
-    first: String,
     /// The arms that have one anywhere, in order of appearance.
     arms: Vec<String>,
 }
@@ -38,6 +36,8 @@ pub struct Forest {
 struct Cell {
     title: String,
     metric: String,
+    /// The arm that the differences are to.
+    first: String,
     rows: Vec<Row>,
 }
 
@@ -77,7 +77,7 @@ impl Forest {
         for (place, name) in places.iter_mut().zip(numbers) {
             *place = column(name)?;
         }
-        let mut read = Forest { cells: Vec::new(), first: String::new(), arms: Vec::new() };
+        let mut read = Forest { cells: Vec::new(), arms: Vec::new() };
         for (i, record) in reader.records().enumerate() {
             let record = record.map_err(|e| wrong("row", "of as many cells as the header", e.to_string()))?;
             let cell = |at: usize| record.get(at).unwrap_or_default();
@@ -97,10 +97,8 @@ impl Forest {
             };
             let title = keys.map(key).collect::<Vec<_>>().join(", ");
             if read.cells.last().is_none_or(|last| last.title != title) {
-                read.cells.push(Cell { title, metric: cell(metric).replace('_', " "), rows: Vec::new() });
-            }
-            if read.first.is_empty() {
-                read.first = cell(arm).to_string();
+                let (metric, first) = (cell(metric).replace('_', " "), cell(arm).to_string());
+                read.cells.push(Cell { title, metric, first, rows: Vec::new() });
             }
             let (Some(difference), Some(own)) = (values[0], read.cells.last_mut()) else { continue };
             own.rows.push(Row {
@@ -119,6 +117,12 @@ impl Forest {
             return Err(wrong("difference", "given in at least one row", "none".into()));
         }
         Ok(read)
+    }
+
+    /// What the differences are to.
+    fn first(&self) -> &str {
+        let first = &self.cells[0].first; // there is one with a difference
+        if self.cells.iter().all(|cell| cell.first == *first) { first } else { "the first arm of the cell" }
     }
 
     /// What the differences in a metric span, 0 included.
@@ -140,7 +144,7 @@ impl Forest {
 ///
 /// [`Error::Field`] if the width leaves no room.
 pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
-    let across = format!("difference to {}", read.first);
+    let across = format!("difference to {}", read.first());
     let panel = |cell: &'_ Cell| -> Panel<'_> {
         let names = cell.rows.iter().rev().map(|row| row.arm.clone()).collect();
         let rows: Vec<Row> = cell.rows.iter().rev().cloned().collect();
@@ -198,7 +202,7 @@ pub fn caption(read: &Forest) -> String {
         "Difference of each arm to {} in {}, means of paired runs ({seeds}) with 95 % intervals (Student’s t), which are not \
          corrected for their number. Full signs: p below 0.05 by exchanging the signs of the paired differences, corrected for \
          all {} comparisons by Holm. Panels of one metric share their scale.\n",
-        read.first,
+        read.first(),
         counted(read.cells.len(), "cell"),
         rows().count()
     )

@@ -79,8 +79,8 @@ impl Client<'_> {
         Client { id, cache, agent: config.new_agent() }
     }
 
-    /// The commit that the revision is, and the names of its files.
-    pub fn revision(&self) -> Result<(String, Vec<String>)> {
+    /// The commit that a revision is, and the names of its files.
+    pub fn revision(&self, revision: &str) -> Result<(String, Vec<String>)> {
         #[derive(serde::Deserialize)]
         struct Listing {
             sha: String,
@@ -90,7 +90,7 @@ impl Client<'_> {
         struct Sibling {
             rfilename: String,
         }
-        let Id { name, revision, .. } = self.id;
+        let name = &self.id.name;
         let endpoint = &self.cache.endpoint;
         let url =
             format!("{endpoint}/api/{}/{name}/revision/{}", self.id.kind(), revision.replace('/', "%2F"));

@@ -14,6 +14,7 @@ use super::cell_path;
 use crate::analysis::Study;
 use crate::error::Result;
 use crate::pipeline::plan::{self, Failed};
+use crate::pipeline::runner::Ended;
 use crate::pipeline::step::Step;
 use crate::pipeline::{findings, stage};
 use crate::progress;
@@ -59,6 +60,10 @@ impl Board {
         let mut each: BTreeMap<PathBuf, f64> = BTreeMap::new();
         for cell in &study.cells {
             let own = folder.join(cell_path(cell));
+            if !study.runs(cell) {
+                rows.push(Row { name: cell.name.clone(), seconds: 0.0, arms: Vec::new(), folder: own });
+                continue;
+            }
             let steps = plan::steps(&cell.loaded.analysis, &Failed::new());
             let trainings: Vec<&Step> = steps.iter().filter(|step| step.command() == "train").collect();
             let recorded = |run: &str| {
@@ -95,12 +100,15 @@ impl Board {
         let (done, all) = (self.count(|run| run == Outcome::Ahead { recorded: true }), self.count(|_| true));
         let seconds: f64 = self.rows.iter().map(Row::left).sum();
         let before = if done > 0 { format!(", {done} of them done before") } else { String::new() };
+        if all == 0 {
+            return; // nothing is trained
+        }
         progress::status(format!(
             "{} cells, {all} training runs{before}; about {} of training",
-            self.rows.len(),
+            self.rows.iter().filter(|row| !row.arms.is_empty()).count(),
             HumanDuration(Duration::from_secs_f64(seconds))
         ));
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| !row.arms.is_empty()) {
             let runs: usize = row.arms.iter().map(|arm| arm.runs.len()).sum();
             let each = HumanDuration(Duration::from_secs_f64(row.seconds));
             progress::status(format!("  {}: {runs} runs, about {each} each", row.name));
@@ -108,18 +116,21 @@ impl Board {
         progress::board(self.text());
     }
 
-    /// A step of the i-th cell is finished; it took so long, if it was run now.
-    pub(super) fn finished(&mut self, i: usize, step: &Step, seconds: Option<f64>) {
+    /// A step of the i-th cell is finished.
+    pub(super) fn finished(&mut self, i: usize, step: &Step, ended: Ended) {
         let (Some(output), "train") = (step.output(), step.command()) else { return };
         let row = &mut self.rows[i];
         let Some(run) = row.arms.iter_mut().flat_map(|arm| &mut arm.runs).find(|run| run.0 == output) else {
             return;
         };
-        if let Some(seconds) = seconds.filter(|_| row.seconds > 0.0) {
+        if let Ended::Now(seconds) = ended
+            && row.seconds > 0.0
+        {
             self.took = (self.took.0 + seconds, self.took.1 + row.seconds);
         }
-        // A run that failed now may have left the files of an earlier one.
-        let score = step.record(&row.folder).and_then(|_| findings::score(&row.folder.join(output)).ok());
+        // A run that failed may have left the files of an earlier one.
+        let score =
+            (ended != Ended::Failed).then(|| findings::score(&row.folder.join(output)).ok()).flatten();
         run.1 = score.map_or(Outcome::Failed, |score| Outcome::Score(score.value));
         progress::board(self.text());
     }
@@ -141,6 +152,9 @@ impl Board {
     fn text(&self) -> String {
         let finished = |run| !matches!(run, Outcome::Ahead { .. });
         let (done, all) = (self.count(finished), self.count(|_| true));
+        if all == 0 {
+            return String::new();
+        }
         let failed = match self.count(|run| run == Outcome::Failed) {
             0 => String::new(),
             n => format!(", {n} of them failed"),
@@ -157,7 +171,7 @@ impl Board {
         }
         let mut lines =
             vec![[vec![String::new()], titles.iter().map(|title| title.to_string()).collect()].concat()];
-        lines.extend(self.rows.iter().map(|row| {
+        lines.extend(self.rows.iter().filter(|row| !row.arms.is_empty()).map(|row| {
             let cell = |title: &&str| {
                 row.arms.iter().find(|arm| arm.title == **title).map_or(String::new(), Arm::text)
             };

@@ -27,7 +27,7 @@ pub(super) fn write(
     loaded: &Loaded,
     study: &Study,
     done: &[(&Cell, Failed)],
-    failed: &BTreeMap<String, String>,
+    (failed, left_out): (&BTreeMap<String, String>, &[String]),
     (folder, command): (&Path, &str),
 ) -> Result<Page> {
     let mut summary = Summary { study, rows: Vec::new() };
@@ -43,9 +43,17 @@ pub(super) fn write(
     }
     let mut page = story::begun(loaded, command);
     page.excluded = failed.iter().map(|(what, cause)| format!("{what} failed: {cause}")).collect();
+    if !left_out.is_empty() {
+        page.excluded.push(format!("not in these tables, as they were not run: {}", left_out.join(", ")));
+    }
+    for (cell, _) in done {
+        let path = cell_path(cell);
+        page.links.push((format!("{path}/report.html"), described(&study.axes, &cell.values)));
+    }
+    remove(folder)?;
     if summary.rows.is_empty() {
-        page.answers.push("No training was done: there is nothing to compare.".into());
-        story::write_tables(&page, folder)?;
+        page.answers
+            .push("Nothing was trained, so nothing is compared: each cell has a page of its own.".into());
         story::write_page(&page, folder)?;
         return Ok(page);
     }
@@ -56,12 +64,18 @@ pub(super) fn write(
     story::write_tables(&page, folder)?;
     files::write(&folder.join("tables/runs.csv"), csv_text(&summary.runs())?.as_bytes())?;
     summary.figures(&mut page, folder, &along)?;
-    for (cell, _) in done {
-        let path = cell_path(cell);
-        page.links.push((format!("{path}/report.html"), described(&study.axes, &cell.values)));
-    }
     story::write_page(&page, folder)?;
     Ok(page)
+}
+
+/// Removes page, tables and figures of an earlier run.
+pub(super) fn remove(folder: &Path) -> Result<()> {
+    story::remove(folder)?;
+    let drawn = folder.join("figures");
+    if drawn.is_dir() {
+        files::list(&drawn)?.iter().try_for_each(|file| files::remove(file))?;
+    }
+    Ok(())
 }
 
 /// Draws a table of the study, and puts the figure on the page.
@@ -84,10 +98,10 @@ impl Summary<'_> {
     fn answers(&self, page: &mut Page, failed: usize) {
         let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
         self.verdict(page, &compared);
-        let least = compared.iter().map(|row| row.training.seeds).min().unwrap_or(0);
+        let least = compared.iter().map(|row| row.training.pairs).min().unwrap_or(0);
         if (2..6).contains(&least) {
             page.answers.push(format!(
-                "{least} seeds cannot give a p below {:.3} by exchanging signs, whatever the differences: only the intervals speak.",
+                "{least} pairs of runs cannot give a p below {:.3} by exchanging signs, whatever the differences: only the intervals speak.",
                 2f64.powi(1 - least as i32)
             ));
         }
@@ -125,7 +139,8 @@ impl Summary<'_> {
     fn verdict(&self, page: &mut Page, compared: &[&Row]) {
         if compared.is_empty() {
             for metric in distinct(self.rows.iter().map(|row| self.task(row))) {
-                let own = self.rows.iter().filter(|row| self.task(row) == metric);
+                let own =
+                    self.rows.iter().filter(|row| self.task(row) == metric && row.training.mean.is_finite());
                 if let Some(best) = own.max_by(|a, b| a.training.mean.total_cmp(&b.training.mean)) {
                     page.answers.push(format!(
                         "Highest {}: {:.4}, {} at {}.",
@@ -192,7 +207,7 @@ impl Summary<'_> {
         if self.compares() {
             let caption = format!(
                 "Differences to {first} in every cell, paired by seed, with 95 % intervals; full signs: p below 0.05, corrected \
-                 for all comparisons."
+                 for all comparisons of these cells."
             );
             draw(page, folder, (FOREST, "study.csv"), caption)?;
         }
