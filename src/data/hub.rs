@@ -3,7 +3,8 @@
 //! A name is `name` or `owner/name` (data sets have an owner), optionally `@REVISION`: a branch, a tag or a commit.
 //! What is a file or folder here is never one. The cache is the one of Python's `huggingface_hub`, and shared with it:
 //! `$HF_HUB_CACHE/models--owner--name/{blobs/ETAG, refs/REVISION, snapshots/COMMIT/FILE}`, the files of a snapshot being
-//! links to blobs. `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
+//! links to blobs. `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there, and so do
+//! `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE` for a network whose certificates are its own.
 //!
 //! What is in the cache is used without asking the hub, so a command that ran once runs again, without a network and on
 //! the same bytes: a new revision is fetched only where a commit that is not there yet is named, or `refs/REVISION` is
@@ -170,7 +171,7 @@ impl Id {
                 format!("a folder, or in the cache {}, as HF_HUB_OFFLINE is set", cache.folder.display());
             return Err(self.error("name", expected, "no such folder, and not all of it in the cache", fix));
         }
-        let client = Client::new(self, cache);
+        let client = Client::new(self, cache)?;
         // What else of the repository is here stays of one commit with what is fetched now.
         let known = cache.commit(self);
         let (commit, all) = client.revision(known.as_deref().unwrap_or(&self.revision))?;

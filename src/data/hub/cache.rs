@@ -16,6 +16,8 @@ pub(super) struct Cache {
     pub folder: PathBuf,
     pub endpoint: String,
     pub token: Option<String>,
+    /// A file of the certificates to trust, in place of those in the binary.
+    pub certificates: Option<PathBuf>,
     pub offline: bool,
 }
 
@@ -34,6 +36,7 @@ impl Cache {
             folder: path("HF_HUB_CACHE").unwrap_or(home.join("hub")),
             endpoint: endpoint.trim_end_matches('/').to_string(),
             token: token.map(|token| token.trim().to_string()).filter(|token| !token.is_empty()),
+            certificates: path("SSL_CERT_FILE").or_else(|| path("REQUESTS_CA_BUNDLE")),
             offline: set("HF_HUB_OFFLINE").is_some_and(yes),
         }
     }

@@ -5,8 +5,8 @@
 //!   (`x-linked-etag`), and the size. Redirects on the same host are followed, those to the storage are not.
 //! - `GET` of the same with a `Range`: the bytes from where an earlier try stopped, through redirects
 //!
-//! A cut connection is tried again a few times, each time from where it stopped. The bytes get their name only after
-//! their checksum was right.
+//! A cut connection is tried again, each time from where it stopped, until some tries in a row brought nothing. The bytes get their
+//! name only after their checksum was right.
 //!
 //! The trap: the token goes to the hub alone, never to the storage that it redirects to.
 
@@ -18,6 +18,7 @@ use std::time::Duration;
 use ring::digest;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::cache::Cache;
@@ -25,7 +26,7 @@ use super::{Id, Wanted, is_commit, is_hex};
 use crate::error::{Error, Result};
 use crate::progress::{self, Progress};
 
-/// How often a request is made before it is given up, and the pause after the first, which doubles.
+/// How often a request is made in vain before it is given up, and the pause after the first, which doubles.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -47,6 +48,8 @@ pub(super) struct Remote {
 enum Failure {
     /// It may go better the next time.
     Passing(String),
+    /// The same, but a part of the file came.
+    Partial(String),
     /// There is no network, or no such host.
     Unreachable(Error),
     Final(Error),
@@ -66,8 +69,13 @@ pub(super) struct Client<'a> {
 }
 
 impl Client<'_> {
-    pub fn new<'a>(id: &'a Id, cache: &'a Cache) -> Client<'a> {
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a file of certificates without any.
+    pub fn new<'a>(id: &'a Id, cache: &'a Cache) -> Result<Client<'a>> {
+        let roots = cache.certificates.as_deref().map_or(Ok(RootCerts::WebPki), roots)?;
         let config = Agent::config_builder()
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .http_status_as_error(false)
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .max_redirects_will_error(false)
@@ -76,7 +84,7 @@ impl Client<'_> {
             .timeout_connect(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))
             .build();
-        Client { id, cache, agent: config.new_agent() }
+        Ok(Client { id, cache, agent: config.new_agent() })
     }
 
     /// The commit that a revision is, and the names of its files.
@@ -194,11 +202,16 @@ impl Client<'_> {
         file.seek(SeekFrom::Start(*have)).map_err(write)?;
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 16];
+        let start = *have;
         while *have < remote.size {
-            let count = body.read(&mut buffer).map_err(|e| Failure::Passing(e.to_string()))?;
+            let cut = |why: String| match *have > start {
+                true => Failure::Partial(why),
+                false => Failure::Passing(why),
+            };
+            let count = body.read(&mut buffer).map_err(|e| cut(e.to_string()))?;
             let count = count.min((remote.size - *have) as usize);
             if count == 0 {
-                return Err(Failure::Passing("the connection was closed".into()));
+                return Err(cut("the connection was closed".into()));
             }
             file.write_all(&buffer[..count]).map_err(write)?;
             *have += count as u64;
@@ -295,10 +308,12 @@ impl Client<'_> {
             ureq::Error::Io(e) if cut.contains(&e.kind()) => Failure::Passing(e.to_string()),
             ureq::Error::Protocol(_) => Failure::Passing(error.to_string()),
             _ => {
-                let fix = format!(
-                    "check the network and HF_ENDPOINT; or {}; HF_HUB_OFFLINE=1 reads the cache alone",
-                    self.id.by_hand()
-                );
+                let check = match error.to_string().contains("certificate") {
+                    true => "name the certificates of this network in SSL_CERT_FILE",
+                    false => "check the network and HF_ENDPOINT",
+                };
+                let fix =
+                    format!("{check}; or {}; HF_HUB_OFFLINE=1 reads the cache alone", self.id.by_hand());
                 let expected =
                     format!("within reach at {} (nothing of that name is here)", self.cache.endpoint);
                 Failure::Unreachable(self.id.error("hub", expected, error, fix))
@@ -306,7 +321,7 @@ impl Client<'_> {
         }
     }
 
-    /// Tries until it goes well, fails for good, or has failed too often; the patient wait for a network that is gone.
+    /// Tries until it goes well, fails for good, or has failed too often in a row; the patient wait for a network that is gone.
     fn again<T>(&self, patient: bool, mut request: impl FnMut() -> Result<T, Failure>) -> Result<T> {
         let mut pause = PAUSE;
         let mut tried = 1;
@@ -323,6 +338,10 @@ impl Client<'_> {
                     return Err(self.id.error("connection", expected, format!("{why}, {TRIES} times"), fix));
                 }
                 Err(Failure::Passing(why)) => why,
+                Err(Failure::Partial(why)) => {
+                    (tried, pause) = (0, PAUSE);
+                    why
+                }
             };
             progress::detail(format!("{}: {why}; trying again", self.id.given));
             std::thread::sleep(pause);
@@ -330,6 +349,22 @@ impl Client<'_> {
             tried += 1;
         }
     }
+}
+
+/// The certificates in a PEM file, as those to trust.
+fn roots(path: &Path) -> Result<RootCerts> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
+    let certificates: Vec<Certificate> = parse_pem(&bytes)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        let fix = "mend or unset SSL_CERT_FILE and REQUESTS_CA_BUNDLE";
+        return Err(Error::field(path.display(), "certificates", "at least one, in PEM", "none", fix));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 /// Scheme and host of a URL.
