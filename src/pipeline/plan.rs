@@ -221,20 +221,9 @@ impl Plan<'_> {
         let mut steps = Vec::new();
         if let Some(fisher) = &self.analysis.fisher {
             let part = if self.analysis.fisher_over() == Over::Text { Part::Text } else { Part::Train };
-            let set = "sets/fisher.safetensors";
-            steps.push(self.freeze(
-                "set for the Fisher information",
-                (part, self.analysis.seed),
-                fisher.examples,
-                set,
-            ));
-            let mut step = self
-                .with_checkpoint("Fisher information", "fisher")
-                .reads("--set", set)
-                .maybe("--reduction", fisher.reduction.map(word))
-                .word("--per-example")
-                .option("--seed", self.analysis.seed)
-                .near("--out", "fisher/fisher.safetensors");
+            let [set, step] = self.pass(fisher, (part, self.analysis.seed), "sets/fisher.safetensors", "");
+            steps.push(set);
+            let mut step = step.near("--out", "fisher/fisher.safetensors");
             let estimators = [&[Estimator::Empirical], fisher.also.as_slice()].concat();
             if !fisher.also.is_empty() {
                 let words: Vec<String> = estimators.iter().map(|estimator| word(*estimator)).collect();
@@ -253,11 +242,25 @@ impl Plan<'_> {
         if let Some(schedule) = &self.analysis.schedule {
             let rates = self.rates_of("schedule".into(), schedule, &fisher_stem(self.analysis));
             steps.push(rates.writes("--out", RATES));
-            let others = if self.analysis.schedule_by_seed() { self.analysis.seeds() } else { 1 };
-            (1..others).for_each(|k| steps.extend(self.own_schedule(schedule, k)));
+            if let Some(fisher) = self.analysis.fisher.as_ref().filter(|_| self.analysis.schedule_by_seed()) {
+                (1..self.analysis.seeds()).for_each(|k| steps.extend(self.own_schedule(fisher, schedule, k)));
+            }
             steps.push(figure("schedule", "figure of the schedule").file(RATES).option("--titles", "guided"));
         }
         steps
+    }
+
+    /// The set and the pass of one seed's Fisher information; `whose` ends their names, what is written is to follow.
+    fn pass(&self, fisher: &Fisher, (part, seed): (Part, u64), set: &str, whose: &str) -> [Step; 2] {
+        let name = format!("set for the Fisher information{whose}");
+        let freeze = self.freeze(&name, (part, seed), fisher.examples, set);
+        let pass = self
+            .with_checkpoint(format!("Fisher information{whose}"), "fisher")
+            .reads("--set", set)
+            .maybe("--reduction", fisher.reduction.map(word))
+            .word("--per-example")
+            .option("--seed", seed);
+        [freeze, pass]
     }
 
     fn fisher_examples(&self) -> String {
@@ -281,21 +284,13 @@ impl Plan<'_> {
     }
 
     /// The schedule of the k-th seed, from the training part of that seed, under the head that its runs start with.
-    fn own_schedule(&self, schedule: &Schedule, k: usize) -> [Step; 3] {
-        let fisher = self.analysis.fisher.as_ref();
+    fn own_schedule(&self, fisher: &Fisher, schedule: &Schedule, k: usize) -> [Step; 3] {
         let seed = self.analysis.seed + k as u64;
         let (set, stem) =
             (format!("sets/fisher_seed{seed}.safetensors"), format!("fisher/seed{seed}/fisher"));
-        let examples = fisher.and_then(|fisher| fisher.examples);
-        let name = format!("set for the Fisher information, seed {seed}");
-        let freeze = self.freeze(&name, (Part::Train, seed), examples, &set);
-        let pass = self
-            .with_checkpoint(format!("Fisher information, seed {seed}"), "fisher")
-            .reads("--set", &set)
-            .maybe("--reduction", fisher.and_then(|fisher| fisher.reduction).map(word))
-            .word("--per-example")
-            .option("--seed", seed)
-            .writes("--out", format!("{stem}.safetensors"));
+        let whose = format!(", seed {seed}");
+        let [freeze, pass] = self.pass(fisher, (Part::Train, seed), &set, &whose);
+        let pass = pass.writes("--out", format!("{stem}.safetensors"));
         let pass = ["csv", "examples.safetensors"]
             .iter()
             .fold(pass, |step, end| step.also_writes(format!("{stem}.{end}")));

@@ -48,11 +48,8 @@ pub enum Ended {
 pub fn is_done(loaded: &Loaded, folder: &Path, places: Places) -> bool {
     let mut hashes = Hashes::at(places);
     plan::steps(&loaded.analysis, &Failed::new()).iter().all(|step| {
-        let holds = |record: Record| {
-            let identity = step.identity(folder, &mut hashes).ok()?;
-            step.holds(&record, &identity, folder, &mut hashes).then_some(())
-        };
-        step.record(folder).and_then(holds).is_some()
+        let identity = step.identity(folder, &mut hashes);
+        identity.is_ok_and(|identity| step.done(&identity, folder, &mut hashes).is_some())
     })
 }
 
@@ -83,16 +80,15 @@ pub fn run(
         let at = format!("[{}/{}]", records.len() + 1, steps.len());
         let identity = step.identity(folder, &mut hashes)?;
         let line = command_line(step.words(folder));
-        let mut old =
-            step.record(folder).filter(|record| !force && step.holds(record, &identity, folder, &mut hashes));
+        let mut old = if force { None } else { step.done(&identity, folder, &mut hashes) };
         if old.is_none() {
             if clock.ran == 0 {
                 // From here on they would be those of another run.
                 story::remove(folder)?;
             }
-            for other in others {
-                old = old.or(step.adopt(&identity, &line, (other, folder), &mut hashes)?);
-            }
+            let adopted =
+                others.iter().map(|other| step.adopt(&identity, &line, (other, folder), &mut hashes));
+            old = adopted.filter_map(Result::transpose).next().transpose()?;
         }
         let mut ended = Ended::Before;
         let record = match old {

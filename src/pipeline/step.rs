@@ -238,14 +238,14 @@ impl Step {
         serde_json::from_slice(&std::fs::read(self.record_path(folder)).ok()?).ok()
     }
 
-    /// Whether the record is of this step with this identity, and what it wrote is still there.
-    pub fn holds(&self, record: &Record, identity: &str, folder: &Path, hashes: &mut Hashes) -> bool {
-        record.identity == identity
-            && !record.outputs.is_empty()
-            && record
-                .outputs
-                .iter()
-                .all(|(path, hash)| hashes.of(&folder.join(path)).is_ok_and(|found| found == *hash))
+    /// The record of this step with this identity, if what it wrote is still there.
+    pub fn done(&self, identity: &str, folder: &Path, hashes: &mut Hashes) -> Option<Record> {
+        self.record(folder).filter(|record| {
+            let mut kept = record.outputs.iter();
+            record.identity == identity
+                && !record.outputs.is_empty()
+                && kept.all(|(path, hash)| hashes.of(&folder.join(path)).is_ok_and(|found| found == *hash))
+        })
     }
 
     /// Takes what the same step wrote for the run in another folder, if it is done there; `line` repeats it here.
@@ -256,8 +256,8 @@ impl Step {
         (other, folder): (&Path, &Path),
         hashes: &mut Hashes,
     ) -> Result<Option<Record>> {
-        let found = self.record(other).filter(|record| self.holds(record, identity, other, hashes));
-        let Some(record) = found.filter(|_| other != folder) else { return Ok(None) };
+        let found = if other == folder { None } else { self.done(identity, other, hashes) };
+        let Some(record) = found else { return Ok(None) };
         // What an earlier run left in a folder would be taken for a part of this one.
         for word in self.words.iter().chain(&self.silent) {
             let Word::Write(path) = word else { continue };

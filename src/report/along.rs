@@ -8,11 +8,11 @@
 use std::path::Path;
 
 use super::canvas::{Canvas, Point};
+use super::columns::Columns;
 use super::legend::Entry;
 use super::panels::{Panel, Span, counted, distinct, interval_sign, line_sign, sheet};
 use super::plot::{self, CURVES, Plot, colour, drawable, solid};
-use crate::error::{Error, Result};
-use crate::files;
+use crate::error::Result;
 
 const FIX: &str = "give a tables/by_KEY.csv of a study";
 const HEAD: &str = "panel,metric,arm,";
@@ -64,31 +64,20 @@ impl Along {
     ///
     /// [`Error::Field`] for other columns, a value that is no number, no row, or more arms than there are signs.
     pub fn read(path: &Path) -> Result<Along> {
-        let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, FIX)
-        };
-        let text = files::read_text(path)?;
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|e| wrong("header", "readable", e.to_string()))?.clone();
-        let key = header.get(3).unwrap_or_default().replace('_', " ");
+        let table = Columns::read(path, FIX)?;
         let mut read = Along {
-            key,
+            key: table.header.get(3).unwrap_or_default().replace('_', " "),
             values: Vec::new(),
             numbers: None,
             arms: Vec::new(),
             panels: Vec::new(),
             rows: Vec::new(),
         };
-        for (i, record) in reader.records().enumerate() {
-            let record = record.map_err(|e| wrong("row", "of as many cells as the header", e.to_string()))?;
-            let cell = |at: usize| record.get(at).unwrap_or_default();
+        for (i, row) in table.rows.iter().enumerate() {
+            let cell = |at: usize| row.get(at).unwrap_or_default();
             let mut numbers = [None; 6];
             for (number, at) in numbers.iter_mut().zip(5..) {
-                let found = || format!("`{}` in data row {}", cell(at), i + 1);
-                if !cell(at).is_empty() {
-                    let v = cell(at).parse::<f64>().ok().filter(|v| drawable(*v));
-                    *number = Some(v.ok_or_else(|| wrong(&header[at], "a number, or empty", found()))?);
-                }
+                *number = table.number(i, at)?;
             }
             let Some(score) = numbers[0] else { continue };
             let place = |of: &mut Vec<String>, name: &str| {
@@ -105,16 +94,16 @@ impl Along {
                 panel: read.panels.iter().position(|own| *own == panel).unwrap_or(0),
                 arm: place(&mut read.arms, cell(2)),
                 at: place(&mut read.values, cell(3)),
-                seeds: cell(4).parse().map_err(|_| wrong("seeds", "a number", cell(4).into()))?,
+                seeds: table.count(i, 4)?,
                 score: (score, numbers[1].zip(numbers[2])),
                 difference: numbers[3].map(|difference| (difference, numbers[4].zip(numbers[5]))),
             });
         }
         if read.rows.is_empty() {
-            return Err(wrong("rows", "at least one with a score", "none".into()));
+            return Err(table.wrong("rows", "at least one with a score", "none"));
         }
         if read.arms.len() > CURVES {
-            return Err(wrong("arm", &format!("one of at most {CURVES}"), read.arms.len().to_string()));
+            return Err(table.wrong("arm", format!("one of at most {CURVES}"), read.arms.len()));
         }
         let numbers: Option<Vec<f64>> =
             read.values.iter().map(|v| v.parse().ok().filter(|v| drawable(*v))).collect();
@@ -256,6 +245,7 @@ pub fn caption(read: &Along) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files;
     use crate::report::plot::tests::{assert_sound, attribute};
 
     fn read(key: &str, rows: &str) -> Result<Along> {

@@ -10,11 +10,11 @@
 use std::path::Path;
 
 use super::canvas::{Canvas, Point, path_data};
+use super::columns::Columns;
 use super::legend::Entry;
 use super::panels::{Panel, Span, counted, sheet};
-use super::plot::{self, GREY, colour, drawable};
-use crate::error::{Error, Result};
-use crate::files;
+use super::plot::{self, GREY, colour};
+use crate::error::Result;
 
 const FIX: &str = "give tables/study.csv of a study";
 /// Columns between those of the cell and the end.
@@ -62,35 +62,21 @@ impl Forest {
     ///
     /// [`Error::Field`] for other columns, a value that is no number, or a table without a difference.
     pub fn read(path: &Path) -> Result<Forest> {
-        let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, FIX)
-        };
-        let text = files::read_text(path)?;
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|e| wrong("header", "readable", e.to_string()))?.clone();
-        let column = |name: &str| {
-            header.iter().position(|own| own == name).ok_or_else(|| wrong("header", name, "none".into()))
-        };
-        let (arm, seeds, metric) = (column("arm")?, column("seeds")?, column("metric")?);
-        let numbers = ["difference", "difference_low", "difference_high", "p_corrected"];
+        let table = Columns::read(path, FIX)?;
+        let (arm, seeds, metric) = (table.column("arm")?, table.column("seeds")?, table.column("metric")?);
         let mut places = [0; 4];
+        let numbers = ["difference", "difference_low", "difference_high", "p_corrected"];
         for (place, name) in places.iter_mut().zip(numbers) {
-            *place = column(name)?;
+            *place = table.column(name)?;
         }
         let mut read = Forest { cells: Vec::new(), arms: Vec::new() };
-        for (i, record) in reader.records().enumerate() {
-            let record = record.map_err(|e| wrong("row", "of as many cells as the header", e.to_string()))?;
-            let cell = |at: usize| record.get(at).unwrap_or_default();
+        for (i, row) in table.rows.iter().enumerate() {
+            let cell = |at: usize| row.get(at).unwrap_or_default();
             let mut values = [None; 4];
-            for ((value, at), name) in values.iter_mut().zip(places).zip(numbers) {
-                let found = || format!("`{}` in data row {}", cell(at), i + 1);
-                let number = |text: &str| text.parse::<f64>().ok().filter(|v| drawable(*v));
-                if !cell(at).is_empty() {
-                    *value =
-                        Some(number(cell(at)).ok_or_else(|| wrong(name, "a number, or empty", found()))?);
-                }
+            for (value, at) in values.iter_mut().zip(places) {
+                *value = table.number(i, at)?;
             }
-            let keys = header.iter().zip(&record).take(arm);
+            let keys = table.header.iter().zip(row).take(arm);
             let key = |(name, value): (&str, &str)| match name {
                 "task" => value.to_string(),
                 name => format!("{} {value}", name.replace('_', " ")),
@@ -103,7 +89,7 @@ impl Forest {
             let (Some(difference), Some(own)) = (values[0], read.cells.last_mut()) else { continue };
             own.rows.push(Row {
                 arm: cell(arm).to_string(),
-                seeds: cell(seeds).parse().map_err(|_| wrong("seeds", "a number", cell(seeds).into()))?,
+                seeds: table.count(i, seeds)?,
                 difference,
                 ends: values[1].zip(values[2]),
                 shown: values[3].is_some_and(|p| p < 0.05),
@@ -114,7 +100,7 @@ impl Forest {
         }
         read.cells.retain(|cell| !cell.rows.is_empty());
         if read.cells.is_empty() {
-            return Err(wrong("difference", "given in at least one row", "none".into()));
+            return Err(table.wrong("difference", "given in at least one row", "none"));
         }
         Ok(read)
     }
@@ -211,6 +197,7 @@ pub fn caption(read: &Forest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files;
     use crate::report::plot::tests::{assert_sound, attribute};
 
     const HEADER: &str = "task,lr,arm,seeds,failed,collapsed,metric,score,score_sd,difference,difference_low,difference_high,\

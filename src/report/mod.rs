@@ -7,6 +7,7 @@ pub(crate) mod bump;
 pub(crate) mod canvas;
 pub(crate) mod cells;
 pub mod chart;
+mod columns;
 pub mod components;
 pub mod concentration;
 pub mod contour;

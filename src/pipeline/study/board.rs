@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::HumanDuration;
 
 use super::cell_path;
+use super::tables::distinct;
 use crate::analysis::Study;
 use crate::error::Result;
 use crate::pipeline::plan::{self, Failed};
@@ -163,16 +164,11 @@ impl Board {
         let left = Duration::from_secs_f64(ratio * self.rows.iter().map(Row::left).sum::<f64>());
         let mut text = format!("{done} of {all} runs{failed}; about {} left", HumanDuration(left));
         // A column for each arm that any cell has.
-        let mut titles: Vec<&str> = Vec::new();
-        for arm in self.rows.iter().flat_map(|row| &row.arms) {
-            if !titles.contains(&arm.title.as_str()) {
-                titles.push(&arm.title);
-            }
-        }
+        let titles = distinct(self.rows.iter().flat_map(|row| &row.arms).map(|arm| &arm.title));
         let mut lines =
             vec![[vec![String::new()], titles.iter().map(|title| title.to_string()).collect()].concat()];
         lines.extend(self.rows.iter().filter(|row| !row.arms.is_empty()).map(|row| {
-            let cell = |title: &&str| {
+            let cell = |title: &&String| {
                 row.arms.iter().find(|arm| arm.title == **title).map_or(String::new(), Arm::text)
             };
             [vec![row.name.clone()], titles.iter().map(cell).collect()].concat()

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::cell_path;
 use super::tables::{Row, Summary, csv_text, distinct};
-use crate::analysis::grid::{Cell, described, short};
+use crate::analysis::grid::{Cell, described};
 use crate::analysis::{Loaded, Study};
 use crate::error::Result;
 use crate::files;
@@ -48,7 +48,7 @@ pub(super) fn write(
     }
     for (cell, _) in done {
         let path = cell_path(cell);
-        page.links.push((format!("{path}/report.html"), described(&study.axes, &cell.values)));
+        page.links.push((format!("{path}/report.html"), described(&study.names, &cell.values)));
     }
     remove(folder)?;
     if summary.rows.is_empty() {
@@ -58,8 +58,12 @@ pub(super) fn write(
         return Ok(page);
     }
     summary.answers(&mut page, failed.len());
-    let along: Vec<(&str, Vec<Vec<String>>)> =
-        study.axes.iter().enumerate().filter_map(|(i, key)| Some((short(key), summary.along(i)?))).collect();
+    let along: Vec<(&str, Vec<Vec<String>>)> = study
+        .names
+        .iter()
+        .enumerate()
+        .filter_map(|(i, name)| Some((name.as_str(), summary.along(i)?)))
+        .collect();
     summary.tables(&mut page, &along)?;
     story::write_tables(&page, folder)?;
     files::write(&folder.join("tables/runs.csv"), csv_text(&summary.runs())?.as_bytes())?;
@@ -127,7 +131,7 @@ impl Summary<'_> {
             if let (Some(row), false) = (own.first(), each.is_empty()) {
                 page.answers.push(format!(
                     "{}: {} against {first}: {}.",
-                    described(&self.study.axes, &cell.values),
+                    described(&self.study.names, &cell.values),
                     row.training.metric.replace('_', " "),
                     each.join("; ")
                 ));
@@ -147,14 +151,14 @@ impl Summary<'_> {
                         metric.replace('_', " "),
                         best.training.mean,
                         best.training.arm,
-                        described(&self.study.axes, &best.cell.values)
+                        described(&self.study.names, &best.cell.values)
                     ));
                 }
             }
             return;
         }
         let name =
-            |row: &&Row| format!("{} ({})", row.training.arm, described(&self.study.axes, &row.cell.values));
+            |row: &&Row| format!("{} ({})", row.training.arm, described(&self.study.names, &row.cell.values));
         let shown: Vec<String> = compared
             .iter()
             .filter(|row| row.training.p_corrected.is_some_and(|p| p < 0.05))

@@ -5,7 +5,7 @@
 //! table is its cells as text, the header first.
 
 use crate::analysis::Study;
-use crate::analysis::grid::{Cell, described, short};
+use crate::analysis::grid::{Cell, described};
 use crate::error::{Error, Result};
 use crate::pipeline::findings::Training;
 use crate::stats;
@@ -89,7 +89,7 @@ impl Summary<'_> {
             "p_corrected",
             "held_out_examples",
         ];
-        let head = self.study.axes.iter().map(|key| short(key)).chain(own).map(str::to_string).collect();
+        let head = self.study.names.iter().cloned().chain(own.map(str::to_string)).collect();
         let row = |row: &Row| {
             let t = &row.training;
             let numbers = [
@@ -121,7 +121,7 @@ impl Summary<'_> {
     /// A row for each run.
     pub(super) fn runs(&self) -> Vec<Vec<String>> {
         let own = ["arm", "seed", "metric", "score", "loss", "collapsed"];
-        let head = self.study.axes.iter().map(|key| short(key)).chain(own).map(str::to_string).collect();
+        let head = self.study.names.iter().cloned().chain(own.map(str::to_string)).collect();
         let mut table: Vec<Vec<String>> = vec![head];
         for row in &self.rows {
             for (seed, score) in &row.training.runs {
@@ -163,7 +163,7 @@ impl Summary<'_> {
         let conditions = distinct(self.rows.iter().map(condition));
         let tasks = distinct(self.rows.iter().map(|row| self.task(row)));
         let endings: Vec<&str> = of(&self.rows[0].training).iter().map(|(ending, _)| *ending).collect();
-        let mut head: Vec<String> = keys.iter().map(|i| short(&self.study.axes[*i]).to_string()).collect();
+        let mut head: Vec<String> = keys.iter().map(|i| self.study.names[*i].clone()).collect();
         head.push("arm".into());
         head.extend(
             tasks.iter().flat_map(|task| endings.iter().map(move |ending| format!("{task}{ending}"))),
@@ -204,19 +204,19 @@ impl Summary<'_> {
         let panels: Vec<Vec<String>> =
             distinct(self.rows.iter().map(others)).into_iter().filter(changes).collect();
         // What all panels share need not stand on each.
-        let axes: Vec<&String> =
-            self.study.axes.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, key)| key).collect();
+        let names: Vec<&String> =
+            self.study.names.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, name)| name).collect();
         let apart: Vec<usize> =
-            (0..axes.len()).filter(|j| panels.iter().any(|panel| panel[*j] != panels[0][*j])).collect();
+            (0..names.len()).filter(|j| panels.iter().any(|panel| panel[*j] != panels[0][*j])).collect();
         let title = |panel: &Vec<String>| {
-            let keys: Vec<String> = apart.iter().map(|j| axes[*j].clone()).collect();
-            described(&keys, &apart.iter().map(|j| panel[*j].clone()).collect::<Vec<_>>())
+            let own: Vec<String> = apart.iter().map(|j| names[*j].clone()).collect();
+            described(&own, &apart.iter().map(|j| panel[*j].clone()).collect::<Vec<_>>())
         };
         let head = [
             "panel",
             "metric",
             "arm",
-            short(&self.study.axes[i]),
+            &self.study.names[i],
             "seeds",
             "score",
             "score_low",
