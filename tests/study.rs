@@ -199,6 +199,12 @@ fn tables_are_of_the_runs() -> Outcome {
             out.join(format!("figures/{name}.png")).exists() && page.contains(&format!("figures/{name}"))
         );
     }
+    // Of what is done already no time is told, and no table cell by cell.
+    let (code, said) = run(&path, &out);
+    assert_eq!(code, Some(0), "{said}");
+    let told =
+        said.lines().filter(|line| line.contains("runs, about ") || line.contains("of 22 runs;")).count();
+    assert!(said.contains("3 cells, 22 training runs, 22 of them done before\n") && told == 0, "{said}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use indicatif::HumanDuration;
 
 use super::plan::{self, Failed};
 use super::step::{self, Hashes, Record, Step};
-use super::{Places, stage, story};
+use super::{Places, stage};
 use crate::analysis::Loaded;
 use crate::error::{Error, Result};
 use crate::files;
@@ -84,7 +84,7 @@ pub fn run(
         if old.is_none() {
             if clock.ran == 0 {
                 // From here on they would be those of another run.
-                story::remove(folder)?;
+                remove_page(folder)?;
             }
             let adopted =
                 others.iter().map(|other| step.adopt(&identity, &line, (other, folder), &mut hashes));
@@ -129,6 +129,16 @@ pub fn run(
 fn planned(loaded: &Loaded, folder: &Path, failed: &Failed) -> Result<Vec<(Step, Stage)>> {
     let steps = plan::steps(&loaded.analysis, failed).into_iter();
     steps.map(|step| stage(&step, folder).map(|stage| (step, stage))).collect()
+}
+
+/// Removes the page and the tables of an earlier run.
+pub fn remove_page(folder: &Path) -> Result<()> {
+    files::remove(&folder.join("report.html"))?;
+    let tables = folder.join("tables");
+    if tables.is_dir() {
+        files::list(&tables)?.iter().try_for_each(|table| files::remove(table))?;
+    }
+    Ok(())
 }
 
 /// An error that names the runs that failed, once all else is done.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::findings::{self, RADIUS, Site, Surface, Training};
 use super::plan::{self, Model};
-use super::runner::Done;
+use super::runner::{self, Done};
 use super::step::Record;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Arm, Parsed, Part, mask_title};
@@ -77,7 +77,7 @@ pub fn begun(loaded: &Loaded, command: &str) -> Page {
 
 /// Writes the tables of a page in place of earlier ones.
 pub fn write_tables(page: &Page, folder: &Path) -> Result<()> {
-    remove(folder)?;
+    runner::remove_page(folder)?;
     for table in &page.tables {
         let path = folder.join("tables").join(&table.file);
         files::write(&path, table.csv.as_bytes())?;
@@ -91,16 +91,6 @@ pub fn write_tables(page: &Page, folder: &Path) -> Result<()> {
 /// Writes the page.
 pub fn write_page(page: &Page, folder: &Path) -> Result<()> {
     files::write(&folder.join("report.html"), page.html()?.as_bytes())
-}
-
-/// Removes the page and the tables of an earlier run.
-pub fn remove(folder: &Path) -> Result<()> {
-    files::remove(&folder.join("report.html"))?;
-    let tables = folder.join("tables");
-    if tables.is_dir() {
-        files::list(&tables)?.iter().try_for_each(|table| files::remove(table))?;
-    }
-    Ok(())
 }
 
 /// What the steps say that they left out or made up, each with the number of steps that say so.

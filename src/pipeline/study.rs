@@ -69,6 +69,7 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         let finished = &mut |step: &Step, ended| board.finished(i, step, ended);
         let places = std::mem::take(&mut places[i]);
         let ran = runner::run(&cell.loaded, (&own, &others), (places, force), finished);
+        let idle = ran.as_ref().is_ok_and(|ran| ran.ran == 0 && ran.failed.is_empty());
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
         match ran {
             Ok(ran) => {
@@ -82,7 +83,9 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
             }
         }
         others.push(own);
-        board.tell();
+        if !idle {
+            board.tell();
+        }
     }
     board.clear();
     let page = summary::write(loaded, study, &done, (&failed, &left_out), (folder, command))?;

@@ -35,6 +35,36 @@ pub(crate) const PT_PER_MM: f64 = 72.0 / 25.4;
 /// A point of the sheet in pt: x to the right, y down.
 pub(crate) type Point = (f64, f64);
 
+/// Upright rectangle on the sheet, pt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Area {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
+}
+
+impl Area {
+    pub(crate) fn moved(&self, by: Point) -> Area {
+        let Area { left, top, right, bottom } = self;
+        Area { left: left + by.0, top: top + by.1, right: right + by.0, bottom: bottom + by.1 }
+    }
+
+    pub(crate) fn overlaps(&self, other: &Area) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
+
+    pub(crate) fn contains(&self, other: &Area) -> bool {
+        self.left <= other.left
+            && other.right <= self.right
+            && self.top <= other.top
+            && other.bottom <= self.bottom
+    }
+}
+
 /// A sheet of `size` pt; clones are the same sheet.
 #[derive(Clone)]
 pub(crate) struct Canvas {

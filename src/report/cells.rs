@@ -7,8 +7,8 @@
 //!
 //! Used by [`super::heat`], [`super::trajectories`], [`super::audit_map`] and [`super::pairs`].
 
-use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data, text_width};
-use super::contour::{Area, ColourMap, ink};
+use super::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data, text_width};
+use super::contour::{ColourMap, ink};
 use super::legend::Entry;
 use super::plot::{self, Axis, LINE, NUMBER, SMALL, TEXT, TICK};
 use crate::error::Result;

@@ -14,9 +14,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
+use super::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
 use super::cells::{LEAST_NUMBER, below_bar, colour, colour_bar, outlined};
-use super::contour::{Area, hatched, ink};
+use super::contour::{hatched, ink};
 use super::legend::{Entry, Legend};
 use super::numbers::scientific;
 use super::plot::{self, Axis, EDGE, NUMBER, SMALL, TEXT, TICK, TITLE};

@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::bump::{self, Bump, Line, Rank};
-use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
+use super::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
 use super::cells::{self, Cell};
-use super::contour::Area;
 use super::items;
 use super::legend::{Entry, Legend};
 use super::plot::{self, Axis, BELOW, EDGE, NUMBER, TITLE, drawable};

@@ -15,9 +15,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::bump::{self, Bump, Line, Rank};
-use super::canvas::{Anchor, Canvas, PT_PER_MM};
+use super::canvas::{Anchor, Area, Canvas, PT_PER_MM};
 use super::cells::{self, Cell};
-use super::contour::Area;
 use super::items;
 use super::legend::{Entry, Legend};
 use super::plot::{self, Axis, BELOW, EDGE, LINE, NUMBER, TEXT, TICK, TITLE};

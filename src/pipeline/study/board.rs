@@ -22,7 +22,7 @@ use crate::progress;
 use crate::stages::Stage;
 use crate::stats;
 
-/// A cell: its name, how long a training takes by the estimate, and its arms.
+/// A cell: its name, how long a training takes by the estimate (0 where none is ahead), and its arms.
 struct Row {
     name: String,
     seconds: f64,
@@ -75,11 +75,10 @@ impl Board {
                 Arm { title: model.title, runs: model.runs.into_iter().map(ahead).collect() }
             });
             let arms: Vec<Arm> = arms.collect();
-            let ahead =
-                arms.iter().flat_map(|arm| &arm.runs).any(|run| run.1 == Outcome::Ahead { recorded: false });
-            let tokens = match trainings.first().map(|step| stage(step, &own)).transpose()? {
+            let mut row = Row { name: cell.name.clone(), seconds: 0.0, arms, folder: own };
+            row.seconds = match trainings.first().map(|step| stage(step, &row.folder)).transpose()? {
                 // What it says of heads and skipped rows it will say again.
-                Some(Stage::Train(train)) if ahead => {
+                Some(Stage::Train(train)) if row.ahead() > 0 => {
                     let (tokens, own) = progress::listen(|| train.work()).0?;
                     // The least: whatever else the machine did, it can be as fast.
                     let least = each.entry(cell.loaded.analysis.model.checkpoint.clone()).or_insert(own);
@@ -88,7 +87,7 @@ impl Board {
                 }
                 _ => 0.0,
             };
-            rows.push(Row { name: cell.name.clone(), seconds: tokens, arms, folder: own });
+            rows.push(row);
         }
         for (row, cell) in rows.iter_mut().zip(&study.cells) {
             row.seconds *= each.get(&cell.loaded.analysis.model.checkpoint).copied().unwrap_or(0.0);
@@ -104,15 +103,15 @@ impl Board {
         if all == 0 {
             return; // nothing is trained
         }
-        progress::status(format!(
-            "{} cells, {all} training runs{before}; about {} of training",
-            self.rows.iter().filter(|row| !row.arms.is_empty()).count(),
-            HumanDuration(Duration::from_secs_f64(seconds))
-        ));
-        for row in self.rows.iter().filter(|row| !row.arms.is_empty()) {
-            let runs: usize = row.arms.iter().map(|arm| arm.runs.len()).sum();
+        let cells = self.rows.iter().filter(|row| !row.arms.is_empty()).count();
+        let left = match done == all {
+            true => String::new(),
+            false => format!("; about {} of training", HumanDuration(Duration::from_secs_f64(seconds))),
+        };
+        progress::status(format!("{cells} cells, {all} training runs{before}{left}"));
+        for (row, ahead) in self.rows.iter().map(|row| (row, row.ahead())).filter(|(_, ahead)| *ahead > 0) {
             let each = HumanDuration(Duration::from_secs_f64(row.seconds));
-            progress::status(format!("  {}: {runs} runs, about {each} each", row.name));
+            progress::status(format!("  {}: {ahead} runs, about {each} each", row.name));
         }
         progress::board(self.text());
     }
@@ -188,10 +187,15 @@ impl Board {
 }
 
 impl Row {
-    /// Seconds of its runs that are ahead, by the estimate.
-    fn left(&self) -> f64 {
+    /// Its runs that no earlier run recorded.
+    fn ahead(&self) -> usize {
         let ahead = |run: &&(String, Outcome)| run.1 == Outcome::Ahead { recorded: false };
-        self.seconds * self.arms.iter().flat_map(|arm| &arm.runs).filter(ahead).count() as f64
+        self.arms.iter().flat_map(|arm| &arm.runs).filter(ahead).count()
+    }
+
+    /// Seconds of these, by the estimate.
+    fn left(&self) -> f64 {
+        self.seconds * self.ahead() as f64
     }
 }
 

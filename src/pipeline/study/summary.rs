@@ -2,7 +2,7 @@
 //!
 //! The permutation tests are corrected for all comparisons of the study together (Holm), the intervals for none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::cell_path;
@@ -14,7 +14,7 @@ use crate::files;
 use crate::pipeline::findings::{self, Training};
 use crate::pipeline::plan::{self, Failed};
 use crate::pipeline::step::Step;
-use crate::pipeline::{stage, story};
+use crate::pipeline::{runner, stage, story};
 use crate::report::page::{Figure, Page, StepRow, Table};
 use crate::report::provenance::command_line;
 use crate::stats::paired;
@@ -74,7 +74,7 @@ pub(super) fn write(
 
 /// Removes page, tables and figures of an earlier run.
 pub(super) fn remove(folder: &Path) -> Result<()> {
-    story::remove(folder)?;
+    runner::remove_page(folder)?;
     let drawn = folder.join("figures");
     if drawn.is_dir() {
         files::list(&drawn)?.iter().try_for_each(|file| files::remove(file))?;
@@ -102,13 +102,14 @@ impl Summary<'_> {
     fn answers(&self, page: &mut Page, failed: usize) {
         let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
         self.verdict(page, &compared);
-        let least = compared.iter().map(|row| row.training.pairs).min().unwrap_or(0);
-        if (2..6).contains(&least) {
-            page.answers.push(format!(
-                "{least} pairs of runs cannot give a p below {:.3} by exchanging signs, whatever the differences: only the intervals speak.",
-                2f64.powi(1 - least as i32)
-            ));
-        }
+        let few: BTreeSet<usize> =
+            compared.iter().map(|row| row.training.pairs).filter(|pairs| (2..6).contains(pairs)).collect();
+        page.answers.extend(few.iter().map(|pairs| {
+            format!(
+                "{pairs} pairs of runs cannot give a p below {:.3} by exchanging signs, whatever the differences: only the intervals speak.",
+                2f64.powi(1 - *pairs as i32)
+            )
+        }));
         let collapsed: usize = self.rows.iter().map(|row| row.training.collapsed).sum();
         let runs: usize = self.rows.iter().map(|row| row.training.seeds).sum();
         if collapsed > 0 {

@@ -14,11 +14,10 @@ use plotters::drawing::IntoDrawingArea;
 use plotters::style::{BLACK, Color};
 
 use super::key;
-use super::labels::Area;
 use super::levels::Levels;
 use super::{Panel, Style};
 use crate::error::{Error, Result};
-use crate::report::canvas::{Canvas, PT_PER_MM, Point, defect, font, text_width, units};
+use crate::report::canvas::{Area, Canvas, PT_PER_MM, Point, defect, font, text_width, units};
 use crate::report::legend::{Entry, Legend};
 use crate::report::numbers::written;
 use crate::report::plot::{EDGE, NUMBER, SMALL, TEXT, TICK, TITLE, fitting};

@@ -6,10 +6,9 @@
 //!
 //! Used by [`super`], which says where.
 
-use super::labels::Area;
 use super::levels::Levels;
 use crate::error::Result;
-use crate::report::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data, short, text_width};
+use crate::report::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data, short, text_width};
 
 /// Width of the bar, length of its ticks and distance of its numbers, pt.
 const BAR: f64 = 8.0;

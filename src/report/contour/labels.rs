@@ -8,16 +8,7 @@
 
 use super::trace::Line;
 use crate::error::Result;
-use crate::report::canvas::{DIGIT_HEIGHT, Point, text_width};
-
-/// Upright rectangle on the sheet, pt.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Area {
-    pub(crate) left: f64,
-    pub(crate) top: f64,
-    pub(crate) right: f64,
-    pub(crate) bottom: f64,
-}
+use crate::report::canvas::{Area, DIGIT_HEIGHT, Point, text_width};
 
 /// A number in its place: its middle, turned by `degrees` clockwise.
 #[derive(Debug, Clone)]
@@ -33,27 +24,6 @@ const SPACE: f64 = 1.0;
 const LEAST_LENGTH: f64 = 2.5;
 /// Distance between places that are tried, and between points of lines that must keep out, pt.
 const STEP: f64 = 1.0;
-
-impl Area {
-    pub(crate) fn moved(&self, by: Point) -> Area {
-        let Area { left, top, right, bottom } = self;
-        Area { left: left + by.0, top: top + by.1, right: right + by.0, bottom: bottom + by.1 }
-    }
-
-    pub(crate) fn overlaps(&self, other: &Area) -> bool {
-        self.left < other.right
-            && other.left < self.right
-            && self.top < other.bottom
-            && other.top < self.bottom
-    }
-
-    pub(crate) fn contains(&self, other: &Area) -> bool {
-        self.left <= other.left
-            && other.right <= self.right
-            && self.top <= other.top
-            && other.bottom <= self.bottom
-    }
-}
 
 /// A place for a number on a line.
 struct Place {

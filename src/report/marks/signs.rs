@@ -7,8 +7,7 @@
 //! [`super::super::contour`] and [`super::super::relief`] say where the points are.
 
 use crate::error::Result;
-use crate::report::canvas::{Canvas, Point, path_data, short, text_width};
-use crate::report::contour::Area;
+use crate::report::canvas::{Area, Canvas, Point, path_data, short, text_width};
 use crate::report::legend::Entry;
 use crate::report::marks::{Mark, Marks};
 use crate::report::plot::{SMALL, shortened};

@@ -12,9 +12,8 @@
 use super::camera::{Camera, Placed};
 use super::mesh::{Corner, HEIGHT, Heights, across};
 use crate::error::Result;
-use crate::report::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, path_data, text_width};
+use crate::report::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data, text_width};
 use crate::report::contour::axes;
-use crate::report::contour::labels::Area;
 use crate::report::contour::levels::Levels;
 use crate::report::contour::{Panel, Style};
 use crate::report::plot::{self, NUMBER, TEXT};
