@@ -8,8 +8,8 @@
 
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
-use super::config::plain;
 use super::excerpt::Place;
+use super::titles::plain;
 use super::{Loaded, check, parse, put};
 use crate::error::{Error, Result};
 

@@ -4,11 +4,14 @@
 //! not fit together are refused with file, line and caret. `--set key=value` edits the text first, so an error in what
 //! was set points into it too. The shipped analyses are compiled in.
 //!
-//! [`config`] holds the types, [`grid`] makes a study's cells; [`crate::pipeline`] turns them into commands.
+//! [`config`] holds the types, `rules` what must hold between keys, [`grid`] makes a study's cells, [`titles`] names arms and
+//! masks; [`crate::pipeline`] turns them into commands.
 
 pub mod config;
 mod excerpt;
 pub mod grid;
+mod rules;
+pub mod titles;
 
 use std::path::Path;
 
@@ -134,7 +137,7 @@ fn parse(place: &str, text: &str) -> Result<Analysis> {
 }
 
 fn check(place: &str, text: &str, analysis: &Analysis) -> Result<()> {
-    match analysis.problem() {
+    match rules::problem(analysis) {
         None => Ok(()),
         Some(problem) => {
             let place = Place { name: place, text };

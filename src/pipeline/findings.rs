@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{self, Model};
-use crate::analysis::config::{Analysis, Parsed, Part, mask_title};
+use crate::analysis::config::{Analysis, Parsed, Part};
+use crate::analysis::titles::mask_title;
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Granularity, Scores};

@@ -1,14 +1,81 @@
-//! Steps beyond surfaces: profiles, planes between models and along training, sharpness.
+//! Steps of surfaces, profiles, planes between models and along training, and sharpness.
 
 use super::{
-    MARKS, Model, Plan, beside, comparison_path, draw, eigen_path, figure, listed, models_path, part_name,
-    part_words, profile_figure, profile_path, results, sharpness_path, spanned, surface_set, trajectory_stem,
+    MARKS, Model, Plan, comparison_path, eigen_path, figure, listed, models_path, part_name, part_words,
+    profile_figure, profile_path, sharpness_path, surface_path, surface_set, trajectory_stem,
 };
-use crate::analysis::config::{Parsed, mask_title};
+use crate::analysis::config::{Parsed, Part};
+use crate::analysis::titles::mask_title;
+use crate::landscape::mask::Select;
 use crate::pipeline::step::Step;
 use crate::stages::word;
 
 impl Plan<'_> {
+    pub(super) fn surfaces(&self) -> Vec<Step> {
+        let Some(surface) = &self.analysis.surface else { return Vec::new() };
+        let mut steps = Vec::new();
+        for part in self.analysis.surfaces_over() {
+            let name = part_name(part);
+            let set = surface_set(part);
+            let words = format!("set for the surfaces, {name}");
+            steps.push(self.freeze(&words, (part, self.analysis.seed), surface.examples, &set));
+            let mut titles = Vec::new();
+            let mut drawn = Vec::new();
+            for model in &self.models {
+                for Parsed(mask) in &surface.masks {
+                    for k in 0..surface.draws {
+                        let out = surface_path(part, model, mask, k);
+                        let name =
+                            format!("surface of {}, {}, {name}{}", model.title, mask_title(mask), draw(k));
+                        let step = self.random(name, part, model, mask, k);
+                        let step = step.maybe("--resolution", surface.resolution);
+                        steps.push(
+                            results(spanned(step, surface.span).word("--per-example"), &out)
+                                .also_writes(beside(&out, "examples.safetensors")),
+                        );
+                    }
+                    titles.push(format!("{}: {}", model.title, mask_title(mask)));
+                    drawn.push(surface_path(part, model, mask, 0));
+                }
+            }
+            for (view, what) in [("flat", "contours"), ("3d", "surfaces")] {
+                let step = figure(&format!("{what}_{name}"), &format!("figure of the {what}, {name}"));
+                let step = drawn.iter().fold(step, |step, path| step.file(path));
+                // A row for each model; of one model alone the figure arranges itself.
+                let columns = Some(surface.masks.len().min(4)).filter(|_| self.models.len() > 1);
+                let step = step.option("--titles", listed(&titles)).maybe("--columns", columns);
+                let step = step.option("--label", self.analysis.loss_label());
+                steps.push(step.option("--view", view));
+            }
+        }
+        steps
+    }
+
+    /// The k-th random directions of a model, under a mask, over a part.
+    fn random(&self, name: String, part: Part, model: &Model, mask: &Select, k: usize) -> Step {
+        let options = self.analysis.surface.as_ref();
+        let mut step = self
+            .at(name, "surface", model.runs.first(), &surface_set(part))
+            .maybe("--normalize", options.and_then(|o| o.normalize).map(word))
+            .flag("--vectors", options.and_then(|o| o.vectors));
+        if k > 0 {
+            step = step.option("--draw", k);
+        }
+        self.masked(step, mask)
+    }
+
+    fn masked(&self, step: Step, mask: &Select) -> Step {
+        let options = self.analysis.surface.as_ref();
+        let step = step.option("--mask", mask);
+        if *mask == Select::All {
+            return step;
+        }
+        step.reads("--fisher", self.fisher_file())
+            .option("--mask-seed", self.analysis.seed)
+            .maybe("--granularity", options.and_then(|o| o.granularity).map(word))
+            .maybe("--norm", options.and_then(|o| o.norm).map(word))
+    }
+
     pub(super) fn profiles(&self) -> Vec<Step> {
         let (Some(surface), Some(profile)) = (&self.analysis.surface, &self.analysis.profile) else {
             return Vec::new();
@@ -224,4 +291,26 @@ impl Plan<'_> {
         steps.push(planes.option("--x-label", "first eigenvector").option("--y-label", "second eigenvector"));
         steps
     }
+}
+
+/// The k-th draw, in the name of a step.
+fn draw(k: usize) -> String {
+    if k == 0 { String::new() } else { format!(", draw {k}") }
+}
+
+/// The result of `surface`, and what stands beside it.
+fn results(step: Step, out: &str) -> Step {
+    step.writes("--out", out).also_writes(beside(out, "json")).also_writes(beside(out, "mask.csv"))
+}
+
+fn spanned(step: Step, span: Option<[f64; 2]>) -> Step {
+    match span {
+        Some([low, high]) => step.word(format!("--span={low},{high}")),
+        None => step,
+    }
+}
+
+/// The path of what stands beside a CSV file.
+fn beside(csv: &str, extension: &str) -> String {
+    format!("{}.{extension}", csv.strip_suffix(".csv").unwrap_or(csv))
 }

@@ -1,7 +1,8 @@
 //! Steps about the Fisher information itself: how stable, on what it rests, what it predicts, what it agrees with.
 
 use super::{Plan, STABILITY, estimate_stem, figure, listed};
-use crate::analysis::config::{Over, Part, plain};
+use crate::analysis::config::{Over, Part};
+use crate::analysis::titles::plain;
 use crate::pipeline::step::Step;
 use crate::stages::word;
 

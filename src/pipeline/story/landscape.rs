@@ -1,7 +1,8 @@
 //! What is said of profiles, planes between models and along training, and sharpness.
 
 use super::{Story, Verdict, counted, verdict};
-use crate::analysis::config::{Parsed, mask_title};
+use crate::analysis::config::Parsed;
+use crate::analysis::titles::mask_title;
 use crate::error::Result;
 use crate::pipeline::findings;
 use crate::pipeline::plan;

@@ -1,0 +1,309 @@
+//! What must hold between the keys of an analysis.
+//!
+//! And ranges of single keys, so that a mistake is shown where it stands before anything begins, and not by a command hours later.
+
+use super::config::{Analysis, Over, Part, Train};
+use super::titles::{mask_title, plain};
+use crate::landscape::mask::Select;
+use crate::model::Estimator;
+
+/// What does not fit: the key, what it must be, and how to mend it.
+pub struct Problem {
+    pub key: &'static str,
+    pub expected: &'static str,
+    pub fix: &'static str,
+}
+
+/// Whether it holds; the key, what it must be, and how to mend it.
+type Rule = (bool, &'static str, &'static str, &'static str);
+
+/// Draws that make sense: more would show no more.
+const DRAWS: std::ops::RangeInclusive<usize> = 1..=100;
+
+/// The first thing that does not fit.
+pub fn problem(analysis: &Analysis) -> Option<Problem> {
+    let rules =
+        [data(analysis), training(analysis), fisher(analysis), rankings(analysis), landscape(analysis)];
+    let broken = rules.into_iter().flatten().find(|(holds, ..)| !holds);
+    broken.map(|(_, key, expected, fix)| Problem { key, expected, fix })
+}
+
+fn labelled(analysis: &Analysis) -> bool {
+    analysis.data.task.is_some() || analysis.data.table.is_some()
+}
+
+fn distinct<T: PartialEq>(items: &[T]) -> bool {
+    items.iter().enumerate().all(|(i, item)| !items[..i].contains(item))
+}
+
+fn fraction(f: f64) -> bool {
+    f > 0.0 && f <= 1.0
+}
+
+fn some(n: Option<usize>) -> bool {
+    n.is_none_or(|n| n > 0)
+}
+
+fn data(analysis: &Analysis) -> Vec<Rule> {
+    let data = &analysis.data;
+    vec![
+        (
+            labelled(analysis) || data.text.is_some(),
+            "data",
+            "a task, a table or text",
+            "give data.task, data.table or data.text",
+        ),
+        (
+            data.task.is_none() || data.table.is_none(),
+            "data.table",
+            "left out beside a task",
+            "choose one of the two",
+        ),
+        (
+            data.table.is_some() == data.columns.is_some(),
+            "data.columns",
+            "given with a table, and only then",
+            "write columns = \"text,label\"",
+        ),
+    ]
+}
+
+/// Of arms and their schedule.
+fn training(analysis: &Analysis) -> Vec<Rule> {
+    let train = analysis.train.as_ref();
+    let arms = || train.iter().flat_map(|train| &train.arms);
+    let names: Vec<String> = arms().map(|arm| plain(&arm.0.to_string())).collect();
+    let of = |get: fn(&Train) -> Option<f64>| train.and_then(get);
+    let schedule = analysis.schedule.clone().unwrap_or_default();
+    let rate = |p: Option<f64>| p.is_none_or(|p| (0.0..1.0).contains(&p));
+    vec![
+        (
+            train.is_none() || labelled(analysis),
+            "train",
+            "about a task or table",
+            "give data.task or data.table",
+        ),
+        (
+            train.is_none() || (1..=16).contains(&names.len()) && distinct(&names),
+            "train.arms",
+            "a list of one to sixteen arms, distinct by name",
+            "write, for example, [\"uniform:0.05\", \"guided\"]",
+        ),
+        (
+            train.is_none_or(|t| t.seeds > 0),
+            "train.seeds",
+            "at least 1",
+            "five give an interval worth having",
+        ),
+        (train.is_none_or(|t| some(t.epochs)), "train.epochs", "at least 1", "the paper trains for 3"),
+        (train.is_none_or(|t| some(t.batch)), "train.batch", "at least 1", "the paper's is 18"),
+        (of(|t| t.fraction).is_none_or(fraction), "train.fraction", "in (0, 1]", "write 10 % as 0.1"),
+        (
+            of(|t| t.lr).is_none_or(|lr| lr > 0.0 && lr.is_finite()),
+            "train.lr",
+            "above 0",
+            "the paper's, for bert-base, is 2e-5",
+        ),
+        (
+            of(|t| t.weight_decay).is_none_or(|d| d >= 0.0),
+            "train.weight_decay",
+            "at least 0",
+            "the paper's is 0",
+        ),
+        (
+            analysis.schedule.is_some() || arms().all(|arm| arm.0.own().is_none()),
+            "train.arms",
+            "without `guided`, `matched`, `reversed` and `shuffled` where there is no [schedule]",
+            "add a [schedule], name a file (\"guided:RATES.csv\"), or leave the arm out",
+        ),
+        (
+            analysis.schedule.is_none() || schedule.preset.is_some() || analysis.fisher.is_some(),
+            "schedule",
+            "with a preset or a [fisher] section",
+            "add [fisher], or preset = \"paper-bert-base\"",
+        ),
+        (rate(schedule.p_lower), "schedule.p_lower", "in [0, 1)", "the paper's is 0"),
+        (
+            rate(schedule.p_upper) && schedule.p_lower.unwrap_or(0.0) <= schedule.p_upper.unwrap_or(0.1),
+            "schedule.p_upper",
+            "in [0, 1), and not below p_lower",
+            "the paper's is 0.1",
+        ),
+    ]
+}
+
+fn fisher(analysis: &Analysis) -> Vec<Rule> {
+    let Some(fisher) = &analysis.fisher else { return Vec::new() };
+    let over = analysis.fisher_over();
+    vec![
+        (
+            over == Over::Task || analysis.data.text.is_some(),
+            "fisher.over",
+            "\"task\" where there is no text",
+            "give data.text, or over = \"task\"",
+        ),
+        (
+            over == Over::Text || labelled(analysis),
+            "fisher.over",
+            "\"text\" where there is no task",
+            "give data.task, or over = \"text\"",
+        ),
+        (some(fisher.examples), "fisher.examples", "at least 1", "leave it out for all"),
+        (
+            distinct(&fisher.also) && !fisher.also.contains(&Estimator::Empirical),
+            "fisher.also",
+            "\"mc\", \"exact\" or both",
+            "the empirical estimator is always there",
+        ),
+        (
+            over == Over::Task || !fisher.also.contains(&Estimator::Exact),
+            "fisher.also",
+            "without \"exact\" over text",
+            "a vocabulary has too many classes to sum over",
+        ),
+    ]
+}
+
+/// Of what is asked about rankings by the Fisher information.
+fn rankings(analysis: &Analysis) -> Vec<Rule> {
+    let over = analysis.fisher_over();
+    let stability = analysis.stability.as_ref();
+    let sections = [
+        ("audit", analysis.audit.is_some()),
+        ("damage", analysis.damage.is_some()),
+        ("agree", analysis.agree.is_some()),
+    ];
+    let first = sections.into_iter().find_map(|(name, there)| there.then_some(name));
+    let also = analysis.fisher.as_ref().is_some_and(|fisher| !fisher.also.is_empty());
+    vec![
+        (
+            stability.is_none() || analysis.fisher.is_some(),
+            "stability",
+            "beside a [fisher] section",
+            "add [fisher]: the rankings are of its examples",
+        ),
+        (
+            stability
+                .and_then(|s| s.fractions.as_ref())
+                .is_none_or(|f| !f.is_empty() && f.iter().all(|f| fraction(*f))),
+            "stability.fractions",
+            "numbers in (0, 1]",
+            "write, for example, [0.01, 0.02, 0.05, 0.1]",
+        ),
+        (
+            stability.and_then(|s| s.masks).is_none_or(|m| m == 1 || over == Over::Text),
+            "stability.masks",
+            "left out where the Fisher information is over a task",
+            "a task's examples have no masks",
+        ),
+        (
+            analysis.fisher.is_some() || first.is_none(),
+            first.unwrap_or("audit"),
+            "beside a [fisher] section",
+            "add [fisher]: it is about that",
+        ),
+        (
+            analysis.agree.as_ref().is_none_or(|a| !a.arms || analysis.train.is_some() && over == Over::Task),
+            "agree.arms",
+            "true only where arms are trained and the Fisher information is over the task",
+            "add [train] and fisher.over = \"task\": trained models have no masked-LM head",
+        ),
+        (
+            analysis
+                .agree
+                .as_ref()
+                .is_none_or(|a| (a.arms || also || !a.files.is_empty()) && a.titles.len() == a.files.len()),
+            "agree",
+            "about something beside the empirical estimate, and with a title for each file",
+            "set arms = true, fisher.also, or files and titles",
+        ),
+    ]
+}
+
+/// Of surfaces and all that lies beside them.
+fn landscape(analysis: &Analysis) -> Vec<Rule> {
+    let surface = analysis.surface.as_ref();
+    let masks: Vec<String> =
+        surface.iter().flat_map(|s| &s.masks).map(|mask| plain(&mask_title(&mask.0))).collect();
+    let sharpness = analysis.sharpness.as_ref().and_then(|s| s.mask.as_ref());
+    let all_masks = surface.iter().flat_map(|s| &s.masks).chain(sharpness);
+    let parts = if surface.is_some() { analysis.surfaces_over() } else { Vec::new() };
+    let sections = [
+        ("profile", analysis.profile.is_some()),
+        ("plane", analysis.plane.is_some()),
+        ("trajectory", analysis.trajectory.is_some()),
+        ("sharpness", analysis.sharpness.is_some()),
+    ];
+    let without_surface = sections.iter().find_map(|(name, there)| there.then_some(*name));
+    vec![
+        (
+            surface.is_none_or(|s| DRAWS.contains(&s.draws)),
+            "surface.draws",
+            "from 1 to 100",
+            "three planes show a spread",
+        ),
+        (
+            analysis.profile.as_ref().is_none_or(|p| DRAWS.contains(&p.draws)),
+            "profile.draws",
+            "from 1 to 100",
+            "five lines show a spread",
+        ),
+        (
+            surface.is_some() || without_surface.is_none(),
+            without_surface.unwrap_or("surface"),
+            "beside a [surface] section",
+            "add [surface]: its parts of the data are looked at",
+        ),
+        (
+            analysis.train.is_some() || analysis.plane.is_none(),
+            "plane",
+            "about arms of a training",
+            "add a [train] section",
+        ),
+        (
+            analysis.train.is_some() || analysis.trajectory.is_none(),
+            "trajectory",
+            "about arms of a training",
+            "add a [train] section",
+        ),
+        (
+            analysis.trajectory.as_ref().is_none_or(|t| (3..=1000).contains(&t.snapshots)),
+            "trajectory.snapshots",
+            "from 3 to 1000",
+            "a dozen show a path",
+        ),
+        (
+            surface.is_none() || !parts.is_empty() && distinct(&parts),
+            "surface.over",
+            "distinct parts, at least one",
+            "write, for example, [\"held_out\"]",
+        ),
+        (
+            analysis.train.is_none() || !parts.contains(&Part::Text),
+            "surface.over",
+            "parts of the task where arms are trained on it",
+            "leave \"text\" out: the arms have no masked-LM head",
+        ),
+        (
+            parts.iter().all(|part| match part {
+                Part::Text => analysis.data.text.is_some(),
+                Part::Train | Part::HeldOut => labelled(analysis),
+            }),
+            "surface.over",
+            "parts of data that are there",
+            "\"train\" and \"held_out\" are parts of a task, \"text\" is data.text",
+        ),
+        (
+            analysis.fisher.is_some() || all_masks.into_iter().all(|mask| mask.0 == Select::All),
+            "surface.masks",
+            "only \"all\" where there is no [fisher]",
+            "add a [fisher] section",
+        ),
+        (
+            surface.is_none() || !masks.is_empty() && distinct(&masks),
+            "surface.masks",
+            "a list of distinct masks, at least one",
+            "write, for example, [\"all\", \"top:0.01\", \"random:0.01\"]",
+        ),
+    ]
+}
