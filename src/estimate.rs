@@ -28,7 +28,8 @@ pub fn tell(what: &str, seconds: f64, bytes: usize) {
         progress::note(format!("{what}: about {time} and {mib} MiB of memory"));
     }
     if let Some(free) = available_bytes().map(|bytes| bytes >> 20).filter(|free| *free < mib) {
-        progress::note(format!("{what} wants about {mib} MiB of memory, of which {free} are free"));
+        // At once, also inside an analysis: what it warns of leaves no record.
+        progress::warn(format!("{what} wants about {mib} MiB of memory, of which {free} are free"));
     }
 }
 

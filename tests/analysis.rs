@@ -600,3 +600,37 @@ fn the_report_stands_alone() -> Outcome {
     assert!(page.contains("95 % interval") && page.contains("paired by seed"));
     Ok(())
 }
+
+/// Oracle: the files themselves. A run removes and replaces tables and figures of earlier runs, so a folder with others' is
+/// refused before anything is written, also if it is the folder of the analysis; a run's own is not, nor the gallery's, which has
+/// the analysis but not the steps.
+#[test]
+fn a_folder_with_files_of_others_is_refused() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = analysis_in(folder.path())?;
+    let refused = |path: &Path, out: &Path, name: &str| -> Outcome {
+        let command = format!("run {} --out {}", path.display(), out.display());
+        let message = String::from_utf8(fisherscape(&command).assert().code(1).get_output().stderr.clone())?;
+        assert!(message.contains(name) && message.contains("--out DIR"), "{message}");
+        Ok(())
+    };
+    let paper = folder.path().join("paper");
+    for name in ["tables/mine.csv", "figures/mine.svg", "report.html"] {
+        let file = paper.join(name);
+        std::fs::create_dir_all(file.parent().ok_or("no folder")?)?;
+        std::fs::write(&file, "mine")?;
+        refused(&path, &paper, name.split('/').next().unwrap_or_default())?;
+        assert_eq!(std::fs::read(&file)?, b"mine");
+        std::fs::remove_dir_all(&paper)?;
+    }
+    std::fs::create_dir_all(&paper)?;
+    let own = paper.join("analysis.toml");
+    std::fs::copy(&path, &own)?;
+    refused(&own, &paper, "analysis.toml")?;
+    assert_eq!(std::fs::read(&own)?, std::fs::read(&path)?);
+    std::fs::create_dir_all(paper.join("tables"))?;
+    fisherscape(&format!("run {} --out {}", path.display(), paper.display())).assert().success();
+    // A run's own text, in its folder.
+    fisherscape(&format!("run {} --out {}", own.display(), paper.display())).assert().success();
+    Ok(())
+}

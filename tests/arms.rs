@@ -237,3 +237,37 @@ fn a_noisy_evaluation_gives_the_same_bytes_at_one_and_two_threads() -> Outcome {
     }
     Ok(())
 }
+
+/// Oracle: the run with its models: the same scores without them. Where the last evaluation was the best, the two models are one
+/// file on the disk.
+#[test]
+fn scores_alone_are_those_of_the_run_with_its_models() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let train = format!(
+        "train --checkpoint {} --table {} --columns sentence,label --dropout uniform:0.1 --epochs 1 --fraction 0.3",
+        fixture("tiny/model").display(),
+        fixture("tiny/sentiment.tsv").display()
+    );
+    for (out, more) in [("models", ""), ("scores", "--scores-only")] {
+        fisherscape(&format!("{train} --out {out} {more}")).current_dir(folder.path()).assert().success();
+    }
+    let at = |path: &str| folder.path().join(path);
+    for name in ["metrics.csv", "history.csv", "rates.csv"] {
+        assert_eq!(
+            std::fs::read(at("models").join(name))?,
+            std::fs::read(at("scores").join(name))?,
+            "{name}"
+        );
+    }
+    let large = |path: &PathBuf| path.is_dir() || path.extension().is_some_and(|e| e == "safetensors");
+    assert!(!files::list(&at("scores"))?.iter().any(large));
+    // One epoch has one evaluation.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let [last, best] = ["models/model.safetensors", "models/best/model.safetensors"]
+            .map(|path| std::fs::metadata(at(path)).map(|file| file.ino()));
+        assert_eq!(last?, best?);
+    }
+    Ok(())
+}

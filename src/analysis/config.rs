@@ -33,7 +33,8 @@ Keys of an analysis (those in brackets may be left out; a section that is left o
                include_intermediate, p_lower, p_upper]
   [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"gaussian-paper:P\"; of [schedule] \"guided\", \"matched\",
                \"reversed\", \"shuffled\" or \"shuffled:K\", or of a file, as in \"guided:RATES.csv\"; [seeds, epochs, fraction,
-               batch, accumulate, eval_steps, early_stopping, lr, warmup, weight_decay, split: \"paper\" or \"official\"]
+               batch, accumulate, eval_steps, early_stopping, lr, warmup, weight_decay, split: \"paper\" or \"official\",
+               scores_only: true keeps no models]
   [surface]    masks: \"all\", \"top:F\", \"bottom:F\", \"random:F\", \"paper-top\" or \"paper-bottom\"; [over: of \"train\",
                \"held_out\", \"text\"], [examples, granularity, norm, normalize, vectors, span, resolution, draws]
   [profile]    losses along single directions, under the masks and over the parts of [surface]: [draws, span, resolution]
@@ -168,6 +169,7 @@ pub struct Train {
     pub warmup: Option<f64>,
     pub weight_decay: Option<f64>,
     pub split: Option<Holdout>,
+    pub scores_only: Option<bool>,
 }
 
 /// The dropout of an arm, as one writes it: `guided` and its controls alone are of the analysis' own schedule.

@@ -170,7 +170,7 @@ fn cells(
         found.push(Cell {
             name,
             values,
-            loaded: Loaded { name: loaded.name.clone(), text, analysis, study: None },
+            loaded: Loaded { name: loaded.name.clone(), path: None, text, analysis, study: None },
         });
     }
     Ok(Study { axes, names, cells: found, only: Vec::new() })

@@ -13,7 +13,7 @@ pub mod grid;
 mod rules;
 pub mod titles;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Table, Value};
 
@@ -49,6 +49,8 @@ pub const SHIPPED: [(&str, &str); 16] = [
 pub struct Loaded {
     /// The file's stem, or the name of a shipped one.
     pub name: String,
+    /// The file, unless it is a shipped one.
+    pub path: Option<PathBuf>,
     /// The text with what was set.
     pub text: String,
     pub analysis: Analysis,
@@ -101,7 +103,8 @@ pub fn load(which: &str, set: &[String]) -> Result<Loaded> {
         place += " with --set";
     }
     let analysis = if set.is_empty() { original? } else { parse(&place, &text)? };
-    let mut loaded = Loaded { name, text, analysis, study: None };
+    let path = SHIPPED.iter().all(|(own, _)| *own != which).then(|| PathBuf::from(which));
+    let mut loaded = Loaded { name, path, text, analysis, study: None };
     loaded.study = grid::study(&place, &loaded, set)?;
     if loaded.study.is_none() {
         check(&place, &loaded.text, &loaded.analysis)?;

@@ -105,6 +105,12 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
             "the paper's, for bert-base, is 2e-5",
         ),
         (
+            !analysis.looks_at_models() || train.is_none_or(|t| t.scores_only != Some(true)),
+            "train.scores_only",
+            "left out where models are looked at",
+            "leave it out, or [surface] and agree.arms",
+        ),
+        (
             of(|t| t.weight_decay).is_none_or(|d| d >= 0.0),
             "train.weight_decay",
             "at least 0",

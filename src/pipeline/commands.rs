@@ -22,7 +22,7 @@ pub struct Run {
     /// Run steps again that are done
     #[arg(long)]
     pub force: bool,
-    /// Of a study, run these cells alone, named as their folders are; the tables have those run before, too [default: all]
+    /// Of a study, run these cells alone, named as `check` lists them; the tables have those run before, too [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
 }
@@ -88,6 +88,9 @@ impl Check {
             let cells =
                 loaded.study.as_ref().map_or(String::new(), |study| format!("{} cells, ", study.cells.len()));
             say!("{which}: sound, {cells}{steps} steps");
+            for cell in loaded.study.iter().flat_map(|study| &study.cells) {
+                say!("  {}", cell.name);
+            }
             let missing = |analysis: &&Analysis| pipeline::check_inputs(analysis, Missing::Tell).err();
             // Cells of a study say the same of what they share.
             let (missing, said) = progress::listen(|| analyses.iter().find_map(missing));

@@ -148,9 +148,10 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
         let of = |get: fn(&Score) -> f64| runs.iter().map(|(_, score)| get(score)).collect::<Vec<f64>>();
         let (values, losses) = (of(|score| score.value), of(|score| score.loss));
         let difference = (!differences.is_empty()).then(|| stats::mean(&differences));
+        let largest = differences.iter().fold(0.0_f64, |largest, d| largest.max(d.abs()));
         let half = Some(stats::half_width(&differences))
-            // Runs that all differ by the same (a coarse metric on few examples) say nothing of their spread.
-            .filter(|half| half.is_finite() && *half > 0.0);
+            // Runs that all differ by the same (a coarse metric on few examples) say nothing of their spread; but for rounding.
+            .filter(|half| half.is_finite() && *half > 1e-9 * largest);
         let spread = |values: &[f64]| (values.len() > 1).then(|| stats::sd(values));
         let own = stream.at(rows.len() as u64);
         let bootstrap = paired::bootstrap_interval(&differences, |i, n| own.below(i, n));
@@ -359,4 +360,39 @@ pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
         Site { site: name.clone(), score: stats::mean(&values), score_se: stats::standard_error(&values) }
     };
     Ok(scores.names().iter().zip(columns.columns()).map(site).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: by hand. All pairs differ by 6 of 553 examples: there is no spread to make an interval of, though the differences of the
+    /// rounded quotients are not all the same number. One pair that differs gives an interval.
+    #[test]
+    fn equal_differences_have_no_interval() {
+        let of = |right: [[u32; 5]; 2]| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut models = Vec::new();
+            for (title, right) in ["uniform", "guided"].into_iter().zip(right) {
+                let run = |k: usize| format!("train/{title}/seed{k}");
+                for (k, right) in right.iter().enumerate() {
+                    let accuracy = f64::from(*right) / 553.0;
+                    let text = format!(
+                        "split,examples,metric,value,se,noise\nheld_out,553,loss,0.7,,off\nheld_out,553,accuracy,{accuracy},,off\n"
+                    );
+                    files::write(&folder.path().join(run(k)).join("metrics.csv"), text.as_bytes()).unwrap();
+                }
+                models.push(Model { title: title.into(), runs: (0..5).map(run).collect(), failed: 0 });
+            }
+            training(folder.path(), &models, 0).unwrap().remove(1)
+        };
+        let first = [280, 291, 305, 277, 299];
+        let equal = of([first, first.map(|n| n + 6)]);
+        assert!((equal.difference.unwrap() - 6.0 / 553.0).abs() < 1e-12);
+        assert_eq!((equal.low, equal.high), (None, None));
+        let mut other = first.map(|n| n + 6);
+        other[2] += 1;
+        let other = of([first, other]);
+        assert!(other.low.unwrap() < other.difference.unwrap() && other.high.unwrap() > other.low.unwrap());
+    }
 }

@@ -51,6 +51,7 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
         let fix = "give the run a folder of its own: --out DIR";
         return Err(Error::field("--out", folder.display(), "a folder, or nothing yet", "a file", fix));
     }
+    check_own(loaded, folder)?;
     if let Some(study) = &loaded.study {
         return study::run(loaded, study, folder, command, force);
     }
@@ -61,6 +62,26 @@ pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result
     let all = done.records.len();
     say!("{}: {all} steps, {} of them run now", folder.join("report.html").display(), done.ran);
     runner::check_failed(&done.failed)
+}
+
+/// Refuses a folder with files that a run would replace or remove, unless they are an earlier run's: a folder of steps or cells
+/// is, and one with an analysis (the gallery's), if it is not the file that is run.
+fn check_own(loaded: &Loaded, folder: &Path) -> Result<()> {
+    let there = |name: &str| folder.join(name).exists();
+    let text = folder.join("analysis.toml");
+    let same = |path: &PathBuf| path.canonicalize().ok() == text.canonicalize().ok();
+    let given = text.exists() && loaded.path.as_ref().is_some_and(same);
+    if there("steps") || there("cells") || (text.exists() && !given) {
+        return Ok(());
+    }
+    match ["analysis.toml", "report.html", "tables", "figures"].into_iter().find(|name| there(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let (place, found) = (folder.join(name), "something that is no run's");
+            let fix = "give the run a folder of its own: --out DIR";
+            Err(Error::field("--out", place.display(), "nothing yet, or an earlier run's", found, fix))
+        }
+    }
 }
 
 /// The number of steps of an analysis, each of which is a sound command.
@@ -121,15 +142,18 @@ pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
         Missing::Fetch => Some(hub::locate(checkpoint, Wanted::Checkpoint)?),
         Missing::Tell => hub::locate_here(checkpoint, Wanted::Checkpoint)?,
     };
-    let mut layers = None;
+    let mut shape = None;
     if let Some(Place { folder, .. }) = note(checkpoint, place) {
         if !files::is_folder(&folder) {
             let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer, or to a name on \
                        the hub: --set model.checkpoint=FOLDER";
             return Err(Error::field("model.checkpoint", checkpoint.display(), "a folder", "none", fix));
         }
-        layers = Some(BertConfig::read(&folder.join("config.json"))?.num_hidden_layers);
+        let config = BertConfig::read(&folder.join("config.json"))?;
+        shape = Some((config.num_hidden_layers, config.hidden_size, config.vocab_size));
     }
+    let layers = shape.map(|(layers, ..)| layers);
+    let mut foreign = false;
     let arms = analysis.train.iter().flat_map(|train| &train.arms);
     for Parsed(arm) in arms {
         let preset = analysis.schedule.as_ref().and_then(|schedule| schedule.preset);
@@ -137,13 +161,22 @@ pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
             (Arm::Other(Dropout::Scheduled(assignment, path)), Some(layers)) => {
                 Dropout::rates(*assignment, path, layers).map(drop)?;
             }
-            (Arm::Own(_), Some(layers)) if preset.is_some() && layers != PRESET_LAYERS => {
+            (Arm::Own(_), Some(layers)) if preset.is_some() && layers != PRESET.0 => {
                 let fix = "--set schedule.preset= makes a schedule for this model";
                 let expected = format!("left out for a model of {layers} layers");
                 return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
             }
+            (Arm::Own(_), Some(_)) if preset.is_some() && shape != Some(PRESET) => {
+                foreign = true;
+            }
             _ => {}
         }
+    }
+    if foreign {
+        progress::note(format!(
+            "schedule.preset ranks the sites of bert-base-uncased, which {} is not: --set schedule.preset= ranks its own",
+            checkpoint.display()
+        ));
     }
     let parts = analysis.surface.as_ref().map_or(Vec::new(), |_| analysis.surfaces_over());
     let text =
@@ -180,5 +213,5 @@ pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
     Ok(places)
 }
 
-/// Layers of the model that the published schedule is for.
-const PRESET_LAYERS: usize = 12;
+/// Layers, hidden size and vocabulary of the model that the published schedule is for.
+const PRESET: (usize, usize, usize) = (12, 768, 30522);

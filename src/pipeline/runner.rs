@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use indicatif::HumanDuration;
 use super::plan::{self, Failed};
 use super::step::{self, Hashes, Record, Step};
 use super::{Places, stage};
-use crate::analysis::Loaded;
+use crate::analysis::{Analysis, Loaded};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress;
@@ -44,13 +45,37 @@ pub enum Ended {
     Failed,
 }
 
-/// Whether every step of an analysis in `folder` is done.
-pub fn is_done(loaded: &Loaded, folder: &Path, places: Places) -> bool {
+/// If a run of an analysis in `folder` came to its end: the trainings that failed in it.
+pub fn ended(loaded: &Loaded, folder: &Path, places: Places) -> Option<Failed> {
+    let analysis = &loaded.analysis;
     let mut hashes = Hashes::at(places);
-    plan::steps(&loaded.analysis, &Failed::new()).iter().all(|step| {
+    let mut done = |step: &Step| {
         let identity = step.identity(folder, &mut hashes);
         identity.is_ok_and(|identity| step.done(&identity, folder, &mut hashes).is_some())
-    })
+    };
+    let steps = plan::steps(analysis, &Failed::new());
+    let trainings: Vec<&Step> = steps.iter().filter(|step| may_fail(analysis, step)).collect();
+    let missing: Vec<&&Step> = trainings.iter().filter(|step| !done(step)).collect();
+    let why = "no finished run of it is there".to_string();
+    let failed: Failed =
+        missing.iter().filter_map(|step| Some((step.output()?.to_string(), why.clone()))).collect();
+    let some = trainings.is_empty() || failed.len() < trainings.len();
+    // What follows the trainings was done without them, or it was not yet done.
+    (some && plan::steps(analysis, &failed).iter().all(done)).then_some(failed)
+}
+
+/// Whether a step may fail and the others go on: a training that nothing else looks at.
+fn may_fail(analysis: &Analysis, step: &Step) -> bool {
+    step.command() == "train" && !analysis.looks_at_models()
+}
+
+/// Whether the disk is full: then the next one would fail as well.
+pub fn is_full(cause: &Error) -> bool {
+    match cause {
+        Error::Step { cause, .. } => is_full(cause),
+        Error::Io { cause, .. } => matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
+        _ => false,
+    }
 }
 
 /// Runs the steps of an analysis in `folder`, but takes what a run in one of the folders `others` has done. `places` are those of
@@ -101,7 +126,7 @@ pub fn run(
                 let started = Instant::now();
                 let (outcome, said) = progress::listen(|| stage.run(&line));
                 if let Err(cause) = outcome {
-                    let alone = step.command() == "train" && !analysis.looks_at_models();
+                    let alone = may_fail(analysis, step) && !is_full(&cause);
                     let Some(run) = step.output().filter(|_| alone) else {
                         return Err(Error::Step { step: step.name.clone(), cause: Box::new(cause) });
                     };

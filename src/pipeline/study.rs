@@ -8,7 +8,6 @@ mod board;
 mod summary;
 mod tables;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use self::board::Board;
@@ -45,38 +44,40 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         summary::remove(folder)?;
     }
     files::write(&text, loaded.text.as_bytes())?;
-    let mut board = Board::new(study, folder)?;
+    let mut board = Board::new(study, folder, force)?;
     board.announce();
     let mut done = Vec::new();
-    // Cells share steps that do not depend on what they differ by.
-    let mut others = match force {
-        false => study.cells.iter().map(|cell| folder.join(cell_path(cell))).collect(),
-        true => Vec::new(),
-    };
+    // Cells share steps that do not depend on what they differ by; also with those of an earlier grid, which went by other names.
+    let mut others = if force { Vec::new() } else { files::list(&cells)? };
+    others.retain(|other| other.is_dir());
     let mut left_out = Vec::new();
-    // What went wrong, by cell or run.
-    let mut failed = BTreeMap::new();
+    // What went wrong now, and before in cells that are not run, by cell or run.
+    let (mut failed, mut before) = (Failed::new(), Failed::new());
     for (i, cell) in study.cells.iter().enumerate() {
         let own = folder.join(cell_path(cell));
+        let places = std::mem::take(&mut places[i]);
         if !study.runs(cell) {
-            match runner::is_done(&cell.loaded, &own, std::mem::take(&mut places[i])) {
-                true => done.push((cell, Failed::new())),
-                false => left_out.push(cell.name.clone()),
+            match runner::ended(&cell.loaded, &own, places) {
+                Some(own) => {
+                    before.extend(named(cell, &own));
+                    done.push((cell, own));
+                }
+                None => left_out.push(cell.name.clone()),
             }
             continue;
         }
         progress::status(format!("{}:", cell.name));
         let finished = &mut |step: &Step, ended| board.finished(i, step, ended);
-        let places = std::mem::take(&mut places[i]);
         let ran = runner::run(&cell.loaded, (&own, &others), (places, force), finished);
         let idle = ran.as_ref().is_ok_and(|ran| ran.ran == 0 && ran.failed.is_empty());
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
         match ran {
             Ok(ran) => {
-                let name = |run: &String| format!("{}/{run}", cell_path(cell));
-                failed.extend(ran.failed.iter().map(|(run, cause)| (name(run), cause.clone())));
+                failed.extend(named(cell, &ran.failed));
                 done.push((cell, ran.failed));
             }
+            // There is no room for the others either.
+            Err(cause) if runner::is_full(&cause) => return Err(of_cell(cell, cause)),
             Err(cause) => {
                 progress::warn(format!("{} failed: {cause}", cell.name));
                 failed.insert(cell_path(cell), cause.to_string());
@@ -85,13 +86,22 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         others.push(own);
         if !idle {
             board.tell();
+            // At a deadline there are tables of what there is.
+            let ahead = study.cells[i + 1..].iter().map(|cell| cell.name.clone());
+            let left_out: Vec<String> = left_out.iter().cloned().chain(ahead).collect();
+            summary::write(loaded, study, &done, (&[&failed, &before], &left_out), (folder, command))?;
         }
     }
     board.clear();
-    let page = summary::write(loaded, study, &done, (&failed, &left_out), (folder, command))?;
+    let page = summary::write(loaded, study, &done, (&[&failed, &before], &left_out), (folder, command))?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
     say!("{}: {} of {} cells", folder.join("report.html").display(), done.len(), study.cells.len());
     runner::check_failed(&failed)
+}
+
+/// Failed runs of a cell by their folder in that of the study.
+fn named(cell: &Cell, failed: &Failed) -> Failed {
+    failed.iter().map(|(run, cause)| (format!("{}/{run}", cell_path(cell)), cause.clone())).collect()
 }
 
 /// An error of one cell.

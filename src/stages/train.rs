@@ -45,8 +45,8 @@ pub struct Train {
     /// Steps between two evaluations [default: an epoch]
     #[arg(long, value_name = "N")]
     pub eval_steps: Option<usize>,
-    /// Stop after this many evaluations in a row without a better one; the best model is in DIR/best. The learning rate falls as if
-    /// training went on
+    /// Stop after this many evaluations in a row without a better one. The learning rate falls as if training went on; scores are those
+    /// of the last evaluation, and the best model is in DIR/best
     #[arg(long, value_name = "N", conflicts_with = "snapshots")]
     pub early_stopping: Option<NonZeroUsize>,
     /// Examples to a batch
@@ -73,6 +73,9 @@ pub struct Train {
     /// Also keep the parameters at N evenly spaced steps, the first and the last among them, in DIR/trajectory
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub snapshots: usize,
+    /// Keep scores, curves and rates alone, not the trained models
+    #[arg(long, conflicts_with = "snapshots")]
+    pub scores_only: bool,
     /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
     #[arg(long)]
     pub strict_head: bool,
@@ -86,6 +89,16 @@ pub struct Train {
 
 /// Examples of the training part that are kept as a frozen set.
 const TRAINING_SET: usize = 1000;
+
+/// What a training run takes.
+pub struct Work {
+    /// In tokens of a forward pass.
+    pub tokens: f64,
+    /// Seconds for each of them, on this machine.
+    pub seconds_each: f64,
+    /// Of disk, at most.
+    pub bytes: usize,
+}
 
 /// The dropout of a training run.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,16 +248,26 @@ impl Train {
         };
         let state = self.out.join("training.unfinished");
         let names = set.label_names();
-        let (theta, rows) = run.train(theta, &state, |row, theta, best| {
+        let best = self.out.join("best");
+        let mut last_is_best = false;
+        let (theta, rows) = run.train(theta, &state, |row, theta, is_best| {
             self.tell(row, each);
-            if best {
+            last_is_best = is_best;
+            if is_best && !self.scores_only {
                 model.theta = params::detached(theta);
-                model.save(&self.out.join("best"), names.as_deref())?;
+                model.save(&best, names.as_deref())?;
             }
             Ok(())
         })?;
         model.theta = theta;
-        model.save(&self.out, names.as_deref())?;
+        if !self.scores_only {
+            model.save(&self.out, names.as_deref())?;
+            if last_is_best {
+                // The same bytes: their space is taken once.
+                let [last, best] = [&self.out, &best].map(|folder| folder.join("model.safetensors"));
+                files::link(&best, &last)?;
+            }
+        }
         let noisy = dropout.as_ref().is_some_and(Dropout::in_evaluation);
         history::write(&self.out, &rows, each, &[], noisy)?;
         if let Some(row) = rows.last().filter(|row| row.step < config.steps) {
@@ -253,15 +276,17 @@ impl Train {
                 row.step, config.steps
             ));
         }
-        self.write_sets(&set, (&examples[..used], held_out), pad)?;
+        if !self.scores_only {
+            self.write_sets(&set, (&examples[..used], held_out), pad)?;
+        }
         provenance.write(&self.out.join("provenance.toml"))?;
         files::remove(&state)?;
         say!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
         Ok(())
     }
 
-    /// What it comes to in tokens of a forward pass, and seconds for each on this machine; early stopping may end it sooner.
-    pub fn work(&self) -> Result<(f64, f64)> {
+    /// What it comes to; early stopping may end it sooner.
+    pub fn work(&self) -> Result<Work> {
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         let (set, _, training) = self.examples(&checkpoint)?;
         let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
@@ -277,7 +302,13 @@ impl Train {
             config: &config,
             snapshots: None,
         };
-        Ok((run.work(config.steps), run.seconds_each(&model.theta)?))
+        // The last model, and the best.
+        let models = if self.scores_only { 0 } else { 2 };
+        Ok(Work {
+            tokens: run.work(config.steps),
+            seconds_each: run.seconds_each(&model.theta)?,
+            bytes: models * params::bytes(&model.theta),
+        })
     }
 
     pub(super) fn check(&self) -> Result<()> {

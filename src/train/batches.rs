@@ -17,6 +17,14 @@ pub fn epoch(examples: &[Example], batch: usize, seed: u64, epoch: u64) -> Vec<V
     shuffled.into_iter().map(|i| batches[i].to_vec()).collect()
 }
 
+/// Tokens of the longest batches, about: each window has one of its longest examples.
+pub fn longest_tokens(examples: &[Example], batch: usize) -> usize {
+    let mut lengths: Vec<usize> = examples.iter().map(Example::len).collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    lengths.truncate(examples.len().div_ceil(WINDOW).max(batch));
+    lengths.iter().sum::<usize>() * batch.min(lengths.len()) / lengths.len().max(1)
+}
+
 /// The batch of any step: epoch after epoch.
 pub struct Order<'a> {
     examples: &'a [Example],

@@ -266,7 +266,8 @@ impl Run<'_> {
         let seconds = self.seconds_each(theta)? * self.work(steps);
         // Parameters, two moments, a gradient, and one to add to it.
         let bytes = (4 + usize::from(self.config.accumulate > 1)) * params::bytes(theta);
-        let (held_out, tokens) = (self.held_out.examples, self.tokens(self.config.batch));
+        let (held_out, tokens) =
+            (self.held_out.examples, batches::longest_tokens(self.examples, self.config.batch));
         let bytes = bytes + estimate::activations(&self.bert.config, held_out, tokens, true);
         estimate::tell(&format!("{steps} steps"), seconds, bytes);
         Ok(())

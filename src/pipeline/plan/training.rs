@@ -143,6 +143,7 @@ impl Plan<'_> {
                             "--snapshots",
                             self.analysis.trajectory.as_ref().filter(|_| k == 0).map(|t| t.snapshots),
                         )
+                        .flag("--scores-only", train.scores_only)
                         .option("--seed", seed)
                         .writes("--out", run),
                 );

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use indicatif::HumanDuration;
+use indicatif::{HumanBytes, HumanDuration};
 
 use super::cell_path;
 use super::tables::distinct;
@@ -19,6 +19,7 @@ use crate::pipeline::runner::Ended;
 use crate::pipeline::step::Step;
 use crate::pipeline::{findings, stage};
 use crate::progress;
+use crate::report::provenance::command_line;
 use crate::stages::Stage;
 use crate::stats;
 
@@ -26,6 +27,8 @@ use crate::stats;
 struct Row {
     name: String,
     seconds: f64,
+    /// The disk that a training takes, at most.
+    bytes: usize,
     arms: Vec<Arm>,
     folder: PathBuf,
 }
@@ -55,35 +58,47 @@ pub(super) struct Board {
 
 impl Board {
     /// Reads what is there, and estimates what a training of each cell takes.
-    pub(super) fn new(study: &Study, folder: &Path) -> Result<Board> {
+    pub(super) fn new(study: &Study, folder: &Path, force: bool) -> Result<Board> {
         let mut rows = Vec::new();
         // By checkpoint: seconds of a forward pass for each token.
         let mut each: BTreeMap<PathBuf, f64> = BTreeMap::new();
         for cell in &study.cells {
             let own = folder.join(cell_path(cell));
             if !study.runs(cell) {
-                rows.push(Row { name: cell.name.clone(), seconds: 0.0, arms: Vec::new(), folder: own });
+                rows.push(Row {
+                    name: cell.name.clone(),
+                    seconds: 0.0,
+                    bytes: 0,
+                    arms: Vec::new(),
+                    folder: own,
+                });
                 continue;
             }
             let steps = plan::steps(&cell.loaded.analysis, &Failed::new());
             let trainings: Vec<&Step> = steps.iter().filter(|step| step.command() == "train").collect();
             let recorded = |run: &str| {
-                trainings.iter().any(|step| step.output() == Some(run) && step.record(&own).is_some())
+                let same = |step: &&&Step| {
+                    let line = command_line(step.words(&own));
+                    !force && step.record(&own).is_some_and(|record| record.command == line)
+                };
+                trainings.iter().filter(|step| step.output() == Some(run)).any(|step| same(&step))
             };
             let arms = plan::models(&cell.loaded.analysis, &Failed::new()).into_iter().map(|model| {
                 let ahead = |run: String| (run.clone(), Outcome::Ahead { recorded: recorded(&run) });
                 Arm { title: model.title, runs: model.runs.into_iter().map(ahead).collect() }
             });
             let arms: Vec<Arm> = arms.collect();
-            let mut row = Row { name: cell.name.clone(), seconds: 0.0, arms, folder: own };
+            let mut row = Row { name: cell.name.clone(), seconds: 0.0, bytes: 0, arms, folder: own };
             row.seconds = match trainings.first().map(|step| stage(step, &row.folder)).transpose()? {
                 // What it says of heads and skipped rows it will say again.
                 Some(Stage::Train(train)) if row.ahead() > 0 => {
-                    let (tokens, own) = progress::listen(|| train.work()).0?;
+                    let work = progress::listen(|| train.work()).0?;
                     // The least: whatever else the machine did, it can be as fast.
-                    let least = each.entry(cell.loaded.analysis.model.checkpoint.clone()).or_insert(own);
-                    *least = least.min(own);
-                    tokens
+                    let checkpoint = cell.loaded.analysis.model.checkpoint.clone();
+                    let least = each.entry(checkpoint).or_insert(work.seconds_each);
+                    *least = least.min(work.seconds_each);
+                    row.bytes = work.bytes;
+                    work.tokens
                 }
                 _ => 0.0,
             };
@@ -107,6 +122,10 @@ impl Board {
         let left = match done == all {
             true => String::new(),
             false => format!("; about {} of training", HumanDuration(Duration::from_secs_f64(seconds))),
+        };
+        let left = match self.rows.iter().map(|row| row.bytes * row.ahead()).sum::<usize>() {
+            0 => left,
+            bytes => format!("{left}, and up to {} of models", HumanBytes(bytes as u64)),
         };
         progress::status(format!("{cells} cells, {all} training runs{before}{left}"));
         for (row, ahead) in self.rows.iter().map(|row| (row, row.ahead())).filter(|(_, ahead)| *ahead > 0) {

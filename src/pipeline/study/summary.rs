@@ -2,7 +2,7 @@
 //!
 //! The permutation tests are corrected for all comparisons of the study together (Holm), the intervals for none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::cell_path;
@@ -27,7 +27,7 @@ pub(super) fn write(
     loaded: &Loaded,
     study: &Study,
     done: &[(&Cell, Failed)],
-    (failed, left_out): (&BTreeMap<String, String>, &[String]),
+    (failed, left_out): (&[&Failed], &[String]),
     (folder, command): (&Path, &str),
 ) -> Result<Page> {
     let mut summary = Summary { study, rows: Vec::new() };
@@ -42,9 +42,11 @@ pub(super) fn write(
         row.training.p_corrected = Some(corrected).filter(|p| p.is_finite());
     }
     let mut page = story::begun(loaded, command);
-    page.excluded = failed.iter().map(|(what, cause)| format!("{what} failed: {cause}")).collect();
+    let failed: Vec<String> =
+        failed.iter().copied().flatten().map(|(what, cause)| format!("{what} failed: {cause}")).collect();
+    page.excluded = failed.clone();
     if !left_out.is_empty() {
-        page.excluded.push(format!("not in these tables, as they were not run: {}", left_out.join(", ")));
+        page.excluded.push(format!("not in these tables, as they are not done: {}", left_out.join(", ")));
     }
     for (cell, _) in done {
         let path = cell_path(cell);
@@ -102,12 +104,25 @@ impl Summary<'_> {
     fn answers(&self, page: &mut Page, failed: usize) {
         let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
         self.verdict(page, &compared);
-        let few: BTreeSet<usize> =
-            compared.iter().map(|row| row.training.pairs).filter(|pairs| (2..6).contains(pairs)).collect();
-        page.answers.extend(few.iter().map(|pairs| {
+        // The least p of so many pairs, and what Holm's correction makes of it.
+        let least = |pairs: usize| 2f64.powi(1 - pairs as i32);
+        let corrected = |pairs: usize| (compared.len() as f64 * least(pairs)).min(1.0);
+        let few: BTreeSet<usize> = compared
+            .iter()
+            .map(|row| row.training.pairs)
+            .filter(|pairs| *pairs > 1 && corrected(*pairs) >= 0.05)
+            .collect();
+        let enough = (2..64).find(|pairs| corrected(*pairs) < 0.05).unwrap_or(64);
+        page.answers.extend(few.into_iter().map(|pairs| {
+            let p = match least(pairs) {
+                p if p < 1e-3 => format!("{p:.1e}"),
+                p => format!("{p:.3}"),
+            };
             format!(
-                "{pairs} pairs of runs cannot give a p below {:.3} by exchanging signs, whatever the differences: only the intervals speak.",
-                2f64.powi(1 - *pairs as i32)
+                "{pairs} pairs of runs cannot give a p below {p} by exchanging signs, or {:.2} corrected for {} comparisons, whatever \
+                 the differences: {enough} could; only the intervals speak.",
+                corrected(pairs),
+                compared.len()
             )
         }));
         let collapsed: usize = self.rows.iter().map(|row| row.training.collapsed).sum();
