@@ -44,7 +44,7 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         summary::remove(folder)?;
     }
     files::write(&text, loaded.text.as_bytes())?;
-    let mut board = Board::new(study, folder, force)?;
+    let mut board = Board::new(study, folder, (&places, force))?;
     board.announce();
     let mut done = Vec::new();
     // Cells share steps that do not depend on what they differ by; also with those of an earlier grid, which went by other names.

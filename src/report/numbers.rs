@@ -14,6 +14,19 @@ pub(crate) fn written(values: &[f64], last_digit: i32) -> Vec<String> {
     values.iter().map(write).collect()
 }
 
+/// Numbers of one axis with up to `digits` significant digits each: all with powers of ten, or none.
+pub(crate) fn alike(values: &[f64], digits: i32) -> Vec<String> {
+    let long = values.iter().any(|v| *v != 0.0 && !PLAIN.contains(&exponent(*v)));
+    let write = |&v: &f64| match long && v != 0.0 {
+        true => scientific(v, (digits - 1).max(0) as usize),
+        false => significant(v, digits),
+    };
+    values.iter().map(write).collect()
+}
+
+/// Powers of ten of numbers that are written without one.
+const PLAIN: std::ops::Range<i32> = -4..5;
+
 /// `v` with up to `digits` significant digits and no superfluous zero.
 pub(crate) fn significant(v: f64, digits: i32) -> String {
     if v == 0.0 {
@@ -23,7 +36,7 @@ pub(crate) fn significant(v: f64, digits: i32) -> String {
         return "not finite".to_owned();
     }
     let e = exponent(v);
-    if !(-4..5).contains(&e) {
+    if !PLAIN.contains(&e) {
         return scientific(v, (digits - 1).max(0) as usize);
     }
     signed(trimmed(&format!("{:.*}", (digits - 1 - e).max(0) as usize, v.abs())), v)
@@ -81,5 +94,7 @@ mod tests {
         for (v, text) in cases {
             assert_eq!(significant(v, 4), text);
         }
+        assert_eq!(alike(&[2e-5, 1e-4, 3e-4], 3), ["2×10⁻⁵", "10⁻⁴", "3×10⁻⁴"]);
+        assert_eq!(alike(&[1e-4, 0.0, 0.25], 3), ["0.0001", "0", "0.25"]);
     }
 }

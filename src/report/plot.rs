@@ -10,7 +10,7 @@
 //! Used by every figure with axes; [`super::legend`] explains the signs.
 
 use super::canvas::{Anchor, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, path_data, short, text_width};
-use super::numbers::{scientific, significant, written};
+use super::numbers::{alike, scientific, significant, written};
 use crate::error::{Error, Result};
 
 /// Sizes of texts: titles, axis texts, numbers, key, pt.
@@ -152,7 +152,7 @@ impl Axis {
 
     /// Logarithmic, with a tick at each of some ascending values, and the numbers that have room on `length` pt.
     pub(crate) fn at(values: &[f64], length: f64) -> Result<Axis> {
-        let ticks = values.iter().map(|&v| (v, significant(v, 3))).collect();
+        let ticks = values.iter().copied().zip(alike(values, 3)).collect();
         let (low, high) = (values[0], values[values.len() - 1]);
         Axis { low, high, scale: Scale::Logarithmic, ticks }.thinned(length)
     }

@@ -16,10 +16,9 @@ use crate::analysis::Study;
 use crate::error::Result;
 use crate::pipeline::plan::{self, Failed};
 use crate::pipeline::runner::Ended;
-use crate::pipeline::step::Step;
-use crate::pipeline::{findings, stage};
+use crate::pipeline::step::{Hashes, Step};
+use crate::pipeline::{Places, findings, stage};
 use crate::progress;
-use crate::report::provenance::command_line;
 use crate::stages::Stage;
 use crate::stats;
 
@@ -58,11 +57,11 @@ pub(super) struct Board {
 
 impl Board {
     /// Reads what is there, and estimates what a training of each cell takes.
-    pub(super) fn new(study: &Study, folder: &Path, force: bool) -> Result<Board> {
+    pub(super) fn new(study: &Study, folder: &Path, (places, force): (&[Places], bool)) -> Result<Board> {
         let mut rows = Vec::new();
         // By checkpoint: seconds of a forward pass for each token.
         let mut each: BTreeMap<PathBuf, f64> = BTreeMap::new();
-        for cell in &study.cells {
+        for (cell, places) in study.cells.iter().zip(places) {
             let own = folder.join(cell_path(cell));
             if !study.runs(cell) {
                 rows.push(Row {
@@ -76,18 +75,21 @@ impl Board {
             }
             let steps = plan::steps(&cell.loaded.analysis, &Failed::new());
             let trainings: Vec<&Step> = steps.iter().filter(|step| step.command() == "train").collect();
-            let recorded = |run: &str| {
-                let same = |step: &&&Step| {
-                    let line = command_line(step.words(&own));
-                    !force && step.record(&own).is_some_and(|record| record.command == line)
-                };
-                trainings.iter().filter(|step| step.output() == Some(run)).any(|step| same(&step))
+            let mut hashes = Hashes::at(places.clone());
+            let mut recorded = |step: &Step| {
+                // Whether it is of the same inputs; that its outputs are there still is seen when it is reached.
+                let Some(record) = step.record(&own).filter(|_| !force) else { return false };
+                step.identity(&own, &mut hashes).is_ok_and(|identity| identity == record.identity)
             };
-            let arms = plan::models(&cell.loaded.analysis, &Failed::new()).into_iter().map(|model| {
-                let ahead = |run: String| (run.clone(), Outcome::Ahead { recorded: recorded(&run) });
-                Arm { title: model.title, runs: model.runs.into_iter().map(ahead).collect() }
-            });
-            let arms: Vec<Arm> = arms.collect();
+            let mut arms = Vec::new();
+            for model in plan::models(&cell.loaded.analysis, &Failed::new()) {
+                let ahead = |run: String| {
+                    let mut own = trainings.iter().filter(|step| step.output() == Some(&run));
+                    let recorded = own.any(|step| recorded(step));
+                    (run, Outcome::Ahead { recorded })
+                };
+                arms.push(Arm { title: model.title, runs: model.runs.into_iter().map(ahead).collect() });
+            }
             let mut row = Row { name: cell.name.clone(), seconds: 0.0, bytes: 0, arms, folder: own };
             row.seconds = match trainings.first().map(|step| stage(step, &row.folder)).transpose()? {
                 // What it says of heads and skipped rows it will say again.
