@@ -66,23 +66,28 @@ macro_rules! say {
 }
 pub(crate) use say;
 
+/// Prints a line on standard error like `eprintln!`, but does not end the program where nobody reads it any more.
+macro_rules! whisper {
+    ($($text:tt)*) => { { let _ = writeln!(std::io::stderr(), $($text)*); } };
+}
+
 /// Something the user should know, such as an initialised head or skipped rows.
 pub fn note(text: impl std::fmt::Display) {
     if keep(&text, |said| &mut said.notes) && shown(1) {
-        eprintln!("note: {text}");
+        whisper!("note: {text}");
     }
 }
 
 /// What is being done, on standard error.
 pub fn status(text: impl std::fmt::Display) {
     if shown(1) {
-        eprintln!("{text}");
+        whisper!("{text}");
     }
 }
 
 /// Something that went wrong and does not stop the work: shown even with `-q`.
 pub fn warn(text: impl std::fmt::Display) {
-    eprintln!("warning: {text}");
+    whisper!("warning: {text}");
 }
 
 /// What stands above the bars of all steps.
@@ -108,7 +113,7 @@ pub fn tell_board() {
 /// Something only `-v` shows.
 pub fn detail(text: impl std::fmt::Display) {
     if shown(2) {
-        eprintln!("{text}");
+        whisper!("{text}");
     }
 }
 
@@ -162,7 +167,7 @@ impl Progress {
             let elapsed = self.started.elapsed();
             let left = elapsed.mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64);
             let amount = |n: u64| if self.bytes { HumanBytes(n).to_string() } else { n.to_string() };
-            eprintln!(
+            whisper!(
                 "{}: {}/{}, {} gone, about {} left",
                 self.label,
                 amount(done),
@@ -183,7 +188,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
         if shown(2) {
-            eprintln!("{}: {:.2} s", self.label, self.started.elapsed().as_secs_f64());
+            whisper!("{}: {:.2} s", self.label, self.started.elapsed().as_secs_f64());
         }
     }
 }

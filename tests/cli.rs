@@ -589,3 +589,28 @@ fn wrong_usage_exits_with_2() {
         fisherscape(arguments).assert().code(2);
     }
 }
+
+/// Oracle: the exit code. Work does not end because nobody reads what it says (`2>&1 | head`).
+#[test]
+fn readers_that_leave_do_not_end_the_work() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (model, set) = (fixture("parity/cls/model"), fixture("parity/cls/set.safetensors"));
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+        .args([
+            "fisher",
+            "-v",
+            "--checkpoint",
+            &model.display().to_string(),
+            "--set",
+            &set.display().to_string(),
+        ])
+        .args(["--out", "f.safetensors"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait()?.code(), Some(0));
+    assert!(folder.path().join("f.safetensors").exists());
+    Ok(())
+}

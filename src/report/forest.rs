@@ -1,4 +1,7 @@
-//! Differences between arms in every cell of a study, as SVG: a panel for each cell, a row for each arm, the interval as a bar.
+//! Differences between arms in every cell of a study, as SVG: a panel for each cell, a row for each arm, the interval as a bar. Where
+//! one arm alone is compared, on one metric, cells are rows of one panel.
+//!
+//! Cells of a study along many settings are named by those that are not the usual ones; the caption has these.
 //!
 //! The dotted line is no difference. A full sign is a difference that the permutation test shows after correction for all
 //! comparisons of the study; the bars are 95 % intervals of single ones, and with many of them some miss 0 by chance.
@@ -17,6 +20,8 @@ use super::plot::{self, GREY, colour};
 use crate::error::Result;
 
 const FIX: &str = "give tables/study.csv of a study";
+/// Names of more settings than these have no room.
+const SETTINGS: usize = 3;
 /// Columns between those of the cell and the end.
 const OWN: &str = "arm,seeds,failed,collapsed,metric,score,";
 
@@ -28,12 +33,16 @@ const DESCRIPTION: &str = "Difference of each arm's mean score to the first arm'
 #[derive(Clone, Debug)]
 pub struct Forest {
     cells: Vec<Cell>,
-    /// The arms that have one anywhere, in order of appearance.
-    arms: Vec<String>,
+    /// How many conditions these are.
+    conditions: usize,
+    /// The settings that cells have unless their name says otherwise; empty if names say all.
+    usual: String,
 }
 
 #[derive(Clone, Debug)]
 struct Cell {
+    /// Settings: key and value.
+    keys: Vec<(String, String)>,
     title: String,
     metric: String,
     /// The arm that the differences are to.
@@ -43,7 +52,10 @@ struct Cell {
 
 #[derive(Clone, Debug)]
 struct Row {
-    arm: String,
+    /// As it stands at the axis: the arm, or the cell.
+    name: String,
+    /// Which of all arms it is.
+    sign: usize,
     seeds: usize,
     difference: f64,
     ends: Option<(f64, f64)>,
@@ -69,7 +81,8 @@ impl Forest {
         for (place, name) in places.iter_mut().zip(numbers) {
             *place = table.column(name)?;
         }
-        let mut read = Forest { cells: Vec::new(), arms: Vec::new() };
+        let mut read = Forest { cells: Vec::new(), conditions: 0, usual: String::new() };
+        let mut arms: Vec<&str> = Vec::new();
         for (i, row) in table.rows.iter().enumerate() {
             let cell = |at: usize| row.get(at).unwrap_or_default();
             let mut values = [None; 4];
@@ -77,32 +90,66 @@ impl Forest {
                 *value = table.number(i, at)?;
             }
             let keys = table.header.iter().zip(row).take(arm);
-            let key = |(name, value): (&str, &str)| match name {
-                "task" => value.to_string(),
-                name => format!("{} {value}", name.replace('_', " ")),
-            };
-            let title = keys.map(key).collect::<Vec<_>>().join(", ");
-            if read.cells.last().is_none_or(|last| last.title != title) {
+            let keys: Vec<_> = keys.map(|(key, value)| (key.to_string(), value.to_string())).collect();
+            if read.cells.last().is_none_or(|last| last.keys != keys) {
                 let (metric, first) = (cell(metric).replace('_', " "), cell(arm).to_string());
-                read.cells.push(Cell { title, metric, first, rows: Vec::new() });
+                let title = described(&keys);
+                read.cells.push(Cell { keys, title, metric, first, rows: Vec::new() });
             }
             let (Some(difference), Some(own)) = (values[0], read.cells.last_mut()) else { continue };
+            let sign = arms.iter().position(|known| *known == cell(arm)).unwrap_or_else(|| {
+                arms.push(cell(arm));
+                arms.len() - 1
+            });
             own.rows.push(Row {
-                arm: cell(arm).to_string(),
+                name: cell(arm).to_string(),
+                sign,
                 seeds: table.count(i, seeds)?,
                 difference,
                 ends: values[1].zip(values[2]),
                 shown: values[3].is_some_and(|p| p < 0.05),
             });
-            if !read.arms.iter().any(|known| known == cell(arm)) {
-                read.arms.push(cell(arm).to_string());
-            }
         }
         read.cells.retain(|cell| !cell.rows.is_empty());
         if read.cells.is_empty() {
             return Err(table.wrong("difference", "given in at least one row", "none"));
         }
-        Ok(read)
+        read.conditions = read.cells.len();
+        read.shorten();
+        Ok(read.merged())
+    }
+
+    /// Names cells by what is unusual about them, where all of it has no room.
+    fn shorten(&mut self) {
+        if self.cells[0].keys.len() <= SETTINGS {
+            return;
+        }
+        let keys = self.cells[0].keys.len();
+        let count =
+            |i: usize, key: &(String, String)| self.cells.iter().filter(|cell| cell.keys[i] == *key).count();
+        // Of settings that are as frequent the one that stands first.
+        let most =
+            |i: usize| self.cells.iter().rev().map(|cell| &cell.keys[i]).max_by_key(|key| count(i, key));
+        let usual: Vec<(String, String)> = (0..keys).filter_map(most).cloned().collect();
+        self.usual = described(&usual);
+        for cell in &mut self.cells {
+            let own: Vec<_> = cell.keys.iter().filter(|key| !usual.contains(key)).cloned().collect();
+            cell.title = if own.is_empty() { "usual settings".into() } else { described(&own) };
+        }
+    }
+
+    /// With cells as rows, where one arm alone is compared.
+    fn merged(self) -> Forest {
+        let (metric, arm) = (self.cells[0].metric.clone(), self.cells[0].rows[0].name.clone());
+        let alone = |cell: &Cell| cell.metric == metric && cell.rows.len() == 1 && cell.rows[0].name == arm;
+        if self.cells.len() == 1 || !self.cells.iter().all(alone) {
+            return self;
+        }
+        let first = self.first().to_string();
+        let row = |cell: Cell| cell.rows.into_iter().map(move |row| Row { name: cell.title.clone(), ..row });
+        let rows = self.cells.into_iter().flat_map(row).collect();
+        let title = format!("{arm} minus {first}");
+        Forest { cells: vec![Cell { keys: Vec::new(), title, metric, first, rows }], ..self }
     }
 
     /// What the differences are to.
@@ -132,10 +179,8 @@ impl Forest {
 pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
     let across = format!("difference to {}", read.first());
     let panel = |cell: &'_ Cell| -> Panel<'_> {
-        let names = cell.rows.iter().rev().map(|row| row.arm.clone()).collect();
+        let names = cell.rows.iter().rev().map(|row| row.name.clone()).collect();
         let rows: Vec<Row> = cell.rows.iter().rev().cloned().collect();
-        let place = |row: &Row| read.arms.iter().position(|arm| *arm == row.arm).unwrap_or(0);
-        let places: Vec<usize> = rows.iter().map(place).collect();
         Panel {
             title: if cell.title.is_empty() { cell.metric.clone() } else { cell.title.clone() },
             notes: if cell.title.is_empty() { Vec::new() } else { vec![cell.metric.clone()] },
@@ -143,7 +188,8 @@ pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
             words: ("", ""),
             draw: Box::new(move |canvas, plot| {
                 plot::dotted(canvas, &plot.upright(0.0));
-                for (y, (row, &i)) in rows.iter().zip(&places).enumerate() {
+                for (y, row) in rows.iter().enumerate() {
+                    let i = row.sign;
                     if let Some((low, high)) = row.ends {
                         bar(canvas, [plot.at(low, y as f64), plot.at(high, y as f64)], colour(i));
                     }
@@ -154,8 +200,21 @@ pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
     };
     let mut panels: Vec<Panel> = read.cells.iter().map(panel).collect();
     panels.iter_mut().for_each(|panel| panel.words.0 = &across);
-    let columns = if panels.len() > 4 { 3 } else { 2 };
+    let columns = match panels.len() {
+        1 => 1,
+        2..=4 => 2,
+        _ => 3,
+    };
     sheet(&panels, (columns, 1), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+}
+
+/// Settings as people read them.
+fn described(keys: &[(String, String)]) -> String {
+    let key = |(name, value): &(String, String)| match name.as_str() {
+        "task" => value.clone(),
+        name => format!("{} {value}", name.replace('_', " ")),
+    };
+    keys.iter().map(key).collect::<Vec<_>>().join(", ")
 }
 
 /// An interval, thick enough to be seen in a row of its own.
@@ -184,12 +243,16 @@ pub fn caption(read: &Forest) -> String {
     let (least, most) =
         rows().fold((usize::MAX, 0), |(low, high), row| (low.min(row.seeds), high.max(row.seeds)));
     let seeds = if least == most { counted(most, "seed") } else { format!("{least} to {most} seeds") };
+    let usual = match read.usual.as_str() {
+        "" => String::new(),
+        usual => format!(" Usual settings: {usual}."),
+    };
     format!(
         "Difference of each arm to {} in {}, means of paired runs ({seeds}) with 95 % intervals (Student’s t), which are not \
          corrected for their number. Full signs: p below 0.05 by exchanging the signs of the paired differences, corrected for \
-         all {} comparisons by Holm. Panels of one metric share their scale.\n",
+         all {} comparisons by Holm. Panels of one metric share their scale.{usual}\n",
         read.first(),
-        counted(read.cells.len(), "cell"),
+        counted(read.conditions, "cell"),
         rows().count()
     )
 }
@@ -204,9 +267,13 @@ mod tests {
                           p,p_corrected,held_out_examples\n";
 
     fn read(rows: &str) -> Result<Forest> {
+        read_text(&format!("{HEADER}{rows}"))
+    }
+
+    fn read_text(text: &str) -> Result<Forest> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("study.csv");
-        files::write(&path, format!("{HEADER}{rows}").as_bytes())?;
+        files::write(&path, text.as_bytes())?;
         assert!(Forest::is_study(&files::read_text(&path)?));
         Forest::read(&path)
     }
@@ -247,6 +314,35 @@ mod tests {
         );
         let middle = attribute(frames[0], "y") + attribute(frames[0], "height") / 2.0;
         assert!(attribute(circles[0], "cy") < middle);
+    }
+
+    /// Oracle: by hand. Of four settings two are changed, one at a time; with one arm the cells are rows of one panel, in order from
+    /// the top.
+    #[test]
+    fn cells_along_many_settings_are_named_by_what_is_unusual() {
+        let cell = |(settings, d): (&str, f64)| {
+            let row = |arm: &str, d: String| format!("{settings},{arm},3,0,0,accuracy,0.6,0.1,{d},,,,,553\n");
+            row("uniform 0.1", String::new()) + &row("guided", d.to_string())
+        };
+        let cells = [("0.1,linear,1e-3,32", 0.1), ("0.3,linear,1e-3,32", -0.1), ("0.1,linear,1e-3,8", 0.2)];
+        let rows: String = cells.into_iter().map(cell).collect();
+        let header = HEADER.replace("task,lr", "p_upper,shape,lr,batch");
+        let table = read_text(&format!("{header}{rows}")).unwrap();
+        let svg = forest_figure(&table, None).unwrap();
+        let texts = assert_sound(&svg);
+        for name in ["guided minus uniform 0.1", "usual settings", "p upper 0.3", "batch 8"] {
+            assert_eq!(texts.iter().filter(|(text, _)| text == name).count(), 1, "{name}");
+        }
+        let circles: Vec<&str> = svg.lines().filter(|line| line.starts_with("<circle")).collect();
+        let at = |name: &str| circles[..3].iter().map(|circle| attribute(circle, name)).collect::<Vec<f64>>();
+        let (x, y) = (at("cx"), at("cy"));
+        // Drawn from the foot: batch 8, p upper 0.3, the usual ones.
+        assert!(y[0] > y[1] && y[1] > y[2] && x[0] > x[2] && x[2] > x[1], "{x:?} {y:?}");
+        let said = caption(&table);
+        assert!(
+            said.contains("3 cells")
+                && said.contains("Usual settings: p upper 0.1, shape linear, lr 1e-3, batch 32.")
+        );
     }
 
     #[test]
