@@ -62,7 +62,7 @@ impl Along {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, a value that is no number, no row, or more arms than there are signs.
+    /// [`Error::Field`](crate::error::Error::Field) for other columns, a value that is no number, no row, or more arms than there are signs.
     pub fn read(path: &Path) -> Result<Along> {
         let table = Columns::read(path, FIX)?;
         let mut read = Along {
@@ -177,7 +177,7 @@ impl Along {
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if the width leaves no room.
+/// [`Error::Field`](crate::error::Error::Field) if the width leaves no room.
 pub fn along_figure(read: &Along, width_mm: Option<f64>) -> Result<String> {
     let score: fn(&Row) -> Option<Estimate> = |row| Some(row.score);
     let difference: fn(&Row) -> Option<Estimate> = |row| row.difference;

@@ -72,7 +72,7 @@ impl Forest {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, a value that is no number, or a table without a difference.
+    /// [`Error::Field`](crate::error::Error::Field) for other columns, a value that is no number, or a table without a difference.
     pub fn read(path: &Path) -> Result<Forest> {
         let table = Columns::read(path, FIX)?;
         let (arm, seeds, metric) = (table.column("arm")?, table.column("seeds")?, table.column("metric")?);
@@ -175,7 +175,7 @@ impl Forest {
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if the width leaves no room.
+/// [`Error::Field`](crate::error::Error::Field) if the width leaves no room.
 pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
     let across = format!("difference to {}", read.first());
     let panel = |cell: &'_ Cell| -> Panel<'_> {
