@@ -21,7 +21,7 @@ use crate::error::Result;
 
 const FIX: &str = "give tables/study.csv of a study";
 /// Names of more settings than these have no room.
-const SETTINGS: usize = 3;
+pub(crate) const SETTINGS: usize = 3;
 /// Columns between those of the cell and the end.
 const OWN: &str = "arm,seeds,failed,collapsed,metric,score,";
 

@@ -15,6 +15,7 @@ use crate::pipeline::findings::{self, Training};
 use crate::pipeline::plan::{self, Failed};
 use crate::pipeline::step::Step;
 use crate::pipeline::{runner, stage, story};
+use crate::report::forest;
 use crate::report::page::{Figure, Page, StepRow, Table};
 use crate::report::provenance::command_line;
 use crate::stats::paired;
@@ -225,10 +226,13 @@ impl Summary<'_> {
     fn figures(&self, page: &mut Page, folder: &Path, along: &[(&str, Vec<Vec<String>>)]) -> Result<()> {
         let first = self.first();
         if self.compares() {
-            let caption = format!(
+            let mut caption = format!(
                 "Differences to {first} in every cell, paired by seed, with 95 % intervals; full signs: p below 0.05, corrected \
                  for all comparisons of these cells."
             );
+            if self.study.axes.len() > forest::SETTINGS {
+                caption += " Cells are named by what is unusual about them; usual is what most of them have.";
+            }
             draw(page, folder, (FOREST, "study.csv"), caption)?;
         }
         for (name, _) in along {
