@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
-use crate::pipeline::commands::{Check, List, Run};
-use crate::report::provenance::command_line;
+use crate::provenance::command_line;
+use crate::run::commands::{Check, List, Run};
 use crate::stages::Stage;
 
 /// The version and, since the binary contains data made from WordNet, its licence.

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng,
-//! params, ranking, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability, report, stages, analysis,
-//! pipeline, cli.
+//! params, ranking, hub, provenance, draw, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability,
+//! tables, figures, page, stages, analysis, run, cli.
 //!
 //! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
 //! one thread each (`src/main.rs`) and spreads its work by rayon; a program that uses the library does the same by
@@ -28,24 +28,29 @@
 pub mod analysis;
 pub mod cli;
 pub mod data;
+pub mod draw;
 pub mod dropout;
 pub mod embedded;
 pub mod error;
 pub mod estimate;
 pub mod evaluate;
+pub mod figures;
 pub mod files;
 pub mod fisher;
+pub mod hub;
 pub mod landscape;
 pub mod model;
+pub mod page;
 pub mod params;
-pub mod pipeline;
 pub mod progress;
+pub mod provenance;
 pub mod ranking;
-pub mod report;
 pub mod rng;
+pub mod run;
 pub mod stability;
 pub mod stages;
 pub mod stats;
+pub mod tables;
 pub mod threads;
 pub mod train;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fisherscape::report::surface_file::Grid;
+use fisherscape::tables::surface::Grid;
 
 use crate::support::{Outcome, fisherscape, fixture, json};
 

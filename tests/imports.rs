@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 28] = [
     "error",
     "embedded",
     "files",
@@ -13,6 +13,9 @@ const ORDER: [&str; 23] = [
     "rng",
     "params",
     "ranking",
+    "hub",
+    "provenance",
+    "draw",
     "data",
     "dropout",
     "model",
@@ -22,10 +25,12 @@ const ORDER: [&str; 23] = [
     "fisher",
     "landscape",
     "stability",
-    "report",
+    "tables",
+    "figures",
+    "page",
     "stages",
     "analysis",
-    "pipeline",
+    "run",
     "cli",
 ];
 

@@ -5,7 +5,7 @@
 //! was set points into it too. The shipped analyses are compiled in.
 //!
 //! [`config`] holds the types, `rules` what must hold between keys, [`grid`] makes a study's cells, [`titles`] names arms and
-//! masks; [`crate::pipeline`] turns them into commands.
+//! masks; [`crate::run`] turns them into commands.
 
 pub mod config;
 mod excerpt;

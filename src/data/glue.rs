@@ -77,7 +77,7 @@ pub fn default_data(task: Task) -> &'static str {
 /// # Errors
 ///
 /// [`Error::Field`] if the folder, the file or a column is missing, if no row is sound, or if the task has no
-/// such split; [`Error::Io`] if the file cannot be read; and as [`hub::locate`](super::hub::locate).
+/// such split; [`Error::Io`] if the file cannot be read; and as [`hub::locate`](crate::hub::locate).
 pub fn read(task: Task, given: &Path, split: Split) -> Result<Rows> {
     let paths = place::files_of(task, &place::locate(task, given)?.folder, split)?;
     let classes = task.labels().iter().map(|name| name.to_string()).collect();

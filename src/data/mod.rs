@@ -1,13 +1,12 @@
 //! Examples, and batches of them without padding.
 //!
 //! [`frozen`] sets are what every number of this crate is computed on; [`tokenizer`] makes examples out of the rows
-//! that [`text`], [`table`] and [`glue`] read, and [`vocabulary`] trains one. [`hub`] finds or fetches what is given by a
+//! that [`text`], [`table`] and [`glue`] read, and [`vocabulary`] trains one. [`hub`](crate::hub) finds or fetches what is given by a
 //! name on the Hugging Face hub.
 
 pub mod delimited;
 pub mod frozen;
 pub mod glue;
-pub mod hub;
 pub mod masking;
 mod parquet;
 pub mod row;

@@ -53,10 +53,6 @@ impl Special {
 }
 
 impl Tokenizer {
-    /// The files that a tokenizer may consist of.
-    pub const FILES: [&str; 4] =
-        ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
-
     /// The tokenizer in a checkpoint's folder: `tokenizer.json`, else `vocab.txt` with the options of
     /// `tokenizer_config.json` (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`).
     pub fn load(folder: &Path) -> Result<Tokenizer> {

@@ -14,10 +14,10 @@ use super::bert::{Bert, Head};
 use super::config::BertConfig;
 use super::weights;
 use crate::data::frozen::{FrozenSet, Kind};
-use crate::data::hub::{self, Wanted};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, Target};
 use crate::error::{Error, Result};
+use crate::hub::{self, TOKENIZER_FILES, Wanted};
 use crate::params::{self, ParamMap};
 use crate::rng::Stream;
 use crate::{embedded, files, progress};
@@ -234,7 +234,7 @@ impl Checkpoint {
             self.tell_fresh(&fresh, seed);
         }
         self.tell_unused();
-        let has_tokenizer = Tokenizer::FILES[..2].iter().any(|name| files::exists(&self.folder.join(name)));
+        let has_tokenizer = TOKENIZER_FILES[..2].iter().any(|name| files::exists(&self.folder.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
         let bert = Bert { config: self.config, head };
         Ok(Model { bert, theta, hash: self.hash, vocabulary, folder: self.folder })
@@ -384,9 +384,9 @@ impl Model {
         files::write(&folder.join("config.json"), text.as_bytes())?;
         // What an earlier model left in this folder would be loaded in place of, or along with, this one's files.
         let others = ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
-        for name in others.into_iter().chain(Tokenizer::FILES) {
+        for name in others.into_iter().chain(TOKENIZER_FILES) {
             let (source, target) = (self.folder.join(name), folder.join(name));
-            if Tokenizer::FILES.contains(&name) && files::exists(&source) {
+            if TOKENIZER_FILES.contains(&name) && files::exists(&source) {
                 files::write(&target, &files::read(&source)?)?;
             } else if target.exists() {
                 std::fs::remove_file(&target).map_err(Error::io(&target, "remove"))?;

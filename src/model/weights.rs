@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 
-use crate::data::hub::WEIGHTS;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::hub::WEIGHTS;
 use crate::params::{self, ParamMap};
 
 /// All float tensors of a checkpoint under canonical names, and the files they came from.

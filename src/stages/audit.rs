@@ -10,7 +10,7 @@ use crate::fisher::files as fisher_files;
 use crate::fisher::layers::Aggregate;
 use crate::fisher::tensor_sizes;
 use crate::progress::{self, say};
-use crate::report::provenance::Provenance;
+use crate::provenance::Provenance;
 use crate::stability::audit::{self, DriverRow, VariantRow};
 
 /// What a ranking of dropout sites rests on: every way to make tensors one score, the tensors that decide, and how

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::landscape::sharpness::{self, Sharpness};
 use crate::progress::say;
-use crate::report::provenance::{self, Provenance};
+use crate::provenance::{self, Provenance};
 
 /// Sharpness of models against that of others, paired by place, draw and example.
 ///

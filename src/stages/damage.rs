@@ -27,7 +27,7 @@ use crate::model::checkpoint::MissingHead;
 use crate::model::{Bert, Model, Objective};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
-use crate::report::provenance::Provenance;
+use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::stability::between::correlation;
 use crate::{estimate, files, stats};

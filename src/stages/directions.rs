@@ -13,7 +13,7 @@ use crate::model::Checkpoint;
 use crate::model::checkpoint::MissingHead;
 use crate::params::ParamMap;
 use crate::progress::say;
-use crate::report::provenance::{self, Provenance};
+use crate::provenance::{self, Provenance};
 use crate::{files, train};
 
 /// Directions between models, or along a training run, for `surface --directions`.

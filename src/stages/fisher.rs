@@ -10,7 +10,7 @@ use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, files};
 use crate::model::{Estimate, Estimator, Head, Model, Reduction};
 use crate::progress::{self, say};
-use crate::report::provenance::{self, Provenance};
+use crate::provenance::{self, Provenance};
 use crate::{estimate, params};
 
 /// Diagonal Fisher information, exact per example.

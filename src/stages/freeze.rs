@@ -12,7 +12,7 @@ use crate::data::{Example, Target, masking, text};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::progress::{self, say};
-use crate::report::provenance::{self, Provenance};
+use crate::provenance::{self, Provenance};
 use crate::rng::Stream;
 
 /// Freeze an evaluation set: the same examples, and the same masked tokens, for every later command.

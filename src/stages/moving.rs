@@ -15,7 +15,7 @@ use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, Model};
 use crate::params::ParamMap;
 use crate::progress::say;
-use crate::report::provenance::Provenance;
+use crate::provenance::Provenance;
 
 /// Random directions.
 #[derive(clap::Args, Clone, Debug)]

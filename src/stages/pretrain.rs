@@ -17,9 +17,10 @@ use crate::data::row::Rows;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, text, vocabulary};
 use crate::error::{Error, Result};
+use crate::hub::TOKENIZER_FILES;
 use crate::model::{BertConfig, Checkpoint, Model};
 use crate::progress::{self, say};
-use crate::report::provenance::Provenance;
+use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
@@ -179,7 +180,7 @@ impl Pretrain {
         let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Model::prepare_folder(beside, &self.out)?;
         let (Some(size), Some(training)) = (self.vocab_size, training) else {
-            if !Tokenizer::FILES[..2].iter().any(|name| files::exists(&beside.join(name))) {
+            if !TOKENIZER_FILES[..2].iter().any(|name| files::exists(&beside.join(name))) {
                 let fix = "copy a tokenizer's files there, or give --vocab-size N and --text to train one";
                 let expected = "tokenizer.json or vocab.txt beside the configuration";
                 return Err(Error::field(beside.display(), "tokenizer", expected, "neither", fix));

@@ -8,17 +8,17 @@ mod drawn;
 
 use std::path::{Path, PathBuf};
 
+use crate::draw::contour::{ColourMap, Spacing};
+use crate::draw::image::{svg_to_pdf, svg_to_png};
+use crate::draw::relief::View;
+use crate::draw::width::Width;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::page::interactive;
+use crate::page::tabular;
 use crate::progress::say;
-use crate::report::contour::{ColourMap, Spacing};
-use crate::report::image::{svg_to_pdf, svg_to_png};
-use crate::report::interactive;
-use crate::report::provenance::{self, Provenance};
-use crate::report::relief::View;
-use crate::report::surface_file::{self, Grid};
-use crate::report::tabular;
-use crate::report::width::Width;
+use crate::provenance::{self, Provenance};
+use crate::tables::surface::{self, Grid};
 
 /// Figure of one or more surfaces, on one scale, flat or in 3-D; or of the tables that other commands write. Or one
 /// surface in another data format.
@@ -124,7 +124,7 @@ impl Format {
             Some("html") => Ok(Format::Html),
             Some("txt") => Ok(Format::Caption),
             Some("md" | "tex") => Ok(Format::Text),
-            _ if surface_file::Format::of(path).is_some() => Ok(Format::Data),
+            _ if surface::Format::of(path).is_some() => Ok(Format::Data),
             _ => {
                 let expected = "one that ends in .svg, .pdf, .png or .html, in .txt, .md or .tex, or in .csv, .h5, .npz or \
                      .vti";

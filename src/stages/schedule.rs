@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::progress::{self, say};
-use crate::report::provenance::{self, Provenance};
+use crate::provenance::{self, Provenance};
 use crate::{files, stats};
 
 /// Guided dropout: a drop probability for each site, least for the most important.

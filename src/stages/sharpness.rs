@@ -22,7 +22,7 @@ use crate::model::checkpoint::MissingHead;
 use crate::model::{Model, Objective};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, say};
-use crate::report::provenance::{self, Provenance};
+use crate::provenance::{self, Provenance};
 use crate::{estimate, files};
 
 /// Sharpness of a checkpoint over a frozen set: rise of the loss along random directions, epsilon-sharpness, leading

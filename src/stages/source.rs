@@ -9,7 +9,7 @@ use crate::data::glue::{self, Split, Task};
 use crate::data::row::{Row, Rows};
 use crate::data::table;
 use crate::error::{Error, Result};
-use crate::report::provenance::Provenance;
+use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::{files, progress};
 

@@ -11,14 +11,13 @@ use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
 use crate::error::{Error, Result};
+use crate::figures::stability::curve_figure;
 use crate::fisher::Fisher;
 use crate::fisher::layers::{Aggregate, Granularity, TensorSizes};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, Estimate, Estimator, Model, Reduction};
 use crate::progress::{self, say};
-use crate::report::agreement_file::Curves;
-use crate::report::curves::curve_figure;
-use crate::report::provenance::Provenance;
+use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::stability::agreement::Measure;
 use crate::stability::components::{self, ComponentRow, MaskRow};
@@ -26,6 +25,7 @@ use crate::stability::draw::Draws;
 use crate::stability::overlap::{self, Draw, OverlapRow};
 use crate::stability::summary::{self, Reference, SummaryRow};
 use crate::stability::{self, Config, needed};
+use crate::tables::agreement::Curves;
 use crate::{estimate, files, fisher, params};
 
 /// How stable layer rankings stay when Fisher information is computed on part of the data.

@@ -20,8 +20,8 @@ use crate::model::checkpoint::MissingHead;
 use crate::model::{Model, Objective};
 use crate::params;
 use crate::progress::say;
-use crate::report::provenance::{self, Provenance};
-use crate::report::surface_file::{Format, Grid};
+use crate::provenance::{self, Provenance};
+use crate::tables::surface::{Format, Grid};
 use crate::{estimate, evaluate, files};
 
 /// Loss surface of a checkpoint over a frozen set, along two directions, or its profile along one.

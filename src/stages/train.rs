@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{BertConfig, Checkpoint, Model};
 use crate::progress::{self, say};
-use crate::report::provenance::Provenance;
+use crate::provenance::Provenance;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
 

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{HUB, Split, Task, plain};
-use crate::data::hub::{self, Place, Wanted};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::hub::{self, Place, Wanted};
 
 /// The folder whose files are read where `given` is named: the task's folder itself, the task's folder in it (`RTE` or
 /// `rte`), or that of the data set on the hub that it names.

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use super::Render;
+use crate::draw::contour::{self, Panel, Style, contour_figure};
+use crate::draw::marks::Marks;
+use crate::draw::profile::{self, Draw, Profile, profile_figure};
+use crate::draw::relief::relief_figure;
 use crate::error::{Error, Result};
-use crate::report::chart::chart;
-use crate::report::contour::{self, Panel, Style, contour_figure};
-use crate::report::interactive::{Group, View};
-use crate::report::marks::Marks;
-use crate::report::profile::{self, Draw, Profile, profile_figure};
-use crate::report::provenance::Provenance;
-use crate::report::relief::relief_figure;
-use crate::report::surface_file::Grid;
+use crate::figures::chart;
+use crate::page::interactive::{Group, View};
+use crate::provenance::Provenance;
+use crate::tables::surface::Grid;
 
 /// A figure in all its forms.
 #[derive(Default)]

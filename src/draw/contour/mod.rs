@@ -1,0 +1,446 @@
+//! Loss surfaces as filled contour plots, several panels on one colour scale, as SVG.
+//!
+//! The losses at the grid points are the data; colours and lines between them are interpolated
+//! (`upsample`), which the file says in its description and which [`Style::dots`] shows by marking the grid
+//! points. All panels share the levels, so equal colours are equal losses. A loss that is not finite is never
+//! replaced: the cells around it are hatched and counted in the key.
+//!
+//! With [`Spacing::Log`] the logarithm of the loss is interpolated, and each loss must be positive.
+//! The trap: panels are square whatever their spans, so a circle in (a, b) need not be one on paper.
+//!
+//! plotters draws frames, ticks and axis texts on `canvas`; filled areas, which have holes, go there
+//! directly. `levels` chooses values, `trace` finds lines, `labels` places numbers, `key` explains.
+//! [`crate::draw::image`] makes a PNG of the result.
+
+pub(crate) mod axes;
+mod caption;
+pub(crate) mod key;
+pub(crate) mod labels;
+pub(crate) mod levels;
+mod trace;
+pub(crate) mod upsample;
+
+use colorgrad::Gradient;
+
+use self::axes::{Frame, Layout};
+pub use self::caption::caption;
+pub(crate) use self::key::hatched;
+use self::levels::Levels;
+pub use self::levels::Spacing;
+use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data};
+use crate::draw::counts::Counts;
+use crate::draw::legend::Entry;
+use crate::draw::marks::signs::{self, Placed, Signs};
+use crate::draw::marks::{self, Marks};
+use crate::draw::numbers::significant;
+use crate::draw::plot;
+use crate::error::{Error, Result};
+
+/// One surface: losses on a grid of coordinates along two directions.
+#[derive(Debug, Clone)]
+pub struct Panel {
+    /// Above the panel; made smaller, then cut, where it is too long.
+    pub title: String,
+    /// Coordinates along the first direction, ascending, at least two; need not be equally spaced.
+    pub x: Vec<f64>,
+    /// Coordinates along the second direction, likewise.
+    pub y: Vec<f64>,
+    /// Losses `[iy, ix]`: y outer, x inner. May hold NaN and infinities.
+    pub loss: Vec<f64>,
+    /// Loss of the trained model itself, (a, b) = (0, 0), where known; written above the panel, not drawn.
+    pub centre: Option<f64>,
+    /// Its standard error, where known; for the caption.
+    pub centre_se: Option<f64>,
+    /// Named points and a path in the plane.
+    pub marks: Marks,
+}
+
+/// A colour map that keeps its order in greys and for the colour-blind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ColourMap {
+    /// Blue, green, yellow.
+    #[default]
+    Viridis,
+    /// Blue, grey, yellow: nearly the same to every eye.
+    Cividis,
+}
+
+/// How a figure looks; `Style::default()` suits a paper.
+#[derive(Debug, Clone)]
+pub struct Style {
+    /// Width on paper; by default 84 mm for one column of panels, 129 for two, 174 for more.
+    pub width_mm: Option<f64>,
+    /// Panels per row; by default up to three in one row, four as 2 x 2, more in rows of three.
+    pub columns: Option<usize>,
+    pub x_label: String,
+    pub y_label: String,
+    /// Beside the colour bar: the quantity and its unit.
+    pub loss_label: String,
+    pub map: ColourMap,
+    pub spacing: Spacing,
+    /// Number of bands to aim at; round levels decide.
+    pub bands: usize,
+    /// Mark the grid points.
+    pub dots: bool,
+    /// Losses above this are not drawn to scale but marked and counted.
+    pub clip: Option<f64>,
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style {
+            width_mm: None,
+            columns: None,
+            x_label: "direction x (a)".to_owned(),
+            y_label: "direction y (b)".to_owned(),
+            loss_label: "loss (nats)".to_owned(),
+            map: ColourMap::default(),
+            spacing: Spacing::default(),
+            bands: 12,
+            dots: false,
+            clip: None,
+        }
+    }
+}
+
+/// Fine points per axis to aim at.
+const FINE: usize = 200;
+
+/// For readers of the file.
+const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colours and lines between them are \
+                           interpolated (limited cubic), and cells beside a loss that is not finite are hatched.";
+
+/// The figure of `panels` as SVG text, in rows of [`Style::columns`], with one colour bar.
+///
+/// The same panels and options give the same bytes. Sizes are for print: titles 8 pt, axes 7, key 6.5,
+/// numbers on lines 5.5; a text too long for its panel is made smaller.
+///
+/// # Errors
+///
+/// [`Error::Field`] if there is no panel, if coordinates are not ascending, finite, distinct and at least two
+/// per axis, if `loss` has not one value per grid point, if no loss is finite, if [`Spacing::Log`] meets a
+/// loss that is not positive, if there are no columns, or if the width leaves no room.
+pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
+    let levels = checked_levels(panels, options)?;
+    let colours = palette(options.map, &levels);
+    let mut layout = Layout::new(panels, options, &levels)?;
+    let marked = panels.iter().zip(&layout.frames).map(|(panel, frame)| marked(panel, frame));
+    let marked: Vec<Placed> = marked.collect::<Result<_>>()?;
+    layout.explain(entries(panels, options, &marked))?;
+    let canvas = Canvas::new(layout.size)?;
+    for ((panel, frame), marked) in panels.iter().zip(&layout.frames).zip(&marked) {
+        draw_panel(&canvas, panel, frame, options, (&levels, &colours, marked))?;
+        axes::draw(&canvas, panel, frame, options)?;
+        titles(&canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side)?;
+    }
+    let (label, text) =
+        (&options.loss_label, plot::fitting(&options.loss_label, plot::TEXT, layout.bar_height)?);
+    key::bar(
+        &canvas,
+        layout.bar,
+        layout.bar_height,
+        (&levels, &colours),
+        (label, text, plot::NUMBER),
+        key::hatched_field,
+    )?;
+    layout.legend.draw(&canvas, layout.key);
+    Ok(canvas.finish(DESCRIPTION))
+}
+
+/// The levels of all panels together, once everything is known to be usable.
+pub(crate) fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels> {
+    check(panels, options)?;
+    let (min, max) = upsample::range(panels.iter().flat_map(|panel| &panel.loss));
+    if min > max {
+        return Err(Error::field(
+            "figure",
+            "loss",
+            "finite at one point at least",
+            "none",
+            "evaluate nearer to (0, 0)",
+        ));
+    }
+    let clip = options.clip.filter(|clip| *clip < max || clip.is_nan());
+    match clip {
+        None => Ok(Levels::new(min, max, options.bands, options.spacing)),
+        Some(clip) if clip > min => Ok(Levels::clipped(min, clip, options.bands, options.spacing)),
+        Some(clip) => {
+            let fix = "choose a higher one, or leave it out";
+            Err(Error::field("figure", "clip", format!("above the lowest loss, {min}"), clip, fix))
+        }
+    }
+}
+
+fn check(panels: &[Panel], options: &Style) -> Result<()> {
+    if options.columns == Some(0) {
+        return Err(Error::field("figure", "columns", "at least 1", 0, "leave it out to have 1 to 3"));
+    }
+    if panels.is_empty() {
+        return Err(Error::field("figure", "panels", "at least one", "none", "give a surface"));
+    }
+    if options.bands == 0 || options.bands > 100 {
+        return Err(Error::field(
+            "figure",
+            "bands",
+            "from 1 to 100",
+            options.bands,
+            "12 suits most surfaces",
+        ));
+    }
+    for panel in panels {
+        let place = format!("surface {:?}", panel.title);
+        for (name, values) in [("x", &panel.x), ("y", &panel.y)] {
+            let ascending = values.iter().all(|v| v.is_finite()) && values.is_sorted_by(|a, b| a < b);
+            if values.len() < 2 || !ascending {
+                let expected = "two or more ascending, distinct, finite coordinates";
+                return Err(Error::field(
+                    place,
+                    name,
+                    expected,
+                    format!("{values:?}"),
+                    "sort the grid by y, then x",
+                ));
+            }
+        }
+        let (nx, ny) = (panel.x.len(), panel.y.len());
+        if panel.loss.len() != nx * ny {
+            let expected = format!("{ny} x {nx} values, y outer");
+            return Err(Error::field(
+                place,
+                "loss",
+                expected,
+                panel.loss.len(),
+                "give one loss per grid point",
+            ));
+        }
+        if let Some(&v) =
+            panel.loss.iter().find(|&&v| options.spacing == Spacing::Log && v.is_finite() && v <= 0.0)
+        {
+            return Err(Error::field(
+                place,
+                "loss",
+                "positive for logarithmic levels",
+                v,
+                "use linear levels",
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl ColourMap {
+    /// From the dark end at 0 to the bright one at 1.
+    pub(crate) fn at(self, part: f32) -> String {
+        let [r, g, b, _] = match self {
+            ColourMap::Viridis => colorgrad::preset::viridis().at(part).to_rgba8(),
+            ColourMap::Cividis => colorgrad::preset::cividis().at(part).to_rgba8(),
+        };
+        format!("#{r:02x}{g:02x}{b:02x}")
+    }
+}
+
+/// One colour per band, from the dark end of the map to the bright one.
+pub(crate) fn colours(map: ColourMap, bands: usize) -> Vec<String> {
+    match bands {
+        1 => vec![map.at(0.5)],
+        n => (0..n).map(|i| map.at(i as f32 / (n - 1) as f32)).collect(),
+    }
+}
+
+/// The colours of all bands and, where losses are clipped, of what lies above.
+pub(crate) fn palette(map: ColourMap, levels: &Levels) -> Vec<String> {
+    let clipped = levels.clipped.then(|| key::CLIPPED.to_owned());
+    colours(map, levels.bands()).into_iter().chain(clipped).collect()
+}
+
+/// Black or white, whichever stands out on `colour` (WCAG relative luminance).
+pub(crate) fn ink(colour: &str) -> &'static str {
+    let channel = |at: usize| {
+        let byte = colour.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0);
+        (f64::from(byte) / 255.0).powf(2.2)
+    };
+    let luminance = 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
+    if luminance > 0.18 { "#000" } else { "#fff" }
+}
+
+/// Whether (0, 0) lies in the panel.
+pub(crate) fn has_origin(panel: &Panel) -> bool {
+    let within = |v: &[f64]| v[0] <= 0.0 && v[v.len() - 1] >= 0.0;
+    within(&panel.x) && within(&panel.y)
+}
+
+/// Whether the trained model is marked by the cross, not by a name.
+pub(crate) fn has_cross(panel: &Panel) -> bool {
+    has_origin(panel) && !panel.marks.name_origin()
+}
+
+/// The lowest grid point as (x, y), unless that is (0, 0) or the surface is flat.
+fn lowest(panel: &Panel) -> Option<(f64, f64)> {
+    let (min, max) = upsample::range(&panel.loss);
+    let at = panel.loss.iter().position(|&v| v == min).filter(|_| min < max)?;
+    let point = (panel.x[at % panel.x.len()], panel.y[at / panel.x.len()]);
+    Some(point).filter(|&p| p != (0.0, 0.0))
+}
+
+/// What the signs mean, only those that occur.
+fn entries(panels: &[Panel], options: &Style, marked: &[Placed]) -> Vec<Entry<'static>> {
+    let counts = counts(panels, options);
+    let Counts { points, lost, .. } = counts;
+    let clipped = counts.clipped_words();
+    let all = [
+        (panels.iter().any(has_cross), key::cross as fn(&Canvas, Point), "trained model (0, 0)".to_owned()),
+        (panels.iter().any(|panel| lowest(panel).is_some()), key::ring, "lowest grid point".to_owned()),
+        (options.dots, key::dot, "grid point".to_owned()),
+        (
+            clipped.is_some(),
+            |canvas, at| key::sign_of(key::hatched_field, canvas, at),
+            clipped.unwrap_or_default(),
+        ),
+        (lost > 0, key::hatched_sign, format!("loss not finite ({lost} of {points} points)")),
+    ];
+    let shown = all.into_iter().filter(|(shown, ..)| *shown);
+    let mut entries: Vec<Entry> = shown.map(|(_, sign, words)| Entry::new(sign, words)).collect();
+    entries.extend(marks_in_key(panels, marked));
+    entries
+}
+
+/// What the key says of marks.
+pub(crate) fn marks_in_key(panels: &[Panel], marked: &[Placed]) -> Vec<Entry<'static>> {
+    let total = panels.iter().map(|panel| panel.marks.all().count()).sum();
+    let projected = marks::projected(panels.iter().map(|panel| &panel.marks)).map(Entry::note);
+    signs::entries(marked, total).into_iter().chain(projected).collect()
+}
+
+pub(crate) fn counts(panels: &[Panel], options: &Style) -> Counts {
+    Counts::of(panels.iter().flat_map(|panel| &panel.loss), options.clip)
+}
+
+/// The panel's marks in their places.
+fn marked(panel: &Panel, frame: &Frame) -> Result<Placed> {
+    let ends = (axes::ends(&panel.x), axes::ends(&panel.y));
+    let cross = has_cross(panel).then_some((0.0, 0.0));
+    let avoid = cross.into_iter().chain(lowest(panel)).map(|(x, y)| around(frame.at(x, y)));
+    Signs::flat(&panel.marks, ends, |x, y| frame.at(x, y)).named(frame.area(), &avoid.collect::<Vec<Area>>())
+}
+
+/// The room of a cross or a ring.
+pub(crate) fn around((x, y): Point) -> Area {
+    Area { left: x - 4.0, top: y - 4.0, right: x + 4.0, bottom: y + 4.0 }
+}
+
+/// Bands, lines and their numbers, hatched cells, marks: all inside the frame.
+fn draw_panel(
+    canvas: &Canvas,
+    panel: &Panel,
+    frame: &Frame,
+    options: &Style,
+    (levels, colours, marked): (&Levels, &[String], &Placed),
+) -> Result<()> {
+    let scale = |v: f64| if options.spacing == Spacing::Log { v.log10() } else { v };
+    let scaled: Vec<f64> =
+        panel.loss.iter().map(|&v| if v.is_finite() { scale(v) } else { f64::NAN }).collect();
+    let fine = upsample::upsample(&panel.x, &panel.y, &scaled, FINE);
+    let width = fine.x.len();
+    let value = upsample::without_holes(&fine.value, width);
+    let place = |column: f64, row: f64| frame.at(between(&fine.x, column), between(&fine.y, row));
+
+    let mut lines = Vec::new();
+    if value.iter().all(|v| v.is_finite()) {
+        // What lies below the first inner bound everywhere else lies above it in the areas painted next.
+        frame.fill(canvas, &colours[0]);
+        for (i, bound) in levels.inner() {
+            let (areas, level_lines) = trace::trace(&value, width, (i, scale(bound)), place)?;
+            let d: String = areas.iter().map(|ring| path_data(ring, true)).collect();
+            canvas.path(&d, &format!("fill=\"{}\" fill-rule=\"evenodd\"", colours[i]));
+            if i == levels.bands() {
+                key::hatched_above(canvas, &areas);
+            }
+            lines.extend(level_lines);
+        }
+    }
+
+    let (origin, lowest) =
+        (has_cross(panel).then(|| frame.at(0.0, 0.0)), lowest(panel).map(|p| frame.at(p.0, p.1)));
+    let holes = holes(panel, frame);
+    let points = panel.y.iter().flat_map(|&y| panel.x.iter().map(move |&x| frame.at(x, y)));
+    let (kept, lost): (Vec<_>, Vec<_>) = points.zip(&panel.loss).partition(|(_, loss)| loss.is_finite());
+    let [kept, lost] =
+        [kept, lost].map(|points| points.into_iter().map(|(at, _)| at).collect::<Vec<Point>>());
+    let dots: &[Point] = if options.dots { &kept } else { &[] };
+    let marks = origin.iter().chain(&lowest).map(|at| around(*at)).chain(marked.areas());
+    let taken: Vec<Area> = marks.chain(holes.iter().copied()).collect();
+    let (numbers, lines) =
+        labels::place(&lines, &levels.labels, axes::LINE_NUMBER, frame.area(), &taken, dots)?;
+    for line in &lines {
+        // `data-level` is for programs that read the figure; it draws nothing.
+        let look = format!(
+            "fill=\"none\" stroke=\"{}\" stroke-width=\".35\" stroke-linejoin=\"round\" data-level=\"{}\"",
+            ink(&colours[line.level]),
+            levels.bounds[line.level],
+        );
+        canvas.path(&path_data(&line.points, line.closed), &look);
+    }
+    key::hatched(canvas, &holes);
+    key::lost(canvas, &lost);
+    key::dots(canvas, dots);
+    for number in &numbers {
+        let text = &levels.labels[number.level];
+        let (sin, cos) = number.degrees.to_radians().sin_cos();
+        let down = axes::LINE_NUMBER * DIGIT_HEIGHT / 2.0;
+        let at = (number.middle.0 - sin * down, number.middle.1 + cos * down);
+        canvas.text(text, at, axes::LINE_NUMBER, Anchor::Middle, number.degrees, ink(&colours[number.level]));
+    }
+    lowest.into_iter().for_each(|at| key::ring(canvas, at));
+    origin.into_iter().for_each(|at| key::cross(canvas, at));
+    marked.draw(canvas);
+    Ok(())
+}
+
+/// Value at a fractional index of an ascending list.
+fn between(values: &[f64], index: f64) -> f64 {
+    let i = (index.max(0.0) as usize).min(values.len() - 2);
+    values[i] + (values[i + 1] - values[i]) * (index - i as f64)
+}
+
+/// Cells with a corner that is not finite, neighbours in a row joined.
+fn holes(panel: &Panel, frame: &Frame) -> Vec<Area> {
+    let nx = panel.x.len();
+    let lost = |ix: usize, iy: usize| !panel.loss[iy * nx + ix].is_finite();
+    let mut out: Vec<Area> = Vec::new();
+    for iy in 0..panel.y.len() - 1 {
+        let mut open: Option<Area> = None;
+        for ix in 0..nx - 1 {
+            let (left, bottom) = frame.at(panel.x[ix], panel.y[iy]);
+            let (right, top) = frame.at(panel.x[ix + 1], panel.y[iy + 1]);
+            if lost(ix, iy) || lost(ix + 1, iy) || lost(ix, iy + 1) || lost(ix + 1, iy + 1) {
+                let left = open.map_or(left, |area| area.left);
+                open = Some(Area { left, top, right, bottom });
+            } else {
+                out.extend(open.take());
+            }
+        }
+        out.extend(open);
+    }
+    out
+}
+
+/// The title and, below it, the loss at the centre: upwards from a baseline with its middle at `(x, y)`.
+pub(crate) fn titles(canvas: &Canvas, panel: &Panel, (x, mut y): Point, width: f64) -> Result<()> {
+    if let Some(loss) = panel.centre {
+        canvas.text(
+            &format!("loss at (0, 0): {}", significant(loss, 4)),
+            (x, y),
+            plot::SMALL,
+            Anchor::Middle,
+            0.0,
+            "#444",
+        );
+        y -= 1.35 * plot::SMALL;
+    }
+    let (title, em) = plot::shortened(&panel.title, plot::TITLE, width)?;
+    canvas.text(&title, (x, y), em, Anchor::Middle, 0.0, "#000");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

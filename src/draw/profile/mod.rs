@@ -1,0 +1,440 @@
+//! Loss along a line in parameter space, one or more curves, as SVG; below it the task's chief metric, where the files
+//! have one.
+//!
+//! Files of one title are draws (directions, masks, seeds) of one curve: a thick mean, the range as a band, each draw
+//! as a thin line (`draws`). A curve of one draw has its loss ± standard error as a band instead. A loss that
+//! is not finite breaks the line, and one above [`Style::clip`] leaves the frame: both are marked at the upper edge and
+//! counted in the key.
+//!
+//! The trap: draws of one curve must have the same coordinates, or their mean would be of other draws at each of them.
+//! Curves may have coordinates of their own.
+//!
+//! Takes the columns of surfaces with a single y; [`crate::draw::marks`] are upright lines with names above the frame.
+
+mod flags;
+
+use self::flags::Flags;
+use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data, short};
+use crate::draw::contour::{Spacing, Style};
+use crate::draw::counts::Counts;
+use crate::draw::draws::Draws;
+use crate::draw::legend::{Entry, Legend};
+use crate::draw::marks::{self, Marks};
+use crate::draw::numbers::significant;
+use crate::draw::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, drawable, solid};
+use crate::error::{Error, Result};
+
+/// Markers on a curve, about; heights of the panels over their width, and the most of them, pt.
+const MARKERS: usize = 10;
+const ASPECT: [f64; 2] = [0.66, 0.4];
+const HIGHEST: [f64; 2] = [190.0, 115.0];
+/// Between panels, and width of a sign in the key, pt.
+const GAP: f64 = 7.0;
+const SIGN: f64 = 14.0;
+/// Between the marks of curves at the upper edge, pt.
+const ROW: f64 = 4.6;
+
+/// For readers of the file.
+const DESCRIPTION: &str = "Losses were evaluated at the coordinates of the files only; lines between them are straight. \
+                           Thick lines are means over draws, thin ones single draws, bands the range over draws or, for \
+                           one draw, the loss ± its standard error.";
+
+/// One file: a loss for each coordinate.
+#[derive(Clone, Debug)]
+pub struct Draw {
+    /// Ascending.
+    pub x: Vec<f64>,
+    /// May hold NaN and infinities.
+    pub loss: Vec<f64>,
+    /// `loss_se`, where known, and metrics, the chief one first.
+    pub columns: Vec<(String, Vec<f64>)>,
+}
+
+/// A curve: draws of one title.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub title: String,
+    pub draws: Vec<Draw>,
+}
+
+impl Draw {
+    fn se(&self) -> Option<&[f64]> {
+        self.columns.iter().find(|(name, _)| name == "loss_se").map(|(_, values)| values.as_slice())
+    }
+
+    fn metric(&self) -> Option<&(String, Vec<f64>)> {
+        self.columns.iter().find(|(name, _)| name != "loss_se")
+    }
+}
+
+impl Profile {
+    /// Files of one title as one curve, in the order in which titles come first.
+    pub fn gathered(files: impl IntoIterator<Item = (String, Draw)>) -> Vec<Profile> {
+        let mut profiles: Vec<Profile> = Vec::new();
+        for (title, draw) in files {
+            match profiles.iter_mut().find(|profile| profile.title == title) {
+                Some(profile) => profile.draws.push(draw),
+                None => profiles.push(Profile { title, draws: vec![draw] }),
+            }
+        }
+        profiles
+    }
+}
+
+/// The figure of `profiles` as SVG text, by default 84 mm wide. Of `options` it takes the width, the texts of the axes,
+/// the spacing, the clip and the dots.
+///
+/// The same profiles and options give the same bytes.
+///
+/// # Errors
+///
+/// [`Error::Field`] if there are not from 1 to 16 curves, if draws of a curve differ in their coordinates or files in
+/// their chief metric, if [`Spacing::Log`] meets a loss that is not positive, if no loss is finite and below the clip,
+/// or if the width leaves no room.
+pub fn profile_figure(profiles: &[Profile], marks: &Marks, options: &Style) -> Result<String> {
+    check(profiles, options)?;
+    // The font must be known before text is measured.
+    Canvas::new((1.0, 1.0))?;
+    let mut panels = panels(profiles, options)?;
+    let width_mm = options.width_mm.unwrap_or(84.0);
+    let width = width_mm * PT_PER_MM;
+    let beside = LINE + plot::beside(panels.iter().map(|panel| &panel.y))?;
+    let side = plot::side(width_mm, 1, 2.0 * EDGE + beside)?;
+    let left = EDGE + beside;
+    let (first, last) = x_range(profiles);
+    let x = Axis::across(first, last, 0.0, side)?;
+
+    let across = Plot { corner: (left, 0.0), size: (side, 0.0), x: &x, y: &x };
+    let flags = Flags::new(marks, &x, |v| across.at(v, 0.0).0, (EDGE, width - EDGE))?;
+    let top = EDGE + flags.height();
+    let heights = [0, 1].map(|i| HIGHEST[i].min(ASPECT[i] * side));
+    for (panel, height) in panels.iter_mut().zip(heights) {
+        panel.y = panel.y.clone().upright(height);
+    }
+    let corner = |i: usize| (left, top + heights[..i].iter().sum::<f64>() + GAP * i as f64);
+    let bottom = corner(panels.len() - 1).1 + heights[panels.len() - 1];
+    let foot = bottom + BELOW + LINE;
+    let entries = entries(profiles, marks, options, &flags, x.holds(0.0));
+    let legend = Legend::new(entries, SIGN, width - left - EDGE)?;
+    let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
+    for (i, panel) in panels.iter().enumerate() {
+        let plot = Plot { corner: corner(i), size: (side, heights[i]), x: &x, y: &panel.y };
+        plot.axes(&canvas, (i + 1 == panels.len(), true));
+        if x.holds(0.0) && !flags.name_zero {
+            model_line(&canvas, plot.upright(0.0));
+        }
+        flags.lines(&canvas, &plot);
+        panel.draw(&canvas, &plot, options.dots);
+        let em = plot::fitting(&panel.label, TEXT, heights[i])?;
+        let upright = (left - beside + 0.8 * TEXT, corner(i).1 + heights[i] / 2.0);
+        canvas.text(&panel.label, upright, em, Anchor::Middle, -90.0, "#000");
+    }
+    flags.names(&canvas, top);
+    let em = plot::fitting(&options.x_label, TEXT, side)?;
+    let below = (left + side / 2.0, bottom + BELOW + 0.9 * TEXT);
+    canvas.text(&options.x_label, below, em, Anchor::Middle, 0.0, "#000");
+    legend.draw(&canvas, (left, foot));
+    Ok(canvas.finish(DESCRIPTION))
+}
+
+fn check(profiles: &[Profile], options: &Style) -> Result<()> {
+    let wrong =
+        |field, expected: &str, found: String, fix| Error::field("figure", field, expected, found, fix);
+    if !(1..=CURVES).contains(&profiles.len()) || profiles.iter().any(|profile| profile.draws.is_empty()) {
+        let found = profiles.len().to_string();
+        return Err(wrong(
+            "curves",
+            "from 1 to 16, with a file each",
+            found,
+            "give one title to draws of one curve",
+        ));
+    }
+    let metric = |draw: &Draw| draw.metric().map_or("none".to_owned(), |(name, _)| name.clone());
+    let expected = metric(&profiles[0].draws[0]);
+    for profile in profiles {
+        let x = &profile.draws[0].x;
+        for draw in &profile.draws {
+            let place = format!("profile {:?}", profile.title);
+            if draw.x.len() < 2 || !draw.x.is_sorted_by(|a, b| a < b) || !draw.x.iter().all(|v| drawable(*v))
+            {
+                let expected = "two or more ascending, finite coordinates";
+                return Err(Error::field(place, "x", expected, format!("{:?}", draw.x), "sort them"));
+            }
+            let values = draw.columns.iter().map(|(_, values)| values).chain([&draw.loss]);
+            if let Some(short) = values.map(Vec::len).find(|len| *len != draw.x.len()) {
+                let expected = format!("{} values", draw.x.len());
+                return Err(Error::field(place, "loss", expected, short, "give one for each coordinate"));
+            }
+            if draw.x != *x {
+                let fix = "give curves with other coordinates a title of their own";
+                return Err(Error::field(place, "x", "the same in each draw", "others", fix));
+            }
+            let found = metric(draw);
+            if found != expected {
+                return Err(wrong("chief metric", &expected, found, "draw one task at a time"));
+            }
+            let log = options.spacing == Spacing::Log;
+            if let Some(&v) = draw.loss.iter().find(|&&v| log && v.is_finite() && v <= 0.0) {
+                return Err(Error::field(
+                    place,
+                    "loss",
+                    "positive for a logarithmic axis",
+                    v,
+                    "use a linear one",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn draws(profiles: &[Profile]) -> impl Iterator<Item = &Draw> {
+    profiles.iter().flat_map(|profile| &profile.draws)
+}
+
+fn x_range(profiles: &[Profile]) -> (f64, f64) {
+    plot::range(draws(profiles).flat_map(|draw| draw.x.iter().copied())).unwrap_or((0.0, 1.0))
+}
+
+/// A quantity of a file.
+type Values = fn(&Draw) -> &[f64];
+
+/// One quantity of all curves.
+struct Panel {
+    label: String,
+    y: Axis,
+    curves: Vec<Draws>,
+    /// Of each curve, the x at which a draw is not finite, and at which one is clipped.
+    lost: Vec<Vec<f64>>,
+    clipped: Vec<Vec<f64>>,
+}
+
+/// The loss and, where there is one, the chief metric.
+fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
+    let of = |profile: &Profile, values: Values| -> Draws {
+        let points = |draw: &Draw| draw.x.iter().copied().zip(values(draw).iter().copied()).collect();
+        Draws::new(profile.draws.iter().map(points).collect())
+    };
+    let loss: Values = |draw| &draw.loss;
+    let metric: Values = |draw| draw.metric().map_or(&[], |(_, values)| values);
+    let mut losses: Vec<Draws> = profiles.iter().map(|profile| of(profile, loss)).collect();
+    for (profile, curve) in profiles.iter().zip(&mut losses) {
+        if let ([draw], Some(se)) = (profile.draws.as_slice(), profile.draws[0].se()) {
+            let edge = |((&x, v), se): ((&f64, &f64), &f64)| (x, v - se, v + se);
+            curve.band = draw.x.iter().zip(&draw.loss).zip(se).map(edge).collect();
+        }
+    }
+    let y = loss_axis(&losses, options)?;
+    // The lower edge of a band may lie at 0 or below, where a logarithmic axis has no place.
+    let edges = losses.iter_mut().flat_map(|curve| &mut curve.band);
+    edges.filter(|edge| edge.1 < y.low).for_each(|edge| edge.1 = y.low);
+    let clip = options.clip.unwrap_or(f64::INFINITY);
+    let mut panels = vec![Panel::new(options.loss_label.clone(), y, losses, (profiles, loss, clip))];
+    if let Some((name, _)) = profiles[0].draws[0].metric() {
+        let curves: Vec<Draws> = profiles.iter().map(|profile| of(profile, metric)).collect();
+        let (low, high) = plot::range(curves.iter().flat_map(Draws::values)).unwrap_or((0.0, 1.0));
+        let y = Axis::linear(low, high, 4, 0.0).within(low, high);
+        panels.push(Panel::new(name.replace('_', " "), y, curves, (profiles, metric, f64::INFINITY)));
+    }
+    Ok(panels)
+}
+
+/// From the lowest loss to the highest or the clip.
+fn loss_axis(losses: &[Draws], options: &Style) -> Result<Axis> {
+    let log = options.spacing == Spacing::Log;
+    let values = losses.iter().flat_map(Draws::values).filter(|v| !log || *v > 0.0);
+    let Some((low, mut high)) = plot::range(values) else {
+        let fix = "evaluate nearer to 0";
+        return Err(Error::field("figure", "loss", "finite at one point at least", "none", fix));
+    };
+    if let Some(clip) = options.clip {
+        let points = losses.iter().flat_map(|curve| curve.single.iter().flatten().chain(&curve.mean));
+        let lowest = plot::range(points.map(|point| point.1)).map_or(low, |(lowest, _)| lowest);
+        if clip.is_nan() || clip <= lowest {
+            let fix = "choose a higher one, or leave it out";
+            return Err(Error::field(
+                "figure",
+                "clip",
+                format!("above the lowest loss, {lowest}"),
+                clip,
+                fix,
+            ));
+        }
+        high = high.min(clip);
+    }
+    Ok(if log { Axis::logarithmic(low, high, 5) } else { Axis::linear(low, high, 6, 0.0).within(low, high) })
+}
+
+impl Panel {
+    fn new(
+        label: String,
+        y: Axis,
+        curves: Vec<Draws>,
+        (profiles, values, clip): (&[Profile], Values, f64),
+    ) -> Panel {
+        let at = |is: &dyn Fn(f64) -> bool| -> Vec<Vec<f64>> {
+            let any = |profile: &Profile, i: usize| profile.draws.iter().any(|draw| is(values(draw)[i]));
+            let xs = |profile: &Profile| {
+                let all = profile.draws[0].x.iter().enumerate();
+                all.filter(|&(i, _)| any(profile, i)).map(|(_, x)| *x).collect()
+            };
+            profiles.iter().map(xs).collect()
+        };
+        let (lost, clipped) = (at(&|v| !drawable(v)), at(&|v| drawable(v) && v > clip));
+        Panel { label, y, curves, lost, clipped }
+    }
+
+    fn draw(&self, canvas: &Canvas, plot: &Plot, dots: bool) {
+        for (i, curve) in self.curves.iter().enumerate() {
+            curve.areas(canvas, plot, plot::colour(i));
+        }
+        for (i, curve) in self.curves.iter().enumerate() {
+            let pieces = plot.pieces(&curve.mean);
+            pieces.iter().for_each(|piece| solid(canvas, piece, plot::colour(i)));
+            let stride = if dots { 1 } else { curve.mean.len().div_ceil(MARKERS).max(1) };
+            let shown = curve.mean.iter().step_by(stride).filter(|(_, v)| drawable(*v));
+            let alone = pieces.iter().filter(|piece| piece.len() == 1).map(|piece| piece[0]);
+            let markers = shown.map(|&(x, v)| plot.at(x, v)).filter(|at| at.1 >= plot.top()).chain(alone);
+            markers.for_each(|at| plot::marker(canvas, at, i));
+        }
+        let marked = |i: &usize| !(self.lost[*i].is_empty() && self.clipped[*i].is_empty());
+        for (row, i) in (0..self.curves.len()).filter(marked).enumerate() {
+            let at = |x: f64| (plot.at(x, 0.0).0, plot.corner.1 + 2.6 + ROW * row as f64);
+            self.lost[i].iter().for_each(|x| lost(canvas, at(*x), plot::colour(i)));
+            self.clipped[i].iter().for_each(|x| clipped(canvas, at(*x), plot::colour(i)));
+        }
+    }
+}
+
+/// The trained model's place.
+fn model_line(canvas: &Canvas, ends: [Point; 2]) {
+    canvas.path(&path_data(&ends, false), "stroke=\"#777\" stroke-width=\".5\"");
+}
+
+/// A value that is not finite.
+fn lost(canvas: &Canvas, (x, y): Point, colour: &str) {
+    const ARM: f64 = 1.5;
+    let (left, top, bottom, side) = (short(x - ARM), short(y - ARM), short(y + ARM), short(2.0 * ARM));
+    let d = format!("M{left} {top}l{side} {side}M{left} {bottom}l{side}-{side}");
+    canvas.path(&d, &format!("stroke=\"{colour}\" stroke-width=\".8\""));
+}
+
+/// A value above the clip.
+fn clipped(canvas: &Canvas, (x, y): Point, colour: &str) {
+    let corners = [(x, y - 1.9), (x + 1.9, y + 1.4), (x - 1.9, y + 1.4)];
+    canvas.path(&path_data(&corners, true), &format!("fill=\"{colour}\""));
+}
+
+/// What the signs mean, only those that occur.
+fn entries(
+    profiles: &[Profile],
+    marks: &Marks,
+    options: &Style,
+    flags: &Flags,
+    zero: bool,
+) -> Vec<Entry<'static>> {
+    let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
+    let mut entries = Vec::new();
+    for (i, Profile { title, draws }) in profiles.iter().enumerate() {
+        let sign = move |canvas: &Canvas, at| {
+            solid(canvas, &line(at), plot::colour(i));
+            plot::marker(canvas, at, i);
+        };
+        let words = match draws.len() {
+            1 => title.clone(),
+            n => format!("{title} (mean of {n})"),
+        };
+        entries.push(Entry::new(sign, words));
+    }
+    let band = |canvas: &Canvas, at| plot::band_sign(canvas, at, SIGN);
+    if profiles.iter().any(|profile| profile.draws.len() > 1) {
+        entries.push(Entry::new(move |canvas, at| plot::thin(canvas, &line(at), GREY), "single draws"));
+        entries.push(Entry::new(band, "range over the draws"));
+    }
+    if profiles.iter().any(|profile| profile.draws.len() == 1 && profile.draws[0].se().is_some()) {
+        let several = profiles.iter().any(|profile| profile.draws.len() > 1);
+        let words = if several { "one draw: loss ± standard error" } else { "loss ± standard error" };
+        entries.push(Entry::new(band, words));
+    }
+    if options.dots {
+        entries.push(Entry::note("markers: all evaluated points"));
+    }
+    if zero && !flags.name_zero {
+        let sign = |canvas: &Canvas, (x, y): Point| model_line(canvas, [(x, y - 3.5), (x, y + 3.5)]);
+        entries.push(Entry::new(sign, "trained model (at 0)"));
+    }
+    let counts = Counts::of(draws(profiles).flat_map(|draw| &draw.loss), options.clip);
+    if let Some(words) = counts.clipped_words() {
+        entries.push(Entry::new(|canvas, at| clipped(canvas, at, GREY), words));
+    }
+    let metrics = draws(profiles).filter_map(Draw::metric).flat_map(|(_, values)| values);
+    let all = Counts::of(draws(profiles).flat_map(|draw| &draw.loss).chain(metrics), None);
+    if all.lost > 0 {
+        let words = format!("not finite: {} of {} values", all.lost, all.points);
+        entries.push(Entry::new(|canvas, at| lost(canvas, at, GREY), words));
+    }
+    entries.extend(flags.outside());
+    entries.extend(marks::projected([marks].into_iter()).map(Entry::note));
+    entries
+}
+
+/// The figure in words for a paper: what is drawn and the numbers of each curve.
+pub fn caption(profiles: &[Profile], options: &Style) -> String {
+    let (first, last) = x_range(profiles);
+    let [low, high] = [first, last].map(|v| significant(v, 4));
+    let scale = if options.spacing == Spacing::Log { "logarithmic" } else { "linear" };
+    let label = &options.loss_label;
+    let mut out =
+        format!("{} against {} from {low} to {high}, on a {scale} axis.", sentence(label), options.x_label);
+    for Profile { title, draws } in profiles {
+        let losses = draws.iter().flat_map(|draw| &draw.loss);
+        let counts = Counts::of(losses.clone(), options.clip);
+        let points = draws[0].x.len();
+        out += &match draws.len() {
+            1 => format!(" {title}: {points} points"),
+            n => format!(" {title}: {n} draws of {points} points each"),
+        };
+        if let Some(i) = draws[0].x.iter().position(|x| *x == 0.0) {
+            let at_zero: Vec<f64> = draws.iter().map(|draw| draw.loss[i]).collect();
+            let value = significant(crate::stats::mean(&at_zero), 4);
+            out += &match (draws.as_slice(), draws[0].se()) {
+                ([_], Some(se)) => format!(", {value} ± {} (standard error) at 0", significant(se[i], 2)),
+                ([_], None) => format!(", {value} at 0"),
+                _ => format!(", mean {value} at 0"),
+            };
+        }
+        if let Some((low, high)) = plot::range(losses.copied()) {
+            out += &format!(", from {} to {}", significant(low, 4), significant(high, 4));
+        }
+        if counts.lost > 0 {
+            out += &format!(", {} not finite", counts.lost);
+        }
+        if counts.clipped > 0 {
+            out += &format!(
+                ", {} above the clip at {}",
+                counts.clipped,
+                significant(options.clip.unwrap_or(0.0), 4)
+            );
+        }
+        out.push('.');
+    }
+    if let Some((name, _)) = profiles[0].draws[0].metric() {
+        out += &format!(" Below: {}.", name.replace('_', " "));
+    }
+    if profiles.iter().any(|profile| profile.draws.len() > 1) {
+        out += " Thick lines are means over the draws, where all are finite; thin lines are single draws, bands their range.";
+    }
+    if profiles.iter().any(|profile| profile.draws.len() == 1 && profile.draws[0].se().is_some()) {
+        out += " Bands around curves of one draw are the loss ± its standard error over the examples.";
+    }
+    out + " Lines between evaluated points are interpolated.\n"
+}
+
+/// With a capital first letter.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Loss surfaces in 3-D, several panels on one scale of heights and colours, as SVG.
+//!
+//! The same levels and colours as in [`crate::draw::contour`]: a band of one colour lies between two bounds of the colour
+//! bar, which are also the numbers of the vertical axis. The view is orthographic, so equal losses are equal heights
+//! wherever they stand. Thin lines follow the evaluated coordinates; between them the surface is interpolated
+//! (`contour::upsample`). The light comes from the viewer's upper left; it changes the tone of a colour a little, never on
+//! level ground. What is seen from below is darker.
+//!
+//! Hidden parts need no depths and no sorting (`paint`): seen from above, a piece of a height field hides only what
+//! lies behind it along the viewer's direction, and that is further away along *both* axes of the grid. Painting cells
+//! after those before them along both axes is therefore exact, whatever the surface; the cells left out around a loss
+//! that is not finite do no harm. The trap: mean depths of cells, by which such figures are often sorted, are not.
+//!
+//! `camera` projects, `mesh` is the surface and knows what it hides, `marked` the marks on it, `scene` is the box with its
+//! texts.
+
+mod camera;
+mod marked;
+mod mesh;
+mod paint;
+mod scene;
+
+use self::camera::{Camera, Placed};
+use self::mesh::{Heights, Mesh};
+use self::scene::Scene;
+use crate::draw::canvas::{Area, Canvas, PT_PER_MM, Point, path_data};
+use crate::draw::contour::{self, Panel, Style, axes, key};
+use crate::draw::counts::Counts;
+use crate::draw::legend::{Entry, Legend};
+use crate::draw::marks::signs::Placed as Marked;
+use crate::draw::plot::{self, NUMBER, SMALL, TEXT, TITLE};
+use crate::error::{Error, Result};
+
+/// Where the viewer stands, in degrees; far away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// From the first direction (a) towards the second (b): at -90 a runs to the right and b away from the viewer.
+    pub azimuth: f64,
+    /// Above the plane of the directions, between 0 and 90.
+    pub elevation: f64,
+}
+
+impl Default for View {
+    fn default() -> View {
+        View { azimuth: -60.0, elevation: 30.0 }
+    }
+}
+
+/// At the edges of the sheet, between slots, and between slots and bar, pt.
+const EDGE: f64 = 2.0;
+const GAP: f64 = 6.0;
+/// A box with sides smaller than this (pt) is no figure.
+const LEAST_SIDE: f64 = 30.0;
+
+/// For readers of the file.
+const DESCRIPTION: &str = "Losses were evaluated where the lines on the surface cross only; the surface between them is \
+                           interpolated (limited cubic), and cells beside a loss that is not finite are left out.";
+
+/// The figure of `panels` seen from `view`, as SVG text, in rows of [`Style::columns`], with one colour bar.
+///
+/// All panels have one scale of heights; with logarithmic levels it is logarithmic, too. The same panels, options and
+/// view give the same bytes. A panel has some 50 to 250 kB.
+///
+/// # Errors
+///
+/// Those of [`contour::contour_figure`], and [`Error::Field`] if the elevation is not between 0 and 90 degrees or an
+/// angle is not finite.
+pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<String> {
+    // The font must be known before text is measured.
+    Canvas::new((1.0, 1.0))?;
+    let levels = contour::checked_levels(panels, options)?;
+    let camera = Camera::new(view)?;
+    let heights = Heights::new(&levels, options.spacing);
+    let colours = contour::palette(options.map, &levels);
+    let meshes: Vec<Mesh> = panels.iter().map(|panel| Mesh::new(panel, &heights)).collect();
+    let crosses = panels
+        .iter()
+        .zip(&meshes)
+        .map(|(panel, mesh)| mesh.origin(&camera).filter(|_| contour::has_cross(panel)));
+    let crosses: Vec<Option<[f64; 3]>> = crosses.collect();
+    let scenes = |side: f64| {
+        let scene = |panel: &Panel| Scene::new(panel, options, &levels, &heights, (&camera, side));
+        panels.iter().map(scene).collect::<Result<Vec<_>>>()
+    };
+    let bar_width = key::bar_width(&levels, NUMBER, TEXT)?;
+    let mut layout = Layout::new(panels, options, &camera, (bar_width, &scenes))?;
+    let place = |i: usize| Placed { camera: &camera, origin: layout.origins[i], side: layout.side };
+    let mut marked = Vec::new();
+    for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
+        let scene = (&layout.scenes[i], layout.origins[i]);
+        let avoid = crosses[i].map(|at| contour::around(place(i).at(at)));
+        let avoid: Vec<Area> = scene.0.texts(scene.1).into_iter().chain(avoid).collect();
+        marked.push(marked::signs(panel, mesh, &place(i)).named(scene.0.area().moved(scene.1), &avoid)?);
+    }
+    layout.explain(entries(panels, &crosses, options, &marked))?;
+
+    let canvas = Canvas::new(layout.size)?;
+    for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
+        let placed = Placed { camera: &camera, origin: layout.origins[i], side: layout.side };
+        layout.scenes[i].draw(&canvas, layout.origins[i]);
+        paint::paint(&canvas, mesh, &placed, (&heights.inner, &colours));
+        let lines = mesh.visible_lines(&camera);
+        let line = |line: &Vec<[f64; 3]>| {
+            path_data(&line.iter().map(|&p| placed.at(p)).collect::<Vec<Point>>(), false)
+        };
+        let look = "fill=\"none\" stroke=\"#1a1a1a\" stroke-width=\".25\" stroke-linejoin=\"round\"";
+        canvas.path(&lines.iter().map(line).collect::<String>(), look);
+        if options.dots {
+            let points = mesh.visible_points(&camera);
+            key::dots(&canvas, &points.into_iter().map(|p| placed.at(p)).collect::<Vec<Point>>());
+        }
+        crosses[i].into_iter().for_each(|p| key::cross(&canvas, placed.at(p)));
+        marked[i].draw(&canvas);
+        contour::titles(&canvas, panel, layout.titles[i], layout.slot)?;
+    }
+    let (label, text) = (&options.loss_label, plot::fitting(&options.loss_label, TEXT, layout.bar_height)?);
+    key::bar(
+        &canvas,
+        layout.bar,
+        layout.bar_height,
+        (&levels, &colours),
+        (label, text, NUMBER),
+        key::plain_field,
+    )?;
+    layout.legend.draw(&canvas, layout.key);
+    Ok(canvas.finish(DESCRIPTION))
+}
+
+/// What the signs mean, only those that occur.
+fn entries(
+    panels: &[Panel],
+    crosses: &[Option<[f64; 3]>],
+    options: &Style,
+    marked: &[Marked],
+) -> Vec<Entry<'static>> {
+    let counts = contour::counts(panels, options);
+    let Counts { points, lost, .. } = counts;
+    let clipped = counts.clipped_words();
+    let hidden =
+        panels.iter().zip(crosses).any(|(panel, cross)| contour::has_cross(panel) && cross.is_none());
+    let model = if hidden { "trained model (0, 0), where not hidden" } else { "trained model (0, 0)" };
+    let all = [
+        (crosses.iter().any(Option::is_some), key::cross as fn(&Canvas, Point), model.to_owned()),
+        (options.dots, key::dot, "grid point".to_owned()),
+        (
+            clipped.is_some(),
+            |canvas, at| key::sign_of(key::plain_field, canvas, at),
+            clipped.unwrap_or_default(),
+        ),
+        (lost > 0, hole, format!("left out: loss not finite ({lost} of {points} points)")),
+    ];
+    let shown = all.into_iter().filter(|(shown, ..)| *shown);
+    let mut entries: Vec<Entry> = shown.map(|(_, sign, words)| Entry::new(sign, words)).collect();
+    entries.extend(contour::marks_in_key(panels, marked));
+    entries
+}
+
+/// The sign of a cell that is left out.
+fn hole(canvas: &Canvas, (x, y): Point) {
+    let look = "fill=\"none\" stroke=\"#777\" stroke-width=\".5\" stroke-dasharray=\"1.2 .8\"";
+    canvas.rect((x - 3.0, y - 2.4), (6.0, 4.8), look);
+}
+
+/// Everything's place, pt.
+struct Layout {
+    size: (f64, f64),
+    /// Length of the base's sides, and the room of a panel with its texts.
+    side: f64,
+    slot: f64,
+    /// Where the middle of each base lies, and each title's.
+    origins: Vec<Point>,
+    titles: Vec<Point>,
+    scenes: Vec<Scene>,
+    bar: Point,
+    bar_height: f64,
+    key: Point,
+    legend: Legend<'static>,
+}
+
+impl Layout {
+    fn new(
+        panels: &[Panel],
+        options: &Style,
+        camera: &Camera,
+        (bar_width, scenes_of): (f64, &dyn Fn(f64) -> Result<Vec<Scene>>),
+    ) -> Result<Layout> {
+        let (columns, width_mm) = axes::arrangement(panels.len(), options);
+        let rows = panels.len().div_ceil(columns);
+        let width = width_mm * PT_PER_MM;
+        let slot = (width - 2.0 * EDGE - GAP * columns as f64 - bar_width) / columns as f64;
+
+        // The texts around a box keep their size, so the largest box that fits is found by trying.
+        let mut side = slot / camera.width();
+        let (scenes, area) = loop {
+            if !side.is_finite() || side < LEAST_SIDE || width > 1e4 {
+                let expected = "wide enough for the panels and their numbers, at most 3500 mm";
+                let fix = "84 suits one panel, 174 three; or have fewer columns";
+                return Err(Error::field("figure", "width_mm", expected, width_mm, fix));
+            }
+            let scenes = scenes_of(side)?;
+            let area = scene::around(scenes.iter().map(Scene::area));
+            let excess = area.right - area.left - slot;
+            if excess <= 0.0 {
+                break (scenes, area);
+            }
+            side -= excess / camera.width() + 0.01;
+        };
+
+        let centre = panels.iter().any(|panel| panel.centre.is_some());
+        let above = 1.1 * TITLE + 5.0 + if centre { 1.35 * SMALL } else { 0.0 };
+        let pitch = above + area.bottom - area.top + GAP;
+        let corner = |i: usize| {
+            ((slot + GAP) * (i % columns) as f64 + EDGE, pitch * (i / columns) as f64 + EDGE + above)
+        };
+        let spare = (slot - (area.right - area.left)) / 2.0;
+        let origin = |i: usize| (corner(i).0 + spare - area.left, corner(i).1 - area.top);
+        let origins: Vec<Point> = (0..panels.len()).map(origin).collect();
+        let titles = (0..panels.len()).map(|i| (corner(i).0 + slot / 2.0, corner(i).1 - 4.0)).collect();
+        let bar = (width - EDGE - bar_width, EDGE + above);
+        let foot = EDGE + pitch * rows as f64 - GAP;
+        let legend = Legend::new(Vec::new(), key::SIGN, width)?;
+        let key = (EDGE, foot);
+        let bar_height = foot - bar.1 - 0.5 * NUMBER;
+        let size = (width, foot + EDGE);
+        Ok(Layout { size, side, slot, origins, titles, scenes, bar, bar_height, key, legend })
+    }
+
+    /// Adds a key, and the height that it needs.
+    fn explain(&mut self, entries: Vec<Entry<'static>>) -> Result<()> {
+        self.legend = Legend::new(entries, key::SIGN, self.size.0 - 2.0 * EDGE)?;
+        self.size.1 = self.key.1 + self.legend.height() + EDGE;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

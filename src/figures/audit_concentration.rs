@@ -1,0 +1,446 @@
+//! How unequal Fisher scores are, as SVG: their histogram, their Lorenz curve, and the scores from the largest down.
+//!
+//! A series for each group: all parameters in black, the embeddings and the head in colours of their own, layers from
+//! dark to light by depth. A group's histogram is its share of parameters per factor of ten, so that groups of
+//! different sizes compare. The straight line of the Lorenz panel is equality; the Gini coefficient, twice the area
+//! between it and the curve, stands in the key.
+//!
+//! The trap: a score of 0 has no logarithm. Such parameters are in no histogram and on no curve of ranks; they are
+//! counted in the key, while the Lorenz curve has them at its left.
+//!
+//! Takes [`Concentration`], the `concentration.csv` of `audit`, with the `lorenz.csv`, `histogram.csv` and `sorted.csv`
+//! beside it; a panel whose file is missing is left out.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::draw::canvas::{Canvas, Point, path_data};
+use crate::draw::contour::ColourMap;
+use crate::draw::legend::Entry;
+use crate::draw::numbers::significant;
+use crate::draw::panels::{Panel, Span, identity, line_sign, sheet, stretched};
+use crate::draw::plot::{Plot, drawable};
+use crate::error::{Error, Result};
+use crate::files;
+
+const FIX: &str = "make the tables with `fisherscape audit`";
+/// Layers take this part of the colour map: its end is faint on white.
+const DEEPEST: f32 = 0.86;
+
+/// For readers of the file.
+const DESCRIPTION: &str = "Concentration of Fisher scores: share of parameters per factor of ten of the score, Lorenz \
+                           curves with the line of equality, and scores by their rank.";
+
+/// The groups of parameters and their curves.
+#[derive(Clone, Debug)]
+pub struct Concentration {
+    groups: Vec<Group>,
+    lorenz: Vec<Lorenz>,
+    histogram: Vec<Bin>,
+    sorted: Vec<Sorted>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Group {
+    group: String,
+    parameters: f64,
+    zero: f64,
+    gini: Option<f64>,
+    #[serde(rename = "top_0.01", default)]
+    top: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Lorenz {
+    group: String,
+    share_of_parameters: f64,
+    share_of_fisher: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Bin {
+    group: String,
+    log10_low: f64,
+    log10_high: f64,
+    parameters: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Sorted {
+    group: String,
+    rank: f64,
+    score: f64,
+}
+
+impl Concentration {
+    /// Whether a file's first line is that of `concentration.csv`.
+    pub fn is_concentration(text: &str) -> bool {
+        text.starts_with("group,parameters,zero,gini")
+    }
+
+    /// The files that [`Concentration::read`] reads for `path`.
+    pub fn files(path: &Path) -> Vec<PathBuf> {
+        let beside = ["lorenz.csv", "histogram.csv", "sorted.csv"].map(|name| path.with_file_name(name));
+        [path.to_path_buf()]
+            .into_iter()
+            .chain(beside.into_iter().filter(|file| files::exists(file)))
+            .collect()
+    }
+
+    /// Reads `concentration.csv` and what stands beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for other columns, no group, no file of curves beside it, or one that has other groups.
+    pub fn read(path: &Path) -> Result<Concentration> {
+        let groups: Vec<Group> = files::read_csv(path, FIX)?;
+        if groups.is_empty() {
+            return Err(Error::field(path.display(), "rows", "at least one", "none", FIX));
+        }
+        let beside = |name: &str| path.with_file_name(name);
+        let read = Concentration {
+            groups,
+            lorenz: files::read_csv_if_any(&beside("lorenz.csv"), FIX)?,
+            histogram: files::read_csv_if_any(&beside("histogram.csv"), FIX)?,
+            sorted: files::read_csv_if_any(&beside("sorted.csv"), FIX)?,
+        };
+        let of_curves = read.lorenz.iter().map(|row| &row.group);
+        let of_curves = of_curves.chain(read.histogram.iter().map(|row| &row.group));
+        let mut of_curves = of_curves.chain(read.sorted.iter().map(|row| &row.group)).peekable();
+        if of_curves.peek().is_none() {
+            let expected = "lorenz.csv, histogram.csv or sorted.csv in the same folder";
+            return Err(Error::field(path.display(), "curves", expected, "none", FIX));
+        }
+        match of_curves.find(|group| read.groups.iter().all(|known| known.group != **group)) {
+            Some(group) => {
+                let expected = format!("one of {}", path.display());
+                Err(Error::field("the tables beside it", "group", expected, group, FIX))
+            }
+            None => Ok(read),
+        }
+    }
+
+    /// Groups in the order in which they are drawn: what matters most comes last, on top.
+    fn drawn(&self) -> Vec<usize> {
+        let place = |group: &str| match group {
+            "all" => 3,
+            "head" => 2,
+            "embeddings" => 1,
+            _ => 0,
+        };
+        let mut order: Vec<usize> = (0..self.groups.len()).collect();
+        order.sort_by_key(|&i| place(&self.groups[i].group));
+        order
+    }
+
+    /// How each group is drawn.
+    fn look(&self, i: usize) -> String {
+        let layers: Vec<usize> = (0..self.groups.len()).filter(|&i| layer(&self.groups[i].group)).collect();
+        let line = |colour: &str, width: f64, dashes: &str| {
+            let dashes =
+                if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
+            format!(
+                "fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes}"
+            )
+        };
+        match self.groups[i].group.as_str() {
+            "all" => line("#000", 1.5, ""),
+            "embeddings" => line("#d55e00", 1.1, "4 1.4"),
+            "head" => line("#cc79a7", 1.1, "4 1.2 1 1.2"),
+            _ => {
+                let depth = layers.iter().position(|l| *l == i).unwrap_or(0) as f32;
+                let part = DEEPEST * depth / (layers.len().max(2) - 1) as f32;
+                line(&ColourMap::Viridis.at(part), 0.8, "")
+            }
+        }
+    }
+
+    /// The histogram of one group as a line through the middles of its bins: the score and the share of the group's
+    /// parameters per factor of ten. Steps of many groups would hide each other. Bins that touch are joined; outside them
+    /// there is nothing.
+    fn densities(&self, group: &Group) -> Vec<Vec<Point>> {
+        let mut pieces: Vec<Vec<Point>> = Vec::new();
+        let mut end = None;
+        for bin in self.histogram.iter().filter(|bin| bin.group == group.group) {
+            let width = bin.log10_high - bin.log10_low;
+            let share = bin.parameters / group.parameters / width;
+            if !drawable(share) || width <= 0.0 {
+                continue;
+            }
+            // 1e-6: edges that were the same before they were written.
+            if end.is_none_or(|end: f64| (bin.log10_low - end).abs() >= 1e-6) {
+                close(&mut pieces, end);
+                pieces.push(vec![(power(bin.log10_low), 0.0)]);
+            }
+            let middle = power((bin.log10_low + bin.log10_high) / 2.0);
+            pieces.last_mut().into_iter().for_each(|piece| piece.push((middle, share)));
+            end = Some(bin.log10_high);
+        }
+        close(&mut pieces, end);
+        pieces
+    }
+}
+
+/// Down to the axis where a stretch of bins ends.
+fn close(pieces: &mut [Vec<Point>], end: Option<f64>) {
+    if let Some((piece, end)) = pieces.last_mut().zip(end) {
+        piece.push((power(end), 0.0));
+    }
+}
+
+fn layer(group: &str) -> bool {
+    !matches!(group, "all" | "embeddings" | "head")
+}
+
+fn power(log10: f64) -> f64 {
+    10f64.powf(log10)
+}
+
+/// The figure as SVG text, by default 170 mm wide.
+///
+/// The same tables give the same bytes.
+///
+/// # Errors
+///
+/// [`Error::Field`] if the width leaves no room.
+pub fn concentration_figure(read: &Concentration, width_mm: Option<f64>) -> Result<String> {
+    let looks: Vec<String> = (0..read.groups.len()).map(|i| read.look(i)).collect();
+    let mut panels = Vec::new();
+    if !read.histogram.is_empty() {
+        panels.push(histogram(read, &looks));
+    }
+    if !read.lorenz.is_empty() {
+        panels.push(lorenz(read, &looks));
+    }
+    if !read.sorted.is_empty() {
+        panels.push(sorted(read, &looks));
+    }
+    sheet(&panels, (3, 1), width_mm.unwrap_or(170.0), entries(read, &looks), DESCRIPTION)
+}
+
+fn histogram<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
+    let lines: Vec<Vec<Vec<Point>>> = read.groups.iter().map(|group| read.densities(group)).collect();
+    let points = || lines.iter().flatten().flatten();
+    let highest = points().map(|point| point.1).fold(0.0, f64::max);
+    let x = Span::logarithmic(points().map(|point| point.0));
+    Panel {
+        title: "distribution of the scores".into(),
+        notes: Vec::new(),
+        spans: x.map(|x| (x, Span::Linear(0.0, highest))),
+        words: ("Fisher score", "share per factor of 10"),
+        draw: Box::new(move |canvas, plot| {
+            for i in read.drawn() {
+                lines[i].iter().for_each(|piece| curve(canvas, plot, piece, &looks[i]));
+            }
+        }),
+    }
+}
+
+fn lorenz<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
+    Panel {
+        title: "Lorenz curve".into(),
+        notes: Vec::new(),
+        spans: Some((Span::Linear(0.0, 1.0), Span::Linear(0.0, 1.0))),
+        words: ("share of parameters, least first", "share of Fisher information"),
+        draw: Box::new(move |canvas, plot| {
+            identity(canvas, plot);
+            for i in read.drawn() {
+                let own = read.lorenz.iter().filter(|row| row.group == read.groups[i].group);
+                let points = own.map(|row| (row.share_of_parameters, row.share_of_fisher));
+                curve(canvas, plot, &points.collect::<Vec<_>>(), &looks[i]);
+            }
+        }),
+    }
+}
+
+fn sorted<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
+    let x = Span::logarithmic(read.sorted.iter().map(|row| row.rank));
+    let y = Span::logarithmic(read.sorted.iter().map(|row| row.score));
+    Panel {
+        title: "scores from the largest down".into(),
+        notes: Vec::new(),
+        spans: x.zip(y),
+        words: ("rank of the parameter", "Fisher score"),
+        draw: Box::new(move |canvas, plot| {
+            for i in read.drawn() {
+                let own = read.sorted.iter().filter(|row| row.group == read.groups[i].group);
+                let own = own.filter(|row| row.rank > 0.0 && row.score > 0.0);
+                curve(canvas, plot, &own.map(|row| (row.rank, row.score)).collect::<Vec<_>>(), &looks[i]);
+            }
+        }),
+    }
+}
+
+fn curve(canvas: &Canvas, plot: &Plot, points: &[Point], look: &str) {
+    for piece in plot.pieces(points) {
+        canvas.path(&path_data(&stretched(piece), false), look);
+    }
+}
+
+/// The groups with their Gini coefficients, as in the table.
+fn entries<'a>(read: &Concentration, looks: &'a [String]) -> Vec<Entry<'a>> {
+    let mut entries = Vec::new();
+    for (group, look) in read.groups.iter().zip(looks) {
+        let gini = group.gini.map_or("undefined".to_owned(), |gini| format!("{gini:.3}"));
+        let name = if group.group == "all" { "all parameters" } else { &group.group };
+        let sign = move |canvas: &Canvas, at: Point| canvas.path(&path_data(&line_sign(at), false), look);
+        entries.push(Entry::new(sign, format!("{name}: {gini}")));
+    }
+    entries.push(Entry::note("numbers: Gini coefficient (0 all equal, 1 all in one)"));
+    if let Some(words) = zeros(read) {
+        entries.push(Entry::note(words));
+    }
+    entries
+}
+
+/// How many parameters have no logarithm: of all, or where that is no group, of each summed.
+fn zeros(read: &Concentration) -> Option<String> {
+    let all = read.groups.iter().position(|group| group.group == "all");
+    let counted = all.map_or(&read.groups[..], |i| &read.groups[i..=i]);
+    let zero: f64 = counted.iter().map(|group| group.zero).sum();
+    let of: f64 = counted.iter().map(|group| group.parameters).sum();
+    let shown = read.histogram.len() + read.sorted.len() > 0;
+    (zero > 0.0 && shown).then(|| format!("score 0, on no logarithmic axis: {zero} of {of} parameters"))
+}
+
+/// The figure in words for a paper: what is seen, of how many parameters, and how concentrated their scores are.
+pub fn caption(read: &Concentration) -> String {
+    let mut out = "Concentration of Fisher scores over parameters.".to_owned();
+    if !read.histogram.is_empty() {
+        out += " Distribution of the scores: share of each group’s parameters per factor of ten.";
+    }
+    if !read.lorenz.is_empty() {
+        out += " Lorenz curve: share of the Fisher information held by the parameters of the smallest scores; the \
+                dotted line is equality.";
+    }
+    if !read.sorted.is_empty() {
+        out += " Scores by rank: from the largest down, both axes logarithmic.";
+    }
+    for group in &read.groups {
+        let Some(gini) = group.gini else { continue };
+        if group.group != "all" && read.groups.iter().any(|group| group.group == "all") {
+            continue;
+        }
+        let name = if group.group == "all" { "All parameters" } else { &group.group };
+        out += &format!(" {name} ({}): Gini coefficient {gini:.3}", group.parameters);
+        if let Some(top) = group.top {
+            out += &format!(", {} % of the information in the top 1 %", significant(100.0 * top, 3));
+        }
+        out.push('.');
+    }
+    let layers: Vec<f64> =
+        read.groups.iter().filter(|group| layer(&group.group)).filter_map(|group| group.gini).collect();
+    if let Some((low, high)) = crate::draw::plot::range(layers) {
+        out += &format!(" Layers have Gini coefficients from {low:.3} to {high:.3}.");
+    }
+    if let Some(words) = zeros(read) {
+        out += &format!(" Of a {words}.");
+    }
+    out + " There are no intervals: the numbers are those of one estimate.\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::plot::tests::assert_sound;
+
+    const HEADER: &str = "group,parameters,zero,gini,top_0.001,top_0.01,top_0.1\n";
+
+    fn gini(group: usize) -> f64 {
+        0.5 + 0.01 * group as f64
+    }
+
+    /// A folder with `layers` layers whose Lorenz curve is x^k.
+    fn folder(layers: usize, zero: usize) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = |k: usize| format!("layer.{k}");
+        let names = ["all".to_owned(), "embeddings".to_owned()].into_iter().chain((0..layers).map(layer));
+        let names: Vec<String> = names.chain(["head".to_owned()]).collect();
+        let mut tables = [
+            HEADER.to_owned(),
+            "group,share_of_parameters,share_of_fisher\n".to_owned(),
+            "group,log10_low,log10_high,parameters\n".to_owned(),
+            "group,rank,score\n".to_owned(),
+        ];
+        for (i, name) in names.iter().enumerate() {
+            tables[0] += &format!("{name},1000,{zero},{},0.2,0.5,0.8\n", gini(i));
+            for step in 0..=20 {
+                let x = f64::from(step) / 20.0;
+                tables[1] += &format!("{name},{x},{}\n", x.powi(3 + i as i32));
+                tables[2] += &format!("{name},{},{},{}\n", step - 20, step - 19, 50 * step);
+                tables[3] += &format!("{name},{},{}\n", 2f64.powi(step), 1e-2 * 10f64.powi(-step));
+            }
+        }
+        let paths = ["concentration.csv", "lorenz.csv", "histogram.csv", "sorted.csv"];
+        for (name, text) in paths.iter().zip(&tables) {
+            files::write(&folder.path().join(name), text.as_bytes()).unwrap();
+        }
+        let path = folder.path().join(paths[0]);
+        (folder, path)
+    }
+
+    /// Oracle: on paper. 100 of 1000 parameters in a bin of half a decade are 0.2 of them per factor of ten; bins apart
+    /// are two stretches, each from 0 to 0.
+    #[test]
+    fn the_histogram_is_a_density() {
+        let group = Group { group: "all".into(), parameters: 1000.0, zero: 0.0, gini: None, top: None };
+        let bin = |log10_low: f64, log10_high: f64, parameters: f64| Bin {
+            group: "all".into(),
+            log10_low,
+            log10_high,
+            parameters,
+        };
+        let histogram = vec![bin(0.0, 0.5, 100.0), bin(0.5, 1.0, 50.0), bin(2.0, 3.0, 10.0)];
+        let read = Concentration { groups: vec![group.clone()], lorenz: vec![], histogram, sorted: vec![] };
+        let lines = read.densities(&group);
+        let heights: Vec<Vec<f64>> = lines.iter().map(|piece| piece.iter().map(|p| p.1).collect()).collect();
+        assert_eq!(heights, [vec![0.0, 0.2, 0.1, 0.0], vec![0.0, 0.01, 0.0]]);
+        assert!((lines[1][2].0 - 1000.0).abs() < 1e-9 && (lines[0][1].0 - 10f64.powf(0.25)).abs() < 1e-9);
+    }
+
+    /// Oracle: the renderer's layout, at both widths and for many groups; every group is named once, with a curve in each
+    /// panel.
+    #[test]
+    fn every_group_has_its_curves_and_its_word() {
+        for (layers, zero) in [(0, 0), (4, 30), (12, 0), (24, 5)] {
+            let (_folder, path) = folder(layers, zero);
+            let read = Concentration::read(&path).unwrap();
+            for width in [84.0, 170.0] {
+                let svg = concentration_figure(&read, Some(width)).unwrap();
+                let texts = assert_sound(&svg);
+                for k in 0..layers {
+                    let words = format!("layer.{k}: {:.3}", gini(k + 2));
+                    let found = texts.iter().filter(|(text, _)| *text == words).count();
+                    assert_eq!(found, 1, "{words}");
+                }
+                // Three panels and the key.
+                assert_eq!(svg.matches("stroke-width=\"1.5\" stroke-linejoin").count(), 4);
+                assert_eq!(svg.contains("score 0, on no logarithmic axis"), zero > 0);
+                assert_eq!(svg, concentration_figure(&read, Some(width)).unwrap());
+            }
+            assert_eq!(Concentration::files(&path).len(), 4);
+            assert!(caption(&read).ends_with(".\n") && caption(&read).lines().count() == 1);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_left_out_or_said() {
+        let (folder, path) = folder(2, 0);
+        files::remove(&folder.path().join("sorted.csv")).unwrap();
+        files::write(&folder.path().join("histogram.csv"), b"group,log10_low,log10_high,parameters\n")
+            .unwrap();
+        let svg = concentration_figure(&Concentration::read(&path).unwrap(), None).unwrap();
+        assert!(svg.contains("Lorenz curve") && !svg.contains("largest down"));
+        files::write(
+            &folder.path().join("lorenz.csv"),
+            b"group,share_of_parameters,share_of_fisher\nx,0,0\n",
+        )
+        .unwrap();
+        assert!(Concentration::read(&path).unwrap_err().to_string().contains("`group`"));
+        files::remove(&folder.path().join("lorenz.csv")).unwrap();
+        assert!(Concentration::read(&path).unwrap_err().to_string().contains("`curves`"));
+        files::write(&path, HEADER.as_bytes()).unwrap();
+        assert!(Concentration::read(&path).unwrap_err().to_string().contains("`rows`"));
+    }
+}

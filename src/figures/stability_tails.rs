@@ -1,0 +1,175 @@
+//! How few examples a layer's Fisher score rests on, as SVG: the share of the top 1 % of examples, and the effective
+//! number of examples, by site and by block.
+//!
+//! The dotted lines are what equal examples would give: 1 % of the score, and all of the examples. A heavy tail (a large
+//! share, few effective examples) is why rankings from small draws differ: the examples that matter may not be in them.
+//!
+//! Takes [`Tails`], the `tails.csv` of `stability`; draws by `dots`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::draw::numbers::significant;
+use crate::error::{Error, Result};
+use crate::figures::parts::dots::{self, Column, Dot, Group};
+use crate::figures::parts::sites;
+use crate::files;
+use crate::fisher::layers::Granularity;
+
+const FIX: &str = "make the table again with `fisherscape stability`";
+
+/// For readers of the file.
+const DESCRIPTION: &str = "Share of each item's Fisher score that comes from the top 1 % of the examples (bars are 95 % \
+                           intervals), and its effective number of examples; dotted lines are what equal examples \
+                           would give.";
+
+/// Per-example scores of each item, summed up.
+#[derive(Clone, Debug)]
+pub struct Tails {
+    rows: Vec<Row>,
+    tensors: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Row {
+    granularity: Granularity,
+    name: String,
+    examples: f64,
+    top_share: Option<f64>,
+    top_share_low: Option<f64>,
+    top_share_high: Option<f64>,
+    largest_share: Option<f64>,
+    effective_examples: Option<f64>,
+}
+
+impl Tails {
+    /// Whether a file's first line is that of `tails.csv`.
+    pub fn is_tails(text: &str) -> bool {
+        text.starts_with("granularity,name,examples,top_share,")
+    }
+
+    /// Reads the `tails.csv` that `stability` writes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for other columns, a share outside 0 to 1, an item named twice, or a table without sites and
+    /// blocks.
+    pub fn read(path: &Path) -> Result<Tails> {
+        let rows: Vec<Row> = files::read_csv(path, FIX)?;
+        let (rows, tensors) = sites::shown(path, FIX, rows, |row| (row.granularity, &row.name))?;
+        for row in &rows {
+            let shares = [row.top_share, row.top_share_low, row.top_share_high, row.largest_share];
+            // 1e-9: sums of shares may round beyond 1.
+            if let Some(share) = shares.into_iter().flatten().find(|v| !(0.0..=1.0 + 1e-9).contains(v)) {
+                let found = format!("{share} for {}", row.name);
+                return Err(Error::field(path.display(), "top_share", "from 0 to 1", found, FIX));
+            }
+        }
+        Ok(Tails { rows, tensors })
+    }
+
+    fn groups(&self) -> Vec<Group> {
+        let own = |granularity: Granularity| {
+            let rows = self.rows.iter().filter(|row| row.granularity == granularity).map(|row| {
+                let percent = |v: Option<f64>| v.map(|v| 100.0 * v);
+                let ends = percent(row.top_share_low).zip(percent(row.top_share_high));
+                let share = Dot { value: percent(row.top_share), ends };
+                (row.name.clone(), vec![share, Dot { value: row.effective_examples, ends: None }])
+            });
+            Group { granularity, rows: rows.collect() }
+        };
+        sites::SHOWN.map(own).into_iter().filter(|group| !group.rows.is_empty()).collect()
+    }
+}
+
+/// The figure in words for a paper.
+pub fn caption(tails: &Tails) -> String {
+    let counts = sites::counts(tails.rows.iter().map(|row| row.granularity));
+    let largest = tails.rows.iter().filter_map(|row| Some((row.largest_share?, &row.name)));
+    let largest = largest.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(share, name)| {
+        format!(" The largest share of a single example is {} % ({name}).", significant(100.0 * share, 3))
+    });
+    format!(
+        "Share of the Fisher score of each of {} that comes from the top 1 % of {} examples, with 95 % intervals (bars), \
+         and effective number of examples, (Σ s)² / Σ s² of the per-example scores s, without an interval. Dotted lines \
+         are what equal examples would give.{}{}\n",
+        counts,
+        tails.rows[0].examples,
+        largest.unwrap_or_default(),
+        sites::left_out(tails.tensors),
+    )
+}
+
+/// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page).
+///
+/// The same table gives the same bytes.
+///
+/// # Errors
+///
+/// [`Error::Field`] if the width leaves no room.
+pub fn tail_figure(tails: &Tails, width_mm: Option<f64>) -> Result<String> {
+    let examples = tails.rows[0].examples;
+    let columns = [
+        Column {
+            words: &["share of the score from the top 1 % of examples (%)", "share of the top 1 % (%)"],
+            ends: None,
+            reference: Some((1.0, format!("if all {examples} examples were equal"))),
+        },
+        Column {
+            words: &["effective number of examples", "effective examples"],
+            ends: None,
+            reference: Some((examples, String::new())),
+        },
+    ];
+    dots::figure(&tails.groups(), &columns, DESCRIPTION, width_mm.unwrap_or(174.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::plot::tests::assert_sound;
+
+    const HEADER: &str =
+        "granularity,name,examples,top_share,top_share_low,top_share_high,largest_share,effective_examples\n";
+
+    fn read(rows: &str) -> Result<Tails> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tails.csv");
+        std::fs::write(&path, format!("{HEADER}{rows}")).unwrap();
+        assert!(Tails::is_tails(HEADER));
+        Tails::read(&path)
+    }
+
+    #[test]
+    fn shares_are_percent_and_the_largest_is_named() {
+        let rows = "tensor,a.weight,2490,0.5,,,0.1,9\nsite,embeddings,2490,0.25,0.2,0.4,0.125,40\n\
+                    site,layer.0.ffn_output,2490,0.01,0.01,0.01,0.001,2490\nblock,layer.0,2490,,,,,\n";
+        let tails = read(rows).unwrap();
+        let words = caption(&tails);
+        for part in
+            ["2 sites and 1 block that", "2490 examples", "12.5 % (embeddings)", "tensors (1) are not drawn"]
+        {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        for width in [Some(84.0), None] {
+            let svg = tail_figure(&tails, width).unwrap();
+            let texts = assert_sound(&svg);
+            assert!(texts.iter().any(|(text, _)| text == "2 not drawn: 0 or not defined"));
+            assert!(texts.iter().any(|(text, _)| text.contains("2490 examples were equal")));
+        }
+    }
+
+    #[test]
+    fn bad_tables_are_refused() {
+        for (rows, field) in [
+            ("", "`granularity`"),
+            ("site,a,10,1.5,,,,\n", "`top_share`"),
+            ("site,a,10,0.5,,,,\nsite,a,10,0.5,,,,\n", "`name`"),
+            ("site,a,x,0.5,,,,\n", "`row`"),
+        ] {
+            let message = read(rows).unwrap_err().to_string();
+            assert!(message.contains("tails.csv") && message.contains(field), "{message}");
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! Training curves as SVG: losses and the chief metric against the epoch, for several arms and seeds.
+//!
+//! The thick line of an arm is the mean over its seeds, with the range over them as a band and each seed as a thin
+//! line, where there are few arms; an arm of one seed has the standard error of its held-out loss instead. Training losses (dashed) are means
+//! over the batches of an epoch with dropout on, held-out losses (solid) are taken without: the two do not compare.
+//!
+//! A mean is drawn only where every seed has a value (`draws`), and what is not finite is counted in the key.
+//!
+//! Takes [`History`], the `history.csv` of `train` and `pretrain`.
+
+use std::path::Path;
+
+use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point};
+use crate::draw::draws::Draws;
+use crate::draw::legend::{Entry, Legend};
+use crate::draw::numbers::significant;
+use crate::draw::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, dashed, drawable, solid};
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The columns that every history has; metrics follow, the chief one first.
+const HEADER: [&str; 5] = ["epoch", "step", "train_loss", "held_out_loss", "held_out_loss_se"];
+/// Of more arms than this the means alone are drawn: bands and single seeds would hide them.
+const CROWDED: usize = 4;
+/// Markers on a curve, about; and height of a panel for each unit of its width.
+const MARKERS: usize = 12;
+const ASPECT: f64 = 0.7;
+/// Between panels, and width of a sign in the key, pt.
+const GAP: f64 = 10.0;
+const SIGN: f64 = 14.0;
+
+/// For readers of the file.
+const DESCRIPTION: &str = "Training loss with dropout on (dashed), held-out loss without dropout (solid) and the \
+                           chief held-out metric against the epoch. Thick lines are means over seeds, thin ones \
+                           single seeds, bands the range over seeds or, for one seed, the loss ± its standard error; of \
+                           many arms the means alone.";
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Ascending.
+    epochs: Vec<f64>,
+    /// A value for each epoch; may hold NaN and infinities.
+    train: Vec<f64>,
+    held_out: Vec<f64>,
+    held_out_se: Vec<f64>,
+    metric: Option<(String, Vec<f64>)>,
+}
+
+impl History {
+    /// Whether a file's first line is that of `history.csv`.
+    pub fn is_history(text: &str) -> bool {
+        text.starts_with(&HEADER.join(","))
+    }
+
+    /// Reads the `history.csv` that `train` and `pretrain` write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for other columns, a value that is no number, no row, or epochs that do not ascend.
+    pub fn read(path: &Path) -> Result<History> {
+        let fix = "give the history.csv of `fisherscape train`";
+        let wrong = |field: &str, expected: &str, found: String| {
+            Error::field(path.display(), field, expected, found, fix)
+        };
+        let text = files::read_text(path)?;
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let unreadable = |e: csv::Error| wrong("row", "one of this table", e.to_string());
+        let names = reader.headers().map_err(unreadable)?.clone();
+        if !names.iter().take(HEADER.len()).eq(HEADER) {
+            return Err(wrong("header", &HEADER.join(","), names.iter().collect::<Vec<_>>().join(",")));
+        }
+        let mut columns: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
+        for (i, row) in reader.records().enumerate() {
+            for ((name, column), text) in names.iter().zip(&mut columns).zip(&row.map_err(unreadable)?) {
+                let found = || format!("`{text}` in data row {}", i + 1);
+                column.push(text.parse().map_err(|_| wrong(name, "a number", found()))?);
+            }
+        }
+        let epochs = &columns[0];
+        if epochs.is_empty() {
+            return Err(wrong("rows", "at least one", "none".into()));
+        }
+        if !(epochs.iter().all(|v| drawable(*v)) && epochs.is_sorted_by(|a, b| a < b)) {
+            return Err(wrong("epoch", "finite and ascending", format!("{epochs:?}")));
+        }
+        let metric = names.get(HEADER.len()).map(|name| (name.to_owned(), columns[HEADER.len()].clone()));
+        let mut columns = columns.into_iter();
+        let mut next = || columns.next().unwrap_or_default(); // the header has all five
+        let (epochs, _, train) = (next(), next(), next());
+        Ok(History { epochs, train, held_out: next(), held_out_se: next(), metric })
+    }
+}
+
+/// The figure of arms with one history per seed, as SVG text. By default 174 mm wide; 84 mm for histories without a
+/// metric, which have one panel.
+///
+/// The same histories give the same bytes.
+///
+/// # Errors
+///
+/// [`Error::Field`] if there are not from 1 to 16 arms with a history each, if their chief metrics differ, or if the
+/// width leaves no room.
+pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -> Result<String> {
+    if !(1..=CURVES).contains(&arms.len()) || arms.iter().any(|(_, seeds)| seeds.is_empty()) {
+        let found = format!("{}", arms.len());
+        return Err(Error::field(
+            "figure",
+            "arms",
+            "from 1 to 16, with a history each",
+            found,
+            "leave some out",
+        ));
+    }
+    let metrics: Vec<Option<&str>> =
+        histories(arms).map(|h| h.metric.as_ref().map(|m| m.0.as_str())).collect();
+    if let Some(other) = metrics.iter().find(|name| **name != metrics[0]) {
+        let [expected, found] = [&metrics[0], other].map(|name| name.unwrap_or("none").to_owned());
+        return Err(Error::field("figure", "chief metric", expected, found, "draw one task at a time"));
+    }
+    // The font must be known before text is measured.
+    Canvas::new((1.0, 1.0))?;
+    let panels = panels(arms, metrics[0]);
+    let count = panels.len();
+    let width_mm = width_mm.unwrap_or(if count == 1 { 84.0 } else { 174.0 });
+    let width = width_mm * PT_PER_MM;
+    let scale = |(_, curves): &(String, Vec<Curve>)| {
+        let (low, high) =
+            plot::range(curves.iter().flat_map(|curve| curve.draws.values())).unwrap_or((0.0, 1.0));
+        Axis::linear(low, high, 6, 0.0).within(low, high)
+    };
+    let scales: Vec<Axis> = panels.iter().map(scale).collect();
+    let beside = LINE + plot::beside(&scales)?;
+    let side = plot::side(width_mm, count, 2.0 * EDGE + beside * count as f64 + GAP * (count - 1) as f64)?;
+    let epochs = || histories(arms).flat_map(|history| history.epochs.iter().copied());
+    let (first, last) = plot::range(epochs()).unwrap_or((0.0, 1.0));
+    let least = if epochs().all(|epoch| epoch.fract() == 0.0) { 1.0 } else { 0.0 };
+    let x = Axis::across(first, last, least, side)?;
+    let one_epoch = first == last;
+    let height = ASPECT * side;
+    let foot = EDGE + height + BELOW + LINE;
+    let legend = Legend::new(entries(arms, &panels, one_epoch), SIGN, width - EDGE - beside - EDGE)?;
+    let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
+    for (i, ((words, curves), y)) in panels.iter().zip(&scales).enumerate() {
+        let left = EDGE + beside + (side + GAP + beside) * i as f64;
+        let plot = Plot { corner: (left, EDGE), size: (side, height), x: &x, y };
+        plot.axes(&canvas, (true, true));
+        // Arms of one epoch stand side by side.
+        let aside =
+            |arm: usize| if one_epoch { 9.0 * (arm as f64 - (arms.len() - 1) as f64 / 2.0) } else { 0.0 };
+        let own = |curve: &Curve| Plot { corner: (left + aside(curve.arm), EDGE), ..plot };
+        curves.iter().for_each(|curve| curve.draws.areas(&canvas, &own(curve), plot::colour(curve.arm)));
+        curves.iter().for_each(|curve| curve.lines(&canvas, &own(curve)));
+        let em = plot::fitting(words, TEXT, height)?;
+        let upright = (left - beside + 0.8 * TEXT, EDGE + height / 2.0);
+        canvas.text(words, upright, em, Anchor::Middle, -90.0, "#000");
+        let across = (left + side / 2.0, EDGE + height + BELOW + 0.9 * TEXT);
+        canvas.text("epoch", across, TEXT, Anchor::Middle, 0.0, "#000");
+    }
+    legend.draw(&canvas, (EDGE + beside, foot));
+    Ok(canvas.finish(DESCRIPTION))
+}
+
+/// Text of the upright axis and curves of each panel.
+fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String, Vec<Curve>)> {
+    let of_all = |of: fn(&History) -> &[f64], training| -> Vec<Curve> {
+        let crowded = arms.len() > CROWDED;
+        let means = |(arm, (_, seeds)): (usize, &(String, Vec<History>))| {
+            Curve::new(arm, seeds, of, (training, training || crowded))
+        };
+        arms.iter().enumerate().map(means).collect()
+    };
+    let mut held_out = of_all(|history| &history.held_out, false);
+    if arms.len() <= CROWDED {
+        held_out.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1));
+    }
+    let mut losses = of_all(|history| &history.train, true);
+    losses.extend(held_out);
+    let mut panels = vec![("loss".to_owned(), losses)];
+    if let Some(name) = metric {
+        let curves = of_all(|history| history.metric.as_ref().map_or(&[], |(_, values)| values), false);
+        panels.push((format!("held-out {}", name.replace('_', " ")), curves));
+    }
+    panels
+}
+
+/// The figure in words for a paper: what is drawn, and the last values of each arm.
+pub fn caption(arms: &[(String, Vec<History>)]) -> String {
+    let mut out =
+        "Training loss with dropout on (dashed) and held-out loss without it (solid) against the epoch"
+            .to_owned();
+    if let Some((name, _)) = histories(arms).next().and_then(|history| history.metric.as_ref()) {
+        out += &format!("; right: held-out {}", name.replace('_', " "));
+    }
+    out.push('.');
+    for (name, seeds) in arms {
+        let last: Vec<f64> = seeds.iter().filter_map(|history| history.held_out.last().copied()).collect();
+        let epochs = seeds[0].epochs.last().copied().unwrap_or(0.0);
+        let mean = significant(crate::stats::mean(&last), 4);
+        out += &match (seeds.as_slice(), plot::range(last.iter().copied())) {
+            ([_], _) => format!(" {name}: one seed, held-out loss {mean} after epoch {epochs}."),
+            (all, range) => {
+                let (low, high) = range.unwrap_or((f64::NAN, f64::NAN));
+                let [low, high] = [low, high].map(|v| significant(v, 4));
+                let n = all.len();
+                format!(
+                    " {name}: {n} seeds, held-out loss {mean} after epoch {epochs} in the mean ({low} to {high})."
+                )
+            }
+        };
+    }
+    out + match arms.len() > CROWDED {
+        true => " Lines are means over seeds.\n",
+        false => {
+            " Thick lines are means over seeds, thin ones single seeds; bands are the range over the seeds or, for one seed, the \
+             loss ± its standard error.\n"
+        }
+    }
+}
+
+fn histories(arms: &[(String, Vec<History>)]) -> impl Iterator<Item = &History> {
+    arms.iter().flat_map(|(_, seeds)| seeds)
+}
+
+/// One quantity of one arm.
+struct Curve {
+    arm: usize,
+    training: bool,
+    /// Training losses have their mean alone.
+    draws: Draws,
+}
+
+impl Curve {
+    /// Of the losses of `training`, or of held-out values; of these the mean `alone`, or single seeds as well.
+    fn new(
+        arm: usize,
+        seeds: &[History],
+        of: fn(&History) -> &[f64],
+        (training, alone): (bool, bool),
+    ) -> Curve {
+        let points =
+            |history: &History| history.epochs.iter().copied().zip(of(history).iter().copied()).collect();
+        let mut draws = Draws::new(seeds.iter().map(points).collect());
+        if alone {
+            draws = Draws { single: Vec::new(), band: Vec::new(), ..draws };
+        }
+        Curve { arm, training, draws }
+    }
+
+    /// The band of an arm of one seed.
+    fn add_standard_error(&mut self, seeds: &[History]) {
+        if let [history] = seeds {
+            let values = history.held_out.iter().zip(&history.held_out_se);
+            let edge = |(&epoch, (v, se)): (&f64, (&f64, &f64))| (epoch, v - se, v + se);
+            self.draws.band = history.epochs.iter().zip(values).map(edge).collect();
+        }
+    }
+
+    fn lines(&self, canvas: &Canvas, plot: &Plot) {
+        for piece in plot.pieces(&self.draws.mean) {
+            match (self.training, piece.as_slice()) {
+                (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], plot::colour(self.arm)),
+                (true, _) => dashed(canvas, &piece, plot::colour(self.arm)),
+                (false, _) => solid(canvas, &piece, plot::colour(self.arm)),
+            }
+        }
+        // Few enough to tell apart.
+        let stride = self.draws.mean.len().div_ceil(MARKERS).max(1);
+        let shown =
+            self.draws.mean.iter().rev().step_by(stride).filter(|point| !self.training && drawable(point.1));
+        shown.for_each(|&(epoch, value)| plot::marker(canvas, plot.at(epoch, value), self.arm));
+    }
+}
+
+/// What the signs mean, only those that occur.
+fn entries(
+    arms: &[(String, Vec<History>)],
+    panels: &[(String, Vec<Curve>)],
+    one_epoch: bool,
+) -> Vec<Entry<'static>> {
+    let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
+    let mut entries = Vec::new();
+    for (i, (name, _)) in arms.iter().enumerate() {
+        let sign = move |canvas: &Canvas, at| {
+            solid(canvas, &line(at), plot::colour(i));
+            plot::marker(canvas, at, i);
+        };
+        entries.push(Entry::new(sign, name.as_str()));
+    }
+    entries.push(Entry::new(move |canvas, at| solid(canvas, &line(at), GREY), "held-out"));
+    entries.push(Entry::new(move |canvas, at| dashed(canvas, &line(at), GREY), "training batches"));
+    let band = move |canvas: &Canvas, (x, y): Point| match one_epoch {
+        true => plot::bar(canvas, [(x, y - 3.5), (x, y + 3.5)], GREY),
+        false => plot::band_sign(canvas, (x, y), SIGN),
+    };
+    if arms.len() <= CROWDED && arms.iter().any(|(_, seeds)| seeds.len() > 1) {
+        entries.push(Entry::new(move |canvas, at| plot::thin(canvas, &line(at), GREY), "single seeds"));
+        entries.push(Entry::new(band, "range over the seeds"));
+    }
+    let alone = panels[0].1.iter().filter(|curve| curve.draws.single.is_empty());
+    if alone.flat_map(|curve| &curve.draws.band).any(|&(_, low, _)| drawable(low)) {
+        entries.push(Entry::new(band, "one seed: ± standard error"));
+    }
+    let columns = |history| {
+        let History { train, held_out, metric, .. }: &History = history;
+        [Some(train), Some(held_out), metric.as_ref().map(|(_, values)| values)].into_iter().flatten()
+    };
+    let values = || histories(arms).flat_map(columns).flatten().copied();
+    let lost = values().filter(|v| !drawable(*v)).count();
+    if lost > 0 {
+        let words = format!("not finite, so not drawn: {lost} of {} values", values().count());
+        entries.push(Entry::note(words));
+    }
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::plot::tests::{assert_sound, attribute};
+
+    /// A history with `f(epoch)` as every loss and a metric.
+    fn history(epochs: usize, f: impl Fn(f64) -> f64) -> History {
+        let epochs: Vec<f64> = (1..=epochs).map(|epoch| epoch as f64).collect();
+        let values: Vec<f64> = epochs.iter().map(|&epoch| f(epoch)).collect();
+        let metric = Some(("accuracy".to_owned(), values.clone()));
+        let held_out_se = vec![0.01; epochs.len()];
+        History { train: values.clone(), held_out: values, held_out_se, epochs, metric }
+    }
+
+    /// Middles of the circles with a white edge: the first arm's, in the order of drawing.
+    fn circles(svg: &str) -> Vec<Point> {
+        let circles = svg.lines().filter(|line| line.starts_with("<circle"));
+        circles.map(|c| (attribute(c, "cx"), attribute(c, "cy"))).collect()
+    }
+
+    /// Oracle: on paper. Seeds at 0.2, 0.4, 0.6 and at 0.4, 0.6, 0.8 have the mean 0.3, 0.5, 0.7: on a line, with the
+    /// number 0.5 at the second. The band reaches from 0.2 to 0.8, so the whole height less the room at its ends.
+    #[test]
+    fn the_thick_line_is_the_mean_over_seeds() {
+        let seeds = vec![history(3, |epoch| 0.2 * epoch), history(3, |epoch| 0.2 + 0.2 * epoch)];
+        let svg = training_figure(&[("arm".into(), seeds)], None).unwrap();
+        let at = circles(&svg);
+        // Two panels of three, and one in the key; the last epoch first.
+        assert_eq!(at.len(), 7);
+        assert!((at[1].0 - (at[0].0 + at[2].0) / 2.0).abs() < 0.02, "{at:?}");
+        assert!((at[1].1 - (at[0].1 + at[2].1) / 2.0).abs() < 0.02 && at[0].1 < at[2].1, "{at:?}");
+        let number = assert_sound(&svg).into_iter().find(|(text, _)| text == "0.5").unwrap().1;
+        assert!(((number[1] + number[3]) / 2.0 - at[1].1).abs() < 0.3, "{number:?} {at:?}");
+        let frame =
+            svg.lines().find(|line| line.starts_with("<rect") && line.contains("fill=\"none\"")).unwrap();
+        let height = attribute(frame, "height") - 8.0;
+        assert!((at[2].1 - at[0].1 - height * 0.4 / 0.6).abs() < 0.05, "{at:?} {height}");
+        for words in ["single seeds", "range over the seeds", "held-out accuracy", ">epoch<"] {
+            assert!(svg.contains(words), "{words}");
+        }
+    }
+
+    /// A mean over the seeds that are left would hide that one is lost.
+    #[test]
+    fn a_lost_seed_ends_the_mean_and_is_counted() {
+        let lost = history(4, |epoch| if epoch > 2.0 { f64::NAN } else { 0.5 });
+        let svg = training_figure(&[("arm".into(), vec![history(4, |_| 0.5), lost])], None).unwrap();
+        assert_eq!(circles(&svg).len(), 2 * 2 + 1);
+        assert!(svg.contains("not finite, so not drawn: 6 of 24 values"));
+        // Epochs that one seed lacks have no mean.
+        let seeds = vec![history(5, |_| 0.5), history(3, |_| 0.5)];
+        assert_eq!(circles(&training_figure(&[("arm".into(), seeds)], None).unwrap()).len(), 2 * 3 + 1);
+    }
+
+    /// Five arms have their means alone, on an axis of the means; four have single seeds and bands.
+    #[test]
+    fn of_many_arms_the_means_are_drawn() {
+        let figure = |n: usize| {
+            let arm = |i: usize| {
+                (format!("arm {i}"), vec![history(3, |_| 0.2), history(3, move |_| 0.4 + 0.1 * i as f64)])
+            };
+            training_figure(&(0..n).map(arm).collect::<Vec<_>>(), None).unwrap()
+        };
+        let (few, many) = (figure(4), figure(5));
+        assert!(few.contains(">single seeds<") && few.contains("stroke-width=\".35\" stroke-linejoin"));
+        assert!(!many.contains(">single seeds<") && !many.contains("stroke-width=\".35\" stroke-linejoin"));
+        // The means of the five lie from 0.3 to 0.5.
+        assert!(assert_sound(&many).iter().any(|(text, _)| text.starts_with("0.3")));
+        assert!(!assert_sound(&many).iter().any(|(text, _)| text == "0.2"));
+    }
+
+    /// Oracle: the renderer's layout, from one epoch of one seed to 100 of ten in eight arms with long names; also
+    /// without metric, with nothing finite, and at both widths. The same bytes twice.
+    #[test]
+    fn texts_keep_apart() {
+        for (arms, seeds, epochs) in [(1, 1, 1), (8, 1, 1), (3, 3, 2), (2, 1, 3), (16, 2, 100)] {
+            let seed = |i: usize| history(epochs, move |epoch| 1e-3 * i as f64 + 2.0 / (epoch + i as f64));
+            let name = |i: usize| format!("arm {i} {}", "with a long name ".repeat(3 * i));
+            let mut all: Vec<(String, Vec<History>)> =
+                (0..arms).map(|i| (name(i), (0..seeds).map(|s| seed(s + i)).collect())).collect();
+            for width in [None, Some(84.0)] {
+                let svg = training_figure(&all, width).unwrap();
+                assert_sound(&svg);
+                assert_eq!(svg, training_figure(&all, width).unwrap());
+            }
+            all.iter_mut().flat_map(|(_, seeds)| seeds).for_each(|history| history.metric = None);
+            assert_sound(&training_figure(&all, None).unwrap());
+        }
+        for value in [f64::NAN, f64::INFINITY, 0.0, -1e299, 1e308, 1e-310] {
+            assert_sound(&training_figure(&[("arm".into(), vec![history(3, |_| value)])], None).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        let arm = |metric: &str| {
+            let mut history = history(2, |_| 0.5);
+            history.metric = Some((metric.to_owned(), vec![0.5; 2]));
+            (metric.to_owned(), vec![history])
+        };
+        let refused = |arms: &[(String, Vec<History>)]| training_figure(arms, None).unwrap_err().to_string();
+        assert!(refused(&[]).contains("from 1 to 16"));
+        assert!(refused(&vec![arm("accuracy"); 17]).contains("from 1 to 16"));
+        assert!(refused(&[arm("accuracy"), arm("pearson")]).contains("must be accuracy, found pearson"));
+        assert!(training_figure(&[arm("f1")], Some(30.0)).unwrap_err().to_string().contains("width_mm"));
+    }
+
+    #[test]
+    fn histories_are_read_and_bad_ones_refused_by_file_and_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.csv");
+        let header = "epoch,step,train_loss,held_out_loss,held_out_loss_se,matthews,accuracy\n";
+        std::fs::write(&path, format!("{header}1,10,0.9,0.8,NaN,0.1,0.5\n2,20,inf,0.7,0.02,NaN,0.6\n"))
+            .unwrap();
+        let history = History::read(&path).unwrap();
+        assert_eq!((history.epochs, history.held_out), (vec![1.0, 2.0], vec![0.8, 0.7]));
+        let (name, values) = history.metric.unwrap();
+        assert!(name == "matthews" && values[0] == 0.1 && values[1].is_nan());
+        assert!(History::is_history(header) && !History::is_history("site,score"));
+        for (text, field) in [
+            (header.to_owned(), "`rows`"),
+            (format!("{header}1,10,0.9,0.8,0.1,x,0.5\n"), "`matthews`"),
+            (format!("{header}1,10,0.9\n"), "`row`"),
+            (format!("{header}2,10,1,1,0,0,0\n1,20,1,1,0,0,0\n"), "`epoch`"),
+            (format!("{header}NaN,10,1,1,0,0,0\n"), "`epoch`"),
+            ("epoch,step\n1,2\n".to_owned(), "`header`"),
+            (String::new(), "`header`"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let message = History::read(&path).unwrap_err().to_string();
+            assert!(message.contains("history.csv: ") && message.contains(field), "{message}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Loss surfaces to turn with the mouse: an element of a page, and a page of its own.
+//!
+//! plotly.js (in `plotly/`, MIT licence) draws, in the page itself: nothing is fetched. All surfaces of a group share one
+//! range of heights and colours. A loss that is not finite is a hole. Marks stand on the surface. Where there is no WebGL
+//! the page says so.
+
+use minijinja::context;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::draw::marks::{Mark, Marks};
+use crate::error::Result;
+use crate::page::template::filled;
+use crate::tables::surface::Grid;
+
+/// plotly.js 4.1.1, the bundle for 3-D charts.
+const PLOTLY: &str = include_str!("plotly/plotly-gl3d.min.js");
+const TEMPLATE: &str = include_str!("interactive.html");
+const SCRIPT: &str = include_str!("interactive.js");
+
+/// Pieces of a path between two of its points.
+const STEPS: u32 = 16;
+
+/// Surfaces on one scale.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub title: String,
+    /// Quantity and unit of the heights.
+    pub label: String,
+    /// Heights and colours end here; the text at the pointer has the true loss.
+    pub clip: Option<f64>,
+    pub views: Vec<View>,
+}
+
+/// A surface to choose.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub title: String,
+    pub grid: Grid,
+    /// Stand on the surface.
+    pub marks: Marks,
+}
+
+/// What the script reads.
+#[derive(Serialize)]
+struct Data {
+    title: String,
+    label: String,
+    views: Vec<Value>,
+    low: Option<f64>,
+    high: Option<f64>,
+}
+
+/// The scripts of a page with these surfaces, to stand after an element of class `surfaces`; empty where there are none.
+pub(crate) fn scripts(groups: &[Group]) -> String {
+    if groups.is_empty() {
+        return String::new();
+    }
+    let data: Vec<Data> = groups.iter().map(data).collect();
+    // `</` would end the script.
+    let data = json!(data).to_string().replace("</", "<\\/");
+    format!(
+        "<script>{PLOTLY}</script>\n<script type=\"application/json\" id=\"surface-data\">{data}</script>\n<script>{SCRIPT}</script>"
+    )
+}
+
+fn data(group: &Group) -> Data {
+    let finite = group.views.iter().flat_map(|view| &view.grid.loss).copied().filter(|v| v.is_finite());
+    let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
+        Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
+    });
+    let view = |view: &View| {
+        // JSON has no NaN: what is not finite becomes null.
+        let rows: Vec<&[f64]> = view.grid.loss.chunks(view.grid.x.len().max(1)).collect();
+        let mut value = json!({"title": view.title, "x": view.grid.x, "y": view.grid.y, "z": rows});
+        if view.marks.all().next().is_some() {
+            value["marks"] = marked(&view.marks, &view.grid);
+        }
+        value
+    };
+    let (low, high) = range.unzip();
+    let high = high.map(|high| f64::min(high, group.clip.unwrap_or(high)));
+    Data {
+        title: group.title.clone(),
+        label: group.label.clone(),
+        views: group.views.iter().map(view).collect(),
+        low,
+        high,
+    }
+}
+
+/// Named points and a path, each at the height of the surface there; those outside are left out.
+fn marked(marks: &Marks, grid: &Grid) -> Value {
+    let on = |marks: &[Mark]| -> Vec<(Mark, f64)> {
+        marks.iter().filter_map(|mark| Some((mark.clone(), height(grid, mark.x, mark.y)?))).collect()
+    };
+    let trace = |points: Vec<(Mark, f64)>| {
+        let of = |get: fn(&(Mark, f64)) -> f64| points.iter().map(get).collect::<Vec<f64>>();
+        let name = |(mark, _): &(Mark, f64)| match mark.order {
+            Some(step) if mark.label.trim().is_empty() => format!("step {step}"),
+            _ => mark.label.clone(),
+        };
+        let names: Vec<String> = points.iter().map(name).collect();
+        json!({"x": of(|p| p.0.x), "y": of(|p| p.0.y), "z": of(|p| p.1), "text": names})
+    };
+    // Between its points the path follows the surface; it is broken outside.
+    let between = |pair: &[Mark]| -> Vec<[Option<f64>; 3]> {
+        let at = |t: f64| [(pair[0].x, pair[1].x), (pair[0].y, pair[1].y)].map(|(a, b)| a + (b - a) * t);
+        let steps = (0..=STEPS).map(|k| at(f64::from(k) / f64::from(STEPS)));
+        steps.map(|[x, y]| [Some(x), Some(y), height(grid, x, y)]).collect()
+    };
+    let line: Vec<[Option<f64>; 3]> = marks.path.windows(2).flat_map(between).collect();
+    let axis = |k: usize| line.iter().map(|at| at[k]).collect::<Vec<Option<f64>>>();
+    json!({
+        "points": trace(on(&marks.points)),
+        "path": trace(on(&marks.path)),
+        "line": {"x": axis(0), "y": axis(1), "z": axis(2)},
+    })
+}
+
+/// The surface at a place, linear between the grid points; none outside the grid or beside a loss that is not finite.
+fn height(grid: &Grid, x: f64, y: f64) -> Option<f64> {
+    let cell = |axis: &[f64], v: f64| {
+        let i = axis.partition_point(|a| *a <= v).checked_sub(1)?.min(axis.len().checked_sub(2)?);
+        let part = (v - axis[i]) / (axis[i + 1] - axis[i]);
+        (0.0..=1.0).contains(&part).then_some((i, part))
+    };
+    let ((i, u), (j, v)) = (cell(&grid.x, x)?, cell(&grid.y, y)?);
+    let at = |i: usize, j: usize| grid.loss[j * grid.x.len() + i];
+    let row = |j: usize| at(i, j) * (1.0 - u) + at(i + 1, j) * u;
+    Some(row(j) * (1.0 - v) + row(j + 1) * v).filter(|z| z.is_finite())
+}
+
+/// A page of its own.
+pub fn page(group: Group) -> Result<String> {
+    let title = group.title.clone();
+    filled("interactive.html", TEMPLATE, context! { title, scripts => scripts(&[group]) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: a plane is its own linear interpolation; also at the edges, on uneven coordinates that differ in x and y.
+    #[test]
+    fn marks_stand_on_the_surface() {
+        let (x, y) = (vec![0.0, 1.0, 3.0], vec![-1.0, 1.0]);
+        let loss = y.iter().flat_map(|y| x.iter().map(move |x| 2.0 * x + 5.0 * y)).collect();
+        let mut grid = Grid { x, y, loss, ..Grid::default() };
+        for (x, y) in [(0.0, -1.0), (3.0, 1.0), (2.5, 0.3), (1.0, 1.0)] {
+            assert!((height(&grid, x, y).unwrap() - 2.0 * x - 5.0 * y).abs() < 1e-12);
+        }
+        assert_eq!((height(&grid, 3.1, 0.0), height(&grid, 0.0, -1.1)), (None, None));
+        grid.loss[0] = f64::NAN;
+        assert_eq!(height(&grid, 0.5, 0.0), None);
+        let mark = |x: f64| Mark { label: "m".into(), x, y: 0.0, order: None, distance: None };
+        let marks = Marks { points: vec![mark(2.0), mark(9.0)], path: vec![] };
+        let view = View { title: "v".into(), grid, marks };
+        let group = Group { title: "t".into(), label: "l".into(), clip: Some(3.0), views: vec![view] };
+        let data = data(&group);
+        assert_eq!(data.high, Some(3.0));
+        assert_eq!(data.views[0]["marks"]["points"]["z"], json!([4.0]));
+        // The path of two points leaves the grid at x = 3, two thirds of the way.
+        let path = |x: f64, step: f64| Mark { order: Some(step), ..mark(x) };
+        let marks = Marks { points: vec![], path: vec![path(1.0, 0.0), path(4.0, 1.0)] };
+        let line = &marked(&marks, &group.views[0].grid)["line"];
+        let known = line["z"].as_array().unwrap().iter().filter(|z| !z.is_null()).count();
+        assert_eq!((known, &line["z"][8]), (11, &json!(5.0)));
+        // The losses themselves are not clipped.
+        assert_eq!(data.views[0]["z"][1][2], json!(11.0));
+    }
+}

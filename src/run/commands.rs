@@ -1,0 +1,120 @@
+//! `run`, `check` and `list`: analyses from the command line.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::analysis::config::KEYS;
+use crate::analysis::{self, Analysis, SHIPPED};
+use crate::error::Result;
+use crate::progress::{self, say};
+use crate::run::{self, Missing};
+
+/// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
+///
+/// Steps whose inputs have not changed are not run again, and a killed run goes on where it was.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    pub which: Which,
+    /// The folder to write [default: the analysis' name]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Run steps again that are done
+    #[arg(long)]
+    pub force: bool,
+    /// Of a study, run these cells alone, named as `check` lists them; the tables have those run before, too [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub cells: Vec<String>,
+}
+
+/// An analysis and what is changed in it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Which {
+    /// A TOML file, or the name of a shipped analysis
+    pub analysis: String,
+    /// Change a key of the analysis, such as train.lr=1e-4; an empty value removes it
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<String>,
+}
+
+/// A setting as it is written.
+fn setting(text: &str) -> std::result::Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.is_empty() => Ok(text.to_string()),
+        _ => Err("expected KEY=VALUE, such as train.lr=1e-4".into()),
+    }
+}
+
+/// Check analyses without running them.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_long_help = KEYS)]
+pub struct Check {
+    /// TOML files, or names of shipped analyses
+    #[arg(required = true, value_name = "ANALYSIS")]
+    pub analyses: Vec<String>,
+    /// Change a key of each, such as train.lr=1e-4; an empty value removes it
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<String>,
+}
+
+/// List the shipped analyses.
+#[derive(clap::Args, Clone, Debug)]
+pub struct List {
+    /// Print the text of one of them, to start one of your own from
+    #[arg(long, value_name = "NAME")]
+    pub show: Option<String>,
+}
+
+impl Run {
+    pub fn run(&self, command: &str) -> Result<()> {
+        let mut loaded = analysis::load(&self.which.analysis, &self.which.set)?;
+        if !self.cells.is_empty() {
+            loaded.only_cells(&self.cells)?;
+        }
+        let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
+        run::run(&loaded, &folder, command, self.force)
+    }
+}
+
+impl Check {
+    pub fn run(&self) -> Result<()> {
+        for which in &self.analyses {
+            let loaded = analysis::load(which, &self.set)?;
+            let analyses: Vec<&Analysis> = match &loaded.study {
+                Some(study) => study.cells.iter().map(|cell| &cell.loaded.analysis).collect(),
+                None => vec![&loaded.analysis],
+            };
+            let steps = analyses.iter().map(|analysis| run::steps(analysis)).sum::<Result<usize>>()?;
+            let cells =
+                loaded.study.as_ref().map_or(String::new(), |study| format!("{} cells, ", study.cells.len()));
+            say!("{which}: sound, {cells}{steps} steps");
+            for cell in loaded.study.iter().flat_map(|study| &study.cells) {
+                say!("  {}", cell.name);
+            }
+            let missing = |analysis: &&Analysis| run::check_inputs(analysis, Missing::Tell).err();
+            // Cells of a study say the same of what they share.
+            let (missing, said) = progress::listen(|| analyses.iter().find_map(missing));
+            let notes: BTreeSet<String> = said.notes.into_iter().collect();
+            notes.iter().for_each(progress::note);
+            if let Some(missing) = missing {
+                progress::note(format!("not to be run as it is: {missing}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl List {
+    pub fn run(&self) -> Result<()> {
+        if let Some(name) = &self.show {
+            let loaded = analysis::load(name, &[])?;
+            say!("{}", loaded.text.trim_end());
+            return Ok(());
+        }
+        for (name, _) in SHIPPED {
+            let analysis = analysis::load(name, &[])?.analysis;
+            say!("{name:20} {}", analysis.question);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,316 @@
+//! Steps of surfaces, profiles, planes between models and along training, and sharpness.
+
+use super::{
+    MARKS, Model, Plan, comparison_path, eigen_path, figure, listed, models_path, part_name, part_words,
+    profile_figure, profile_path, sharpness_path, surface_path, surface_set, trajectory_stem,
+};
+use crate::analysis::config::{Parsed, Part};
+use crate::analysis::titles::mask_title;
+use crate::landscape::mask::Select;
+use crate::run::step::Step;
+use crate::stages::word;
+
+impl Plan<'_> {
+    pub(super) fn surfaces(&self) -> Vec<Step> {
+        let Some(surface) = &self.analysis.surface else { return Vec::new() };
+        let mut steps = Vec::new();
+        for part in self.analysis.surfaces_over() {
+            let name = part_name(part);
+            let set = surface_set(part);
+            let words = format!("set for the surfaces, {name}");
+            steps.push(self.freeze(&words, (part, self.analysis.seed), surface.examples, &set));
+            let mut titles = Vec::new();
+            let mut drawn = Vec::new();
+            for model in &self.models {
+                for Parsed(mask) in &surface.masks {
+                    for k in 0..surface.draws {
+                        let out = surface_path(part, model, mask, k);
+                        let name =
+                            format!("surface of {}, {}, {name}{}", model.title, mask_title(mask), draw(k));
+                        let step = self.random(name, part, model, mask, k);
+                        let step = step.maybe("--resolution", surface.resolution);
+                        steps.push(
+                            results(spanned(step, surface.span).word("--per-example"), &out)
+                                .also_writes(beside(&out, "examples.safetensors")),
+                        );
+                    }
+                    titles.push(format!("{}: {}", model.title, mask_title(mask)));
+                    drawn.push(surface_path(part, model, mask, 0));
+                }
+            }
+            for (view, what) in [("flat", "contours"), ("3d", "surfaces")] {
+                let step = figure(&format!("{what}_{name}"), &format!("figure of the {what}, {name}"));
+                let step = drawn.iter().fold(step, |step, path| step.file(path));
+                // A row for each model; of one model alone the figure arranges itself.
+                let columns = Some(surface.masks.len().min(4)).filter(|_| self.models.len() > 1);
+                let step = step.option("--titles", listed(&titles)).maybe("--columns", columns);
+                let step = step.option("--label", self.analysis.loss_label());
+                steps.push(step.option("--view", view));
+            }
+        }
+        steps
+    }
+
+    /// The k-th random directions of a model, under a mask, over a part.
+    fn random(&self, name: String, part: Part, model: &Model, mask: &Select, k: usize) -> Step {
+        let options = self.analysis.surface.as_ref();
+        let mut step = self
+            .at(name, "surface", model.runs.first(), &surface_set(part))
+            .maybe("--normalize", options.and_then(|o| o.normalize).map(word))
+            .flag("--vectors", options.and_then(|o| o.vectors));
+        if k > 0 {
+            step = step.option("--draw", k);
+        }
+        self.masked(step, mask)
+    }
+
+    fn masked(&self, step: Step, mask: &Select) -> Step {
+        let options = self.analysis.surface.as_ref();
+        let step = step.option("--mask", mask);
+        if *mask == Select::All {
+            return step;
+        }
+        step.reads("--fisher", self.fisher_file())
+            .option("--mask-seed", self.analysis.seed)
+            .maybe("--granularity", options.and_then(|o| o.granularity).map(word))
+            .maybe("--norm", options.and_then(|o| o.norm).map(word))
+    }
+
+    pub(super) fn profiles(&self) -> Vec<Step> {
+        let (Some(surface), Some(profile)) = (&self.analysis.surface, &self.analysis.profile) else {
+            return Vec::new();
+        };
+        let mut steps = Vec::new();
+        for part in self.analysis.surfaces_over() {
+            for Parsed(mask) in &surface.masks {
+                let title = mask_title(mask);
+                let mut figure = figure(
+                    &profile_figure(part, mask),
+                    &format!("figure of the profiles, {title}, {}", part_name(part)),
+                );
+                let mut titles = Vec::new();
+                for model in &self.models {
+                    for k in 0..profile.draws {
+                        let out = profile_path(part, model, mask, k);
+                        let name =
+                            format!("profile of {}, {title}, {}{}", model.title, part_name(part), draw(k));
+                        let step = self.random(name, part, model, mask, k).word("--profile");
+                        let step = step.maybe("--resolution", profile.resolution);
+                        steps.push(results(spanned(step, profile.span), &out));
+                        titles.push(model.title.clone());
+                        figure = figure.file(out);
+                    }
+                }
+                let figure = figure.option("--titles", listed(&titles));
+                steps.push(figure.option("--label", self.analysis.loss_label()));
+            }
+        }
+        steps
+    }
+
+    /// The plane through the checkpoint and the first two arms, and the lines between them.
+    pub(super) fn plane(&self) -> Vec<Step> {
+        let Some(plane) = &self.analysis.plane else { return Vec::new() };
+        let parts = self.analysis.surfaces_over();
+        let set = surface_set(parts[0]);
+        let arms: Vec<(&str, &String)> =
+            self.models.iter().take(2).filter_map(|m| Some((m.title.as_str(), m.runs.first()?))).collect();
+        let names = |of: &[&str]| listed(&["pre-trained"].iter().chain(of).collect::<Vec<_>>());
+        let mut steps = Vec::new();
+        if let [(first, one), (second, other)] = arms[..] {
+            let step = self.with_checkpoint("plane through the models", "directions").reads("--set", &set);
+            let step = step
+                .reads_all("--to", &[one.clone(), other.clone()])
+                .option("--names", names(&[first, second]));
+            steps.push(self.directions(step, "planes/models.safetensors"));
+            let mut drawn = figure("plane", "figure of the plane through the models");
+            for &part in &parts {
+                let out = models_path(part);
+                let name = format!("surface through the models, {}", part_name(part));
+                let step = self.with_checkpoint(name, "surface").reads("--set", surface_set(part));
+                let step = step.option("--seed", self.analysis.seed).maybe("--resolution", plane.resolution);
+                let step = step.reads("--directions", "planes/models.safetensors");
+                steps.push(results(spanned(step, Some(plane.span)), &out));
+                drawn = drawn.file(out);
+            }
+            let titles: Vec<&str> = parts.iter().map(|part| part_words(*part, true)).collect();
+            let drawn = drawn.reads("--marks", MARKS).option("--titles", listed(&titles));
+            let drawn = drawn
+                .option("--x-label", format!("towards {first}"))
+                .option("--y-label", "at a right angle to it");
+            steps.push(drawn.option("--label", self.analysis.loss_label()));
+        }
+        let mut lines: Vec<(String, Option<&String>, &String)> = Vec::new();
+        for (title, run) in &arms {
+            lines.push((format!("pre-trained → {title}"), None, run));
+        }
+        if let [(first, one), (second, other)] = arms[..] {
+            lines.push((format!("{first} → {second}"), Some(one), other));
+        }
+        for (i, (title, from, to)) in lines.iter().enumerate() {
+            let step = match from {
+                Some(run) => Step::new(format!("line {title}"), "directions").reads("--checkpoint", *run),
+                None => self.with_checkpoint(format!("line {title}"), "directions"),
+            };
+            let step =
+                step.reads("--set", &set).reads("--to", *to).option("--names", "first model,second model");
+            steps.push(self.directions(step, &format!("planes/line{i}.safetensors")));
+        }
+        for &part in &parts {
+            let name = part_name(part);
+            let mut drawn = figure(&format!("lines_{name}"), &format!("figure of the lines, {name}"));
+            for (i, (title, from, _)) in lines.iter().enumerate() {
+                let step = match from {
+                    Some(run) => Step::new(format!("losses along {title}, {name}"), "surface")
+                        .reads("--checkpoint", *run),
+                    None => self.with_checkpoint(format!("losses along {title}, {name}"), "surface"),
+                };
+                let step = step.reads("--set", surface_set(part)).option("--seed", self.analysis.seed);
+                let step = step.reads("--directions", format!("planes/line{i}.safetensors"));
+                let step = step.maybe("--resolution", plane.line_resolution);
+                let out = format!("planes/line{i}_{name}.csv");
+                steps.push(results(spanned(step, Some([-0.25, 1.25])), &out));
+                drawn = drawn.file(out);
+            }
+            let titles: Vec<&String> = lines.iter().map(|(title, ..)| title).collect();
+            let drawn = drawn
+                .option("--titles", listed(&titles))
+                .reads("--marks", "planes/line0.marks.csv")
+                .option("--x-label", "along the line between two models");
+            steps.push(drawn.option("--label", self.analysis.loss_label()));
+        }
+        steps
+    }
+
+    fn directions(&self, step: Step, out: &str) -> Step {
+        let stem = out.strip_suffix(".safetensors").unwrap_or(out);
+        let step = step.option("--seed", self.analysis.seed).writes("--out", out);
+        step.also_writes(format!("{stem}.marks.csv")).also_writes(format!("{stem}.json"))
+    }
+
+    /// The path of each arm's first run, in its own plane.
+    pub(super) fn trajectory(&self) -> Vec<Step> {
+        let Some(trajectory) = &self.analysis.trajectory else { return Vec::new() };
+        let part = self.analysis.surfaces_over()[0];
+        let set = surface_set(part);
+        let mut steps = Vec::new();
+        let mut drawn = figure("trajectory", "figure of the trajectories");
+        let (mut marks, mut titles) = (Vec::new(), Vec::new());
+        for model in &self.models {
+            let Some(run) = model.runs.first() else { continue };
+            let stem = trajectory_stem(model);
+            let plane = format!("{stem}.safetensors");
+            let step = Step::new(format!("plane of the training of {}", model.title), "directions");
+            let step = step.reads("--checkpoint", run).reads("--set", &set);
+            steps.push(self.directions(step.reads("--trajectory", format!("{run}/trajectory")), &plane));
+            let step = Step::new(format!("surface around the training of {}", model.title), "surface");
+            let step = step.reads("--checkpoint", run).reads("--set", &set).reads("--directions", &plane);
+            let step = step.option("--seed", self.analysis.seed).maybe("--resolution", trajectory.resolution);
+            let out = format!("{stem}_surface.csv");
+            steps.push(results(spanned(step, Some(trajectory.span)), &out));
+            drawn = drawn.file(out);
+            marks.push(format!("{stem}.marks.csv"));
+            titles.push(model.title.clone());
+        }
+        let drawn = marks.iter().fold(drawn, |step, marks| step.reads("--marks", marks));
+        let drawn = drawn.option("--titles", listed(&titles));
+        let drawn = drawn.option("--x-label", "first principal component").option("--y-label", "second");
+        steps.push(drawn.option("--label", self.analysis.loss_label()));
+        steps
+    }
+
+    /// Sharpness of every run, each arm against the first, and the planes of leading eigenvectors.
+    pub(super) fn sharpness(&self) -> Vec<Step> {
+        let Some(options) = &self.analysis.sharpness else { return Vec::new() };
+        let set = surface_set(self.analysis.surfaces_over()[0]);
+        let surface = self.analysis.surface.as_ref();
+        let mut steps = Vec::new();
+        let mut spectrum = figure("spectrum", "figure of the spectra");
+        let mut planes = figure("eigenvectors", "figure of the leading eigenvectors");
+        let titles = listed(&self.models.iter().map(|model| &model.title).collect::<Vec<_>>());
+        let mut surfaces = Vec::new();
+        for model in &self.models {
+            let runs: Vec<Option<&String>> = match model.runs.is_empty() {
+                true => vec![None],
+                false => model.runs.iter().map(Some).collect(),
+            };
+            for (k, run) in runs.into_iter().enumerate() {
+                let out = sharpness_path(model, run);
+                let name = format!("sharpness of {}, run {k}", model.title);
+                let mut step = self
+                    .at(name, "sharpness", run, &set)
+                    .maybe("--normalize", surface.and_then(|o| o.normalize).map(word))
+                    .flag("--vectors", surface.and_then(|o| o.vectors))
+                    .maybe("--directions", options.directions)
+                    .maybe("--radii", options.radii.as_deref().map(listed))
+                    .maybe("--epsilon", options.epsilon)
+                    .maybe("--ascent", options.ascent)
+                    .maybe("--steps", options.steps)
+                    .maybe("--probes", options.probes)
+                    .maybe("--signs", options.signs)
+                    .maybe("--eigenvalues", options.eigenvalues)
+                    .maybe("--step", options.step);
+                if let Some(Parsed(mask)) = &options.mask {
+                    step = self.masked(step, mask);
+                }
+                if k == 0 {
+                    let directions = eigen_path(model).replace(".csv", ".safetensors");
+                    step = step.writes("--save-directions", &directions);
+                    let name = format!("surface along the eigenvectors of {}", model.title);
+                    let plane = match run {
+                        Some(run) => Step::new(name, "surface").reads("--checkpoint", run),
+                        None => self.with_checkpoint(name, "surface"),
+                    };
+                    let plane = plane.reads("--set", &set).reads("--directions", directions);
+                    let plane =
+                        plane.option("--seed", self.analysis.seed).maybe("--resolution", options.resolution);
+                    surfaces.push(results(spanned(plane, options.span), &eigen_path(model)));
+                    planes = planes.file(eigen_path(model));
+                    spectrum = spectrum.file(beside(&out, "spectrum.csv"));
+                }
+                let step = step.writes("--out", &out).also_writes(beside(&out, "json"));
+                let step = step.also_writes(beside(&out, "spectrum.csv"));
+                steps.push(step.also_writes(beside(&out, "examples.safetensors")));
+            }
+        }
+        let first = &self.models[0];
+        let examples = |step: Step, model: &Model| {
+            let paths = model.runs.iter().map(|run| sharpness_path(model, Some(run)));
+            paths.fold(step, |step, path| step.also_reads(beside(&path, "examples.safetensors")))
+        };
+        for model in self.models.iter().skip(1) {
+            let step = Step::new(format!("sharpness of {} against {}", model.title, first.title), "compare");
+            let [one, other] = [first, model]
+                .map(|m| m.runs.iter().map(|run| sharpness_path(m, Some(run))).collect::<Vec<_>>());
+            let step = step.reads_all("--first", &one).reads_all("--second", &other);
+            steps.push(examples(examples(step, first), model).writes("--out", comparison_path(model, first)));
+        }
+        steps.push(spectrum.option("--titles", &titles));
+        steps.extend(surfaces);
+        let planes = planes.option("--titles", titles).option("--label", self.analysis.loss_label());
+        steps.push(planes.option("--x-label", "first eigenvector").option("--y-label", "second eigenvector"));
+        steps
+    }
+}
+
+/// The k-th draw, in the name of a step.
+fn draw(k: usize) -> String {
+    if k == 0 { String::new() } else { format!(", draw {k}") }
+}
+
+/// The result of `surface`, and what stands beside it.
+fn results(step: Step, out: &str) -> Step {
+    step.writes("--out", out).also_writes(beside(out, "json")).also_writes(beside(out, "mask.csv"))
+}
+
+fn spanned(step: Step, span: Option<[f64; 2]>) -> Step {
+    match span {
+        Some([low, high]) => step.word(format!("--span={low},{high}")),
+        None => step,
+    }
+}
+
+/// The path of what stands beside a CSV file.
+fn beside(csv: &str, extension: &str) -> String {
+    format!("{}.{extension}", csv.strip_suffix(".csv").unwrap_or(csv))
+}

@@ -1,0 +1,382 @@
+//! A step of an analysis: one command, what it reads and what it writes.
+//!
+//! Its identity is a hash over the words of the command, the contents of what it reads and this program's version. The
+//! folder of the run and the places of outside files are not in it, so a run may be moved. A record of a finished step
+//! holds that identity and the hashes of what was written; a step whose record still holds is not run again.
+//!
+//! The trap: results are looked at by content. A figure edited by hand is drawn again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::hub::Place;
+use crate::progress::Said;
+
+/// The folder of the records in a run's folder.
+const RECORDS: &str = "steps";
+
+/// The folder of a run's records, which is made if it is missing.
+pub fn records(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(RECORDS);
+    std::fs::create_dir_all(&path).map_err(Error::io(&path, "make"))?;
+    Ok(path)
+}
+
+/// A word of a command line.
+#[derive(Clone, Debug)]
+enum Word {
+    Plain(String),
+    /// A path in the run's folder that is read, behind a prefix such as `guided:`.
+    Read(String, String),
+    /// Several such paths, which the command takes as one list.
+    ReadAll(Vec<String>),
+    /// A path in the run's folder that is written.
+    Write(String),
+    /// A path in the run's folder that names what is written beside it, and is not written itself.
+    Near(String),
+    /// A file or folder that was there before.
+    Outside(PathBuf),
+}
+
+/// One command.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// In words, for people; unique, and the name of its record.
+    pub name: String,
+    words: Vec<Word>,
+    /// Paths in the run's folder that are read or written without standing on the command line.
+    silent: Vec<Word>,
+}
+
+/// A finished step, `steps/NAME.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    pub step: String,
+    /// The line that repeats it, from where the analysis was run.
+    pub command: String,
+    pub identity: String,
+    pub seconds: f64,
+    /// Files written and their BLAKE3.
+    pub outputs: BTreeMap<String, String>,
+    pub notes: Vec<String>,
+    pub results: Vec<String>,
+}
+
+impl Step {
+    /// A step that runs `command`.
+    pub fn new(name: impl Into<String>, command: &str) -> Step {
+        Step { name: name.into(), words: vec![Word::Plain(command.into())], silent: Vec::new() }
+    }
+
+    /// A word, such as a flag.
+    pub fn word(mut self, word: impl ToString) -> Step {
+        self.words.push(Word::Plain(word.to_string()));
+        self
+    }
+
+    /// An option with a value.
+    pub fn option(self, name: &str, value: impl ToString) -> Step {
+        self.word(name).word(value)
+    }
+
+    /// An option, where there is a value for it.
+    pub fn maybe<T: ToString>(self, name: &str, value: Option<T>) -> Step {
+        match value {
+            Some(value) => self.option(name, value),
+            None => self,
+        }
+    }
+
+    /// A flag, where it is asked for.
+    pub fn flag(self, name: &str, asked: Option<bool>) -> Step {
+        if asked == Some(true) { self.word(name) } else { self }
+    }
+
+    /// An option whose value is a path in the run's folder that is read.
+    pub fn reads(self, name: &str, path: impl Into<String>) -> Step {
+        self.reads_as(name, "", path)
+    }
+
+    /// As [`Step::reads`], with a prefix before the path.
+    pub fn reads_as(mut self, name: &str, prefix: impl Into<String>, path: impl Into<String>) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Read(prefix.into(), path.into())]);
+        self
+    }
+
+    /// An option whose value is several paths in the run's folder that are read.
+    pub fn reads_all(mut self, name: &str, paths: &[String]) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::ReadAll(paths.to_vec())]);
+        self
+    }
+
+    /// A path in the run's folder that is read, as an argument.
+    pub fn file(mut self, path: impl Into<String>) -> Step {
+        self.words.push(Word::Read(String::new(), path.into()));
+        self
+    }
+
+    /// An option whose value is a path in the run's folder that is written.
+    pub fn writes(mut self, name: &str, path: impl Into<String>) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Write(path.into())]);
+        self
+    }
+
+    /// An option whose value is a path in the run's folder that names what is written beside it.
+    pub fn near(mut self, name: &str, path: impl Into<String>) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Near(path.into())]);
+        self
+    }
+
+    /// A file from outside, as an argument.
+    pub fn outside_file(mut self, path: &Path) -> Step {
+        self.words.push(Word::Outside(path.to_path_buf()));
+        self
+    }
+
+    /// An option whose value is a file or folder from outside.
+    pub fn outside(mut self, name: &str, path: &Path) -> Step {
+        self.words.extend([Word::Plain(name.into()), Word::Outside(path.to_path_buf())]);
+        self
+    }
+
+    /// As [`Step::outside`], where there is one.
+    pub fn maybe_outside(self, name: &str, path: Option<&PathBuf>) -> Step {
+        match path {
+            Some(path) => self.outside(name, path),
+            None => self,
+        }
+    }
+
+    /// A path in the run's folder that is read, without standing on the command line.
+    pub fn also_reads(mut self, path: impl Into<String>) -> Step {
+        self.silent.push(Word::Read(String::new(), path.into()));
+        self
+    }
+
+    /// A path in the run's folder that is written, without standing on the command line.
+    pub fn also_writes(mut self, path: impl Into<String>) -> Step {
+        self.silent.push(Word::Write(path.into()));
+        self
+    }
+
+    /// Hashes a file from outside that does not stand on the command line by itself (`guided:RATES.csv`).
+    pub fn also_outside(mut self, path: &Path) -> Step {
+        self.silent.push(Word::Outside(path.to_path_buf()));
+        self
+    }
+
+    /// The words of the command for a run in `folder`.
+    pub fn words(&self, folder: &Path) -> Vec<String> {
+        let inside = |path: &str| folder.join(path).display().to_string();
+        let word = |word: &Word| match word {
+            Word::Plain(text) => text.clone(),
+            Word::Read(prefix, path) => format!("{prefix}{}", inside(path)),
+            Word::ReadAll(paths) => paths.iter().map(|path| inside(path)).collect::<Vec<_>>().join(","),
+            Word::Write(path) | Word::Near(path) => inside(path),
+            Word::Outside(path) => path.display().to_string(),
+        };
+        self.words.iter().map(word).collect()
+    }
+
+    /// The command, such as `train`.
+    pub fn command(&self) -> &str {
+        match self.words.first() {
+            Some(Word::Plain(command)) => command,
+            _ => "",
+        }
+    }
+
+    /// The first path in the run's folder that it writes.
+    pub fn output(&self) -> Option<&str> {
+        self.words.iter().find_map(|word| match word {
+            Word::Write(path) => Some(path.as_str()),
+            _ => None,
+        })
+    }
+
+    /// BLAKE3 over all that the result depends on.
+    pub fn identity(&self, folder: &Path, hashes: &mut Hashes) -> Result<String> {
+        let mut hash = blake3::Hasher::new();
+        let mut add = |part: &str| {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        };
+        add(env!("CARGO_PKG_VERSION"));
+        for word in self.words.iter().chain(&self.silent) {
+            match word {
+                Word::Plain(text) | Word::Write(text) | Word::Near(text) => add(text),
+                Word::Read(prefix, path) => {
+                    add(prefix);
+                    add(path);
+                    add(&hashes.of(&folder.join(path))?);
+                }
+                Word::ReadAll(paths) => {
+                    for path in paths {
+                        add(path);
+                        add(&hashes.of(&folder.join(path))?);
+                    }
+                }
+                Word::Outside(path) => add(&hashes.of(path)?),
+            }
+        }
+        Ok(hash.finalize().to_hex().to_string())
+    }
+
+    /// Where the record of a run in `folder` lies.
+    fn record_path(&self, folder: &Path) -> PathBuf {
+        let words = self.name.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-'));
+        let name = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
+        folder.join(RECORDS).join(format!("{name}.json"))
+    }
+
+    /// The record of this step, if one can be read.
+    pub fn record(&self, folder: &Path) -> Option<Record> {
+        serde_json::from_slice(&std::fs::read(self.record_path(folder)).ok()?).ok()
+    }
+
+    /// The record of this step with this identity, if what it wrote is still there.
+    pub fn done(&self, identity: &str, folder: &Path, hashes: &mut Hashes) -> Option<Record> {
+        self.record(folder).filter(|record| {
+            let mut kept = record.outputs.iter();
+            record.identity == identity
+                && !record.outputs.is_empty()
+                && kept.all(|(path, hash)| hashes.of(&folder.join(path)).is_ok_and(|found| found == *hash))
+        })
+    }
+
+    /// Takes what the same step wrote for the run in another folder, if it is done there; `line` repeats it here.
+    pub fn adopt(
+        &self,
+        identity: &str,
+        line: &str,
+        (other, folder): (&Path, &Path),
+        hashes: &mut Hashes,
+    ) -> Result<Option<Record>> {
+        let found = if other == folder { None } else { self.done(identity, other, hashes) };
+        let Some(record) = found else { return Ok(None) };
+        // What an earlier run left in a folder would be taken for a part of this one.
+        for word in self.words.iter().chain(&self.silent) {
+            let Word::Write(path) = word else { continue };
+            let own = folder.join(path);
+            if own.is_dir() {
+                std::fs::remove_dir_all(&own).map_err(Error::io(&own, "remove"))?;
+            }
+        }
+        for path in record.outputs.keys() {
+            let beside = [format!("{path}.provenance.toml"), sibling(path, "provenance.toml")];
+            for path in beside.iter().filter(|path| other.join(path).is_file()).chain([path]) {
+                files::link(&other.join(path), &folder.join(path))?;
+                hashes.forget(&folder.join(path));
+            }
+        }
+        let record = Record { command: line.to_string(), ..record };
+        self.keep(folder, &record)?;
+        Ok(Some(record))
+    }
+
+    /// Records that the step is done.
+    pub fn finish(
+        &self,
+        folder: &Path,
+        hashes: &mut Hashes,
+        (command, identity): (String, String),
+        (seconds, said): (f64, Said),
+    ) -> Result<Record> {
+        let mut outputs = BTreeMap::new();
+        for word in self.words.iter().chain(&self.silent) {
+            let Word::Write(path) = word else { continue };
+            for file in results(&folder.join(path))? {
+                hashes.forget(&file);
+                let relative = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
+                outputs.insert(relative, hashes.of(&file)?);
+            }
+        }
+        let Said { notes, results } = said;
+        let record = Record { step: self.name.clone(), command, identity, seconds, outputs, notes, results };
+        self.keep(folder, &record)?;
+        Ok(record)
+    }
+
+    fn keep(&self, folder: &Path, record: &Record) -> Result<()> {
+        let text = serde_json::to_string_pretty(record).unwrap_or_default(); // strings and numbers: cannot fail
+        files::write(&self.record_path(folder), format!("{text}\n").as_bytes())
+    }
+}
+
+/// The path of a file in the same folder.
+fn sibling(path: &str, name: &str) -> String {
+    path.rsplit_once('/').map_or(name.to_string(), |(folder, _)| format!("{folder}/{name}"))
+}
+
+/// A file, or the files in a folder and below; what differs from run to run (provenance) is left out.
+fn results(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    for path in files::list(path)? {
+        if !path.to_string_lossy().ends_with("provenance.toml") {
+            found.extend(results(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Hashes of files and folders, each read once.
+#[derive(Default)]
+pub struct Hashes {
+    known: HashMap<PathBuf, String>,
+    /// Where the files of those are that are not read where they are named.
+    places: HashMap<PathBuf, Place>,
+}
+
+impl Hashes {
+    /// Hashes where some names stand for other places: names on the hub, folders above the task's.
+    pub fn at(places: HashMap<PathBuf, Place>) -> Hashes {
+        Hashes { known: HashMap::new(), places }
+    }
+
+    /// BLAKE3 of a file, or over the files of a folder.
+    pub fn of(&mut self, path: &Path) -> Result<String> {
+        if let Some(hash) = self.known.get(path) {
+            return Ok(hash.clone());
+        }
+        let place = self.places.get(path);
+        let folder = place.map_or(path, |place| &place.folder);
+        let hash = match (files::is_folder(folder), place.and_then(|place| place.origin.as_ref())) {
+            (_, Some(origin)) => hash_files(&origin.files)?,
+            (true, None) => hash_files(
+                &files::list(folder)?.into_iter().filter(|file| is_input(file)).collect::<Vec<_>>(),
+            )?,
+            (false, None) => files::hash_file(folder)?,
+        };
+        self.known.insert(path.to_path_buf(), hash.clone());
+        Ok(hash)
+    }
+
+    /// The file is about to change, or has.
+    fn forget(&mut self, path: &Path) {
+        self.known.remove(path);
+    }
+}
+
+/// BLAKE3 over the names of files and their contents.
+fn hash_files(paths: &[PathBuf]) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
+    for path in paths {
+        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update(files::hash_file(path)?.as_bytes());
+    }
+    Ok(hash.finalize().to_hex().to_string())
+}
+
+/// Whether a file of a checkpoint or data folder is one that commands read.
+fn is_input(path: &Path) -> bool {
+    const READ: [&str; 7] = ["json", "safetensors", "bin", "txt", "tsv", "csv", "parquet"];
+    let extension = path.extension().and_then(|e| e.to_str());
+    !files::is_folder(path) && extension.is_some_and(|e| READ.contains(&e))
+}

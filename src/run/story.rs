@@ -1,0 +1,457 @@
+//! The report of an analysis: its answer in sentences, tables, figures and provenance, as one page.
+//!
+//! Sentences are made of the numbers of `findings` and say what an interval shows, or that it shows nothing.
+//! `tables/` holds every number of the page, as CSV, Markdown and LaTeX. Only the page's provenance has times in it.
+
+mod landscape;
+mod reliability;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::findings::{self, RADIUS, Site, Surface, Training};
+use super::plan::{self, Model};
+use super::runner::{self, Done};
+use super::step::Record;
+use crate::analysis::Loaded;
+use crate::analysis::config::{Analysis, Arm, Parsed, Part};
+use crate::analysis::titles::mask_title;
+use crate::data::frozen::{FrozenSet, Kind};
+use crate::draw::marks::Marks;
+use crate::error::Result;
+use crate::files;
+use crate::page::interactive::{Group, View};
+use crate::page::{Figure, Page, StepRow, Table};
+use crate::stages::train::Arm as Dropout;
+use crate::tables::surface::Grid;
+
+/// Writes tables and page of a run whose steps are done.
+pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
+    let analysis = &loaded.analysis;
+    let story = Story { folder, analysis, models: plan::models(analysis, &done.failed) };
+    let mut page = Page { excluded: excluded(&done.records, folder), ..begun(loaded, command) };
+    page.excluded.extend(done.failed.iter().map(|(run, cause)| format!("{run} failed: {cause}")));
+    story.training(&mut page)?;
+    story.surfaces(&mut page)?;
+    story.profiles(&mut page)?;
+    story.plane(&mut page)?;
+    story.trajectory(&mut page)?;
+    story.sharpness(&mut page)?;
+    story.planes(&mut page)?;
+    story.fisher(&mut page)?;
+    story.stability(&mut page)?;
+    story.audit(&mut page)?;
+    story.damage(&mut page)?;
+    story.agree(&mut page)?;
+    for (record, line) in done.records.iter().zip(&done.lines) {
+        page.steps.push(StepRow {
+            name: record.step.clone(),
+            command: line.clone(),
+            seconds: record.seconds,
+            outputs: record
+                .outputs
+                .iter()
+                .map(|(path, hash)| (path.clone(), hash.chars().take(16).collect()))
+                .collect(),
+        });
+    }
+    write_tables(&page, folder)?;
+    write_page(&page, folder)?;
+    Ok(page)
+}
+
+/// A page with what the analysis itself says.
+pub fn begun(loaded: &Loaded, command: &str) -> Page {
+    let analysis = &loaded.analysis;
+    Page {
+        title: analysis.title.clone(),
+        question: analysis.question.clone(),
+        source: analysis.source.clone(),
+        expectation: analysis.expectation.clone(),
+        reading: analysis.reading.clone(),
+        command: command.to_string(),
+        analysis: loaded.text.clone(),
+        seed: analysis.seed,
+        ..Page::default()
+    }
+}
+
+/// Writes the tables of a page in place of earlier ones.
+pub fn write_tables(page: &Page, folder: &Path) -> Result<()> {
+    runner::remove_page(folder)?;
+    for table in &page.tables {
+        let path = folder.join("tables").join(&table.file);
+        files::write(&path, table.csv.as_bytes())?;
+        for (extension, text) in table.texts()? {
+            files::write(&path.with_extension(extension), text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the page.
+pub fn write_page(page: &Page, folder: &Path) -> Result<()> {
+    files::write(&folder.join("report.html"), page.html()?.as_bytes())
+}
+
+/// What the steps say that they left out or made up, each with the number of steps that say so.
+fn excluded(records: &[Record], folder: &Path) -> Vec<String> {
+    const NOTES: [&str; 8] = [
+        "skipped",
+        "left out",
+        "initialised",
+        "truncated",
+        "only in the",
+        "no example",
+        "not finite",
+        "lower-case",
+    ];
+    const RESULTS: [&str; 2] = ["without a target", "not finite"];
+    let inside = format!("{}/", folder.display());
+    let mut steps: BTreeMap<String, usize> = BTreeMap::new();
+    for record in records {
+        let has = |line: &&String, words: &[&str]| words.iter().any(|word| line.contains(word));
+        let notes = record.notes.iter().filter(|line| has(line, &NOTES));
+        let results = record.results.iter().filter(|line| has(line, &RESULTS));
+        // Wherever the run lies.
+        notes.chain(results).for_each(|line| *steps.entry(line.replace(&inside, "")).or_default() += 1);
+    }
+    let line = |(line, steps): (String, usize)| {
+        if steps > 1 { format!("{line} ({steps} steps)") } else { line }
+    };
+    steps.into_iter().map(line).collect()
+}
+
+struct Story<'a> {
+    folder: &'a Path,
+    analysis: &'a Analysis,
+    models: Vec<Model>,
+}
+
+impl Story<'_> {
+    fn words(&self, part: Part) -> &'static str {
+        plan::part_words(part, self.analysis.train.is_some())
+    }
+
+    /// What the loss over a part is measured in.
+    fn unit(&self, part: Part) -> Result<&'static str> {
+        let set = FrozenSet::read(&self.folder.join(plan::surface_set(part)))?;
+        Ok(if set.kind == Kind::Regression { "squared error" } else { "nats" })
+    }
+
+    fn figure(&self, page: &mut Page, file: &str, caption: String) -> Result<()> {
+        let path = format!("figures/{file}.svg");
+        let svg = files::read_text(&self.folder.join(&path))?;
+        page.figures.push(Figure::new(format!("figures/{file}"), svg, caption));
+        Ok(())
+    }
+
+    fn training(&self, page: &mut Page) -> Result<()> {
+        let rows = findings::training(self.folder, &self.models, self.analysis.seed)?;
+        let failed: usize = self.models.iter().map(|model| model.failed).sum();
+        if failed > 0 {
+            page.answers.push(format!("{} failed; see what was left out.", counted(failed, "training run")));
+        }
+        let Some(first) = rows.first() else { return Ok(()) };
+        let (metric, seeds) = (first.metric.clone(), first.seeds);
+        let arms: Vec<String> =
+            rows.iter().map(|row| format!("{} {}", row.arm, spread(row.mean, row.sd))).collect();
+        let mut text = format!(
+            "Held-out {} ({} examples, {}): {}.",
+            metric.replace('_', " "),
+            first.held_out_examples,
+            counted(seeds, "seed"),
+            arms.join("; ")
+        );
+        let collapsed: usize = rows.iter().map(|row| row.collapsed).sum();
+        if collapsed > 0 {
+            text +=
+                &format!(" {} collapsed: the same prediction for every example.", counted(collapsed, "run"));
+        }
+        if seeds == 1 && rows.len() > 1 {
+            text += " One seed gives no interval: nothing follows about which arm is better.";
+        }
+        let noisy = |Parsed(arm): &&Parsed<Arm>| matches!(arm, Arm::Other(Dropout::GaussianPaper(_)));
+        for Parsed(arm) in self.analysis.train.iter().flat_map(|train| &train.arms).filter(noisy) {
+            text += &format!(
+                " {arm} is evaluated with its noise on, as in the paper's code; the others without."
+            );
+        }
+        page.answers.push(text);
+        let compared = rows.iter().filter_map(|row| Some((row, row.difference?, row.low?, row.high?)));
+        page.answers.extend(compared.map(|(row, difference, low, high)| {
+            let verdict = match verdict(low, high) {
+                Verdict::Above => format!("{} is better", row.arm),
+                Verdict::Below => format!("{} is worse", row.arm),
+                Verdict::None => "no difference is shown".to_string(),
+            };
+            let (difference, between) = (signed(difference), between(low, high));
+            format!(
+                "{} minus {}: {difference} {metric}, 95 % interval {between}, paired by seed: {verdict}.",
+                row.arm, first.arm
+            )
+        }));
+        let arms = rows.iter().map(|row| row.arm.as_str()).collect::<Vec<_>>().join(", ");
+        let caption = format!(
+            "Training of {arms}, {} each: loss on the batches trained on (with dropout) and on held-out examples, and {} \
+             on the latter.",
+            counted(seeds, "seed"),
+            metric.replace('_', " ")
+        );
+        self.figure(page, "training", caption)?;
+        let header = [
+            "arm",
+            "seeds",
+            "collapsed",
+            &metric,
+            "sd",
+            "median",
+            "held-out loss",
+            "sd",
+            "difference",
+            "95 % interval",
+            "p",
+            "p corrected",
+        ];
+        let cells = rows.iter().map(|row: &Training| {
+            vec![
+                row.arm.clone(),
+                row.seeds.to_string(),
+                row.collapsed.to_string(),
+                format!("{:.4}", row.mean),
+                optional(row.sd),
+                format!("{:.4}", row.median),
+                format!("{:.4}", row.loss),
+                optional(row.loss_sd),
+                row.difference.map_or(String::new(), signed),
+                interval(row.low, row.high),
+                optional(row.p),
+                optional(row.p_corrected),
+            ]
+        });
+        let pairs = rows.iter().map(|row| row.pairs).filter(|n| *n > 0).min().unwrap_or(seeds);
+        let caption = format!(
+            "Arms on held-out examples; differences are to {}, paired by seed; p by exchanging their signs, corrected for the \
+             number of arms by Holm. {} cannot give a p below {:.3}",
+            first.arm,
+            counted(pairs, "pair"),
+            2f64.powi(1 - pairs as i32)
+        );
+        page.tables.push(Table::new("training.csv", caption, &header, cells, &rows)?);
+        Ok(())
+    }
+
+    fn surfaces(&self, page: &mut Page) -> Result<()> {
+        let Some(surface) = &self.analysis.surface else { return Ok(()) };
+        let mut all = Vec::new();
+        for part in self.analysis.surfaces_over() {
+            let rows = findings::surfaces(self.folder, self.analysis, &self.models, part)?;
+            let unit = self.unit(part)?;
+            let seed = self.analysis.train.as_ref().map(|_| self.analysis.seed);
+            page.answers.extend(rises(self.words(part), &self.models, &rows, (unit, seed)));
+            let name = plan::part_name(part);
+            let centres: Vec<String> = rows[..self.models.len()]
+                .iter()
+                .map(|row| format!("{} {}", row.model, spread_se(row.centre, row.centre_se)))
+                .collect();
+            let caption = format!(
+                "Loss over {}, in {unit} per target, around each model (the cross) along two common random directions, \
+                 in the parameters that each mask lets move. At the centre: {}.",
+                self.words(part),
+                centres.join("; ")
+            );
+            self.figure(page, &format!("contours_{name}"), caption)?;
+            self.figure(
+                page,
+                &format!("surfaces_{name}"),
+                format!("The same surfaces over {} as reliefs, on one scale of heights.", self.words(part)),
+            )?;
+            let mut views = Vec::new();
+            for model in &self.models {
+                for Parsed(mask) in &surface.masks {
+                    let grid = Grid::read(&self.folder.join(plan::surface_path(part, model, mask, 0)))?;
+                    let title = format!("{}: {}", model.title, mask_title(mask));
+                    views.push(View { title, grid, marks: Marks::default() });
+                }
+            }
+            page.views.push(Group {
+                title: self.words(part).to_string(),
+                label: format!("loss ({unit})"),
+                clip: None,
+                views,
+            });
+            all.extend(rows);
+        }
+        let header = [
+            "over",
+            "mask",
+            "model",
+            "centre",
+            "rise",
+            "sd over planes",
+            "highest",
+            "effective",
+            "difference",
+            "95 % interval",
+        ];
+        let cells = all.iter().map(|row: &Surface| {
+            vec![
+                row.over.replace('_', " "),
+                row.mask.clone(),
+                row.model.clone(),
+                spread_se(row.centre, row.centre_se),
+                row.rise
+                    .zip(row.rise_se)
+                    .map_or(String::new(), |(rise, se)| format!("{} ± {se:.4}", signed(rise))),
+                optional(row.rise_sd),
+                format!(
+                    "{:.3}{}",
+                    row.highest,
+                    if row.not_finite > 0 {
+                        format!(" ({} not finite)", row.not_finite)
+                    } else {
+                        String::new()
+                    }
+                ),
+                row.effective.to_string(),
+                row.difference.map_or(String::new(), signed),
+                interval(row.low, row.high),
+            ]
+        });
+        let caption = format!(
+            "Surfaces. Rise: mean over the grid points within distance {RADIUS} of the centre of the loss minus that at the centre; \
+             differences are to {}, paired by plane and example, for these models and masks, over {}",
+            self.models[0].title,
+            counted(surface.draws, "plane")
+        );
+        page.tables.push(Table::new("surfaces.csv", caption, &header, cells, &all)?);
+        Ok(())
+    }
+
+    fn fisher(&self, page: &mut Page) -> Result<()> {
+        if self.analysis.fisher.is_some() {
+            let rows = findings::sites(self.folder, self.analysis)?;
+            let by = |a: &&Site, b: &&Site| a.score.total_cmp(&b.score);
+            if let (Some(high), Some(low)) = (rows.iter().max_by(by), rows.iter().min_by(by)) {
+                let one = |site: &Site| format!("{} ({:.2e} ± {:.0e})", site.site, site.score, site.score_se);
+                page.answers.push(format!(
+                    "Fisher information is highest at {} and lowest at {} of {} sites.",
+                    one(high),
+                    one(low),
+                    rows.len()
+                ));
+            }
+            let caption = "Diagonal Fisher information of the checkpoint that everything starts from, by block and place.";
+            self.figure(page, "fisher", caption.into())?;
+            let cells = rows.iter().map(|row| {
+                vec![row.site.clone(), format!("{:.4e}", row.score), format!("{:.1e}", row.score_se)]
+            });
+            page.tables.push(Table::new(
+                "sites.csv",
+                "Fisher score of every dropout site, with its standard error over examples".into(),
+                &["site", "score", "se"],
+                cells,
+                &rows,
+            )?);
+        }
+        if self.analysis.schedule.is_some() {
+            let mut caption = "Drop probability of every site in the guided arm.".to_string();
+            if self.analysis.schedule_by_seed() && self.analysis.seeds() > 1 {
+                let text = "Each seed has a schedule of its own, from its own training part: what it holds out decides nothing.";
+                page.answers.push(text.into());
+                caption += " The first seed's; each seed has its own.";
+            }
+            self.figure(page, "schedule", caption)?;
+        }
+        Ok(())
+    }
+}
+
+/// How far the loss rises under each mask, and where the models differ. `unit` is that of the loss, `seed` that of the
+/// models.
+fn rises(over: &str, models: &[Model], rows: &[Surface], (unit, seed): (&str, Option<u64>)) -> Vec<String> {
+    let first = rows.iter().filter(|row| row.model == models[0].title);
+    let each = first.map(|row| match row.rise.zip(row.rise_se) {
+        Some((rise, se)) => format!("{} ± {se:.4} ({})", signed(rise), row.mask),
+        None => format!("no grid point ({})", row.mask),
+    });
+    let which = seed.map_or(String::new(), |seed| format!(" (models of seed {seed})"));
+    let mut sentences = vec![format!(
+        "Within distance {RADIUS} of {} the loss over {over} changes, on average, by {}, in {unit} per target{which}.",
+        models[0].title,
+        each.collect::<Vec<_>>().join(", ")
+    )];
+    for model in &models[1..] {
+        let compared = rows.iter().filter(|row| row.model == model.title).map(|row| {
+            let Some(((difference, low), high)) = row.difference.zip(row.low).zip(row.high) else {
+                return format!("not compared in {}", row.mask);
+            };
+            let verdict = match verdict(low, high) {
+                Verdict::Above => "higher",
+                Verdict::Below => "lower",
+                Verdict::None => "no difference shown",
+            };
+            format!("{verdict} in {} ({}, {})", row.mask, signed(difference), between(low, high))
+        });
+        sentences.push(format!(
+            "Around {} that change is, against {}: {} (difference, 95 % interval, paired by example{}).",
+            model.title,
+            models[0].title,
+            compared.collect::<Vec<_>>().join("; "),
+            if rows.iter().any(|row| row.planes > 1) { " and plane" } else { "" }
+        ));
+    }
+    sentences
+}
+
+/// What an interval of a difference shows.
+enum Verdict {
+    Above,
+    Below,
+    None,
+}
+
+fn verdict(low: f64, high: f64) -> Verdict {
+    if low > 0.0 {
+        Verdict::Above
+    } else if high < 0.0 {
+        Verdict::Below
+    } else {
+        Verdict::None
+    }
+}
+
+/// A difference with its interval, where it has one.
+pub fn difference(value: f64, ends: Option<(f64, f64)>) -> String {
+    let ends = ends.map_or(String::new(), |(low, high)| format!(" ({})", between(low, high)));
+    format!("{}{ends}", signed(value))
+}
+
+/// With its sign, as it is printed.
+fn signed(value: f64) -> String {
+    format!("{value:+.4}").replace('-', "−")
+}
+
+fn between(low: f64, high: f64) -> String {
+    format!("{} to {}", signed(low), signed(high))
+}
+
+fn spread(mean: f64, sd: Option<f64>) -> String {
+    sd.map_or(format!("{mean:.4}"), |sd| format!("{mean:.4} (sd {sd:.4})"))
+}
+
+fn spread_se(value: f64, se: f64) -> String {
+    if se.is_finite() { format!("{value:.4} ± {se:.4}") } else { format!("{value:.4}") }
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or(String::new(), |value| format!("{value:.4}"))
+}
+
+fn interval(low: Option<f64>, high: Option<f64>) -> String {
+    low.zip(high).map_or(String::new(), |(low, high)| between(low, high))
+}
+
+fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("one {what}") } else { format!("{n} {what}s") }
+}

@@ -1,0 +1,191 @@
+//! What is said of profiles, planes between models and along training, and sharpness.
+
+use super::{Story, Verdict, counted, verdict};
+use crate::analysis::config::Parsed;
+use crate::analysis::titles::mask_title;
+use crate::draw::marks::Marks;
+use crate::error::Result;
+use crate::page::interactive::{Group, View};
+use crate::page::{Page, Table};
+use crate::run::findings;
+use crate::run::plan;
+use crate::tables::surface::Grid;
+
+impl Story<'_> {
+    pub(super) fn profiles(&self, page: &mut Page) -> Result<()> {
+        let (Some(surface), Some(profile)) = (&self.analysis.surface, &self.analysis.profile) else {
+            return Ok(());
+        };
+        for part in self.analysis.surfaces_over() {
+            let unit = self.unit(part)?;
+            for Parsed(mask) in &surface.masks {
+                let caption = format!(
+                    "Loss over {}, in {unit} per target, along {} from each model ({}): the mean of the draws and how far                      they spread.",
+                    self.words(part),
+                    counted(profile.draws, "random direction"),
+                    mask_title(mask)
+                );
+                self.figure(page, &plan::profile_figure(part, mask), caption)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn plane(&self, page: &mut Page) -> Result<()> {
+        if self.analysis.plane.is_none() {
+            return Ok(());
+        }
+        let parts = self.analysis.surfaces_over();
+        let over: Vec<&str> = parts.iter().map(|part| self.words(*part)).collect();
+        if self.models.len() > 1 {
+            let marks = findings::marks(self.folder)?;
+            let places: Vec<String> =
+                marks.iter().map(|m| format!("{} ({:.3}, {:.3})", m.label, m.x, m.y)).collect();
+            if let [_, first, second, ..] = &marks[..] {
+                let distance = (first.x - second.x).hypot(first.y - second.y);
+                page.answers.push(format!(
+                    "In weights, {} and {} end {distance:.2} times as far from each other as {} from where both began.",
+                    second.label, first.label, first.label
+                ));
+            }
+            let caption = format!(
+                "Loss over {} in the plane through the pre-trained model and both trained ones, which lie at {}. Distances                  are those between weights; the unit is the distance from the first model to the second.",
+                over.join(" and over "),
+                places.join(", ")
+            );
+            self.figure(page, "plane", caption)?;
+            let cells =
+                marks.iter().map(|m| vec![m.label.clone(), format!("{:.4}", m.x), format!("{:.4}", m.y)]);
+            let caption = "Models in their common plane".to_string();
+            page.tables.push(Table::new("plane.csv", caption, &["model", "x", "y"], cells, &marks)?);
+        }
+        for part in parts {
+            let caption =
+                format!("Loss and metric over {} on the straight lines between models.", self.words(part));
+            self.figure(page, &format!("lines_{}", plan::part_name(part)), caption)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn trajectory(&self, page: &mut Page) -> Result<()> {
+        let Some(trajectory) = &self.analysis.trajectory else { return Ok(()) };
+        let mut shares = Vec::new();
+        for model in self.models.iter().filter(|model| !model.runs.is_empty()) {
+            if let Some([first, second]) = findings::explained(self.folder, model)? {
+                shares.push(format!("{}: {:.1} % and {:.1} %", model.title, 100.0 * first, 100.0 * second));
+            }
+        }
+        let caption = format!(
+            "The way of each training, {} projected on the plane of their two leading principal components about the trained              model at (0, 0), over the loss on {} in that plane. The components explain of the variance, {}. Points lie off              the plane, so their own loss is another; a walk at random would look as curved.",
+            counted(trajectory.snapshots, "snapshot"),
+            self.words(self.analysis.surfaces_over()[0]),
+            shares.join("; ")
+        );
+        self.figure(page, "trajectory", caption)
+    }
+
+    /// The planes between models, of training and of eigenvectors, to turn.
+    pub(super) fn planes(&self, page: &mut Page) -> Result<()> {
+        let mut views = Vec::new();
+        let mut add = |title: String, surface: &str, marks: Option<&str>| -> Result<()> {
+            let grid = Grid::read(&self.folder.join(surface))?;
+            let marks = marks.map(|marks| Marks::read(&self.folder.join(marks))).transpose()?;
+            views.push(View { title, grid, marks: marks.unwrap_or_default() });
+            Ok(())
+        };
+        let parts = self.analysis.surface.as_ref().map_or(Vec::new(), |_| self.analysis.surfaces_over());
+        if self.analysis.plane.is_some() && self.models.len() > 1 {
+            for &part in &parts {
+                add(format!("models, {}", self.words(part)), &plan::models_path(part), Some(plan::MARKS))?;
+            }
+        }
+        let trained = self.models.iter().filter(|model| !model.runs.is_empty());
+        for model in trained.filter(|_| self.analysis.trajectory.is_some()) {
+            let stem = plan::trajectory_stem(model);
+            let marks = format!("{stem}.marks.csv");
+            add(format!("training of {}", model.title), &format!("{stem}_surface.csv"), Some(&marks))?;
+        }
+        for model in self.models.iter().filter(|_| self.analysis.sharpness.is_some()) {
+            add(format!("eigenvectors of {}", model.title), &plan::eigen_path(model), None)?;
+        }
+        if !views.is_empty() {
+            let label = self.analysis.loss_label().to_string();
+            page.views.push(Group { title: "planes through models".into(), label, clip: None, views });
+        }
+        Ok(())
+    }
+
+    pub(super) fn sharpness(&self, page: &mut Page) -> Result<()> {
+        if self.analysis.sharpness.is_none() {
+            return Ok(());
+        }
+        let over = self.words(self.analysis.surfaces_over()[0]);
+        let rows = findings::sharpness(self.folder, self.analysis, &self.models)?;
+        let runs = rows.first().map_or(1, |row| row.runs);
+        let pairing = match runs {
+            1 => "for one pair of models, over examples and draws".to_string(),
+            n => format!("paired by seed, {n} seeds"),
+        };
+        for model in &self.models[1..] {
+            let own = rows.iter().filter(|row| row.model == model.title);
+            let compared = own.filter_map(|row| {
+                let (difference, low, high) = (row.difference?, row.low?, row.high?);
+                let verdict = match verdict(low, high) {
+                    Verdict::Above => "sharper",
+                    Verdict::Below => "flatter",
+                    Verdict::None => "no difference shown",
+                };
+                let name = row.measure.replace('_', " ");
+                Some(
+                    format!("{verdict} by {name} ({difference:+.3e}, {low:+.3e} to {high:+.3e})")
+                        .replace('-', "−"),
+                )
+            });
+            page.answers.push(format!(
+                "Over {over}, {} is, against {}: {} (difference, 95 % interval, {pairing}).",
+                model.title,
+                self.models[0].title,
+                compared.collect::<Vec<_>>().join("; ")
+            ));
+        }
+        let header = ["measure", "model", "runs", "value", "se", "difference", "95 % interval"];
+        let number = |value: f64| format!("{value:.4e}").replace('-', "−");
+        let cells = rows.iter().map(|row| {
+            vec![
+                row.measure.replace('_', " "),
+                row.model.clone(),
+                row.runs.to_string(),
+                number(row.value),
+                number(row.se),
+                row.difference.map_or(String::new(), number),
+                row.low
+                    .zip(row.high)
+                    .map_or(String::new(), |(l, h)| format!("{} to {}", number(l), number(h))),
+            ]
+        });
+        let caption = format!(
+            "Sharpness over {over}; se is over examples and draws, of the first run; differences are to {}, {pairing}. \
+             Halving the differences behind the Hessian changes its product with the first eigenvector by {:.0e} at most, relative. \
+             Sharpness is no property of the function: weights that are scaled without changing it change all of these",
+            self.models[0].title,
+            findings::difference_error(self.folder, &self.models)?
+        );
+        page.tables.push(Table::new("sharpness.csv", caption, &header, cells, &rows)?);
+        self.figure(
+            page,
+            "spectrum",
+            format!(
+                "Spectral density of the Hessian of the loss over {over}, smoothed by {}, and its leading eigenvalues. The \
+                 width of the peak at 0 is that of the smoothing.",
+                findings::smoothing(self.folder, &self.models)?
+            ),
+        )?;
+        self.figure(
+            page,
+            "eigenvectors",
+            format!(
+                "Loss over {over} along the two leading eigenvectors of the Hessian. The unit is the distance at which the                  parabola along the first has risen by 1, so each panel has its own."
+            ),
+        )
+    }
+}

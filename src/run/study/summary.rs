@@ -1,0 +1,251 @@
+//! The page of a study, with its tables (`tables` says what they hold) and figures.
+//!
+//! The permutation tests are corrected for all comparisons of the study together (Holm), the intervals for none.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::cell_path;
+use super::tables::{Row, Summary, csv_text, distinct};
+use crate::analysis::grid::{Cell, described};
+use crate::analysis::{Loaded, Study};
+use crate::error::Result;
+use crate::figures::differences;
+use crate::files;
+use crate::page::{Figure, Page, StepRow, Table};
+use crate::provenance::command_line;
+use crate::run::findings::{self, Training};
+use crate::run::plan::{self, Failed};
+use crate::run::step::Step;
+use crate::run::{runner, stage, story};
+use crate::stats::paired;
+
+/// The figure of all differences.
+const FOREST: &str = "differences";
+
+/// Writes tables, figures and page of the cells that are done.
+pub(super) fn write(
+    loaded: &Loaded,
+    study: &Study,
+    done: &[(&Cell, Failed)],
+    (failed, left_out): (&[&Failed], &[String]),
+    (folder, command): (&Path, &str),
+) -> Result<Page> {
+    let mut summary = Summary { study, rows: Vec::new() };
+    for (cell, failed) in done {
+        let analysis = &cell.loaded.analysis;
+        let models = plan::models(analysis, failed);
+        let found = findings::training(&folder.join(cell_path(cell)), &models, analysis.seed)?;
+        summary.rows.extend(found.into_iter().map(|training| Row { cell, training }));
+    }
+    let p: Vec<f64> = summary.rows.iter().map(|row| row.training.p.unwrap_or(f64::NAN)).collect();
+    for (row, corrected) in summary.rows.iter_mut().zip(paired::holm(&p)) {
+        row.training.p_corrected = Some(corrected).filter(|p| p.is_finite());
+    }
+    let mut page = story::begun(loaded, command);
+    let failed: Vec<String> =
+        failed.iter().copied().flatten().map(|(what, cause)| format!("{what} failed: {cause}")).collect();
+    page.excluded = failed.clone();
+    if !left_out.is_empty() {
+        page.excluded.push(format!("not in these tables, as they are not done: {}", left_out.join(", ")));
+    }
+    for (cell, _) in done {
+        let path = cell_path(cell);
+        page.links.push((format!("{path}/report.html"), described(&study.names, &cell.values)));
+    }
+    remove(folder)?;
+    if summary.rows.is_empty() {
+        page.answers
+            .push("Nothing was trained, so nothing is compared: each cell has a page of its own.".into());
+        story::write_page(&page, folder)?;
+        return Ok(page);
+    }
+    summary.answers(&mut page, failed.len());
+    let along: Vec<(&str, Vec<Vec<String>>)> = study
+        .names
+        .iter()
+        .enumerate()
+        .filter_map(|(i, name)| Some((name.as_str(), summary.along(i)?)))
+        .collect();
+    summary.tables(&mut page, &along)?;
+    story::write_tables(&page, folder)?;
+    files::write(&folder.join("tables/runs.csv"), csv_text(&summary.runs())?.as_bytes())?;
+    summary.figures(&mut page, folder, &along)?;
+    story::write_page(&page, folder)?;
+    Ok(page)
+}
+
+/// Removes page, tables and figures of an earlier run.
+pub(super) fn remove(folder: &Path) -> Result<()> {
+    runner::remove_page(folder)?;
+    let drawn = folder.join("figures");
+    if drawn.is_dir() {
+        files::list(&drawn)?.iter().try_for_each(|file| files::remove(file))?;
+    }
+    Ok(())
+}
+
+/// Draws a table of the study, and puts the figure on the page.
+fn draw(page: &mut Page, folder: &Path, (name, table): (&str, &str), caption: String) -> Result<()> {
+    let step =
+        ["svg", "pdf", "png"].iter().fold(Step::new(format!("figure of {table}"), "render"), |step, end| {
+            step.writes("--out", format!("figures/{name}.{end}"))
+        });
+    let step = step.file(format!("tables/{table}"));
+    let line = command_line(step.words(folder));
+    let (outcome, _) = crate::progress::listen(|| stage(&step, folder).and_then(|stage| stage.run(&line)));
+    outcome?;
+    let svg = files::read_text(&folder.join(format!("figures/{name}.svg")))?;
+    page.figures.push(Figure::new(format!("figures/{name}"), svg, caption));
+    page.steps.push(StepRow { name: step.name.clone(), command: line, seconds: 0.0, outputs: Vec::new() });
+    Ok(())
+}
+
+impl Summary<'_> {
+    fn answers(&self, page: &mut Page, failed: usize) {
+        let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
+        self.verdict(page, &compared);
+        // The least p of so many pairs, and what Holm's correction makes of it.
+        let least = |pairs: usize| 2f64.powi(1 - pairs as i32);
+        let corrected = |pairs: usize| (compared.len() as f64 * least(pairs)).min(1.0);
+        let few: BTreeSet<usize> = compared
+            .iter()
+            .map(|row| row.training.pairs)
+            .filter(|pairs| *pairs > 1 && corrected(*pairs) >= 0.05)
+            .collect();
+        let enough = (2..64).find(|pairs| corrected(*pairs) < 0.05).unwrap_or(64);
+        page.answers.extend(few.into_iter().map(|pairs| {
+            let p = match least(pairs) {
+                p if p < 1e-3 => format!("{p:.1e}"),
+                p => format!("{p:.3}"),
+            };
+            format!(
+                "{pairs} pairs of runs cannot give a p below {p} by exchanging signs, or {:.2} corrected for {} comparisons, whatever \
+                 the differences: {enough} could; only the intervals speak.",
+                corrected(pairs),
+                compared.len()
+            )
+        }));
+        let collapsed: usize = self.rows.iter().map(|row| row.training.collapsed).sum();
+        let runs: usize = self.rows.iter().map(|row| row.training.seeds).sum();
+        if collapsed > 0 {
+            page.answers.push(format!(
+                "{collapsed} of {runs} runs collapsed: the same prediction for every example."
+            ));
+        }
+        if failed > 0 {
+            page.answers.push(format!("{failed} runs or cells failed; see what was left out."));
+        }
+        for cell in &self.study.cells {
+            let Some(first) = self.rows.iter().find(|row| row.cell.name == cell.name) else { continue };
+            let first = &first.training.arm;
+            let own: Vec<&&Row> = compared.iter().filter(|row| row.cell.name == cell.name).collect();
+            let each = own.iter().filter_map(|row| {
+                let t = &row.training;
+                Some(format!("{} {}", t.arm, story::difference(t.difference?, t.low.zip(t.high))))
+            });
+            let each: Vec<String> = each.collect();
+            if let (Some(row), false) = (own.first(), each.is_empty()) {
+                page.answers.push(format!(
+                    "{}: {} against {first}: {}.",
+                    described(&self.study.names, &cell.values),
+                    row.training.metric.replace('_', " "),
+                    each.join("; ")
+                ));
+            }
+        }
+    }
+
+    /// What is shown after correction; where one arm is alone, where it scores highest.
+    fn verdict(&self, page: &mut Page, compared: &[&Row]) {
+        if compared.is_empty() {
+            for metric in distinct(self.rows.iter().map(|row| self.task(row))) {
+                let own =
+                    self.rows.iter().filter(|row| self.task(row) == metric && row.training.mean.is_finite());
+                if let Some(best) = own.max_by(|a, b| a.training.mean.total_cmp(&b.training.mean)) {
+                    page.answers.push(format!(
+                        "Highest {}: {:.4}, {} at {}.",
+                        metric.replace('_', " "),
+                        best.training.mean,
+                        best.training.arm,
+                        described(&self.study.names, &best.cell.values)
+                    ));
+                }
+            }
+            return;
+        }
+        let name =
+            |row: &&Row| format!("{} ({})", row.training.arm, described(&self.study.names, &row.cell.values));
+        let shown: Vec<String> = compared
+            .iter()
+            .filter(|row| row.training.p_corrected.is_some_and(|p| p < 0.05))
+            .map(name)
+            .collect();
+        page.answers.push(format!(
+            "{} comparisons with {}, paired by seed, in {} cells; corrected for their number, {} shown at the level of 5 %{}",
+            compared.len(),
+            self.first(),
+            distinct(compared.iter().map(|row| &row.cell.name)).len(),
+            match shown.len() { 0 => "none is".into(), 1 => "one is".to_string(), n => format!("{n} are") },
+            if shown.is_empty() { ".".into() } else { format!(": {}.", shown.join("; ")) }
+        ));
+    }
+
+    /// The page's tables; `along`: those along single settings, by their names.
+    fn tables(&self, page: &mut Page, along: &[(&str, Vec<Vec<String>>)]) -> Result<()> {
+        let first = self.first();
+        let comparisons = self.rows.iter().filter(|row| row.training.p.is_some()).count();
+        let mut tables = vec![(
+            "scores".to_string(),
+            "Held-out scores: mean over seeds ± their standard deviation".to_string(),
+            self.wide(Training::score),
+        )];
+        if self.compares() {
+            let caption = format!(
+                "Differences to {first}, paired by seed, with 95 % intervals, not corrected for their number"
+            );
+            tables.push(("differences".into(), caption, self.wide(Training::interval)));
+        }
+        let caption = format!(
+            "Every arm of every cell; p by exchanging the signs of the paired differences to {first}, corrected for all \
+             {comparisons} comparisons by Holm"
+        );
+        tables.push(("study".into(), caption, self.long()));
+        for (name, rows) in along {
+            let caption =
+                format!("Scores along {name}, all else equal: means over seeds with 95 % intervals");
+            tables.push((format!("by_{name}"), caption, rows.clone()));
+        }
+        for (name, caption, rows) in tables {
+            page.tables.push(Table::of_csv(&format!("{name}.csv"), caption, csv_text(&rows)?)?);
+        }
+        Ok(())
+    }
+
+    /// The page's figures, of tables that are written.
+    fn figures(&self, page: &mut Page, folder: &Path, along: &[(&str, Vec<Vec<String>>)]) -> Result<()> {
+        let first = self.first();
+        if self.compares() {
+            let mut caption = format!(
+                "Differences to {first} in every cell, paired by seed, with 95 % intervals; full signs: p below 0.05, corrected \
+                 for all comparisons of these cells."
+            );
+            if self.study.axes.len() > differences::SETTINGS {
+                caption += " Cells are named by what is unusual about them; usual is what most of them have.";
+            }
+            draw(page, folder, (FOREST, "study.csv"), caption)?;
+        }
+        for (name, _) in along {
+            let file = format!("by_{name}");
+            let differences = match self.compares() {
+                true => format!(", and differences to {first}"),
+                false => String::new(),
+            };
+            let caption = format!(
+                "Scores along {name}, all else equal{differences}: means over seeds with 95 % intervals."
+            );
+            draw(page, folder, (&file, &format!("{file}.csv")), caption)?;
+        }
+        Ok(())
+    }
+}
