@@ -24,7 +24,7 @@ use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::gradient::{self, Gradient, Gradients};
-use fisherscape::model::{Bert, BertConfig, Checkpoint, Head, Objective, Outputs, Reached, Reduction};
+use fisherscape::model::{BertConfig, Checkpoint, Head, Network, Objective, Outputs, Reached, Reduction};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
 use fisherscape::train::adamw::{self, AdamW};
@@ -51,7 +51,7 @@ const LR: f64 = 1e-3;
 /// A model with one head, and examples for it.
 struct Job {
     head: &'static str,
-    bert: Bert,
+    network: Network,
     theta: ParamMap,
     examples: Vec<Example>,
     by_length: Vec<usize>,
@@ -82,7 +82,7 @@ fn main() -> Outcome {
 
 /// The loss of the set. Slow path: one example at a time.
 fn forward(group: &mut Group, job: &Job) -> Outcome {
-    let run = || set_loss(&job.bert, &job.theta, &job.examples, &job.by_length).unwrap().loss;
+    let run = || set_loss(&job.network, &job.theta, &job.examples, &job.by_length).unwrap().loss;
     assert_loss(job, run(), &job.theta)?;
     group.throughput(Throughput::Elements(EXAMPLES as u64)).bench_function(job.head, |b| b.iter(run));
     Ok(())
@@ -94,14 +94,14 @@ fn training_step(group: &mut Group, job: &Job) -> Outcome {
     let dropout = Dropout {
         kind: noise::Kind::Bernoulli,
         rates: Rates::uniform(LAYERS, 0.1),
-        head: job.bert.config.head_dropout,
+        head: job.network.config.head_dropout,
         seed: 1,
     };
     let batch: Vec<&Example> = job.examples.iter().take(STEP).collect();
     let theta = params::variables(&job.theta)?;
     let mut optimizer = AdamW::new(&theta, 0.0);
     let mut step = |dropout: Option<(&Dropout, u64)>, lr: f64| -> Outcome<Gradients> {
-        let (_, gradient) = train::gradient(&job.bert, &theta, &batch, dropout)?;
+        let (_, gradient) = train::gradient(&job.network, &theta, &batch, dropout)?;
         let scale = adamw::clip(adamw::norm(&gradient)?, 1.0);
         optimizer.step(&theta, &gradient, lr, scale)?;
         Ok(gradient)
@@ -111,7 +111,7 @@ fn training_step(group: &mut Group, job: &Job) -> Outcome {
     let packed = Batch::new(&batch, 0);
     let weight = |n: usize| 1.0 / (STEP * batch[n].targets()) as f32;
     let weights: Vec<f32> = packed.owners().into_iter().map(weight).collect();
-    let losses = job.bert.forward(&fresh, &packed, None)?.losses;
+    let losses = job.network.forward(&fresh, &packed, None)?.losses;
     let gradients = (losses * Tensor::new(weights, &Device::Cpu)?)?.sum_all()?.backward()?;
     let wanted: Gradients = fresh
         .iter()
@@ -141,7 +141,7 @@ fn training_step(group: &mut Group, job: &Job) -> Outcome {
 /// The exact diagonal and the sums. Slow path: a forward and a backward pass for each example.
 fn fisher(group: &mut Group, job: &Job) -> Outcome {
     /// The same model without a way of its own to square gradients.
-    struct OneByOne<'a>(&'a Bert);
+    struct OneByOne<'a>(&'a Network);
     impl Objective for OneByOne<'_> {
         fn losses(&self, theta: &ParamMap, batch: &Batch) -> fisherscape::Result<Outputs> {
             self.0.losses(theta, batch)
@@ -150,8 +150,8 @@ fn fisher(group: &mut Group, job: &Job) -> Outcome {
             self.0.reached(name, examples)
         }
     }
-    let run = || fisher::diagonal(&job.bert, &job.theta, &job.examples, Reduction::Mean).unwrap();
-    let slow = fisher::diagonal(&OneByOne(&job.bert), &job.theta, &job.examples, Reduction::Mean)?;
+    let run = || fisher::diagonal(&job.network, &job.theta, &job.examples, Reduction::Mean).unwrap();
+    let slow = fisher::diagonal(&OneByOne(&job.network), &job.theta, &job.examples, Reduction::Mean)?;
     let fast = run();
     assert_close(&fast.diagonal, &slow.diagonal, 1e-5)?;
     for (fast, slow) in fast.sums.iter().zip(&slow.sums) {
@@ -180,7 +180,7 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
     let mut runs = 0;
     let mut run = || {
         runs += 1; // inputs of another name: a journal of the same would be read, not computed
-        plan.evaluate(&job.bert, &scratch.path().join("journal"), &runs.to_string()).unwrap()
+        plan.evaluate(&job.network, &scratch.path().join("journal"), &runs.to_string()).unwrap()
     };
     let surface = run();
     let mut moved = job.theta.clone();
@@ -200,7 +200,7 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
 fn assert_loss(job: &Job, got: f64, theta: &ParamMap) -> Outcome {
     let (mut sum, mut count) = (0.0, 0);
     for example in &job.examples {
-        let losses = job.bert.losses(theta, &Batch::new(&[example], 0))?.losses;
+        let losses = job.network.losses(theta, &Batch::new(&[example], 0))?.losses;
         sum += params::with_values(&losses, |v| v.iter().map(|v| f64::from(*v)).sum::<f64>())?;
         count += example.targets();
     }
@@ -246,10 +246,10 @@ fn job(head: &'static str) -> Outcome<Job> {
         "masked_lm" => checkpoint.with_masked_lm_head(0)?,
         _ => checkpoint.model(Head::Classes(3), MissingHead::Initialise { seed: 0 })?,
     };
-    let examples: Vec<Example> = (0..EXAMPLES).map(|n| example(n as u64, model.bert.head)).collect();
+    let examples: Vec<Example> = (0..EXAMPLES).map(|n| example(n as u64, model.network.head)).collect();
     let mut by_length: Vec<usize> = (0..EXAMPLES).collect();
     by_length.sort_by_key(|&n| examples[n].len());
-    Ok(Job { head, bert: model.bert, theta: model.theta, examples, by_length })
+    Ok(Job { head, network: model.network, theta: model.theta, examples, by_length })
 }
 
 /// Random tokens in two segments; a class, or about 15 % of the tokens as targets.

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use fisherscape::dropout::Arm;
 use fisherscape::dropout::noise::Kind;
 use fisherscape::dropout::rates::{Row, Shape, guided, paper_bert_base};
 use fisherscape::dropout::{Assignment, Dropout, Rates, Site};
 use fisherscape::files;
 use fisherscape::model::Checkpoint;
 use fisherscape::ranking::Ranking;
-use fisherscape::stages::train::Arm;
 
 use crate::support::{Outcome, fisherscape, fixture};
 
@@ -191,7 +191,7 @@ fn arms_differ_by_seed_in_their_noise_alone() -> Outcome {
     files::write_csv(&path, &guided(&ranking, &[None; 7], Shape::Linear, 0.0, 0.1))?;
     let of = |arm: &str, seed| -> Outcome<Dropout> {
         let arm: Arm = arm.replace("RATES", &path.display().to_string()).parse()?;
-        Ok(arm.dropout(&config, seed)?.ok_or("no dropout")?)
+        Ok(arm.dropout(config.num_hidden_layers, config.head_dropout, seed)?.ok_or("no dropout")?)
     };
     let (a, b) = (of("shuffled:1:RATES", 1)?, of("shuffled:1:RATES", 2)?);
     assert_eq!(a.rates, b.rates);

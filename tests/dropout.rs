@@ -7,7 +7,7 @@ use fisherscape::dropout::noise::Kind;
 use fisherscape::dropout::{Dropout, Noise, Rates, Site};
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::ops::{self, Packing};
-use fisherscape::model::{Bert, Checkpoint};
+use fisherscape::model::{Checkpoint, Network};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
 use fisherscape::train::gradient;
@@ -209,12 +209,12 @@ fn head_and_zero_rates_are_apart() {
 }
 
 /// The classification fixture: its model and set.
-fn bert() -> (Bert, ParamMap, Vec<Example>) {
+fn classifier() -> (Network, ParamMap, Vec<Example>) {
     let folder = fixture("training");
     let set = FrozenSet::read(&folder.join("set.safetensors")).unwrap();
     let checkpoint = Checkpoint::open(&folder.join("model")).unwrap();
     let model = checkpoint.model_for(&set, MissingHead::Refuse).unwrap();
-    (model.bert, model.theta, set.examples)
+    (model.network, model.theta, set.examples)
 }
 
 /// Rates of 0 but for one site.
@@ -232,11 +232,11 @@ fn only(site: Site, layers: usize) -> Dropout {
 /// at all leaves every bit. Catches a site that is forgotten, or wired to another's rate.
 #[test]
 fn every_site_acts_in_the_model_and_only_where_asked() -> Outcome {
-    let (bert, theta, examples) = bert();
-    let layers = bert.config.num_hidden_layers;
+    let (network, theta, examples) = classifier();
+    let layers = network.config.num_hidden_layers;
     let batch = Batch::new(&examples.iter().take(4).collect::<Vec<_>>(), 0);
     let losses = |dropout: Option<&Dropout>| {
-        bert.forward(&theta, &batch, dropout.map(|d| (d, 3))).map(|out| values(&out.losses))
+        network.forward(&theta, &batch, dropout.map(|d| (d, 3))).map(|out| values(&out.losses))
     };
     let none = Dropout { kind: Kind::Bernoulli, rates: Rates::uniform(layers, 0.0), head: 0.0, seed: 1 };
     let plain = losses(None)?;
@@ -255,17 +255,17 @@ fn every_site_acts_in_the_model_and_only_where_asked() -> Outcome {
 /// tens of per cent.
 #[test]
 fn a_training_step_has_the_gradient_of_the_whole_graph() -> Outcome {
-    let (bert, theta, examples) = bert();
+    let (network, theta, examples) = classifier();
     let theta = params::variables(&theta)?;
     let dropout = Dropout {
         kind: Kind::Bernoulli,
-        rates: Rates::uniform(bert.config.num_hidden_layers, 0.3),
+        rates: Rates::uniform(network.config.num_hidden_layers, 0.3),
         head: 0.3,
         seed: 1,
     };
     let batch: Vec<&Example> = examples.iter().take(10).collect();
-    let (loss, own) = gradient(&bert, &theta, &batch, Some((&dropout, 5)))?;
-    let whole = bert.forward(&theta, &Batch::new(&batch, 0), Some((&dropout, 5)))?.losses.mean_all()?;
+    let (loss, own) = gradient(&network, &theta, &batch, Some((&dropout, 5)))?;
+    let whole = network.forward(&theta, &Batch::new(&batch, 0), Some((&dropout, 5)))?.losses.mean_all()?;
     let expected = f64::from(whole.to_scalar::<f32>()?);
     assert!((loss - expected).abs() <= 1e-5 * expected, "{loss} for {expected}");
     let gradients = whole.backward()?;

@@ -38,7 +38,7 @@ fn losses_equal_pytorch() -> Outcome {
         let folder = fixture(&format!("parity/{kind}"));
         let (model, set) = open(&folder);
         let expected = json(&folder.join("expected.json"));
-        let loss = set_loss(&model.bert, &model.theta, &set.examples, &set.by_length())?;
+        let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
         let wanted = expected["loss"].as_f64().unwrap();
         assert!((loss.loss - wanted).abs() <= 1e-6 * wanted, "{kind}: {} and {wanted}", loss.loss);
         let rows: Vec<(f64, usize)> = serde_json::from_value(expected["examples"].clone())?;
@@ -63,7 +63,7 @@ fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
         let (model, set) = open(&folder);
         let theta = params::variables(&model.theta)?;
         let batch: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let gradient = gradient::dense(&train::gradient(&model.bert, &theta, &batch, None)?.1)?;
+        let gradient = gradient::dense(&train::gradient(&model.network, &theta, &batch, None)?.1)?;
         let expected = tensors(&folder.join("gradient.safetensors"));
         assert_eq!(gradient.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
         for (name, wanted) in &expected {
@@ -88,7 +88,7 @@ fn fisher_diagonals_equal_pytorch() -> Outcome {
     for kind in KINDS {
         let folder = fixture(&format!("parity/{kind}"));
         let (model, set) = open(&folder);
-        let got = fisher::diagonal(&model.bert, &model.theta, &set.examples, Reduction::Mean)?;
+        let got = fisher::diagonal(&model.network, &model.theta, &set.examples, Reduction::Mean)?;
         let expected = tensors(&folder.join("fisher.safetensors"));
         assert_eq!(got.diagonal.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
         assert_eq!(got.skipped, if kind == "mlm" { 2 } else { 0 });
@@ -114,7 +114,7 @@ fn surfaces_equal_pytorch() -> Outcome {
         let (model, set) = open(&folder);
         let directions = direction::read(&folder.join("directions.safetensors"), &model.theta)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let effective = mask::effective(&model.theta, &directions, |n| model.bert.reached(n, &examples));
+        let effective = mask::effective(&model.theta, &directions, |n| model.network.reached(n, &examples));
         let fisher = tensors(&folder.join("fisher.safetensors"));
         for (file, select) in [("surface.csv", Select::All), ("surface_top5.csv", Select::Top(0.05))] {
             let choice = Choice::new(select, By::Parameter, &model.theta, Some(&fisher), 0)?;
@@ -136,7 +136,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 per_example: false,
             };
             let scratch = tempfile::tempdir()?;
-            let surface = plan.evaluate(&model.bert, &scratch.path().join("journal"), "test")?;
+            let surface = plan.evaluate(&model.network, &scratch.path().join("journal"), "test")?;
             let mut expected = csv::Reader::from_path(folder.join(file))?;
             let rows: Vec<(f64, f64, f64)> = expected.deserialize().collect::<Result<_, _>>()?;
             assert_eq!(surface.points.len(), rows.len());
@@ -160,7 +160,7 @@ fn logits_equal_transformers_and_candle_transformers() -> Outcome {
     let folder = fixture("parity/cls");
     let (model, set) = open(&folder);
     let example = &set.examples[0];
-    let outputs = model.bert.losses(&model.theta, &Batch::new(&[example], 0))?;
+    let outputs = model.network.losses(&model.theta, &Batch::new(&[example], 0))?;
     let expected: Vec<f32> =
         serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
     assert!(relative(&values(&outputs.scores), &expected) <= 1e-5);
@@ -192,17 +192,17 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
     let (model, set) = open(&folder);
     let example = &set.examples[0];
     let batch = Batch::new(&[example], 0);
-    let outputs = model.bert.losses(&params::variables(&model.theta)?, &batch)?;
+    let outputs = model.network.losses(&params::variables(&model.theta)?, &batch)?;
     let all: Vec<f32> =
         serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
-    let vocabulary = model.bert.config.vocab_size;
+    let vocabulary = model.network.config.vocab_size;
     let fisherscape::data::Target::Masked(targets) = &example.target else { panic!("a masked-LM set") };
     let wanted: Vec<f32> =
         targets.iter().flat_map(|(at, _)| all[*at as usize * vocabulary..][..vocabulary].to_vec()).collect();
     assert!(relative(&values(&outputs.scores), &wanted) <= 1e-5);
     let highest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as f32;
     let tokens: Vec<f32> = wanted.chunks(vocabulary).map(highest).collect();
-    assert_eq!(values(&model.bert.losses(&model.theta, &batch)?.scores), tokens);
+    assert_eq!(values(&model.network.losses(&model.theta, &batch)?.scores), tokens);
     Ok(())
 }
 
@@ -213,9 +213,9 @@ fn gradients_equal_central_differences() -> Outcome {
     let (model, set) = open(&fixture("parity/cls"));
     let batch: Vec<&Example> = set.examples.iter().collect();
     let loss_at =
-        |theta: &params::ParamMap| train::gradient(&model.bert, theta, &batch, None).map(|(l, _)| l);
+        |theta: &params::ParamMap| train::gradient(&model.network, theta, &batch, None).map(|(l, _)| l);
     let theta = params::variables(&model.theta)?;
-    let gradient = gradient::dense(&train::gradient(&model.bert, &theta, &batch, None)?.1)?;
+    let gradient = gradient::dense(&train::gradient(&model.network, &theta, &batch, None)?.1)?;
     for (name, weight) in &model.theta {
         let stream = fisherscape::rng::Stream::new(3, name);
         let mut d = vec![0f32; weight.elem_count()];
@@ -243,10 +243,10 @@ fn a_batch_gives_each_example_the_loss_it_has_alone() -> Outcome {
     for kind in KINDS {
         let (model, set) = open(&fixture(&format!("parity/{kind}")));
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let together = values(&model.bert.losses(&model.theta, &Batch::new(&examples, 0))?.losses);
+        let together = values(&model.network.losses(&model.theta, &Batch::new(&examples, 0))?.losses);
         let alone: Vec<f32> = examples
             .iter()
-            .flat_map(|e| values(&model.bert.losses(&model.theta, &Batch::new(&[e], 0)).unwrap().losses))
+            .flat_map(|e| values(&model.network.losses(&model.theta, &Batch::new(&[e], 0)).unwrap().losses))
             .collect();
         assert!(relative(&together, &alone) <= 1e-6, "{kind}");
     }
@@ -260,7 +260,7 @@ fn what_does_not_move_is_evaluated_once() -> Outcome {
     for kind in KINDS {
         let (model, set) = open(&fixture(&format!("parity/{kind}")));
         let by_length = set.by_length();
-        let layers = model.bert.config.num_hidden_layers;
+        let layers = model.network.config.num_hidden_layers;
         for from in 0..=layers {
             // Layers from this one on, and the head; the word embeddings are a part of none of them.
             let moves = |name: &str| match name.strip_prefix("bert.encoder.layer.") {
@@ -271,19 +271,19 @@ fn what_does_not_move_is_evaluated_once() -> Outcome {
                 (name.clone(), if moves(name) { (t * 1.25).unwrap() } else { t.clone() })
             };
             let moved: params::ParamMap = model.theta.iter().map(shifted).collect();
-            let wanted = set_loss(&model.bert, &moved, &set.examples, &by_length)?;
+            let wanted = set_loss(&model.network, &moved, &set.examples, &by_length)?;
             let batch = Batch::new(&[&set.examples[0]], 0);
-            let prefix = model.bert.prefix(&model.theta, &batch, &moves)?.expect("embeddings that stay");
+            let prefix = model.network.prefix(&model.theta, &batch, &moves)?.expect("embeddings that stay");
             assert_eq!(prefix.layers, from);
             for bytes in [0, usize::MAX] {
                 let mut evaluator = Evaluator::new(&set.examples, &by_length);
-                evaluator.keep_still(&model.bert, &model.theta, moves, bytes)?;
-                let loss = evaluator.loss(&model.bert, &moved)?;
+                evaluator.keep_still(&model.network, &model.theta, moves, bytes)?;
+                let loss = evaluator.loss(&model.network, &moved)?;
                 assert_eq!(loss.loss.to_bits(), wanted.loss.to_bits(), "{kind}, from layer {from}");
             }
         }
         let batch = Batch::new(&[&set.examples[0]], 0);
-        assert!(model.bert.prefix(&model.theta, &batch, &|name| name.contains("embeddings"))?.is_none());
+        assert!(model.network.prefix(&model.theta, &batch, &|name| name.contains("embeddings"))?.is_none());
     }
     Ok(())
 }

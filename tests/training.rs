@@ -35,7 +35,7 @@ fn twenty_steps_equal_pytorch() -> Outcome {
     let mut optimizer = AdamW::new(&theta, 0.0);
     let parts: Vec<Vec<&Example>> = set.examples.chunks(size).map(|part| part.iter().collect()).collect();
     for (t, (wanted, wanted_norm)) in steps.iter().enumerate() {
-        let (loss, g) = gradient(&model.bert, &theta, &parts[t % parts.len()], None)?;
+        let (loss, g) = gradient(&model.network, &theta, &parts[t % parts.len()], None)?;
         let norm = adamw::norm(&g)?;
         assert!((loss - wanted).abs() <= 1e-4 * wanted, "step {t}: loss {loss} and {wanted}");
         assert!((norm - wanted_norm).abs() <= 1e-3 * wanted_norm, "step {t}: norm {norm} and {wanted_norm}");
@@ -65,7 +65,7 @@ fn sparse_table_gradients_move_the_parameters_as_dense_ones_do() -> Outcome {
         let [mut sparse_adamw, mut dense_adamw] = [AdamW::new(&sparse, decay), AdamW::new(&dense, decay)];
         for (t, part) in set.examples.chunks(2).enumerate() {
             let batch: Vec<&Example> = part.iter().collect();
-            let (_, g) = gradient(&model.bert, &sparse, &batch, None)?;
+            let (_, g) = gradient(&model.network, &sparse, &batch, None)?;
             let whole: Gradients =
                 g.iter().map(|(n, g)| (n.clone(), Gradient::Dense(g.dense().unwrap()))).collect();
             let tables = g.values().filter(|g| matches!(g, Gradient::Rows { .. })).count();
@@ -118,9 +118,16 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
             seed: 0,
         };
         let held_out = HeldOut { examples: &set.examples, kind: set.kind, task: None };
-        let (examples, bert) = (&set.examples, &model.bert);
-        let run =
-            Run { bert, examples, masking: None, held_out, dropout: None, config: &config, snapshots: None };
+        let (examples, network) = (&set.examples, &model.network);
+        let run = Run {
+            network,
+            examples,
+            masking: None,
+            held_out,
+            dropout: None,
+            config: &config,
+            snapshots: None,
+        };
         let (_, rows) = train(&run, &model.theta, &tempfile::tempdir()?.path().join("state"))?;
         for (row, wanted) in rows.iter().zip(&wanted) {
             let (step, loss) = (row.step, row.train_loss);
@@ -184,7 +191,7 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
     let dropout = Some(&dropout);
     check(
         Run {
-            bert: &model.bert,
+            network: &model.network,
             examples,
             masking: None,
             held_out,
@@ -433,8 +440,8 @@ fn dropout_acts_in_training_only_where_a_rate_is_set() -> Outcome {
     let batch: Vec<&Example> = set.examples.iter().take(6).collect();
     for kind in [Kind::Bernoulli, Kind::Gaussian] {
         let dropout = |p, head| Dropout { kind, rates: Rates::uniform(2, p), head, seed: 5 };
-        let at = |d: &Dropout, step| gradient(&model.bert, &theta, &batch, Some((d, step)));
-        let plain = gradient(&model.bert, &theta, &batch, None)?;
+        let at = |d: &Dropout, step| gradient(&model.network, &theta, &batch, Some((d, step)));
+        let plain = gradient(&model.network, &theta, &batch, None)?;
         assert_same(&plain, &at(&dropout(0.0, 0.0), 0)?);
         let on = at(&dropout(0.2, 0.0), 0)?;
         assert_ne!(plain.0, on.0);
@@ -453,11 +460,11 @@ fn dropout_acts_in_training_only_where_a_rate_is_set() -> Outcome {
 fn noisy_evaluation_depends_on_seed_step_and_example_alone() -> Outcome {
     let set = FrozenSet::read(&fixture("training/set.safetensors"))?;
     let model = Checkpoint::open(&fixture("training/model"))?.model_for(&set, MissingHead::Refuse)?;
-    let (bert, theta, examples) = (&model.bert, &model.theta, &set.examples);
+    let (network, theta, examples) = (&model.network, &model.theta, &set.examples);
     let dropout = |p, seed| Dropout { kind: Kind::PaperGaussian, rates: Rates::uniform(2, p), head: p, seed };
     let order = by_length(examples);
     let losses = |d: &Dropout, step, examples: &[Example], order: &[usize]| -> Outcome<Vec<f64>> {
-        let loss = noisy::set_loss((bert, d, step), theta, examples, order)?;
+        let loss = noisy::set_loss((network, d, step), theta, examples, order)?;
         Ok(loss.by_example.into_iter().map(|(sum, _)| sum).collect())
     };
     let arm = dropout(0.4, 7);
@@ -470,9 +477,10 @@ fn noisy_evaluation_depends_on_seed_step_and_example_alone() -> Outcome {
         assert_eq!(pool.install(|| losses(&arm, 5, examples, &order))?, own, "{threads} threads");
     }
     let plain: Vec<f64> =
-        set_loss(bert, theta, examples, &order)?.by_example.into_iter().map(|(sum, _)| sum).collect();
+        set_loss(network, theta, examples, &order)?.by_example.into_iter().map(|(sum, _)| sum).collect();
     let alone = |step: u64| -> Outcome<Vec<f64>> {
-        let one = |(n, e): (usize, &Example)| bert.forward(theta, &Batch::new(&[e], n), Some((&arm, step)));
+        let one =
+            |(n, e): (usize, &Example)| network.forward(theta, &Batch::new(&[e], n), Some((&arm, step)));
         let losses = examples.iter().enumerate().map(|one_of| Ok(f64::from(values(&one(one_of)?.losses)[0])));
         losses.collect()
     };
@@ -507,8 +515,8 @@ fn only_the_papers_noise_stays_on_in_evaluation() -> Outcome {
             let (trained, rows) = train(&run, &theta, &state)?;
             let (held_out, last) = (run.held_out.examples, rows.last().unwrap());
             let order = by_length(held_out);
-            let quiet = set_loss(run.bert, &trained, held_out, &order)?.loss;
-            let noisy = noisy::set_loss((run.bert, &dropout, last.step), &trained, held_out, &order)?.loss;
+            let quiet = set_loss(run.network, &trained, held_out, &order)?.loss;
+            let noisy = noisy::set_loss((run.network, &dropout, last.step), &trained, held_out, &order)?.loss;
             assert_ne!(quiet, noisy);
             assert_eq!(last.loss, if kind == Kind::PaperGaussian { noisy } else { quiet }, "{kind:?}");
             Ok(())

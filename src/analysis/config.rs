@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::data::delimited::Columns;
 use crate::data::glue::{self, Task};
+use crate::dropout::Arm as Dropout;
 use crate::dropout::Assignment;
 use crate::dropout::shape::Shape;
 use crate::fisher::layers::{Aggregate, Granularity};
@@ -19,7 +20,6 @@ use crate::model::{Estimator, Reduction};
 use crate::stability::draw::Draws;
 use crate::stages::schedule::Preset;
 use crate::stages::source::Holdout;
-use crate::stages::train::Arm as Dropout;
 
 /// Every key, for `check --help`.
 pub const KEYS: &str = "\

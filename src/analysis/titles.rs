@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::config::Arm;
+use crate::dropout::Arm as Dropout;
 use crate::dropout::Assignment;
 use crate::landscape::mask::Select;
-use crate::stages::train::Arm as Dropout;
 
 /// As people read it: `uniform 0.05`.
 impl fmt::Display for Arm {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::json;
 
-use super::bert::{Bert, Head};
 use super::config::BertConfig;
+use super::network::{Head, Network};
 use super::weights;
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::tokenizer::Tokenizer;
@@ -41,7 +41,7 @@ pub struct Checkpoint {
 /// A BERT with its parameters.
 #[derive(Clone)]
 pub struct Model {
-    pub bert: Bert,
+    pub network: Network,
     pub theta: ParamMap,
     /// [`Checkpoint::hash`] of what it came from.
     pub hash: String,
@@ -236,8 +236,8 @@ impl Checkpoint {
         self.tell_unused();
         let has_tokenizer = TOKENIZER_FILES[..2].iter().any(|name| files::exists(&self.folder.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
-        let bert = Bert { config: self.config, head };
-        Ok(Model { bert, theta, hash: self.hash, vocabulary, folder: self.folder })
+        let network = Network { config: self.config, head };
+        Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.folder })
     }
 
     /// The masked-LM model, with a fresh head where the checkpoint has none.
@@ -333,7 +333,7 @@ impl Model {
             return Err(Error::field(set.path.display(), "vocabulary", expected, short(made), fix));
         }
         let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
-        check_examples(&self.bert.config, &set.examples, &set.path.display().to_string(), again)
+        check_examples(&self.network.config, &set.examples, &set.path.display().to_string(), again)
     }
 
     /// Makes the folder to save to, before any work: it must not be the one that the model came from.
@@ -357,11 +357,11 @@ impl Model {
     pub fn save(&self, folder: &Path, label_names: Option<&[String]>) -> Result<()> {
         let format = BTreeMap::from([("format".to_string(), "pt".to_string())]);
         params::write_params(&folder.join("model.safetensors"), &self.theta, &format)?;
-        let mut config = self.bert.config.json.clone();
+        let mut config = self.network.config.json.clone();
         for stale in ["torch_dtype", "_name_or_path", "num_labels", "id2label", "label2id", "problem_type"] {
             config.remove(stale);
         }
-        let (class, labels, problem) = match self.bert.head {
+        let (class, labels, problem) = match self.network.head {
             Head::MaskedLm => ("BertForMaskedLM", 0, None),
             Head::Classes(n) => ("BertForSequenceClassification", n, Some("single_label_classification")),
             Head::Regression => ("BertForSequenceClassification", 1, Some("regression")),

@@ -1,22 +1,22 @@
 //! Models: what a loss is a function of.
 //!
 //! [`fisher`](crate::fisher) and [`landscape`](crate::landscape) see a model only as an [`Objective`], so tests hand
-//! them models whose answers are known on paper. [`bert`] is the real one, [`checkpoint`] its files, [`ops`] the
+//! them models whose answers are known on paper. [`network`] is the real one, [`checkpoint`] its files, [`ops`] the
 //! operations it is made of.
 
-pub mod bert;
 pub mod checkpoint;
 pub mod config;
 pub mod gradient;
 pub mod labels;
+pub mod network;
 pub mod ops;
 pub mod squares;
 mod weights;
 
-pub use bert::{Bert, Head};
 pub use checkpoint::{Checkpoint, Model};
 pub use config::BertConfig;
 pub use labels::{Estimate, Estimator};
+pub use network::{Head, Network};
 
 use std::collections::BTreeSet;
 

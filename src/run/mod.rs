@@ -22,6 +22,7 @@ use self::step::Step;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
 use crate::data::glue::{self, Split};
+use crate::dropout::Arm as Dropout;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{self, Place, Wanted};
@@ -29,7 +30,6 @@ use crate::model::BertConfig;
 use crate::progress::{self, say};
 use crate::stages::Stage;
 use crate::stages::source::Source;
-use crate::stages::train::Arm as Dropout;
 
 /// A step's words as the command line reads them.
 #[derive(clap::Parser)]

@@ -18,11 +18,11 @@ use crate::analysis::config::{Analysis, Arm, Parsed, Part};
 use crate::analysis::titles::mask_title;
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::draw::marks::Marks;
+use crate::dropout::Arm as Dropout;
 use crate::error::Result;
 use crate::files;
 use crate::page::interactive::{Group, View};
 use crate::page::{Figure, Page, StepRow, Table};
-use crate::stages::train::Arm as Dropout;
 use crate::tables::surface::Grid;
 
 /// Writes tables and page of a run whose steps are done.

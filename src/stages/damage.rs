@@ -24,7 +24,7 @@ use crate::landscape::mask::{self, By, Choice, Norm, Select};
 use crate::landscape::sharpness::Measure;
 use crate::landscape::space::{Space, norm};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Bert, Model, Objective};
+use crate::model::{Model, Network, Objective};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
@@ -177,7 +177,7 @@ impl Damage {
         let by_length = set.by_length();
         let room = estimate::available_bytes().map_or(0, |free| free / 4);
         let perturbed =
-            Perturbed::new(&model.bert, &model.theta, (&set.examples, &by_length), self.radius, room)?;
+            Perturbed::new(&model.network, &model.theta, (&set.examples, &by_length), self.radius, room)?;
         let journal_path = self.out.join("damage.unfinished");
         let mut journal = Journal::open(&journal_path, &job.inputs(hash)?)?;
         let (bins, diagonal, names) = job.hessian(&by_length, &mut journal)?;
@@ -389,12 +389,12 @@ impl Job<'_> {
     /// Says what it will take.
     fn tell(&self, layers: usize) -> Result<()> {
         let (stage, model, examples) = (self.stage, self.model, &self.set.examples);
-        let each = estimate::seconds_each(&model.bert, &model.theta, examples, &self.set.by_length())?
+        let each = estimate::seconds_each(&model.network, &model.theta, examples, &self.set.by_length())?
             * estimate::tokens(examples) as f64;
         let losses = 2 * stage.draws * (layers + 3 * stage.fractions.len());
         let gradients = 2 * stage.probes;
         let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
-        let batch = estimate::activations(&model.bert.config, examples, curvature::BATCH.1, true);
+        let batch = estimate::activations(&model.network.config, examples, curvature::BATCH.1, true);
         let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
         estimate::tell("damage", seconds, bytes);
         Ok(())
@@ -427,12 +427,12 @@ impl Job<'_> {
     fn hessian(&self, by_length: &[usize], journal: &mut Journal) -> Result<(Bins, Diagonal, Vec<String>)> {
         let (model, examples) = (self.model, self.examples());
         let flags =
-            mask::reached(&model.theta, model.theta.keys(), |name| model.bert.reached(name, &examples));
+            mask::reached(&model.theta, model.theta.keys(), |name| model.network.reached(name, &examples));
         let space = Space::new(&flags);
         drop(flags);
         let bins = Bins::new(&space.flat(self.fisher)?);
         let step = self.stage.step * norm(&space.flat(self.reference)?);
-        let curvature = Curvature::new(&model.bert, &model.theta, (&self.set.examples, by_length), &space);
+        let curvature = Curvature::new(&model.network, &model.theta, (&self.set.examples, by_length), &space);
         let seed = (step, self.stage.seed);
         let diagonal = hessian_diagonal(&curvature, &bins, self.stage.probes, seed, journal)?;
         let names = space.tensors().map(|(name, _)| name.to_string()).collect();
@@ -442,7 +442,7 @@ impl Job<'_> {
     fn rises(
         &self,
         layers: Vec<Layer>,
-        perturbed: &Perturbed<Bert>,
+        perturbed: &Perturbed<Network>,
         (diagonal, names): (&Diagonal, &[String]),
         journal: &mut Journal,
     ) -> Result<Vec<Found>> {
@@ -467,7 +467,7 @@ impl Job<'_> {
     }
 
     /// The top, a random and the bottom part of the parameters, perturbed at matched norm.
-    fn masks(&self, perturbed: &Perturbed<Bert>, journal: &mut Journal) -> Result<Vec<PerturbedRow>> {
+    fn masks(&self, perturbed: &Perturbed<Network>, journal: &mut Journal) -> Result<Vec<PerturbedRow>> {
         type Kind = fn(f64) -> Select;
         let kinds: [(&str, Kind); 3] =
             [("top", Select::Top), ("random", Select::Random), ("bottom", Select::Bottom)];
@@ -486,7 +486,7 @@ impl Job<'_> {
         &self,
         mask: &'static str,
         (select, fraction): (Select, f64),
-        perturbed: &Perturbed<Bert>,
+        perturbed: &Perturbed<Network>,
         journal: &mut Journal,
     ) -> Result<PerturbedRow> {
         let (model, examples) = (self.model, self.examples());
@@ -494,7 +494,7 @@ impl Job<'_> {
         let make = |k: usize| -> Result<Option<(Direction, f64, mask::Report)>> {
             let d = self.direction(&all, k)?;
             let own = std::slice::from_ref(&d);
-            let effective = mask::effective(&model.theta, own, |name| model.bert.reached(name, &examples));
+            let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, &examples));
             let seed = self.stage.seed + k as u64;
             let choice = Choice::new(select, By::Parameter, &model.theta, Some(self.fisher), seed)?;
             // Nothing in the mask moves the loss: the lowest scores are those of words that do not occur.

@@ -49,7 +49,7 @@ impl Fisher {
         let estimates = self.estimates();
         self.tell(&model, &set, &estimates)?;
         let numbers: Vec<usize> = (0..set.examples.len()).collect();
-        let results = fisher::estimates(&model.bert, &model.theta, &set.examples, &numbers, &estimates)?;
+        let results = fisher::estimates(&model.network, &model.theta, &set.examples, &numbers, &estimates)?;
         let mut written = Vec::new();
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
@@ -121,9 +121,9 @@ impl Fisher {
     /// Says what it will take.
     fn tell(&self, model: &Model, set: &FrozenSet, estimates: &[Estimate]) -> Result<()> {
         let examples = &set.examples;
-        let forward = estimate::seconds_each(&model.bert, &model.theta, examples, &set.by_length())?
+        let forward = estimate::seconds_each(&model.network, &model.theta, examples, &set.by_length())?
             * estimate::tokens(examples) as f64;
-        let classes = match model.bert.head {
+        let classes = match model.network.head {
             Head::Classes(n) if n > 2 => n,
             _ => 1,
         };
@@ -134,7 +134,7 @@ impl Fisher {
         });
         // One forward pass serves all the backward passes.
         let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
-        let batch = estimate::activations(&model.bert.config, examples, fisher::BATCH.1, true);
+        let batch = estimate::activations(&model.network.config, examples, fisher::BATCH.1, true);
         let bytes = (1 + estimates.len()) * params::bytes(&model.theta) + batch;
         estimate::tell("Fisher information", seconds, bytes);
         Ok(())

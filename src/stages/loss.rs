@@ -25,7 +25,7 @@ pub struct Loss {
 impl Loss {
     pub fn run(&self) -> Result<()> {
         let (model, set) = self.inputs.open(self.seed)?;
-        let loss = set_loss(&model.bert, &model.theta, &set.examples, &set.by_length())?;
+        let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
         let metrics = metrics(set.kind, set.task(), &loss, &set.examples);
         let entropy = (set.kind == Kind::MaskedLm).then(|| unigram_entropy(&set.examples));
         if self.json {

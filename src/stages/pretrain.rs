@@ -9,13 +9,13 @@ use std::str::FromStr;
 
 use super::freeze::{frozen, longest};
 use super::source::tell;
-use super::train::Arm;
 use super::{history, with_se};
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::masking::{Masking, unigram_entropy};
 use crate::data::row::Rows;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, text, vocabulary};
+use crate::dropout::Arm;
 use crate::error::{Error, Result};
 use crate::hub::TOKENIZER_FILES;
 use crate::model::{BertConfig, Checkpoint, Model};
@@ -201,7 +201,11 @@ impl Pretrain {
         let examples = tokenizer.examples(&training.rows, max_len)?;
         let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
         checkpoint.check_examples(&examples, "tokens of --text", fix)?;
-        let dropout = self.dropout.dropout(&checkpoint.config, self.seed)?;
+        let dropout = self.dropout.dropout(
+            checkpoint.config.num_hidden_layers,
+            checkpoint.config.head_dropout,
+            self.seed,
+        )?;
         let masking = Masking {
             special: tokenizer.special.clone(),
             vocabulary: checkpoint.config.vocab_size,
@@ -213,7 +217,7 @@ impl Pretrain {
         let config = self.settings(steps, steps.div_ceil(ROWS));
         let theta = std::mem::take(&mut model.theta);
         let run = Run {
-            bert: &model.bert,
+            network: &model.network,
             examples: &examples,
             masking: Some(&masking),
             held_out: HeldOut { examples: &set.examples, kind: Kind::MaskedLm, task: None },

@@ -124,7 +124,7 @@ impl Sharpness {
             seed: self.seed,
         };
         let by_length = set.by_length();
-        let curvature = Curvature::new(&model.bert, &model.theta, (&set.examples, &by_length), &space);
+        let curvature = Curvature::new(&model.network, &model.theta, (&set.examples, &by_length), &space);
         let mut about = self.about(&model, &set, &mask, (scale, space.size()))?;
         about["reference"] = json!(reference_hash);
         let memory = self.announce(&model, &set, &plan, space.size())?;
@@ -175,7 +175,7 @@ impl Sharpness {
         let choice = self.moving.choose(&model.theta, 0, provenance)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let mut flags: Flags =
-            mask::reached(&model.theta, model.theta.keys(), |name| model.bert.reached(name, &examples));
+            mask::reached(&model.theta, model.theta.keys(), |name| model.network.reached(name, &examples));
         let mask = choice.mask(&flags)?;
         self.moving.tell(&mask);
         if let Some(selected) = &mask.selected {
@@ -200,7 +200,7 @@ impl Sharpness {
     ) -> Result<Direction> {
         let d = self.gaussian.draw(reference, self.seed, "x", k)?;
         let own = std::slice::from_ref(&d);
-        let effective = mask::effective(&model.theta, own, |name| model.bert.reached(name, examples));
+        let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, examples));
         let (mut masked, _) = mask.apply(d, &effective, self.moving.norm);
         mask::keep_effective(&mut masked, &effective);
         if mask::effective_norm(&masked, &effective).1 == 0 {
@@ -241,12 +241,12 @@ impl Sharpness {
     /// Says what it will take; gives the bytes of memory that basis vectors may have.
     fn announce(&self, model: &Model, set: &FrozenSet, plan: &Plan, size: usize) -> Result<usize> {
         let (gradients, losses) = plan.cost();
-        let each = estimate::seconds_each(&model.bert, &model.theta, &set.examples, &set.by_length())?
+        let each = estimate::seconds_each(&model.network, &model.theta, &set.examples, &set.by_length())?
             * estimate::tokens(&set.examples) as f64;
         let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
         // Parameters, a point, its gradient, sums in double precision.
         let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
-        let batch = estimate::activations(&model.bert.config, &set.examples, curvature::BATCH.1, true);
+        let batch = estimate::activations(&model.network.config, &set.examples, curvature::BATCH.1, true);
         let working = working + rayon::current_num_threads() * batch;
         let all = (plan.steps + 1) * basis::bytes(size);
         // Half of what is left: others want memory, too.

@@ -242,14 +242,15 @@ impl Pass<'_> {
     fn fisher(&self, examples: &[Example], numbers: &[usize]) -> Result<Fisher> {
         let (reduction, seed) = (self.stage.reduction, self.stage.seed);
         let estimate = Estimate { estimator: self.stage.estimator, reduction, samples: 1, seed };
-        let mut one = fisher::estimates(&self.model.bert, &self.model.theta, examples, numbers, &[estimate])?;
+        let mut one =
+            fisher::estimates(&self.model.network, &self.model.theta, examples, numbers, &[estimate])?;
         Ok(one.remove(0)) // one for each estimate
     }
 
     /// Says what the passes will take.
     fn tell(&self, by_length: &[usize]) -> Result<()> {
         let (model, stage) = (self.model, self.stage);
-        let seconds = estimate::seconds_each(&model.bert, &model.theta, self.examples, by_length)?;
+        let seconds = estimate::seconds_each(&model.network, &model.theta, self.examples, by_length)?;
         let share = |kind: &Draws, fraction: f64| {
             fraction * kind.repeats(by_length.len(), fraction, stage.repeats) as f64
         };
@@ -257,7 +258,7 @@ impl Pass<'_> {
             stage.draws.iter().flat_map(|kind| stage.fractions.iter().map(move |f| share(kind, *f))).sum();
         let drawn = if stage.overlap.is_empty() { 0.0 } else { draws };
         let passes = stage.masks as f64 + drawn;
-        let batch = estimate::activations(&model.bert.config, self.examples, fisher::BATCH.1, true);
+        let batch = estimate::activations(&model.network.config, self.examples, fisher::BATCH.1, true);
         // The full diagonal, the draw's, that of the rest, and copies to sort.
         let held = if stage.overlap.is_empty() { 2 } else { 6 };
         let bytes = held * params::bytes(&model.theta) + batch;
@@ -295,7 +296,7 @@ impl Pass<'_> {
 
     /// `s[n,t]` under every masking, of the examples that have a target under each.
     fn maskings(&self, full: &Fisher, special: &Special) -> Result<Vec<Array2<f64>>> {
-        let vocabulary = self.model.bert.config.vocab_size;
+        let vocabulary = self.model.network.config.vocab_size;
         let mut passes = vec![(full.used.clone(), full.sums.clone())];
         for masking in 1..self.stage.masks {
             let mut examples = self.examples.to_vec();

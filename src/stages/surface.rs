@@ -125,7 +125,7 @@ impl Surface {
         };
         self.announce(&model, &plan)?;
         let journal = self.beside("unfinished");
-        let surface = plan.evaluate(&model.bert, &journal, &inputs)?;
+        let surface = plan.evaluate(&model.network, &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
         for (name, value) in surface.metrics.iter().zip(&surface.centre.metrics) {
             about["centre"][name] = json!(value);
@@ -157,9 +157,9 @@ impl Surface {
     /// Says what it will take.
     fn announce(&self, model: &Model, plan: &Plan) -> Result<()> {
         let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
-        let each = estimate::seconds_each(&model.bert, plan.theta, plan.examples, plan.by_length)?
+        let each = estimate::seconds_each(&model.network, plan.theta, plan.examples, plan.by_length)?
             * estimate::tokens(plan.examples) as f64;
-        let batch = estimate::activations(&model.bert.config, plan.examples, evaluate::BATCH.1, false);
+        let batch = estimate::activations(&model.network.config, plan.examples, evaluate::BATCH.1, false);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
         estimate::tell(&format!("surface of {points} points"), each * points as f64, bytes);
@@ -254,7 +254,7 @@ impl Surface {
         let hash = direction::hash(&directions);
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let effective =
-            mask::effective(&model.theta, &directions, |name| model.bert.reached(name, &examples));
+            mask::effective(&model.theta, &directions, |name| model.network.reached(name, &examples));
         for (axis, direction) in ["x", "y"].iter().zip(&directions) {
             if mask::effective_norm(direction, &effective).1 == 0 {
                 let place =

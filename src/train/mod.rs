@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::estimate;
 use crate::evaluate::{SetLoss, metrics, set_loss};
 use crate::files;
-use crate::model::Bert;
+use crate::model::Network;
 use crate::model::gradient::{self, Gradients};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
@@ -124,7 +124,7 @@ pub struct Row {
 
 /// A run: everything that its result depends on, but for the parameters it starts from.
 pub struct Run<'a> {
-    pub bert: &'a Bert,
+    pub network: &'a Network,
     pub examples: &'a [Example],
     /// How each step masks its batch; `None` where the examples have labels.
     pub masking: Option<&'a Masking>,
@@ -253,7 +253,7 @@ impl Run<'_> {
     /// Those of an evaluation.
     pub fn seconds_each(&self, theta: &ParamMap) -> Result<f64> {
         let held_out = self.held_out.examples;
-        estimate::seconds_each(self.bert, theta, held_out, &by_length(held_out))
+        estimate::seconds_each(self.network, theta, held_out, &by_length(held_out))
     }
 
     /// Tokens of so many examples, about.
@@ -268,7 +268,7 @@ impl Run<'_> {
         let bytes = (4 + usize::from(self.config.accumulate > 1)) * params::bytes(theta);
         let (held_out, tokens) =
             (self.held_out.examples, batches::longest_tokens(self.examples, self.config.batch));
-        let bytes = bytes + estimate::activations(&self.bert.config, held_out, tokens, true);
+        let bytes = bytes + estimate::activations(&self.network.config, held_out, tokens, true);
         estimate::tell(&format!("{steps} steps"), seconds, bytes);
         Ok(())
     }
@@ -326,7 +326,7 @@ impl Run<'_> {
             if weights.is_empty() {
                 continue; // no target in it
             }
-            let (loss, gradient) = self.bert.backward(theta, &packed, dropout, &weights)?;
+            let (loss, gradient) = self.network.backward(theta, &packed, dropout, &weights)?;
             sum += loss;
             total = gradient::add(total, gradient)?;
         }
@@ -336,8 +336,8 @@ impl Run<'_> {
     fn row(&self, theta: &ParamMap, at: &Standing, by_length: &[usize]) -> Result<Row> {
         let HeldOut { examples, kind, task } = self.held_out;
         let held_out = match self.dropout.filter(|dropout| dropout.in_evaluation()) {
-            None => set_loss(self.bert, theta, examples, by_length)?,
-            Some(dropout) => noisy::set_loss((self.bert, dropout, at.step), theta, examples, by_length)?,
+            None => set_loss(self.network, theta, examples, by_length)?,
+            Some(dropout) => noisy::set_loss((self.network, dropout, at.step), theta, examples, by_length)?,
         };
         Ok(Row {
             step: at.step,
@@ -367,7 +367,7 @@ fn distinct(held_out: &SetLoss) -> usize {
 
 /// Mean example loss of a batch and its gradient by name. `theta` holds variables. With `dropout` given, at that step.
 pub fn gradient(
-    bert: &Bert,
+    network: &Network,
     theta: &ParamMap,
     batch: &[&Example],
     dropout: Option<(&Dropout, u64)>,
@@ -376,5 +376,5 @@ pub fn gradient(
     // Each example's mean over its own targets, then the mean over the batch.
     let weight = |b: usize| 1.0 / (batch[b].targets() * batch.len()) as f32;
     let weights: Vec<f32> = packed.owners().into_iter().map(weight).collect();
-    Ok(bert.backward(theta, &packed, dropout, &weights)?)
+    Ok(network.backward(theta, &packed, dropout, &weights)?)
 }

@@ -10,12 +10,12 @@ use crate::data::{Batch, Example};
 use crate::dropout::Dropout;
 use crate::error::Result;
 use crate::evaluate::{Evaluator, SetLoss};
-use crate::model::{Bert, Objective, Outputs};
+use crate::model::{Network, Objective, Outputs};
 use crate::params::ParamMap;
 
 /// A model with the noise of an evaluation.
 struct Noisy<'a> {
-    bert: &'a Bert,
+    network: &'a Network,
     dropout: &'a Dropout,
     /// The number under which the noise draws.
     step: u64,
@@ -23,18 +23,18 @@ struct Noisy<'a> {
 
 impl Objective for Noisy<'_> {
     fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs> {
-        Ok(self.bert.forward(theta, batch, Some((self.dropout, self.step)))?)
+        Ok(self.network.forward(theta, batch, Some((self.dropout, self.step)))?)
     }
 }
 
 /// As [`set_loss`](crate::evaluate::set_loss), with the noise on, after `step` steps of training.
 pub fn set_loss(
-    (bert, dropout, step): (&Bert, &Dropout, usize),
+    (network, dropout, step): (&Network, &Dropout, usize),
     theta: &ParamMap,
     examples: &[Example],
     by_length: &[usize],
 ) -> Result<SetLoss> {
     // No step of training has this number: evaluation shares no draw with it.
     let step = step as u64 | 1 << 63;
-    Evaluator::one_by_one(examples, by_length).loss(&Noisy { bert, dropout, step }, theta)
+    Evaluator::one_by_one(examples, by_length).loss(&Noisy { network, dropout, step }, theta)
 }

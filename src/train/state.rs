@@ -151,7 +151,7 @@ impl StoredRow {
 /// BLAKE3 over everything that the result depends on.
 fn identity(run: &Run, theta: &ParamMap) -> Result<String> {
     let mut hash = blake3::Hasher::new();
-    let (version, bert) = (env!("CARGO_PKG_VERSION"), &run.bert);
+    let (version, bert) = (env!("CARGO_PKG_VERSION"), &run.network);
     let text = (version, &bert.config, bert.head, run.config, run.dropout, run.masking, run.held_out.kind);
     hash.update(format!("{text:?} {:?}", run.held_out.task).as_bytes());
     for (name, t) in theta {

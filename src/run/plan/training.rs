@@ -2,9 +2,9 @@
 
 use super::{Plan, RATES, estimate_stem, figure, fisher_stem, listed, run_path};
 use crate::analysis::config::{Arm, Fisher, Over, Parsed, Part, Schedule};
+use crate::dropout::Arm as Dropout;
 use crate::model::Estimator;
 use crate::run::step::Step;
-use crate::stages::train::Arm as Dropout;
 use crate::stages::word;
 
 impl Plan<'_> {

@@ -33,12 +33,12 @@ pub enum Head {
 
 /// A BERT without its parameters.
 #[derive(Clone, Debug)]
-pub struct Bert {
+pub struct Network {
     pub config: BertConfig,
     pub head: Head,
 }
 
-impl Objective for Bert {
+impl Objective for Network {
     fn losses(&self, theta: &ParamMap, batch: &Batch) -> error::Result<Outputs> {
         Ok(self.forward(theta, batch, None)?)
     }
@@ -100,7 +100,7 @@ const POSITION: &str = "bert.embeddings.position_embeddings.weight";
 const BIAS: &str = "cls.predictions.bias";
 const TOKEN_TYPE: &str = "bert.embeddings.token_type_embeddings.weight";
 
-impl Bert {
+impl Network {
     /// Losses per target and the head's outputs. With `dropout` given, at that training step; without, evaluation.
     pub fn forward(
         &self,
@@ -243,7 +243,7 @@ enum Rows {
 
 /// One forward pass.
 struct Pass<'a> {
-    model: &'a Bert,
+    model: &'a Network,
     theta: &'a ParamMap,
     batch: &'a Batch,
     dropout: Option<(&'a Dropout, u64)>,
@@ -276,7 +276,7 @@ impl Read {
 
 impl<'a> Pass<'a> {
     fn new(
-        model: &'a Bert,
+        model: &'a Network,
         theta: &'a ParamMap,
         batch: &'a Batch,
         dropout: Option<(&'a Dropout, u64)>,
