@@ -109,8 +109,8 @@ fn training_step(group: &mut Group, job: &Job) -> Outcome {
 
     let fresh = params::variables(&job.theta)?;
     let packed = Batch::new(&batch, 0);
-    let weight = |n: usize| 1.0 / (STEP * batch[n].targets()) as f32;
-    let weights: Vec<f32> = packed.owners().into_iter().map(weight).collect();
+    let weight = |&n: &usize| 1.0 / (STEP * batch[n].targets()) as f32;
+    let weights: Vec<f32> = packed.targets.owners.iter().map(weight).collect();
     let losses = job.network.forward(&fresh, &packed, None)?.losses;
     let gradients = (losses * Tensor::new(weights, &Device::Cpu)?)?.sum_all()?.backward()?;
     let wanted: Gradients = fresh

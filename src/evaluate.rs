@@ -142,9 +142,9 @@ impl Evaluated {
     fn new(outputs: &Outputs, batch: &Batch) -> Result<Evaluated> {
         let (mut sums, mut targets) = (vec![0f64; batch.len()], vec![0usize; batch.len()]);
         params::with_values(&outputs.losses, |losses| {
-            for (owner, loss) in batch.owners().into_iter().zip(losses) {
-                sums[owner] += f64::from(*loss);
-                targets[owner] += 1;
+            for (owner, loss) in batch.targets.owners.iter().zip(losses) {
+                sums[*owner] += f64::from(*loss);
+                targets[*owner] += 1;
             }
         })?;
         let predictions = match outputs.scores.rank() {

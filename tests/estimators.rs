@@ -2,7 +2,7 @@
 //! the pass of one example and label at a time.
 
 use candle_core::{Device, Tensor};
-use fisherscape::data::{Batch, Example, Target, Targets};
+use fisherscape::data::{Batch, Example, Labels, Target};
 use fisherscape::fisher::{self, Fisher};
 use fisherscape::model::{Estimate, Estimator, Objective, Outputs, Reduction};
 use fisherscape::params::ParamMap;
@@ -134,7 +134,7 @@ struct Line;
 
 impl Objective for Line {
     fn losses(&self, theta: &ParamMap, batch: &Batch) -> fisherscape::Result<Outputs> {
-        let Targets::Value(values) = &batch.targets else { panic!("a regression") };
+        let Labels::Values(values) = &batch.targets.labels else { panic!("a regression") };
         let x: Vec<f32> = batch.ids.iter().map(|id| *id as f32).collect();
         let f = Tensor::new(x, &Device::Cpu)?.broadcast_mul(&theta["w"])?;
         let losses = (&f - Tensor::new(values.as_slice(), &Device::Cpu)?)?.sqr()?;

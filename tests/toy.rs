@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use fisherscape::Result;
-use fisherscape::data::{Batch, Example, Target, Targets};
+use fisherscape::data::{Batch, Example, Labels, Target};
 use fisherscape::model::{Objective, Outputs, Reached};
 use fisherscape::params::{self, ParamMap};
 
@@ -25,13 +25,8 @@ impl SoftmaxRegression {
 
 impl Objective for SoftmaxRegression {
     fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs> {
-        let first = |o: &usize| *o as u32;
-        let (rows, labels): (Vec<u32>, &Vec<u32>) = match &batch.targets {
-            Targets::Masked { rows, labels, .. } => (rows.clone(), labels),
-            Targets::Class(labels) => (batch.offsets[..batch.len()].iter().map(first).collect(), labels),
-            Targets::Value(_) => panic!("softmax regression has classes"),
-        };
-        let ids: Vec<u32> = rows.iter().map(|&row| batch.ids[row as usize]).collect();
+        let Labels::Classes(labels) = &batch.targets.labels else { panic!("softmax regression has classes") };
+        let ids: Vec<u32> = batch.targets.rows.iter().map(|&row| batch.ids[row as usize]).collect();
         let x = self.features.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
         let logits = x.matmul(&theta["weight"].t()?)?.broadcast_add(&theta["shift"])?;
         let labels = Tensor::new(labels.as_slice(), &Device::Cpu)?.unsqueeze(1)?;
@@ -97,7 +92,7 @@ impl Objective for Quadratic {
         let w = Tensor::cat(&flat, 0)?.reshape((1, n))?;
         let h: Vec<f32> = self.h.iter().flatten().map(|h| *h as f32).collect();
         let loss = (w.matmul(&Tensor::from_vec(h, (n, n), &Device::Cpu)?)?.matmul(&w.t()?)? * 0.5)?;
-        let losses = loss.reshape(1)?.broadcast_as(batch.owners().len())?.contiguous()?;
+        let losses = loss.reshape(1)?.broadcast_as(batch.targets.rows.len())?.contiguous()?;
         Ok(Outputs { scores: losses.detach(), losses })
     }
 }

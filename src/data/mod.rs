@@ -73,15 +73,23 @@ pub struct Batch {
     pub first: usize,
 }
 
-/// The targets of a batch.
+/// The targets of a batch: masked tokens, or for an example with one label its first token.
 #[derive(Clone, Debug)]
-pub enum Targets {
-    /// Rows of the packed batch to predict, the token at each, and the example it belongs to: `[M]` each.
-    Masked { rows: Vec<u32>, labels: Vec<u32>, owners: Vec<usize> },
-    /// `[B]`.
-    Class(Vec<u32>),
-    /// `[B]`.
-    Value(Vec<f32>),
+pub struct Targets {
+    /// Rows of the packed batch that the head reads, one for each target: `[M]`.
+    pub rows: Vec<u32>,
+    /// The example that each target belongs to, ascending: `[M]`.
+    pub owners: Vec<usize>,
+    pub labels: Labels,
+}
+
+/// What is right at each target: `[M]`.
+#[derive(Clone, Debug)]
+pub enum Labels {
+    /// Tokens, or classes.
+    Classes(Vec<u32>),
+    /// Of a regression.
+    Values(Vec<f32>),
 }
 
 impl Batch {
@@ -93,10 +101,13 @@ impl Batch {
             types: Vec::with_capacity(total),
             positions: Vec::with_capacity(total),
             offsets: vec![0],
-            targets: match examples.first().map(|e| &e.target) {
-                Some(Target::Class(_)) => Targets::Class(Vec::new()),
-                Some(Target::Value(_)) => Targets::Value(Vec::new()),
-                _ => Targets::Masked { rows: Vec::new(), labels: Vec::new(), owners: Vec::new() },
+            targets: Targets {
+                rows: Vec::new(),
+                owners: Vec::new(),
+                labels: match examples.first().map(|e| &e.target) {
+                    Some(Target::Value(_)) => Labels::Values(Vec::new()),
+                    _ => Labels::Classes(Vec::new()),
+                },
             },
             first,
         };
@@ -106,16 +117,23 @@ impl Batch {
             batch.types.extend(&example.types);
             batch.positions.extend(0..example.len() as u32);
             batch.offsets.push(batch.ids.len());
-            match (&mut batch.targets, &example.target) {
-                (Targets::Masked { rows, labels, owners }, Target::Masked(targets)) => {
-                    rows.extend(targets.iter().map(|(position, _)| start + position));
-                    labels.extend(targets.iter().map(|(_, label)| label));
-                    owners.extend(std::iter::repeat_n(b, targets.len()));
+            let targets = &mut batch.targets;
+            match (&mut targets.labels, &example.target) {
+                (Labels::Classes(labels), Target::Masked(masked)) => {
+                    targets.rows.extend(masked.iter().map(|(position, _)| start + position));
+                    labels.extend(masked.iter().map(|(_, label)| label));
                 }
-                (Targets::Class(classes), Target::Class(class)) => classes.push(*class),
-                (Targets::Value(values), Target::Value(value)) => values.push(*value),
+                (Labels::Classes(labels), Target::Class(class)) => {
+                    targets.rows.push(start);
+                    labels.push(*class);
+                }
+                (Labels::Values(labels), Target::Value(value)) => {
+                    targets.rows.push(start);
+                    labels.push(*value);
+                }
                 _ => {}
             }
+            targets.owners.resize(targets.rows.len(), b);
         }
         batch
     }
@@ -128,14 +146,6 @@ impl Batch {
     /// True without an example.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The example that each target belongs to: `[M]`.
-    pub fn owners(&self) -> Vec<usize> {
-        match &self.targets {
-            Targets::Masked { owners, .. } => owners.clone(),
-            Targets::Class(_) | Targets::Value(_) => (0..self.len()).collect(),
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 use candle_core::Tensor;
 
 use super::Reduction;
-use crate::data::{Batch, Targets};
+use crate::data::{Batch, Labels};
 use crate::error::Result;
 use crate::params;
 use crate::rng::Stream;
@@ -39,7 +39,7 @@ pub struct Estimate {
 
 /// Labels for a batch's targets, and the weight of each target's loss.
 pub struct Labelling {
-    pub targets: Targets,
+    pub labels: Labels,
     /// `[M]`. The square of a weighted gradient counts: a label of probability p weighs √p.
     pub weights: Vec<f32>,
 }
@@ -59,18 +59,20 @@ impl Estimate {
         scores: impl FnOnce() -> Result<Tensor>,
         numbers: &[usize],
     ) -> Result<Vec<Labelling>> {
-        let owners = batch.owners();
-        let reduced = self.reduced(batch.len(), &owners);
+        let owners = &batch.targets.owners;
+        let reduced = self.reduced(batch.len(), owners);
         let scaled = |w: f64| reduced.iter().map(|r| (w * f64::from(*r)) as f32).collect::<Vec<f32>>();
         match self.estimator {
-            Estimator::Empirical => Ok(vec![Labelling { targets: batch.targets.clone(), weights: reduced }]),
+            Estimator::Empirical => {
+                Ok(vec![Labelling { labels: batch.targets.labels.clone(), weights: reduced }])
+            }
             Estimator::Mc => {
                 let (scores, weight) = (scores()?, 1.0 / (self.samples as f64).sqrt());
                 let stream = Stream::new(self.seed, "fisher/labels");
                 let draw = |k: usize| -> Result<Labelling> {
-                    let mut place = Places::new(&owners, numbers, stream, k, self.samples);
-                    let targets = drawn(&batch.targets, &scores, || place.next())?;
-                    Ok(Labelling { targets, weights: scaled(weight) })
+                    let mut place = Places::new(owners, numbers, stream, k, self.samples);
+                    let labels = drawn(&batch.targets.labels, &scores, || place.next())?;
+                    Ok(Labelling { labels, weights: scaled(weight) })
                 };
                 (0..self.samples).map(draw).collect()
             }
@@ -84,7 +86,7 @@ impl Estimate {
                     };
                     let weights = p.iter().zip(&labels).zip(&reduced).map(own).collect();
                     let labels = labels.into_iter().map(|label| label as u32).collect();
-                    Labelling { targets: relabelled(&batch.targets, labels), weights }
+                    Labelling { labels: Labels::Classes(labels), weights }
                 };
                 if classes == 2 {
                     // The gradients of both labels are multiples of one vector u: (1 - p) u, and p u the other way. So
@@ -140,13 +142,13 @@ impl<'a> Places<'a> {
 
 /// Labels from the model: of a softmax by inversion; of a regression `f + e` with `Var e = 1/2`, the likelihood whose
 /// negative logarithm is the squared error up to a constant.
-fn drawn(targets: &Targets, scores: &Tensor, mut place: impl FnMut() -> (Stream, u64)) -> Result<Targets> {
-    if let Targets::Value(_) = targets {
+fn drawn(data: &Labels, scores: &Tensor, mut place: impl FnMut() -> (Stream, u64)) -> Result<Labels> {
+    if let Labels::Values(_) = data {
         let draw = |f: &f32| {
             let (stream, i) = place();
             (f64::from(*f) + stream.normal(i) * 0.5f64.sqrt()) as f32
         };
-        return Ok(Targets::Value(params::with_values(scores, |f| f.iter().map(draw).collect())?));
+        return Ok(Labels::Values(params::with_values(scores, |f| f.iter().map(draw).collect())?));
     }
     let (_, classes) = scores.dims2()?;
     let draw = |logits: &[f32]| {
@@ -162,17 +164,7 @@ fn drawn(targets: &Targets, scores: &Tensor, mut place: impl FnMut() -> (Stream,
         hit.unwrap_or(p.len() - 1) as u32
     };
     let labels = params::with_values(scores, |s| s.chunks_exact(classes).map(draw).collect())?;
-    Ok(relabelled(targets, labels))
-}
-
-/// The same targets with other labels, `[M]`.
-fn relabelled(targets: &Targets, labels: Vec<u32>) -> Targets {
-    match targets {
-        Targets::Masked { rows, owners, .. } => {
-            Targets::Masked { rows: rows.clone(), labels, owners: owners.clone() }
-        }
-        _ => Targets::Class(labels),
-    }
+    Ok(Labels::Classes(labels))
 }
 
 /// `softmax` of each row, in double precision: `[M][C]`.

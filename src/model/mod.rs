@@ -66,7 +66,7 @@ pub trait Objective: Sync {
                     let scores = || Ok(self.losses(&theta, &batch)?.scores);
                     let labellings = sums.estimate.labellings(&batch, scores, &[part.numbers[b]])?;
                     let one = |labelling: Labelling| {
-                        batch.targets = labelling.targets;
+                        batch.targets.labels = labelling.labels;
                         self.gradient(&theta, &batch, &labelling.weights)
                     };
                     labellings.into_iter().map(one).collect::<Result<Vec<ParamMap>>>()

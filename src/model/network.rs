@@ -15,7 +15,7 @@ use super::ops;
 use super::ops::fused::{Deferred, Tap};
 use super::squares::Squares;
 use super::{Objective, Outputs, Part, Prefix, Reached, Sums};
-use crate::data::{Batch, Example, Targets};
+use crate::data::{Batch, Example, Labels};
 use crate::dropout::{Dropout, Noise, Site};
 use crate::error;
 use crate::params::{self, ParamMap};
@@ -73,7 +73,7 @@ impl Objective for Network {
     }
 
     fn summed_gradient(&self, theta: &ParamMap, batch: &Batch) -> error::Result<(f64, Gradients)> {
-        Ok(self.backward(theta, batch, None, &vec![1.0; batch.owners().len()])?)
+        Ok(self.backward(theta, batch, None, &vec![1.0; batch.targets.rows.len()])?)
     }
 
     /// Embedding rows that no example uses are not reached, except the tied word rows under masked LM; key biases
@@ -154,7 +154,7 @@ impl Network {
     /// never formed for the batch.
     fn tapped(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
         let batch = Batch::new(&part.examples, 0);
-        let owners = batch.owners();
+        let owners = &batch.targets.owners;
         let targets = (0..=batch.len()).map(|b| owners.partition_point(|owner| *owner < b)).collect();
         let probe = Probe {
             squares: Arc::default(),
@@ -168,7 +168,7 @@ impl Network {
         let scores = pass.scores(&pass.encoded(&embedded)?)?;
         for sums in into {
             for labelling in sums.estimate.labellings(&batch, || Ok(scores.detach()), part.numbers)? {
-                let losses = losses(&scores, &labelling.targets)?;
+                let losses = losses(&scores, &labelling.labels)?;
                 let weights = Tensor::new(labelling.weights.as_slice(), losses.device())?;
                 // The operations leave their squares with the probe, whoever asks.
                 probe.exchange(&mut sums.squares)?;
@@ -193,10 +193,10 @@ impl Network {
 }
 
 /// Losses of the targets `[M]` from the model's scores.
-fn losses(scores: &Tensor, targets: &Targets) -> Result<Tensor> {
-    match targets {
-        Targets::Masked { labels, .. } | Targets::Class(labels) => ops::cross_entropy(scores, labels),
-        Targets::Value(values) => (scores - Tensor::new(values.as_slice(), scores.device())?)?.sqr(),
+fn losses(scores: &Tensor, labels: &Labels) -> Result<Tensor> {
+    match labels {
+        Labels::Classes(labels) => ops::cross_entropy(scores, labels),
+        Labels::Values(values) => (scores - Tensor::new(values.as_slice(), scores.device())?)?.sqr(),
     }
 }
 
@@ -251,10 +251,8 @@ struct Pass<'a> {
     read: Read,
 }
 
-/// The tokens that the head reads: targets, or the first of each example.
+/// The tokens that the head reads: the targets' rows.
 struct Read {
-    /// Rows of the packed batch.
-    rows: Vec<u32>,
     /// Where each example's begin: `[B + 1]`.
     offsets: Vec<usize>,
     /// Position of each in its example.
@@ -263,14 +261,11 @@ struct Read {
 
 impl Read {
     fn new(batch: &Batch) -> Read {
-        let rows: Vec<u32> = match &batch.targets {
-            Targets::Masked { rows, .. } => rows.clone(),
-            _ => batch.offsets[..batch.len()].iter().map(|&start| start as u32).collect(),
-        };
+        let rows = &batch.targets.rows;
         let offsets =
             batch.offsets.iter().map(|&end| rows.partition_point(|row| (*row as usize) < end)).collect();
         let positions = rows.iter().map(|&row| batch.positions[row as usize]).collect();
-        Read { rows, offsets, positions }
+        Read { offsets, positions }
     }
 }
 
@@ -360,21 +355,21 @@ impl<'a> Pass<'a> {
 
     /// Losses and scores from the last hidden state at the rows that the head reads.
     fn head(&self, tokens: &Tensor) -> Result<Outputs> {
-        if let Targets::Masked { labels, .. } = &self.batch.targets {
+        if let (Head::MaskedLm, Labels::Classes(labels)) = (self.model.head, &self.batch.targets.labels) {
             let (x, decoder, bias) =
                 (self.transformed(tokens)?, self.parameter(WORD)?, self.parameter(BIAS)?);
             let (losses, scores) = ops::decoded_cross_entropy(&x, decoder, bias, labels)?;
             return Ok(Outputs { losses, scores: scores.detach() });
         }
         let scores = self.scores(tokens)?;
-        Ok(Outputs { losses: losses(&scores, &self.batch.targets)?, scores: scores.detach() })
+        Ok(Outputs { losses: losses(&scores, &self.batch.targets.labels)?, scores: scores.detach() })
     }
 
     /// Scores from the last hidden state at the rows that the head reads: logits `[M, V]` or `[B, C]`, or the outputs
     /// of a regression `[B]`.
     fn scores(&self, tokens: &Tensor) -> Result<Tensor> {
-        match &self.batch.targets {
-            Targets::Masked { .. } => {
+        match self.model.head {
+            Head::MaskedLm => {
                 let tap = self.probe.map(|probe| Tap {
                     deferred: Some(probe.decoder.clone()),
                     ..probe.tap(&probe.targets, &[], &[BIAS.to_string()])
@@ -382,8 +377,8 @@ impl<'a> Pass<'a> {
                 let x = self.transformed(tokens)?;
                 ops::linear(&x, self.parameter(WORD)?, self.parameter(BIAS)?, tap)
             }
-            Targets::Class(_) => self.classifier(tokens),
-            Targets::Value(_) => self.classifier(tokens)?.squeeze(1),
+            Head::Classes(_) => self.classifier(tokens),
+            Head::Regression => self.classifier(tokens)?.squeeze(1),
         }
     }
 
@@ -412,7 +407,7 @@ impl<'a> Pass<'a> {
         let kv = ops::linear(x, &w, &b, self.tap(Rows::Tokens, &[&key, &value]))?;
         let x = match rows {
             Rows::Tokens => x.clone(),
-            Rows::Targets => ops::rows(x, &self.read.rows)?,
+            Rows::Targets => ops::rows(x, &self.batch.targets.rows)?,
         };
         let q = self.linear(&x, rows, &name("attention.self.query"))?;
         let (noise, heads) = (self.noise(Site::AttentionProbs(k)), config.num_attention_heads);

@@ -322,7 +322,7 @@ impl Run<'_> {
         let (mut sum, mut total) = (0.0, Gradients::new());
         for (i, part) in examples.chunks(self.config.batch).enumerate() {
             let packed = Batch::new(part, i * self.config.batch);
-            let weights = vec![1.0 / count as f32; packed.owners().len()];
+            let weights = vec![1.0 / count as f32; packed.targets.rows.len()];
             if weights.is_empty() {
                 continue; // no target in it
             }
@@ -374,7 +374,7 @@ pub fn gradient(
 ) -> Result<(f64, Gradients)> {
     let packed = Batch::new(batch, 0);
     // Each example's mean over its own targets, then the mean over the batch.
-    let weight = |b: usize| 1.0 / (batch[b].targets() * batch.len()) as f32;
-    let weights: Vec<f32> = packed.owners().into_iter().map(weight).collect();
+    let weight = |&b: &usize| 1.0 / (batch[b].targets() * batch.len()) as f32;
+    let weights: Vec<f32> = packed.targets.owners.iter().map(weight).collect();
     Ok(network.backward(theta, &packed, dropout, &weights)?)
 }
