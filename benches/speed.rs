@@ -24,7 +24,9 @@ use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::gradient::{self, Gradient, Gradients};
-use fisherscape::model::{BertConfig, Checkpoint, Head, Network, Objective, Outputs, Reached, Reduction};
+use fisherscape::model::{
+    Checkpoint, Head, ModelConfig, Network, Objective, Outputs, Reached, Reduction, Trainable,
+};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
 use fisherscape::train::adamw::{self, AdamW};
@@ -93,7 +95,7 @@ fn forward(group: &mut Group, job: &Job) -> Outcome {
 fn training_step(group: &mut Group, job: &Job) -> Outcome {
     let dropout = Dropout {
         kind: noise::Kind::Bernoulli,
-        rates: Rates::uniform(LAYERS, 0.1),
+        rates: Rates::uniform(&job.network.config.sites(), 0.1),
         head: job.network.config.head_dropout,
         seed: 1,
     };
@@ -111,7 +113,7 @@ fn training_step(group: &mut Group, job: &Job) -> Outcome {
     let packed = Batch::new(&batch, 0);
     let weight = |&n: &usize| 1.0 / (STEP * batch[n].targets()) as f32;
     let weights: Vec<f32> = packed.targets.owners.iter().map(weight).collect();
-    let losses = job.network.forward(&fresh, &packed, None)?.losses;
+    let losses = job.network.noisy_losses(&fresh, &packed, None)?.losses;
     let gradients = (losses * Tensor::new(weights, &Device::Cpu)?)?.sum_all()?.backward()?;
     let wanted: Gradients = fresh
         .iter()
@@ -232,13 +234,13 @@ fn job(head: &'static str) -> Outcome<Job> {
     });
     fs::write(&config, shape.to_string())?;
     let mut theta = ParamMap::new();
-    for (name, shape) in BertConfig::read(&config)?.encoder_shapes() {
-        let mut values = vec![0f32; shape.iter().product()];
-        Stream::new(0, &name).fill_normal(0, &mut values);
+    for parameter in ModelConfig::read(&config)?.encoder() {
+        let mut values = vec![0f32; parameter.numel()];
+        Stream::new(0, &parameter.name).fill_normal(0, &mut values);
         // Around 1 where LayerNorm scales, around 0 elsewhere; nothing is left at a special value.
-        let centre = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+        let centre = if parameter.kind == fisherscape::model::layout::Kind::NormWeight { 1.0 } else { 0.0 };
         values.iter_mut().for_each(|v| *v = centre + 0.1 * *v);
-        theta.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
+        theta.insert(parameter.name, Tensor::from_vec(values, parameter.shape, &Device::Cpu)?);
     }
     params::write_params(&folder.path().join("model.safetensors"), &theta, &Default::default())?;
     let checkpoint = Checkpoint::open(folder.path())?;

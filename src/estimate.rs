@@ -6,7 +6,7 @@ use indicatif::HumanDuration;
 
 use crate::data::{Batch, Example};
 use crate::error::Result;
-use crate::model::{BertConfig, Objective};
+use crate::model::Objective;
 use crate::params::{self, ParamMap};
 use crate::progress;
 
@@ -35,7 +35,7 @@ pub fn tell(what: &str, seconds: f64, bytes: usize) {
 
 /// Seconds of an evaluation for each token of the examples that `by_length` names: those of a batch in the middle.
 pub fn seconds_each(
-    objective: &impl Objective,
+    objective: &(impl Objective + ?Sized),
     theta: &ParamMap,
     examples: &[Example],
     by_length: &[usize],
@@ -54,27 +54,6 @@ pub fn seconds_each(
 /// Tokens of all examples.
 pub fn tokens(examples: &[Example]) -> usize {
     examples.iter().map(Example::len).sum()
-}
-
-/// Bytes of the activations of a batch of at most `most` tokens of these examples: those of one layer in a forward pass,
-/// those of all layers with a backward pass to come.
-pub fn activations(config: &BertConfig, examples: &[Example], most: usize, backward: bool) -> usize {
-    let longest = examples.iter().map(Example::len).max().unwrap_or(0);
-    let all = tokens(examples);
-    let tokens = most.max(longest).min(all);
-    let (h, inner) = (config.hidden_size, config.intermediate_size);
-    // Input, key, value, query, context, two projections, two LayerNorms with what they keep; the feed-forward pair.
-    let layer = tokens * (11 * h + 2 * inner + config.num_attention_heads * longest);
-    let values = match backward {
-        false => layer,
-        true => {
-            let targets: usize = examples.iter().map(Example::targets).sum();
-            let classes = if targets > examples.len() { config.vocab_size } else { 0 };
-            // Logits, their gradient, and a copy for the tied decoder.
-            layer * (config.num_hidden_layers + 1) + 3 * (targets * tokens / all.max(1)) * classes
-        }
-    };
-    values * size_of::<f32>()
 }
 
 /// Bytes of memory that are free, where the system says it.

@@ -34,7 +34,7 @@ pub struct SetLoss {
 
 /// Evaluates the examples that have a target, at `theta`.
 pub fn set_loss(
-    objective: &impl Objective,
+    objective: &(impl Objective + ?Sized),
     theta: &ParamMap,
     examples: &[Example],
     by_length: &[usize],
@@ -68,7 +68,7 @@ impl<'a> Evaluator<'a> {
     /// losses to come are at a `theta` that differs in parameters which move only.
     pub fn keep_still(
         &mut self,
-        objective: &impl Objective,
+        objective: &(impl Objective + ?Sized),
         theta: &ParamMap,
         moves: impl Fn(&str) -> bool,
         bytes: usize,
@@ -93,7 +93,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Loss and predictions at `theta`.
-    pub fn loss(&self, objective: &impl Objective, theta: &ParamMap) -> Result<SetLoss> {
+    pub fn loss(&self, objective: &(impl Objective + ?Sized), theta: &ParamMap) -> Result<SetLoss> {
         let theta = params::detached(theta);
         let evaluated = threads::each(self.parts.len(), |i| {
             let batch = self.batch(i);

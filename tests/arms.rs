@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use fisherscape::dropout::Arm;
 use fisherscape::dropout::noise::Kind;
 use fisherscape::dropout::rates::{Row, Shape, guided, paper_bert_base};
-use fisherscape::dropout::{Assignment, Dropout, Rates, Site};
+use fisherscape::dropout::{Assignment, Dropout, Place, Rates};
 use fisherscape::files;
 use fisherscape::model::Checkpoint;
+use fisherscape::model::architectures::bert;
 use fisherscape::ranking::Ranking;
 
 use crate::support::{Outcome, fisherscape, fixture};
@@ -17,13 +18,13 @@ fn read(rows: &[Row]) -> Rates {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("RATES.csv");
     files::write_csv(&path, rows).unwrap();
-    Rates::read(&path, (rows.len() - 1) / 3).unwrap()
+    Rates::read(&path, &bert::sites((rows.len() - 1) / 3)).unwrap()
 }
 
 /// Schedules: the published one, and a curved one of an order that is none of the model's, many of its rates the same.
 fn schedules() -> [Vec<Row>; 2] {
-    let score = |(i, site): (usize, Site)| (site.to_string(), ((i * 7 + 3) % 13) as f64);
-    let ranking = Ranking::new(Site::all(4).into_iter().enumerate().map(score));
+    let score = |(i, site): (usize, Place)| (site.to_string(), ((i * 7 + 3) % 13) as f64);
+    let ranking = Ranking::new(bert::sites(4).into_iter().enumerate().map(score));
     [paper_bert_base(), guided(&ranking, &[None; 13], Shape::Power(2000.0), 0.02, 0.3)]
 }
 
@@ -79,12 +80,12 @@ fn reversed_exchanges_the_rates_by_rank() {
 fn one_layer(folder: &Path, ranks: &str, p: [f64; 4]) -> PathBuf {
     let path = folder.join("RATES.csv");
     let ranks: Vec<&str> = ranks.split(' ').collect();
-    let line = |(i, site): (usize, Site)| match ranks.get(i) {
+    let line = |(i, site): (usize, Place)| match ranks.get(i) {
         Some(rank) if ranks.len() == 4 => format!("{site},{rank},{}\n", p[i]),
         _ => format!("{site},{}\n", p[i]),
     };
     let header = if ranks.len() == 4 { "site,rank,p" } else { "site,p" };
-    let lines: String = Site::all(1).into_iter().enumerate().map(line).collect();
+    let lines: String = bert::sites(1).into_iter().enumerate().map(line).collect();
     std::fs::write(&path, format!("{header}\n{lines}")).unwrap();
     path
 }
@@ -97,19 +98,20 @@ fn reversed_needs_ranks_or_goes_by_the_rates() -> Outcome {
     let p = [0.0, 0.3, 0.1, 0.1];
     // Falling: the 2nd site, then the 3rd and the 4th, then the 1st.
     let path = one_layer(folder.path(), "", p);
-    let reversed = Arm::rates(Assignment::Reversed, &path, 1)?;
+    let reversed = Arm::rates(Assignment::Reversed, &path, &bert::sites(1))?;
     assert_eq!(values(&reversed), [0.3, 0.0, 0.1, 0.1]);
     assert_eq!(reversed.reversed().map(|rates| values(&rates)), Some(p.to_vec()));
     // Ranks before rates.
     let path = one_layer(folder.path(), "1 0 2 3", p);
-    assert_eq!(values(&Arm::rates(Assignment::Reversed, &path, 1)?), [0.1, 0.1, 0.0, 0.3]);
+    assert_eq!(values(&Arm::rates(Assignment::Reversed, &path, &bert::sites(1))?), [0.1, 0.1, 0.0, 0.3]);
     for ranks in ["0 0 0 0", "1 2 3 4", "0 1 2 x"] {
         let path = one_layer(folder.path(), ranks, p);
-        let message = Arm::rates(Assignment::Reversed, &path, 1).err().ok_or(ranks)?.to_string();
+        let message =
+            Arm::rates(Assignment::Reversed, &path, &bert::sites(1)).err().ok_or(ranks)?.to_string();
         let says = ["RATES.csv", "`rank`", "from 0 to 3, each once", "fix: "];
         assert!(says.iter().all(|part| message.contains(part)), "{message}");
         for assignment in [Assignment::Guided, Assignment::Matched, Assignment::Shuffled(0)] {
-            assert_eq!(Arm::rates(assignment, &path, 1)?.iter().count(), 4, "{ranks}");
+            assert_eq!(Arm::rates(assignment, &path, &bert::sites(1))?.iter().count(), 4, "{ranks}");
         }
     }
     Ok(())
@@ -186,12 +188,12 @@ fn arms_differ_by_seed_in_their_noise_alone() -> Outcome {
     let config = Checkpoint::open(&fixture("training/model"))?.config;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("RATES.csv");
-    let score = |site: Site| (site.to_string(), site.to_string().len() as f64);
-    let ranking = Ranking::new(Site::all(config.num_hidden_layers).into_iter().map(score));
+    let score = |site: Place| (site.to_string(), site.to_string().len() as f64);
+    let ranking = Ranking::new(config.sites().into_iter().map(score));
     files::write_csv(&path, &guided(&ranking, &[None; 7], Shape::Linear, 0.0, 0.1))?;
     let of = |arm: &str, seed| -> Outcome<Dropout> {
         let arm: Arm = arm.replace("RATES", &path.display().to_string()).parse()?;
-        Ok(arm.dropout(config.num_hidden_layers, config.head_dropout, seed)?.ok_or("no dropout")?)
+        Ok(arm.dropout(&config.sites(), config.head_dropout, seed)?.ok_or("no dropout")?)
     };
     let (a, b) = (of("shuffled:1:RATES", 1)?, of("shuffled:1:RATES", 2)?);
     assert_eq!(a.rates, b.rates);
@@ -205,7 +207,7 @@ fn arms_differ_by_seed_in_their_noise_alone() -> Outcome {
     let paper = of("gaussian-paper:0.3", 1)?;
     assert_eq!((paper.kind, paper.head), (Kind::PaperGaussian, 0.3));
     assert_ne!(paper.head, config.head_dropout);
-    assert!(paper.in_evaluation() && paper.rates == Rates::uniform(config.num_hidden_layers, 0.3));
+    assert!(paper.in_evaluation() && paper.rates == Rates::uniform(&config.sites(), 0.3));
     Ok(())
 }
 

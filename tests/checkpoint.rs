@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use fisherscape::data::frozen::FrozenSet;
 use fisherscape::evaluate::set_loss;
+use fisherscape::model::architectures::bert;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::{Checkpoint, Head, Model};
 use fisherscape::params::{self, ParamMap};
@@ -134,19 +135,19 @@ fn twelve_layers_have_202_tensors_under_masked_lm_and_201_under_classification()
     let config = r#"{"model_type": "bert", "vocab_size": 40, "hidden_size": 24, "num_hidden_layers": 12,
         "num_attention_heads": 12, "intermediate_size": 48, "max_position_embeddings": 20}"#;
     std::fs::write(folder.path().join("config.json"), config)?;
-    let shapes = fisherscape::model::BertConfig::read(&folder.path().join("config.json"))?.encoder_shapes();
+    let shapes = fisherscape::model::ModelConfig::read(&folder.path().join("config.json"))?.encoder();
     let stream = fisherscape::rng::Stream::new(1, "weights");
     let mut map = ParamMap::new();
-    for (i, (name, shape)) in shapes.into_iter().enumerate() {
-        let mut v = vec![0f32; shape.iter().product()];
+    for (i, parameter) in shapes.into_iter().enumerate() {
+        let mut v = vec![0f32; parameter.numel()];
         stream.at(i as u64).fill_normal(0, &mut v);
-        map.insert(name, Tensor::from_vec(v, shape, &Device::Cpu)?);
+        map.insert(parameter.name, Tensor::from_vec(v, parameter.shape, &Device::Cpu)?);
     }
     params::write_params(&folder.path().join("model.safetensors"), &map, &BTreeMap::new())?;
     let open = || Checkpoint::open(folder.path());
     assert_eq!(open()?.with_masked_lm_head(0)?.theta.len(), 202);
     assert_eq!(open()?.model(Head::Classes(2), MissingHead::Initialise { seed: 0 })?.theta.len(), 201);
-    assert_eq!(fisherscape::dropout::Site::all(12).len(), 37);
+    assert_eq!(bert::sites(12).len(), 37);
     // A fresh head is drawn from the seed: the same again, another from another seed.
     let weight = |seed| {
         values(

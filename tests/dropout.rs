@@ -4,10 +4,11 @@ use candle_core::{Device, Tensor};
 use fisherscape::data::frozen::FrozenSet;
 use fisherscape::data::{Batch, Example};
 use fisherscape::dropout::noise::Kind;
-use fisherscape::dropout::{Dropout, Noise, Rates, Site};
+use fisherscape::dropout::{Dropout, Noise, Place, Rates, Role};
+use fisherscape::model::architectures::bert;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::ops::{self, Packing};
-use fisherscape::model::{Checkpoint, Network};
+use fisherscape::model::{Checkpoint, Network, Trainable};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
 use fisherscape::train::gradient;
@@ -21,11 +22,11 @@ fn noise(kind: Kind, p: f64, seed: u64) -> Noise {
 }
 
 fn dropout(kind: Kind, p: f64, seed: u64) -> Dropout {
-    Dropout { kind, rates: Rates::uniform(2, p), head: p, seed }
+    Dropout { kind, rates: Rates::uniform(&bert::sites(2), p), head: p, seed }
 }
 
 /// The first `n` factors of a site at a step.
-fn factors(dropout: &Dropout, site: Site, step: u64, n: usize) -> Vec<f32> {
+fn factors(dropout: &Dropout, site: Place, step: u64, n: usize) -> Vec<f32> {
     let mut factors = vec![0f32; n];
     dropout.noise(site, step).unwrap().fill(0, &mut factors);
     factors
@@ -104,7 +105,7 @@ fn attention_factors(noise: Option<Noise>, lengths: &[usize], first: usize) -> V
     let kv = Tensor::from_vec(kv, (total, 32), &Device::Cpu).unwrap();
     let positions = positions(lengths);
     let packing = Packing { offsets: &offsets, positions: &positions, first, stride: 8 };
-    let context = values(&ops::attention(&q, &kv, 2, noise, &packing, &offsets).unwrap());
+    let context = values(&ops::Backend::Fused.attention(&q, &kv, 2, noise, &packing, &offsets).unwrap());
     let lengths = lengths.iter().flat_map(|&length| vec![length; 2 * length]);
     context.chunks(8).zip(lengths).map(|(row, length)| row[..length].to_vec()).collect()
 }
@@ -167,16 +168,16 @@ fn draws_depend_on_seed_site_and_step() {
     let n = 20_000;
     for kind in KINDS {
         let base = dropout(kind, 0.5, 1);
-        let site = Site::AttentionProbs(0);
+        let site = Place::in_layer(0, Role::AttentionProbs);
         let own = factors(&base, site, 7, n);
         assert_eq!(own, factors(&dropout(kind, 0.5, 1), site, 7, n));
         let others = [
             factors(&base, site, 8, n),
             factors(&dropout(kind, 0.5, 2), site, 7, n),
-            factors(&base, Site::AttentionProbs(1), 7, n),
-            factors(&base, Site::AttentionOutput(0), 7, n),
-            factors(&base, Site::FfnOutput(0), 7, n),
-            factors(&base, Site::Embeddings, 7, n),
+            factors(&base, Place::in_layer(1, Role::AttentionProbs), 7, n),
+            factors(&base, Place::in_layer(0, Role::AttentionOutput), 7, n),
+            factors(&base, Place::in_layer(0, Role::FfnOutput), 7, n),
+            factors(&base, Place::EMBEDDINGS, 7, n),
         ];
         for (i, other) in others.iter().enumerate() {
             let product = |(a, b): (&f32, &f32)| (f64::from(*a) - 1.0) * (f64::from(*b) - 1.0);
@@ -192,15 +193,18 @@ fn draws_depend_on_seed_site_and_step() {
 fn head_and_zero_rates_are_apart() {
     let mut gaussian = dropout(Kind::Gaussian, 0.0, 1);
     gaussian.head = 0.25;
-    for site in Site::all(2).into_iter().chain([Site::FfnOutput(2), Site::Intermediate(0)]) {
+    for site in bert::sites(2)
+        .into_iter()
+        .chain([Place::in_layer(2, Role::FfnOutput), Place::in_layer(0, Role::Intermediate)])
+    {
         assert!(gaussian.noise(site, 0).is_none(), "{site}");
     }
-    let head = factors(&gaussian, Site::Head, 0, 1000);
+    let head = factors(&gaussian, Place::HEAD, 0, 1000);
     assert!(head.iter().all(|v| *v == 0.0 || *v == (1.0f32 / 0.75)) && head.contains(&0.0));
     let arm = Dropout { head: 0.0, ..dropout(Kind::Gaussian, 0.3, 1) };
-    assert!(arm.noise(Site::Head, 0).is_none() && arm.noise(Site::Embeddings, 0).is_some());
+    assert!(arm.noise(Place::HEAD, 0).is_none() && arm.noise(Place::EMBEDDINGS, 0).is_some());
     let paper = Dropout { head: 0.25, ..dropout(Kind::PaperGaussian, 0.1, 1) };
-    let head = factors(&paper, Site::Head, 0, 100_000);
+    let head = factors(&paper, Place::HEAD, 0, 100_000);
     assert_moments(&head, Kind::PaperGaussian, 0.25);
     assert!(!head.contains(&0.0) && !head.contains(&(1.0f32 / 0.75)));
     assert!(
@@ -218,14 +222,14 @@ fn classifier() -> (Network, ParamMap, Vec<Example>) {
 }
 
 /// Rates of 0 but for one site.
-fn only(site: Site, layers: usize) -> Dropout {
+fn only(site: Place, layers: usize) -> Dropout {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("RATES.csv");
-    let row = |s: &Site| format!("{s},,,0,{}\n", if *s == site { 0.5 } else { 0.0 });
-    let rows: String = Site::all(layers).iter().map(row).collect();
+    let row = |s: &Place| format!("{s},,,0,{}\n", if *s == site { 0.5 } else { 0.0 });
+    let rows: String = bert::sites(layers).iter().map(row).collect();
     std::fs::write(&path, format!("site,score,score_se,rank,p\n{rows}")).unwrap();
-    let head = if site == Site::Head { 0.5 } else { 0.0 };
-    Dropout { kind: Kind::Bernoulli, rates: Rates::read(&path, layers).unwrap(), head, seed: 1 }
+    let head = if site == Place::HEAD { 0.5 } else { 0.0 };
+    Dropout { kind: Kind::Bernoulli, rates: Rates::read(&path, &bert::sites(layers)).unwrap(), head, seed: 1 }
 }
 
 /// Oracle: evaluation. Each of the 1 + 3L sites and the head, alone, changes the losses; no two in the same way; none
@@ -236,13 +240,18 @@ fn every_site_acts_in_the_model_and_only_where_asked() -> Outcome {
     let layers = network.config.num_hidden_layers;
     let batch = Batch::new(&examples.iter().take(4).collect::<Vec<_>>(), 0);
     let losses = |dropout: Option<&Dropout>| {
-        network.forward(&theta, &batch, dropout.map(|d| (d, 3))).map(|out| values(&out.losses))
+        network.noisy_losses(&theta, &batch, dropout.map(|d| (d, 3))).map(|out| values(&out.losses))
     };
-    let none = Dropout { kind: Kind::Bernoulli, rates: Rates::uniform(layers, 0.0), head: 0.0, seed: 1 };
+    let none = Dropout {
+        kind: Kind::Bernoulli,
+        rates: Rates::uniform(&network.config.sites(), 0.0),
+        head: 0.0,
+        seed: 1,
+    };
     let plain = losses(None)?;
     assert_eq!(losses(Some(&none))?, plain);
     let mut seen = vec![plain];
-    for site in Site::all(layers).into_iter().chain([Site::Head]) {
+    for site in bert::sites(layers).into_iter().chain([Place::HEAD]) {
         let own = losses(Some(&only(site, layers)))?;
         assert!(seen.iter().all(|other| relative(&own, other) > 1e-5), "{site}");
         seen.push(own);
@@ -259,13 +268,14 @@ fn a_training_step_has_the_gradient_of_the_whole_graph() -> Outcome {
     let theta = params::variables(&theta)?;
     let dropout = Dropout {
         kind: Kind::Bernoulli,
-        rates: Rates::uniform(network.config.num_hidden_layers, 0.3),
+        rates: Rates::uniform(&network.config.sites(), 0.3),
         head: 0.3,
         seed: 1,
     };
     let batch: Vec<&Example> = examples.iter().take(10).collect();
     let (loss, own) = gradient(&network, &theta, &batch, Some((&dropout, 5)))?;
-    let whole = network.forward(&theta, &Batch::new(&batch, 0), Some((&dropout, 5)))?.losses.mean_all()?;
+    let whole =
+        network.noisy_losses(&theta, &Batch::new(&batch, 0), Some((&dropout, 5)))?.losses.mean_all()?;
     let expected = f64::from(whole.to_scalar::<f32>()?);
     assert!((loss - expected).abs() <= 1e-5 * expected, "{loss} for {expected}");
     let gradients = whole.backward()?;

@@ -1,7 +1,9 @@
 //! The Fisher diagonal against closed forms of softmax regression.
 
 use fisherscape::data::{Batch, Example, Target};
+use fisherscape::fisher::files::Stored;
 use fisherscape::fisher::{self, Fisher, diagonal};
+use fisherscape::model::architectures::recognise;
 use fisherscape::model::{Objective, Reduction};
 use fisherscape::params;
 
@@ -218,8 +220,10 @@ fn files_hold_what_was_computed() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("F.safetensors");
     let fisher = diagonal(&SoftmaxRegression::new(&X)?, &theta(&W)?, &mixed(), Reduction::Mean)?;
-    fisher::files::write(&path, &fisher, &Default::default(), true)?;
-    let (read, _) = fisher::files::read(&path)?;
+    let layout = recognise(&fisher.diagonal);
+    fisher::files::write(&path, &fisher, &layout, &Default::default(), true)?;
+    let Stored { diagonal: read, layout: kept, .. } = fisher::files::read(&path)?;
+    assert_eq!(kept, layout);
     assert!(read.keys().eq(fisher.diagonal.keys()));
     assert!(read.iter().all(|(name, f)| values(f) == values(&fisher.diagonal[name])));
     let (names, sums) = fisher::files::read_examples(&path)?.unwrap();

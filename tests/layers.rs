@@ -1,8 +1,12 @@
 //! From parameters to sites and blocks, by hand.
 
-use fisherscape::dropout::Site;
+use fisherscape::dropout::Place;
 use fisherscape::fisher::layers::{Aggregate, Granularity, Scores};
+use fisherscape::model::Layout;
+use fisherscape::model::architectures::bert;
 use ndarray::{Array2, array};
+
+use crate::support::layout;
 
 /// A one-layer BERT in name order: name, number of entries, sum over the entries.
 const TENSORS: [(&str, usize, f64); 10] = [
@@ -20,7 +24,7 @@ const TENSORS: [(&str, usize, f64); 10] = [
 
 /// Names, granularity by granularity, and their scores.
 fn scores(granularity: Granularity, aggregate: Aggregate, intermediate: bool) -> Vec<(String, f64)> {
-    let tensors = TENSORS.map(|(name, size, _)| (name.to_string(), size));
+    let tensors = layout(&TENSORS.map(|(name, size, _)| (name, size)));
     let scores = Scores::new(&tensors, granularity, aggregate, intermediate);
     let values = scores.of(&TENSORS.map(|(_, _, sum)| sum));
     scores.names().iter().cloned().zip(values).collect()
@@ -100,7 +104,7 @@ fn tensor_scores_leave_key_biases_out() {
 /// Oracle: row by row. Catches examples and tensors exchanged.
 #[test]
 fn scores_of_examples_are_scores_of_their_rows() {
-    let tensors = TENSORS.map(|(name, size, _)| (name.to_string(), size));
+    let tensors = layout(&TENSORS.map(|(name, size, _)| (name, size)));
     let own = TENSORS.map(|(_, _, sum)| sum);
     let scores = Scores::new(&tensors, Granularity::Site, Aggregate::MeanOfMeans, false);
     let sums = Array2::from_shape_fn((3, 10), |(n, t)| own[t] * [1.0, 4.0, 0.5][n]);
@@ -141,17 +145,21 @@ fn twelve_layers() -> Vec<String> {
 }
 
 /// The same in name order, as files and columns have them.
-fn by_name() -> Vec<(String, usize)> {
+fn by_name() -> Vec<String> {
     let mut names = twelve_layers();
     names.sort();
-    names.into_iter().map(|name| (name, 1)).collect()
+    names
+}
+
+fn twelve() -> Layout {
+    layout(&twelve_layers().into_iter().map(|name| (name, 1)).collect::<Vec<_>>())
 }
 
 /// Oracle: the lists of definitions.md, written out. In the alphabet layer.10 stands before layer.2, and `key` before
 /// `query`; 201 tensors, 12 key biases less; 37 sites, 13 blocks.
 #[test]
 fn order_is_the_models_with_twelve_layers() {
-    let names = |granularity| Scores::new(&by_name(), granularity, Aggregate::Sum, false).names().to_vec();
+    let names = |granularity| Scores::new(&twelve(), granularity, Aggregate::Sum, false).names().to_vec();
     let wanted: Vec<String> =
         twelve_layers().into_iter().filter(|name| !name.ends_with("key.bias")).collect();
     assert_eq!(wanted.len(), 189);
@@ -160,7 +168,7 @@ fn order_is_the_models_with_twelve_layers() {
         |k: usize| ["attention_probs", "attention_output", "ffn_output"].map(|s| format!("layer.{k}.{s}"));
     let sites: Vec<String> = ["embeddings".to_string()].into_iter().chain((0..12).flat_map(site)).collect();
     assert_eq!(names(Granularity::Site), sites);
-    assert!(Site::all(12).iter().map(Site::to_string).eq(sites));
+    assert!(bert::sites(12).iter().map(Place::to_string).eq(sites));
     let blocks = ["embeddings".to_string()].into_iter().chain((0..12).map(|k| format!("layer.{k}")));
     assert!(names(Granularity::Block).into_iter().eq(blocks));
 }
@@ -169,25 +177,25 @@ fn order_is_the_models_with_twelve_layers() {
 /// intermediate.dense. With `sum` and one entry of value 1 each, a score is the number of tensors.
 #[test]
 fn sites_have_the_papers_numbers_of_tensors() {
-    let tensors = by_name();
+    let tensors = twelve();
     let counts = |intermediate| {
-        Scores::new(&tensors, Granularity::Site, Aggregate::Sum, intermediate).of(&vec![1.0; tensors.len()])
+        Scores::new(&tensors, Granularity::Site, Aggregate::Sum, intermediate).of(&vec![1.0; by_name().len()])
     };
     let expected = |ffn: f64| [vec![5.0], [6.0, 4.0, ffn].repeat(12)].concat();
     assert_eq!(counts(false), expected(4.0));
     assert_eq!(counts(true), expected(6.0));
     let blocks = Scores::new(&tensors, Granularity::Block, Aggregate::Sum, false);
-    assert_eq!(blocks.of(&vec![1.0; tensors.len()]), [vec![5.0], vec![16.0; 12]].concat());
+    assert_eq!(blocks.of(&vec![1.0; by_name().len()]), [vec![5.0], vec![16.0; 12]].concat());
 }
 
 /// Oracle: the rule: ties rank in model order. Catches an unstable sort and one by name.
 #[test]
 fn ties_rank_in_model_order() {
-    let scores = Scores::new(&by_name(), Granularity::Block, Aggregate::MeanOfMeans, false);
+    let scores = Scores::new(&twelve(), Granularity::Block, Aggregate::MeanOfMeans, false);
     let equal = scores.ranking(&vec![2.0; by_name().len()]);
     assert_eq!(equal.ascending_ranks(), (0..13).collect::<Vec<_>>());
     let sums: Vec<f64> =
-        by_name().iter().map(|(name, _)| if name.contains("layer.3.") { 0.0 } else { 2.0 }).collect();
+        by_name().iter().map(|name| if name.contains("layer.3.") { 0.0 } else { 2.0 }).collect();
     let one_low = scores.ranking(&sums);
     // Block 4 is layer.3.
     assert_eq!(one_low.ascending_ranks(), [1, 2, 3, 4, 0, 5, 6, 7, 8, 9, 10, 11, 12]);

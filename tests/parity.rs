@@ -16,6 +16,7 @@ use fisherscape::landscape::mask::{self, By, Choice, Norm, Select};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
+use fisherscape::model::ops::Backend;
 use fisherscape::model::{Checkpoint, Model, Objective, Reduction, gradient};
 use fisherscape::params;
 use fisherscape::train;
@@ -23,6 +24,17 @@ use fisherscape::train;
 use crate::support::{Outcome, fixture, json, relative, tensors, values};
 
 const KINDS: [&str; 3] = ["mlm", "cls", "reg"];
+
+/// Every kind of set, on every backend.
+fn cases() -> impl Iterator<Item = (&'static str, Backend)> {
+    KINDS.into_iter().flat_map(|kind| Backend::ALL.map(|backend| (kind, backend)))
+}
+
+fn open_on(folder: &Path, backend: Backend) -> (Model, FrozenSet) {
+    let (mut model, set) = open(folder);
+    model.network.backend = backend;
+    (model, set)
+}
 
 pub fn open(folder: &Path) -> (Model, FrozenSet) {
     let set = FrozenSet::read(&folder.join("set.safetensors")).unwrap();
@@ -34,13 +46,17 @@ pub fn open(folder: &Path) -> (Model, FrozenSet) {
 /// and a mean of means in place of the sum over targets.
 #[test]
 fn losses_equal_pytorch() -> Outcome {
-    for kind in KINDS {
+    for (kind, backend) in cases() {
         let folder = fixture(&format!("parity/{kind}"));
-        let (model, set) = open(&folder);
+        let (model, set) = open_on(&folder, backend);
         let expected = json(&folder.join("expected.json"));
         let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
         let wanted = expected["loss"].as_f64().unwrap();
-        assert!((loss.loss - wanted).abs() <= 1e-6 * wanted, "{kind}: {} and {wanted}", loss.loss);
+        assert!(
+            (loss.loss - wanted).abs() <= 1e-6 * wanted,
+            "{kind} {backend:?}: {} and {wanted}",
+            loss.loss
+        );
         let rows: Vec<(f64, usize)> = serde_json::from_value(expected["examples"].clone())?;
         assert_eq!(loss.examples, rows.iter().filter(|(_, m)| *m > 0).count());
         assert_eq!(loss.targets, rows.iter().map(|(_, m)| m).sum::<usize>());
@@ -49,7 +65,7 @@ fn losses_equal_pytorch() -> Outcome {
         let (n, m) = (used.len() as f64, loss.targets as f64);
         let squares: f64 = used.iter().map(|(s, m)| (s - wanted * *m as f64).powi(2)).sum();
         let se = (n / (n - 1.0) * squares).sqrt() / m;
-        assert!((loss.loss_se - se).abs() <= 1e-5 * se, "{kind}: {} and {se}", loss.loss_se);
+        assert!((loss.loss_se - se).abs() <= 1e-5 * se, "{kind} {backend:?}: {} and {se}", loss.loss_se);
     }
     Ok(())
 }
@@ -58,9 +74,9 @@ fn losses_equal_pytorch() -> Outcome {
 /// that cuts the gradient, a tied decoder that adds nothing, shards weighted wrongly.
 #[test]
 fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
-    for kind in KINDS {
+    for (kind, backend) in cases() {
         let folder = fixture(&format!("parity/{kind}"));
-        let (model, set) = open(&folder);
+        let (model, set) = open_on(&folder, backend);
         let theta = params::variables(&model.theta)?;
         let batch: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let gradient = gradient::dense(&train::gradient(&model.network, &theta, &batch, None)?.1)?;
@@ -70,12 +86,12 @@ fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
             let (got, wanted) = (&values(&gradient[name]), values(wanted));
             if name.ends_with("key.bias") {
                 // Softmax ignores a shift: zero but for rounding.
-                assert!(got.iter().all(|g| g.abs() < 1e-6), "{kind} {name}");
+                assert!(got.iter().all(|g| g.abs() < 1e-6), "{kind} {backend:?} {name}");
                 continue;
             }
-            assert!(got.iter().any(|g| *g != 0.0), "{kind} {name}: no gradient");
+            assert!(got.iter().any(|g| *g != 0.0), "{kind} {backend:?} {name}: no gradient");
             let error = relative(got, &wanted);
-            assert!(error <= 1e-4, "{kind} {name}: {error:.1e}");
+            assert!(error <= 1e-4, "{kind} {backend:?} {name}: {error:.1e}");
         }
     }
     Ok(())
@@ -85,9 +101,9 @@ fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
 /// target averaged in, and key biases that are noise in place of zero.
 #[test]
 fn fisher_diagonals_equal_pytorch() -> Outcome {
-    for kind in KINDS {
+    for (kind, backend) in cases() {
         let folder = fixture(&format!("parity/{kind}"));
-        let (model, set) = open(&folder);
+        let (model, set) = open_on(&folder, backend);
         let got = fisher::diagonal(&model.network, &model.theta, &set.examples, Reduction::Mean)?;
         let expected = tensors(&folder.join("fisher.safetensors"));
         assert_eq!(got.diagonal.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
@@ -95,10 +111,10 @@ fn fisher_diagonals_equal_pytorch() -> Outcome {
         for (name, wanted) in &expected {
             let (f, wanted) = (values(&got.diagonal[name]), values(wanted));
             if name.ends_with("key.bias") {
-                assert!(f.iter().all(|f| *f == 0.0), "{kind} {name}");
+                assert!(f.iter().all(|f| *f == 0.0), "{kind} {backend:?} {name}");
             } else {
                 let error = relative(&f, &wanted);
-                assert!(error <= 2e-4, "{kind} {name}: {error:.1e}");
+                assert!(error <= 2e-4, "{kind} {backend:?} {name}: {error:.1e}");
             }
         }
     }
@@ -109,9 +125,9 @@ fn fisher_diagonals_equal_pytorch() -> Outcome {
 /// ties broken another way, a mask applied to one direction only.
 #[test]
 fn surfaces_equal_pytorch() -> Outcome {
-    for kind in KINDS {
+    for (kind, backend) in cases() {
         let folder = fixture(&format!("parity/{kind}"));
-        let (model, set) = open(&folder);
+        let (model, set) = open_on(&folder, backend);
         let directions = direction::read(&folder.join("directions.safetensors"), &model.theta)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let effective = mask::effective(&model.theta, &directions, |n| model.network.reached(n, &examples));
@@ -144,7 +160,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 assert_eq!((point.x, point.y), (x, y));
                 assert!(
                     (point.loss - loss).abs() <= 2e-5 * loss,
-                    "{kind} {file} ({x}, {y}): {} {loss}",
+                    "{kind} {backend:?} {file} ({x}, {y}): {} {loss}",
                     point.loss
                 );
             }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use fisherscape::dropout::rates::{Row, Shape, guided, paper_bert_base};
-use fisherscape::dropout::{Rates, Site};
+use fisherscape::dropout::{Place, Rates, Role};
 use fisherscape::files;
+use fisherscape::model::architectures::bert;
 use fisherscape::ranking::Ranking;
 
 use crate::support::Outcome;
@@ -57,15 +58,15 @@ fn published_rank(site: &str) -> usize {
 
 /// Scores of the 37 sites in model order, rising in the published order, far from a line.
 fn published_ranking() -> Ranking {
-    let score = |site: Site| (site.to_string(), 1e-9 * 2f64.powi(published_rank(&site.to_string()) as i32));
-    Ranking::new(Site::all(12).into_iter().map(score))
+    let score = |site: Place| (site.to_string(), 1e-9 * 2f64.powi(published_rank(&site.to_string()) as i32));
+    Ranking::new(bert::sites(12).into_iter().map(score))
 }
 
 /// 0.099/36 is not a double: sums of 36 of its roundings, far below 1e-12.
 #[track_caller]
 fn assert_rates(rows: &[Row], expected: impl Fn(usize) -> f64) {
     assert!(
-        rows.iter().map(|row| row.site.clone()).eq(Site::all(12).iter().map(Site::to_string)),
+        rows.iter().map(|row| row.site.clone()).eq(bert::sites(12).iter().map(Place::to_string)),
         "model order"
     );
     for row in rows {
@@ -157,7 +158,7 @@ fn shapes_hit_both_ends_and_never_rise() {
 /// Oracle: the rule that ties rank in model order: equal scores give a line from the first site to the last.
 #[test]
 fn ties_are_guided_in_model_order() {
-    let ranking = Ranking::new(Site::all(12).into_iter().map(|site| (site.to_string(), 1.0)));
+    let ranking = Ranking::new(bert::sites(12).into_iter().map(|site| (site.to_string(), 1.0)));
     for (i, row) in guided(&ranking, &[None; 37], Shape::Linear, 0.0, 0.1).iter().enumerate() {
         assert_eq!(row.rank, Some(i));
         assert!((row.p - 0.1 * (36 - i) as f64 / 36.0).abs() <= 1e-12, "{}", row.site);
@@ -171,17 +172,17 @@ fn rates_come_back_from_their_file() -> Outcome {
     let path = folder.path().join("RATES.csv");
     let mut rows = guided(&published_ranking(), &[None; 37], Shape::Linear, 0.0, 0.1);
     files::write_csv(&path, &rows)?;
-    let read = Rates::read(&path, 12)?;
+    let read = Rates::read(&path, &bert::sites(12))?;
     assert!(
         read.iter().map(|(site, p)| (site.to_string(), p)).eq(rows.iter().map(|r| (r.site.clone(), r.p)))
     );
     rows.reverse();
     files::write_csv(&path, &rows)?;
-    assert_eq!(Rates::read(&path, 12)?, read);
-    for (site, p) in Site::all(12).into_iter().zip(rows.iter().rev().map(|row| row.p)) {
+    assert_eq!(Rates::read(&path, &bert::sites(12))?, read);
+    for (site, p) in bert::sites(12).into_iter().zip(rows.iter().rev().map(|row| row.p)) {
         assert_eq!(read.get(site), p, "{site}");
     }
-    assert_eq!((read.get(Site::Head), read.get(Site::FfnOutput(12))), (0.0, 0.0));
+    assert_eq!((read.get(Place::HEAD), read.get(Place::in_layer(12, Role::FfnOutput))), (0.0, 0.0));
     Ok(())
 }
 
@@ -193,7 +194,7 @@ fn message(folder: &Path, from: &str, to: &str) -> String {
     assert!(text.contains(from));
     let path = folder.join("RATES.csv");
     std::fs::write(&path, text.replace(from, to)).unwrap();
-    Rates::read(&path, 1).map_or_else(|e| e.to_string(), |_| "no error".into())
+    Rates::read(&path, &bert::sites(1)).map_or_else(|e| e.to_string(), |_| "no error".into())
 }
 
 /// Oracle: the rule for each case; the message names file, field and what was found. Catches rates that silently stay
@@ -207,7 +208,7 @@ fn files_that_are_no_schedule_are_errors() -> Outcome {
         (
             "layer.0.ffn_output",
             "layer.1.ffn_output",
-            &["`site`", "a site of a 1-layer BERT", "layer.1.ffn_output"],
+            &["`site`", "a site of a 1-layer model", "layer.1.ffn_output"],
         ),
         ("layer.0.ffn_output", "layer.0.intermediate", &["`site`", "found layer.0.intermediate"]),
         ("layer.0.ffn_output", "head", &["`site`", "found head"]),

@@ -9,6 +9,7 @@ use fisherscape::data::tokenizer::Special;
 use fisherscape::data::{Example, Target};
 use fisherscape::fisher::concentration::{concentration, gini};
 use fisherscape::fisher::layers::{Aggregate, Granularity};
+use fisherscape::model::architectures::recognise;
 use fisherscape::params::ParamMap;
 use fisherscape::rng::Stream;
 use fisherscape::stability::agreement::{Measure, agreement};
@@ -21,7 +22,7 @@ use fisherscape::stability::{Config, measure};
 use fisherscape::stats;
 use ndarray::Array2;
 
-use crate::support::{Outcome, fisherscape, fixture};
+use crate::support::{Outcome, fisherscape, fixture, layout};
 
 fn config(fractions: &[f64], repeats: usize) -> Config {
     Config {
@@ -64,7 +65,7 @@ fn variance_components_are_those_of_the_data() {
             10.0 + data * normal("data", t, i) + mask * normal(&format!("mask{r}"), t, i)
         })
     };
-    let rows = components(&tensors, &[masking(0), masking(1), masking(2)], &config(&[0.1], 1));
+    let rows = components(&layout(&tensors), &[masking(0), masking(1), masking(2)], &config(&[0.1], 1));
     let mut seen = 0;
     for row in rows.iter().filter(|row| row.granularity == Granularity::Tensor) {
         let t = tensors.iter().position(|(name, _)| *name == row.name).unwrap();
@@ -87,9 +88,9 @@ fn new_masks_hurt_as_much_as_they_vary() {
     let score = |noise: &str, i: usize, t: usize| 5.0 + 0.05 * t as f64 + normal(noise, t, i);
     let all = |noise: &str| Array2::from_shape_fn((n, tensors.len()), |(i, t)| score(noise, i, t));
     let config = config(&[0.1], 40);
-    let still = masks(&tensors, &[all("a"), all("a")], &config);
+    let still = masks(&layout(&tensors), &[all("a"), all("a")], &config);
     assert!(still.iter().all(|row| (row.same_examples.unwrap() - 1.0).abs() < 1e-12));
-    let noise = masks(&tensors, &[all("a"), all("b")], &config);
+    let noise = masks(&layout(&tensors), &[all("a"), all("b")], &config);
     let sites: Vec<_> = noise.iter().filter(|row| row.granularity == Granularity::Site).collect();
     assert_eq!(sites.len(), 40);
     let same: Vec<f64> = sites.iter().filter_map(|row| row.same_examples).collect();
@@ -137,7 +138,7 @@ fn predicted_numbers_of_examples_are_enough_and_not_too_many() -> Outcome {
         level[t] * exponential(0) * (0.5 + 0.5 * exponential(1 + t))
     };
     let sums = Array2::from_shape_fn((n, items), |(i, t)| example(Stream::new(2, "corpus").at(i as u64), t));
-    let result = measure(&tensors, &sums, &config(&[0.05], 10))?;
+    let result = measure(&layout(&tensors), &sums, &config(&[0.05], 10))?;
     let rows: Vec<_> = result.needed.iter().filter(|r| r.granularity == Granularity::Tensor).collect();
     assert_eq!(rows.len(), 11);
     let agreement_at = |m: usize| {
@@ -185,7 +186,7 @@ fn tails_are_told_by_the_top_and_by_the_effective_number() -> Outcome {
         1 => f64::from(u8::from(n == 17)),
         _ => 1.0 + n as f64,
     });
-    let result = measure(&tensors, &sums, &config(&[0.1], 2))?;
+    let result = measure(&layout(&tensors), &sums, &config(&[0.1], 2))?;
     let row = |t: usize| {
         let own = |r: &&fisherscape::stability::tails::TailRow| {
             r.granularity == Granularity::Tensor && r.name == tensors[t].0
@@ -233,7 +234,7 @@ fn gini_and_lorenz_are_those_of_the_books() -> Outcome {
         ("bert.embeddings.word_embeddings.weight".to_string(), tensor(values)?),
         ("bert.encoder.layer.0.output.dense.bias".to_string(), tensor(one)?),
     ]);
-    let found = concentration(&map)?;
+    let found = concentration(&map, &recognise(&map))?;
     let groups: Vec<&str> = found.summary.iter().map(|row| row.group.as_str()).collect();
     assert_eq!(groups, ["all", "embeddings", "layer.0"]);
     let own = found.lorenz.iter().filter(|row| row.group == "embeddings");
@@ -307,7 +308,7 @@ fn small() -> (Vec<(String, usize)>, Vec<f64>) {
 #[test]
 fn the_audit_ranks_what_each_variant_keeps() {
     let (tensors, totals) = small();
-    let (rows, variants) = audit::audit(&tensors, &totals, None, 100, 0);
+    let (rows, variants) = audit::audit(&layout(&tensors), &totals, None, 100, 0);
     let score = |aggregate: Aggregate, variant: Variant, site: &str| {
         let own =
             |r: &&audit::AuditRow| (r.aggregate, r.variant, r.site.as_str()) == (aggregate, variant, site);
@@ -341,7 +342,7 @@ fn the_audit_ranks_what_each_variant_keeps() {
     // Ranks 2, 3, 1 against 1.5, 3, 1.5 (a tie): 1.5/sqrt(2 · 1.5).
     assert!((rho(Variant::NoTokenTypes) - 0.75f64.sqrt()).abs() < 1e-12);
     // Among ranks ties go in model order: the embeddings' 1.5 comes before layer.1's.
-    let drivers = audit::drivers(&tensors, &totals);
+    let drivers = audit::drivers(&layout(&tensors), &totals);
     let of = |tensor: &str| {
         drivers.iter().find(|r| r.aggregate == MeanOfMeans && r.tensor.ends_with(tensor)).unwrap()
     };

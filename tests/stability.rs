@@ -11,7 +11,7 @@ use fisherscape::stability::{AgreementRow, Config, Stability, measure};
 use fisherscape::{files, stats};
 use ndarray::Array2;
 
-use crate::support::{Outcome, fisherscape, fixture, json};
+use crate::support::{Outcome, fisherscape, fixture, json, layout};
 
 const FRACTIONS: [f64; 4] = [0.05, 0.2, 0.5, 0.9];
 
@@ -63,7 +63,7 @@ fn of<'a>(result: &'a Stability, granularity: &str) -> Vec<&'a AgreementRow> {
 /// complement compared where there is none.
 #[test]
 fn a_draw_of_everything_agrees_perfectly() -> Outcome {
-    let result = measure(&tensors(), &sums(40, noise(1)), &config(&[1.0], 3, 0))?;
+    let result = measure(&layout(&tensors()), &sums(40, noise(1)), &config(&[1.0], 3, 0))?;
     assert_eq!(result.agreement.len(), 9);
     for row in &result.agreement {
         assert_eq!(row.examples, 40);
@@ -92,7 +92,7 @@ fn draws_have_the_defined_size() -> Outcome {
         assert_eq!(members.len(), size, "{fraction} of {n}");
         assert!(members.windows(2).all(|w| w[0] < w[1]) && members.iter().all(|m| *m < n));
     }
-    let result = measure(&tensors(), &sums(30, noise(1)), &config(&[0.01, 0.25], 1, 0))?;
+    let result = measure(&layout(&tensors()), &sums(30, noise(1)), &config(&[0.01, 0.25], 1, 0))?;
     let examples: Vec<usize> = of(&result, "tensor").iter().map(|row| row.examples).collect();
     assert_eq!(examples, [1, 8]);
     Ok(())
@@ -122,7 +122,7 @@ fn direct(sums: &Array2<f64>, rows: &[usize], t: usize) -> f64 {
 #[test]
 fn scores_are_direct_means_over_the_drawn_rows() -> Outcome {
     let sums = sums(30, noise(2));
-    let result = measure(&tensors(), &sums, &config(&[0.2, 0.5], 3, 4))?;
+    let result = measure(&layout(&tensors()), &sums, &config(&[0.2, 0.5], 3, 4))?;
     let score = |draw: &str, fraction: f64, repeat: usize, granularity: &str, name: &str| {
         let is = |r: &&fisherscape::stability::ScoreRow| {
             (r.draw, r.fraction, r.repeat, r.granularity, r.name.as_str())
@@ -160,7 +160,7 @@ fn scores_are_direct_means_over_the_drawn_rows() -> Outcome {
 #[test]
 fn agreement_is_with_the_full_set_and_with_the_rows_left_over() -> Outcome {
     let sums = sums(30, noise(3));
-    let result = measure(&tensors(), &sums, &config(&[0.2, 0.5], 2, 4))?;
+    let result = measure(&layout(&tensors()), &sums, &config(&[0.2, 0.5], 2, 4))?;
     let scores = |rows: &[usize]| (0..25).map(|t| direct(&sums, rows, t)).collect::<Vec<f64>>();
     let all: Vec<usize> = (0..30).collect();
     for row in of(&result, "tensor") {
@@ -201,7 +201,7 @@ fn agreement_is_with_the_full_set_and_with_the_rows_left_over() -> Outcome {
 fn well_separated_tensors_agree_in_every_draw() -> Outcome {
     let uniform = |n: usize, t: usize| Stream::new(1, "test/ten").at(n as u64).uniform(t as u64);
     let result = measure(
-        &tensors(),
+        &layout(&tensors()),
         &sums(200, |n, t| 2f64.powi(t as i32) * (0.9 + 0.2 * uniform(n, t))),
         &config(&FRACTIONS, 5, 0),
     )?;
@@ -222,7 +222,7 @@ fn exchangeable_tensors_agree_with_the_full_set_but_not_with_the_complement() ->
     let (sets, items) = (400, 25.0f64);
     let (mut full, mut complement) = (0.0, 0.0);
     for seed in 0..sets {
-        let result = measure(&tensors(), &sums(20, noise(1000 + seed)), &config(&[0.5], 1, seed))?;
+        let result = measure(&layout(&tensors()), &sums(20, noise(1000 + seed)), &config(&[0.5], 1, seed))?;
         let row = of(&result, "tensor")[0];
         full += row.full.values[0].unwrap() / sets as f64;
         complement += row.complement.values[0].unwrap() / sets as f64;
@@ -239,7 +239,7 @@ fn exchangeable_tensors_agree_with_the_full_set_but_not_with_the_complement() ->
 fn a_draw_does_not_depend_on_what_else_is_asked_for() -> Outcome {
     let sums = sums(30, noise(5));
     let rows = |fractions: &[f64], repeats| -> fisherscape::Result<Vec<(usize, String, u64)>> {
-        let result = measure(&tensors(), &sums, &config(fractions, repeats, 1))?;
+        let result = measure(&layout(&tensors()), &sums, &config(fractions, repeats, 1))?;
         let own = result.scores.into_iter().filter(|r| r.draw == "independent" && r.fraction == 0.2);
         Ok(own.map(|r| (r.repeat, r.name, r.score.to_bits())).collect())
     };
@@ -256,7 +256,7 @@ fn a_draw_does_not_depend_on_what_else_is_asked_for() -> Outcome {
 /// not 0, not NaN in the file. Every tensor mean is 1, exactly.
 #[test]
 fn constant_scores_give_empty_cells() -> Outcome {
-    let result = measure(&tensors(), &sums(10, |_, _| 1.0), &config(&[0.5], 1, 0))?;
+    let result = measure(&layout(&tensors()), &sums(10, |_, _| 1.0), &config(&[0.5], 1, 0))?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("agreement.csv");
     files::write_csv(&path, &result.agreement)?;
@@ -277,8 +277,11 @@ fn constant_scores_give_empty_cells() -> Outcome {
     assert_eq!(lines[1], format!("independent,0.5,0,tensor,5,3{empty}"));
     assert_eq!(lines[2], format!("independent,0.5,0,site,5,3{empty}"));
     // One example differs: it is in the draw or in the complement, so that one of the two is constant.
-    let one =
-        measure(&tensors(), &sums(10, |n, t| if n == 0 { t as f64 } else { 1.0 }), &config(&[0.5], 8, 0))?;
+    let one = measure(
+        &layout(&tensors()),
+        &sums(10, |n, t| if n == 0 { t as f64 } else { 1.0 }),
+        &config(&[0.5], 8, 0),
+    )?;
     for row in of(&one, "tensor") {
         assert_eq!(row.complement.values, [None; 5]);
         let drawn = independent(10, 0.5, row.repeat, 0).contains(&0);
@@ -291,10 +294,11 @@ fn constant_scores_give_empty_cells() -> Outcome {
 #[test]
 fn draws_that_mean_nothing_are_errors() {
     for fraction in [0.0, -0.1, 1.01, f64::NAN] {
-        let error = measure(&tensors(), &sums(10, noise(1)), &config(&[0.5, fraction], 1, 0)).err().unwrap();
+        let error =
+            measure(&layout(&tensors()), &sums(10, noise(1)), &config(&[0.5, fraction], 1, 0)).err().unwrap();
         assert!(error.to_string().contains("in (0, 1]"), "{error}");
     }
-    let error = measure(&tensors(), &sums(1, noise(1)), &config(&[0.5], 1, 0)).err().unwrap();
+    let error = measure(&layout(&tensors()), &sums(1, noise(1)), &config(&[0.5], 1, 0)).err().unwrap();
     assert!(error.to_string().contains("at least 2, found 1"), "{error}");
 }
 
@@ -367,7 +371,7 @@ fn kinds_of_draws_stand_side_by_side() -> Outcome {
     let sums = sums(30, noise(6));
     let rows = |kinds: &[Draws]| -> fisherscape::Result<Vec<String>> {
         let config = Config { draws: kinds.to_vec(), resamples: 20, ..config(&[0.1, 0.5], 4, 1) };
-        let result = measure(&tensors(), &sums, &config)?;
+        let result = measure(&layout(&tensors()), &sums, &config)?;
         Ok(result.agreement.iter().map(|row| format!("{row:?}")).collect())
     };
     let kinds = [Draws::Independent, Draws::Nested, Draws::Disjoint];
@@ -411,7 +415,7 @@ fn intervals_hold_the_expected_agreement_of_a_known_variance() -> Outcome {
     let mut rows: [Vec<(f64, f64, f64)>; 2] = Default::default();
     for corpus in 0..CORPORA {
         let config = Config { seed: corpus, ..config.clone() };
-        let result = measure(&tensors(), &normal_corpus(n, corpus), &config)?;
+        let result = measure(&layout(&tensors()), &normal_corpus(n, corpus), &config)?;
         for row in result.summary {
             if (row.granularity, row.measure) == (Granularity::Tensor, Measure::Spearman) {
                 let of = Reference::ALL.iter().position(|r| *r == row.reference).unwrap();
@@ -442,7 +446,7 @@ fn intervals_are_basic_bootstrap_intervals_of_whole_corpora() -> Outcome {
     const RESAMPLES: u64 = 40;
     let sums = sums(20, noise(8));
     let config = Config { resamples: RESAMPLES as usize, ..config(&[0.2, 0.9], 2, 7) };
-    let result = measure(&tensors(), &sums, &config)?;
+    let result = measure(&layout(&tensors()), &sums, &config)?;
     let scores = |rows: &[usize]| (0..25).map(|t| direct(&sums, rows, t)).collect::<Vec<f64>>();
     // Half a step inside the ends, where one draw cannot tell 1 from less.
     let most = 1.0 - 6.0 / (25.0 * 624.0);
@@ -475,7 +479,7 @@ fn every_value_lies_in_its_interval() -> Outcome {
     let sums = sums(12, noise(9));
     let config = Config { resamples: 60, ..config(&[0.05, 0.5, 1.0], 3, 1) };
     for resamples in [60, 0] {
-        let result = measure(&tensors(), &sums, &Config { resamples, ..config.clone() })?;
+        let result = measure(&layout(&tensors()), &sums, &Config { resamples, ..config.clone() })?;
         for row in &result.agreement {
             for compared in [row.full, row.complement] {
                 for (m, measure) in Measure::ALL.into_iter().enumerate() {
@@ -494,7 +498,7 @@ fn every_value_lies_in_its_interval() -> Outcome {
 /// Oracle: mean, spread and least of the rows of `agreement`, by [`stats`].
 #[test]
 fn the_summary_is_that_of_the_rows() -> Outcome {
-    let result = measure(&tensors(), &sums(30, noise(4)), &config(&[0.2, 1.0], 5, 2))?;
+    let result = measure(&layout(&tensors()), &sums(30, noise(4)), &config(&[0.2, 1.0], 5, 2))?;
     // Complements of everything are missing.
     assert_eq!(result.summary.len(), 3 * 5 * (2 + 1));
     for row in &result.summary {

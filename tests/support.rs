@@ -1,5 +1,8 @@
 //! What the tests share: paths of fixtures, the binary, comparisons.
 
+use candle_core::{DType, Device, Tensor};
+use fisherscape::model::Layout;
+use fisherscape::model::architectures::recognise;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -49,4 +52,12 @@ pub fn copy_folder(from: &Path, to: &Path) {
         let path = entry.unwrap().path();
         std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
+}
+
+/// The layout of a BERT's tensors of these names and sizes.
+pub fn layout<N: ToString>(tensors: &[(N, usize)]) -> Layout {
+    let tensor = |(name, size): &(N, usize)| {
+        (name.to_string(), Tensor::zeros(*size, DType::F32, &Device::Cpu).unwrap())
+    };
+    recognise(&tensors.iter().map(tensor).collect())
 }

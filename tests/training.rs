@@ -12,8 +12,11 @@ use fisherscape::dropout::noise::Kind;
 use fisherscape::dropout::{Dropout, Rates};
 use fisherscape::evaluate::set_loss;
 use fisherscape::model::Checkpoint;
+use fisherscape::model::Trainable;
+use fisherscape::model::architectures::bert;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::gradient::{Gradient, Gradients};
+use fisherscape::model::ops::Backend;
 use fisherscape::params::{self, ParamMap};
 use fisherscape::train::adamw::{self, AdamW};
 use fisherscape::train::{Config, HeldOut, Row, Run, batches, gradient, noisy, schedule};
@@ -102,8 +105,9 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
     let number = |name: &str| recipe[name].as_f64().unwrap();
     let folder = fixture("parity/mlm");
     let set = FrozenSet::read(&folder.join("set.safetensors"))?;
-    let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
-    for accumulate in [1, 3] {
+    let mut model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
+    for (accumulate, backend) in [(1, Backend::Fused), (3, Backend::Fused), (1, Backend::Composed)] {
+        model.network.backend = backend;
         let config = Config {
             patience: 0,
             steps: wanted.len(),
@@ -185,7 +189,8 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
         snapshots: 0,
         seed,
     };
-    let dropout = Dropout { kind: Kind::Bernoulli, rates: Rates::uniform(2, 0.1), head: 0.1, seed };
+    let dropout =
+        Dropout { kind: Kind::Bernoulli, rates: Rates::uniform(&bert::sites(2), 0.1), head: 0.1, seed };
     let (examples, held) = set.examples.split_at(24);
     let held_out = HeldOut { examples: held, kind: set.kind, task: None };
     let dropout = Some(&dropout);
@@ -439,7 +444,7 @@ fn dropout_acts_in_training_only_where_a_rate_is_set() -> Outcome {
     let theta = params::variables(&model.theta)?;
     let batch: Vec<&Example> = set.examples.iter().take(6).collect();
     for kind in [Kind::Bernoulli, Kind::Gaussian] {
-        let dropout = |p, head| Dropout { kind, rates: Rates::uniform(2, p), head, seed: 5 };
+        let dropout = |p, head| Dropout { kind, rates: Rates::uniform(&bert::sites(2), p), head, seed: 5 };
         let at = |d: &Dropout, step| gradient(&model.network, &theta, &batch, Some((d, step)));
         let plain = gradient(&model.network, &theta, &batch, None)?;
         assert_same(&plain, &at(&dropout(0.0, 0.0), 0)?);
@@ -461,7 +466,12 @@ fn noisy_evaluation_depends_on_seed_step_and_example_alone() -> Outcome {
     let set = FrozenSet::read(&fixture("training/set.safetensors"))?;
     let model = Checkpoint::open(&fixture("training/model"))?.model_for(&set, MissingHead::Refuse)?;
     let (network, theta, examples) = (&model.network, &model.theta, &set.examples);
-    let dropout = |p, seed| Dropout { kind: Kind::PaperGaussian, rates: Rates::uniform(2, p), head: p, seed };
+    let dropout = |p, seed| Dropout {
+        kind: Kind::PaperGaussian,
+        rates: Rates::uniform(&bert::sites(2), p),
+        head: p,
+        seed,
+    };
     let order = by_length(examples);
     let losses = |d: &Dropout, step, examples: &[Example], order: &[usize]| -> Outcome<Vec<f64>> {
         let loss = noisy::set_loss((network, d, step), theta, examples, order)?;
@@ -480,7 +490,7 @@ fn noisy_evaluation_depends_on_seed_step_and_example_alone() -> Outcome {
         set_loss(network, theta, examples, &order)?.by_example.into_iter().map(|(sum, _)| sum).collect();
     let alone = |step: u64| -> Outcome<Vec<f64>> {
         let one =
-            |(n, e): (usize, &Example)| network.forward(theta, &Batch::new(&[e], n), Some((&arm, step)));
+            |(n, e): (usize, &Example)| network.noisy_losses(theta, &Batch::new(&[e], n), Some((&arm, step)));
         let losses = examples.iter().enumerate().map(|one_of| Ok(f64::from(values(&one(one_of)?.losses)[0])));
         losses.collect()
     };
@@ -510,7 +520,7 @@ fn only_the_papers_noise_stays_on_in_evaluation() -> Outcome {
     for kind in [Kind::Bernoulli, Kind::Gaussian, Kind::PaperGaussian] {
         let state = tempfile::tempdir()?.path().join("state");
         with_run(3, |run, theta| {
-            let dropout = Dropout { kind, rates: Rates::uniform(2, 0.3), head: 0.3, seed: 3 };
+            let dropout = Dropout { kind, rates: Rates::uniform(&bert::sites(2), 0.3), head: 0.3, seed: 3 };
             let run = Run { dropout: Some(&dropout), ..run };
             let (trained, rows) = train(&run, &theta, &state)?;
             let (held_out, last) = (run.held_out.examples, rows.last().unwrap());

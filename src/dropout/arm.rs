@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::noise::Kind;
-use super::{Assignment, Dropout, Rates};
+use super::{Assignment, Dropout, Place, Rates};
 use crate::error::{Error, Result};
 use crate::progress;
 use crate::provenance::Provenance;
@@ -71,32 +71,32 @@ impl fmt::Display for Arm {
 }
 
 impl Arm {
-    /// The dropout of a model of so many layers whose head drops with probability `head`; `None` switches everything off,
-    /// the head's included.
+    /// The dropout of a model with these sites, whose head drops with probability `head`; `None` switches everything off, the
+    /// head's included.
     ///
     /// # Errors
     ///
     /// As [`Arm::rates`].
-    pub fn dropout(&self, layers: usize, head: f64, seed: u64) -> Result<Option<Dropout>> {
+    pub fn dropout(&self, sites: &[Place], head: f64, seed: u64) -> Result<Option<Dropout>> {
         let (kind, rates, head) = match self {
             Arm::None => return Ok(None),
-            Arm::Uniform(p) => (Kind::Bernoulli, Rates::uniform(layers, *p), head),
-            Arm::Gaussian(p) => (Kind::Gaussian, Rates::uniform(layers, *p), head),
-            Arm::GaussianPaper(p) => (Kind::PaperGaussian, Rates::uniform(layers, *p), *p),
+            Arm::Uniform(p) => (Kind::Bernoulli, Rates::uniform(sites, *p), head),
+            Arm::Gaussian(p) => (Kind::Gaussian, Rates::uniform(sites, *p), head),
+            Arm::GaussianPaper(p) => (Kind::PaperGaussian, Rates::uniform(sites, *p), *p),
             Arm::Scheduled(assignment, path) => {
-                (Kind::Bernoulli, Arm::rates(*assignment, path, layers)?, head)
+                (Kind::Bernoulli, Arm::rates(*assignment, path, sites)?, head)
             }
         };
         Ok(Some(Dropout { kind, rates, head, seed }))
     }
 
-    /// The rates of a schedule's file, given to the sites of a model of `layers` layers in this way.
+    /// The rates of a schedule's file, given to the sites of a model in this way.
     ///
     /// # Errors
     ///
     /// As [`Rates::read`]; and [`Error::Field`] where the assignment goes by ranks that are none.
-    pub fn rates(assignment: Assignment, path: &Path, layers: usize) -> Result<Rates> {
-        let rates = Rates::read(path, layers)?;
+    pub fn rates(assignment: Assignment, path: &Path, sites: &[Place]) -> Result<Rates> {
+        let rates = Rates::read(path, sites)?;
         assignment.of(&rates).ok_or_else(|| {
             let fix = "make the file with `fisherscape schedule`, or leave the whole column out: then p gives the order";
             let expected = format!("from 0 to {}, each once", rates.iter().count() - 1);

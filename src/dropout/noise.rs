@@ -6,10 +6,10 @@
 //!
 //! The trap, into which the paper's code fell: p/(1 - p) as the STANDARD DEVIATION, at p = 0.1 a ninth of the variance.
 //! [`Kind::PaperGaussian`] is that, for repeating its runs, with the two other things that its code does: the noise stays
-//! on in evaluation, and it takes the place of the head's dropout too (definitions.md section 3).
+//! on in evaluation, and it takes the place of the head's dropout too (docs/definitions.md section 3).
 
+use super::places::Place;
 use super::rates::Rates;
-use super::site::Site;
 use crate::rng::Stream;
 
 /// The kind of noise.
@@ -33,13 +33,13 @@ pub struct Dropout {
 
 impl Dropout {
     /// The noise of a site at a training step; `None` where its rate is 0.
-    pub fn noise(&self, site: Site, step: u64) -> Option<Noise> {
-        let (kind, p) = match (site, self.kind) {
-            (Site::Head, Kind::PaperGaussian) => (self.kind, self.head),
-            (Site::Head, _) => (Kind::Bernoulli, self.head),
-            _ => (self.kind, self.rates.get(site)),
+    pub fn noise(&self, place: Place, step: u64) -> Option<Noise> {
+        let (kind, p) = match (place, self.kind) {
+            (Place::HEAD, Kind::PaperGaussian) => (self.kind, self.head),
+            (Place::HEAD, _) => (Kind::Bernoulli, self.head),
+            _ => (self.kind, self.rates.get(place)),
         };
-        let stream = Stream::new(self.seed, &format!("dropout/{site}")).at(step);
+        let stream = Stream::new(self.seed, &format!("dropout/{place}")).at(step);
         (p > 0.0).then_some(Noise { kind, p, stream })
     }
 

@@ -9,17 +9,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::places::{Place, Role};
 pub use super::shape::Shape;
-use super::site::Site;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::ranking::Ranking;
 use crate::stats;
 
-/// A drop probability for each of the 1 + 3L sites, in model order.
+/// A drop probability for each site of a model, in the order in which it applies them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
-    sites: Vec<Site>,
+    sites: Vec<Place>,
     p: Vec<f64>,
     /// Of each site, 0 = lowest score, where the schedule says.
     ranks: Vec<Option<usize>>,
@@ -27,9 +27,8 @@ pub struct Rates {
 
 impl Rates {
     /// The same probability everywhere.
-    pub fn uniform(layers: usize, p: f64) -> Rates {
-        let sites = Site::all(layers);
-        Rates { p: vec![p; sites.len()], ranks: vec![None; sites.len()], sites }
+    pub fn uniform(sites: &[Place], p: f64) -> Rates {
+        Rates { p: vec![p; sites.len()], ranks: vec![None; sites.len()], sites: sites.to_vec() }
     }
 
     /// The same sites with the probability that `p` gives for each index in model order.
@@ -62,18 +61,18 @@ impl Rates {
     }
 
     /// The drop probability of a site; 0 where none is set.
-    pub fn get(&self, site: Site) -> f64 {
+    pub fn get(&self, site: Place) -> f64 {
         self.sites.iter().position(|s| *s == site).map_or(0.0, |i| self.p[i])
     }
 
     /// Sites and probabilities in model order.
-    pub fn iter(&self) -> impl Iterator<Item = (Site, f64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (Place, f64)> + '_ {
         self.sites.iter().copied().zip(self.p.iter().copied())
     }
 
     /// The rows of a `RATES.csv` that says the same; it knows no scores.
     pub fn rows(&self) -> Vec<Row> {
-        let row = |(i, (site, p)): (usize, (Site, f64))| Row {
+        let row = |(i, (site, p)): (usize, (Place, f64))| Row {
             site: site.to_string(),
             score: None,
             score_se: None,
@@ -83,26 +82,26 @@ impl Rates {
         self.iter().enumerate().map(row).collect()
     }
 
-    /// Reads `RATES.csv` for a model of `layers` layers.
+    /// Reads `RATES.csv` for a model with these sites.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for a column, site or number that cannot be read, a site named twice or not in the model, a
     /// site of the model that is not named, or a probability outside `[0, 1)`.
-    pub fn read(path: &Path, layers: usize) -> Result<Rates> {
+    pub fn read(path: &Path, sites: &[Place]) -> Result<Rates> {
         let fix = "make the file with `fisherscape schedule` from the same model's Fisher information";
         let wrong = |field: &str, expected: String, found: String| {
             Error::field(path.display(), field, expected, found, fix)
         };
         let text = files::read_text(path)?;
-        let sites = Site::all(layers);
         let mut p: Vec<Option<f64>> = vec![None; sites.len()];
         let mut ranks = vec![None; sites.len()];
         for (i, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Rate>().enumerate() {
             let row = row.map_err(|e| wrong("row", "a site and its p".into(), e.to_string()))?;
-            let at = row.site.parse().ok().and_then(|site: Site| sites.iter().position(|s| *s == site));
+            let at = row.site.parse().ok().and_then(|site: Place| sites.iter().position(|s| *s == site));
             let Some(at) = at else {
-                return Err(wrong("site", format!("a site of a {layers}-layer BERT"), row.site));
+                let layers = sites.iter().filter(|site| site.role == Role::AttentionProbs).count();
+                return Err(wrong("site", format!("a site of a {layers}-layer model"), row.site));
             };
             if !(0.0..1.0).contains(&row.p) {
                 return Err(wrong("p", "in [0, 1)".into(), format!("{} in data row {}", row.p, i + 1)));
@@ -117,7 +116,7 @@ impl Rates {
         let p = p.ok_or_else(|| {
             wrong("site", format!("all {} sites of the model", sites.len()), found.to_string())
         })?;
-        Ok(Rates { sites, p, ranks })
+        Ok(Rates { sites: sites.to_vec(), p, ranks })
     }
 }
 
@@ -164,16 +163,15 @@ pub fn paper_bert_base() -> Vec<Row> {
     const PROBS: [usize; 12] = [7, 10, 9, 8, 1, 6, 11, 2, 0, 5, 3, 4];
     const OUTPUT: [usize; 12] = [11, 0, 9, 10, 7, 1, 6, 8, 2, 5, 4, 3];
     const FFN: [usize; 12] = [11, 9, 6, 5, 2, 0, 10, 8, 7, 1, 4, 3];
-    let order: Vec<Site> = (PROBS.map(Site::AttentionProbs).into_iter())
-        .chain(OUTPUT.map(Site::AttentionOutput))
-        .chain(FFN.map(Site::FfnOutput))
-        .chain([Site::Embeddings])
-        .collect();
-    let row = |site: Site| {
-        let rank = order.iter().position(|s| *s == site).unwrap_or(0); // every site of 12 layers is in `order`
+    let lowest_first =
+        [(PROBS, Role::AttentionProbs), (OUTPUT, Role::AttentionOutput), (FFN, Role::FfnOutput)];
+    let sites = lowest_first.into_iter().flat_map(|(layers, role)| layers.map(|k| Place::in_layer(k, role)));
+    let mut ranked: Vec<(usize, Place)> = sites.chain([Place::EMBEDDINGS]).enumerate().collect();
+    ranked.sort_by_key(|(_, site)| site.order());
+    let row = |(rank, site): (usize, Place)| {
         // 36 steps of 0.00275 down from 0.099 end at exactly 0.
         let p = 0.00275 * (36 - rank) as f64;
         Row { site: site.to_string(), score: None, score_se: None, rank: Some(rank), p }
     };
-    Site::all(12).into_iter().map(row).collect()
+    ranked.into_iter().map(row).collect()
 }

@@ -388,7 +388,7 @@ mod tests {
                 }
             }
         }
-        let sites = crate::dropout::Site::all(layers);
+        let sites = crate::model::architectures::bert::sites(layers);
         for file in 0..n {
             for (i, site) in sites.iter().enumerate() {
                 scores += &format!("{title}{file},site,{site},1,0.1,{},1,,\n", (i + file) % sites.len());

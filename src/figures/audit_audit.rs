@@ -360,7 +360,7 @@ mod tests {
     /// All aggregates and variants of a model of `layers` layers; ranks are shifted from column to column.
     fn rows(layers: usize) -> (String, String) {
         let (mut out, mut variants) = (String::new(), String::new());
-        let sites = crate::dropout::Site::all(layers);
+        let sites = crate::model::architectures::bert::sites(layers);
         for (a, aggregate) in ["mean-of-means", "mean", "sum"].into_iter().enumerate() {
             for (v, variant) in
                 ["all", "no-biases", "no-layernorm", "weights-only", "no-token-types", "with-intermediate"]

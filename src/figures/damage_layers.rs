@@ -413,14 +413,15 @@ pub fn caption(read: &Damage) -> String {
 mod tests {
     use super::*;
     use crate::draw::plot::tests::{assert_sound, attribute};
-    use crate::dropout::Site;
+    use crate::dropout::Place;
+    use crate::model::architectures::bert;
 
     const HEADER: &str =
         "granularity,name,parameters,mean_of_means,mean,sum,predicted,hessian,hessian_se,rise,rise_se\n";
 
     /// Sites of a BERT whose rise is `rise(k)`, scores 10^k / 10^4.
     fn layers(layers: usize, rise: impl Fn(usize) -> f64) -> String {
-        let row = |(k, site): (usize, Site)| {
+        let row = |(k, site): (usize, Place)| {
             let score = 10f64.powf(k as f64 / 10.0 - 4.0);
             format!(
                 "site,{site},10,{score},{score},{score},{score},1,0.1,{},{}\n",
@@ -428,7 +429,7 @@ mod tests {
                 rise(k).abs() / 5.0
             )
         };
-        HEADER.to_owned() + &Site::all(layers).into_iter().enumerate().map(row).collect::<String>()
+        HEADER.to_owned() + &bert::sites(layers).into_iter().enumerate().map(row).collect::<String>()
     }
 
     fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {

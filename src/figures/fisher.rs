@@ -10,6 +10,7 @@
 //!
 //! Takes [`FisherTable`], the `F.csv` of `fisher`; scores are those of [`crate::fisher::layers`].
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -20,19 +21,20 @@ use crate::draw::contour::{hatched, ink};
 use crate::draw::legend::{Entry, Legend};
 use crate::draw::numbers::scientific;
 use crate::draw::plot::{self, Axis, EDGE, NUMBER, SMALL, TEXT, TICK, TITLE};
-use crate::dropout::Site;
+use crate::dropout::{Place, Role};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::model::Layout;
+use crate::model::layout::{Kind, Parameter, Reach};
 
 const AGGREGATES: [(Aggregate, &str); 3] = [
     (Aggregate::MeanOfMeans, "mean of tensor means"),
     (Aggregate::Mean, "mean over parameters"),
     (Aggregate::Sum, "sum over parameters"),
 ];
-/// Words of the columns, in two lines.
-const COLUMNS: [[&str; 2]; 4] =
-    [["attention", "probs"], ["attention", "output"], ["ffn", "output"], ["inter-", "mediate"]];
+/// The columns; the last stands apart, as it is no dropout site.
+const COLUMNS: [Role; 4] = [Role::AttentionProbs, Role::AttentionOutput, Role::FfnOutput, Role::Intermediate];
 /// Height of a row, between the sites and `intermediate`, and between panels, pt.
 const ROW: f64 = 12.0;
 const APART: f64 = 4.0;
@@ -49,15 +51,16 @@ const DESCRIPTION: &str = "Fisher information of the parameters that feed each d
 /// Sums of `F` over each parameter tensor.
 #[derive(Clone, Debug)]
 pub struct FisherTable {
-    /// Names and numbers of entries.
-    tensors: Vec<(String, usize)>,
-    /// Finite, at least 0, in squared loss units per squared unit of the parameter.
+    /// The tensors, whose shapes are their numbers of entries; every place but the head is a site here.
+    layout: Layout,
+    /// In the order of the names. Finite, at least 0, in squared loss units per squared unit of the parameter.
     sums: Vec<f64>,
 }
 
 /// The figure in words for a paper.
 pub fn caption(table: &FisherTable) -> String {
-    let (n, entries) = (table.tensors.len(), table.tensors.iter().map(|(_, numel)| numel).sum::<usize>());
+    let tensors = table.layout.parameters();
+    let (n, entries) = (tensors.len(), tensors.iter().map(Parameter::numel).sum::<usize>());
     format!("{DESCRIPTION} From {n} tensors of {entries} parameters.\n")
 }
 
@@ -65,6 +68,7 @@ pub fn caption(table: &FisherTable) -> String {
 #[derive(Deserialize)]
 struct Row {
     name: String,
+    site: String,
     numel: usize,
     sum: f64,
 }
@@ -86,9 +90,9 @@ impl FisherTable {
             Error::field(path.display(), field, expected, found, FIX)
         };
         let text = files::read_text(path)?;
-        let mut table = FisherTable { tensors: Vec::new(), sums: Vec::new() };
+        let mut tensors: Vec<(Parameter, f64)> = Vec::new();
         for row in csv::Reader::from_reader(text.as_bytes()).deserialize() {
-            let Row { name, numel, sum } =
+            let Row { name, site, numel, sum } =
                 row.map_err(|e| wrong("row", "one of this table", e.to_string()))?;
             if numel == 0 {
                 return Err(wrong("numel", "at least 1", format!("0 for {name}")));
@@ -96,54 +100,47 @@ impl FisherTable {
             if !(sum.is_finite() && sum >= 0.0) {
                 return Err(wrong("sum", "finite and not negative", format!("{sum} for {name}")));
             }
-            if table.tensors.iter().any(|(known, _)| *known == name) {
+            if tensors.iter().any(|(known, _)| known.name == name) {
                 return Err(wrong("name", "named once", format!("{name} twice")));
             }
-            table.tensors.push((name, numel));
-            table.sums.push(sum);
+            let place: Place = site.parse().map_err(|site| wrong("site", "the name of a place", site))?;
+            tensors.push((tensor(name, numel, place), sum));
         }
-        if table.tensors.iter().all(|(name, _)| Site::of(name) == Site::Head) {
+        if tensors.iter().all(|(tensor, _)| tensor.place == Place::HEAD) {
             return Err(wrong("name", "some parameter of embeddings or layers", "none".into()));
         }
-        Ok(table)
+        Ok(FisherTable::new(tensors))
     }
 
-    /// Scores of the dropout sites and of each layer's `intermediate`.
-    fn scores(&self, aggregate: Aggregate) -> Vec<(Site, f64)> {
-        let sites = Scores::new(&self.tensors, Granularity::Site, aggregate, false);
-        let named = sites.names().iter().zip(sites.of(&self.sums));
-        let mut scores: Vec<(Site, f64)> =
-            named.filter_map(|(name, score)| Some((name.parse().ok()?, score))).collect();
-        // `intermediate` is no site, so as a block of its own.
-        let own = |t: &usize| matches!(Site::of(&self.tensors[*t].0), Site::Intermediate(_));
-        let own: Vec<usize> = (0..self.tensors.len()).filter(own).collect();
-        let tensors: Vec<(String, usize)> = own.iter().map(|&t| self.tensors[t].clone()).collect();
-        let sums: Vec<f64> = own.iter().map(|&t| self.sums[t]).collect();
-        let blocks = Scores::new(&tensors, Granularity::Block, aggregate, false);
-        for (name, score) in blocks.names().iter().zip(blocks.of(&sums)) {
-            let layer = name.strip_prefix("layer.").and_then(|k| k.parse().ok());
-            scores.extend(layer.map(|k| (Site::Intermediate(k), score)));
-        }
-        scores
+    /// Of tensors in model order and the sum over each.
+    fn new(tensors: Vec<(Parameter, f64)>) -> FisherTable {
+        let mut sites: Vec<Place> = tensors.iter().map(|(tensor, _)| tensor.place).collect();
+        sites.retain(|place| *place != Place::HEAD);
+        let mut by_name = tensors.clone();
+        by_name.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let sums = by_name.into_iter().map(|(_, sum)| sum).collect();
+        let layout = Layout::new(tensors.into_iter().map(|(tensor, _)| tensor).collect(), sites);
+        FisherTable { layout, sums }
+    }
+
+    /// Scores of every place but the head.
+    fn scores(&self, aggregate: Aggregate) -> Vec<(Place, f64)> {
+        let scores = Scores::new(&self.layout, Granularity::Site, aggregate, false);
+        let named = scores.names().iter().zip(scores.of(&self.sums));
+        named.filter_map(|(name, score)| Some((name.parse().ok()?, score))).collect()
     }
 
     /// Layers that have a tensor, ascending.
     fn layers(&self) -> Vec<usize> {
-        let layer = |(name, _): &(String, usize)| layer(Site::of(name));
-        let mut layers: Vec<usize> = self.tensors.iter().filter_map(layer).collect();
-        layers.sort_unstable();
-        layers.dedup();
-        layers
+        let tensors = self.layout.parameters().iter();
+        let layers: BTreeSet<usize> = tensors.filter_map(|tensor| tensor.place.layer).collect();
+        layers.into_iter().collect()
     }
 }
 
-fn layer(site: Site) -> Option<usize> {
-    match site {
-        Site::AttentionProbs(k) | Site::AttentionOutput(k) | Site::Intermediate(k) | Site::FfnOutput(k) => {
-            Some(k)
-        }
-        Site::Embeddings | Site::Head => None,
-    }
+/// A tensor of so many entries.
+fn tensor(name: String, numel: usize, place: Place) -> Parameter {
+    Parameter { name, shape: vec![numel], kind: Kind::Weight, place, reach: Reach::All }
 }
 
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page); below 120 mm with the paper's
@@ -232,22 +229,17 @@ impl Panel {
         corner: Point,
         width: f64,
         layers: &[usize],
-        scores: Vec<(Site, f64)>,
+        scores: Vec<(Place, f64)>,
     ) -> Panel {
-        let score = |site: Site| scores.iter().find(|(s, _)| *s == site).map(|&(_, score)| score);
+        let score = |site: Place| scores.iter().find(|(s, _)| *s == site).map(|&(_, score)| score);
         let positive = scores.iter().map(|&(_, score)| score).filter(|&score| score > 0.0);
         let scale = plot::range(positive).map(|(low, high)| Axis::logarithmic(low, high, 5));
         let mut panel = Panel { title, corner, width, rows: 1 + layers.len(), cells: Vec::new(), scale };
         let embeddings =
             Area { left: panel.column(0).0, top: corner.1, right: panel.column(2).1, bottom: corner.1 + ROW };
-        panel.cells.push(Cell { area: embeddings, score: score(Site::Embeddings) });
+        panel.cells.push(Cell { area: embeddings, score: score(Place::EMBEDDINGS) });
         for (row, &k) in layers.iter().enumerate() {
-            let sites = [
-                Site::AttentionProbs(k),
-                Site::AttentionOutput(k),
-                Site::FfnOutput(k),
-                Site::Intermediate(k),
-            ];
+            let sites = COLUMNS.map(|role| Place::in_layer(k, role));
             for (column, site) in sites.into_iter().enumerate() {
                 let ((left, right), top) = (panel.column(column), corner.1 + ROW * (row + 1) as f64);
                 panel
@@ -282,10 +274,11 @@ impl Panel {
             canvas.rect((apart, self.corner.1 + ROW), (each, bottom - self.corner.1 - ROW), look);
         }
         let mut em = SMALL;
-        for word in COLUMNS.as_flattened() {
+        let headings = COLUMNS.map(Role::heading);
+        for word in headings.as_flattened() {
             em = em.min(plot::fitting(word, SMALL, each - 3.0)?);
         }
-        for (i, words) in COLUMNS.iter().enumerate() {
+        for (i, words) in headings.iter().enumerate() {
             let x = (self.column(i).0 + self.column(i).1) / 2.0;
             for (line, word) in words.iter().enumerate() {
                 let y = bottom + 3.0 + SMALL * (0.76 + 1.2 * line as f64);
@@ -352,19 +345,27 @@ mod tests {
 
     /// A BERT of `layers` layers, `f(tensor, numel)` the sum of each.
     fn table(layers: usize, f: impl Fn(&str, usize) -> f64) -> FisherTable {
-        let mut tensors = vec![("bert.embeddings.word_embeddings.weight".to_owned(), 100)];
+        let word = "bert.embeddings.word_embeddings.weight".to_owned();
+        let mut tensors = vec![tensor(word, 100, Place::EMBEDDINGS)];
         for k in 0..layers {
-            for module in
-                ["attention.self.query", "attention.output.dense", "intermediate.dense", "output.dense"]
-            {
+            for (module, role) in [
+                ("attention.self.query", Role::AttentionProbs),
+                ("attention.output.dense", Role::AttentionOutput),
+                ("intermediate.dense", Role::Intermediate),
+                ("output.dense", Role::FfnOutput),
+            ] {
                 for (kind, numel) in [("weight", 8), ("bias", 2)] {
-                    tensors.push((format!("bert.encoder.layer.{k}.{module}.{kind}"), numel));
+                    let name = format!("bert.encoder.layer.{k}.{module}.{kind}");
+                    tensors.push(tensor(name, numel, Place::in_layer(k, role)));
                 }
             }
         }
-        tensors.push(("classifier.weight".to_owned(), 5));
-        let sums = tensors.iter().map(|(name, numel)| f(name, *numel)).collect();
-        FisherTable { tensors, sums }
+        tensors.push(tensor("classifier.weight".to_owned(), 5, Place::HEAD));
+        let sum = |tensor: Parameter| {
+            let sum = f(&tensor.name, tensor.numel());
+            (tensor, sum)
+        };
+        FisherTable::new(tensors.into_iter().map(sum).collect())
     }
 
     /// Colours of the cells with one, row by row.
@@ -450,8 +451,11 @@ mod tests {
     #[test]
     fn nothing_is_never_coloured_as_a_small_score() {
         let mut some = table(2, |name, _| if name.contains("attention.output") { 0.0 } else { 1.0 });
-        some.tensors.retain(|(name, _)| !name.contains("layer.1.output"));
-        some.sums.truncate(some.tensors.len());
+        let columns: Vec<String> = some.layout.columns().iter().map(|tensor| tensor.name.clone()).collect();
+        let kept = |name: &str| !name.contains("layer.1.output");
+        some.sums =
+            some.sums.iter().zip(&columns).filter(|(_, name)| kept(name)).map(|(sum, _)| *sum).collect();
+        some.layout = some.layout.only(|tensor| kept(&tensor.name));
         let svg = heat_figure(&some, Some(84.0)).unwrap();
         // The embeddings; of each layer two sites and intermediate, less the missing one.
         assert_eq!(fills(&svg).len(), 1 + 3 + 2);
@@ -469,7 +473,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("F.csv");
         let header = "name,site,block,numel,mean,mean_se,sum,max\n";
-        let row = |name: &str, numel: &str, sum: &str| format!("{name},s,b,{numel},1,0,{sum},1\n");
+        let row = |name: &str, numel: &str, sum: &str| {
+            let site = if name == "classifier.weight" { "head" } else { "embeddings" };
+            format!("{name},{site},b,{numel},1,0,{sum},1\n")
+        };
         let (word, good) =
             ("bert.embeddings.word_embeddings.weight", row("bert.embeddings.LayerNorm.bias", "4", "0.5"));
         std::fs::write(&path, format!("{header}{good}")).unwrap();

@@ -20,21 +20,13 @@ use crate::draw::numbers::significant;
 use crate::draw::plot::{
     self, Axis, BELOW, COLOURS, EDGE, GREY, LINE, Plot, SMALL, TEXT, TITLE, dashed, solid,
 };
-use crate::dropout::{Rates, Site};
+use crate::dropout::{Place, Rates, Role};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
 use crate::{files, stats};
 
-/// A kind of site in words, and its site in a layer.
-type Kind = (&'static str, fn(usize) -> Site);
-
-/// In the order of colours and markers; the embeddings are the fourth.
-const KINDS: [Kind; 3] = [
-    (sites::KINDS[0], Site::AttentionProbs),
-    (sites::KINDS[1], Site::AttentionOutput),
-    (sites::KINDS[2], Site::FfnOutput),
-];
-const EMBEDDINGS: usize = 3;
+/// Colour and marker of the embeddings: of all kinds the last.
+const EMBEDDINGS: usize = sites::KINDS.len() - 1;
 /// The embeddings stand as far before the first layer, in layers and pt at least.
 const BEFORE: (f64, f64) = (1.5, 16.0);
 /// Between panels, across and upright, and width of a sign in the key, pt.
@@ -54,7 +46,7 @@ pub struct RatesTable {
     layers: usize,
     rates: Rates,
     /// Sites with a score and its standard error, where known.
-    scores: Vec<(Site, f64, Option<f64>)>,
+    scores: Vec<(Place, f64, Option<f64>)>,
 }
 
 /// What the figure needs of a row beside its probability.
@@ -85,8 +77,15 @@ impl RatesTable {
         let rows: std::result::Result<Vec<Row>, csv::Error> =
             csv::Reader::from_reader(text.as_bytes()).deserialize().collect();
         let rows = rows.map_err(|e| wrong("row", "one of this table", e.to_string()))?;
-        let layers = rows.len().saturating_sub(1).div_ceil(KINDS.len());
-        let rates = Rates::read(path, layers)?;
+        // Whatever kinds of site it has, each layer has them.
+        let places: Vec<Place> = rows.iter().filter_map(|row| row.site.parse().ok()).collect();
+        let layers = places.iter().filter_map(|place| place.layer).max().map_or(0, |k| k + 1);
+        let roles = || sites::KINDS.into_iter().filter(|role| places.iter().any(|place| place.role == *role));
+        let layer =
+            |k| roles().filter(|role| *role != Role::Embeddings).map(move |role| Place::in_layer(k, role));
+        let sites: Vec<Place> =
+            std::iter::once(Place::EMBEDDINGS).chain((0..layers.min(rows.len())).flat_map(layer)).collect();
+        let rates = Rates::read(path, &sites)?;
         let mut scores = Vec::new();
         for row in rows {
             let (Ok(site), Some(score)) = (row.site.parse(), row.score) else { continue };
@@ -164,7 +163,7 @@ impl Layout {
         let tables = || schedules.iter().map(|(_, table)| table);
         let highest = tables().flat_map(|table| table.rates.iter()).map(|(_, p)| p).fold(0.01, f64::max);
         let p = Axis::linear(0.0, highest, 5, 0.0);
-        let ends = |&(_, score, se): &(Site, f64, Option<f64>)| {
+        let ends = |&(_, score, se): &(Place, f64, Option<f64>)| {
             // A bar that comes near 0 runs out of the frame rather than stretching the axis.
             let se = se.unwrap_or(0.0);
             [score, score + se, f64::max(score - se, score / 3.0)]
@@ -216,7 +215,7 @@ impl Layout {
         let plot = Plot { corner: (left, top), size: self.side, x: &self.x, y: &self.p };
         plot.axes(canvas, (last && self.score.is_none(), column == 0));
         dashed(canvas, &plot.across(table.mean()), "#444");
-        let rates: Vec<(Site, f64)> = table.rates.iter().collect();
+        let rates: Vec<(Place, f64)> = table.rates.iter().collect();
         curves(canvas, &plot, table.layers, &rates);
         self.words(canvas, &plot, column, "drop probability p", last && self.score.is_none());
 
@@ -235,7 +234,7 @@ impl Layout {
                 plot.band(canvas, &[(x, low, high)], COLOURS[style]);
             }
         }
-        let scores: Vec<(Site, f64)> = table.scores.iter().map(|&(site, score, _)| (site, score)).collect();
+        let scores: Vec<(Place, f64)> = table.scores.iter().map(|&(site, score, _)| (site, score)).collect();
         curves(canvas, &plot, table.layers, &scores);
         self.words(canvas, &plot, column, "Fisher score", last);
         Ok(())
@@ -256,28 +255,24 @@ impl Layout {
 }
 
 /// Place of a site on the axis of the layers, and its style.
-fn place(plot: &Plot, site: Site) -> (f64, usize) {
-    let kind = |k: usize| KINDS.iter().position(|(_, of)| of(k) == site);
-    match site {
-        Site::AttentionProbs(k) | Site::AttentionOutput(k) | Site::FfnOutput(k) => {
-            (k as f64, kind(k).unwrap_or(EMBEDDINGS))
-        }
-        _ => (plot.x.low, EMBEDDINGS),
-    }
+fn place(plot: &Plot, site: Place) -> (f64, usize) {
+    let kind = sites::KINDS.iter().position(|role| *role == site.role);
+    (site.layer.map_or(plot.x.low, |k| k as f64), kind.unwrap_or(EMBEDDINGS))
 }
 
 /// A line for each kind of site through its layers, cut where a value is 0 on a logarithmic axis or missing.
-fn curves(canvas: &Canvas, plot: &Plot, layers: usize, values: &[(Site, f64)]) {
-    let value = |site: Site| values.iter().find(|(s, _)| *s == site).map(|&(_, v)| v);
+fn curves(canvas: &Canvas, plot: &Plot, layers: usize, values: &[(Place, f64)]) {
+    let value = |site: Place| values.iter().find(|(s, _)| *s == site).map(|&(_, v)| v);
     let point =
-        |site: Site| value(site).filter(|&v| plot.y.holds(v)).map(|v| plot.at(place(plot, site).0, v));
-    for (i, (_, of)) in KINDS.iter().enumerate() {
-        let points: Vec<Option<Point>> = (0..layers).map(|k| point(of(k))).collect();
+        |site: Place| value(site).filter(|&v| plot.y.holds(v)).map(|v| plot.at(place(plot, site).0, v));
+    for (i, role) in sites::KINDS.into_iter().enumerate().take(EMBEDDINGS) {
+        let points: Vec<Option<Point>> = (0..layers).map(|k| point(Place::in_layer(k, role))).collect();
         for piece in points.split(Option::is_none) {
             solid(canvas, &piece.iter().flatten().copied().collect::<Vec<Point>>(), COLOURS[i]);
         }
     }
-    let sites = Site::all(layers);
+    let mut sites: Vec<Place> = values.iter().map(|(site, _)| *site).collect();
+    sites.sort_by_key(|site| site.order());
     let marks = sites.into_iter().filter_map(|site| Some((point(site)?, place(plot, site).1)));
     marks.for_each(|(at, style)| plot::marker(canvas, at, style));
 }
@@ -286,12 +281,12 @@ fn entries(schedules: &[(String, RatesTable)]) -> Vec<Entry<'static>> {
     let scores = || schedules.iter().flat_map(|(_, table)| &table.scores);
     let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
     let mut entries = vec![Entry::new(|canvas, at| plot::marker(canvas, at, EMBEDDINGS), "embeddings")];
-    for (i, (words, _)) in KINDS.iter().enumerate() {
+    for (i, role) in sites::KINDS.into_iter().enumerate().take(EMBEDDINGS) {
         let sign = move |canvas: &Canvas, at| {
             solid(canvas, &line(at), COLOURS[i]);
             plot::marker(canvas, at, i);
         };
-        entries.push(Entry::new(sign, *words));
+        entries.push(Entry::new(sign, role.long()));
     }
     entries.push(Entry::new(move |canvas, at| dashed(canvas, &line(at), "#444"), "mean p"));
     if scores().any(|(_, _, se)| se.is_some()) {
@@ -312,6 +307,7 @@ mod tests {
     use super::*;
     use crate::draw::plot::tests::{assert_sound, attribute};
     use crate::dropout::rates::{Row, paper_bert_base};
+    use crate::model::architectures::bert;
 
     /// The table of `rows` by way of its file.
     fn read(rows: &[Row]) -> Result<RatesTable> {
@@ -324,14 +320,14 @@ mod tests {
 
     /// Rows of `layers` layers with a probability and a score each, from their rank.
     fn rows(layers: usize, p: impl Fn(usize) -> f64, score: impl Fn(usize) -> Option<f64>) -> Vec<Row> {
-        let row = |(rank, site): (usize, Site)| Row {
+        let row = |(rank, site): (usize, Place)| Row {
             site: site.to_string(),
             score: score(rank),
             score_se: score(rank),
             rank: Some(rank),
             p: p(rank),
         };
-        Site::all(layers).into_iter().enumerate().map(row).collect()
+        bert::sites(layers).into_iter().enumerate().map(row).collect()
     }
 
     /// Oracle: the published schedule, 0.099 - 0.00275 k, lowest Fisher information first: attention probabilities of

@@ -363,7 +363,9 @@ mod tests {
 
     /// `layers` layers, ranks reversed in the smallest fraction.
     fn rows(draw: &str, fractions: &[f64], layers: usize) -> String {
-        let sites = crate::dropout::Site::all(layers).into_iter().map(|site| ("site", site.to_string()));
+        let sites = crate::model::architectures::bert::sites(layers)
+            .into_iter()
+            .map(|site| ("site", site.to_string()));
         let blocks = (0..layers).map(|k| ("block", format!("layer.{k}")));
         let items: Vec<(&str, String)> =
             sites.chain([("block", "embeddings".to_owned())]).chain(blocks).collect();

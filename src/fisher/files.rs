@@ -7,9 +7,9 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use super::Fisher;
-use super::layers::{TensorSizes, model_order};
-use crate::dropout::Site;
 use crate::error::{Error, Result};
+use crate::model::layout::Parameter;
+use crate::model::{Layout, architectures};
 use crate::params::{self, Column, ParamMap};
 use crate::{files, progress, stats};
 
@@ -40,30 +40,33 @@ pub fn examples_path(fisher: &Path) -> PathBuf {
 }
 
 /// Writes F and its table, and the per-example sums if asked; F itself last, so that it stands only beside whole
-/// companions.
+/// companions. F carries the layout of its model.
 pub fn write(
     path: &Path,
     fisher: &Fisher,
+    layout: &Layout,
     metadata: &BTreeMap<String, String>,
     per_example: bool,
 ) -> Result<()> {
-    let mut rows = Vec::new();
-    for (t, (name, f)) in fisher.diagonal.iter().enumerate() {
-        let numel = f.elem_count() as f64;
-        let sums: Vec<f64> = fisher.sums.column(t).to_vec();
+    let row = |tensor: &Parameter| {
+        let numel = tensor.numel() as f64;
+        let column = fisher.diagonal.keys().position(|name| *name == tensor.name);
+        let (Some(column), Some(f)) = (column, fisher.diagonal.get(&tensor.name)) else { return Ok(None) };
+        let sums: Vec<f64> = fisher.sums.column(column).to_vec();
         let max = params::with_values(f, |f| f.iter().fold(0f32, |a, b| a.max(*b)))?;
-        rows.push(Row {
-            name: name.clone(),
-            site: Site::of(name).to_string(),
-            block: Site::of(name).block(),
-            numel: f.elem_count(),
+        Ok(Some(Row {
+            name: tensor.name.clone(),
+            site: tensor.place.to_string(),
+            block: tensor.place.block(),
+            numel: tensor.numel(),
             mean: stats::mean(&sums) / numel,
             mean_se: stats::standard_error(&sums) / numel,
             sum: stats::mean(&sums),
             max: f64::from(max),
-        });
-    }
-    rows.sort_by_key(|row| model_order(&row.name));
+        }))
+    };
+    let rows = layout.parameters().iter().filter_map(|tensor| row(tensor).transpose());
+    let rows: Vec<Row> = rows.collect::<Result<_>>()?;
     files::write_csv(&table_path(path), &rows)?;
     let examples = examples_path(path);
     if per_example {
@@ -72,7 +75,9 @@ pub fn write(
         // An earlier run's sums would be taken for this one's.
         files::remove(&examples)?;
     }
-    params::write_params(path, &fisher.diagonal, metadata)
+    let mut metadata = metadata.clone();
+    metadata.extend(layout.metadata());
+    params::write_params(path, &fisher.diagonal, &metadata)
 }
 
 fn write_examples(path: &Path, fisher: &Fisher, metadata: &BTreeMap<String, String>) -> Result<()> {
@@ -90,23 +95,35 @@ fn write_examples(path: &Path, fisher: &Fisher, metadata: &BTreeMap<String, Stri
     params::write_safetensors(path, tensors, &metadata)
 }
 
-/// Reads a Fisher diagonal and its metadata.
+/// A Fisher diagonal as it was stored.
+pub struct Stored {
+    pub diagonal: ParamMap,
+    /// What each of its tensors is.
+    pub layout: Layout,
+    pub metadata: HashMap<String, String>,
+}
+
+/// Reads a Fisher diagonal, the layout of its tensors and its metadata. Files of version 0.1.0 hold no layout: it is
+/// recognised by the tensors' names.
 ///
 /// # Errors
 ///
 /// [`Error::Field`] for a broken or empty file, or values that are negative or not finite.
-pub fn read(path: &Path) -> Result<(ParamMap, HashMap<String, String>)> {
-    let (fisher, metadata) = params::read_safetensors(path)?;
-    if fisher.is_empty() {
+pub fn read(path: &Path) -> Result<Stored> {
+    let (diagonal, metadata) = params::read_safetensors(path)?;
+    if diagonal.is_empty() {
         return Err(Error::field(path.display(), "tensors", "one per parameter", "none", FIX));
     }
-    for (name, f) in &fisher {
+    for (name, f) in &diagonal {
         let bad = params::with_values(f, |f| f.iter().copied().find(|v| !(v.is_finite() && *v >= 0.0)))?;
         if let Some(value) = bad {
             return Err(Error::field(path.display(), name, "finite and not negative", value, FIX));
         }
     }
-    Ok((fisher, metadata))
+    let layout = Layout::stored(&metadata, &diagonal)
+        .map_err(|found| Error::field(path.display(), "layout", "what each tensor is", found, FIX))?
+        .unwrap_or_else(|| architectures::recognise(&diagonal));
+    Ok(Stored { diagonal, layout, metadata })
 }
 
 /// Reads a Fisher diagonal for a model, the parameters that both have, and its metadata. Names on one side only are said.
@@ -115,7 +132,7 @@ pub fn read(path: &Path) -> Result<(ParamMap, HashMap<String, String>)> {
 ///
 /// As [`read`]; and [`Error::Field`] for a tensor of another shape than the parameter, or no common name at all.
 pub fn read_for(path: &Path, theta: &ParamMap) -> Result<(ParamMap, HashMap<String, String>)> {
-    let (mut fisher, metadata) = read(path)?;
+    let Stored { diagonal: mut fisher, metadata, .. } = read(path)?;
     let fix = "use the Fisher information of this model or of the one it was trained from";
     for (name, f) in &fisher {
         if let Some(weight) = theta.get(name).filter(|weight| weight.dims() != f.dims()) {
@@ -142,10 +159,10 @@ pub fn read_for(path: &Path, theta: &ParamMap) -> Result<(ParamMap, HashMap<Stri
     Ok((fisher, metadata))
 }
 
-/// The tensors, and the sum over the entries of each.
-pub fn tensor_sums(fisher: &ParamMap) -> Result<(TensorSizes, Vec<f64>)> {
+/// The sum over the entries of each tensor, in name order.
+pub fn tensor_sums(fisher: &ParamMap) -> Result<Vec<f64>> {
     let sum = |f| params::with_values(f, |f| f.iter().map(|v| f64::from(*v)).sum::<f64>());
-    Ok((super::tensor_sizes(fisher), fisher.values().map(sum).collect::<Result<_>>()?))
+    fisher.values().map(sum).collect()
 }
 
 /// The per-example sums beside a Fisher file, if they were written: tensor names and `[N, tensors]`.

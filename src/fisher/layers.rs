@@ -8,7 +8,9 @@
 
 use ndarray::Array2;
 
-use crate::dropout::Site;
+use crate::dropout::{Place, Role};
+use crate::model::Layout;
+use crate::model::layout::{Parameter, Reach};
 use crate::ranking::Ranking;
 
 /// What is ranked.
@@ -52,55 +54,52 @@ pub enum Aggregate {
     Sum,
 }
 
-/// Tensors by name with their numbers of entries, in the order of the columns of `s[n,t]`.
-pub type TensorSizes = Vec<(String, usize)>;
-
 /// Scores as weighted sums of per-tensor sums.
 pub struct Scores {
     names: Vec<String>,
-    /// For each item, (tensor index, weight).
+    /// For each item, (column of its tensor in `s[n,t]`, weight).
     members: Vec<Vec<(usize, f64)>>,
 }
 
 impl Scores {
-    /// The items of a granularity in model order, for tensors given by name and number of entries. The head is a
-    /// tensor among tensors but never a site or block; `intermediate.dense` counts into its layer's block, and into
-    /// the site `ffn_output` only if `include_intermediate`.
+    /// The items of a granularity in model order. The head is a tensor among tensors but never a site or block; what feeds
+    /// no site counts into its layer's block, and `intermediate` into the site `ffn_output` only if `include_intermediate`.
     pub fn new(
-        tensors: &[(String, usize)],
+        layout: &Layout,
         granularity: Granularity,
         aggregate: Aggregate,
         include_intermediate: bool,
     ) -> Scores {
-        Scores::of_tensors(tensors, granularity, aggregate, include_intermediate, &|_| true)
+        Scores::of_tensors(layout, granularity, aggregate, include_intermediate, &|_| true)
     }
 
     /// As [`Scores::new`], of the tensors that `keep` names alone. An item without any is left out.
     pub fn of_tensors(
-        tensors: &[(String, usize)],
+        layout: &Layout,
         granularity: Granularity,
         aggregate: Aggregate,
         include_intermediate: bool,
-        keep: &dyn Fn(&str) -> bool,
+        keep: &dyn Fn(&Parameter) -> bool,
     ) -> Scores {
-        let mut order: Vec<usize> = (0..tensors.len()).collect();
-        order.sort_by_key(|&t| model_order(&tensors[t].0));
-        let mut items: Vec<(String, Vec<usize>)> = Vec::new();
-        for t in order.into_iter().filter(|&t| keep(&tensors[t].0)) {
-            let Some(item) = item_of(&tensors[t].0, granularity, include_intermediate) else { continue };
+        let columns = layout.columns();
+        let column = |tensor: &Parameter| columns.partition_point(|other| other.name < tensor.name);
+        let mut items: Vec<(String, Vec<&Parameter>)> = Vec::new();
+        for tensor in layout.parameters().iter().filter(|tensor| keep(tensor)) {
+            let item = item_of(tensor, layout.sites(), granularity, include_intermediate);
+            let Some(item) = item else { continue };
             match items.iter_mut().find(|(name, _)| *name == item) {
-                Some((_, members)) => members.push(t),
-                None => items.push((item, vec![t])),
+                Some((_, members)) => members.push(tensor),
+                None => items.push((item, vec![tensor])),
             }
         }
-        let weights = |members: &Vec<usize>| {
-            let total: usize = members.iter().map(|&t| tensors[t].1).sum();
-            let weight = |t: usize| match aggregate {
-                Aggregate::MeanOfMeans => 1.0 / (members.len() as f64 * tensors[t].1 as f64),
+        let weights = |members: &Vec<&Parameter>| {
+            let total: usize = members.iter().map(|tensor| tensor.numel()).sum();
+            let weight = |tensor: &Parameter| match aggregate {
+                Aggregate::MeanOfMeans => 1.0 / (members.len() as f64 * tensor.numel() as f64),
                 Aggregate::Mean => 1.0 / total as f64,
                 Aggregate::Sum => 1.0,
             };
-            members.iter().map(|&t| (t, weight(t))).collect()
+            members.iter().map(|&tensor| (column(tensor), weight(tensor))).collect()
         };
         let members = items.iter().map(|(_, members)| weights(members)).collect();
         Scores { names: items.into_iter().map(|(name, _)| name).collect(), members }
@@ -135,49 +134,21 @@ impl Scores {
     }
 }
 
-fn item_of(name: &str, granularity: Granularity, include_intermediate: bool) -> Option<String> {
-    let site = Site::of(name);
-    match (granularity, site) {
-        (Granularity::Tensor, _) => (!name.ends_with("attention.self.key.bias")).then(|| name.to_string()),
-        (_, Site::Head) => None,
-        (Granularity::Block, _) => Some(site.block()),
-        (Granularity::Site, Site::Intermediate(k)) => {
-            include_intermediate.then(|| Site::FfnOutput(k).to_string())
-        }
-        (Granularity::Site, _) => Some(site.to_string()),
-    }
-}
-
-/// A key that sorts parameter names in the order in which the model applies them.
-pub fn model_order(name: &str) -> (usize, usize, String) {
-    const WITHIN: [&str; 16] = [
-        "word_embeddings",
-        "position_embeddings",
-        "token_type_embeddings",
-        "embeddings.LayerNorm",
-        "attention.self.query",
-        "attention.self.key",
-        "attention.self.value",
-        "attention.output.dense",
-        "attention.output.LayerNorm",
-        "intermediate.dense",
-        "output.dense",
-        "output.LayerNorm",
-        "pooler.dense",
-        "classifier",
-        "cls.predictions.transform.dense",
-        "cls.predictions.transform.LayerNorm",
-    ];
-    let block = match Site::of(name) {
-        Site::Embeddings => 0,
-        Site::AttentionProbs(k) | Site::AttentionOutput(k) | Site::Intermediate(k) | Site::FfnOutput(k) => {
-            1 + k
-        }
-        Site::Head => usize::MAX,
+/// What a tensor is counted into.
+fn item_of(
+    tensor: &Parameter,
+    sites: &[Place],
+    granularity: Granularity,
+    include_intermediate: bool,
+) -> Option<String> {
+    let place = tensor.place;
+    let site = match place.role {
+        Role::Intermediate if include_intermediate => Place { role: Role::FfnOutput, ..place },
+        _ => place,
     };
-    let (module, kind) = name.rsplit_once('.').unwrap_or((name, ""));
-    let within = WITHIN.iter().position(|part| module.ends_with(part)).unwrap_or(WITHIN.len());
-    // "weight" before "bias"
-    let kind = if kind == "weight" { "0".into() } else { name.to_string() };
-    (block, within, kind)
+    match granularity {
+        Granularity::Tensor => (tensor.reach != Reach::Nothing).then(|| tensor.name.clone()),
+        Granularity::Block => (place != Place::HEAD).then(|| place.block()),
+        Granularity::Site => sites.contains(&site).then(|| site.to_string()),
+    }
 }

@@ -18,7 +18,6 @@ use crate::model::squares::Squares;
 use crate::model::{Estimate, Estimator, Objective, Part, Reached, Reduction, Sums};
 use crate::params::ParamMap;
 use crate::progress::Progress;
-use layers::TensorSizes;
 
 /// The diagonal and the per-example sums of one pass.
 pub struct Fisher {
@@ -126,9 +125,4 @@ fn finish(squares: Squares, order: &[usize], used: &[usize], skipped: usize) -> 
         sums.row_mut(place).assign(&by_length.row(row));
     }
     Ok(Fisher { diagonal, sums, skipped, used: used.to_vec() })
-}
-
-/// Names and numbers of entries of a map's tensors.
-pub fn tensor_sizes(map: &ParamMap) -> TensorSizes {
-    map.iter().map(|(name, t)| (name.clone(), t.elem_count())).collect()
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::direction::Direction;
@@ -67,7 +67,7 @@ impl Plane {
                     values[*from..].iter_mut().zip(d).for_each(|(w, d)| *w += step * d);
                 }
             }
-            Ok((name.clone(), Tensor::from_vec(values, weight.dims(), &Device::Cpu)?))
+            Ok((name.clone(), Tensor::from_vec(values, weight.dims(), weight.device())?))
         };
         theta.par_iter().map(form).collect()
     }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::direction::Direction;
@@ -120,7 +120,7 @@ impl Space {
                     .zip(&mut own)
                     .for_each(|(w, v)| *w = (f64::from(*w) + step * f64::from(*v)) as f32);
             }
-            Ok((part.name.clone(), Tensor::from_vec(values, weight.dims(), &Device::Cpu)?))
+            Ok((part.name.clone(), Tensor::from_vec(values, weight.dims(), weight.device())?))
         };
         let moved: Vec<(String, Tensor)> = self.parts.par_iter().map(moved).collect::<Result<_>>()?;
         let mut point = theta.clone();

@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::json;
 
-use super::config::BertConfig;
+use super::architectures::HeadModules;
+use super::config::ModelConfig;
+use super::layout::{Kind as ParameterKind, Parameter};
 use super::network::{Head, Network};
+use super::ops::Backend;
 use super::weights;
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, Target};
+use crate::dropout::Place;
 use crate::error::{Error, Result};
 use crate::hub::{self, TOKENIZER_FILES, Wanted};
 use crate::params::{self, ParamMap};
-use crate::rng::Stream;
 use crate::{embedded, files, progress};
-
-const WORD: &str = "bert.embeddings.word_embeddings.weight";
-const DECODER: &str = "cls.predictions.decoder.weight";
 
 /// More classes than any task has: beyond, a label is a mistake.
 const MAX_CLASSES: usize = 10_000;
@@ -31,14 +31,16 @@ const MAX_CLASSES: usize = 10_000;
 /// A checkpoint's files, read.
 pub struct Checkpoint {
     pub folder: PathBuf,
-    pub config: BertConfig,
+    pub config: ModelConfig,
     /// Everything float in the file, under canonical names.
     tensors: ParamMap,
     /// BLAKE3 over the configuration and the weights.
     pub hash: String,
+    /// Where its models run.
+    device: Device,
 }
 
-/// A BERT with its parameters.
+/// A network with its parameters.
 #[derive(Clone)]
 pub struct Model {
     pub network: Network,
@@ -81,8 +83,8 @@ impl Checkpoint {
                        FOLDER` makes it, or a name on the hub, such as bert-base-uncased";
             return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
         }
-        let config = BertConfig::read(&folder.join("config.json"))?;
-        let (tensors, sources) = weights::read(folder)?;
+        let config = ModelConfig::read(&folder.join("config.json"))?;
+        let (tensors, sources) = weights::read(folder, config.architecture)?;
         let mut hash = blake3::Hasher::new();
         for path in sources.iter().chain([&folder.join("config.json")]) {
             hash.update(files::hash_file(path)?.as_bytes());
@@ -92,26 +94,38 @@ impl Checkpoint {
             config,
             tensors,
             hash: hash.finalize().to_hex().to_string(),
+            device: Device::Cpu,
         })
+    }
+
+    /// The same checkpoint, whose models run on this device. They run on the CPU unless this is said.
+    pub fn on(self, device: Device) -> Checkpoint {
+        Checkpoint { device, ..self }
     }
 
     /// A model that nothing has trained yet, its encoder drawn from `seed` as transformers initialises BERT: the row of
     /// `[PAD]` is zero. `folder` holds the tokenizer's files.
-    pub fn untrained(config: BertConfig, folder: &Path, seed: u64) -> Result<Checkpoint> {
+    pub fn untrained(config: ModelConfig, folder: &Path, seed: u64) -> Result<Checkpoint> {
         let tokenizer = Tokenizer::load(folder)?;
         let mut tensors = ParamMap::new();
-        for (name, shape) in config.encoder_shapes() {
-            let mut value = initial(&name, &shape, &config, seed)?;
-            if name == WORD {
+        for parameter in config.encoder() {
+            let mut value = parameter.initial(config.initializer_range, seed)?;
+            if parameter.kind == ParameterKind::TokenTable {
                 let keep = |row: u32| if row == tokenizer.special.pad { 0f32 } else { 1.0 };
                 let keep: Vec<f32> = (0..config.vocab_size as u32).map(keep).collect();
                 value =
                     value.broadcast_mul(&Tensor::from_vec(keep, (config.vocab_size, 1), &Device::Cpu)?)?;
             }
-            tensors.insert(name, value);
+            tensors.insert(parameter.name, value);
         }
         let text = format!("{} {seed} {}", json!(config.json), tokenizer.vocabulary_hash());
-        Ok(Checkpoint { folder: folder.to_path_buf(), config, tensors, hash: files::hash(text.as_bytes()) })
+        Ok(Checkpoint {
+            folder: folder.to_path_buf(),
+            config,
+            tensors,
+            hash: files::hash(text.as_bytes()),
+            device: Device::Cpu,
+        })
     }
 
     /// The checkpoint's tokenizer.
@@ -125,7 +139,7 @@ impl Checkpoint {
     ///
     /// [`Error::Field`] if the checkpoint's classifier has another number of outputs than the labels need.
     pub fn head_for(&self, set: &FrozenSet) -> Result<Head> {
-        let stored = self.tensors.get("classifier.weight").and_then(|w| w.dims().first().copied());
+        let stored = self.stored_outputs();
         let place = set.path.display();
         match set.kind {
             Kind::MaskedLm => Ok(Head::MaskedLm),
@@ -160,6 +174,14 @@ impl Checkpoint {
                 }
                 Ok(Head::Classes(classes))
             }
+        }
+    }
+
+    /// Outputs of the task head that the checkpoint has, if it has one.
+    fn stored_outputs(&self) -> Option<usize> {
+        match (self.config.architecture.modules)(&self.config, Head::Regression).head {
+            HeadModules::Pooled { output, .. } => self.tensors.get(&output.weight)?.dims().first().copied(),
+            HeadModules::Decoder { .. } => None,
         }
     }
 
@@ -203,32 +225,29 @@ impl Checkpoint {
         if head == Head::MaskedLm {
             self.check_tied();
         }
+        let network = Network::new(self.config.clone(), head, Backend::of(&self.device));
         let mut theta = ParamMap::new();
         let mut fresh = Vec::new();
-        for (name, shape) in self.config.encoder_shapes() {
-            theta.insert(name.clone(), self.take(&name, &shape)?);
-        }
-        for (name, shape) in head_shapes(&self.config, head) {
-            let absent = !self.tensors.contains_key(&name);
-            match (absent, head, missing) {
+        for parameter in network.layout.parameters() {
+            let absent = !self.tensors.contains_key(&parameter.name);
+            let value = match (absent && parameter.place == Place::HEAD, head, missing) {
                 (true, Head::Classes(_) | Head::Regression, MissingHead::Initialise { seed }) => {
-                    theta.insert(name.clone(), initial(&name, &shape, &self.config, seed)?);
-                    fresh.push(name);
+                    fresh.push(parameter.name.clone());
+                    parameter.initial(self.config.initializer_range, seed)?
                 }
                 (true, Head::MaskedLm, _) => {
                     let fix = "add a fresh masked-LM head: fisherscape pretrain --steps 0 --checkpoint FOLDER --out NEW";
                     return Err(Error::field(
                         self.folder.display(),
-                        name,
+                        &parameter.name,
                         "present",
                         "no masked-LM head",
                         fix,
                     ));
                 }
-                _ => {
-                    theta.insert(name.clone(), self.take(&name, &shape)?);
-                }
-            }
+                _ => self.take(parameter)?,
+            };
+            theta.insert(parameter.name.clone(), value.to_device(&self.device)?);
         }
         if let (false, MissingHead::Initialise { seed }) = (fresh.is_empty(), missing) {
             self.tell_fresh(&fresh, seed);
@@ -236,18 +255,18 @@ impl Checkpoint {
         self.tell_unused();
         let has_tokenizer = TOKENIZER_FILES[..2].iter().any(|name| files::exists(&self.folder.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
-        let network = Network { config: self.config, head };
         Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.folder })
     }
 
     /// The masked-LM model, with a fresh head where the checkpoint has none.
     pub fn with_masked_lm_head(mut self, seed: u64) -> Result<Model> {
         let mut fresh = Vec::new();
-        for (name, shape) in head_shapes(&self.config, Head::MaskedLm) {
-            if !self.tensors.contains_key(&name) {
-                let value = initial(&name, &shape, &self.config, seed)?;
-                fresh.push(name.clone());
-                self.tensors.insert(name, value);
+        let layout = self.config.layout(Head::MaskedLm);
+        for parameter in layout.parameters().iter().filter(|p| p.place == Place::HEAD) {
+            if !self.tensors.contains_key(&parameter.name) {
+                let value = parameter.initial(self.config.initializer_range, seed)?;
+                fresh.push(parameter.name.clone());
+                self.tensors.insert(parameter.name.clone(), value);
             }
         }
         match fresh.is_empty() {
@@ -257,7 +276,8 @@ impl Checkpoint {
         self.model(Head::MaskedLm, MissingHead::Refuse)
     }
 
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    fn take(&mut self, parameter: &Parameter) -> Result<Tensor> {
+        let (name, shape) = (parameter.name.as_str(), parameter.shape.as_slice());
         let wrong = |expected: String, found: String, fix: &str| {
             Error::field(self.folder.display(), name, expected, found, fix)
         };
@@ -279,18 +299,21 @@ impl Checkpoint {
         }
     }
 
-    /// A stored decoder is another name of the word embeddings; transformers ties them whatever the file says.
+    /// A stored decoder is another name of the token table; transformers ties them whatever the file says.
     fn check_tied(&mut self) {
-        let Some(decoder) = self.tensors.remove(DECODER) else { return };
+        let tied = self.config.architecture.decoder;
+        let Some(decoder) = self.tensors.remove(tied) else { return };
         let equal = |a: &Tensor, b: &Tensor| {
             a.dims() == b.dims()
                 && params::with_values(a, |a| params::with_values(b, |b| a == b)).ok().and_then(|r| r.ok())
                     == Some(true)
         };
-        if !self.tensors.get(WORD).is_some_and(|word| equal(word, &decoder)) {
+        let encoder = self.config.encoder();
+        let table = encoder.iter().find(|p| p.kind == ParameterKind::TokenTable);
+        if !table.and_then(|p| self.tensors.get(&p.name)).is_some_and(|table| equal(table, &decoder)) {
             let folder = self.folder.display();
             progress::note(format!(
-                "{folder}: {DECODER} differs from the word embeddings it is tied to: ignored"
+                "{folder}: {tied} differs from the word embeddings it is tied to: ignored"
             ));
         }
     }
@@ -361,13 +384,14 @@ impl Model {
         for stale in ["torch_dtype", "_name_or_path", "num_labels", "id2label", "label2id", "problem_type"] {
             config.remove(stale);
         }
-        let (class, labels, problem) = match self.network.head {
-            Head::MaskedLm => ("BertForMaskedLM", 0, None),
-            Head::Classes(n) => ("BertForSequenceClassification", n, Some("single_label_classification")),
-            Head::Regression => ("BertForSequenceClassification", 1, Some("regression")),
+        let architecture = self.network.config.architecture;
+        let (labels, problem) = match self.network.head {
+            Head::MaskedLm => (0, None),
+            Head::Classes(n) => (n, Some("single_label_classification")),
+            Head::Regression => (1, Some("regression")),
         };
-        config.insert("architectures".into(), json!([class]));
-        config.insert("model_type".into(), json!("bert"));
+        config.insert("architectures".into(), json!([(architecture.class)(self.network.head)]));
+        config.insert("model_type".into(), json!(architecture.model_type));
         config.insert("dtype".into(), json!("float32"));
         if let Some(problem) = problem {
             let name = |i: usize| {
@@ -400,7 +424,7 @@ impl Model {
 }
 
 /// Whether examples fit the model's tables; `fix` says what to do where they do not.
-fn check_examples(config: &BertConfig, examples: &[Example], place: &str, fix: &str) -> Result<()> {
+fn check_examples(config: &ModelConfig, examples: &[Example], place: &str, fix: &str) -> Result<()> {
     let wrong = |field: &str, expected: String, found: String, fix: &str| {
         Err(Error::field(place, field, expected, found, fix))
     };
@@ -427,40 +451,4 @@ fn check_examples(config: &BertConfig, examples: &[Example], place: &str, fix: &
         }
     }
     Ok(())
-}
-
-/// Names and shapes of a head's parameters.
-fn head_shapes(config: &BertConfig, head: Head) -> Vec<(String, Vec<usize>)> {
-    let (h, v) = (config.hidden_size, config.vocab_size);
-    let task = |outputs: usize| {
-        vec![
-            ("bert.pooler.dense.weight".into(), vec![h, h]),
-            ("bert.pooler.dense.bias".into(), vec![h]),
-            ("classifier.weight".into(), vec![outputs, h]),
-            ("classifier.bias".into(), vec![outputs]),
-        ]
-    };
-    match head {
-        Head::MaskedLm => vec![
-            ("cls.predictions.bias".into(), vec![v]),
-            ("cls.predictions.transform.dense.weight".into(), vec![h, h]),
-            ("cls.predictions.transform.dense.bias".into(), vec![h]),
-            ("cls.predictions.transform.LayerNorm.weight".into(), vec![h]),
-            ("cls.predictions.transform.LayerNorm.bias".into(), vec![h]),
-        ],
-        Head::Classes(n) => task(n),
-        Head::Regression => task(1),
-    }
-}
-
-/// BERT's initialisation: N(0, initializer_range²) for matrices, 1 for LayerNorm weights, 0 for the rest.
-fn initial(name: &str, shape: &[usize], config: &BertConfig, seed: u64) -> Result<Tensor> {
-    let mut values = vec![0f32; shape.iter().product()];
-    if name.ends_with("LayerNorm.weight") {
-        values.fill(1.0);
-    } else if shape.len() > 1 {
-        Stream::new(seed, &format!("init/{name}")).fill_normal(0, &mut values);
-        values.iter_mut().for_each(|v| *v = (f64::from(*v) * config.initializer_range) as f32);
-    }
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }

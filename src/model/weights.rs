@@ -1,14 +1,14 @@
 //! The weights of a checkpoint, whatever their files and names.
 //!
 //! They come from `model.safetensors`, its shards (`model.safetensors.index.json`) or `pytorch_model.bin` (data only:
-//! the pickle reader runs no code). Canonical names have the prefix `bert.` and `LayerNorm.weight`/`bias`; older ones
-//! (no prefix, `gamma`/`beta`) are renamed, and `position_ids` is no parameter.
+//! the pickle reader runs no code). What names they may have is the architecture's to say.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 
+use super::architectures::Architecture;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::WEIGHTS;
@@ -19,7 +19,7 @@ use crate::params::{self, ParamMap};
 /// # Errors
 ///
 /// [`Error::Field`] if there are none, a shard is missing, or a file does not parse.
-pub fn read(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
+pub fn read(folder: &Path, architecture: &Architecture) -> Result<(ParamMap, Vec<PathBuf>)> {
     let Some(path) = WEIGHTS.iter().map(|name| folder.join(name)).find(|path| files::exists(path)) else {
         let expected = "model.safetensors, its shards, or pytorch_model.bin";
         let fix = "download the checkpoint's weights into this folder";
@@ -34,7 +34,16 @@ pub fn read(folder: &Path) -> Result<(ParamMap, Vec<PathBuf>)> {
             tensors.extend(read_pickle(source)?);
         }
     }
-    Ok((canonical(tensors), sources))
+    // Where a tensor stands under two names, that under the canonical one counts.
+    let mut canonical = ParamMap::new();
+    let (own, others): (ParamMap, ParamMap) =
+        tensors.into_iter().partition(|(name, _)| (architecture.canonical)(name).as_ref() == Some(name));
+    for (name, tensor) in own.into_iter().chain(others) {
+        if let Some(name) = (architecture.canonical)(&name) {
+            canonical.entry(name).or_insert(tensor);
+        }
+    }
+    Ok((canonical, sources))
 }
 
 /// The files that an index names.
@@ -66,27 +75,4 @@ fn read_pickle(path: &Path) -> Result<ParamMap> {
     let tensors = candle_core::pickle::read_all(path).map_err(wrong)?;
     let floats = tensors.into_iter().filter(|(_, t)| t.dtype().is_float());
     floats.map(|(name, t)| Ok((name, t.to_dtype(DType::F32).map_err(wrong)?))).collect()
-}
-
-/// Canonical names; `position_ids` and copies of tied values fall away.
-fn canonical(tensors: ParamMap) -> ParamMap {
-    let mut map = ParamMap::new();
-    for (name, tensor) in tensors {
-        let name = match name.split('.').next() {
-            Some("embeddings" | "encoder" | "pooler") => format!("bert.{name}"),
-            _ => name,
-        };
-        let name = match name.rsplit_once("LayerNorm.") {
-            Some((prefix, "gamma")) => format!("{prefix}LayerNorm.weight"),
-            Some((prefix, "beta")) => format!("{prefix}LayerNorm.bias"),
-            _ => name,
-        };
-        if !name.ends_with("position_ids") {
-            map.insert(name, tensor);
-        }
-    }
-    if let Some(bias) = map.remove("cls.predictions.decoder.bias") {
-        map.entry("cls.predictions.bias".into()).or_insert(bias);
-    }
-    map
 }

@@ -19,7 +19,7 @@ use crate::landscape::sharpness::{Comparison, Measure, Row, compare_measure};
 use crate::rng::Stream;
 use crate::stats::paired;
 use crate::tables::surface::Grid;
-use crate::{files, fisher, stats};
+use crate::{files, stats};
 
 /// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
 pub const RADIUS: f64 = 1.0;
@@ -349,11 +349,11 @@ fn about(surface: &Path) -> Result<serde_json::Value> {
 pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
     let schedule = analysis.schedule.clone().unwrap_or_default();
     let path = folder.join(format!("{}.safetensors", plan::fisher_stem(analysis)));
-    let tensors = fisher::tensor_sizes(&fisher_files::read(&path)?.0);
+    let layout = fisher_files::read(&path)?.layout;
     let Some((_, by_example)) = fisher_files::read_examples(&path)? else { return Ok(Vec::new()) };
     let aggregate = schedule.aggregate.unwrap_or_default();
     let intermediate = schedule.include_intermediate.unwrap_or(false);
-    let scores = Scores::new(&tensors, Granularity::Site, aggregate, intermediate);
+    let scores = Scores::new(&layout, Granularity::Site, aggregate, intermediate);
     let columns = scores.of_examples(&by_example);
     let site = |(name, column): (&String, ndarray::ArrayView1<f64>)| {
         let values = column.to_vec();

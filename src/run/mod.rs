@@ -26,7 +26,8 @@ use crate::dropout::Arm as Dropout;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{self, Place, Wanted};
-use crate::model::BertConfig;
+use crate::model::ModelConfig;
+use crate::model::architectures::bert;
 use crate::progress::{self, say};
 use crate::stages::Stage;
 use crate::stages::source::Source;
@@ -149,24 +150,24 @@ pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
                        the hub: --set model.checkpoint=FOLDER";
             return Err(Error::field("model.checkpoint", checkpoint.display(), "a folder", "none", fix));
         }
-        let config = BertConfig::read(&folder.join("config.json"))?;
-        shape = Some((config.num_hidden_layers, config.hidden_size, config.vocab_size));
+        let config = ModelConfig::read(&folder.join("config.json"))?;
+        shape = Some(config);
     }
-    let layers = shape.map(|(layers, ..)| layers);
     let mut foreign = false;
     let arms = analysis.train.iter().flat_map(|train| &train.arms);
     for Parsed(arm) in arms {
         let preset = analysis.schedule.as_ref().and_then(|schedule| schedule.preset);
-        match (arm, layers) {
-            (Arm::Other(Dropout::Scheduled(assignment, path)), Some(layers)) => {
-                Dropout::rates(*assignment, path, layers).map(drop)?;
+        match (arm, &shape) {
+            (Arm::Other(Dropout::Scheduled(assignment, path)), Some(config)) => {
+                Dropout::rates(*assignment, path, &config.sites()).map(drop)?;
             }
-            (Arm::Own(_), Some(layers)) if preset.is_some() && layers != PRESET.0 => {
+            (Arm::Own(_), Some(config)) if preset.is_some() && config.num_hidden_layers != bert::BASE.0 => {
+                let layers = config.num_hidden_layers;
                 let fix = "--set schedule.preset= makes a schedule for this model";
                 let expected = format!("left out for a model of {layers} layers");
                 return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
             }
-            (Arm::Own(_), Some(_)) if preset.is_some() && shape != Some(PRESET) => {
+            (Arm::Own(_), Some(config)) if preset.is_some() && !bert::is_base(config) => {
                 foreign = true;
             }
             _ => {}
@@ -212,6 +213,3 @@ pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
     }
     Ok(places)
 }
-
-/// Layers, hidden size and vocabulary of the model that the published schedule is for.
-const PRESET: (usize, usize, usize) = (12, 768, 30522);

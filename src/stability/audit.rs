@@ -12,6 +12,8 @@ use super::agreement::P_UPPER;
 use super::between::{Scored, between};
 use crate::dropout::rates::Shape;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::model::Layout;
+use crate::model::layout::{Kind, Parameter};
 use crate::ranking::ascending_ranks;
 use crate::stats;
 
@@ -44,20 +46,20 @@ impl Variant {
         Variant::WithIntermediate,
     ];
 
-    fn keeps(self, tensor: &str) -> bool {
-        let (bias, norm) = (tensor.ends_with(".bias"), tensor.contains("LayerNorm"));
+    fn keeps(self, tensor: &Parameter) -> bool {
+        let (bias, norm) = (tensor.kind.is_bias(), tensor.kind.is_norm());
         match self {
             Variant::All | Variant::WithIntermediate => true,
             Variant::NoBiases => !bias,
             Variant::NoLayernorm => !norm,
             Variant::WeightsOnly => !bias && !norm,
-            Variant::NoTokenTypes => !tensor.contains("token_type_embeddings"),
+            Variant::NoTokenTypes => tensor.kind != Kind::SegmentTable,
         }
     }
 
-    fn scores(self, tensors: &[(String, usize)], aggregate: Aggregate) -> Scores {
+    fn scores(self, layout: &Layout, aggregate: Aggregate) -> Scores {
         let intermediate = self == Variant::WithIntermediate;
-        Scores::of_tensors(tensors, Granularity::Site, aggregate, intermediate, &|name| self.keeps(name))
+        Scores::of_tensors(layout, Granularity::Site, aggregate, intermediate, &|tensor| self.keeps(tensor))
     }
 }
 
@@ -109,7 +111,7 @@ const AGGREGATES: [Aggregate; 3] = [Aggregate::MeanOfMeans, Aggregate::Mean, Agg
 
 /// Every ranking, and its agreement with the paper's. `totals` are the tensors' sums of F, `by_example` `s[n,t]`.
 pub fn audit(
-    tensors: &[(String, usize)],
+    layout: &Layout,
     totals: &[f64],
     by_example: Option<&Array2<f64>>,
     resamples: usize,
@@ -119,11 +121,11 @@ pub fn audit(
         scores: scores.of(totals),
         by_example: by_example.map(|sums| scores.of_examples(sums)),
     };
-    let paper = scored(&Variant::All.scores(tensors, Aggregate::MeanOfMeans));
+    let paper = scored(&Variant::All.scores(layout, Aggregate::MeanOfMeans));
     let (mut rows, mut variants) = (Vec::new(), Vec::new());
     for aggregate in AGGREGATES {
         for variant in Variant::ALL {
-            let scores = variant.scores(tensors, aggregate);
+            let scores = variant.scores(layout, aggregate);
             let own = scored(&scores);
             let ranks = ascending_ranks(&own.scores);
             for (i, site) in scores.names().iter().enumerate() {
@@ -162,17 +164,18 @@ pub fn audit(
 }
 
 /// Each tensor's share in its site's score, and what rank the site would have without it.
-pub fn drivers(tensors: &[(String, usize)], totals: &[f64]) -> Vec<DriverRow> {
+pub fn drivers(layout: &Layout, totals: &[f64]) -> Vec<DriverRow> {
+    let columns = layout.columns();
     let mut rows = Vec::new();
     for aggregate in AGGREGATES {
-        let scores = Variant::All.scores(tensors, aggregate);
+        let scores = Variant::All.scores(layout, aggregate);
         let values = scores.of(totals);
         let ranks = ascending_ranks(&values);
         for (i, site) in scores.names().iter().enumerate() {
             for &(t, weight) in &scores.members()[i] {
-                let tensor = &tensors[t].0;
-                let rest =
-                    Scores::of_tensors(tensors, Granularity::Site, aggregate, false, &|name| name != tensor);
+                let tensor = &columns[t].name;
+                let others = |other: &Parameter| other.name != *tensor;
+                let rest = Scores::of_tensors(layout, Granularity::Site, aggregate, false, &others);
                 let place = rest.names().iter().position(|name| name == site);
                 rows.push(DriverRow {
                     aggregate,

@@ -18,6 +18,7 @@ use super::bootstrap::{resampled_rows, stream, sum_rows};
 use super::draw::{Draws, size};
 use super::{Config, Items};
 use crate::fisher::layers::Granularity;
+use crate::model::Layout;
 use crate::rng::Stream;
 use crate::stats;
 
@@ -52,12 +53,8 @@ pub struct MaskRow {
 }
 
 /// Variance components from `s[n,t]` of the same examples under each masking, `[maskings][N, tensors]`; at least two.
-pub fn components(
-    tensors: &[(String, usize)],
-    maskings: &[Array2<f64>],
-    config: &Config,
-) -> Vec<ComponentRow> {
-    let scores: Vec<Items> = maskings.iter().map(|sums| Items::new(tensors, sums, config)).collect();
+pub fn components(layout: &Layout, maskings: &[Array2<f64>], config: &Config) -> Vec<ComponentRow> {
+    let scores: Vec<Items> = maskings.iter().map(|sums| Items::new(layout, sums, config)).collect();
     let n = maskings[0].nrows();
     let resamples: Vec<Vec<usize>> =
         (0..config.resamples).map(|b| resampled_rows(n, stream(config.seed), b)).collect();
@@ -112,8 +109,8 @@ impl Components {
 }
 
 /// How far rankings of draws move with new masks, and with new examples.
-pub fn masks(tensors: &[(String, usize)], maskings: &[Array2<f64>], config: &Config) -> Vec<MaskRow> {
-    let scores: Vec<Items> = maskings.iter().map(|sums| Items::new(tensors, sums, config)).collect();
+pub fn masks(layout: &Layout, maskings: &[Array2<f64>], config: &Config) -> Vec<MaskRow> {
+    let scores: Vec<Items> = maskings.iter().map(|sums| Items::new(layout, sums, config)).collect();
     let (items, n) = (&scores[0], maskings[0].nrows());
     let spearman = |a: &[f64], b: &[f64]| -> Vec<Option<f64>> {
         let (a, b) = (items.split(a), items.split(b));

@@ -30,6 +30,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::error::{Error, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::model::Layout;
 use crate::progress::Progress;
 use crate::stats;
 use agreement::{Agreement, Measure, agreement};
@@ -105,7 +106,7 @@ pub struct Stability {
     pub needed: Vec<NeededRow>,
 }
 
-/// Draws sub-samples and compares their rankings. `tensors` are (name, number of entries), `sums` is `s[n,t]`.
+/// Draws sub-samples and compares their rankings. `sums` is `s[n,t]` of the tensors of `layout`.
 ///
 /// Costs `resamples · N · items` additions and, for each resample and draw, as many as the smaller of the draw and its
 /// complement holds; then some sorts of items: ten seconds for 1000 resamples of 10⁴ examples and 100 tensors
@@ -114,13 +115,13 @@ pub struct Stability {
 /// # Errors
 ///
 /// [`Error::Field`] for a fraction outside (0, 1] or fewer than two examples.
-pub fn measure(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config) -> Result<Stability> {
+pub fn measure(layout: &Layout, sums: &Array2<f64>, config: &Config) -> Result<Stability> {
     check_fractions(&config.fractions)?;
     if sums.nrows() < 2 {
         let fix = "use a larger set";
         return Err(Error::field("stability", "examples with a target", "at least 2", sums.nrows(), fix));
     }
-    let items = Items::new(tensors, sums, config);
+    let items = Items::new(layout, sums, config);
     let resamples = Resamples::new(&items.scores, config.resamples, config.seed);
     let full = sum_rows(&items.scores, 0..sums.nrows());
     let mut result = Stability::default();
@@ -169,9 +170,9 @@ struct Items {
 type Both = Vec<[Agreement; 2]>;
 
 impl Items {
-    fn new(tensors: &[(String, usize)], sums: &Array2<f64>, config: &Config) -> Items {
+    fn new(layout: &Layout, sums: &Array2<f64>, config: &Config) -> Items {
         let scores = Granularity::ALL
-            .map(|g| (g, Scores::new(tensors, g, config.aggregate, config.include_intermediate)));
+            .map(|g| (g, Scores::new(layout, g, config.aggregate, config.include_intermediate)));
         let parts: Vec<Array2<f64>> = scores.iter().map(|(_, scores)| scores.of_examples(sums)).collect();
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         Items {

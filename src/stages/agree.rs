@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::{bounded, word};
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
-use crate::fisher::layers::{Aggregate, Granularity, Scores, TensorSizes};
-use crate::fisher::tensor_sizes;
+use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::model::Layout;
+use crate::model::layout::Parameter;
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::ranking::ascending_ranks;
@@ -89,7 +90,7 @@ struct Layer {
 /// One file's parameters that all files have.
 struct File {
     title: String,
-    tensors: TensorSizes,
+    layout: Layout,
     totals: Vec<f64>,
     by_example: Option<Array2<f64>>,
     /// What the examples are: the set, and which of it.
@@ -165,36 +166,41 @@ impl Agree {
 
     fn read(&self, i: usize) -> Result<File> {
         let path = &self.fisher[i];
-        let (diagonal, metadata) = fisher_files::read(path)?;
+        let fisher_files::Stored { diagonal, layout, metadata } = fisher_files::read(path)?;
         let by_example = fisher_files::read_sums(path, &diagonal)?;
         if by_example.is_none() {
             let text = "no per-example sums beside it, so no intervals: make it with --per-example";
             progress::note(format!("{}: {text}", path.display()));
         }
         let set = metadata.get("set").cloned();
-        let (tensors, totals) = (tensor_sizes(&diagonal), fisher_files::tensor_sums(&diagonal)?.1);
-        Ok(File { title: self.title(i), tensors, totals, by_example, set })
+        let totals = fisher_files::tensor_sums(&diagonal)?;
+        Ok(File { title: self.title(i), layout, totals, by_example, set })
     }
 
     /// Leaves the tensors that all files have.
     fn intersect(&self, inputs: &mut [File]) -> Result<()> {
-        let all: Vec<TensorSizes> = inputs.iter().map(|file| file.tensors.clone()).collect();
-        let common = |tensor: &(String, usize)| all.iter().all(|tensors| tensors.contains(tensor));
+        let all: Vec<Layout> = inputs.iter().map(|file| file.layout.clone()).collect();
+        let common = |tensor: &Parameter| {
+            let same =
+                |layout: &Layout| layout.get(&tensor.name).is_some_and(|t| t.numel() == tensor.numel());
+            all.iter().all(same)
+        };
         for (file, path) in inputs.iter_mut().zip(&self.fisher) {
-            let keep: Vec<usize> = (0..file.tensors.len()).filter(|&t| common(&file.tensors[t])).collect();
+            let columns = file.layout.columns();
+            let keep: Vec<usize> = (0..columns.len()).filter(|&t| common(columns[t])).collect();
             if keep.is_empty() {
                 let fix = "compare models of one architecture";
                 let found = "none of the same name and size";
                 return Err(Error::field(path.display(), "tensors", "some that all files have", found, fix));
             }
-            let left = file.tensors.len() - keep.len();
+            let left = columns.len() - keep.len();
             if left > 0 {
                 progress::note(format!(
                     "{}: {left} tensors only in the one or the other left out",
                     file.title
                 ));
             }
-            file.tensors = keep.iter().map(|&t| file.tensors[t].clone()).collect();
+            file.layout = file.layout.clone().only(common);
             file.totals = keep.iter().map(|&t| file.totals[t]).collect();
             let columns = |sums: &Array2<f64>| sums.select(ndarray::Axis(1), &keep);
             file.by_example = file.by_example.as_ref().map(columns);
@@ -203,7 +209,7 @@ impl Agree {
     }
 
     fn scored(&self, file: &File, granularity: Granularity) -> (Scores, Scored) {
-        let scores = Scores::new(&file.tensors, granularity, self.aggregate, self.include_intermediate);
+        let scores = Scores::new(&file.layout, granularity, self.aggregate, self.include_intermediate);
         let by_example = file.by_example.as_ref().map(|sums| scores.of_examples(sums));
         let scored = Scored { scores: scores.of(&file.totals), by_example };
         (scores, scored)

@@ -8,7 +8,6 @@ use crate::files;
 use crate::fisher::concentration::{ConcentrationRow, concentration};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::Aggregate;
-use crate::fisher::tensor_sizes;
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::stability::audit::{self, DriverRow, VariantRow};
@@ -34,7 +33,7 @@ pub struct Audit {
 impl Audit {
     pub fn run(&self, command: &str) -> Result<()> {
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (diagonal, _) = fisher_files::read(&self.fisher)?;
+        let fisher_files::Stored { diagonal, layout, .. } = fisher_files::read(&self.fisher)?;
         provenance.input_file("fisher", &self.fisher)?;
         let by_example = fisher_files::read_sums(&self.fisher, &diagonal)?;
         match &by_example {
@@ -43,12 +42,10 @@ impl Audit {
                 "no per-example sums beside the Fisher file, so no intervals: make it with --per-example",
             ),
         }
-        let tensors = tensor_sizes(&diagonal);
-        let (_, totals) = fisher_files::tensor_sums(&diagonal)?;
-        let (rows, variants) =
-            audit::audit(&tensors, &totals, by_example.as_ref(), self.resamples, self.seed);
-        let drivers = audit::drivers(&tensors, &totals);
-        let found = concentration(&diagonal)?;
+        let totals = fisher_files::tensor_sums(&diagonal)?;
+        let (rows, variants) = audit::audit(&layout, &totals, by_example.as_ref(), self.resamples, self.seed);
+        let drivers = audit::drivers(&layout, &totals);
+        let found = concentration(&diagonal, &layout)?;
         let file = |name: &str| self.out.join(name);
         files::write_csv(&file("audit.csv"), &rows)?;
         files::write_csv(&file("variants.csv"), &variants)?;
@@ -61,7 +58,7 @@ impl Audit {
         variants.iter().for_each(tell);
         tell_drivers(&drivers);
         found.summary.iter().for_each(tell_group);
-        say!("{}: {} tensors", self.out.display(), tensors.len());
+        say!("{}: {} tensors", self.out.display(), totals.len());
         Ok(())
     }
 }

@@ -15,7 +15,6 @@ use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
-use crate::fisher::tensor_sizes;
 use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::damage::{Bins, Diagonal, Perturbed, hessian_diagonal};
 use crate::landscape::direction::Direction;
@@ -24,7 +23,7 @@ use crate::landscape::mask::{self, By, Choice, Norm, Select};
 use crate::landscape::sharpness::Measure;
 use crate::landscape::space::{Space, norm};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Model, Network, Objective};
+use crate::model::{Model, Network, Objective, Trainable};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
@@ -220,13 +219,13 @@ impl Damage {
 
     /// The layers of every granularity, with their scores.
     fn layers(&self, model: &Model, fisher: &ParamMap) -> Result<Vec<Layer>> {
-        let tensors = tensor_sizes(fisher);
-        let totals = fisher_files::tensor_sums(fisher)?.1;
+        let layout = model.network.layout.clone().only(|tensor| fisher.contains_key(&tensor.name));
+        let (columns, totals) = (layout.columns(), fisher_files::tensor_sums(fisher)?);
         let by_example = self.sums(fisher)?;
         let mut layers = Vec::new();
         for &granularity in &self.granularity {
             let scores = [Aggregate::MeanOfMeans, Aggregate::Mean, Aggregate::Sum]
-                .map(|aggregate| Scores::new(&tensors, granularity, aggregate, false));
+                .map(|aggregate| Scores::new(&layout, granularity, aggregate, false));
             let values = scores.each_ref().map(|scores| scores.of(&totals));
             let examples = by_example.as_ref().map(|sums| scores.each_ref().map(|s| s.of_examples(sums)));
             for (i, (name, members)) in scores[0].names().iter().zip(scores[0].members()).enumerate() {
@@ -234,8 +233,8 @@ impl Damage {
                 layers.push(Layer {
                     granularity,
                     name: name.clone(),
-                    tensors: members.iter().map(|&(t, _)| tensors[t].0.clone()).collect(),
-                    parameters: members.iter().map(|&(t, _)| tensors[t].1).sum(),
+                    tensors: members.iter().map(|&(t, _)| columns[t].name.clone()).collect(),
+                    parameters: members.iter().map(|&(t, _)| columns[t].numel()).sum(),
                     scores: values.each_ref().map(|values| values[i]),
                     by_example: examples.as_ref().map(|examples| examples.each_ref().map(column)),
                 });
@@ -394,7 +393,7 @@ impl Job<'_> {
         let losses = 2 * stage.draws * (layers + 3 * stage.fractions.len());
         let gradients = 2 * stage.probes;
         let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
-        let batch = estimate::activations(&model.network.config, examples, curvature::BATCH.1, true);
+        let batch = model.network.activations(examples, curvature::BATCH.1, true);
         let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
         estimate::tell("damage", seconds, bytes);
         Ok(())

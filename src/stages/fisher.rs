@@ -8,7 +8,7 @@ use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, files};
-use crate::model::{Estimate, Estimator, Head, Model, Reduction};
+use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction, Trainable};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::{estimate, params};
@@ -68,9 +68,9 @@ impl Fisher {
                 metadata.insert("seed".to_string(), estimate.seed.to_string());
             }
             let out = self.out_of(estimate);
-            files::write(&out, fisher, &metadata, self.per_example)?;
+            files::write(&out, fisher, &model.network.layout, &metadata, self.per_example)?;
             written.push(provenance::beside(&out));
-            print_blocks(fisher);
+            print_blocks(fisher, &model.network.layout);
             say!(
                 "{}: {}, {} tensors, {} examples ({} skipped)",
                 out.display(),
@@ -134,7 +134,7 @@ impl Fisher {
         });
         // One forward pass serves all the backward passes.
         let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
-        let batch = estimate::activations(&model.network.config, examples, fisher::BATCH.1, true);
+        let batch = model.network.activations(examples, fisher::BATCH.1, true);
         let bytes = (1 + estimates.len()) * params::bytes(&model.theta) + batch;
         estimate::tell("Fisher information", seconds, bytes);
         Ok(())
@@ -142,9 +142,8 @@ impl Fisher {
 }
 
 /// Mean Fisher information of each block with its standard error over examples.
-fn print_blocks(fisher: &fisher::Fisher) {
-    let scores =
-        Scores::new(&fisher::tensor_sizes(&fisher.diagonal), Granularity::Block, Aggregate::Mean, false);
+fn print_blocks(fisher: &fisher::Fisher, layout: &Layout) {
+    let scores = Scores::new(layout, Granularity::Block, Aggregate::Mean, false);
     let by_example = scores.of_examples(&fisher.sums);
     say!("{:12} {:>12} {:>12}", "block", "mean F", "se");
     for (name, column) in scores.names().iter().zip(by_example.columns()) {

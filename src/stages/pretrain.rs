@@ -18,7 +18,7 @@ use crate::data::{Example, text, vocabulary};
 use crate::dropout::Arm;
 use crate::error::{Error, Result};
 use crate::hub::TOKENIZER_FILES;
-use crate::model::{BertConfig, Checkpoint, Model};
+use crate::model::{Checkpoint, Model, ModelConfig};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
@@ -176,7 +176,7 @@ impl Pretrain {
             Model::prepare_folder(folder, &self.out)?;
             return Ok(checkpoint);
         };
-        let shape = BertConfig::read(config)?;
+        let shape = ModelConfig::read(config)?;
         let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Model::prepare_folder(beside, &self.out)?;
         let (Some(size), Some(training)) = (self.vocab_size, training) else {
@@ -201,11 +201,8 @@ impl Pretrain {
         let examples = tokenizer.examples(&training.rows, max_len)?;
         let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
         checkpoint.check_examples(&examples, "tokens of --text", fix)?;
-        let dropout = self.dropout.dropout(
-            checkpoint.config.num_hidden_layers,
-            checkpoint.config.head_dropout,
-            self.seed,
-        )?;
+        let dropout =
+            self.dropout.dropout(&checkpoint.config.sites(), checkpoint.config.head_dropout, self.seed)?;
         let masking = Masking {
             special: tokenizer.special.clone(),
             vocabulary: checkpoint.config.vocab_size,

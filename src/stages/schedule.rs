@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::check_extension;
 use crate::dropout::rates::{self, Row, Shape};
-use crate::dropout::{Site, rates::guided};
+use crate::dropout::{Place, rates::guided};
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::model::Layout;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::{files, stats};
@@ -89,34 +90,28 @@ impl Schedule {
             let expected = format!("at most --p-upper {}", self.p_upper);
             return Err(Error::field("--p-lower", "probability", expected, self.p_lower, fix));
         }
-        let (fisher, _) = fisher_files::read(path)?;
-        let (tensors, sums) = fisher_files::tensor_sums(&fisher)?;
-        let scores = Scores::new(&tensors, Granularity::Site, self.aggregate, self.include_intermediate);
-        let layers = scores.names().len().saturating_sub(1) / 3;
-        let expected: Vec<String> = Site::all(layers).iter().map(Site::to_string).collect();
-        if layers == 0 || scores.names() != expected {
-            let fix = "give the Fisher information of a whole BERT, as `fisherscape fisher` writes it";
+        let fisher_files::Stored { diagonal, layout, .. } = fisher_files::read(path)?;
+        let sums = fisher_files::tensor_sums(&diagonal)?;
+        let scores = Scores::new(&layout, Granularity::Site, self.aggregate, self.include_intermediate);
+        let sites: Vec<String> = layout.sites().iter().map(Place::to_string).collect();
+        if sites.is_empty() || scores.names() != sites {
+            let fix = "give the Fisher information of a whole model, as `fisherscape fisher` writes it";
             let found = format!("{} sites: {}", scores.names().len(), scores.names().join(", "));
-            return Err(Error::field(
-                path.display(),
-                "sites",
-                "embeddings and three for each layer",
-                found,
-                fix,
-            ));
+            let expected = format!("all of the model, {}", sites.len());
+            return Err(Error::field(path.display(), "sites", expected, found, fix));
         }
-        guided_rows(path, &scores, &tensors, &sums, self)
+        guided_rows(path, &scores, &layout, &sums, self)
     }
 }
 
 fn guided_rows(
     path: &std::path::Path,
     scores: &Scores,
-    tensors: &[(String, usize)],
+    layout: &Layout,
     sums: &[f64],
     options: &Schedule,
 ) -> Result<Vec<Row>> {
-    let names: Vec<&String> = tensors.iter().map(|(name, _)| name).collect();
+    let names = layout.columns().into_iter().map(|tensor| &tensor.name);
     let se = match fisher_files::read_examples(path)? {
         Some((columns, by_example)) if columns.iter().eq(names) => {
             let scores = scores.of_examples(&by_example);

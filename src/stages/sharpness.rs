@@ -19,7 +19,7 @@ use crate::landscape::mask::{self, Flags, Mask};
 use crate::landscape::sharpness::{Found, Plan};
 use crate::landscape::space::{Space, norm};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Model, Objective};
+use crate::model::{Model, Objective, Trainable};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
@@ -246,7 +246,7 @@ impl Sharpness {
         let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
         // Parameters, a point, its gradient, sums in double precision.
         let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
-        let batch = estimate::activations(&model.network.config, &set.examples, curvature::BATCH.1, true);
+        let batch = model.network.activations(&set.examples, curvature::BATCH.1, true);
         let working = working + rayon::current_num_threads() * batch;
         let all = (plan.steps + 1) * basis::bytes(size);
         // Half of what is left: others want memory, too.

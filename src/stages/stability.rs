@@ -13,9 +13,9 @@ use crate::data::{Example, masking, text};
 use crate::error::{Error, Result};
 use crate::figures::stability::curve_figure;
 use crate::fisher::Fisher;
-use crate::fisher::layers::{Aggregate, Granularity, TensorSizes};
+use crate::fisher::layers::{Aggregate, Granularity};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Checkpoint, Estimate, Estimator, Model, Reduction};
+use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction, Trainable};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
@@ -99,7 +99,7 @@ pub struct Stability {
 
 /// `s[n,t]` and what its columns are.
 struct Sums {
-    tensors: TensorSizes,
+    layout: Layout,
     sums: Array2<f64>,
     skipped: Option<usize>,
     /// What further passes have found.
@@ -117,7 +117,7 @@ impl Stability {
             Some(path) => read(path, &mut provenance)?,
             None => self.passes(&config, &mut provenance)?,
         };
-        let result = stability::measure(&input.tensors, &input.sums, &config)?;
+        let result = stability::measure(&input.layout, &input.sums, &config)?;
         let trust = summary::trust(&result.summary, Measure::Spearman, self.threshold);
         let file = |name: &str| self.out.join(name);
         files::write_csv(&file("scores.csv"), &result.scores)?;
@@ -198,7 +198,7 @@ impl Stability {
         let all: Vec<usize> = (0..set.examples.len()).collect();
         let full = pass.fisher(&set.examples, &all)?;
         let mut result = Sums {
-            tensors: fisher::tensor_sizes(&full.diagonal),
+            layout: model.network.layout.clone(),
             skipped: Some(full.skipped),
             sums: Array2::zeros((0, 0)),
             components: Vec::new(),
@@ -207,8 +207,8 @@ impl Stability {
         };
         if let Some(special) = special {
             let maskings = pass.maskings(&full, &special)?;
-            result.components = components::components(&result.tensors, &maskings, config);
-            result.masks = components::masks(&result.tensors, &maskings, config);
+            result.components = components::components(&result.layout, &maskings, config);
+            result.masks = components::masks(&result.layout, &maskings, config);
         }
         result.sums = full.sums;
         Ok(result)
@@ -258,7 +258,7 @@ impl Pass<'_> {
             stage.draws.iter().flat_map(|kind| stage.fractions.iter().map(move |f| share(kind, *f))).sum();
         let drawn = if stage.overlap.is_empty() { 0.0 } else { draws };
         let passes = stage.masks as f64 + drawn;
-        let batch = estimate::activations(&model.network.config, self.examples, fisher::BATCH.1, true);
+        let batch = model.network.activations(self.examples, fisher::BATCH.1, true);
         // The full diagonal, the draw's, that of the rest, and copies to sort.
         let held = if stage.overlap.is_empty() { 2 } else { 6 };
         let bytes = held * params::bytes(&model.theta) + batch;
@@ -339,8 +339,7 @@ fn write_or_remove<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<()> {
 /// `s[n,t]` of an earlier pass.
 fn read(path: &Path, provenance: &mut Provenance) -> Result<Sums> {
     let examples = fisher::files::examples_path(path);
-    let (diagonal, _) = fisher::files::read(path)?;
-    let tensors = fisher::tensor_sizes(&diagonal);
+    let fisher::files::Stored { diagonal, layout, .. } = fisher::files::read(path)?;
     let Some(sums) = fisher::files::read_sums(path, &diagonal)? else {
         let fix = "make both again with `fisherscape fisher --per-example`";
         return Err(Error::field(examples.display(), "sums", "beside the Fisher file", "no file", fix));
@@ -348,7 +347,7 @@ fn read(path: &Path, provenance: &mut Provenance) -> Result<Sums> {
     provenance.input_file("fisher", path)?;
     provenance.input_file("examples", &examples)?;
     let (components, masks, overlap) = Default::default();
-    Ok(Sums { tensors, sums, skipped: None, components, masks, overlap })
+    Ok(Sums { layout, sums, skipped: None, components, masks, overlap })
 }
 
 /// Mean, interval and spread of Spearman's rho, for people.

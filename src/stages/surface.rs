@@ -17,7 +17,7 @@ use crate::landscape::plane::Plane;
 use crate::landscape::rise;
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Model, Objective};
+use crate::model::{Model, Objective, Trainable};
 use crate::params;
 use crate::progress::say;
 use crate::provenance::{self, Provenance};
@@ -159,7 +159,7 @@ impl Surface {
         let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
         let each = estimate::seconds_each(&model.network, plan.theta, plan.examples, plan.by_length)?
             * estimate::tokens(plan.examples) as f64;
-        let batch = estimate::activations(&model.network.config, plan.examples, evaluate::BATCH.1, false);
+        let batch = model.network.activations(plan.examples, evaluate::BATCH.1, false);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
         estimate::tell(&format!("surface of {points} points"), each * points as f64, bytes);

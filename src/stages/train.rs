@@ -105,7 +105,7 @@ impl Train {
         provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
         let config = &checkpoint.config;
-        let dropout = self.dropout.dropout(config.num_hidden_layers, config.head_dropout, self.seed)?;
+        let dropout = self.dropout.dropout(&config.sites(), config.head_dropout, self.seed)?;
         self.source.note(&mut provenance)?;
         let (set, pad, training) = self.examples(&checkpoint)?;
         let missing = MissingHead::unless(self.strict_head, self.seed);

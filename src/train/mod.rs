@@ -7,6 +7,7 @@
 pub mod adamw;
 pub mod batches;
 pub mod noisy;
+pub mod optimizer;
 pub mod schedule;
 pub mod state;
 
@@ -22,12 +23,12 @@ use crate::error::{Error, Result};
 use crate::estimate;
 use crate::evaluate::{SetLoss, metrics, set_loss};
 use crate::files;
-use crate::model::Network;
+use crate::model::Trainable;
 use crate::model::gradient::{self, Gradients};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
-use adamw::AdamW;
 use batches::Order;
+use optimizer::Optimizer;
 use state::{Standing, State};
 
 /// Settings of a run.
@@ -124,7 +125,7 @@ pub struct Row {
 
 /// A run: everything that its result depends on, but for the parameters it starts from.
 pub struct Run<'a> {
-    pub network: &'a Network,
+    pub network: &'a dyn Trainable,
     pub examples: &'a [Example],
     /// How each step masks its batch; `None` where the examples have labels.
     pub masking: Option<&'a Masking>,
@@ -181,7 +182,7 @@ impl Run<'_> {
     ) -> Result<(ParamMap, Vec<Row>)> {
         let config = self.config;
         let mut state = State::new(state, self, &theta)?;
-        let mut optimizer = AdamW::new(&theta, config.weight_decay);
+        let mut optimizer = Optimizer::new(self.network.backend(), &theta, config.weight_decay);
         let mut at = match state.resume(&mut theta, &mut optimizer) {
             Some(standing) => {
                 progress::note(format!("going on after {} of {} steps", standing.step, config.steps));
@@ -268,7 +269,7 @@ impl Run<'_> {
         let bytes = (4 + usize::from(self.config.accumulate > 1)) * params::bytes(theta);
         let (held_out, tokens) =
             (self.held_out.examples, batches::longest_tokens(self.examples, self.config.batch));
-        let bytes = bytes + estimate::activations(&self.network.config, held_out, tokens, true);
+        let bytes = bytes + self.network.activations(held_out, tokens, true);
         estimate::tell(&format!("{steps} steps"), seconds, bytes);
         Ok(())
     }
@@ -277,7 +278,7 @@ impl Run<'_> {
     fn step(
         &self,
         theta: &ParamMap,
-        optimizer: &mut AdamW,
+        optimizer: &mut Optimizer,
         members: &[usize],
         step: usize,
     ) -> Result<(f64, usize)> {
@@ -367,7 +368,7 @@ fn distinct(held_out: &SetLoss) -> usize {
 
 /// Mean example loss of a batch and its gradient by name. `theta` holds variables. With `dropout` given, at that step.
 pub fn gradient(
-    network: &Network,
+    network: &dyn Trainable,
     theta: &ParamMap,
     batch: &[&Example],
     dropout: Option<(&Dropout, u64)>,

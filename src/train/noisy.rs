@@ -10,12 +10,12 @@ use crate::data::{Batch, Example};
 use crate::dropout::Dropout;
 use crate::error::Result;
 use crate::evaluate::{Evaluator, SetLoss};
-use crate::model::{Network, Objective, Outputs};
+use crate::model::{Objective, Outputs, Trainable};
 use crate::params::ParamMap;
 
 /// A model with the noise of an evaluation.
 struct Noisy<'a> {
-    network: &'a Network,
+    network: &'a dyn Trainable,
     dropout: &'a Dropout,
     /// The number under which the noise draws.
     step: u64,
@@ -23,13 +23,13 @@ struct Noisy<'a> {
 
 impl Objective for Noisy<'_> {
     fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs> {
-        Ok(self.network.forward(theta, batch, Some((self.dropout, self.step)))?)
+        self.network.noisy_losses(theta, batch, Some((self.dropout, self.step)))
     }
 }
 
 /// As [`set_loss`](crate::evaluate::set_loss), with the noise on, after `step` steps of training.
 pub fn set_loss(
-    (network, dropout, step): (&Network, &Dropout, usize),
+    (network, dropout, step): (&dyn Trainable, &Dropout, usize),
     theta: &ParamMap,
     examples: &[Example],
     by_length: &[usize],

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::adamw::AdamW;
+use super::optimizer::Optimizer;
 use super::{Row, Run};
 use crate::data::Example;
 use crate::error::Result;
@@ -69,7 +69,8 @@ impl<'a> State<'a> {
     }
 
     /// Puts parameters and moments back, and says where the run stands; `None` without a whole file of these inputs.
-    pub fn resume(&self, theta: &mut ParamMap, optimizer: &mut AdamW) -> Option<Standing> {
+    pub fn resume(&self, theta: &mut ParamMap, optimizer: &mut Optimizer) -> Option<Standing> {
+        let Optimizer::Fused(optimizer) = optimizer else { return None };
         if !self.path.exists() {
             return None;
         }
@@ -95,7 +96,9 @@ impl<'a> State<'a> {
     }
 
     /// Saves after the first row of the history, or a minute, and then whenever the last save is long ago.
-    pub fn save(&mut self, theta: &ParamMap, optimizer: &AdamW, standing: &Standing) -> Result<()> {
+    pub fn save(&mut self, theta: &ParamMap, optimizer: &Optimizer, standing: &Standing) -> Result<()> {
+        // candle-nn does not give its moments away: without them a run would go on otherwise.
+        let Optimizer::Fused(optimizer) = optimizer else { return Ok(()) };
         let due = match self.saved {
             None => !standing.history.is_empty() || self.started.elapsed() > FIRST,
             Some((when, took)) => when.elapsed() > took * SELDOM,
@@ -151,8 +154,8 @@ impl StoredRow {
 /// BLAKE3 over everything that the result depends on.
 fn identity(run: &Run, theta: &ParamMap) -> Result<String> {
     let mut hash = blake3::Hasher::new();
-    let (version, bert) = (env!("CARGO_PKG_VERSION"), &run.network);
-    let text = (version, &bert.config, bert.head, run.config, run.dropout, run.masking, run.held_out.kind);
+    let (version, network) = (env!("CARGO_PKG_VERSION"), run.network.identity());
+    let text = (version, network, run.config, run.dropout, run.masking, run.held_out.kind);
     hash.update(format!("{text:?} {:?}", run.held_out.task).as_bytes());
     for (name, t) in theta {
         hash.update(name.as_bytes());

@@ -12,13 +12,13 @@ use crate::draw::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, text_width};
 use crate::draw::cells;
 use crate::draw::legend::Entry;
 use crate::draw::plot::{self, NUMBER};
-use crate::dropout::Site;
+use crate::dropout::{Place, Role};
 use crate::error::{Error, Result};
 use crate::fisher::layers::Granularity;
 
 /// Kinds of site in the order of colours and markers.
-pub(crate) const KINDS: [&str; 4] =
-    ["attention probabilities", "attention output", "feed-forward output", "embeddings"];
+pub(crate) const KINDS: [Role; 4] =
+    [Role::AttentionProbs, Role::AttentionOutput, Role::FfnOutput, Role::Embeddings];
 /// Part of the colour map that layers take up: its bright end is faint on white.
 const LAYERS: f64 = 0.86;
 /// Most room for a name, pt.
@@ -39,13 +39,8 @@ pub(crate) struct Look {
 
 /// The place of a site's kind in [`KINDS`], which is that of its colour and marker; `None` for what is no dropout site.
 pub(crate) fn kind(name: &str) -> Option<usize> {
-    match name.parse().ok()? {
-        Site::AttentionProbs(_) => Some(0),
-        Site::AttentionOutput(_) => Some(1),
-        Site::FfnOutput(_) => Some(2),
-        Site::Embeddings => Some(3),
-        _ => None,
-    }
+    let place: Place = name.parse().ok()?;
+    KINDS.iter().position(|role| *role == place.role)
 }
 
 /// The number of a layer as a whole.
@@ -79,11 +74,9 @@ impl Look {
 
 /// The name in few words.
 pub(crate) fn label(name: &str) -> String {
-    match name.parse() {
-        Ok(Site::Embeddings) => "embeddings".to_owned(),
-        Ok(Site::AttentionProbs(k)) => format!("{k} attn. probs"),
-        Ok(Site::AttentionOutput(k)) => format!("{k} attn. output"),
-        Ok(Site::FfnOutput(k)) => format!("{k} ffn output"),
+    match name.parse::<Place>() {
+        Ok(Place { role, layer: Some(k) }) if KINDS.contains(&role) => format!("{k} {}", role.short()),
+        Ok(Place { role, layer: None }) if KINDS.contains(&role) => role.short().to_owned(),
         _ => layer(name).map_or(name.to_owned(), |k| format!("layer {k}")),
     }
 }
@@ -115,7 +108,7 @@ pub(crate) fn write(canvas: &Canvas, name: &str, at: Point, anchor: Anchor) -> R
 pub(crate) fn kinds(names: &[&str]) -> Vec<Entry<'static>> {
     let has = |k: usize| names.iter().any(|name| kind(name) == Some(k));
     let own = KINDS.into_iter().enumerate().filter(|(k, _)| has(*k));
-    own.map(|(k, words)| Entry::new(move |canvas, at| plot::marker(canvas, at, k), words)).collect()
+    own.map(|(k, role)| Entry::new(move |canvas, at| plot::marker(canvas, at, k), role.long())).collect()
 }
 
 /// The kinds among some names, with their signs, and what stands before their words.

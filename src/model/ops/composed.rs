@@ -1,24 +1,19 @@
-//! Bodies composed of plain candle operations, for devices without a fused one; also the fused bodies' second
-//! implementation in tests.
+//! Bodies composed of candle-nn's differentiable operations, for every device; also the fused bodies' second implementation
+//! in tests.
 //!
 //! Attention pads inside this file only: gather to `[B, heads, T, d]`, attend with the padding masked out, gather
 //! back. A padded key has probability exactly 0 and a padded query is dropped, so neither value nor gradient depends on
 //! the padding.
 
 use candle_core::{D, Device, Result, Tensor};
+use candle_nn::ops::{log_softmax, softmax};
+use candle_nn::{Linear, Module};
 
 use super::Packing;
 use crate::dropout::Noise;
 
 pub fn linear(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
-    x.matmul(&w.t()?)?.broadcast_add(b)
-}
-
-pub fn layer_norm(x: &Tensor, (weight, bias): (&Tensor, &Tensor), eps: f64) -> Result<Tensor> {
-    let width = x.dim(D::Minus1)? as f64;
-    let centred = x.broadcast_sub(&(x.sum_keepdim(D::Minus1)? / width)?)?;
-    let variance = (centred.sqr()?.sum_keepdim(D::Minus1)? / width)?;
-    centred.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(weight)?.broadcast_add(bias)
+    Linear::new(w.clone(), Some(b.clone())).forward(x)
 }
 
 pub fn dropout(x: &Tensor, noise: Noise, packing: &Packing) -> Result<Tensor> {
@@ -34,12 +29,8 @@ pub fn dropout(x: &Tensor, noise: Noise, packing: &Packing) -> Result<Tensor> {
 }
 
 pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
-    // The maximum is a constant for the gradient: it cancels.
-    let largest = logits.detach().max_keepdim(D::Minus1)?;
-    let shifted = logits.broadcast_sub(&largest)?;
-    let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     let index = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
-    (log_sum - shifted.gather(&index, D::Minus1)?)?.squeeze(1)
+    log_softmax(logits, D::Minus1)?.gather(&index, D::Minus1)?.squeeze(1)?.neg()
 }
 
 pub fn attention(
@@ -57,9 +48,7 @@ pub fn attention(
     let part = |i: usize| split(columns.pad(&kv.narrow(1, i * width, width)?.contiguous()?)?, tk);
     let (q, k, v) = (split(rows.pad(q)?, tq)?, part(0)?, part(1)?);
     let scores = (q.matmul(&k.t()?)? * (1.0 / (depth as f64).sqrt()))?;
-    let scores = columns.mask(&scores)?;
-    let shifted = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?.exp()?;
-    let probabilities = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
+    let probabilities = softmax(&columns.mask(&scores)?, D::Minus1)?;
     let probabilities = match noise {
         None => probabilities,
         Some(noise) => {

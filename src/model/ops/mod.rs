@@ -1,7 +1,8 @@
-//! The operations that BERT is made of, on packed batches (tokens `[total]`, no padding).
+//! The operations that networks are made of, on packed batches (tokens `[total]`, no padding).
 //!
-//! Each is a function of tensors with two bodies: a fused one for the CPU ([`fused`], with its arithmetic in
-//! `kernels`) and one composed of plain candle operations for every other device. Callers see neither.
+//! Each has two bodies, and a [`Backend`] says which: a fused one for float32 on the CPU ([`fused`], with its arithmetic in
+//! `kernels`), whose backward pass also squares gradients where they arise, and one composed of candle-nn's operations for
+//! every device (`composed`).
 //!
 //! Traps: `candle_nn::LayerNorm`'s fused path, `ops::softmax_last_dim` and `ops::rms_norm` have no backward pass and
 //! cut the gradient without an error, so none of them is used here; a test asks every parameter for its gradient.
@@ -10,12 +11,22 @@ mod composed;
 pub mod fused;
 mod kernels;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
+use candle_nn::{Activation, Module};
 
 use crate::dropout::Noise;
 use fused::{PairNoise, RowNoise, Tap};
 
 pub use kernels::{SparseRows, zeros};
+
+/// Which bodies the operations have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Our own, for float32 on the CPU.
+    Fused,
+    /// Composed of candle-nn's differentiable operations, for any device.
+    Composed,
+}
 
 /// How rows belong to examples, and so how their noise is numbered: by (example, position), with `stride` positions to
 /// an example. The numbering knows nothing of the other examples' lengths, nor of rows that are left out.
@@ -31,89 +42,125 @@ pub struct Packing<'a> {
     pub stride: usize,
 }
 
-/// `y = x Wᵀ + b`. `x` is `[rows, in]`, `w` `[out, in]`, `b` `[out]`; gives `[rows, out]`.
-pub fn linear(x: &Tensor, w: &Tensor, b: &Tensor, tap: Option<Tap>) -> Result<Tensor> {
-    match fused::takes(x) {
-        true => x.contiguous()?.apply_op3(w, b, fused::Linear { tap }),
-        false => composed::linear(x, w, b),
+impl Backend {
+    /// Every backend, for tests that hold them against one another.
+    pub const ALL: [Backend; 2] = [Backend::Fused, Backend::Composed];
+
+    /// The fastest on a device.
+    pub fn of(device: &Device) -> Backend {
+        if device.is_cpu() { Backend::Fused } else { Backend::Composed }
+    }
+
+    /// Whether a backward pass squares gradients where they arise, for whoever gives a [`Tap`].
+    pub fn taps(self) -> bool {
+        self == Backend::Fused
+    }
+
+    /// `y = x Wᵀ + b`. `x` is `[rows, in]`, `w` `[out, in]`, `b` `[out]`; gives `[rows, out]`.
+    pub fn linear(self, x: &Tensor, w: &Tensor, b: &Tensor, tap: Option<Tap>) -> Result<Tensor> {
+        match self {
+            Backend::Fused => x.contiguous()?.apply_op3(w, b, fused::Linear { tap }),
+            Backend::Composed => untapped(tap).and_then(|()| composed::linear(x, w, b)),
+        }
+    }
+
+    /// Applies the feed-forward activation, element by element.
+    pub fn activate(self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        match (self, activation) {
+            (Backend::Fused, Activation::Gelu) => x.contiguous()?.apply_op1(fused::Gelu),
+            _ => activation.forward(x),
+        }
+    }
+
+    /// `LayerNorm(x ⊙ noise + residual)` over the last axis of `[total, H]`, with weight and bias `[H]`.
+    pub fn residual_layer_norm(
+        self,
+        x: &Tensor,
+        residual: &Tensor,
+        (weight, bias): (&Tensor, &Tensor),
+        eps: f64,
+        noise: Option<(Noise, &Packing)>,
+        tap: Option<Tap>,
+    ) -> Result<Tensor> {
+        if self == Backend::Composed {
+            untapped(tap)?;
+            let x = match noise {
+                Some((noise, packing)) => composed::dropout(x, noise, packing)?,
+                None => x.clone(),
+            };
+            return candle_nn::ops::layer_norm_slow(&(x + residual)?, weight, bias, eps as f32);
+        }
+        let noise = noise.map(|(noise, packing)| RowNoise {
+            noise,
+            offsets: packing.offsets.to_vec(),
+            first: packing.first,
+            stride: packing.stride,
+            positions: packing.positions.to_vec(),
+        });
+        let parameters = Tensor::cat(&[weight, bias], 0)?;
+        let op = fused::ResidualLayerNorm::new(eps, noise, tap);
+        x.contiguous()?.apply_op3(&residual.contiguous()?, &parameters, op)
+    }
+
+    /// Multi-head softmax attention within each example: queries `q` `[rows, H]` as `queries` packs them, keys and values
+    /// `kv` `[total, 2H]` of every token, whose examples begin at `keys`. Gives `[rows, H]`. `noise` multiplies the
+    /// probabilities; its values are numbered by (example, head, position of the query, position of the key).
+    pub fn attention(
+        self,
+        q: &Tensor,
+        kv: &Tensor,
+        heads: usize,
+        noise: Option<Noise>,
+        queries: &Packing,
+        keys: &[usize],
+    ) -> Result<Tensor> {
+        if self == Backend::Composed {
+            return composed::attention(q, kv, heads, noise, queries, keys);
+        }
+        let noise = noise.map(|noise| PairNoise {
+            noise,
+            first: queries.first,
+            stride: queries.stride,
+            positions: queries.positions.to_vec(),
+        });
+        let op = fused::Attention::new(heads, queries.offsets, keys, noise);
+        q.contiguous()?.apply_op2(&kv.contiguous()?, op)
+    }
+
+    /// Negative log-likelihood in nats of the class `labels[i]` under `softmax(logits[i])`: `[rows, C]` to `[rows]`.
+    pub fn cross_entropy(self, logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
+        match self {
+            Backend::Fused => logits.contiguous()?.apply_op1(fused::CrossEntropy::new(labels)),
+            Backend::Composed => composed::cross_entropy(logits, labels),
+        }
+    }
+
+    /// [`cross_entropy`](Self::cross_entropy) of the logits `x wᵀ + b`, and the scores to predict from: the logits
+    /// `[rows, C]` or, where no gradient is wanted, the most likely class itself `[rows]`. The fused body never keeps the
+    /// logits of a vocabulary then.
+    pub fn decoded_cross_entropy(
+        self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        labels: &[u32],
+    ) -> Result<(Tensor, Tensor)> {
+        if self == Backend::Fused && ![x, w, b].iter().any(|t| t.track_op()) {
+            return fused::decoded_cross_entropy(&x.contiguous()?, w, b, labels);
+        }
+        let logits = self.linear(x, w, b, None)?;
+        Ok((self.cross_entropy(&logits, labels)?, logits.detach()))
     }
 }
 
-/// The feed-forward activation, element by element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `x Φ(x)` with the error function (`gelu`).
-    Gelu,
-    /// The tanh approximation (`gelu_new`, `gelu_pytorch_tanh`).
-    GeluTanh,
-    Relu,
-}
-
-/// Applies the activation.
-pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    match activation {
-        Activation::Gelu if fused::takes(x) => x.contiguous()?.apply_op1(fused::Gelu),
-        Activation::Gelu => x.gelu_erf(),
-        Activation::GeluTanh => x.gelu(),
-        Activation::Relu => x.relu(),
-    }
-}
-
-/// `LayerNorm(x ⊙ noise + residual)` over the last axis of `[total, H]`, with weight and bias `[H]`.
-pub fn residual_layer_norm(
-    x: &Tensor,
-    residual: &Tensor,
-    (weight, bias): (&Tensor, &Tensor),
-    eps: f64,
-    noise: Option<(Noise, &Packing)>,
-    tap: Option<Tap>,
-) -> Result<Tensor> {
-    if !fused::takes(x) {
-        let x = match noise {
-            Some((noise, packing)) => composed::dropout(x, noise, packing)?,
-            None => x.clone(),
-        };
-        return composed::layer_norm(&(x + residual)?, (weight, bias), eps);
-    }
-    let noise = noise.map(|(noise, packing)| RowNoise {
-        noise,
-        offsets: packing.offsets.to_vec(),
-        first: packing.first,
-        stride: packing.stride,
-        positions: packing.positions.to_vec(),
-    });
-    let parameters = Tensor::cat(&[weight, bias], 0)?;
-    let op = fused::ResidualLayerNorm::new(eps, noise, tap);
-    x.contiguous()?.apply_op3(&residual.contiguous()?, &parameters, op)
+/// A tap that nobody serves would leave squares at zero without a word.
+fn untapped(tap: Option<Tap>) -> Result<()> {
+    if tap.is_some() { bail!("the composed operations square no gradients") } else { Ok(()) }
 }
 
 /// `x ⊙ noise` for `x` of `[total, H]`; the identity without noise.
 pub fn dropout(x: &Tensor, noise: Option<Noise>, packing: &Packing) -> Result<Tensor> {
     noise.map_or(Ok(x.clone()), |noise| composed::dropout(x, noise, packing))
-}
-
-/// Multi-head softmax attention within each example: queries `q` `[rows, H]` as `queries` packs them, keys and values
-/// `kv` `[total, 2H]` of every token, whose examples begin at `keys`. Gives `[rows, H]`. `noise` multiplies the
-/// probabilities; its values are numbered by (example, head, position of the query, position of the key).
-pub fn attention(
-    q: &Tensor,
-    kv: &Tensor,
-    heads: usize,
-    noise: Option<Noise>,
-    queries: &Packing,
-    keys: &[usize],
-) -> Result<Tensor> {
-    if !fused::takes(q) {
-        return composed::attention(q, kv, heads, noise, queries, keys);
-    }
-    let noise = noise.map(|noise| PairNoise {
-        noise,
-        first: queries.first,
-        stride: queries.stride,
-        positions: queries.positions.to_vec(),
-    });
-    let op = fused::Attention::new(heads, queries.offsets, keys, noise);
-    q.contiguous()?.apply_op2(&kv.contiguous()?, op)
 }
 
 /// Rows `ids` of a table `[V, H]`: `[ids, H]`.
@@ -126,27 +173,10 @@ pub fn add_rows_at(table: &Tensor, ids: &[u32], g: &Tensor) -> Result<Tensor> {
     table.detach().index_add(&Tensor::new(ids, table.device())?, &g.contiguous()?, 0)
 }
 
-/// Negative log-likelihood in nats of the class `labels[i]` under `softmax(logits[i])`: `[rows, C]` to `[rows]`.
-pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
-    if fused::takes(logits) {
-        return logits.contiguous()?.apply_op1(fused::CrossEntropy::new(labels));
-    }
-    composed::cross_entropy(logits, labels)
-}
-
-/// [`cross_entropy`] of the logits `x wᵀ + b`, and the scores to predict from: the logits `[rows, C]` or, where no
-/// gradient is wanted, the most likely class itself `[rows]`. The logits of a vocabulary are then never kept.
-pub fn decoded_cross_entropy(x: &Tensor, w: &Tensor, b: &Tensor, labels: &[u32]) -> Result<(Tensor, Tensor)> {
-    if fused::takes(x) && ![x, w, b].iter().any(|t| t.track_op()) {
-        return fused::decoded_cross_entropy(&x.contiguous()?, w, b, labels);
-    }
-    let logits = linear(x, w, b, None)?;
-    Ok((cross_entropy(&logits, labels)?, logits.detach()))
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
+    use Backend::{Composed, Fused};
+    use candle_core::Var;
 
     use super::*;
     use crate::dropout::noise::Kind;
@@ -192,14 +222,14 @@ mod tests {
         let few = Packing { offsets: &[0, 2, 2, 5], positions: &[1, 4, 0, 3, 9], ..packing };
         let (x, residual, w, b) =
             (random("x", &[17, h]), random("r", &[17, h]), random("w", &[40, h]), random("b", &[40]));
-        assert_equal(&[&x, &w, &b], linear(&x, &w, &b, None)?, composed::linear(&x, &w, &b)?);
-        assert_equal(&[&x], activate(&x, Activation::Gelu)?, x.gelu_erf()?);
+        assert_equal(&[&x, &w, &b], Fused.linear(&x, &w, &b, None)?, Composed.linear(&x, &w, &b, None)?);
+        assert_equal(&[&x], Fused.activate(&x, Activation::Gelu)?, x.gelu_erf()?);
         let labels: Vec<u32> = (0..17).map(|i| i * 7 % 24).collect();
-        assert_equal(&[&x], cross_entropy(&x, &labels)?, composed::cross_entropy(&x, &labels)?);
+        assert_equal(&[&x], Fused.cross_entropy(&x, &labels)?, Composed.cross_entropy(&x, &labels)?);
         let (x0, w0, b0) = (x.detach(), w.detach(), b.detach());
-        let (losses, predicted) = decoded_cross_entropy(&x0, &w0, &b0, &labels)?;
-        let logits = composed::linear(&x0, &w0, &b0)?;
-        let wanted = composed::cross_entropy(&logits, &labels)?.to_vec1::<f32>()?;
+        let (losses, predicted) = Fused.decoded_cross_entropy(&x0, &w0, &b0, &labels)?;
+        let logits = Composed.linear(&x0, &w0, &b0, None)?;
+        let wanted = Composed.cross_entropy(&logits, &labels)?.to_vec1::<f32>()?;
         assert!(
             losses.to_vec1::<f32>()?.iter().zip(wanted).all(|(loss, wanted)| (loss - wanted).abs() < 1e-5)
         );
@@ -210,13 +240,14 @@ mod tests {
         let noise = |kind| Noise { kind, p: 0.3, stream: Stream::new(1, "noise") };
         for noise in [None, Some(noise(Kind::Bernoulli)), Some(noise(Kind::Gaussian))] {
             let with = noise.map(|noise| (noise, &packing));
-            let fused = residual_layer_norm(&x, &residual, (&weight, &bias), 1e-5, with, None)?;
+            let fused = Fused.residual_layer_norm(&x, &residual, (&weight, &bias), 1e-5, with, None)?;
             let sum = (dropout(&x, noise, &packing)? + &residual)?;
-            let plain = composed::layer_norm(&sum, (&weight, &bias), 1e-5)?;
+            let zero = sum.zeros_like()?;
+            let plain = Composed.residual_layer_norm(&sum, &zero, (&weight, &bias), 1e-5, None, None)?;
             assert_equal(&[&x, &residual, &weight, &bias], fused, plain);
             for (q, queries) in [(&q, &packing), (&some, &few)] {
-                let fused = attention(q, &kv, heads, noise, queries, packing.offsets)?;
-                let plain = composed::attention(q, &kv, heads, noise, queries, packing.offsets)?;
+                let fused = Fused.attention(q, &kv, heads, noise, queries, packing.offsets)?;
+                let plain = Composed.attention(q, &kv, heads, noise, queries, packing.offsets)?;
                 assert_equal(&[q, &kv], fused, plain);
             }
         }
