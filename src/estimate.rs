@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::model::{BertConfig, Objective};
 use crate::params::{self, ParamMap};
 use crate::progress;
+use crate::tasks::{Answer, Kind};
 
 /// A backward pass that also squares or applies gradients, in forward passes: measured from 3.5 (a small classifier) to
 /// 4.5 (a tiny masked LM), the forward pass included.
@@ -58,7 +59,13 @@ pub fn tokens(examples: &[Example]) -> usize {
 
 /// Bytes of the activations of a batch of at most `most` tokens of these examples: those of one layer in a forward pass,
 /// those of all layers with a backward pass to come.
-pub fn activations(config: &BertConfig, examples: &[Example], most: usize, backward: bool) -> usize {
+pub fn activations(
+    config: &BertConfig,
+    kind: Kind,
+    examples: &[Example],
+    most: usize,
+    backward: bool,
+) -> usize {
     let longest = examples.iter().map(Example::len).max().unwrap_or(0);
     let all = tokens(examples);
     let tokens = most.max(longest).min(all);
@@ -69,7 +76,8 @@ pub fn activations(config: &BertConfig, examples: &[Example], most: usize, backw
         false => layer,
         true => {
             let targets: usize = examples.iter().map(Example::targets).sum();
-            let classes = if targets > examples.len() { config.vocab_size } else { 0 };
+            // A task's own classes are few.
+            let classes = if kind.spec().answer == Answer::Token { config.vocab_size } else { 0 };
             // Logits, their gradient, and a copy for the tied decoder.
             layer * (config.num_hidden_layers + 1) + 3 * (targets * tokens / all.max(1)) * classes
         }

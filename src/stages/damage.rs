@@ -394,7 +394,8 @@ impl Job<'_> {
         let losses = 2 * stage.draws * (layers + 3 * stage.fractions.len());
         let gradients = 2 * stage.probes;
         let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
-        let batch = estimate::activations(&model.network.config, examples, curvature::BATCH.1, true);
+        let batch =
+            estimate::activations(&model.network.config, self.set.kind, examples, curvature::BATCH.1, true);
         let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
         estimate::tell("damage", seconds, bytes);
         Ok(())

@@ -47,6 +47,7 @@ impl Fisher {
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let estimates = self.estimates();
+        fisher::check(set.kind, &estimates)?;
         self.tell(&model, &set, &estimates)?;
         let numbers: Vec<usize> = (0..set.examples.len()).collect();
         let results = fisher::estimates(&model.network, &model.theta, &set.examples, &numbers, &estimates)?;
@@ -134,7 +135,7 @@ impl Fisher {
         });
         // One forward pass serves all the backward passes.
         let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
-        let batch = estimate::activations(&model.network.config, examples, fisher::BATCH.1, true);
+        let batch = estimate::activations(&model.network.config, set.kind, examples, fisher::BATCH.1, true);
         let bytes = (1 + estimates.len()) * params::bytes(&model.theta) + batch;
         estimate::tell("Fisher information", seconds, bytes);
         Ok(())

@@ -246,7 +246,8 @@ impl Sharpness {
         let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
         // Parameters, a point, its gradient, sums in double precision.
         let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
-        let batch = estimate::activations(&model.network.config, &set.examples, curvature::BATCH.1, true);
+        let batch =
+            estimate::activations(&model.network.config, set.kind, &set.examples, curvature::BATCH.1, true);
         let working = working + rayon::current_num_threads() * batch;
         let all = (plan.steps + 1) * basis::bytes(size);
         // Half of what is left: others want memory, too.

@@ -7,7 +7,7 @@ use ndarray::{Array2, Axis};
 
 use super::freeze::{frozen, longest};
 use super::source::tell;
-use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
 use crate::error::{Error, Result};
@@ -26,6 +26,7 @@ use crate::stability::overlap::{self, Draw, OverlapRow};
 use crate::stability::summary::{self, Reference, SummaryRow};
 use crate::stability::{self, Config, needed};
 use crate::tables::agreement::Curves;
+use crate::tasks::Kind;
 use crate::{estimate, files, fisher, params};
 
 /// How stable layer rankings stay when Fisher information is computed on part of the data.
@@ -180,20 +181,25 @@ impl Stability {
         stability::check_fractions(&self.fractions)
     }
 
+    fn estimate(&self) -> Estimate {
+        Estimate { estimator: self.estimator, reduction: self.reduction, samples: 1, seed: self.seed }
+    }
+
     /// One pass over the corpus, and those that were asked for beside it.
     fn passes(&self, config: &Config, provenance: &mut Provenance) -> Result<Sums> {
         // Not reached: the command line asks for one where there is no Fisher file.
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
         let checkpoint = Checkpoint::open(folder)?;
         let set = self.set(&checkpoint, provenance)?;
-        if self.masks > 1 && set.kind != Kind::MaskedLm {
+        if self.masks > 1 && !set.kind.spec().masked {
             let fix = "leave --masks out: a task's examples have no masks";
             return Err(Error::field("--masks", "set", "of masked language modelling", "labels", fix));
         }
+        fisher::check(set.kind, &[self.estimate()])?;
         let special = (self.masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
         let model = checkpoint.model_for(&set, MissingHead::unless(self.strict_head, self.seed))?;
         provenance.checkpoint("checkpoint", folder, &model.hash)?;
-        let pass = Pass { stage: self, model: &model, examples: &set.examples };
+        let pass = Pass { stage: self, model: &model, kind: set.kind, examples: &set.examples };
         pass.tell(&set.by_length())?;
         let all: Vec<usize> = (0..set.examples.len()).collect();
         let full = pass.fisher(&set.examples, &all)?;
@@ -235,15 +241,14 @@ impl Stability {
 struct Pass<'a> {
     stage: &'a Stability,
     model: &'a Model,
+    kind: Kind,
     examples: &'a [Example],
 }
 
 impl Pass<'_> {
     fn fisher(&self, examples: &[Example], numbers: &[usize]) -> Result<Fisher> {
-        let (reduction, seed) = (self.stage.reduction, self.stage.seed);
-        let estimate = Estimate { estimator: self.stage.estimator, reduction, samples: 1, seed };
-        let mut one =
-            fisher::estimates(&self.model.network, &self.model.theta, examples, numbers, &[estimate])?;
+        let (model, estimate) = (self.model, self.stage.estimate());
+        let mut one = fisher::estimates(&model.network, &model.theta, examples, numbers, &[estimate])?;
         Ok(one.remove(0)) // one for each estimate
     }
 
@@ -258,7 +263,8 @@ impl Pass<'_> {
             stage.draws.iter().flat_map(|kind| stage.fractions.iter().map(move |f| share(kind, *f))).sum();
         let drawn = if stage.overlap.is_empty() { 0.0 } else { draws };
         let passes = stage.masks as f64 + drawn;
-        let batch = estimate::activations(&model.network.config, self.examples, fisher::BATCH.1, true);
+        let batch =
+            estimate::activations(&model.network.config, self.kind, self.examples, fisher::BATCH.1, true);
         // The full diagonal, the draw's, that of the rest, and copies to sort.
         let held = if stage.overlap.is_empty() { 2 } else { 6 };
         let bytes = held * params::bytes(&model.theta) + batch;

@@ -22,6 +22,7 @@ use crate::params;
 use crate::progress::say;
 use crate::provenance::{self, Provenance};
 use crate::tables::surface::{Format, Grid};
+use crate::tasks::Kind;
 use crate::{estimate, evaluate, files};
 
 /// Loss surface of a checkpoint over a frozen set, along two directions, or its profile along one.
@@ -118,12 +119,12 @@ impl Surface {
             theta: &model.theta,
             examples: &set.examples,
             by_length: &by_length,
-            task: (set.kind, set.task()),
+            metrics: set.metrics(),
             plane: &Plane::new(pair),
             coordinates: [&xs, &ys],
             per_example: self.per_example,
         };
-        self.announce(&model, &plan)?;
+        self.announce(&model, set.kind, &plan)?;
         let journal = self.beside("unfinished");
         let surface = plan.evaluate(&model.network, &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
@@ -155,11 +156,12 @@ impl Surface {
     }
 
     /// Says what it will take.
-    fn announce(&self, model: &Model, plan: &Plan) -> Result<()> {
+    fn announce(&self, model: &Model, kind: Kind, plan: &Plan) -> Result<()> {
         let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
         let each = estimate::seconds_each(&model.network, plan.theta, plan.examples, plan.by_length)?
             * estimate::tokens(plan.examples) as f64;
-        let batch = estimate::activations(&model.network.config, plan.examples, evaluate::BATCH.1, false);
+        let batch =
+            estimate::activations(&model.network.config, kind, plan.examples, evaluate::BATCH.1, false);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
         estimate::tell(&format!("surface of {points} points"), each * points as f64, bytes);
