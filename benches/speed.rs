@@ -15,7 +15,6 @@ use std::fs;
 use candle_core::{Device, Tensor};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
-use fisherscape::data::frozen::Kind;
 use fisherscape::data::{Batch, Example, Target};
 use fisherscape::dropout::{Dropout, Rates, noise};
 use fisherscape::evaluate::set_loss;
@@ -29,6 +28,7 @@ use fisherscape::model::{
 };
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
+use fisherscape::tasks::Kind;
 use fisherscape::train::adamw::{self, AdamW};
 use fisherscape::{fisher, progress, stats, train};
 
@@ -173,7 +173,7 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
         theta: &job.theta,
         examples: &job.examples,
         by_length: &job.by_length,
-        task: (Kind::Classes, None),
+        metrics: Kind::Classes.spec().metrics,
         plane: &plane,
         coordinates: [&[x], &[y]],
         per_example: false,
@@ -262,8 +262,8 @@ fn example(n: u64, head: Head) -> Example {
     let tokens = |name| (0..length as u64).map(move |t| stream(name).below(t, VOCABULARY as u64) as u32);
     let chosen = |t: &u32| *t == 1 || stream("chosen").uniform(u64::from(*t)) < 0.15;
     let target = match head {
-        Head::MaskedLm => Target::Masked((0..).zip(tokens("labels")).filter(|(t, _)| chosen(t)).collect()),
-        _ => Target::Class(stream("class").below(0, 3) as u32),
+        Head::MaskedLm => Target::at((0..).zip(tokens("labels")).filter(|(t, _)| chosen(t))),
+        _ => Target::class(stream("class").below(0, 3) as u32),
     };
     let types = (0..length).map(|t| u32::from(2 * t > length)).collect();
     Example { ids: tokens("ids").collect(), types, target }

@@ -3,13 +3,12 @@
 //! `L = Σ s_n / M` with its ratio-estimator standard error; the task's metrics beside it. Batches are fixed and sums
 //! run in the order of the examples, so the bits do not depend on the number of threads.
 
-use crate::data::frozen::Kind;
-use crate::data::glue::{Metric, Task};
-use crate::data::{Batch, Example, Target, parts};
+use crate::data::{Batch, Example, parts};
 use crate::error::Result;
 use crate::model::{Objective, Outputs, Prefix};
 use crate::params::{self, ParamMap};
 use crate::stats;
+use crate::tasks::{Metric, Predictions};
 use crate::threads;
 
 /// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
@@ -155,58 +154,12 @@ impl Evaluated {
     }
 }
 
-/// Names of the metrics of a task (or, without one, of a kind of labels), the chief one first.
-pub fn metric_names(kind: Kind, task: Option<Task>) -> Vec<String> {
-    match kind {
-        Kind::MaskedLm => vec!["masked_token_accuracy".into()],
-        Kind::Classes => class_metrics(task).iter().map(Metric::to_string).collect(),
-        Kind::Regression => vec!["pearson".into(), "spearman".into()],
-    }
-}
-
-/// Of a classification. A task of another kind than the labels (its name came with a file) has nothing to say.
-fn class_metrics(task: Option<Task>) -> &'static [Metric] {
-    task.filter(|task| *task != Task::Stsb).map_or(&[Metric::Accuracy], Task::metrics)
-}
-
-/// Names and values of these metrics. One that is not defined on these predictions (a correlation with a constant) is
-/// NaN.
-pub fn metrics(kind: Kind, task: Option<Task>, loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
-    let pairs = || loss.predictions.iter().zip(examples);
-    let values = match kind {
-        Kind::MaskedLm => {
-            let hits = |(predicted, example): (&Vec<f64>, &Example)| match &example.target {
-                Target::Masked(targets) => {
-                    predicted.iter().zip(targets).filter(|(p, (_, label))| **p == f64::from(*label)).count()
-                }
-                _ => 0,
-            };
-            let hits: usize = pairs().map(hits).sum();
-            vec![hits as f64 / loss.targets as f64]
-        }
-        Kind::Classes => {
-            let class = |(p, e): (&Vec<f64>, &Example)| match e.target {
-                Target::Class(class) => Some((*p.first()? as usize, class as usize)),
-                _ => None,
-            };
-            let (predicted, truth): (Vec<usize>, Vec<usize>) = pairs().filter_map(class).unzip();
-            let value = |metric: &Metric| match metric {
-                Metric::Accuracy => stats::accuracy(&predicted, &truth),
-                Metric::Matthews => stats::matthews(&predicted, &truth),
-                Metric::F1 => stats::f1(&predicted, &truth),
-                Metric::Pearson | Metric::Spearman => f64::NAN,
-            };
-            class_metrics(task).iter().map(value).collect()
-        }
-        Kind::Regression => {
-            let value = |(p, e): (&Vec<f64>, &Example)| match e.target {
-                Target::Value(value) => Some((*p.first()?, f64::from(value))),
-                _ => None,
-            };
-            let (predicted, truth): (Vec<f64>, Vec<f64>) = pairs().filter_map(value).unzip();
-            let correlations = [stats::pearson(&predicted, &truth), stats::spearman(&predicted, &truth)];
-            correlations.map(|r| r.unwrap_or(f64::NAN)).to_vec()
-        }
+/// Names and values of these metrics.
+pub fn metrics(metrics: &[Metric], loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
+    let targets = |(own, e): (&Vec<f64>, &Example)| {
+        own.iter().copied().zip(e.target.labels.numbers()).collect::<Vec<_>>()
     };
-    metric_names(kind, task).into_iter().zip(values).collect()
+    let (predicted, truth) = loss.predictions.iter().zip(examples).flat_map(targets).unzip();
+    let predictions = Predictions { predicted, truth };
+    metrics.iter().map(|metric| (metric.name.to_string(), (metric.value)(&predictions))).collect()
 }

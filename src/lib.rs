@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng,
-//! params, ranking, hub, provenance, draw, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability,
+//! params, ranking, hub, provenance, draw, tasks, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability,
 //! tables, figures, page, stages, analysis, run, cli.
 //!
 //! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
@@ -51,6 +51,7 @@ pub mod stability;
 pub mod stages;
 pub mod stats;
 pub mod tables;
+pub mod tasks;
 pub mod threads;
 pub mod train;
 

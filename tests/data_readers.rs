@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fisherscape::data::delimited::Columns;
-use fisherscape::data::glue::{self, Metric, Split, Task};
+use fisherscape::data::glue::{self, Split, Task};
 use fisherscape::data::row::{Reason, RowLabel, Rows};
 use fisherscape::data::{table, text};
 use fisherscape::error::Result;
@@ -290,7 +290,6 @@ fn missing_glue_files_are_named() {
 /// Oracle: the hub's names, WordNet's of the task in the binary, and the metrics of the GLUE paper's table 1 in definitions.md's order.
 #[test]
 fn task_names_are_read_and_written_as_on_the_hub() {
-    use Metric::*;
     let hub = ["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"];
     let names = Task::ALL.map(|task| task.to_string());
     assert_eq!(names[..9], hub);
@@ -309,13 +308,14 @@ fn task_names_are_read_and_written_as_on_the_hub() {
     assert_eq!(Task::Wnli.labels(), ["not_entailment", "entailment"]);
     let two = [Task::Mrpc, Task::Qqp];
     for task in Task::ALL {
-        let expected: &[Metric] = match task {
-            Task::Cola => &[Matthews],
-            Task::Stsb => &[Pearson, Spearman],
-            task if two.contains(&task) => &[Accuracy, F1],
-            _ => &[Accuracy],
+        let expected: &[&str] = match task {
+            Task::Cola => &["matthews"],
+            Task::Stsb => &["pearson", "spearman"],
+            task if two.contains(&task) => &["accuracy", "f1"],
+            _ => &["accuracy"],
         };
-        assert_eq!(task.metrics(), expected, "{task}");
+        let metrics: Vec<&str> = task.metrics().iter().map(|metric| metric.name).collect();
+        assert_eq!(metrics, expected, "{task}");
     }
     for split in [Split::Train, Split::Dev, Split::DevMismatched, Split::Test] {
         assert_eq!(split.to_string().parse::<Split>().unwrap(), split);

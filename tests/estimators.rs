@@ -2,14 +2,15 @@
 //! the pass of one example and label at a time.
 
 use candle_core::{Device, Tensor};
-use fisherscape::data::{Batch, Example, Labels, Target};
+use fisherscape::data::{Batch, Example, Target};
 use fisherscape::fisher::{self, Fisher};
 use fisherscape::model::{Estimate, Estimator, Objective, Outputs, Reduction};
 use fisherscape::params::ParamMap;
+use fisherscape::tasks::Kind;
 
 use crate::parity::open;
 use crate::support::{Outcome, fixture, values};
-use crate::toy::{SoftmaxRegression, classified, labelled, theta};
+use crate::toy::{Line, SoftmaxRegression, classified, labelled, theta};
 
 const X: [[f32; 3]; 4] = [[1.0, 2.0, 0.0], [3.0, -4.0, 0.5], [-1.0, 0.25, 2.0], [0.5, 0.5, -3.0]];
 const W: [[f32; 3]; 3] = [[0.5, -0.25, 0.125], [-0.5, 0.75, 0.25], [0.0, 0.5, -0.75]];
@@ -129,31 +130,18 @@ fn drawn_labels_average_to_the_exact_information() -> Outcome {
     Ok(())
 }
 
-/// `w₀ x`, squared error.
-struct Line;
-
-impl Objective for Line {
-    fn losses(&self, theta: &ParamMap, batch: &Batch) -> fisherscape::Result<Outputs> {
-        let Labels::Values(values) = &batch.targets.labels else { panic!("a regression") };
-        let x: Vec<f32> = batch.ids.iter().map(|id| *id as f32).collect();
-        let f = Tensor::new(x, &Device::Cpu)?.broadcast_mul(&theta["w"])?;
-        let losses = (&f - Tensor::new(values.as_slice(), &Device::Cpu)?)?.sqr()?;
-        Ok(Outputs { losses, scores: f.detach() })
-    }
-}
-
 /// Oracle: on paper. Under y = f + e with Var e = 1/2, `E (2 e x)² = 2 x²`; of 2000 draws of a squared normal the mean is
 /// off by sqrt(2/2000) = 3 % of it, five of which are allowed. Var e = 1 would give 4 x².
 #[test]
 fn drawn_values_have_the_variance_of_the_squared_error() -> Outcome {
     let w = ParamMap::from([("w".to_string(), Tensor::new(&[0.3f32], &Device::Cpu)?)]);
-    let example = |id: u32| Example { ids: vec![id], types: vec![0], target: Target::Value(100.0) };
+    let example = |id: u32| Example { ids: vec![id], types: vec![0], target: Target::value(100.0) };
     let mc = Estimate { samples: 2000, ..estimate(Estimator::Mc, Reduction::Mean) };
     let f = all(&Line, &w, &[example(1), example(2)], &[mc])?.remove(0);
     let (got, wanted) = (f64::from(values(&f.diagonal["w"])[0]), 2.0 * (1.0 + 4.0) / 2.0);
     assert!((got - wanted).abs() < 0.15 * wanted, "{got}, expected {wanted}");
     // A label is no class.
-    let error = all(&Line, &w, &[example(1)], &[estimate(Estimator::Exact, Reduction::Mean)]);
+    let error = fisher::check(Kind::Regression, &[estimate(Estimator::Exact, Reduction::Mean)]);
     let error = error.err().unwrap().to_string();
     assert!(error.contains("empirical or mc for regression"), "{error}");
     Ok(())

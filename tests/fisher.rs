@@ -1,6 +1,6 @@
 //! The Fisher diagonal against closed forms of softmax regression.
 
-use fisherscape::data::{Batch, Example, Target};
+use fisherscape::data::{Batch, Example};
 use fisherscape::fisher::files::Stored;
 use fisherscape::fisher::{self, Fisher, diagonal};
 use fisherscape::model::architectures::recognise;
@@ -30,9 +30,8 @@ fn mixed() -> Vec<Example> {
 /// Gradient with respect to `weight` of one example's summed loss, in double precision:
 /// `∂/∂w_cj = Σ_targets (p_c - [c = y]) x_j` with `p = softmax(W x)`.
 fn by_hand(example: &Example) -> [f64; 9] {
-    let Target::Masked(targets) = &example.target else { panic!("a labelled example") };
     let mut gradient = [0.0; 9];
-    for &(position, label) in targets {
+    for (position, label) in example.target.pairs() {
         let x = X[example.ids[position as usize] as usize].map(f64::from);
         let e = W.map(|w| w.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>().exp());
         for c in 0..3 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "error",
     "embedded",
     "files",
@@ -16,6 +16,7 @@ const ORDER: [&str; 28] = [
     "hub",
     "provenance",
     "draw",
+    "tasks",
     "data",
     "dropout",
     "model",

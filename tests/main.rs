@@ -26,6 +26,7 @@ mod reliability;
 mod stability;
 mod study;
 mod support;
+mod tasks;
 mod tokenizer;
 mod toy;
 mod training;

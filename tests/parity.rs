@@ -146,7 +146,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 theta: &model.theta,
                 examples: &set.examples,
                 by_length: &by_length,
-                task: (set.kind, None),
+                metrics: set.kind.spec().metrics,
                 plane: &Plane::new(masked),
                 coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
                 per_example: false,
@@ -212,9 +212,12 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
     let all: Vec<f32> =
         serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
     let vocabulary = model.network.config.vocab_size;
-    let fisherscape::data::Target::Masked(targets) = &example.target else { panic!("a masked-LM set") };
-    let wanted: Vec<f32> =
-        targets.iter().flat_map(|(at, _)| all[*at as usize * vocabulary..][..vocabulary].to_vec()).collect();
+    let wanted: Vec<f32> = example
+        .target
+        .rows
+        .iter()
+        .flat_map(|at| all[*at as usize * vocabulary..][..vocabulary].to_vec())
+        .collect();
     assert!(relative(&values(&outputs.scores), &wanted) <= 1e-5);
     let highest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as f32;
     let tokens: Vec<f32> = wanted.chunks(vocabulary).map(highest).collect();

@@ -40,6 +40,19 @@ impl Objective for SoftmaxRegression {
     }
 }
 
+/// `w x`, squared error, where x is the id of the token that is read.
+pub struct Line;
+
+impl Objective for Line {
+    fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs> {
+        let Labels::Values(values) = &batch.targets.labels else { panic!("a line has values") };
+        let x: Vec<f32> = batch.targets.rows.iter().map(|&row| batch.ids[row as usize] as f32).collect();
+        let f = Tensor::new(x, &Device::Cpu)?.broadcast_mul(&theta["w"])?;
+        let losses = (&f - Tensor::new(values.as_slice(), &Device::Cpu)?)?.sqr()?;
+        Ok(Outputs { losses, scores: f.detach() })
+    }
+}
+
 /// Parameters of a softmax regression.
 pub fn theta<const C: usize, const D: usize>(weight: &[[f32; D]; C]) -> Result<ParamMap> {
     Ok(ParamMap::from([
@@ -51,16 +64,16 @@ pub fn theta<const C: usize, const D: usize>(weight: &[[f32; D]; C]) -> Result<P
 
 /// One token and its class.
 pub fn classified(id: u32, class: u32) -> Example {
-    Example { ids: vec![id], types: vec![0], target: Target::Class(class) }
+    Example { ids: vec![id], types: vec![0], target: Target::class(class) }
 }
 
 /// Tokens that are all targets, each with its class; none for an example without target.
 pub fn labelled(tokens: &[(u32, u32)]) -> Example {
-    let targets = (0..).zip(tokens).map(|(position, (_, class))| (position, *class)).collect();
+    let targets = (0..).zip(tokens).map(|(position, (_, class))| (position, *class));
     let ids: Vec<u32> = tokens.iter().map(|(id, _)| *id).collect();
     // An example without target still has a token.
     let ids = if ids.is_empty() { vec![0] } else { ids };
-    Example { types: vec![0; ids.len()], ids, target: Target::Masked(targets) }
+    Example { types: vec![0; ids.len()], ids, target: Target::at(targets) }
 }
 
 /// `½ wᵀ H w` whatever the data, where w is every parameter, in name order.

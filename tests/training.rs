@@ -121,7 +121,7 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
             snapshots: 0,
             seed: 0,
         };
-        let held_out = HeldOut { examples: &set.examples, kind: set.kind, task: None };
+        let held_out = HeldOut { examples: &set.examples, kind: set.kind, metrics: set.kind.spec().metrics };
         let (examples, network) = (&set.examples, &model.network);
         let run = Run {
             network,
@@ -192,7 +192,7 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
     let dropout =
         Dropout { kind: Kind::Bernoulli, rates: Rates::uniform(&bert::sites(2), 0.1), head: 0.1, seed };
     let (examples, held) = set.examples.split_at(24);
-    let held_out = HeldOut { examples: held, kind: set.kind, task: None };
+    let held_out = HeldOut { examples: held, kind: set.kind, metrics: set.kind.spec().metrics };
     let dropout = Some(&dropout);
     check(
         Run {
@@ -364,7 +364,7 @@ fn each_step_masks_its_batch_anew() -> Outcome {
     let special = Special { pad: 0, unk: 1, cls: 2, sep: 3, mask: 4 };
     let masking = Masking { special, vocabulary: 10_000, seed: 1 };
     let ids: Vec<u32> = [2].into_iter().chain((0..200).map(|i| 5 + i)).chain([3]).collect();
-    let plain = Example { types: vec![0; ids.len()], ids, target: Target::Masked(Vec::new()) };
+    let plain = Example { types: vec![0; ids.len()], ids, target: Target::none() };
     let at = |step| {
         let mut batch = vec![plain.clone(); 100];
         masking.batch(&mut batch, step);
@@ -376,14 +376,13 @@ fn each_step_masks_its_batch_anew() -> Outcome {
     assert_ne!(batch[0].target, batch[1].target);
     let (mut targets, mut masked, mut kept) = (0f64, 0f64, 0f64);
     for example in &batch {
-        let Target::Masked(own) = &example.target else { panic!("no masked targets") };
-        for (place, label) in own {
-            let place = *place as usize;
+        for (place, label) in example.target.pairs() {
+            let place = place as usize;
             assert!(place > 0 && place <= 200, "a special token is a target");
-            assert_eq!(*label, plain.ids[place]);
+            assert_eq!(label, plain.ids[place]);
             targets += 1.0;
             masked += f64::from(u8::from(example.ids[place] == 4));
-            kept += f64::from(u8::from(example.ids[place] == *label));
+            kept += f64::from(u8::from(example.ids[place] == label));
         }
     }
     let near = |count: f64, n: f64, p: f64| (count - n * p).abs() <= 5.0 * (n * p * (1.0 - p)).sqrt();
@@ -398,7 +397,7 @@ fn unigram_entropy_is_that_of_the_targets() {
     let example = |tokens: &[u32]| Example {
         ids: vec![4; tokens.len()],
         types: vec![0; tokens.len()],
-        target: Target::Masked((0..).zip(tokens.iter().copied()).collect()),
+        target: Target::at((0..).zip(tokens.iter().copied())),
     };
     let entropy = masking::unigram_entropy(&[example(&[7, 7]), example(&[9, 9])]);
     assert!((entropy - 2f64.ln()).abs() < 1e-15);

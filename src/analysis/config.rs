@@ -20,6 +20,7 @@ use crate::model::{Estimator, Reduction};
 use crate::stability::draw::Draws;
 use crate::stages::schedule::Preset;
 use crate::stages::source::Holdout;
+use crate::tasks::Kind;
 
 /// Every key, for `check --help`.
 pub const KEYS: &str = "\
@@ -387,12 +388,13 @@ impl Analysis {
     }
 
     /// What a loss is measured in, for axes and keys: a table's labels are not known here.
-    pub fn loss_label(&self) -> &'static str {
-        match (&self.data.task, &self.data.table) {
-            (Some(Parsed(Task::Stsb)), _) => "loss (squared error)",
-            (None, Some(_)) => "loss",
-            _ => "loss (nats)",
-        }
+    pub fn loss_label(&self) -> String {
+        let kind = match (&self.data.task, &self.data.table) {
+            (Some(task), _) => task.0.kind(),
+            (None, Some(_)) => return "loss".into(),
+            (None, None) => Kind::MaskedLm,
+        };
+        format!("loss ({})", kind.spec().unit)
     }
 }
 

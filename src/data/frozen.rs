@@ -1,8 +1,8 @@
 //! Frozen evaluation sets: the same examples and the same masked tokens at every point of a surface.
 //!
 //! On disk (safetensors): `input_ids`, `attention_mask`, `token_type_ids` int64 `[N, T]`, right-padded; `labels`
-//! int64 `[N, T]` (-100 = no target), int64 `[N]` or float32 `[N]`. The labels choose the head. Metadata: source,
-//! seed, hash of the tokenizer's vocabulary, label names, task.
+//! as the task has it ([`Column`]). Metadata: `objective`, the task; source, seed, hash of the tokenizer's vocabulary,
+//! label names, GLUE task. The labels of a set without an objective, as older ones are, tell its task.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,14 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::glue::Task;
-use super::{Example, Target, by_length};
+use super::{Example, Labels, Target, by_length};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::params::{self, Column};
+use crate::params;
+use crate::tasks::{Column, Kind, Metric};
 
 /// The label that marks "no target here" in a masked-LM set.
 pub const NO_TARGET: i64 = -100;
-
-/// What a set's labels ask of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    MaskedLm,
-    Classes,
-    Regression,
-}
 
 /// A frozen set in memory.
 #[derive(Clone, Debug)]
@@ -67,7 +60,10 @@ impl FrozenSet {
             }
         }
         let lengths = reader.lengths(&mask, n, t)?;
-        let (kind, targets) = reader.targets(n, t, &lengths)?;
+        let metadata: BTreeMap<String, String> =
+            header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let kind = reader.kind(metadata.get("objective"), n, t)?;
+        let targets = reader.targets(kind.spec().column, &lengths, t)?;
         let mut examples = Vec::with_capacity(n);
         for (i, target) in targets.into_iter().enumerate() {
             let row = i * t..i * t + lengths[i];
@@ -80,7 +76,6 @@ impl FrozenSet {
         if examples.iter().all(|e| e.targets() == 0) {
             return Err(reader.wrong("labels", "at least one target", "none"));
         }
-        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
         Ok(FrozenSet { path: path.to_path_buf(), hash: files::hash(&bytes), kind, examples, metadata })
     }
 
@@ -89,35 +84,37 @@ impl FrozenSet {
         let n = self.examples.len();
         let t = self.examples.iter().map(Example::len).max().unwrap_or(0);
         let mut ids = vec![i64::from(pad); n * t];
-        let (mut mask, mut types, mut masked) =
-            (vec![0i64; n * t], vec![0i64; n * t], vec![NO_TARGET; n * t]);
-        let (mut classes, mut values) = (vec![0i64; n], vec![0f32; n]);
+        let (mut mask, mut types) = (vec![0i64; n * t], vec![0i64; n * t]);
+        let column = self.kind.spec().column;
+        let shape = column.shape(n, t);
+        let (mut integers, mut values) = (vec![NO_TARGET; shape.iter().product()], Vec::new());
         for (i, example) in self.examples.iter().enumerate() {
             for j in 0..example.len() {
                 ids[i * t + j] = i64::from(example.ids[j]);
                 mask[i * t + j] = 1;
                 types[i * t + j] = i64::from(example.types[j]);
             }
-            match &example.target {
-                Target::Masked(targets) => {
-                    targets.iter().for_each(|&(at, label)| masked[i * t + at as usize] = i64::from(label));
-                }
-                Target::Class(class) => classes[i] = i64::from(*class),
-                Target::Value(value) => values[i] = *value,
+            if let Labels::Values(own) = &example.target.labels {
+                values.extend(own);
+            }
+            for (at, label) in example.target.pairs() {
+                let place = if column == Column::Tokens { i * t + at as usize } else { i };
+                integers[place] = i64::from(label);
             }
         }
-        let labels = match self.kind {
-            Kind::MaskedLm => (vec![n, t], Column::I64(&masked)),
-            Kind::Classes => (vec![n], Column::I64(&classes)),
-            Kind::Regression => (vec![n], Column::F32(&values)),
+        let labels = match column {
+            Column::Tokens | Column::Classes => params::Column::I64(&integers),
+            Column::Values => params::Column::F32(&values),
         };
+        let mut metadata = self.metadata.clone();
+        metadata.insert("objective".into(), self.kind.spec().objective.into());
         let tensors = [
-            ("input_ids".to_string(), vec![n, t], Column::I64(&ids)),
-            ("attention_mask".to_string(), vec![n, t], Column::I64(&mask)),
-            ("token_type_ids".to_string(), vec![n, t], Column::I64(&types)),
-            ("labels".to_string(), labels.0, labels.1),
+            ("input_ids".to_string(), vec![n, t], params::Column::I64(&ids)),
+            ("attention_mask".to_string(), vec![n, t], params::Column::I64(&mask)),
+            ("token_type_ids".to_string(), vec![n, t], params::Column::I64(&types)),
+            ("labels".to_string(), shape, labels),
         ];
-        params::write_safetensors(&self.path, tensors, &self.metadata)
+        params::write_safetensors(&self.path, tensors, &metadata)
     }
 
     /// Label names, where the metadata have them.
@@ -126,8 +123,14 @@ impl FrozenSet {
     }
 
     /// The GLUE task that the metadata name.
-    pub fn task(&self) -> Option<Task> {
+    fn task(&self) -> Option<Task> {
         self.metadata.get("task")?.parse().ok()
+    }
+
+    /// What it is scored by: a GLUE task's own metrics, unless its name came with labels of another kind.
+    pub fn metrics(&self) -> &'static [Metric] {
+        let task = self.task().filter(|task| task.kind() == self.kind);
+        task.map_or(self.kind.spec().metrics, Task::metrics)
     }
 
     /// [`by_length`] of its examples.
@@ -188,37 +191,48 @@ impl Reader<'_> {
         (0..n).map(length).collect()
     }
 
-    fn targets(&self, n: usize, t: usize, lengths: &[usize]) -> Result<(Kind, Vec<Target>)> {
+    /// The task that the metadata name; of a set without an objective, the first that has such labels.
+    fn kind(&self, objective: Option<&String>, n: usize, t: usize) -> Result<Kind> {
         let missing = || self.wrong("labels", "a tensor", "no such tensor");
         let view = self.tensors.tensor("labels").map_err(|_| missing())?;
-        match (view.dtype(), view.shape()) {
-            (Dtype::I64, shape) if shape == [n, t] => {
-                let (labels, _) = self.integers("labels")?;
-                let target = |i: usize| self.masked(&labels[i * t..(i + 1) * t], lengths[i], i);
-                Ok((Kind::MaskedLm, (0..n).map(target).collect::<Result<_>>()?))
-            }
-            (Dtype::I64, shape) if shape == [n] => {
-                let classes = self.integers("labels")?.0;
-                let class = |(i, v): (usize, &i64)| Ok(Target::Class(self.unsigned("labels", &[*v], i)?[0]));
-                Ok((Kind::Classes, classes.iter().enumerate().map(class).collect::<Result<_>>()?))
-            }
-            (Dtype::F32, shape) if shape == [n] => {
-                let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
-                let value = |(i, v): (usize, f32)| match v.is_finite() {
-                    true => Ok(Target::Value(v)),
-                    false => Err(self.wrong("labels", "finite values", format!("{v} in example {i}"))),
-                };
-                Ok((Kind::Regression, values.enumerate().map(value).collect::<Result<_>>()?))
-            }
-            (dtype, shape) => {
-                let expected =
-                    format!("int64 [{n}, {t}] (masked LM), int64 [{n}] (classes) or float32 [{n}]");
-                Err(self.wrong("labels", expected, format!("{dtype:?} {shape:?}")))
-            }
+        let named = |kind: &Kind| objective.is_none_or(|name| name == kind.spec().objective);
+        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(named).collect();
+        if let (Some(name), true) = (objective, kinds.is_empty()) {
+            let names = Kind::ALL.map(|kind| kind.spec().objective).join(", ");
+            return Err(self.wrong("objective", format!("one of {names}"), name));
         }
+        let fits = |kind: &&Kind| {
+            let column = kind.spec().column;
+            (column.dtype(), column.shape(n, t)) == (view.dtype(), view.shape().to_vec())
+        };
+        kinds.iter().find(fits).copied().ok_or_else(|| {
+            let words =
+                |kind: &Kind| format!("{} for {}", kind.spec().column.words(n, t), kind.spec().objective);
+            let expected = kinds.iter().map(words).collect::<Vec<_>>().join(", ");
+            let says = objective.map_or(String::new(), |name| format!(" under the objective {name}"));
+            self.wrong("labels", expected, format!("{:?} {:?}{says}", view.dtype(), view.shape()))
+        })
     }
 
-    fn masked(&self, labels: &[i64], length: usize, example: usize) -> Result<Target> {
+    fn targets(&self, column: Column, lengths: &[usize], t: usize) -> Result<Vec<Target>> {
+        if column == Column::Values {
+            let values = self.tensors.tensor("labels").map_err(|e| params::broken(self.path, e))?;
+            let values = values.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+            let value = |(i, v): (usize, f32)| match v.is_finite() {
+                true => Ok(Target::value(v)),
+                false => Err(self.wrong("labels", "finite values", format!("{v} in example {i}"))),
+            };
+            return values.enumerate().map(value).collect();
+        }
+        let labels = self.integers("labels")?.0;
+        let target = |(i, length): (usize, &usize)| match column {
+            Column::Tokens => self.tokens(&labels[i * t..(i + 1) * t], *length, i),
+            _ => Ok(Target::class(self.unsigned("labels", &labels[i..=i], i)?[0])),
+        };
+        lengths.iter().enumerate().map(target).collect()
+    }
+
+    fn tokens(&self, labels: &[i64], length: usize, example: usize) -> Result<Target> {
         let mut targets = Vec::new();
         for (at, &label) in labels.iter().enumerate().filter(|(_, label)| **label != NO_TARGET) {
             if label < 0 || at >= length {
@@ -227,6 +241,6 @@ impl Reader<'_> {
             }
             targets.push((at as u32, self.unsigned("labels", &[label], example)?[0]));
         }
-        Ok(Target::Masked(targets))
+        Ok(Target::at(targets))
     }
 }

@@ -26,6 +26,9 @@ use super::parquet;
 use super::row::{Reason, Row, RowLabel, Rows, Skipped};
 use crate::embedded;
 use crate::error::{Error, Result};
+use crate::tasks::classes::{ACCURACY, F1, MATTHEWS};
+use crate::tasks::regression::{PEARSON, SPEARMAN};
+use crate::tasks::{Kind, Metric};
 
 /// A task of GLUE, or the one in the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,16 +55,6 @@ pub enum Split {
     DevMismatched,
     /// Supersense only.
     Test,
-}
-
-/// What a task is scored by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    Accuracy,
-    F1,
-    Matthews,
-    Pearson,
-    Spearman,
 }
 
 /// Where the hub has GLUE.
@@ -139,6 +132,10 @@ impl Task {
         self.spec().labels
     }
 
+    pub fn kind(self) -> Kind {
+        if self.labels().is_empty() { Kind::Regression } else { Kind::Classes }
+    }
+
     /// What the task is scored by, in the order of a report.
     pub fn metrics(self) -> &'static [Metric] {
         self.spec().metrics
@@ -146,7 +143,7 @@ impl Task {
 
     /// A label by its name or by its number.
     fn read_label(self, label: &str) -> Result<RowLabel, Reason> {
-        if self == Task::Stsb {
+        if self.kind() == Kind::Regression {
             let score = label.parse().ok().filter(|score| (0.0..=5.0).contains(score));
             return score.map(RowLabel::Value).ok_or(Reason::UnreadableLabel);
         }
@@ -172,7 +169,6 @@ impl Task {
     }
 
     fn spec(self) -> &'static Spec {
-        use Metric::{Accuracy, F1, Matthews, Pearson, Spearman};
         match self {
             Task::Cola => &Spec {
                 name: "cola",
@@ -182,7 +178,7 @@ impl Task {
                 pair: None,
                 label: "label",
                 labels: &["unacceptable", "acceptable"],
-                metrics: &[Matthews],
+                metrics: &[MATTHEWS],
             },
             Task::Sst2 => &Spec {
                 name: "sst2",
@@ -192,7 +188,7 @@ impl Task {
                 pair: None,
                 label: "label",
                 labels: &["negative", "positive"],
-                metrics: &[Accuracy],
+                metrics: &[ACCURACY],
             },
             Task::Mrpc => &Spec {
                 name: "mrpc",
@@ -202,7 +198,7 @@ impl Task {
                 pair: Some("#2 String"),
                 label: "Quality",
                 labels: &["not_equivalent", "equivalent"],
-                metrics: &[Accuracy, F1],
+                metrics: &[ACCURACY, F1],
             },
             Task::Qqp => &Spec {
                 name: "qqp",
@@ -212,7 +208,7 @@ impl Task {
                 pair: Some("question2"),
                 label: "is_duplicate",
                 labels: &["not_duplicate", "duplicate"],
-                metrics: &[Accuracy, F1],
+                metrics: &[ACCURACY, F1],
             },
             Task::Stsb => &Spec {
                 name: "stsb",
@@ -222,7 +218,7 @@ impl Task {
                 pair: Some("sentence2"),
                 label: "score",
                 labels: &[],
-                metrics: &[Pearson, Spearman],
+                metrics: &[PEARSON, SPEARMAN],
             },
             Task::Mnli => &Spec {
                 name: "mnli",
@@ -232,7 +228,7 @@ impl Task {
                 pair: Some("sentence2"),
                 label: "gold_label",
                 labels: &["entailment", "neutral", "contradiction"],
-                metrics: &[Accuracy],
+                metrics: &[ACCURACY],
             },
             Task::Qnli => &Spec {
                 name: "qnli",
@@ -242,7 +238,7 @@ impl Task {
                 pair: Some("sentence"),
                 label: "label",
                 labels: &["entailment", "not_entailment"],
-                metrics: &[Accuracy],
+                metrics: &[ACCURACY],
             },
             Task::Rte => &Spec {
                 name: "rte",
@@ -252,7 +248,7 @@ impl Task {
                 pair: Some("sentence2"),
                 label: "label",
                 labels: &["entailment", "not_entailment"],
-                metrics: &[Accuracy],
+                metrics: &[ACCURACY],
             },
             Task::Wnli => &Spec {
                 name: "wnli",
@@ -262,7 +258,7 @@ impl Task {
                 pair: Some("sentence2"),
                 label: "label",
                 labels: &["not_entailment", "entailment"],
-                metrics: &[Accuracy],
+                metrics: &[ACCURACY],
             },
             Task::Supersense => &Spec {
                 name: "supersense",
@@ -298,7 +294,7 @@ impl Task {
                     "noun.substance",
                     "noun.time",
                 ],
-                metrics: &[Accuracy],
+                metrics: &[ACCURACY],
             },
         }
     }
@@ -351,18 +347,6 @@ impl FromStr for Split {
                 "choose one of these",
             )),
         }
-    }
-}
-
-impl Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.pad(match self {
-            Metric::Accuracy => "accuracy",
-            Metric::F1 => "f1",
-            Metric::Matthews => "matthews",
-            Metric::Pearson => "pearson",
-            Metric::Spearman => "spearman",
-        })
     }
 }
 

@@ -25,9 +25,7 @@ pub fn mask(examples: &mut [Example], special: &Special, vocabulary: usize, seed
 /// Masks masked examples anew: the tokens under their masks come back first.
 pub fn mask_again(examples: &mut [Example], special: &Special, vocabulary: usize, seed: u64) {
     for example in examples.iter_mut() {
-        if let Target::Masked(targets) = &example.target {
-            targets.iter().for_each(|&(at, token)| example.ids[at as usize] = token);
-        }
+        example.target.pairs().for_each(|(at, token)| example.ids[at as usize] = token);
     }
     mask(examples, special, vocabulary, seed);
 }
@@ -70,18 +68,15 @@ fn mask_one(example: &mut Example, special: &Special, vocabulary: usize, draws: 
             _ => {}
         }
     }
-    example.target = Target::Masked(targets);
+    example.target = Target::at(targets);
 }
 
 /// Entropy in nats of the distribution of the targets' tokens: the loss of the best guess that knows how often each
 /// token is a target here, and nothing of the text. A model that has learned from context is below it.
 pub fn unigram_entropy(examples: &[Example]) -> f64 {
     let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
-    let tokens = examples.iter().flat_map(|e| match &e.target {
-        Target::Masked(targets) => targets.as_slice(),
-        _ => &[],
-    });
-    tokens.for_each(|(_, token)| *counts.entry(*token).or_default() += 1);
+    let tokens = examples.iter().flat_map(|e| e.target.labels.classes());
+    tokens.for_each(|token| *counts.entry(*token).or_default() += 1);
     let total = counts.values().sum::<u64>() as f64;
     counts.values().map(|&n| n as f64 / total).map(|p| -p * libm::log(p)).sum()
 }

@@ -1,8 +1,8 @@
 //! Examples, and batches of them without padding.
 //!
-//! [`frozen`] sets are what every number of this crate is computed on; [`tokenizer`] makes examples out of the rows
-//! that [`text`], [`table`] and [`glue`] read, and [`vocabulary`] trains one. [`hub`](crate::hub) finds or fetches what is given by a
-//! name on the Hugging Face hub.
+//! What an example is to predict is described alike for every task, as [`Targets`]. [`frozen`] sets are what every number
+//! of this crate is computed on; [`tokenizer`] makes examples out of the rows that [`text`], [`table`] and [`glue`] read,
+//! and [`vocabulary`] trains one. [`hub`](crate::hub) finds or fetches what is given by a name on the Hugging Face hub.
 
 pub mod delimited;
 pub mod frozen;
@@ -27,13 +27,65 @@ pub struct Example {
 
 /// What an example is to predict.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// Masked language modelling: (position, original token) of each target, by position. May be empty.
-    Masked(Vec<(u32, u32)>),
-    /// Classification.
-    Class(u32),
-    /// Regression.
-    Value(f32),
+pub struct Target {
+    /// Tokens that the head reads, ascending, one for each label. May be empty.
+    pub rows: Vec<u32>,
+    pub labels: Labels,
+}
+
+/// What is right at each target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Labels {
+    /// Tokens, or classes.
+    Classes(Vec<u32>),
+    /// Of a regression.
+    Values(Vec<f32>),
+}
+
+impl Target {
+    /// Nothing to predict, yet.
+    pub fn none() -> Target {
+        Target::at([])
+    }
+
+    /// Labels at some tokens, by position.
+    pub fn at(labels: impl IntoIterator<Item = (u32, u32)>) -> Target {
+        let (rows, labels) = labels.into_iter().unzip();
+        Target { rows, labels: Labels::Classes(labels) }
+    }
+
+    /// One class for the example, read at its first token.
+    pub fn class(class: u32) -> Target {
+        Target::at([(0, class)])
+    }
+
+    /// One number for the example, read at its first token.
+    pub fn value(value: f32) -> Target {
+        Target { rows: vec![0], labels: Labels::Values(vec![value]) }
+    }
+
+    /// Positions and their labels; none of a regression.
+    pub fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.rows.iter().copied().zip(self.labels.classes().iter().copied())
+    }
+}
+
+impl Labels {
+    /// Tokens or classes; none of a regression.
+    pub fn classes(&self) -> &[u32] {
+        match self {
+            Labels::Classes(classes) => classes,
+            Labels::Values(_) => &[],
+        }
+    }
+
+    /// As numbers.
+    pub fn numbers(&self) -> Vec<f64> {
+        match self {
+            Labels::Classes(classes) => classes.iter().map(|class| f64::from(*class)).collect(),
+            Labels::Values(values) => values.iter().map(|value| f64::from(*value)).collect(),
+        }
+    }
 }
 
 impl Example {
@@ -47,12 +99,9 @@ impl Example {
         self.ids.is_empty()
     }
 
-    /// `m_n`, the number of targets: masked tokens, or 1.
+    /// `m_n`, the number of targets.
     pub fn targets(&self) -> usize {
-        match &self.target {
-            Target::Masked(targets) => targets.len(),
-            Target::Class(_) | Target::Value(_) => 1,
-        }
+        self.target.rows.len()
     }
 }
 
@@ -73,23 +122,15 @@ pub struct Batch {
     pub first: usize,
 }
 
-/// The targets of a batch: masked tokens, or for an example with one label its first token.
+/// The targets of a batch.
 #[derive(Clone, Debug)]
 pub struct Targets {
     /// Rows of the packed batch that the head reads, one for each target: `[M]`.
     pub rows: Vec<u32>,
     /// The example that each target belongs to, ascending: `[M]`.
     pub owners: Vec<usize>,
+    /// `[M]`
     pub labels: Labels,
-}
-
-/// What is right at each target: `[M]`.
-#[derive(Clone, Debug)]
-pub enum Labels {
-    /// Tokens, or classes.
-    Classes(Vec<u32>),
-    /// Of a regression.
-    Values(Vec<f32>),
 }
 
 impl Batch {
@@ -104,8 +145,8 @@ impl Batch {
             targets: Targets {
                 rows: Vec::new(),
                 owners: Vec::new(),
-                labels: match examples.first().map(|e| &e.target) {
-                    Some(Target::Value(_)) => Labels::Values(Vec::new()),
+                labels: match examples.first().map(|e| &e.target.labels) {
+                    Some(Labels::Values(_)) => Labels::Values(Vec::new()),
                     _ => Labels::Classes(Vec::new()),
                 },
             },
@@ -117,23 +158,13 @@ impl Batch {
             batch.types.extend(&example.types);
             batch.positions.extend(0..example.len() as u32);
             batch.offsets.push(batch.ids.len());
-            let targets = &mut batch.targets;
-            match (&mut targets.labels, &example.target) {
-                (Labels::Classes(labels), Target::Masked(masked)) => {
-                    targets.rows.extend(masked.iter().map(|(position, _)| start + position));
-                    labels.extend(masked.iter().map(|(_, label)| label));
-                }
-                (Labels::Classes(labels), Target::Class(class)) => {
-                    targets.rows.push(start);
-                    labels.push(*class);
-                }
-                (Labels::Values(labels), Target::Value(value)) => {
-                    targets.rows.push(start);
-                    labels.push(*value);
-                }
-                _ => {}
+            match (&mut batch.targets.labels, &example.target.labels) {
+                (Labels::Classes(all), Labels::Classes(own)) => all.extend(own),
+                (Labels::Values(all), Labels::Values(own)) => all.extend(own),
+                _ => continue,
             }
-            targets.owners.resize(targets.rows.len(), b);
+            batch.targets.rows.extend(example.target.rows.iter().map(|row| start + row));
+            batch.targets.owners.resize(batch.targets.rows.len(), b);
         }
         batch
     }

@@ -11,6 +11,7 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::tasks::Kind;
 
 /// One example before tokenization; texts are trimmed and not empty.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +95,15 @@ impl Rows {
             lines.push(format!("  and {} more", self.skipped.len() - Self::NAMED));
         }
         Some(lines.join("\n"))
+    }
+
+    /// The task that the labels make: without any the tokens themselves are the labels.
+    pub fn kind(&self) -> Kind {
+        match self.rows.first().map(|row| row.label) {
+            Some(RowLabel::Class(_)) => Kind::Classes,
+            Some(RowLabel::Value(_)) => Kind::Regression,
+            Some(RowLabel::None) | None => Kind::MaskedLm,
+        }
     }
 
     /// These rows, or an error that says what became of every row of `place`.

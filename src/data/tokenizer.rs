@@ -152,9 +152,9 @@ impl Tokenizer {
             types.resize(ids.len(), 1);
         }
         let target = match row.label {
-            RowLabel::None => Target::Masked(Vec::new()),
-            RowLabel::Class(class) => Target::Class(class as u32),
-            RowLabel::Value(value) => Target::Value(value),
+            RowLabel::None => Target::none(),
+            RowLabel::Class(class) => Target::class(class as u32),
+            RowLabel::Value(value) => Target::value(value),
         };
         Ok(Example { ids, types, target })
     }

@@ -316,8 +316,7 @@ mod tests {
                            nested,0.1,0,5,0.01,2,0.5,0.4,0.9,0.005,0.9\n";
     const NEEDED: &str = "draw,fraction,repeat,granularity,threshold,examples,predicted,predicted_low,predicted_high,\
                           expected,pairs,checked,checked_sd\nfull,1,0,site,0.9,50,20,10,40,0.9,5,0.9,0.01\n";
-    const FISHER: &str =
-        "name,site,block,numel,mean,mean_se,sum,max\nbert.embeddings.LayerNorm.bias,embeddings,embeddings,4,1,0,4,1\n";
+    const FISHER: &str = "name,site,block,numel,mean,mean_se,sum,max\nbert.embeddings.LayerNorm.bias,embeddings,embeddings,4,1,0,4,1\n";
 
     #[test]
     fn files_are_told_by_their_first_lines() {

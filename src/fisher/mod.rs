@@ -12,12 +12,13 @@ pub mod layers;
 
 use ndarray::Array2;
 
-use crate::data::{Example, Target, by_length, parts};
+use crate::data::{Example, by_length, parts};
 use crate::error::{Error, Result};
 use crate::model::squares::Squares;
 use crate::model::{Estimate, Estimator, Objective, Part, Reached, Reduction, Sums};
 use crate::params::ParamMap;
 use crate::progress::Progress;
+use crate::tasks::Kind;
 
 /// The diagonal and the per-example sums of one pass.
 pub struct Fisher {
@@ -57,7 +58,7 @@ pub fn diagonal(
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if no example has a target, if a gradient is not finite, or for `exact` on anything but classes.
+/// [`Error::Field`] if no example has a target, or if a gradient is not finite.
 pub fn estimates(
     objective: &impl Objective,
     theta: &ParamMap,
@@ -66,7 +67,10 @@ pub fn estimates(
     estimates: &[Estimate],
 ) -> Result<Vec<Fisher>> {
     let used: Vec<usize> = numbers.iter().copied().filter(|&n| examples[n].targets() > 0).collect();
-    check(examples, &used, estimates)?;
+    if used.is_empty() {
+        let fix = "use a larger or another set";
+        return Err(wrong("examples", "at least one with a target", "none", fix));
+    }
     let with_target: Vec<&Example> = used.iter().map(|&n| &examples[n]).collect();
     let zeros = |estimate: &Estimate| {
         let squares = Squares::new(theta, used.len(), |name| {
@@ -90,25 +94,23 @@ pub fn estimates(
     sums.into_iter().map(|sums| finish(sums.squares, &order, &used, skipped)).collect()
 }
 
-fn check(examples: &[Example], used: &[usize], estimates: &[Estimate]) -> Result<()> {
-    let wrong = |field: &str, expected: &str, found: &str, fix: &str| {
-        Err(Error::field("Fisher information", field, expected, found, fix))
-    };
-    let Some(first) = used.first() else {
-        return wrong("examples", "at least one with a target", "none", "use a larger or another set");
-    };
+/// Whether these estimates exist for this task.
+///
+/// # Errors
+///
+/// [`Error::Field`] for `exact` where there are too many labels to sum over.
+pub fn check(kind: Kind, estimates: &[Estimate]) -> Result<()> {
     let exact = estimates.iter().any(|e| e.estimator == Estimator::Exact);
-    match &examples[*first].target {
-        Target::Masked(_) if exact => {
-            let fix = "a vocabulary has too many classes to sum over; `mc` samples the same expectation";
-            wrong("estimator", "empirical or mc for masked language modelling", "exact", fix)
+    match kind.spec().instead_of_exact.filter(|_| exact) {
+        Some(fix) => {
+            Err(wrong("estimator", &format!("empirical or mc for {}", kind.spec().words), "exact", fix))
         }
-        Target::Value(_) if exact => {
-            let fix = "`mc` draws from the normal likelihood of the squared error";
-            wrong("estimator", "empirical or mc for regression", "exact", fix)
-        }
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+fn wrong(field: &str, expected: &str, found: &str, fix: &str) -> Error {
+    Error::field("Fisher information", field, expected, found, fix)
 }
 
 fn finish(squares: Squares, order: &[usize], used: &[usize], skipped: usize) -> Result<Fisher> {

@@ -10,13 +10,12 @@ use super::journal::Journal;
 use super::plane::Plane;
 use super::rise::ByExample;
 use crate::data::Example;
-use crate::data::frozen::Kind;
-use crate::data::glue::Task;
 use crate::error::Result;
-use crate::evaluate::{Evaluator, metric_names, metrics};
+use crate::evaluate::{Evaluator, metrics};
 use crate::model::Objective;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
+use crate::tasks::Metric;
 
 /// One evaluated point.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +44,8 @@ pub struct Plan<'a> {
     pub theta: &'a ParamMap,
     pub examples: &'a [Example],
     pub by_length: &'a [usize],
-    /// What the metrics are those of.
-    pub task: (Kind, Option<Task>),
+    /// The chief one first.
+    pub metrics: &'a [Metric],
     pub plane: &'a Plane,
     /// Coordinates along x and along y.
     pub coordinates: [&'a [f64]; 2],
@@ -87,7 +86,7 @@ impl Plan<'_> {
                 progress.advance(1);
             }
         }
-        let names = metric_names(self.task.0, self.task.1);
+        let names: Vec<String> = self.metrics.iter().map(|metric| metric.name.to_string()).collect();
         let examples = done[centre].len() - HEAD - names.len();
         let point = |values: &Vec<f64>| Point {
             x: values[0],
@@ -119,9 +118,7 @@ impl Plan<'_> {
     fn point(&self, objective: &impl Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
         let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
         let mut values = vec![x, y, at.loss, at.loss_se];
-        values.extend(
-            metrics(self.task.0, self.task.1, &at, self.examples).into_iter().map(|(_, value)| value),
-        );
+        values.extend(metrics(self.metrics, &at, self.examples).into_iter().map(|(_, value)| value));
         values.extend(at.by_example.iter().filter(|_| self.per_example).map(|(sum, _)| sum));
         Ok(values)
     }

@@ -16,13 +16,14 @@ use super::layout::{Kind as ParameterKind, Parameter};
 use super::network::{Head, Network};
 use super::ops::Backend;
 use super::weights;
-use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::Example;
+use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Tokenizer;
-use crate::data::{Example, Target};
 use crate::dropout::Place;
 use crate::error::{Error, Result};
 use crate::hub::{self, TOKENIZER_FILES, Wanted};
 use crate::params::{self, ParamMap};
+use crate::tasks::{Answer, Kind};
 use crate::{embedded, files, progress};
 
 /// More classes than any task has: beyond, a label is a mistake.
@@ -152,11 +153,8 @@ impl Checkpoint {
                 }
             },
             Kind::Classes => {
-                let largest = set.examples.iter().filter_map(|e| match e.target {
-                    Target::Class(class) => Some(class as usize),
-                    _ => None,
-                });
-                let largest = largest.max().unwrap_or(0);
+                let classes = set.examples.iter().flat_map(|e| e.target.labels.classes());
+                let largest = classes.max().map_or(0, |class| *class as usize);
                 let named = set.label_names().map(|names| names.len());
                 let classes = stored.or(named).unwrap_or((largest + 1).min(MAX_CLASSES));
                 if stored.is_some() {
@@ -203,8 +201,8 @@ impl Checkpoint {
     }
 
     /// Whether examples fit the checkpoint's tables; `fix` says what to do where they do not.
-    pub fn check_examples(&self, examples: &[Example], place: &str, fix: &str) -> Result<()> {
-        check_examples(&self.config, examples, place, fix)
+    pub fn check_examples(&self, kind: Kind, examples: &[Example], place: &str, fix: &str) -> Result<()> {
+        check_examples(&self.config, kind, examples, place, fix)
     }
 
     /// The model for a frozen set, checked against it.
@@ -356,7 +354,7 @@ impl Model {
             return Err(Error::field(set.path.display(), "vocabulary", expected, short(made), fix));
         }
         let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
-        check_examples(&self.network.config, &set.examples, &set.path.display().to_string(), again)
+        check_examples(&self.network.config, set.kind, &set.examples, &set.path.display().to_string(), again)
     }
 
     /// Makes the folder to save to, before any work: it must not be the one that the model came from.
@@ -424,7 +422,13 @@ impl Model {
 }
 
 /// Whether examples fit the model's tables; `fix` says what to do where they do not.
-fn check_examples(config: &ModelConfig, examples: &[Example], place: &str, fix: &str) -> Result<()> {
+fn check_examples(
+    config: &ModelConfig,
+    kind: Kind,
+    examples: &[Example],
+    place: &str,
+    fix: &str,
+) -> Result<()> {
     let wrong = |field: &str, expected: String, found: String, fix: &str| {
         Err(Error::field(place, field, expected, found, fix))
     };
@@ -443,8 +447,9 @@ fn check_examples(config: &ModelConfig, examples: &[Example], place: &str, fix: 
             let expected = format!("segments below {}", config.type_vocab_size);
             return wrong("token_type_ids", expected, format!("{segment} in example {n}"), fix);
         }
-        if let Target::Masked(targets) = &example.target
-            && let Some((_, label)) = targets.iter().find(|(_, label)| *label as usize >= config.vocab_size)
+        if kind.spec().answer == Answer::Token
+            && let Some(label) =
+                example.target.labels.classes().iter().find(|label| **label as usize >= config.vocab_size)
         {
             let expected = format!("labels below the vocabulary's {}", config.vocab_size);
             return wrong("labels", expected, format!("{label} in example {n}"), fix);

@@ -16,7 +16,7 @@ use super::step::Record;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Arm, Parsed, Part};
 use crate::analysis::titles::mask_title;
-use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::frozen::FrozenSet;
 use crate::draw::marks::Marks;
 use crate::dropout::Arm as Dropout;
 use crate::error::Result;
@@ -136,7 +136,7 @@ impl Story<'_> {
     /// What the loss over a part is measured in.
     fn unit(&self, part: Part) -> Result<&'static str> {
         let set = FrozenSet::read(&self.folder.join(plan::surface_set(part)))?;
-        Ok(if set.kind == Kind::Regression { "squared error" } else { "nats" })
+        Ok(set.kind.spec().unit)
     }
 
     fn figure(&self, page: &mut Page, file: &str, caption: String) -> Result<()> {

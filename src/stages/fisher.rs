@@ -47,6 +47,7 @@ impl Fisher {
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let estimates = self.estimates();
+        fisher::check(set.kind, &estimates)?;
         self.tell(&model, &set, &estimates)?;
         let numbers: Vec<usize> = (0..set.examples.len()).collect();
         let results = fisher::estimates(&model.network, &model.theta, &set.examples, &numbers, &estimates)?;

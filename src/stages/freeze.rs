@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use super::check_extension;
 use super::source::{Holdout, Source, check_fraction, fraction_of, tell};
-use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::frozen::FrozenSet;
 use crate::data::glue::Split;
 use crate::data::row::{Row, Rows};
-use crate::data::{Example, Target, masking, text};
+use crate::data::{Example, masking, text};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::rng::Stream;
+use crate::tasks::Answer;
 
 /// Freeze an evaluation set: the same examples, and the same masked tokens, for every later command.
 #[derive(clap::Args, Clone, Debug)]
@@ -77,12 +78,8 @@ pub fn frozen(
 ) -> Result<(FrozenSet, u32)> {
     let tokenizer = checkpoint.tokenizer()?;
     let mut examples = tokenizer.examples(&rows.rows, max_len)?;
-    let kind = match examples.first().map(|e| &e.target) {
-        Some(Target::Class(_)) => Kind::Classes,
-        Some(Target::Value(_)) => Kind::Regression,
-        _ => Kind::MaskedLm,
-    };
-    if kind == Kind::MaskedLm {
+    let kind = rows.kind();
+    if kind.spec().masked {
         masking::mask(&mut examples, &tokenizer.special, checkpoint.config.vocab_size, seed);
         if examples.iter().all(|e| e.targets() == 0) {
             let fix = "use more or longer text, or another seed";
@@ -91,13 +88,14 @@ pub fn frozen(
     }
     let place = format!("tokens of {}", path.display());
     checkpoint.check_examples(
+        kind,
         &examples,
         &place,
         "the tokenizer files are not those of this checkpoint: fetch both again",
     )?;
     metadata.insert("seed".into(), seed.to_string());
     metadata.insert("vocabulary".into(), tokenizer.vocabulary_hash());
-    if kind == Kind::Classes {
+    if kind.spec().answer == Answer::Class {
         metadata.insert("labels".into(), serde_json::json!(rows.classes).to_string());
     }
     let set = FrozenSet { path: path.to_path_buf(), hash: String::new(), kind, examples, metadata };
@@ -143,7 +141,7 @@ impl Freeze {
         let empty = set.examples.iter().filter(|e| e.targets() == 0).count();
         let mut text = format!("{}: {} examples, {targets} targets", self.out.display(), set.examples.len());
         text += &format!(", longest {} tokens", set.longest());
-        if set.kind == Kind::Classes {
+        if set.kind.spec().answer == Answer::Class {
             tell_empty_classes(&set, &rows.classes);
             text += &format!(", {} classes", rows.classes.len());
         }
@@ -184,7 +182,7 @@ impl Freeze {
 
 /// Names the classes that no example has.
 fn tell_empty_classes(set: &FrozenSet, names: &[String]) {
-    let has = |class: usize| set.examples.iter().any(|e| e.target == Target::Class(class as u32));
+    let has = |class: usize| set.examples.iter().any(|e| e.target.labels.classes().contains(&(class as u32)));
     let empty: Vec<&str> = (0..names.len()).filter(|c| !has(*c)).map(|c| names[c].as_str()).collect();
     if !empty.is_empty() {
         progress::note(format!("{}: no example of class {}", set.path.display(), empty.join(", ")));

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::{ModelAndSet, with_se};
-use crate::data::frozen::Kind;
 use crate::data::masking::unigram_entropy;
 use crate::error::Result;
 use crate::evaluate::{metrics, set_loss};
 use crate::progress::say;
+use crate::tasks::Answer;
 
 /// Loss of a checkpoint on a frozen set, with its standard error.
 #[derive(clap::Args, Clone, Debug)]
@@ -26,8 +26,8 @@ impl Loss {
     pub fn run(&self) -> Result<()> {
         let (model, set) = self.inputs.open(self.seed)?;
         let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
-        let metrics = metrics(set.kind, set.task(), &loss, &set.examples);
-        let entropy = (set.kind == Kind::MaskedLm).then(|| unigram_entropy(&set.examples));
+        let metrics = metrics(set.metrics(), &loss, &set.examples);
+        let entropy = (set.kind.spec().answer == Answer::Token).then(|| unigram_entropy(&set.examples));
         if self.json {
             let all: serde_json::Map<String, serde_json::Value> =
                 metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use super::freeze::{frozen, longest};
 use super::source::tell;
 use super::{history, with_se};
-use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::frozen::FrozenSet;
 use crate::data::masking::{Masking, unigram_entropy};
 use crate::data::row::Rows;
 use crate::data::tokenizer::Tokenizer;
@@ -22,6 +22,7 @@ use crate::model::{Checkpoint, Model, ModelConfig};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
+use crate::tasks::Kind;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
 
@@ -200,7 +201,7 @@ impl Pretrain {
         let tokenizer = checkpoint.tokenizer()?;
         let examples = tokenizer.examples(&training.rows, max_len)?;
         let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
-        checkpoint.check_examples(&examples, "tokens of --text", fix)?;
+        checkpoint.check_examples(Kind::MaskedLm, &examples, "tokens of --text", fix)?;
         let dropout =
             self.dropout.dropout(&checkpoint.config.sites(), checkpoint.config.head_dropout, self.seed)?;
         let masking = Masking {
@@ -217,7 +218,7 @@ impl Pretrain {
             network: &model.network,
             examples: &examples,
             masking: Some(&masking),
-            held_out: HeldOut { examples: &set.examples, kind: Kind::MaskedLm, task: None },
+            held_out: HeldOut { examples: &set.examples, kind: set.kind, metrics: set.metrics() },
             dropout: dropout.as_ref(),
             config: &config,
             snapshots: None,

@@ -7,7 +7,7 @@ use ndarray::{Array2, Axis};
 
 use super::freeze::{frozen, longest};
 use super::source::tell;
-use crate::data::frozen::{FrozenSet, Kind};
+use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
 use crate::error::{Error, Result};
@@ -180,16 +180,21 @@ impl Stability {
         stability::check_fractions(&self.fractions)
     }
 
+    fn estimate(&self) -> Estimate {
+        Estimate { estimator: self.estimator, reduction: self.reduction, samples: 1, seed: self.seed }
+    }
+
     /// One pass over the corpus, and those that were asked for beside it.
     fn passes(&self, config: &Config, provenance: &mut Provenance) -> Result<Sums> {
         // Not reached: the command line asks for one where there is no Fisher file.
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
         let checkpoint = Checkpoint::open(folder)?;
         let set = self.set(&checkpoint, provenance)?;
-        if self.masks > 1 && set.kind != Kind::MaskedLm {
+        if self.masks > 1 && !set.kind.spec().masked {
             let fix = "leave --masks out: a task's examples have no masks";
             return Err(Error::field("--masks", "set", "of masked language modelling", "labels", fix));
         }
+        fisher::check(set.kind, &[self.estimate()])?;
         let special = (self.masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
         let model = checkpoint.model_for(&set, MissingHead::unless(self.strict_head, self.seed))?;
         provenance.checkpoint("checkpoint", folder, &model.hash)?;
@@ -240,10 +245,8 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn fisher(&self, examples: &[Example], numbers: &[usize]) -> Result<Fisher> {
-        let (reduction, seed) = (self.stage.reduction, self.stage.seed);
-        let estimate = Estimate { estimator: self.stage.estimator, reduction, samples: 1, seed };
-        let mut one =
-            fisher::estimates(&self.model.network, &self.model.theta, examples, numbers, &[estimate])?;
+        let (model, estimate) = (self.model, self.stage.estimate());
+        let mut one = fisher::estimates(&model.network, &model.theta, examples, numbers, &[estimate])?;
         Ok(one.remove(0)) // one for each estimate
     }
 

@@ -118,7 +118,7 @@ impl Surface {
             theta: &model.theta,
             examples: &set.examples,
             by_length: &by_length,
-            task: (set.kind, set.task()),
+            metrics: set.metrics(),
             plane: &Plane::new(pair),
             coordinates: [&xs, &ys],
             per_example: self.per_example,

@@ -14,19 +14,18 @@ pub mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::data::frozen::Kind;
-use crate::data::glue::Task;
 use crate::data::masking::Masking;
 use crate::data::{Batch, Example, by_length};
 use crate::dropout::Dropout;
 use crate::error::{Error, Result};
 use crate::estimate;
-use crate::evaluate::{SetLoss, metrics, set_loss};
+use crate::evaluate::{self, SetLoss, set_loss};
 use crate::files;
 use crate::model::Trainable;
 use crate::model::gradient::{self, Gradients};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
+use crate::tasks::{Best, Kind, Metric};
 use batches::Order;
 use optimizer::Optimizer;
 use state::{Standing, State};
@@ -101,7 +100,8 @@ impl Config {
 pub struct HeldOut<'a> {
     pub examples: &'a [Example],
     pub kind: Kind,
-    pub task: Option<Task>,
+    /// The chief one first.
+    pub metrics: &'a [Metric],
 }
 
 /// One row of the history.
@@ -289,10 +289,7 @@ impl Run<'_> {
             masking.batch(&mut masked, step as u64);
             batch = masked.iter().collect();
         }
-        let count = match self.held_out.kind {
-            Kind::MaskedLm => batch.iter().map(|e| e.targets()).sum(),
-            _ => batch.len(),
-        };
+        let count = batch.iter().map(|e| e.targets()).sum();
         if count == 0 {
             return Ok((0.0, 0)); // a batch without a target says nothing
         }
@@ -335,7 +332,7 @@ impl Run<'_> {
     }
 
     fn row(&self, theta: &ParamMap, at: &Standing, by_length: &[usize]) -> Result<Row> {
-        let HeldOut { examples, kind, task } = self.held_out;
+        let HeldOut { examples, metrics, .. } = self.held_out;
         let held_out = match self.dropout.filter(|dropout| dropout.in_evaluation()) {
             None => set_loss(self.network, theta, examples, by_length)?,
             Some(dropout) => noisy::set_loss((self.network, dropout, at.step), theta, examples, by_length)?,
@@ -348,15 +345,15 @@ impl Run<'_> {
             examples: held_out.examples,
             targets: held_out.targets,
             distinct: distinct(&held_out),
-            metrics: metrics(kind, task, &held_out, examples),
+            metrics: evaluate::metrics(metrics, &held_out, examples),
         })
     }
 
-    /// What the best row has most of: the chief metric; under masked LM minus the loss.
+    /// What the best row has most of.
     fn score(&self, row: &Row) -> f64 {
-        let score = match self.held_out.kind {
-            Kind::MaskedLm => -row.loss,
-            _ => row.metrics.first().map_or(f64::NAN, |(_, value)| *value),
+        let score = match self.held_out.kind.spec().best {
+            Best::LowestLoss => -row.loss,
+            Best::HighestMetric => row.metrics.first().map_or(f64::NAN, |(_, value)| *value),
         };
         if score.is_nan() { f64::NEG_INFINITY } else { score }
     }

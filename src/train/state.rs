@@ -156,7 +156,8 @@ fn identity(run: &Run, theta: &ParamMap) -> Result<String> {
     let mut hash = blake3::Hasher::new();
     let (version, network) = (env!("CARGO_PKG_VERSION"), run.network.identity());
     let text = (version, network, run.config, run.dropout, run.masking, run.held_out.kind);
-    hash.update(format!("{text:?} {:?}", run.held_out.task).as_bytes());
+    let metrics: Vec<&str> = run.held_out.metrics.iter().map(|metric| metric.name).collect();
+    hash.update(format!("{text:?} {metrics:?}").as_bytes());
     for (name, t) in theta {
         hash.update(name.as_bytes());
         params::with_values(t, |v| {

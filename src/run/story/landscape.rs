@@ -109,7 +109,7 @@ impl Story<'_> {
             add(format!("eigenvectors of {}", model.title), &plan::eigen_path(model), None)?;
         }
         if !views.is_empty() {
-            let label = self.analysis.loss_label().to_string();
+            let label = self.analysis.loss_label();
             page.views.push(Group { title: "planes through models".into(), label, clip: None, views });
         }
         Ok(())

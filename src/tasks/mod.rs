@@ -1,0 +1,117 @@
+//! What a model is asked to predict.
+//!
+//! To the rest of the crate every task is targets: rows that the model's head reads, the examples that they belong to,
+//! and a label each ([`crate::data::Targets`]). All else that tasks differ in stands in one [`Spec`] for each [`Kind`], in a
+//! file of its own (definitions.md sections 1 and 8).
+
+pub mod classes;
+pub mod masked_lm;
+pub mod regression;
+
+use safetensors::tensor::Dtype;
+
+/// The kinds of task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    MaskedLm,
+    Classes,
+    Regression,
+}
+
+/// All that tasks differ in.
+pub struct Spec {
+    /// Its name in the metadata of a frozen set.
+    pub objective: &'static str,
+    /// Its name in a message.
+    pub words: &'static str,
+    /// What the loss is measured in.
+    pub unit: &'static str,
+    pub column: Column,
+    pub answer: Answer,
+    /// What it is scored by where nothing else is named, the chief metric first.
+    pub metrics: &'static [Metric],
+    pub best: Best,
+    /// Whether what the model sees is drawn with its targets, so that both can be drawn anew.
+    pub masked: bool,
+    /// What to do in place of an expectation over all labels, where that cannot be taken.
+    pub instead_of_exact: Option<&'static str>,
+}
+
+/// The tensor `labels` of a frozen set of N examples of up to T tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// int64 `[N, T]`, -100 at a token that is no target.
+    Tokens,
+    /// int64 `[N]`
+    Classes,
+    /// float32 `[N]`
+    Values,
+}
+
+/// What a label is, and so what a head gives scores for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A token of the vocabulary.
+    Token,
+    /// A class, of those that the data have.
+    Class,
+    /// A number.
+    Value,
+}
+
+/// Which row of a training run is the best one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Best {
+    LowestLoss,
+    HighestMetric,
+}
+
+/// What predictions are scored by.
+#[derive(Clone, Copy)]
+pub struct Metric {
+    pub name: &'static str,
+    /// NaN where it is not defined (a correlation with a constant).
+    pub value: fn(&Predictions) -> f64,
+}
+
+/// What a model said at the targets of a set, and what is right there: `[M]` each.
+pub struct Predictions {
+    /// Tokens or classes with the highest score, or numbers.
+    pub predicted: Vec<f64>,
+    pub truth: Vec<f64>,
+}
+
+impl Kind {
+    /// In the order in which a set that does not name its objective is tried.
+    pub const ALL: [Kind; 3] = [Kind::MaskedLm, Kind::Classes, Kind::Regression];
+
+    pub fn spec(self) -> &'static Spec {
+        match self {
+            Kind::MaskedLm => &masked_lm::SPEC,
+            Kind::Classes => &classes::SPEC,
+            Kind::Regression => &regression::SPEC,
+        }
+    }
+}
+
+impl Column {
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Column::Tokens | Column::Classes => Dtype::I64,
+            Column::Values => Dtype::F32,
+        }
+    }
+
+    pub fn shape(self, n: usize, t: usize) -> Vec<usize> {
+        match self {
+            Column::Tokens => vec![n, t],
+            Column::Classes | Column::Values => vec![n],
+        }
+    }
+
+    /// Type and shape, for messages.
+    pub fn words(self, n: usize, t: usize) -> String {
+        let dtype = if self.dtype() == Dtype::I64 { "int64" } else { "float32" };
+        format!("{dtype} {:?}", self.shape(n, t))
+    }
+}

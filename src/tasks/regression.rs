@@ -1,0 +1,21 @@
+//! Regression: one number for each example, read at its first token. The loss is `(y - f)²`, not halved, of the labels as they are.
+
+use super::{Answer, Best, Column, Metric, Spec};
+use crate::stats;
+
+pub const PEARSON: Metric =
+    Metric { name: "pearson", value: |p| stats::pearson(&p.predicted, &p.truth).unwrap_or(f64::NAN) };
+pub const SPEARMAN: Metric =
+    Metric { name: "spearman", value: |p| stats::spearman(&p.predicted, &p.truth).unwrap_or(f64::NAN) };
+
+pub const SPEC: Spec = Spec {
+    objective: "regression",
+    words: "regression",
+    unit: "squared error",
+    column: Column::Values,
+    answer: Answer::Value,
+    metrics: &[PEARSON, SPEARMAN],
+    best: Best::HighestMetric,
+    masked: false,
+    instead_of_exact: Some("`mc` draws from the normal likelihood of the squared error"),
+};
