@@ -6,7 +6,7 @@
 //!
 //! The trap, into which the paper's code fell: p/(1 - p) as the STANDARD DEVIATION, at p = 0.1 a ninth of the variance.
 //! [`Kind::PaperGaussian`] is that, for repeating its runs, with the two other things that its code does: the noise stays
-//! on in evaluation, and it takes the place of the head's dropout too (definitions.md section 3).
+//! on in evaluation, and it takes the place of the head's dropout too (docs/definitions.md section 3).
 
 use super::rates::Rates;
 use super::site::Site;

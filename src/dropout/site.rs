@@ -1,4 +1,4 @@
-//! Where dropout acts in BERT, and which parameters feed each place (definitions.md section 2).
+//! Where dropout acts in BERT, and which parameters feed each place (docs/definitions.md section 2).
 //!
 //! BERT with L layers has 1 + 3L dropout sites: the embeddings and, in each layer, the attention probabilities, the
 //! attention output and the feed-forward output. A parameter belongs to the site it feeds; `intermediate.dense`

@@ -1,7 +1,8 @@
 //! AdamW (Loshchilov and Hutter 2019) as PyTorch runs it, and clipping to a global norm.
 //!
 //! `θ ← (1 - lr λ) θ`, `m ← β₁ m + (1 - β₁) g`, `v ← β₂ v + (1 - β₂) g²`,
-//! `θ ← θ - lr / (1 - β₁ᵗ) · m / (sqrt(v / (1 - β₂ᵗ)) + ε)`: betas 0.9 and 0.999, ε 1e-6 (definitions.md section 3).
+//! `θ ← θ - lr / (1 - β₁ᵗ) · m / (sqrt(v / (1 - β₂ᵗ)) + ε)`: betas 0.9 and 0.999, ε 1e-6
+//! (docs/definitions.md section 3).
 //! The weight decay λ acts on matrices and tables; biases and LayerNorm vectors, the parameters with one axis, are
 //! never decayed.
 //!
