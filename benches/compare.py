@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """fisherscape against PyTorch on the same checkpoint and frozen set, in turn; prints a Markdown table of ratios.
 
-    compare.py --binary target/release/fisherscape --peer torch_peer.py --python ENV/bin/python \\
+    python3 -m venv ENV && ENV/bin/pip install torch transformers
+    benches/compare.py --binary target/release/fisherscape --python ENV/bin/python \\
         --masked-lm CHECKPOINT SET --classification CHECKPOINT SET --tiny CHECKPOINT SET > table.md
 
-The peer is a script that does the same jobs with PyTorch and transformers (`surface`, `fisher`, `train`; one JSON line
-with median_s, mean_s, total_s and centre_loss); --python is an interpreter that has both. It is no part of this
-repository. SETs come from `fisherscape freeze`; a masked-LM CHECKPOINT without that head gets one from
+The peer, benches/torch_peer.py, does the same jobs with PyTorch and transformers; --python is an interpreter that has
+both. SETs come from `fisherscape freeze`; a masked-LM CHECKPOINT without that head gets one from
 `fisherscape pretrain --steps 0`, so that both programs load the same.
 
 Each job runs ours, theirs, ours, theirs, ... --repeats times; a ratio is PyTorch's time by ours in one such turn, and
@@ -160,14 +160,14 @@ def versions(options):
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     processor = f"{names[0]}, {len(names)} logical processors" if names else platform.processor()
     load = f"load {os.getloadavg()[0]:.1f} at the start"
-    return f"{said(options.binary, '--version')}; {said(options.python, '-c', code)}; {said('rustc', '--version')}. " \
+    return f"{said(options.binary, '-V')}; {said(options.python, '-c', code)}; {said('rustc', '--version')}. " \
            f"{processor}; {options.threads} threads; {load}; turns of each job: {options.repeats}."
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", required=True, help="fisherscape, built with --release")
-    parser.add_argument("--peer", required=True, help="the PyTorch script")
+    parser.add_argument("--peer", default=Path(__file__).with_name("torch_peer.py"), help="another PyTorch script")
     parser.add_argument("--python", required=True, help="a Python with torch and transformers")
     for name in ("masked-lm", "classification", "tiny"):
         parser.add_argument(f"--{name}", nargs=2, type=Path, metavar=("CHECKPOINT", "SET"))

@@ -1,4 +1,4 @@
-//! Loss and metrics of a set of examples, in evaluation mode (definitions.md section 1).
+//! Loss and metrics of a set of examples, in evaluation mode (docs/definitions.md section 1).
 //!
 //! `L = Σ s_n / M` with its ratio-estimator standard error; the task's metrics beside it. Batches are fixed and sums
 //! run in the order of the examples, so the bits do not depend on the number of threads.

@@ -127,7 +127,7 @@ fn a_saved_folder_holds_the_same_model() -> Outcome {
     Ok(())
 }
 
-/// Oracle: definitions.md: bert-base-uncased with the MLM head has 202 parameter tensors, 201 with pooler and
+/// Oracle: docs/definitions.md section 1: bert-base-uncased with the MLM head has 202 parameter tensors, 201 with pooler and
 /// classifier; 37 sites. Here with 12 layers of width 24.
 #[test]
 fn twelve_layers_have_202_tensors_under_masked_lm_and_201_under_classification() -> Outcome {

@@ -547,7 +547,7 @@ fn a_line_is_drawn_with_its_marks_metric_and_caption() -> Outcome {
     Ok(())
 }
 
-/// Oracle: interface.md: exit code 1, a message that names file, field, expected, found and fix, nothing left behind.
+/// Oracle: docs/formats.md: exit code 1, a message that names file, field, expected, found and fix, nothing left behind.
 #[test]
 fn bad_input_gets_one_clear_message_and_leaves_nothing_behind() -> Outcome {
     for bad in BAD {
@@ -575,7 +575,7 @@ fn bad_input_gets_one_clear_message_and_leaves_nothing_behind() -> Outcome {
     Ok(())
 }
 
-/// Oracle: interface.md: wrong usage is exit code 2.
+/// Oracle: docs/formats.md: wrong usage is exit code 2.
 #[test]
 fn wrong_usage_exits_with_2() {
     for arguments in [

@@ -287,7 +287,8 @@ fn missing_glue_files_are_named() {
     }
 }
 
-/// Oracle: the hub's names, WordNet's of the task in the binary, and the metrics of the GLUE paper's table 1 in definitions.md's order.
+/// Oracle: the hub's names, WordNet's of the task in the binary, and the metrics of the GLUE paper's table 1, in the order
+/// of docs/definitions.md section 3.
 #[test]
 fn task_names_are_read_and_written_as_on_the_hub() {
     let hub = ["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"];

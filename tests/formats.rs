@@ -274,7 +274,7 @@ const BAD: &[Bad] = &[
     ("other.mat", |path| std::fs::write(path, "").unwrap(), &["other.mat", ".csv, .h5 or .npz"]),
 ];
 
-/// Oracle: interface.md: a message names file and field, what was expected and found.
+/// Oracle: docs/formats.md: a message names file and field, what was expected and found.
 #[test]
 fn broken_files_are_named_with_the_field_that_is_wrong() -> Outcome {
     let folder = tempfile::tempdir()?;

@@ -156,7 +156,7 @@ fn theta_is_left_as_it_was() -> Outcome {
 }
 
 /// Oracle: softmax regression written in double precision: `L = Σ s_n / M` and its ratio-estimator standard error
-/// (definitions.md section 1), at every point, with 1, 2 and 0 targets. Catches a mean of means, and the standard
+/// (docs/definitions.md section 1), at every point, with 1, 2 and 0 targets. Catches a mean of means, and the standard
 /// error of a plain mean.
 #[test]
 fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {

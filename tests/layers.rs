@@ -155,8 +155,8 @@ fn twelve() -> Layout {
     layout(&twelve_layers().into_iter().map(|name| (name, 1)).collect::<Vec<_>>())
 }
 
-/// Oracle: the lists of definitions.md, written out. In the alphabet layer.10 stands before layer.2, and `key` before
-/// `query`; 201 tensors, 12 key biases less; 37 sites, 13 blocks.
+/// Oracle: the table of docs/definitions.md section 7, written out. In the alphabet layer.10 stands before layer.2, and
+/// `key` before `query`; 201 tensors, 12 key biases less; 37 sites, 13 blocks.
 #[test]
 fn order_is_the_models_with_twelve_layers() {
     let names = |granularity| Scores::new(&twelve(), granularity, Aggregate::Sum, false).names().to_vec();
@@ -173,8 +173,8 @@ fn order_is_the_models_with_twelve_layers() {
     assert!(names(Granularity::Block).into_iter().eq(blocks));
 }
 
-/// Oracle: the counts of definitions.md: 5 tensors of the embeddings; 6, 4 and 4 of a layer's sites and 2 of
-/// intermediate.dense. With `sum` and one entry of value 1 each, a score is the number of tensors.
+/// Oracle: the counts of docs/definitions.md section 7: 5 tensors of the embeddings; 6, 4 and 4 of a layer's sites and
+/// 2 of intermediate.dense. With `sum` and one entry of value 1 each, a score is the number of tensors.
 #[test]
 fn sites_have_the_papers_numbers_of_tensors() {
     let tensors = twelve();

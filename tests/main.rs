@@ -8,6 +8,7 @@ mod curvature;
 mod damage;
 mod data_readers;
 mod directions;
+mod docs;
 mod dropout;
 mod embedded;
 mod estimators;

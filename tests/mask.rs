@@ -349,7 +349,7 @@ fn whole_tensors_go_by_their_mean() -> Outcome {
     Ok(())
 }
 
-/// Oracle: the rules of definitions.md. Catches an empty mask passed off as a surface, and F of another model used
+/// Oracle: the rules of docs/definitions.md section 4. Catches an empty mask passed off as a surface, and F of another model used
 /// where names agree by chance.
 #[test]
 fn masks_that_mean_nothing_are_errors() -> Outcome {

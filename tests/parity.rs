@@ -60,7 +60,7 @@ fn losses_equal_pytorch() -> Outcome {
         let rows: Vec<(f64, usize)> = serde_json::from_value(expected["examples"].clone())?;
         assert_eq!(loss.examples, rows.iter().filter(|(_, m)| *m > 0).count());
         assert_eq!(loss.targets, rows.iter().map(|(_, m)| m).sum::<usize>());
-        // The ratio estimator of definitions.md section 1, written out over PyTorch's per-example sums.
+        // The ratio estimator of docs/definitions.md section 1, written out over PyTorch's per-example sums.
         let used: Vec<&(f64, usize)> = rows.iter().filter(|(_, m)| *m > 0).collect();
         let (n, m) = (used.len() as f64, loss.targets as f64);
         let squares: f64 = used.iter().map(|(s, m)| (s - wanted * *m as f64).powi(2)).sum();

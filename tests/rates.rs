@@ -10,7 +10,7 @@ use fisherscape::ranking::Ranking;
 
 use crate::support::Outcome;
 
-/// The published order of the sites of bert-base, lowest Fisher information first (definitions.md section 3).
+/// The published order of the sites of bert-base, lowest Fisher information first (docs/definitions.md section 3).
 const PUBLISHED: [&str; 37] = [
     "layer.7.attention_probs",
     "layer.10.attention_probs",
@@ -85,7 +85,7 @@ fn preset_has_the_published_rates() {
     let ends = [rows.iter().map(|r| r.p).fold(0.0, f64::max), rows[0].p];
     assert_eq!((ends[1], rows[0].site.as_str()), (0.0, "embeddings"));
     assert!((ends[0] - 0.099).abs() <= 1e-12);
-    // Mean 0.0495 (definitions.md): the comparison with a uniform rate of 0.1 is confounded.
+    // Mean 0.0495 (docs/definitions.md section 3): the comparison with a uniform rate of 0.1 is confounded.
     assert!((rows.iter().map(|row| row.p).sum::<f64>() / 37.0 - 0.0495).abs() <= 1e-12);
     assert!(rows.iter().all(|row| row.score.is_none() && row.score_se.is_none()));
 }

@@ -170,7 +170,7 @@ fn fisher_information_of_every_kind_equals_its_closed_form() -> Outcome {
     Ok(())
 }
 
-/// Oracle: definitions.md section 1: the expectation over labels is taken of classes only; the unit is nats but of a
+/// Oracle: docs/definitions.md section 1: the expectation over labels is taken of classes only; the unit is nats but of a
 /// squared error.
 #[test]
 fn exact_and_units_are_those_of_the_definitions() {
@@ -250,7 +250,7 @@ fn a_set_whose_objective_contradicts_its_labels_is_refused() -> Outcome {
     Ok(())
 }
 
-/// Oracle: definitions.md section 3. A task whose name came with labels of another kind has nothing to say.
+/// Oracle: docs/definitions.md section 3. A task whose name came with labels of another kind has nothing to say.
 #[test]
 fn a_set_is_scored_by_its_glue_task() -> Outcome {
     let folder = tempfile::tempdir()?;

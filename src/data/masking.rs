@@ -2,7 +2,7 @@
 //!
 //! Each token that is not `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` is a target independently with
 //! probability 0.15, so an example may have none; of the targets 80 % become `[MASK]`, 10 % a token drawn uniformly
-//! from the whole vocabulary, 10 % stay (definitions.md, interface.md; Devlin et al. 2019).
+//! from the whole vocabulary, 10 % stay (docs/definitions.md section 8; Devlin et al. 2019).
 
 use std::collections::BTreeMap;
 

@@ -158,7 +158,7 @@ pub fn guided(ranking: &Ranking, se: &[Option<f64>], shape: Shape, p_lower: f64,
 }
 
 /// The schedule that the paper's code runs on bert-base: `p_k = 0.099 - 0.00275 k` in its published order of the 37
-/// sites, lowest Fisher information first (definitions.md section 3). In model order.
+/// sites, lowest Fisher information first (docs/definitions.md section 3). In model order.
 pub fn paper_bert_base() -> Vec<Row> {
     const PROBS: [usize; 12] = [7, 10, 9, 8, 1, 6, 11, 2, 0, 5, 3, 4];
     const OUTPUT: [usize; 12] = [11, 0, 9, 10, 7, 1, 6, 8, 2, 5, 4, 3];

@@ -1,7 +1,7 @@
 //! Fisher information by layer as SVG: a row for each block, a column for each kind of site, a panel for each aggregate.
 //!
 //! The colour is the logarithm of a site's score, and the score itself is printed where it fits. How a site's tensors
-//! become one score changes the picture (definitions.md section 2), so the three aggregates stand side by side: the
+//! become one score changes the picture (docs/definitions.md section 2), so the three aggregates stand side by side: the
 //! paper's unweighted mean of tensor means, the mean over parameters, the sum. Their sizes differ by orders of
 //! magnitude: each has a colour bar of its own, so equal colours are equal scores within a panel only.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Below each panel, where the table has them, the scores from which the schedule was made: the site of the lowest
 //! score drops most. Panels share their axes. The embeddings stand apart at the left: they are no layer. The dashed
-//! line is the mean over the sites, by which schedules differ too (definitions.md section 3): guided dropout at half
+//! line is the mean over the sites, by which schedules differ too (docs/definitions.md section 3): guided dropout at half
 //! the rate of its baseline drops less as well as elsewhere.
 //!
 //! The trap: scores span decades, so their axis is logarithmic, and a score of 0 has no place on it: it is left out

@@ -1,4 +1,4 @@
-//! From parameters to layers: scores of tensors, dropout sites and blocks (definitions.md section 2).
+//! From parameters to layers: scores of tensors, dropout sites and blocks (docs/definitions.md section 2).
 //!
 //! Every score is a weighted sum of the tensors' sums of squared gradients, so one table of weights serves F itself,
 //! each example's row `s[n,t]` and every sub-sample.

@@ -1,4 +1,4 @@
-//! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set, and curvature (definitions.md section 4).
+//! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set, and curvature (docs/definitions.md section 4).
 //!
 //! [`direction`] makes random directions, [`models`] those between models and along a training run, [`lanczos`] those of the
 //! Hessian; [`mask`] says which parameters may move, [`plane`] forms the points, [`surface`] evaluates. [`rise`] and

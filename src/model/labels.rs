@@ -1,4 +1,4 @@
-//! Whose labels enter a gradient: the data's, labels drawn from the model, or every class (definitions.md section 1).
+//! Whose labels enter a gradient: the data's, labels drawn from the model, or every class (docs/definitions.md section 1).
 //!
 //! Fisher information proper is an expectation over the model's own labels: `exact` takes it, `mc` samples it. The
 //! paper's `empirical` uses the data's, and is another quantity (Kunstner, Balles, Hennig 2019). To an objective the

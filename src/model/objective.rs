@@ -159,7 +159,7 @@ pub struct Prefix {
     pub hidden: Tensor,
 }
 
-/// Which example loss is differentiated (definitions.md section 1).
+/// Which example loss is differentiated (docs/definitions.md section 1).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
 )]

@@ -1,7 +1,7 @@
 //! What a ranking of dropout sites rests on: how tensors become one score, and which tensors count.
 //!
 //! The paper's score is the unweighted mean of tensor means, so that a bias of 768 entries counts as much as a matrix of
-//! 589 824 (definitions.md section 2). The audit ranks the sites under every aggregate, with and without the tensors
+//! 589 824 (docs/definitions.md section 2). The audit ranks the sites under every aggregate, with and without the tensors
 //! that one might leave out, and says how far each ranking, and the dropout rates that follow from it, lie from the
 //! paper's. [`drivers`] names the tensors that decide a site's rank.
 

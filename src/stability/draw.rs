@@ -1,4 +1,4 @@
-//! Which examples a draw holds: independent, nested or disjoint (definitions.md section 5).
+//! Which examples a draw holds: independent, nested or disjoint (docs/definitions.md section 5).
 //!
 //! Independent draws vary freely. Nested ones grow: within a repeat each fraction contains the smaller ones, so a
 //! curve over fractions is that of one corpus read further and further. Disjoint ones share no example, so that the

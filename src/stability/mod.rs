@@ -1,4 +1,4 @@
-//! How stable layer rankings stay when Fisher information is computed on part of a corpus (definitions.md section 5).
+//! How stable layer rankings stay when Fisher information is computed on part of a corpus (docs/definitions.md section 5).
 //!
 //! Every score of every draw is a linear function of the rows of `s[n,t]`, so one pass over the corpus serves all
 //! fractions, repeats, granularities and resamples: here only sums of rows are left, of the scores `[N, items]`.

@@ -2,7 +2,7 @@
 //!
 //! To the rest of the crate every task is targets: rows that the model's head reads, the examples that they belong to,
 //! and a label each ([`crate::data::Targets`]). All else that tasks differ in stands in one [`Spec`] for each [`Kind`], in a
-//! file of its own (definitions.md sections 1 and 8).
+//! file of its own (docs/definitions.md sections 1 and 8).
 
 pub mod classes;
 pub mod masked_lm;

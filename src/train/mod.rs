@@ -1,4 +1,4 @@
-//! Training: fine-tuning by the recipe of definitions.md section 3, and masked-LM pre-training.
+//! Training: fine-tuning by the recipe of docs/definitions.md section 3, and masked-LM pre-training.
 //!
 //! AdamW, a learning rate that falls linearly to 0 (after a linear rise, if asked), clipping to a global norm, batches
 //! in seeded order. Batches, masked tokens and head depend on the seed alone, so arms that differ in dropout see the

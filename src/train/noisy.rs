@@ -1,4 +1,4 @@
-//! Evaluation with the noise on, as the paper's code leaves its Gaussian noise (definitions.md section 3).
+//! Evaluation with the noise on, as the paper's code leaves its Gaussian noise (docs/definitions.md section 3).
 //!
 //! The loss is that of one draw of the noise for each example, so its standard error counts the noise too. An example draws by
 //! its number in the set and the steps of training before: the same bits for a seed, however the set is cut into batches and
