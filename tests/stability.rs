@@ -125,7 +125,7 @@ fn scores_are_direct_means_over_the_drawn_rows() -> Outcome {
     let result = measure(&layout(&tensors()), &sums, &config(&[0.2, 0.5], 3, 4))?;
     let score = |draw: &str, fraction: f64, repeat: usize, granularity: &str, name: &str| {
         let is = |r: &&fisherscape::stability::ScoreRow| {
-            (r.draw, r.fraction, r.repeat, r.granularity, r.name.as_str())
+            (r.draw.as_str(), r.fraction, r.repeat, r.granularity.name(), r.name.as_str())
                 == (draw, fraction, repeat, granularity, name)
         };
         let found: Vec<f64> = result.scores.iter().filter(is).map(|r| r.score).collect();

@@ -96,7 +96,7 @@ impl Rates {
         let text = files::read_text(path)?;
         let mut p: Vec<Option<f64>> = vec![None; sites.len()];
         let mut ranks = vec![None; sites.len()];
-        for (i, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Rate>().enumerate() {
+        for (i, row) in csv::Reader::from_reader(text.as_bytes()).deserialize::<Row>().enumerate() {
             let row = row.map_err(|e| wrong("row", "a site and its p".into(), e.to_string()))?;
             let at = row.site.parse().ok().and_then(|site: Place| sites.iter().position(|s| *s == site));
             let Some(at) = at else {
@@ -120,25 +120,17 @@ impl Rates {
     }
 }
 
-/// What training needs of a row.
-#[derive(Deserialize)]
-struct Rate {
-    site: String,
-    /// Only reversed rates need it.
-    #[serde(default, deserialize_with = "csv::invalid_option")]
-    rank: Option<usize>,
-    p: f64,
-}
-
 /// A row of `RATES.csv`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
+    /// The dropout site.
     pub site: String,
     /// Fisher score in nats² (or squared loss units) per squared unit of the parameter; empty for a preset.
     pub score: Option<f64>,
     /// Standard error of the score over examples, where the per-example sums are there.
     pub score_se: Option<f64>,
-    /// 0 = lowest score; empty where the rates are of no ranking.
+    /// 0 = lowest score; empty where the rates are of no ranking. Only reversed rates need it.
+    #[serde(default, deserialize_with = "csv::invalid_option")]
     pub rank: Option<usize>,
     /// Drop probability.
     pub p: f64,

@@ -8,9 +8,7 @@
 //!
 //! Takes [`Pairs`], the `pairs.csv` of `agree`.
 
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
+use std::path::Path;
 
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
 use crate::draw::cells::{self, Cell};
@@ -19,8 +17,9 @@ use crate::draw::plot::{self, Axis, BELOW, EDGE, NUMBER, TITLE, drawable};
 use crate::error::{Error, Result};
 use crate::figures::parts::bump::{self, Bump, Line, Rank};
 use crate::figures::parts::sites;
-use crate::files;
 use crate::fisher::layers::Granularity;
+use crate::tables::agree::{PairRow, ScoreRow};
+use crate::tables::{self, Table};
 
 /// Height and greatest width of a cell, and of a name left of its row, pt.
 const ROW: f64 = 23.0;
@@ -30,7 +29,6 @@ const LONGEST: f64 = 44.0;
 const GAP: f64 = 10.0;
 /// Below this width (mm) panels stand one below the other.
 const ONE_PANEL: f64 = 120.0;
-const FIX: &str = "make the tables again with `fisherscape agree`";
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Spearman’s ρ between the rankings of files, with 95 % intervals, for each granularity; and \
@@ -53,37 +51,7 @@ struct Pair {
     ends: Option<(f64, f64)>,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    a: String,
-    b: String,
-    granularity: Granularity,
-    spearman: Option<f64>,
-    spearman_low: Option<f64>,
-    spearman_high: Option<f64>,
-}
-
-/// What the figure needs of `scores.csv`.
-#[derive(Deserialize)]
-struct Score {
-    file: String,
-    granularity: Granularity,
-    name: String,
-    rank: Option<f64>,
-}
-
 impl Pairs {
-    /// Whether a file's first line is that of `pairs.csv`.
-    pub fn is_pairs(text: &str) -> bool {
-        text.starts_with("a,b,granularity,paired,spearman")
-    }
-
-    /// The files that [`Pairs::read`] reads for `path`.
-    pub fn files(path: &Path) -> Vec<PathBuf> {
-        let beside = path.with_file_name("scores.csv");
-        [path.to_path_buf()].into_iter().chain(Some(beside).filter(|file| files::exists(file))).collect()
-    }
-
     /// Reads `pairs.csv`, and `scores.csv` beside it.
     ///
     /// # Errors
@@ -91,13 +59,7 @@ impl Pairs {
     /// [`Error::Field`] for other columns, no row, a file paired with itself, a pair given twice, an agreement outside
     /// −1 to 1, a score of a file without a pair, or a rank that the number of items does not allow.
     pub fn read(path: &Path) -> Result<Pairs> {
-        let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, FIX)
-        };
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
-        if rows.is_empty() {
-            return Err(wrong("rows", "at least one", "none".to_owned()));
-        }
+        let rows: Vec<PairRow> = tables::read_some(path)?;
         let mut names: Vec<String> = Vec::new();
         for name in rows.iter().flat_map(|row| [&row.a, &row.b]) {
             if !names.contains(name) {
@@ -111,10 +73,8 @@ impl Pairs {
                 let (a, b) = (pairs.place(&row.a), pairs.place(&row.b));
                 let files = (a.min(b), a.max(b));
                 if a == b || matrix.iter().any(|pair| pair.files == files) {
-                    return Err(wrong("b", "another file, each pair once", format!("{}, {}", row.a, row.b)));
-                }
-                if let Some(rho) = row.spearman.filter(|rho| !(-1.0..=1.0).contains(rho)) {
-                    return Err(wrong("spearman", "from -1 to 1", rho.to_string()));
+                    let (expected, found) = ("another file, each pair once", format!("{}, {}", row.a, row.b));
+                    return Err(Error::field(path.display(), "b", expected, found, PairRow::FIX));
                 }
                 let ends = row.spearman_low.zip(row.spearman_high);
                 let ends = ends.filter(|(low, high)| drawable(*low) && drawable(*high));
@@ -122,10 +82,7 @@ impl Pairs {
             }
             pairs.matrices.extend(Some((granularity, matrix)).filter(|(_, matrix)| !matrix.is_empty()));
         }
-        let beside = path.with_file_name("scores.csv");
-        if files::exists(&beside) {
-            pairs.add_scores(&beside)?;
-        }
+        pairs.add_scores(&path.with_file_name(ScoreRow::FILE), &tables::read_beside(path)?)?;
         Ok(pairs)
     }
 
@@ -134,10 +91,15 @@ impl Pairs {
         self.files.iter().position(|file| file == name).unwrap_or(0)
     }
 
-    fn add_scores(&mut self, path: &Path) -> Result<()> {
-        let rows: Vec<Score> = files::read_csv(path, FIX)?;
+    fn add_scores(&mut self, path: &Path, rows: &[ScoreRow]) -> Result<()> {
         if let Some(row) = rows.iter().find(|row| !self.files.contains(&row.file)) {
-            return Err(Error::field(path.display(), "file", "one of pairs.csv beside it", &row.file, FIX));
+            return Err(Error::field(
+                path.display(),
+                "file",
+                "one of pairs.csv beside it",
+                &row.file,
+                ScoreRow::FIX,
+            ));
         }
         for granularity in sites::SHOWN {
             let mut lines: Vec<Line> = Vec::new();
@@ -146,14 +108,13 @@ impl Pairs {
                 if known == lines.len() {
                     lines.push(Line { name: row.name.clone(), ranks: vec![None; self.files.len()] });
                 }
-                let rank = row.rank.map(|rank| Rank { rank, ends: None });
-                lines[known].ranks[self.place(&row.file)] = rank;
+                lines[known].ranks[self.place(&row.file)] = Some(Rank { rank: row.rank as f64, ends: None });
             }
             let last = lines.len().saturating_sub(1) as f64;
             let all = lines.iter().flat_map(|line| &line.ranks).flatten().map(|rank| rank.rank);
             if let Some(rank) = all.into_iter().find(|rank| !(0.0..=last).contains(rank)) {
                 let expected = format!("from 0 to {last} for each {}", granularity.name());
-                return Err(Error::field(path.display(), "rank", expected, rank, FIX));
+                return Err(Error::field(path.display(), "rank", expected, rank, ScoreRow::FIX));
             }
             self.lines.extend(Some((granularity, lines)).filter(|(_, lines)| !lines.is_empty()));
         }
@@ -196,6 +157,12 @@ pub fn caption(pairs: &Pairs) -> String {
 
 fn numbered(files: &[String]) -> Vec<String> {
     files.iter().enumerate().map(|(i, file)| format!("{} {file}", i + 1)).collect()
+}
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Pairs::read(path)?;
+    Ok((pair_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page); below 120 mm with its panels one
@@ -373,8 +340,9 @@ mod tests {
         if let Some(rows) = scores {
             std::fs::write(folder.path().join("scores.csv"), format!("{SCORES}{rows}")).unwrap();
         }
-        assert!(Pairs::is_pairs(HEADER));
-        assert_eq!(Pairs::files(&path).len(), 1 + usize::from(scores.is_some()));
+        let inputs = tables::with_beside(&path, PairRow::BESIDE);
+        assert_eq!(inputs.len(), 1 + usize::from(scores.is_some()));
+        assert_eq!(crate::figures::tests::named(HEADER), Some("agree_pairs"));
         Pairs::read(&path)
     }
 
@@ -384,7 +352,7 @@ mod tests {
         for granularity in ["tensor", "site", "block"] {
             for b in 1..n {
                 for a in 0..b {
-                    rows += &format!("{title}{a},{title}{b},{granularity},3,0.{b}{a},-0.{a}1,0.9{b}\n");
+                    rows += &format!("{title}{a},{title}{b},{granularity},true,0.{b}{a},-0.{a}1,0.9{b}\n");
                 }
             }
         }
@@ -428,7 +396,7 @@ mod tests {
     /// the other way round and stands right of it.
     #[test]
     fn a_pair_has_its_cell() {
-        let pairs = read("x,y,site,3,1,,\nx,z,site,3,0,,\nz,y,site,3,0.5,0.2,0.7\n", None).unwrap();
+        let pairs = read("x,y,site,true,1,,\nx,z,site,true,0,,\nz,y,site,true,0.5,0.2,0.7\n", None).unwrap();
         let svg = pair_figure(&pairs, None).unwrap();
         let cells: Vec<&str> = svg.lines().filter(|line| line.contains("stroke-width=\".2\"")).collect();
         assert!(cells[0].contains("#fee825") && cells[1].contains("#440154"), "{cells:?}");
@@ -441,13 +409,13 @@ mod tests {
 
     #[test]
     fn bad_tables_are_refused() {
-        let one = "x,y,site,3,0.5,,\n";
+        let one = "x,y,site,true,0.5,,\n";
         for (rows, scores, field) in [
             ("", None, "`rows`"),
-            ("x,x,site,3,0.5,,\n", None, "`b`"),
-            (&format!("{one}y,x,site,3,0.5,,\n"), None, "`b`"),
-            ("x,y,site,3,1.5,,\n", None, "`spearman`"),
-            ("x,y,row,3,0.5,,\n", None, "`row`"),
+            ("x,x,site,true,0.5,,\n", None, "`b`"),
+            (&format!("{one}y,x,site,true,0.5,,\n"), None, "`b`"),
+            ("x,y,site,true,1.5,,\n", None, "`spearman`"),
+            ("x,y,row,true,0.5,,\n", None, "`row`"),
             (one, Some("z,site,embeddings,1,,0,,,\n"), "`file`"),
             (one, Some("x,site,embeddings,1,,1,,,\n"), "`rank`"),
         ] {
@@ -455,7 +423,7 @@ mod tests {
             assert!(message.contains(".csv") && message.contains(field), "{message}");
         }
         // Nothing to draw but that.
-        let open = read("x,y,site,,,,\n", Some("x,site,embeddings,1,,0,,,\n")).unwrap();
+        let open = read("x,y,site,true,,,\n", Some("x,site,embeddings,1,,0,,,\n")).unwrap();
         let svg = pair_figure(&open, Some(84.0)).unwrap();
         assert_sound(&svg);
         assert!(

@@ -9,9 +9,7 @@
 //!
 //! Takes [`Audit`], the `audit.csv` of `audit`.
 
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
+use std::path::Path;
 
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, path_data, text_width};
 use crate::draw::cells::{self, Cell};
@@ -19,14 +17,15 @@ use crate::draw::legend::{Entry, Legend};
 use crate::draw::plot::{self, Axis, COLOURS, EDGE, LINE, Plot, SMALL, TEXT, TICK, TITLE, drawable};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
-use crate::files;
+use crate::fisher::layers::Aggregate;
+use crate::stability::audit::{AuditRow, Variant, VariantRow};
+use crate::tables::{self, Table};
 
 /// Height of a row and of the panel of agreement, between it and the map, and between aggregates, pt.
 const ROW: f64 = 8.2;
 const STRIP: f64 = 40.0;
 const GAP: f64 = 4.0;
 const APART: f64 = 5.0;
-const FIX: &str = "make the tables again with `fisherscape audit`";
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Rank of each dropout site (0 is the lowest Fisher score) by how tensors become the score of \
@@ -44,44 +43,15 @@ pub struct Audit {
 /// One way to make the ranking.
 #[derive(Clone, Debug)]
 struct Column {
-    aggregate: String,
-    variant: String,
+    aggregate: Aggregate,
+    variant: Variant,
     /// Of each site, where the table has one.
     ranks: Vec<Option<f64>>,
     /// Spearman's ρ with the paper's ranking, and its interval.
     rho: Option<(f64, Option<(f64, f64)>)>,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    aggregate: String,
-    variant: String,
-    site: String,
-    rank: Option<f64>,
-}
-
-/// What the figure needs of `variants.csv`.
-#[derive(Deserialize)]
-struct Variant {
-    aggregate: String,
-    variant: String,
-    spearman: Option<f64>,
-    spearman_low: Option<f64>,
-    spearman_high: Option<f64>,
-}
-
 impl Audit {
-    /// Whether a file's first line is that of `audit.csv`.
-    pub fn is_audit(text: &str) -> bool {
-        text.starts_with("aggregate,variant,site,score,")
-    }
-
-    /// The files that [`Audit::read`] reads for `path`.
-    pub fn files(path: &Path) -> Vec<PathBuf> {
-        let beside = path.with_file_name("variants.csv");
-        [path.to_path_buf()].into_iter().chain(Some(beside).filter(|file| files::exists(file))).collect()
-    }
-
     /// Reads `audit.csv`, and `variants.csv` beside it.
     ///
     /// # Errors
@@ -90,12 +60,9 @@ impl Audit {
     /// allow, or an agreement outside −1 to 1.
     pub fn read(path: &Path) -> Result<Audit> {
         let wrong = |field: &str, expected: String, found: String| {
-            Error::field(path.display(), field, expected, found, FIX)
+            Error::field(path.display(), field, expected, found, AuditRow::FIX)
         };
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
-        if rows.is_empty() {
-            return Err(wrong("rows", "at least one".to_owned(), "none".to_owned()));
-        }
+        let rows: Vec<AuditRow> = tables::read_some(path)?;
         let mut audit = Audit { sites: Vec::new(), columns: Vec::new() };
         for row in &rows {
             if !audit.sites.contains(&row.site) {
@@ -105,36 +72,32 @@ impl Audit {
         let last = audit.sites.len() - 1;
         let mut seen: Vec<(usize, usize)> = Vec::new();
         for row in rows {
-            if let Some(rank) = row.rank.filter(|rank| !(0.0..=last as f64).contains(rank)) {
-                return Err(wrong("rank", format!("from 0 to {last}"), format!("{rank} for {}", row.site)));
+            if row.rank > last {
+                let found = format!("{} for {}", row.rank, row.site);
+                return Err(wrong("rank", format!("from 0 to {last}"), found));
             }
             let site = audit.sites.iter().position(|site| *site == row.site).unwrap_or(0); // it is one of them
-            let column = audit.column(&row.aggregate, &row.variant);
+            let column = audit.column(row.aggregate, row.variant);
             if seen.contains(&(site, column)) {
-                let found = format!("{} twice in {}, {}", row.site, row.aggregate, row.variant);
+                let found =
+                    format!("{} twice in {}, {}", row.site, aggregate(row.aggregate), variant(row.variant));
                 return Err(wrong("site", "named once".to_owned(), found));
             }
             seen.push((site, column));
-            audit.columns[column].ranks[site] = row.rank;
+            audit.columns[column].ranks[site] = Some(row.rank as f64);
         }
-        let beside = path.with_file_name("variants.csv");
-        if files::exists(&beside) {
-            for row in files::read_csv::<Variant>(&beside, FIX)? {
-                if let Some(rho) = row.spearman.filter(|rho| !(-1.0..=1.0).contains(rho)) {
-                    return Err(Error::field(beside.display(), "spearman", "from -1 to 1", rho, FIX));
-                }
-                let own = |c: &&mut Column| (&c.aggregate, &c.variant) == (&row.aggregate, &row.variant);
-                let ends = row.spearman_low.zip(row.spearman_high);
-                let ends = ends.filter(|(low, high)| drawable(*low) && drawable(*high));
-                let own = audit.columns.iter_mut().find(own);
-                own.into_iter().for_each(|column| column.rho = row.spearman.map(|rho| (rho, ends)));
-            }
+        for row in tables::read_beside::<VariantRow>(path)? {
+            let own = |c: &&mut Column| (c.aggregate, c.variant) == (row.aggregate, row.variant);
+            let ends = row.spearman_low.zip(row.spearman_high);
+            let ends = ends.filter(|(low, high)| drawable(*low) && drawable(*high));
+            let own = audit.columns.iter_mut().find(own);
+            own.into_iter().for_each(|column| column.rho = row.spearman.map(|rho| (rho, ends)));
         }
         Ok(audit)
     }
 
     /// The place of a column, new after the last of its aggregate.
-    fn column(&mut self, aggregate: &str, variant: &str) -> usize {
+    fn column(&mut self, aggregate: Aggregate, variant: Variant) -> usize {
         let own = |column: &Column| column.aggregate == aggregate && column.variant == variant;
         if let Some(place) = self.columns.iter().position(own) {
             return place;
@@ -142,7 +105,6 @@ impl Audit {
         let after = self.columns.iter().rposition(|column| column.aggregate == aggregate);
         let place = after.map_or(self.columns.len(), |last| last + 1);
         let ranks = vec![None; self.sites.len()];
-        let (aggregate, variant) = (aggregate.to_owned(), variant.to_owned());
         self.columns.insert(place, Column { aggregate, variant, ranks, rho: None });
         place
     }
@@ -174,7 +136,7 @@ pub fn caption(audit: &Audit) -> String {
         n => format!(" Cells without a rank: {n}."),
     };
     let aggregates: Vec<&str> =
-        audit.aggregates().iter().map(|columns| aggregate(&columns[0].aggregate)).collect();
+        audit.aggregates().iter().map(|columns| aggregate(columns[0].aggregate)).collect();
     format!(
         "Rank by Fisher score (0 is the lowest) of {} dropout sites in {} rankings, which differ in how tensors become \
          the score of a site ({}) and in which tensors count.{rho}{missing}\n",
@@ -185,16 +147,30 @@ pub fn caption(audit: &Audit) -> String {
 }
 
 /// The words of an aggregate.
-fn aggregate(name: &str) -> &str {
-    match name {
-        "mean-of-means" => "mean of means",
-        other => other,
+fn aggregate(aggregate: Aggregate) -> &'static str {
+    match aggregate {
+        Aggregate::MeanOfMeans => "mean of means",
+        Aggregate::Mean => "mean",
+        Aggregate::Sum => "sum",
     }
 }
 
 /// The words of a variant.
-fn variant(name: &str) -> String {
-    name.replace("layernorm", "LayerNorm").replace('-', " ")
+fn variant(variant: Variant) -> &'static str {
+    match variant {
+        Variant::All => "all",
+        Variant::NoBiases => "no biases",
+        Variant::NoLayernorm => "no LayerNorm",
+        Variant::WeightsOnly => "weights only",
+        Variant::NoTokenTypes => "no token types",
+        Variant::WithIntermediate => "with intermediate",
+    }
+}
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Audit::read(path)?;
+    Ok((audit_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page).
@@ -287,7 +263,7 @@ impl Layout {
         let top = EDGE + 1.1 * TITLE + 3.0 + strip;
         let mut words: f64 = 0.0;
         for column in &audit.columns {
-            let (shown, em) = plot::shortened(&variant(&column.variant), SMALL, 70.0)?;
+            let (shown, em) = plot::shortened(variant(column.variant), SMALL, 70.0)?;
             words = words.max(text_width(&shown, em)?);
         }
         let bottom = top + ROW * audit.sites.len() as f64;
@@ -298,7 +274,7 @@ impl Layout {
     fn aggregate(&self, canvas: &Canvas, columns: &[Column], left: f64, ranks: &Axis) -> Result<()> {
         let width = self.each * columns.len() as f64;
         let above = self.top - if self.rho.is_some() { STRIP + GAP } else { 0.0 };
-        let (title, em) = plot::longest(&[aggregate(&columns[0].aggregate)], TITLE, width)?;
+        let (title, em) = plot::longest(&[aggregate(columns[0].aggregate)], TITLE, width)?;
         canvas.text(&title, (left + width / 2.0, above - 4.0), em, Anchor::Middle, 0.0, "#000");
         if let Some(rho) = &self.rho {
             let none = Axis::columns(&[], width)?;
@@ -326,7 +302,7 @@ impl Layout {
                 let lines = rank.map(|rank| crate::draw::numbers::significant(rank, 3)).into_iter().collect();
                 all.push(Cell { area, value: *rank, lines });
             }
-            let (words, em) = plot::shortened(&variant(&column.variant), SMALL, 70.0)?;
+            let (words, em) = plot::shortened(variant(column.variant), SMALL, 70.0)?;
             let at = (x + self.each / 2.0 + em * DIGIT_HEIGHT / 2.0, self.bottom + 3.0);
             canvas.text(&words, at, em, Anchor::End, -90.0, "#000");
         }
@@ -352,8 +328,9 @@ mod tests {
         if let Some(rows) = variants {
             std::fs::write(folder.path().join("variants.csv"), format!("{VARIANTS}{rows}")).unwrap();
         }
-        assert!(Audit::is_audit(HEADER));
-        assert_eq!(Audit::files(&path).len(), 1 + usize::from(variants.is_some()));
+        let inputs = tables::with_beside(&path, AuditRow::BESIDE);
+        assert_eq!(inputs.len(), 1 + usize::from(variants.is_some()));
+        assert_eq!(crate::figures::tests::named(HEADER), Some("audit_audit"));
         Audit::read(&path)
     }
 
@@ -397,9 +374,13 @@ mod tests {
     /// above their columns' middles.
     #[test]
     fn marks_and_colours_stand_for_agreement_and_rank() {
-        let rows = "mean,all,embeddings,1,,0,0\nmean,all,layer.0.ffn_output,1,,1,0\nmean,a,embeddings,1,,1,0\n\
-                    mean,a,layer.0.ffn_output,1,,,0\nmean,b,embeddings,1,,0.5,0\n";
-        let audit = read(rows, Some("mean,all,1,,\nmean,a,0.5,0.2,0.7\nmean,b,0,,\nother,b,0,,\n")).unwrap();
+        let rows = "mean,all,embeddings,1,,0,0\nmean,all,layer.0.ffn_output,1,,1,0\n\
+                    mean,no-biases,embeddings,1,,1,0\nmean,no-layernorm,embeddings,1,,0,0\n";
+        let audit = read(
+            rows,
+            Some("mean,all,1,,\nmean,no-biases,0.5,0.2,0.7\nmean,no-layernorm,0,,\nsum,all,0,,\n"),
+        )
+        .unwrap();
         assert!(
             caption(&audit).contains("2 dropout sites in 3 rankings")
                 && caption(&audit).contains("Cells without a rank: 2.")

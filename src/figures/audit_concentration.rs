@@ -11,9 +11,7 @@
 //! Takes [`Concentration`], the `concentration.csv` of `audit`, with the `lorenz.csv`, `histogram.csv` and `sorted.csv`
 //! beside it; a panel whose file is missing is left out.
 
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
+use std::path::Path;
 
 use crate::draw::canvas::{Canvas, Point, path_data};
 use crate::draw::contour::ColourMap;
@@ -22,9 +20,9 @@ use crate::draw::numbers::significant;
 use crate::draw::panels::{Panel, Span, identity, line_sign, sheet, stretched};
 use crate::draw::plot::{Plot, drawable};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::fisher::concentration::{ConcentrationRow, HistogramRow, LorenzRow, SortedRow};
+use crate::tables::{self, Table};
 
-const FIX: &str = "make the tables with `fisherscape audit`";
 /// Layers take this part of the colour map: its end is faint on white.
 const DEEPEST: f32 = 0.86;
 
@@ -35,87 +33,36 @@ const DESCRIPTION: &str = "Concentration of Fisher scores: share of parameters p
 /// The groups of parameters and their curves.
 #[derive(Clone, Debug)]
 pub struct Concentration {
-    groups: Vec<Group>,
-    lorenz: Vec<Lorenz>,
-    histogram: Vec<Bin>,
-    sorted: Vec<Sorted>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Group {
-    group: String,
-    parameters: f64,
-    zero: f64,
-    gini: Option<f64>,
-    #[serde(rename = "top_0.01", default)]
-    top: Option<f64>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Lorenz {
-    group: String,
-    share_of_parameters: f64,
-    share_of_fisher: f64,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Bin {
-    group: String,
-    log10_low: f64,
-    log10_high: f64,
-    parameters: f64,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Sorted {
-    group: String,
-    rank: f64,
-    score: f64,
+    groups: Vec<ConcentrationRow>,
+    lorenz: Vec<LorenzRow>,
+    histogram: Vec<HistogramRow>,
+    sorted: Vec<SortedRow>,
 }
 
 impl Concentration {
-    /// Whether a file's first line is that of `concentration.csv`.
-    pub fn is_concentration(text: &str) -> bool {
-        text.starts_with("group,parameters,zero,gini")
-    }
-
-    /// The files that [`Concentration::read`] reads for `path`.
-    pub fn files(path: &Path) -> Vec<PathBuf> {
-        let beside = ["lorenz.csv", "histogram.csv", "sorted.csv"].map(|name| path.with_file_name(name));
-        [path.to_path_buf()]
-            .into_iter()
-            .chain(beside.into_iter().filter(|file| files::exists(file)))
-            .collect()
-    }
-
     /// Reads `concentration.csv` and what stands beside it.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for other columns, no group, no file of curves beside it, or one that has other groups.
     pub fn read(path: &Path) -> Result<Concentration> {
-        let groups: Vec<Group> = files::read_csv(path, FIX)?;
-        if groups.is_empty() {
-            return Err(Error::field(path.display(), "rows", "at least one", "none", FIX));
-        }
-        let beside = |name: &str| path.with_file_name(name);
         let read = Concentration {
-            groups,
-            lorenz: files::read_csv_if_any(&beside("lorenz.csv"), FIX)?,
-            histogram: files::read_csv_if_any(&beside("histogram.csv"), FIX)?,
-            sorted: files::read_csv_if_any(&beside("sorted.csv"), FIX)?,
+            groups: tables::read_some(path)?,
+            lorenz: tables::read_beside(path)?,
+            histogram: tables::read_beside(path)?,
+            sorted: tables::read_beside(path)?,
         };
         let of_curves = read.lorenz.iter().map(|row| &row.group);
         let of_curves = of_curves.chain(read.histogram.iter().map(|row| &row.group));
         let mut of_curves = of_curves.chain(read.sorted.iter().map(|row| &row.group)).peekable();
         if of_curves.peek().is_none() {
             let expected = "lorenz.csv, histogram.csv or sorted.csv in the same folder";
-            return Err(Error::field(path.display(), "curves", expected, "none", FIX));
+            return Err(Error::field(path.display(), "curves", expected, "none", ConcentrationRow::FIX));
         }
         match of_curves.find(|group| read.groups.iter().all(|known| known.group != **group)) {
             Some(group) => {
                 let expected = format!("one of {}", path.display());
-                Err(Error::field("the tables beside it", "group", expected, group, FIX))
+                Err(Error::field("the tables beside it", "group", expected, group, ConcentrationRow::FIX))
             }
             None => Ok(read),
         }
@@ -159,12 +106,12 @@ impl Concentration {
     /// The histogram of one group as a line through the middles of its bins: the score and the share of the group's
     /// parameters per factor of ten. Steps of many groups would hide each other. Bins that touch are joined; outside them
     /// there is nothing.
-    fn densities(&self, group: &Group) -> Vec<Vec<Point>> {
+    fn densities(&self, group: &ConcentrationRow) -> Vec<Vec<Point>> {
         let mut pieces: Vec<Vec<Point>> = Vec::new();
         let mut end = None;
         for bin in self.histogram.iter().filter(|bin| bin.group == group.group) {
             let width = bin.log10_high - bin.log10_low;
-            let share = bin.parameters / group.parameters / width;
+            let share = bin.parameters as f64 / group.parameters as f64 / width;
             if !drawable(share) || width <= 0.0 {
                 continue;
             }
@@ -195,6 +142,12 @@ fn layer(group: &str) -> bool {
 
 fn power(log10: f64) -> f64 {
     10f64.powf(log10)
+}
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Concentration::read(path)?;
+    Ok((concentration_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure as SVG text, by default 170 mm wide.
@@ -255,8 +208,8 @@ fn lorenz<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
 }
 
 fn sorted<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
-    let x = Span::logarithmic(read.sorted.iter().map(|row| row.rank));
-    let y = Span::logarithmic(read.sorted.iter().map(|row| row.score));
+    let x = Span::logarithmic(read.sorted.iter().map(|row| row.rank as f64));
+    let y = Span::logarithmic(read.sorted.iter().map(|row| f64::from(row.score)));
     Panel {
         title: "scores from the largest down".into(),
         notes: Vec::new(),
@@ -265,8 +218,13 @@ fn sorted<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
         draw: Box::new(move |canvas, plot| {
             for i in read.drawn() {
                 let own = read.sorted.iter().filter(|row| row.group == read.groups[i].group);
-                let own = own.filter(|row| row.rank > 0.0 && row.score > 0.0);
-                curve(canvas, plot, &own.map(|row| (row.rank, row.score)).collect::<Vec<_>>(), &looks[i]);
+                let own = own.filter(|row| row.rank > 0 && row.score > 0.0);
+                curve(
+                    canvas,
+                    plot,
+                    &own.map(|row| (row.rank as f64, f64::from(row.score))).collect::<Vec<_>>(),
+                    &looks[i],
+                );
             }
         }),
     }
@@ -298,10 +256,10 @@ fn entries<'a>(read: &Concentration, looks: &'a [String]) -> Vec<Entry<'a>> {
 fn zeros(read: &Concentration) -> Option<String> {
     let all = read.groups.iter().position(|group| group.group == "all");
     let counted = all.map_or(&read.groups[..], |i| &read.groups[i..=i]);
-    let zero: f64 = counted.iter().map(|group| group.zero).sum();
-    let of: f64 = counted.iter().map(|group| group.parameters).sum();
+    let zero: usize = counted.iter().map(|group| group.zero).sum();
+    let of: usize = counted.iter().map(|group| group.parameters).sum();
     let shown = read.histogram.len() + read.sorted.len() > 0;
-    (zero > 0.0 && shown).then(|| format!("score 0, on no logarithmic axis: {zero} of {of} parameters"))
+    (zero > 0 && shown).then(|| format!("score 0, on no logarithmic axis: {zero} of {of} parameters"))
 }
 
 /// The figure in words for a paper: what is seen, of how many parameters, and how concentrated their scores are.
@@ -324,7 +282,7 @@ pub fn caption(read: &Concentration) -> String {
         }
         let name = if group.group == "all" { "All parameters" } else { &group.group };
         out += &format!(" {name} ({}): Gini coefficient {gini:.3}", group.parameters);
-        if let Some(top) = group.top {
+        if let Some(top) = group.top_1 {
             out += &format!(", {} % of the information in the top 1 %", significant(100.0 * top, 3));
         }
         out.push('.');
@@ -342,8 +300,11 @@ pub fn caption(read: &Concentration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::draw::plot::tests::assert_sound;
+    use crate::files;
 
     const HEADER: &str = "group,parameters,zero,gini,top_0.001,top_0.01,top_0.1\n";
 
@@ -384,14 +345,22 @@ mod tests {
     /// are two stretches, each from 0 to 0.
     #[test]
     fn the_histogram_is_a_density() {
-        let group = Group { group: "all".into(), parameters: 1000.0, zero: 0.0, gini: None, top: None };
-        let bin = |log10_low: f64, log10_high: f64, parameters: f64| Bin {
+        let group = ConcentrationRow {
+            group: "all".into(),
+            parameters: 1000,
+            zero: 0,
+            gini: None,
+            top_01: None,
+            top_1: None,
+            top_10: None,
+        };
+        let bin = |log10_low: f64, log10_high: f64, parameters: usize| HistogramRow {
             group: "all".into(),
             log10_low,
             log10_high,
             parameters,
         };
-        let histogram = vec![bin(0.0, 0.5, 100.0), bin(0.5, 1.0, 50.0), bin(2.0, 3.0, 10.0)];
+        let histogram = vec![bin(0.0, 0.5, 100), bin(0.5, 1.0, 50), bin(2.0, 3.0, 10)];
         let read = Concentration { groups: vec![group.clone()], lorenz: vec![], histogram, sorted: vec![] };
         let lines = read.densities(&group);
         let heights: Vec<Vec<f64>> = lines.iter().map(|piece| piece.iter().map(|p| p.1).collect()).collect();
@@ -419,7 +388,7 @@ mod tests {
                 assert_eq!(svg.contains("score 0, on no logarithmic axis"), zero > 0);
                 assert_eq!(svg, concentration_figure(&read, Some(width)).unwrap());
             }
-            assert_eq!(Concentration::files(&path).len(), 4);
+            assert_eq!(tables::with_beside(&path, ConcentrationRow::BESIDE).len(), 4);
             assert!(caption(&read).ends_with(".\n") && caption(&read).lines().count() == 1);
         }
     }

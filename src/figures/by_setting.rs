@@ -12,11 +12,10 @@ use crate::draw::legend::Entry;
 use crate::draw::panels::{Panel, Span, counted, distinct, interval_sign, line_sign, sheet};
 use crate::draw::plot::{self, CURVES, Plot, colour, drawable, solid};
 use crate::error::Result;
+use crate::tables::Table;
 use crate::tables::columns::Columns;
+use crate::tables::study::AlongRow;
 
-const FIX: &str = "give a tables/by_KEY.csv of a study";
-const HEAD: &str = "panel,metric,arm,";
-const TAIL: &str = ",seeds,score,score_low,score_high,difference,difference_low,difference_high";
 /// Bars of neighbouring arms stand this far apart, pt.
 const APART: f64 = 2.4;
 
@@ -53,18 +52,13 @@ struct Row {
 }
 
 impl Along {
-    /// Whether a file's first line is that of such a table.
-    pub fn is_along(text: &str) -> bool {
-        text.lines().next().is_some_and(|line| line.starts_with(HEAD) && line.ends_with(TAIL))
-    }
-
     /// Reads a `by_KEY.csv` of a study.
     ///
     /// # Errors
     ///
     /// [`Error::Field`](crate::error::Error::Field) for other columns, a value that is no number, no row, or more arms than there are signs.
     pub fn read(path: &Path) -> Result<Along> {
-        let table = Columns::read(path, FIX)?;
+        let table = Columns::read(path, AlongRow::FIX)?;
         let mut read = Along {
             key: table.header.get(3).unwrap_or_default().replace('_', " "),
             values: Vec::new(),
@@ -171,6 +165,12 @@ impl Along {
     }
 }
 
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Along::read(path)?;
+    Ok((along_figure(&read, width_mm)?, caption(&read)))
+}
+
 /// The figure as SVG text, by default 170 mm wide.
 ///
 /// The same table gives the same bytes.
@@ -252,9 +252,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("by_key.csv");
         files::write(&path, format!("{HEAD}{key}{TAIL}\n{rows}").as_bytes())?;
-        assert!(Along::is_along(&files::read_text(&path)?));
+        assert_eq!(crate::figures::tests::named(&files::read_text(&path)?), Some("by_KEY"));
         Along::read(&path)
     }
+
+    const HEAD: &str = "panel,metric,arm,";
+    const TAIL: &str = ",seeds,score,score_low,score_high,difference,difference_low,difference_high";
 
     /// Two arms at some values, in a panel.
     fn rows(panel: &str, values: &[&str]) -> String {

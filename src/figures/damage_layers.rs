@@ -11,9 +11,7 @@
 //! Takes [`Damage`], the `layers.csv` of `damage`, with `correlations.csv`, `bins.csv` and `perturbed.csv` beside it;
 //! what is missing is left out.
 
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
+use std::path::Path;
 
 use crate::draw::canvas::{Canvas, Point, short};
 use crate::draw::legend::Entry;
@@ -23,10 +21,10 @@ use crate::draw::panels::{
 use crate::draw::plot::{self, GREY, Plot, colour, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
-use crate::files;
 use crate::fisher::layers::Granularity;
+use crate::tables::damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
+use crate::tables::{self, Table};
 
-const FIX: &str = "make the tables with `fisherscape damage`";
 /// Colours and markers of the masks, after those of the sites.
 const MASKS: [(&str, &str, usize); 3] = [
     ("top", "largest scores perturbed", 4),
@@ -44,7 +42,7 @@ const DESCRIPTION: &str = "Measured rise of the loss when one site is perturbed 
                            parameters, and the rise by mask.";
 
 /// A predictor's column, its title, its axis.
-type Predictor = (&'static str, &'static str, &'static str, fn(&Layer) -> f64);
+type Predictor = (&'static str, &'static str, &'static str, fn(&LayerRow) -> f64);
 
 const PREDICTORS: [Predictor; 4] = [
     ("mean_of_means", "mean of tensor means", "Fisher score", |layer| layer.mean_of_means),
@@ -56,93 +54,44 @@ const PREDICTORS: [Predictor; 4] = [
 /// Sites and what was measured of them.
 #[derive(Clone, Debug)]
 pub struct Damage {
-    sites: Vec<Layer>,
-    correlations: Vec<Correlation>,
-    perturbed: Vec<Perturbed>,
-    bins: Vec<Bin>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Layer {
-    granularity: Granularity,
-    name: String,
-    mean_of_means: f64,
-    mean: f64,
-    sum: f64,
-    predicted: f64,
-    rise: f64,
-    rise_se: Option<f64>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Correlation {
-    granularity: Granularity,
-    predictor: String,
-    outcome: String,
-    spearman: Option<f64>,
-    spearman_low: Option<f64>,
-    spearman_high: Option<f64>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Perturbed {
-    mask: String,
-    fraction: f64,
-    predicted: Option<f64>,
-    rise: Option<f64>,
-    rise_se: Option<f64>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Bin {
-    fisher: f64,
-    hessian: f64,
-    hessian_se: Option<f64>,
+    sites: Vec<LayerRow>,
+    correlations: Vec<CorrelationRow>,
+    perturbed: Vec<PerturbedRow>,
+    bins: Vec<BinRow>,
 }
 
 impl Damage {
-    /// Whether a file's first line is that of `layers.csv`.
-    pub fn is_damage(text: &str) -> bool {
-        text.starts_with("granularity,name,parameters,mean_of_means,mean,sum,predicted")
-    }
-
-    /// The files that [`Damage::read`] reads for `path`.
-    pub fn files(path: &Path) -> Vec<PathBuf> {
-        let beside = ["correlations.csv", "perturbed.csv", "bins.csv"].map(|name| path.with_file_name(name));
-        [path.to_path_buf()]
-            .into_iter()
-            .chain(beside.into_iter().filter(|file| files::exists(file)))
-            .collect()
-    }
-
     /// Reads `layers.csv` and what stands beside it.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for other columns, no site, a name that is no site, or a mask that is none.
     pub fn read(path: &Path) -> Result<Damage> {
-        let beside = |name: &str| path.with_file_name(name);
-        let mut sites: Vec<Layer> = files::read_csv(path, FIX)?;
+        let mut sites: Vec<LayerRow> = tables::read(path)?;
         sites.retain(|layer| layer.granularity == Granularity::Site);
         if sites.is_empty() {
-            return Err(Error::field(path.display(), "granularity", "`site` in some row", "none", FIX));
+            return Err(Error::field(
+                path.display(),
+                "granularity",
+                "`site` in some row",
+                "none",
+                LayerRow::FIX,
+            ));
         }
         if let Some(layer) = sites.iter().find(|layer| sites::kind(&layer.name).is_none()) {
-            return Err(Error::field(path.display(), "name", "a dropout site", &layer.name, FIX));
+            return Err(Error::field(path.display(), "name", "a dropout site", &layer.name, LayerRow::FIX));
         }
-        let perturbed: Vec<Perturbed> = files::read_csv_if_any(&beside("perturbed.csv"), FIX)?;
-        let known = |row: &&Perturbed| MASKS.iter().any(|(mask, ..)| *mask == row.mask);
-        if let Some(row) = perturbed.iter().find(|row| !known(row)) {
-            let (file, expected) = (beside("perturbed.csv"), "top, random or bottom");
-            return Err(Error::field(file.display(), "mask", expected, &row.mask, FIX));
-        }
-        let correlations = files::read_csv_if_any(&beside("correlations.csv"), FIX)?;
-        Ok(Damage { sites, correlations, perturbed, bins: files::read_csv_if_any(&beside("bins.csv"), FIX)? })
+        Ok(Damage {
+            sites,
+            correlations: tables::read_beside(path)?,
+            perturbed: tables::read_beside(path)?,
+            bins: tables::read_beside(path)?,
+        })
     }
 
     /// `ρ = 0.82 [0.61, 0.93]` of a predictor with the rise, where it is known.
     fn correlation(&self, predictor: &str) -> Option<String> {
-        let own = |row: &&Correlation| {
+        let own = |row: &&CorrelationRow| {
             (row.granularity, row.predictor.as_str(), row.outcome.as_str())
                 == (Granularity::Site, predictor, "rise")
         };
@@ -200,6 +149,12 @@ fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
     (spans, lost)
 }
 
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Damage::read(path)?;
+    Ok((damage_figure(&read, width_mm)?, caption(&read)))
+}
+
 /// The figure as SVG text, by default 170 mm wide.
 ///
 /// The same tables give the same bytes.
@@ -221,10 +176,10 @@ pub fn damage_figure(read: &Damage, width_mm: Option<f64>) -> Result<String> {
 }
 
 fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor) -> Panel<'a> {
-    let mark = |layer: &Layer| Mark {
+    let mark = |layer: &LayerRow| Mark {
         x: value(layer),
         y: layer.rise,
-        se: layer.rise_se,
+        se: Some(layer.rise_se),
         style: sites::kind(&layer.name).unwrap_or(0),
     };
     let marks: Vec<Mark> = read.sites.iter().map(mark).collect();
@@ -274,7 +229,7 @@ fn scattered<'a>(canvas: &Canvas, plot: &Plot, marks: impl Iterator<Item = &'a M
 fn hessian(read: &Damage) -> Panel<'_> {
     /// Black circles: bins are no sites.
     const STYLE: usize = 6;
-    let mark = |bin: &Bin| Mark { x: bin.fisher, y: bin.hessian, se: bin.hessian_se, style: STYLE };
+    let mark = |bin: &BinRow| Mark { x: bin.fisher, y: bin.hessian, se: bin.hessian_se, style: STYLE };
     let marks: Vec<Mark> = read.bins.iter().map(mark).collect();
     let (spans, lost) = spans(&marks, &[]);
     Panel {
@@ -300,9 +255,10 @@ fn bin_sign(canvas: &Canvas, (x, y): Point) {
 }
 
 fn masks(read: &Damage) -> Panel<'_> {
-    let style =
-        |row: &Perturbed| MASKS.iter().find(|(mask, ..)| *mask == row.mask).map_or(0, |(_, _, style)| *style);
-    let mark = |row: &Perturbed| Mark {
+    let style = |row: &PerturbedRow| {
+        MASKS.iter().find(|(mask, ..)| *mask == row.mask).map_or(0, |(_, _, style)| *style)
+    };
+    let mark = |row: &PerturbedRow| Mark {
         x: row.fraction,
         y: row.rise.unwrap_or(f64::NAN),
         se: row.rise_se,
@@ -322,9 +278,10 @@ fn masks(read: &Damage) -> Panel<'_> {
         draw: Box::new(move |canvas, plot| {
             zero(canvas, plot);
             for (mask, _, style) in MASKS {
-                let mut own: Vec<&Perturbed> = read.perturbed.iter().filter(|row| row.mask == mask).collect();
+                let mut own: Vec<&PerturbedRow> =
+                    read.perturbed.iter().filter(|row| row.mask == mask).collect();
                 own.sort_by(|a, b| a.fraction.total_cmp(&b.fraction));
-                let points = |value: fn(&Perturbed) -> Option<f64>| -> Vec<Point> {
+                let points = |value: fn(&PerturbedRow) -> Option<f64>| -> Vec<Point> {
                     let shown = |v: &f64| spans.as_ref().is_some_and(|(_, y)| y.shows(*v));
                     own.iter()
                         .map(|row| (row.fraction, value(row).filter(shown).unwrap_or(f64::NAN)))
@@ -411,9 +368,12 @@ pub fn caption(read: &Damage) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::draw::plot::tests::{assert_sound, attribute};
     use crate::dropout::Place;
+    use crate::files;
     use crate::model::architectures::bert;
 
     const HEADER: &str =
@@ -486,7 +446,7 @@ mod tests {
             for tables in [&all[..1], &all[..]] {
                 let (_folder, path) = folder(tables);
                 let read = Damage::read(&path).unwrap();
-                assert_eq!(Damage::files(&path).len(), tables.len());
+                assert_eq!(tables::with_beside(&path, LayerRow::BESIDE).len(), tables.len());
                 for width in [84.0, 170.0] {
                     let svg = damage_figure(&read, Some(width)).unwrap();
                     assert_sound(&svg);
@@ -518,7 +478,7 @@ mod tests {
             ),
         ] {
             let (_folder, path) = folder(files);
-            assert!(Damage::is_damage(&files::read_text(&path).unwrap()));
+            assert_eq!(crate::figures::tests::named(HEADER), Some("damage_layers"));
             assert!(Damage::read(&path).unwrap_err().to_string().contains(field));
         }
     }

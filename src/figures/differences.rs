@@ -17,14 +17,12 @@ use crate::draw::legend::Entry;
 use crate::draw::panels::{Panel, Span, counted, sheet};
 use crate::draw::plot::{self, GREY, colour};
 use crate::error::Result;
+use crate::tables::Table;
 use crate::tables::columns::Columns;
+use crate::tables::study::StudyRow;
 
-const FIX: &str = "give tables/study.csv of a study";
 /// Names of more settings than these have no room.
 pub(crate) const SETTINGS: usize = 3;
-/// Columns between those of the cell and the end.
-const OWN: &str = "arm,seeds,failed,collapsed,metric,score,";
-
 /// For readers of the file.
 const DESCRIPTION: &str = "Difference of each arm's mean score to the first arm's in every cell of a study, paired by seed, \
                            with its 95 % interval.";
@@ -63,18 +61,13 @@ struct Row {
 }
 
 impl Forest {
-    /// Whether a file's first line is that of `study.csv`.
-    pub fn is_study(text: &str) -> bool {
-        text.lines().next().is_some_and(|line| line.contains(OWN) && line.contains(",difference,"))
-    }
-
     /// Reads the `study.csv` of a study.
     ///
     /// # Errors
     ///
     /// [`Error::Field`](crate::error::Error::Field) for other columns, a value that is no number, or a table without a difference.
     pub fn read(path: &Path) -> Result<Forest> {
-        let table = Columns::read(path, FIX)?;
+        let table = Columns::read(path, StudyRow::FIX)?;
         let (arm, seeds, metric) = (table.column("arm")?, table.column("seeds")?, table.column("metric")?);
         let mut places = [0; 4];
         let numbers = ["difference", "difference_low", "difference_high", "p_corrected"];
@@ -167,6 +160,12 @@ impl Forest {
         };
         plot::range(rows.flat_map(ends).chain([0.0])).map(|(low, high)| Span::Linear(low, high))
     }
+}
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Forest::read(path)?;
+    Ok((forest_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure as SVG text, by default 170 mm wide.
@@ -274,7 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("study.csv");
         files::write(&path, text.as_bytes())?;
-        assert!(Forest::is_study(&files::read_text(&path)?));
+        assert_eq!(crate::figures::tests::named(text), Some("differences"));
         Forest::read(&path)
     }
 

@@ -13,8 +13,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
 use crate::draw::cells::{LEAST_NUMBER, below_bar, colour, colour_bar, outlined};
 use crate::draw::contour::{hatched, ink};
@@ -23,10 +21,11 @@ use crate::draw::numbers::scientific;
 use crate::draw::plot::{self, Axis, EDGE, NUMBER, SMALL, TEXT, TICK, TITLE};
 use crate::dropout::{Place, Role};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::fisher::files::Row;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::model::Layout;
 use crate::model::layout::{Kind, Parameter, Reach};
+use crate::tables::{self, Table};
 
 const AGGREGATES: [(Aggregate, &str); 3] = [
     (Aggregate::MeanOfMeans, "mean of tensor means"),
@@ -41,7 +40,6 @@ const APART: f64 = 4.0;
 const GAP: f64 = 10.0;
 /// Below this width (mm) a figure has the paper's aggregate alone.
 const ONE_PANEL: f64 = 120.0;
-const FIX: &str = "make the table with `fisherscape fisher`";
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Fisher information of the parameters that feed each dropout site, by layer. Colours are \
@@ -64,21 +62,7 @@ pub fn caption(table: &FisherTable) -> String {
     format!("{DESCRIPTION} From {n} tensors of {entries} parameters.\n")
 }
 
-/// What the figure needs of a row.
-#[derive(Deserialize)]
-struct Row {
-    name: String,
-    site: String,
-    numel: usize,
-    sum: f64,
-}
-
 impl FisherTable {
-    /// Whether a file's first line is that of `F.csv`.
-    pub fn is_fisher(text: &str) -> bool {
-        text.starts_with("name,site,block,numel,")
-    }
-
     /// Reads the `F.csv` that `fisher` writes.
     ///
     /// # Errors
@@ -86,28 +70,18 @@ impl FisherTable {
     /// [`Error::Field`] for a missing column, a tensor without entries or named twice, a sum that is negative or not
     /// finite, or a table without any tensor of the encoder.
     pub fn read(path: &Path) -> Result<FisherTable> {
-        let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, FIX)
-        };
-        let text = files::read_text(path)?;
+        let wrong =
+            |expected: &str, found: String| Error::field(path.display(), "name", expected, found, Row::FIX);
         let mut tensors: Vec<(Parameter, f64)> = Vec::new();
-        for row in csv::Reader::from_reader(text.as_bytes()).deserialize() {
-            let Row { name, site, numel, sum } =
-                row.map_err(|e| wrong("row", "one of this table", e.to_string()))?;
-            if numel == 0 {
-                return Err(wrong("numel", "at least 1", format!("0 for {name}")));
+        for row in tables::read::<Row>(path)? {
+            if tensors.iter().any(|(known, _)| known.name == row.name) {
+                return Err(wrong("named once", format!("{} twice", row.name)));
             }
-            if !(sum.is_finite() && sum >= 0.0) {
-                return Err(wrong("sum", "finite and not negative", format!("{sum} for {name}")));
-            }
-            if tensors.iter().any(|(known, _)| known.name == name) {
-                return Err(wrong("name", "named once", format!("{name} twice")));
-            }
-            let place: Place = site.parse().map_err(|site| wrong("site", "the name of a place", site))?;
-            tensors.push((tensor(name, numel, place), sum));
+            let place = row.site.parse().unwrap_or(Place::HEAD); // checked as the row was read
+            tensors.push((tensor(row.name, row.numel, place), row.sum));
         }
         if tensors.iter().all(|(tensor, _)| tensor.place == Place::HEAD) {
-            return Err(wrong("name", "some parameter of embeddings or layers", "none".into()));
+            return Err(wrong("some parameter of embeddings or layers", "none".into()));
         }
         Ok(FisherTable::new(tensors))
     }
@@ -141,6 +115,12 @@ impl FisherTable {
 /// A tensor of so many entries.
 fn tensor(name: String, numel: usize, place: Place) -> Parameter {
     Parameter { name, shape: vec![numel], kind: Kind::Weight, place, reach: Reach::All }
+}
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = FisherTable::read(path)?;
+    Ok((heat_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page); below 120 mm with the paper's
@@ -481,7 +461,7 @@ mod tests {
             ("bert.embeddings.word_embeddings.weight", row("bert.embeddings.LayerNorm.bias", "4", "0.5"));
         std::fs::write(&path, format!("{header}{good}")).unwrap();
         assert_eq!(FisherTable::read(&path).unwrap().sums, [0.5]);
-        assert!(FisherTable::is_fisher(header) && !FisherTable::is_fisher("draw,fraction,"));
+        assert_eq!([header, "draw,fraction,"].map(crate::figures::tests::named), [Some("fisher"), None]);
         for (rows, field) in [
             (row(word, "0", "1"), "`numel`"),
             (row(word, "-3", "1"), "`row`"),

@@ -1,7 +1,9 @@
-//! Tables to figures: what kind of table files hold, told by their first lines, and the figure of that kind.
+//! Figures of tables: [`FIGURES`] has them all, each with the table that it draws.
 //!
-//! Used by `render`. Most tables have a figure of their own (`SINGLE`); schedules, spectra and histories are drawn
-//! together. Surfaces are no charts: they have options of their own.
+//! Used by `render`. What a file holds is told by its columns. Most tables have a figure of their own; schedules, spectra
+//! and histories are drawn together. Surfaces are not here: they have options of their own.
+//!
+//! A new figure is a file here and an entry in [`FIGURES`].
 
 pub mod agree_pairs;
 pub mod audit_audit;
@@ -23,25 +25,113 @@ pub mod training;
 
 use std::path::{Path, PathBuf};
 
+use csv::StringRecord;
+
+use crate::dropout::rates;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::tables::agreement::Curves;
-use agree_pairs::{Pairs, pair_figure};
-use audit_audit::{Audit, audit_figure};
-use audit_concentration::{Concentration, concentration_figure};
-use by_setting::{Along, along_figure};
-use damage_layers::{Damage, damage_figure};
-use differences::{Forest, forest_figure};
-use fisher::{FisherTable, heat_figure};
-use schedule::{RatesTable, schedule_figure};
-use spectrum::{Spectrum, spectrum_figure};
-use stability::curve_figure;
-use stability_components::{Components, component_figure};
-use stability_needed::{Needed, needed_figure};
-use stability_overlap::{Overlap, overlap_figure};
-use stability_ranks::{Trajectories, trajectory_figure};
-use stability_tails::{Tails, tail_figure};
-use training::{History, training_figure};
+use crate::fisher::concentration::ConcentrationRow;
+use crate::stability::AgreementRow;
+use crate::stability::audit::AuditRow;
+use crate::stability::components::ComponentRow;
+use crate::stability::needed::NeededRow;
+use crate::stability::overlap::OverlapRow;
+use crate::stability::ranks::RankRow;
+use crate::stability::tails::TailRow;
+use crate::tables::agree::PairRow;
+use crate::tables::damage::LayerRow;
+use crate::tables::sharpness::SpectrumRow;
+use crate::tables::study::{AlongRow, StudyRow};
+use crate::tables::training::HistoryRow;
+use crate::tables::{self, Schema, Table};
+
+/// SVG, and the same in words for a paper.
+type Drawn = (String, String);
+
+/// A kind of figure, and the table that it draws.
+pub struct Figure {
+    /// What its file is called in a run's folder.
+    pub name: &'static str,
+    /// What the table holds, in a word; and what the figure is of.
+    pub kind: &'static str,
+    pub of: &'static str,
+    pub table: Schema,
+    draw: Draw,
+}
+
+/// How a figure is drawn, at a width.
+enum Draw {
+    /// Of one table, with what there is beside it.
+    One(fn(&Path, Option<f64>) -> Result<Drawn>),
+    /// Of tables with titles; the function has the title of one that is given none.
+    Several(fn(&Path) -> String, fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>),
+}
+
+/// Every figure. In a run, those of one command stand in this order.
+pub const FIGURES: [Figure; 16] = [
+    figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
+    figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
+    figure::<crate::fisher::files::Row>(
+        "fisher",
+        "Fisher table",
+        "the Fisher information",
+        Draw::One(fisher::draw),
+    ),
+    figure::<rates::Row>("schedule", "rates", "the schedule", Draw::Several(stem, schedule::draw)),
+    figure::<HistoryRow>("training", "history", "the training", Draw::Several(arm, training::draw)),
+    figure::<SpectrumRow>("spectrum", "spectral density", "the spectra", Draw::Several(stem, spectrum::draw)),
+    figure::<AgreementRow>("stability", "agreement", "the stability", Draw::One(stability::draw)),
+    figure::<RankRow>("stability_ranks", "ranks", "the ranks", Draw::One(stability_ranks::draw)),
+    figure::<NeededRow>(
+        "stability_needed",
+        "examples needed",
+        "the examples needed",
+        Draw::One(stability_needed::draw),
+    ),
+    figure::<TailRow>("stability_tails", "tails", "the tails", Draw::One(stability_tails::draw)),
+    figure::<ComponentRow>(
+        "stability_components",
+        "variance components",
+        "masks and data",
+        Draw::One(stability_components::draw),
+    ),
+    figure::<OverlapRow>("stability_overlap", "overlap", "the overlap", Draw::One(stability_overlap::draw)),
+    figure::<AuditRow>("audit_audit", "audit", "the audit", Draw::One(audit_audit::draw)),
+    figure::<ConcentrationRow>(
+        "audit_concentration",
+        "concentration",
+        "the concentration",
+        Draw::One(audit_concentration::draw),
+    ),
+    figure::<LayerRow>("damage_layers", "damage", "the damage", Draw::One(damage_layers::draw)),
+    figure::<PairRow>("agree_pairs", "pairs", "the agreement", Draw::One(agree_pairs::draw)),
+];
+
+const fn figure<T: Table>(name: &'static str, kind: &'static str, of: &'static str, draw: Draw) -> Figure {
+    Figure { name, kind, of, table: Schema::of::<T>(), draw }
+}
+
+/// The figures of the tables of a command, whose folder is the first word of their names.
+pub fn of_folder(folder: &str) -> impl Iterator<Item = &'static Figure> {
+    FIGURES.iter().filter(move |figure| figure.name.split('_').next() == Some(folder))
+}
+
+/// The figure of the table that has this header: of several whose columns are all there, the one with the most.
+fn of_header(header: &StringRecord) -> Option<&'static Figure> {
+    let fits = FIGURES.iter().filter_map(|figure| Some((figure.table.fit(header)?, figure)));
+    fits.max_by_key(|(columns, _)| *columns).map(|(_, figure)| figure)
+}
+
+/// The figure of a file, if it is a table that has one.
+fn of_file(path: &Path) -> Result<Option<&'static Figure>> {
+    // Surfaces may be binary.
+    Ok(of_text(&files::read(path)?))
+}
+
+fn of_text(bytes: &[u8]) -> Option<&'static Figure> {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    csv::Reader::from_reader(text).headers().ok().and_then(of_header)
+}
 
 /// A figure and the files it was made from.
 #[derive(Debug)]
@@ -54,176 +144,6 @@ pub struct Chart {
     pub inputs: Vec<PathBuf>,
 }
 
-/// Figure and caption of a table, at a width.
-type Draw = fn(&Path, Option<f64>) -> Result<(String, String)>;
-
-/// A table with a figure of its own.
-struct Single {
-    name: &'static str,
-    /// By the first line of a file.
-    is: fn(&str) -> bool,
-    draw: Draw,
-    /// What is read: the table, and what stands beside it.
-    files: fn(&Path) -> Vec<PathBuf>,
-}
-
-const SINGLE: [Single; 13] = [
-    Single {
-        name: "study",
-        is: Forest::is_study,
-        draw: |path, width| {
-            let read = Forest::read(path)?;
-            Ok((forest_figure(&read, width)?, differences::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "scores along a setting",
-        is: Along::is_along,
-        draw: |path, width| {
-            let read = Along::read(path)?;
-            Ok((along_figure(&read, width)?, by_setting::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "agreement",
-        is: Curves::is_agreement,
-        draw: |path, width| {
-            let read = Curves::read(path)?;
-            Ok((curve_figure(&read, width)?, stability::caption(&read)))
-        },
-        files: Curves::files,
-    },
-    Single {
-        name: "Fisher table",
-        is: FisherTable::is_fisher,
-        draw: |path, width| {
-            let read = FisherTable::read(path)?;
-            Ok((heat_figure(&read, width)?, fisher::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "ranks",
-        is: Trajectories::is_ranks,
-        draw: |path, width| {
-            let read = Trajectories::read(path)?;
-            Ok((trajectory_figure(&read, width)?, stability_ranks::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "tails",
-        is: Tails::is_tails,
-        draw: |path, width| {
-            let read = Tails::read(path)?;
-            Ok((tail_figure(&read, width)?, stability_tails::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "examples needed",
-        is: Needed::is_needed,
-        draw: |path, width| {
-            let read = Needed::read(path)?;
-            Ok((needed_figure(&read, width)?, stability_needed::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "variance components",
-        is: Components::is_components,
-        draw: |path, width| {
-            let read = Components::read(path)?;
-            Ok((component_figure(&read, width)?, stability_components::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "overlap",
-        is: Overlap::is_overlap,
-        draw: |path, width| {
-            let read = Overlap::read(path)?;
-            Ok((overlap_figure(&read, width)?, stability_overlap::caption(&read)))
-        },
-        files: alone,
-    },
-    Single {
-        name: "audit",
-        is: Audit::is_audit,
-        draw: |path, width| {
-            let read = Audit::read(path)?;
-            Ok((audit_figure(&read, width)?, audit_audit::caption(&read)))
-        },
-        files: Audit::files,
-    },
-    Single {
-        name: "concentration",
-        is: Concentration::is_concentration,
-        draw: |path, width| {
-            let read = Concentration::read(path)?;
-            Ok((concentration_figure(&read, width)?, audit_concentration::caption(&read)))
-        },
-        files: Concentration::files,
-    },
-    Single {
-        name: "damage",
-        is: Damage::is_damage,
-        draw: |path, width| {
-            let read = Damage::read(path)?;
-            Ok((damage_figure(&read, width)?, damage_layers::caption(&read)))
-        },
-        files: Damage::files,
-    },
-    Single {
-        name: "pairs",
-        is: Pairs::is_pairs,
-        draw: |path, width| {
-            let read = Pairs::read(path)?;
-            Ok((pair_figure(&read, width)?, agree_pairs::caption(&read)))
-        },
-        files: Pairs::files,
-    },
-];
-
-/// Nothing beside it.
-fn alone(path: &Path) -> Vec<PathBuf> {
-    vec![path.to_path_buf()]
-}
-
-/// What a table holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A place in [`SINGLE`].
-    Single(usize),
-    Rates,
-    History,
-    Spectrum,
-}
-
-impl Kind {
-    /// By the first line of a file.
-    fn of(text: &str) -> Option<Kind> {
-        let several = [
-            (Kind::Rates, RatesTable::is_rates(text)),
-            (Kind::History, History::is_history(text)),
-            (Kind::Spectrum, Spectrum::is_spectrum(text)),
-        ];
-        let single = SINGLE.iter().position(|single| (single.is)(text)).map(Kind::Single);
-        single.or_else(|| several.into_iter().find_map(|(kind, is)| is.then_some(kind)))
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Single(i) => SINGLE[i].name,
-            Kind::Rates => "rates",
-            Kind::History => "history",
-            Kind::Spectrum => "spectral density",
-        }
-    }
-}
-
 /// The figure of `paths`, or `None` if none of them is a table with a chart. `titles` go with the paths or are empty:
 /// then schedules and spectra are called by their file, and training runs by the folder of their arm. Histories of one
 /// title are seeds of one arm.
@@ -233,59 +153,32 @@ impl Kind {
 /// [`Error::Field`] for tables of several kinds, for several of a kind that has a figure of its own, and as the
 /// readers and figures of each kind.
 pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Result<Option<Chart>> {
-    let mut kinds = Vec::new();
-    for path in paths {
-        // Surfaces may be binary.
-        let bytes = files::read(path)?;
-        kinds.push(Kind::of(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}')));
-    }
-    let Some((i, kind)) = kinds.iter().enumerate().find_map(|(i, kind)| Some((i, (*kind)?))) else {
+    let figures = paths.iter().map(|path| of_file(path)).collect::<Result<Vec<_>>>()?;
+    let Some((i, figure)) = figures.iter().enumerate().find_map(|(i, figure)| Some((i, (*figure)?))) else {
         return Ok(None);
     };
     let path = &paths[i];
-    if matches!(kind, Kind::Single(_)) && paths.len() > 1 {
-        let found = format!("{} among others", kind.name());
+    if matches!(figure.draw, Draw::One(_)) && paths.len() > 1 {
+        let found = format!("{} among others", figure.kind);
         return Err(Error::field(path.display(), "file", "the only one", found, "give it alone"));
     }
-    if let Some(other) = kinds.iter().position(|other| *other != Some(kind)) {
-        let found = kinds[other].map_or("none of the tables with a chart", Kind::name);
-        let expected = format!("{}, as {}", kind.name(), path.display());
-        return Err(Error::field(paths[other].display(), "file", expected, found, "give one kind at a time"));
+    let kinds = || figures.iter().map(|other| other.map(|other| other.kind));
+    if let Some((place, other)) = kinds().enumerate().find(|(_, other)| *other != Some(figure.kind)) {
+        let found = other.unwrap_or("none of the tables with a chart");
+        let expected = format!("{}, as {}", figure.kind, path.display());
+        return Err(Error::field(paths[place].display(), "file", expected, found, "give one kind at a time"));
     }
-    let title = |i: usize, or: fn(&Path) -> String| titles.get(i).cloned().unwrap_or_else(|| or(&paths[i]));
-    let (svg, caption) = match kind {
-        Kind::Single(i) => (SINGLE[i].draw)(path, width_mm)?,
-        Kind::Rates => {
-            let mut schedules = Vec::new();
-            for (i, path) in paths.iter().enumerate() {
-                schedules.push((title(i, stem), RatesTable::read(path)?));
-            }
-            (schedule_figure(&schedules, width_mm)?, schedule::caption(&schedules))
-        }
-        Kind::Spectrum => {
-            let mut spectra = Vec::new();
-            for (i, path) in paths.iter().enumerate() {
-                spectra.push((title(i, stem), Spectrum::read(path)?));
-            }
-            (spectrum_figure(&spectra, width_mm)?, spectrum::caption(&spectra))
-        }
-        Kind::History => {
-            let mut arms: Vec<(String, Vec<History>)> = Vec::new();
-            for (i, path) in paths.iter().enumerate() {
-                let (name, history) = (title(i, arm), History::read(path)?);
-                match arms.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, seeds)) => seeds.push(history),
-                    None => arms.push((name, vec![history])),
-                }
-            }
-            (training_figure(&arms, width_mm)?, training::caption(&arms))
+    let ((svg, caption), inputs) = match figure.draw {
+        Draw::One(draw) => (draw(path, width_mm)?, tables::with_beside(path, figure.table.beside)),
+        Draw::Several(name, draw) => {
+            let title = |(i, path): (usize, &PathBuf)| {
+                (titles.get(i).cloned().unwrap_or_else(|| name(path)), path.clone())
+            };
+            let titled: Vec<(String, PathBuf)> = paths.iter().enumerate().map(title).collect();
+            (draw(&titled, width_mm)?, paths.to_vec())
         }
     };
-    let inputs = match kind {
-        Kind::Single(i) => (SINGLE[i].files)(path),
-        _ => paths.to_vec(),
-    };
-    Ok(Some(Chart { svg, caption, kind: kind.name(), inputs }))
+    Ok(Some(Chart { svg, caption, kind: figure.kind, inputs }))
 }
 
 fn stem(path: &Path) -> String {
@@ -306,6 +199,11 @@ fn arm(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The figure of a file that begins with this text.
+    pub(super) fn named(text: &str) -> Option<&'static str> {
+        of_text(text.as_bytes()).map(|figure| figure.name)
+    }
 
     const HISTORY: &str =
         "epoch,step,train_loss,held_out_loss,held_out_loss_se\n1,5,1,1,0.1\n2,10,0.9,0.8,0.1\n";

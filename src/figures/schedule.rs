@@ -10,9 +10,7 @@
 //!
 //! Takes [`RatesTable`], the `RATES.csv` of `schedule`; its numbers are checked by [`Rates`], as training does.
 
-use std::path::Path;
-
-use serde::Deserialize;
+use std::path::{Path, PathBuf};
 
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point};
 use crate::draw::legend::{Entry, Legend};
@@ -20,10 +18,11 @@ use crate::draw::numbers::significant;
 use crate::draw::plot::{
     self, Axis, BELOW, COLOURS, EDGE, GREY, LINE, Plot, SMALL, TEXT, TITLE, dashed, solid,
 };
+use crate::dropout::rates::Row;
 use crate::dropout::{Place, Rates, Role};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
-use crate::{files, stats};
+use crate::{stats, tables};
 
 /// Colour and marker of the embeddings: of all kinds the last.
 const EMBEDDINGS: usize = sites::KINDS.len() - 1;
@@ -49,34 +48,14 @@ pub struct RatesTable {
     scores: Vec<(Place, f64, Option<f64>)>,
 }
 
-/// What the figure needs of a row beside its probability.
-#[derive(Deserialize)]
-struct Row {
-    site: String,
-    score: Option<f64>,
-    score_se: Option<f64>,
-}
-
 impl RatesTable {
-    /// Whether a file's first line is that of `RATES.csv`.
-    pub fn is_rates(text: &str) -> bool {
-        text.starts_with("site,score,score_se,rank,p")
-    }
-
     /// Reads the `RATES.csv` that `schedule` writes, for whatever number of layers it has.
     ///
     /// # Errors
     ///
     /// As [`Rates::read`]; and [`Error::Field`] for a score that is negative or not finite.
     pub fn read(path: &Path) -> Result<RatesTable> {
-        let fix = "make the table with `fisherscape schedule`";
-        let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, fix)
-        };
-        let text = files::read_text(path)?;
-        let rows: std::result::Result<Vec<Row>, csv::Error> =
-            csv::Reader::from_reader(text.as_bytes()).deserialize().collect();
-        let rows = rows.map_err(|e| wrong("row", "one of this table", e.to_string()))?;
+        let rows: Vec<Row> = tables::read(path)?;
         // Whatever kinds of site it has, each layer has them.
         let places: Vec<Place> = rows.iter().filter_map(|row| row.site.parse().ok()).collect();
         let layers = places.iter().filter_map(|place| place.layer).max().map_or(0, |k| k + 1);
@@ -89,9 +68,6 @@ impl RatesTable {
         let mut scores = Vec::new();
         for row in rows {
             let (Ok(site), Some(score)) = (row.site.parse(), row.score) else { continue };
-            if !(score >= 0.0 && score.is_finite()) {
-                return Err(wrong("score", "finite and not negative", format!("{score} for {}", row.site)));
-            }
             scores.push((site, score, row.score_se.filter(|se| se.is_finite())));
         }
         Ok(RatesTable { layers, rates, scores })
@@ -112,6 +88,13 @@ pub fn caption(schedules: &[(String, RatesTable)]) -> String {
         out += &format!(" {name}: {} layers, from {low} to {high}, mean {mean}.", table.layers);
     }
     out + "\n"
+}
+
+/// Titled tables as SVG and in words.
+pub(super) fn draw(titled: &[(String, PathBuf)], width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = |(title, path): &(String, PathBuf)| Ok((title.clone(), RatesTable::read(path)?));
+    let read = titled.iter().map(read).collect::<Result<Vec<_>>>()?;
+    Ok((schedule_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure of titled schedules as SVG text: in one row up to three, then in a grid. By default 84 mm wide for one
@@ -306,7 +289,8 @@ fn entries(schedules: &[(String, RatesTable)]) -> Vec<Entry<'static>> {
 mod tests {
     use super::*;
     use crate::draw::plot::tests::{assert_sound, attribute};
-    use crate::dropout::rates::{Row, paper_bert_base};
+    use crate::dropout::rates::paper_bert_base;
+    use crate::files;
     use crate::model::architectures::bert;
 
     /// The table of `rows` by way of its file.
@@ -314,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rates.csv");
         files::write_csv(&path, rows)?;
-        assert!(RatesTable::is_rates(&files::read_text(&path)?));
+        assert_eq!(crate::figures::tests::named(&files::read_text(&path)?), Some("schedule"));
         RatesTable::read(&path)
     }
 

@@ -10,16 +10,15 @@
 //!
 //! Takes [`Spectrum`], the table `curve,eigenvalue,density,density_sd`.
 
-use std::path::Path;
-
-use serde::Deserialize;
+use std::path::{Path, PathBuf};
 
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data};
 use crate::draw::legend::{Entry, Legend};
 use crate::draw::numbers::significant;
 use crate::draw::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, SMALL, TEXT, drawable, solid};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::tables::sharpness::SpectrumRow;
+use crate::tables::{self, Table};
 
 /// Part of the highest density below which nothing is drawn: one eigenvalue among 10⁸ is above it.
 const FLOOR: f64 = 1e-10;
@@ -52,20 +51,7 @@ pub struct Spectrum {
     leading: Vec<f64>,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    curve: String,
-    eigenvalue: f64,
-    density: Option<f64>,
-    density_sd: Option<f64>,
-}
-
 impl Spectrum {
-    /// Whether a file's first line is that of a spectral density.
-    pub fn is_spectrum(text: &str) -> bool {
-        text.starts_with("curve,eigenvalue,density,density_sd")
-    }
-
     /// Reads rows of curve `density`, on an ascending grid, and of curve `eigenvalue`, one leading eigenvalue each.
     ///
     /// # Errors
@@ -73,13 +59,12 @@ impl Spectrum {
     /// [`Error::Field`] for other columns or curves, fewer than two points of the density, a grid that does not ascend,
     /// a density that is negative, not finite or 0 everywhere.
     pub fn read(path: &Path) -> Result<Spectrum> {
-        let fix = "give columns curve,eigenvalue,density,density_sd; curve is density or eigenvalue";
         let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, fix)
+            Error::field(path.display(), field, expected, found, SpectrumRow::FIX)
         };
         let mut read =
             Spectrum { grid: Vec::new(), density: Vec::new(), sd: Vec::new(), leading: Vec::new() };
-        for row in files::read_csv::<Row>(path, fix)? {
+        for row in tables::read::<SpectrumRow>(path)? {
             if !drawable(row.eigenvalue) {
                 return Err(wrong("eigenvalue", "a finite number", row.eigenvalue.to_string()));
             }
@@ -141,6 +126,13 @@ impl Spectrum {
         let above = self.grid.iter().zip(&self.density).filter(move |(_, d)| **d >= floor).map(|(x, _)| *x);
         above.chain(self.leading.iter().copied())
     }
+}
+
+/// Titled tables as SVG and in words.
+pub(super) fn draw(titled: &[(String, PathBuf)], width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = |(title, path): &(String, PathBuf)| Ok((title.clone(), Spectrum::read(path)?));
+    let read = titled.iter().map(read).collect::<Result<Vec<_>>>()?;
+    Ok((spectrum_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure of one spectrum for each model, as SVG text, by default 84 mm wide.

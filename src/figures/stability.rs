@@ -7,6 +7,8 @@
 //!
 //! Takes [`Curves`] of [`crate::tables::agreement`]; draws on `canvas` as [`crate::draw::contour`] does, at its sizes.
 
+use std::path::Path;
+
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, short};
 use crate::draw::legend::{Entry, Legend};
 use crate::draw::plot::{
@@ -33,6 +35,12 @@ const SIGN: f64 = 14.0;
 const DESCRIPTION: &str = "Agreement of layer rankings from a fraction of the examples with those from the examples \
                            left out (solid; bands are 95 % intervals of the expected agreement, dots single draws) \
                            and with those from all examples (dashed).";
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Curves::read(path)?;
+    Ok((curve_figure(&read, width_mm)?, caption(&read)))
+}
 
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page).
 ///

@@ -9,15 +9,12 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::figures::parts::dots::{self, Column, Dot, Group};
 use crate::figures::parts::sites;
-use crate::files;
 use crate::fisher::layers::Granularity;
-
-const FIX: &str = "make the table again with `fisherscape stability`";
+use crate::stability::components::ComponentRow;
+use crate::tables;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Share of the dropout masks in the variance of each item's per-example Fisher score, with its \
@@ -26,49 +23,30 @@ const DESCRIPTION: &str = "Share of the dropout masks in the variance of each it
 /// Variance components of each item.
 #[derive(Clone, Debug)]
 pub struct Components {
-    rows: Vec<Row>,
+    rows: Vec<ComponentRow>,
     tensors: usize,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Row {
-    granularity: Granularity,
-    name: String,
-    mask_share: Option<f64>,
-    mask_share_low: Option<f64>,
-    mask_share_high: Option<f64>,
-}
-
 impl Components {
-    /// Whether a file's first line is that of `components.csv`.
-    pub fn is_components(text: &str) -> bool {
-        text.starts_with("granularity,name,score,data_sd,mask_sd,mask_share,")
-    }
-
     /// Reads the `components.csv` that `stability` writes.
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, a share outside 0 to 1, an item named twice, or a table without sites and
+    /// [`Error::Field`](crate::error::Error::Field) for other columns, a share outside 0 to 1, an item named twice, or a table without sites and
     /// blocks.
     pub fn read(path: &Path) -> Result<Components> {
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
-        let (rows, tensors) = sites::shown(path, FIX, rows, |row| (row.granularity, &row.name))?;
-        for row in &rows {
-            // Ends of an interval may lie beyond; the axis ends at 0 and 1.
-            if let Some(share) = row.mask_share.filter(|v| !(0.0..=1.0).contains(v)) {
-                let found = format!("{share} for {}", row.name);
-                return Err(Error::field(path.display(), "mask_share", "from 0 to 1", found, FIX));
-            }
-        }
+        let (rows, tensors) =
+            sites::shown(path, tables::read(path)?, |row: &ComponentRow| (row.granularity, &row.name))?;
         Ok(Components { rows, tensors })
     }
 
     fn groups(&self) -> Vec<Group> {
         let own = |granularity: Granularity| {
             let rows = self.rows.iter().filter(|row| row.granularity == granularity);
-            let dot =
-                |row: &Row| Dot { value: row.mask_share, ends: row.mask_share_low.zip(row.mask_share_high) };
+            let dot = |row: &ComponentRow| Dot {
+                value: row.mask_share,
+                ends: row.mask_share_low.zip(row.mask_share_high),
+            };
             Group { granularity, rows: rows.map(|row| (row.name.clone(), vec![dot(row)])).collect() }
         };
         sites::SHOWN.map(own).into_iter().filter(|group| !group.rows.is_empty()).collect()
@@ -88,13 +66,19 @@ pub fn caption(components: &Components) -> String {
     )
 }
 
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Components::read(path)?;
+    Ok((component_figure(&read, width_mm)?, caption(&read)))
+}
+
 /// The figure as SVG text, `width_mm` wide (by default 84 mm, the width of a column).
 ///
 /// The same table gives the same bytes.
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if the width leaves no room.
+/// [`Error::Field`](crate::error::Error::Field) if the width leaves no room.
 pub fn component_figure(components: &Components, width_mm: Option<f64>) -> Result<String> {
     let column = Column {
         words: &["share of the masks in the variance", "share of the masks"],
@@ -115,7 +99,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("components.csv");
         std::fs::write(&path, format!("{HEADER}{rows}")).unwrap();
-        assert!(Components::is_components(HEADER));
+        assert_eq!(crate::figures::tests::named(HEADER), Some("stability_components"));
         Components::read(&path)
     }
 

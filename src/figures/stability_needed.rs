@@ -13,19 +13,17 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::draw::canvas::{Canvas, Point};
 use crate::draw::legend::Entry;
 use crate::draw::numbers::significant;
 use crate::draw::panels::{Panel, Span, counted, distinct, interval, interval_sign, line_sign, sheet};
 use crate::draw::plot::{self, COLOURS, GREY, Plot, dashed, drawable, solid};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::figures::stability::dots;
 use crate::fisher::layers::Granularity;
-use crate::{files, stats};
+use crate::stability::needed::NeededRow;
+use crate::{stats, tables};
 
-const FIX: &str = "make the table with `fisherscape stability`";
 /// Series stand this far apart, and single pilots before their median, pt.
 const APART: f64 = 5.0;
 const BEFORE: f64 = 2.2;
@@ -39,70 +37,40 @@ const DESCRIPTION: &str = "Number of examples for which two samples would agree 
 /// Pilots and what they predict.
 #[derive(Clone, Debug)]
 pub struct Needed {
-    rows: Vec<Row>,
+    rows: Vec<NeededRow>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Row {
-    fraction: f64,
-    granularity: Granularity,
-    threshold: f64,
-    examples: f64,
-    predicted: Option<f64>,
-    predicted_low: Option<f64>,
-    predicted_high: Option<f64>,
-    checked: Option<f64>,
+/// The predicted number, if it has a place on a logarithmic axis.
+fn number(row: &NeededRow) -> Option<f64> {
+    row.predicted.filter(|v| drawable(*v) && *v > 0.0)
 }
 
-impl Row {
-    /// The predicted number, if it has a place on a logarithmic axis.
-    fn number(&self) -> Option<f64> {
-        self.predicted.filter(|v| drawable(*v) && *v > 0.0)
-    }
-
-    /// The predicted number, and the agreement observed at it.
-    fn checked(&self) -> Option<Point> {
-        self.number().zip(self.checked).filter(|(_, y)| drawable(*y))
-    }
+/// The predicted number, and the agreement observed at it.
+fn observed(row: &NeededRow) -> Option<Point> {
+    number(row).zip(row.checked).filter(|(_, y)| drawable(*y))
 }
 
 impl Needed {
-    /// Whether a file's first line is that of `needed.csv`.
-    pub fn is_needed(text: &str) -> bool {
-        text.starts_with("draw,fraction,repeat,granularity,threshold,examples,predicted")
-    }
-
     /// Reads the `needed.csv` that `stability` writes.
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, no row, or a pilot without examples.
+    /// [`Error::Field`](crate::error::Error::Field) for other columns, no row, or a pilot without examples.
     pub fn read(path: &Path) -> Result<Needed> {
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
-        if rows.is_empty() {
-            return Err(Error::field(path.display(), "rows", "at least one", "none", FIX));
-        }
-        let wrong = |row: &&Row| !(row.examples >= 1.0 && row.fraction > 0.0 && row.fraction <= 1.0);
-        match rows.iter().find(wrong) {
-            Some(row) => {
-                let found = format!("{} examples, fraction {}", row.examples, row.fraction);
-                Err(Error::field(path.display(), "examples", "at least 1, a fraction in (0, 1]", found, FIX))
-            }
-            None => Ok(Needed { rows }),
-        }
+        Ok(Needed { rows: tables::read_some(path)? })
     }
 
     fn thresholds(&self) -> Vec<f64> {
         distinct(self.rows.iter().map(|row| row.threshold))
     }
 
-    fn of(&self, threshold: f64) -> impl Iterator<Item = &Row> {
+    fn of(&self, threshold: f64) -> impl Iterator<Item = &NeededRow> {
         self.rows.iter().filter(move |row| row.threshold == threshold)
     }
 
     /// Examples of the whole corpus, where a pilot had it all.
     fn corpus(&self) -> Option<f64> {
-        self.rows.iter().find(|row| row.fraction == 1.0).map(|row| row.examples)
+        self.rows.iter().find(|row| row.fraction == 1.0).map(|row| row.examples as f64)
     }
 
     fn granularities(&self) -> impl Iterator<Item = (usize, Granularity)> {
@@ -112,25 +80,26 @@ impl Needed {
 
     /// Of the checked pilots of each size: median number, mean agreement and its standard deviation over pilots.
     fn checks(&self, threshold: f64, granularity: Granularity) -> Vec<(f64, f64, f64)> {
-        let own: Vec<&Row> = self.of(threshold).filter(|row| row.granularity == granularity).collect();
+        let own: Vec<&NeededRow> = self.of(threshold).filter(|row| row.granularity == granularity).collect();
         let at = |examples: f64| {
-            let own = own.iter().filter(|row| row.examples == examples).filter_map(|row| row.checked());
+            let own =
+                own.iter().filter(|row| row.examples as f64 == examples).filter_map(|row| observed(row));
             let (numbers, agreements): (Vec<f64>, Vec<f64>) = own.unzip();
             let sd = if agreements.len() > 1 { stats::sd(&agreements) } else { 0.0 };
             (!numbers.is_empty()).then(|| (stats::median(&numbers), stats::mean(&agreements), sd))
         };
-        distinct(own.iter().map(|row| row.examples)).into_iter().filter_map(at).collect()
+        distinct(own.iter().map(|row| row.examples as f64)).into_iter().filter_map(at).collect()
     }
 
     /// Median number of each size of pilot with the medians of its interval's ends, ascending by size.
     fn medians(&self, threshold: f64, granularity: Granularity) -> Vec<(f64, [f64; 3])> {
-        let own: Vec<&Row> = self.of(threshold).filter(|row| row.granularity == granularity).collect();
+        let own: Vec<&NeededRow> = self.of(threshold).filter(|row| row.granularity == granularity).collect();
         let at = |examples: f64| {
-            let at: Vec<&&Row> = own.iter().filter(|row| row.examples == examples).collect();
-            let of = |value: fn(&Row) -> Option<f64>| median(at.iter().map(|row| value(row)).collect());
-            (examples, [of(Row::number), of(|row| row.predicted_low), of(|row| row.predicted_high)])
+            let at: Vec<&&NeededRow> = own.iter().filter(|row| row.examples as f64 == examples).collect();
+            let of = |value: fn(&NeededRow) -> Option<f64>| median(at.iter().map(|row| value(row)).collect());
+            (examples, [of(number), of(|row| row.predicted_low), of(|row| row.predicted_high)])
         };
-        distinct(own.iter().map(|row| row.examples)).into_iter().map(at).collect()
+        distinct(own.iter().map(|row| row.examples as f64)).into_iter().map(at).collect()
     }
 }
 
@@ -145,13 +114,19 @@ fn median(values: Vec<Option<f64>>) -> f64 {
     }
 }
 
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Needed::read(path)?;
+    Ok((needed_figure(&read, width_mm)?, caption(&read)))
+}
+
 /// The figure as SVG text, by default 170 mm wide.
 ///
 /// The same table gives the same bytes.
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if the width leaves no room.
+/// [`Error::Field`](crate::error::Error::Field) if the width leaves no room.
 pub fn needed_figure(read: &Needed, width_mm: Option<f64>) -> Result<String> {
     let mut panels = Vec::new();
     for threshold in read.thresholds() {
@@ -165,7 +140,7 @@ pub fn needed_figure(read: &Needed, width_mm: Option<f64>) -> Result<String> {
 
 /// Numbers against pilots.
 fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
-    let numbers: Vec<f64> = read.of(threshold).filter_map(Row::number).collect();
+    let numbers: Vec<f64> = read.of(threshold).filter_map(number).collect();
     let without = read.of(threshold).count() - numbers.len();
     let seen = plot::range(numbers.iter().copied());
     // Bars may be much longer than the numbers are apart.
@@ -179,7 +154,7 @@ fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
     Panel {
         title: format!("examples for agreement {}", significant(threshold, 3)),
         notes: of_pilots("without a number", without, read.of(threshold).count()),
-        spans: Span::at(read.of(threshold).map(|row| row.examples)).zip(y),
+        spans: Span::at(read.of(threshold).map(|row| row.examples as f64)).zip(y),
         words: ("examples in the pilot", "predicted number"),
         draw: Box::new(move |canvas, plot| {
             if let Some(corpus) = read.corpus().filter(|n| plot.y.holds(*n)) {
@@ -188,7 +163,7 @@ fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
             for (i, granularity) in read.granularities() {
                 let apart = APART * (i as f64 - 1.0);
                 let own = read.of(threshold).filter(|row| row.granularity == granularity);
-                let at = own.filter_map(|row| Some(plot.at(row.examples, row.number()?)));
+                let at = own.filter_map(|row| Some(plot.at(row.examples as f64, number(row)?)));
                 dots(canvas, &at.map(|(x, y)| (x + apart - BEFORE, y)).collect::<Vec<Point>>(), COLOURS[i]);
             }
             for (i, granularity) in read.granularities() {
@@ -225,7 +200,7 @@ fn medians(canvas: &Canvas, plot: &Plot, medians: &[(f64, [f64; 3])], i: usize) 
 
 /// Observed agreement against the predicted number.
 fn checked(read: &Needed, threshold: f64) -> Panel<'_> {
-    let points: Vec<Point> = read.of(threshold).filter_map(Row::checked).collect();
+    let points: Vec<Point> = read.of(threshold).filter_map(observed).collect();
     let unchecked = read.of(threshold).count() - points.len();
     let x = Span::logarithmic(points.iter().map(|p| p.0));
     let y = plot::range(points.iter().map(|p| p.1).chain([threshold])).filter(|_| !points.is_empty());
@@ -238,7 +213,7 @@ fn checked(read: &Needed, threshold: f64) -> Panel<'_> {
             dashed(canvas, &plot.across(threshold), "#000");
             for (i, granularity) in read.granularities() {
                 let own = read.of(threshold).filter(|row| row.granularity == granularity);
-                let at = own.filter_map(|row| row.checked().map(|(x, y)| plot.at(x, y)));
+                let at = own.filter_map(|row| observed(row).map(|(x, y)| plot.at(x, y)));
                 dots(canvas, &at.collect::<Vec<Point>>(), COLOURS[i]);
             }
             for (i, granularity) in read.granularities() {
@@ -268,7 +243,7 @@ fn entries(read: &Needed) -> Vec<Entry<'static>> {
     if read.corpus().is_some() {
         entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "all examples there are"));
     }
-    if read.rows.iter().any(|row| row.checked().is_some()) {
+    if read.rows.iter().any(|row| observed(row).is_some()) {
         entries.push(Entry::new(interval_sign, "of agreement: ± standard deviation over pilots"));
         entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), "#000"), "threshold"));
     }
@@ -285,8 +260,8 @@ pub fn caption(read: &Needed) -> String {
         .to_owned();
     for threshold in read.thresholds() {
         let n = read.of(threshold).count();
-        let numbers = read.of(threshold).filter_map(Row::number).count();
-        let checked = read.of(threshold).filter_map(Row::checked).count();
+        let numbers = read.of(threshold).filter_map(number).count();
+        let checked = read.of(threshold).filter_map(observed).count();
         out += &format!(
             " Threshold {}: {}, {} without a number, {checked} checked.",
             significant(threshold, 3),
@@ -304,6 +279,7 @@ pub fn caption(read: &Needed) -> String {
 mod tests {
     use super::*;
     use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::files;
 
     const HEADER: &str = "draw,fraction,repeat,granularity,threshold,examples,predicted,predicted_low,predicted_high,\
                           expected,pairs,checked,checked_sd\n";
@@ -312,7 +288,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("needed.csv");
         files::write(&path, format!("{HEADER}{rows}").as_bytes())?;
-        assert!(Needed::is_needed(&files::read_text(&path)?));
+        assert_eq!(crate::figures::tests::named(HEADER), Some("stability_needed"));
         Needed::read(&path)
     }
 

@@ -11,8 +11,6 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::draw::canvas::{Canvas, Point};
 use crate::draw::legend::Entry;
 use crate::draw::numbers::significant;
@@ -20,9 +18,10 @@ use crate::draw::panels::{Panel, SIGN, Span, counted, distinct, dotted, line_sig
 use crate::draw::plot::{self, CURVES, GREY, Plot, colour, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::figures::stability::dots;
-use crate::{files, stats};
+use crate::stability::overlap::OverlapRow;
+use crate::stats;
+use crate::tables::{self, Table};
 
-const FIX: &str = "make the table with `fisherscape stability`";
 /// Dots of neighbouring series stand this far apart, pt.
 const APART: f64 = 2.4;
 
@@ -34,56 +33,26 @@ const DESCRIPTION: &str = "Overlap of the parameters of the largest Fisher score
 /// Draws and their overlaps.
 #[derive(Clone, Debug)]
 pub struct Overlap {
-    rows: Vec<Row>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Row {
-    draw: String,
-    fraction: f64,
-    top: f64,
-    overlap: Option<f64>,
-    overlap_complement: Option<f64>,
-    captured: Option<f64>,
-    chance: Option<f64>,
+    rows: Vec<OverlapRow>,
 }
 
 /// A column of the table.
-type Value = fn(&Row) -> Option<f64>;
+type Value = fn(&OverlapRow) -> Option<f64>;
 
 impl Overlap {
-    /// Whether a file's first line is that of `overlap.csv`.
-    pub fn is_overlap(text: &str) -> bool {
-        text.starts_with("draw,fraction,repeat,examples,top,k,overlap")
-    }
-
     /// Reads the `overlap.csv` that `stability` writes.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for other columns, no row, a fraction or a top that is none, or an overlap outside [0, 1].
     pub fn read(path: &Path) -> Result<Overlap> {
-        let wrong = |field: &str, expected: &str, found: String| {
-            Err(Error::field(path.display(), field, expected, found, FIX))
-        };
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
-        for row in &rows {
-            let inside = |v: f64| v > 0.0 && v <= 1.0;
-            if !(inside(row.fraction) && inside(row.top)) {
-                return wrong("fraction, top", "in (0, 1]", format!("{}, {}", row.fraction, row.top));
-            }
-            let shares = [row.overlap, row.overlap_complement, row.chance];
-            if let Some(v) = shares.into_iter().flatten().find(|v| !(0.0..=1.0).contains(v)) {
-                return wrong("overlap", "from 0 to 1", v.to_string());
-            }
-        }
-        if rows.is_empty() {
-            return wrong("rows", "at least one", "none".into());
-        }
-        let read = Overlap { rows };
+        let read = Overlap { rows: tables::read_some(path)? };
         match read.tops().len() {
             ..=CURVES => Ok(read),
-            n => wrong("top", &format!("at most {CURVES} of them"), n.to_string()),
+            n => {
+                let expected = format!("at most {CURVES} of them");
+                Err(Error::field(path.display(), "top", expected, n, OverlapRow::FIX))
+            }
         }
     }
 
@@ -94,8 +63,8 @@ impl Overlap {
     fn draws(&self) -> Vec<&str> {
         let mut draws: Vec<&str> = Vec::new();
         for row in &self.rows {
-            if !draws.contains(&row.draw.as_str()) {
-                draws.push(&row.draw);
+            if !draws.contains(&row.draw.name()) {
+                draws.push(row.draw.name());
             }
         }
         draws
@@ -103,7 +72,7 @@ impl Overlap {
 
     /// What is defined of a column in the rows of one series, with the fractions.
     fn series(&self, draw: &str, top: f64, value: Value) -> Vec<Point> {
-        let own = self.rows.iter().filter(|row| row.draw == draw && row.top == top);
+        let own = self.rows.iter().filter(|row| row.draw.name() == draw && row.top == top);
         own.filter_map(|row| Some((row.fraction, value(row).filter(|v| drawable(*v))?))).collect()
     }
 
@@ -117,6 +86,12 @@ impl Overlap {
 fn means(points: &[Point]) -> Vec<Point> {
     let at = |x: f64| points.iter().filter(|p| p.0 == x).map(|p| p.1).collect::<Vec<f64>>();
     distinct(points.iter().map(|p| p.0)).into_iter().map(|x| (x, stats::mean(&at(x)))).collect()
+}
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Overlap::read(path)?;
+    Ok((overlap_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure as SVG text, by default 170 mm wide.
@@ -141,8 +116,8 @@ pub fn overlap_figure(read: &Overlap, width_mm: Option<f64>) -> Result<String> {
             draw: Box::new(move |canvas, plot| {
                 for (i, &top) in read.tops().iter().enumerate() {
                     let placed = |value: Value| placed(plot, &means(&read.series(draw, top, value)));
-                    dotted(canvas, &stretched(placed(|row| row.chance)), colour(i));
-                    dashed(canvas, &stretched(placed(|row| row.overlap)), colour(i));
+                    dotted(canvas, &stretched(placed(|row| Some(row.chance))), colour(i));
+                    dashed(canvas, &stretched(placed(|row| Some(row.overlap))), colour(i));
                 }
                 held_out(canvas, plot, read, draw, |row| row.overlap_complement);
             }),
@@ -197,15 +172,10 @@ fn entries(read: &Overlap) -> Vec<Entry<'static>> {
         |canvas, (x, y): Point| dots(canvas, &[(x - 3.5, y), (x, y), (x + 3.5, y)], GREY),
         "single repeats",
     ));
-    if read.rows.iter().any(|row| row.overlap.is_some()) {
-        entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "with all examples"));
-    }
-    if read.rows.iter().any(|row| row.chance.is_some()) {
-        let chance = |canvas: &Canvas, (x, y): Point| {
-            dotted(canvas, &[(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)], GREY)
-        };
-        entries.push(Entry::new(chance, "by chance"));
-    }
+    entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "with all examples"));
+    let chance =
+        |canvas: &Canvas, (x, y): Point| dotted(canvas, &[(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)], GREY);
+    entries.push(Entry::new(chance, "by chance"));
     if read.undefined() > 0 {
         entries.push(Entry::note(format!(
             "no examples left out, not shown: {}",
@@ -244,6 +214,7 @@ pub fn caption(read: &Overlap) -> String {
 mod tests {
     use super::*;
     use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::files;
 
     const HEADER: &str =
         "draw,fraction,repeat,examples,top,k,overlap,overlap_complement,captured,chance,gini\n";
@@ -252,7 +223,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("overlap.csv");
         files::write(&path, format!("{HEADER}{rows}").as_bytes())?;
-        assert!(Overlap::is_overlap(&files::read_text(&path)?));
+        assert_eq!(crate::figures::tests::named(HEADER), Some("stability_overlap"));
         Overlap::read(&path)
     }
 
@@ -304,7 +275,7 @@ mod tests {
         for (draws, fractions) in [
             (&["independent"][..], &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0][..]),
             (&["independent", "nested", "disjoint"], &[0.1, 0.5]),
-            (&["a kind of draw whose name is much longer than its panel is wide"], &[0.1]),
+            (&["disjoint"], &[0.1]),
         ] {
             let table = read(&rows(draws, fractions)).unwrap();
             for width in [84.0, 170.0] {
@@ -317,7 +288,7 @@ mod tests {
             assert!(caption(&table).ends_with(".\n") && caption(&table).lines().count() == 1);
         }
         // Nothing left out anywhere: the panel of captured mass says so.
-        let svg = overlap_figure(&read("full,1,0,10,0.1,5,1,,,0.05,0.9\n").unwrap(), None).unwrap();
+        let svg = overlap_figure(&read("nested,1,0,10,0.1,5,1,,,0.05,0.9\n").unwrap(), None).unwrap();
         assert!(svg.contains("nothing to show"));
     }
 

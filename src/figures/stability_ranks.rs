@@ -12,8 +12,6 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::draw::canvas::{Anchor, Area, Canvas, PT_PER_MM};
 use crate::draw::cells::{self, Cell};
 use crate::draw::legend::{Entry, Legend};
@@ -21,13 +19,13 @@ use crate::draw::plot::{self, Axis, BELOW, EDGE, LINE, NUMBER, TEXT, TICK, TITLE
 use crate::error::{Error, Result};
 use crate::figures::parts::bump::{self, Bump, Line, Rank};
 use crate::figures::parts::sites;
-use crate::files;
 use crate::fisher::layers::Granularity;
 use crate::stability::draw::Draws;
+use crate::stability::ranks::RankRow;
+use crate::tables::{self, Table};
 
 /// Between the panels of sites and of blocks, pt.
 const GAP: f64 = 8.0;
-const FIX: &str = "make the table again with `fisherscape stability`";
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Rank of each site and block by Fisher score (0 is the lowest) from a fraction of the \
@@ -60,26 +58,7 @@ struct Group {
     changes: Vec<Vec<Option<Change>>>,
 }
 
-#[derive(Clone, Deserialize)]
-struct Row {
-    draw: Draws,
-    fraction: f64,
-    granularity: Granularity,
-    name: String,
-    full_rank: Option<f64>,
-    rank: Option<f64>,
-    rank_low: Option<f64>,
-    rank_high: Option<f64>,
-    rate_difference: Option<f64>,
-    rate_difference_sd: Option<f64>,
-}
-
 impl Trajectories {
-    /// Whether a file's first line is that of `ranks.csv`.
-    pub fn is_ranks(text: &str) -> bool {
-        text.starts_with("draw,fraction,granularity,name,full_rank,rank,")
-    }
-
     /// Reads the `ranks.csv` that `stability` writes: of its independent draws or, where it has none, of its first kind.
     ///
     /// # Errors
@@ -88,24 +67,18 @@ impl Trajectories {
     /// an item twice at one fraction, or a table without sites and blocks.
     pub fn read(path: &Path) -> Result<Trajectories> {
         let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, FIX)
+            Error::field(path.display(), field, expected, found, RankRow::FIX)
         };
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
+        let rows: Vec<RankRow> = tables::read_some(path)?;
         let mut kinds: Vec<Draws> = Vec::new();
         rows.iter().for_each(|row| {
             if !kinds.contains(&row.draw) {
                 kinds.push(row.draw)
             }
         });
-        let independent = kinds.iter().find(|kind| **kind == Draws::Independent);
-        let Some(&draw) = independent.or(kinds.first()) else {
-            return Err(wrong("rows", "at least one", "none".to_owned()));
-        };
-        let rows: Vec<Row> = rows.into_iter().filter(|row| row.draw == draw).collect();
+        let draw = if kinds.contains(&Draws::Independent) { Draws::Independent } else { kinds[0] };
+        let rows: Vec<RankRow> = rows.into_iter().filter(|row| row.draw == draw).collect();
         let mut fractions: Vec<f64> = rows.iter().map(|row| row.fraction).collect();
-        if let Some(fraction) = fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
-            return Err(wrong("fraction", "in (0, 1]", fraction.to_string()));
-        }
         fractions.sort_by(f64::total_cmp);
         fractions.dedup();
         // All examples are the last column in any case.
@@ -114,7 +87,7 @@ impl Trajectories {
         }
         let mut groups = Vec::new();
         for granularity in sites::SHOWN {
-            let rows: Vec<&Row> = rows.iter().filter(|row| row.granularity == granularity).collect();
+            let rows: Vec<&RankRow> = rows.iter().filter(|row| row.granularity == granularity).collect();
             let group = Group::new(granularity, &rows, &fractions);
             let group = group.map_err(|(field, expected, found)| wrong(field, &expected, found))?;
             groups.extend(Some(group).filter(|group| !group.lines.is_empty()));
@@ -159,7 +132,7 @@ impl Group {
     /// The error is a field, what was expected and what was found.
     fn new(
         granularity: Granularity,
-        rows: &[&Row],
+        rows: &[&RankRow],
         fractions: &[f64],
     ) -> std::result::Result<Group, (&'static str, String, String)> {
         let mut names: Vec<&str> = Vec::new();
@@ -169,33 +142,33 @@ impl Group {
             }
         });
         let last = names.len().saturating_sub(1) as f64;
-        let checked = |rank: Option<f64>| match rank {
-            Some(rank) if !(0.0..=last).contains(&rank) => Err((
+        let checked = |rank: f64| match (0.0..=last).contains(&rank) {
+            true => Ok(rank),
+            false => Err((
                 "rank",
                 format!("from 0 to {last} for {}", sites::counted(names.len(), granularity)),
                 rank.to_string(),
             )),
-            rank => Ok(rank),
         };
         let mut group = Group { granularity, lines: Vec::new(), changes: Vec::new() };
         for &name in &names {
             let (mut ranks, mut changes, mut full) = (Vec::new(), Vec::new(), None);
             for &fraction in fractions {
-                let own: Vec<&&Row> =
+                let own: Vec<&&RankRow> =
                     rows.iter().filter(|row| row.name == name && row.fraction == fraction).collect();
                 if own.len() > 1 {
                     return Err(("name", "named once at each fraction".to_owned(), format!("{name} twice")));
                 }
-                let row = own.first();
-                let ends = match row.and_then(|row| row.rank_low.zip(row.rank_high)) {
-                    Some((low, high)) => checked(Some(low))?.zip(checked(Some(high))?),
-                    None => None,
+                let Some(row) = own.first() else {
+                    ranks.push(None);
+                    changes.push(None);
+                    continue;
                 };
-                let rank = checked(row.and_then(|row| row.rank))?;
-                ranks.push(rank.map(|rank| Rank { rank, ends }));
-                full = full.or(checked(row.and_then(|row| row.full_rank))?);
-                let change = row.and_then(|row| Some((row.rate_difference?, row.rate_difference_sd)));
-                changes.push(change.filter(|(change, _)| change.is_finite()));
+                let ends = (checked(row.rank_low as f64)?, checked(row.rank_high as f64)?);
+                ranks.push(Some(Rank { rank: checked(row.rank)?, ends: Some(ends) }));
+                full = Some(checked(row.full_rank as f64)?);
+                let change = (row.rate_difference, row.rate_difference_sd);
+                changes.push(Some(change).filter(|(change, _)| change.is_finite()));
             }
             ranks.push(full.map(|rank| Rank { rank, ends: Some((rank, rank)) }));
             group.lines.push(Line { name: name.to_owned(), ranks });
@@ -230,6 +203,12 @@ pub fn caption(ranks: &Trajectories) -> String {
         fractions.join(", "),
         sites::left_out(ranks.tensors),
     )
+}
+
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Trajectories::read(path)?;
+    Ok((trajectory_figure(&read, width_mm)?, caption(&read)))
 }
 
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page).
@@ -357,7 +336,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ranks.csv");
         std::fs::write(&path, format!("{HEADER}{rows}")).unwrap();
-        assert!(Trajectories::is_ranks(HEADER));
+        assert_eq!(crate::figures::tests::named(HEADER), Some("stability_ranks"));
         Trajectories::read(&path)
     }
 
@@ -422,7 +401,11 @@ mod tests {
     fn what_is_not_drawn_is_said() {
         let tensors =
             "independent,0.1,tensor,a.weight,0,0,0,0,0,0,0\nindependent,0.1,tensor,b.weight,1,1,0,1,1,0,0\n";
-        let open = rows("independent", &[0.1], 1).replacen(",0.5,3,3,0.003,", ",0.5,,,,", 1);
+        let open = rows("independent", &[0.1, 0.2], 1).replacen(
+            "independent,0.2,site,embeddings,0,0,0.5,0,0,0.013,0.001\n",
+            "",
+            1,
+        );
         let ranks = read(&(rows("nested", &[0.2], 1) + &open + tensors)).unwrap();
         let words = caption(&ranks);
         for part in [
@@ -451,6 +434,8 @@ mod tests {
             assert!(message.contains("ranks.csv") && message.contains(field), "{message}");
         }
         // One item alone.
-        assert_sound(&trajectory_figure(&read("disjoint,1,site,a,,0,,,,,\n").unwrap(), Some(84.0)).unwrap());
+        assert_sound(
+            &trajectory_figure(&read("disjoint,1,site,a,0,0,,0,0,0,\n").unwrap(), Some(84.0)).unwrap(),
+        );
     }
 }

@@ -8,16 +8,13 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::draw::numbers::significant;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::figures::parts::dots::{self, Column, Dot, Group};
 use crate::figures::parts::sites;
-use crate::files;
 use crate::fisher::layers::Granularity;
-
-const FIX: &str = "make the table again with `fisherscape stability`";
+use crate::stability::tails::TailRow;
+use crate::tables;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Share of each item's Fisher score that comes from the top 1 % of the examples (bars are 95 % \
@@ -27,45 +24,20 @@ const DESCRIPTION: &str = "Share of each item's Fisher score that comes from the
 /// Per-example scores of each item, summed up.
 #[derive(Clone, Debug)]
 pub struct Tails {
-    rows: Vec<Row>,
+    rows: Vec<TailRow>,
     tensors: usize,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Row {
-    granularity: Granularity,
-    name: String,
-    examples: f64,
-    top_share: Option<f64>,
-    top_share_low: Option<f64>,
-    top_share_high: Option<f64>,
-    largest_share: Option<f64>,
-    effective_examples: Option<f64>,
-}
-
 impl Tails {
-    /// Whether a file's first line is that of `tails.csv`.
-    pub fn is_tails(text: &str) -> bool {
-        text.starts_with("granularity,name,examples,top_share,")
-    }
-
     /// Reads the `tails.csv` that `stability` writes.
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, a share outside 0 to 1, an item named twice, or a table without sites and
+    /// [`Error::Field`](crate::error::Error::Field) for other columns, a share outside 0 to 1, an item named twice, or a table without sites and
     /// blocks.
     pub fn read(path: &Path) -> Result<Tails> {
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
-        let (rows, tensors) = sites::shown(path, FIX, rows, |row| (row.granularity, &row.name))?;
-        for row in &rows {
-            let shares = [row.top_share, row.top_share_low, row.top_share_high, row.largest_share];
-            // 1e-9: sums of shares may round beyond 1.
-            if let Some(share) = shares.into_iter().flatten().find(|v| !(0.0..=1.0 + 1e-9).contains(v)) {
-                let found = format!("{share} for {}", row.name);
-                return Err(Error::field(path.display(), "top_share", "from 0 to 1", found, FIX));
-            }
-        }
+        let (rows, tensors) =
+            sites::shown(path, tables::read(path)?, |row: &TailRow| (row.granularity, &row.name))?;
         Ok(Tails { rows, tensors })
     }
 
@@ -101,13 +73,19 @@ pub fn caption(tails: &Tails) -> String {
     )
 }
 
+/// The table at `path` as SVG and in words.
+pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
+    let read = Tails::read(path)?;
+    Ok((tail_figure(&read, width_mm)?, caption(&read)))
+}
+
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page).
 ///
 /// The same table gives the same bytes.
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if the width leaves no room.
+/// [`Error::Field`](crate::error::Error::Field) if the width leaves no room.
 pub fn tail_figure(tails: &Tails, width_mm: Option<f64>) -> Result<String> {
     let examples = tails.rows[0].examples;
     let columns = [
@@ -119,7 +97,7 @@ pub fn tail_figure(tails: &Tails, width_mm: Option<f64>) -> Result<String> {
         Column {
             words: &["effective number of examples", "effective examples"],
             ends: None,
-            reference: Some((examples, String::new())),
+            reference: Some((examples as f64, String::new())),
         },
     ];
     dots::figure(&tails.groups(), &columns, DESCRIPTION, width_mm.unwrap_or(174.0))
@@ -137,7 +115,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tails.csv");
         std::fs::write(&path, format!("{HEADER}{rows}")).unwrap();
-        assert!(Tails::is_tails(HEADER));
+        assert_eq!(crate::figures::tests::named(HEADER), Some("stability_tails"));
         Tails::read(&path)
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Takes [`History`], the `history.csv` of `train` and `pretrain`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point};
 use crate::draw::draws::Draws;
@@ -17,9 +17,9 @@ use crate::draw::numbers::significant;
 use crate::draw::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::tables::training::HistoryRow;
+use crate::tables::{Table, columns};
 
-/// The columns that every history has; metrics follow, the chief one first.
-const HEADER: [&str; 5] = ["epoch", "step", "train_loss", "held_out_loss", "held_out_loss_se"];
 /// Of more arms than this the means alone are drawn: bands and single seeds would hide them.
 const CROWDED: usize = 4;
 /// Markers on a curve, about; and height of a panel for each unit of its width.
@@ -48,27 +48,23 @@ pub struct History {
 }
 
 impl History {
-    /// Whether a file's first line is that of `history.csv`.
-    pub fn is_history(text: &str) -> bool {
-        text.starts_with(&HEADER.join(","))
-    }
-
     /// Reads the `history.csv` that `train` and `pretrain` write.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for other columns, a value that is no number, no row, or epochs that do not ascend.
     pub fn read(path: &Path) -> Result<History> {
-        let fix = "give the history.csv of `fisherscape train`";
+        // Metrics follow, the chief one first.
+        let known = columns::<HistoryRow>();
         let wrong = |field: &str, expected: &str, found: String| {
-            Error::field(path.display(), field, expected, found, fix)
+            Error::field(path.display(), field, expected, found, HistoryRow::FIX)
         };
         let text = files::read_text(path)?;
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let unreadable = |e: csv::Error| wrong("row", "one of this table", e.to_string());
         let names = reader.headers().map_err(unreadable)?.clone();
-        if !names.iter().take(HEADER.len()).eq(HEADER) {
-            return Err(wrong("header", &HEADER.join(","), names.iter().collect::<Vec<_>>().join(",")));
+        if !names.iter().take(known.len()).eq(known.iter().copied()) {
+            return Err(wrong("header", &known.join(","), names.iter().collect::<Vec<_>>().join(",")));
         }
         let mut columns: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
         for (i, row) in reader.records().enumerate() {
@@ -84,12 +80,25 @@ impl History {
         if !(epochs.iter().all(|v| drawable(*v)) && epochs.is_sorted_by(|a, b| a < b)) {
             return Err(wrong("epoch", "finite and ascending", format!("{epochs:?}")));
         }
-        let metric = names.get(HEADER.len()).map(|name| (name.to_owned(), columns[HEADER.len()].clone()));
+        let metric = names.get(known.len()).map(|name| (name.to_owned(), columns[known.len()].clone()));
         let mut columns = columns.into_iter();
         let mut next = || columns.next().unwrap_or_default(); // the header has all five
         let (epochs, _, train) = (next(), next(), next());
         Ok(History { epochs, train, held_out: next(), held_out_se: next(), metric })
     }
+}
+
+/// Titled histories as SVG and in words; those of one title are seeds of one arm.
+pub(super) fn draw(titled: &[(String, PathBuf)], width_mm: Option<f64>) -> Result<(String, String)> {
+    let mut arms: Vec<(String, Vec<History>)> = Vec::new();
+    for (name, path) in titled {
+        let history = History::read(path)?;
+        match arms.iter_mut().find(|(known, _)| known == name) {
+            Some((_, seeds)) => seeds.push(history),
+            None => arms.push((name.clone(), vec![history])),
+        }
+    }
+    Ok((training_figure(&arms, width_mm)?, caption(&arms)))
 }
 
 /// The figure of arms with one history per seed, as SVG text. By default 174 mm wide; 84 mm for histories without a
@@ -432,7 +441,7 @@ mod tests {
         assert_eq!((history.epochs, history.held_out), (vec![1.0, 2.0], vec![0.8, 0.7]));
         let (name, values) = history.metric.unwrap();
         assert!(name == "matthews" && values[0] == 0.1 && values[1].is_nan());
-        assert!(History::is_history(header) && !History::is_history("site,score"));
+        assert_eq!([header, "site,score"].map(crate::figures::tests::named), [Some("training"), None]);
         for (text, field) in [
             (header.to_owned(), "`rows`"),
             (format!("{header}1,10,0.9,0.8,0.1,x,0.5\n"), "`matthews`"),

@@ -23,44 +23,57 @@ const BINS: i32 = 5;
 /// A row of `concentration.csv`: one group of parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConcentrationRow {
+    /// `all`, a block, or `head`.
     pub group: String,
+    /// Its parameters.
     pub parameters: usize,
     /// Parameters with F = 0.
     pub zero: usize,
-    /// In [0, 1]; empty where all are 0.
+    /// Gini coefficient of F, in [0, 1]; empty where all are 0.
     pub gini: Option<f64>,
-    /// Share of the group's Fisher information in the top 0.1, 1 and 10 % of its parameters.
+    /// Share of the group's Fisher information in the top 0.1 % of its parameters, from 0 to 1.
     #[serde(rename = "top_0.001")]
     pub top_01: Option<f64>,
+    /// In the top 1 %.
     #[serde(rename = "top_0.01")]
     pub top_1: Option<f64>,
+    /// In the top 10 %.
     #[serde(rename = "top_0.1")]
     pub top_10: Option<f64>,
 }
 
-/// A row of `lorenz.csv`.
-#[derive(Clone, Debug, Serialize)]
+/// A row of `lorenz.csv`: a point of a group's Lorenz curve.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LorenzRow {
+    /// As in `concentration.csv`.
     pub group: String,
-    /// Of the parameters, from the lowest score up.
+    /// Share of the parameters, from the lowest score up, from 0 to 1.
     pub share_of_parameters: f64,
+    /// Share of the Fisher information that they hold.
     pub share_of_fisher: f64,
 }
 
 /// A row of `histogram.csv`: parameters whose log10 F lies in `[log10_low, log10_high)`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HistogramRow {
+    /// As in `concentration.csv`.
     pub group: String,
+    /// Lower end of the bin, log10 of F.
     pub log10_low: f64,
+    /// Upper end.
     pub log10_high: f64,
+    /// Parameters in it.
     pub parameters: usize,
 }
 
 /// A row of `sorted.csv`: the score of the rank-th highest parameter.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SortedRow {
+    /// As in `concentration.csv`.
     pub group: String,
+    /// 1 = highest score.
     pub rank: usize,
+    /// Its F.
     pub score: f32,
 }
 

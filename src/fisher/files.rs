@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Fisher;
 use crate::error::{Error, Result};
@@ -15,18 +15,26 @@ use crate::{files, progress, stats};
 
 const FIX: &str = "make it with `fisherscape fisher`";
 
-/// A row of `F.csv`: one parameter tensor.
-#[derive(Serialize)]
-struct Row {
-    name: String,
-    site: String,
-    block: String,
-    numel: usize,
-    mean: f64,
-    /// Standard error of `mean` over examples.
-    mean_se: f64,
-    sum: f64,
-    max: f64,
+/// A row of `F.csv`: one parameter tensor. Fisher information is in squared loss units (nats², where the loss is in nats) per squared
+/// unit of the parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The tensor, as the checkpoint calls it.
+    pub name: String,
+    /// The dropout site that it feeds; `head` for those of pooler and task head.
+    pub site: String,
+    /// `embeddings`, `layer.K` or `head`.
+    pub block: String,
+    /// Its entries.
+    pub numel: usize,
+    /// Mean of F over the entries.
+    pub mean: f64,
+    /// Standard error of `mean` over the examples.
+    pub mean_se: f64,
+    /// Sum of F over the entries.
+    pub sum: f64,
+    /// Largest F of an entry.
+    pub max: f64,
 }
 
 /// `F.csv` for `F.safetensors`.

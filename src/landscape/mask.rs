@@ -318,16 +318,19 @@ impl Mask {
 }
 
 /// A tensor's share in a masked direction: a row of `SURFACE.mask.csv`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moved {
+    /// Its name in the checkpoint.
     pub tensor: String,
+    /// Its entries.
     pub parameters: usize,
     /// Of those, the ones that the mask chooses.
     pub selected: usize,
     /// Of those, the ones that move the loss.
     pub moving: usize,
-    /// Share of the direction's squared length, along x and along y.
+    /// Share of the squared length of the direction x, from 0 to 1.
     pub share_x: f64,
+    /// Share of the squared length of the direction y; empty along a line.
     pub share_y: Option<f64>,
 }
 

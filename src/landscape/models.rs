@@ -21,11 +21,13 @@ use crate::params::{self, ParamMap, SafetensorsFile};
 /// A model in the plane: a row of `DIRECTIONS.marks.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Empty for a snapshot.
+    /// What it is called; empty for a snapshot.
     pub label: String,
+    /// Its place along the first direction, in lengths of that direction.
     pub x: f64,
+    /// Its place along the second.
     pub y: f64,
-    /// Training step, for a snapshot.
+    /// Training step of a snapshot; empty for a model.
     pub order: Option<usize>,
     /// How far it lies off the plane, in the unit of x and y.
     pub distance: f64,

@@ -42,12 +42,16 @@ pub struct Measure {
 /// A measure with its uncertainty: a row of `SHARPNESS.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
+    /// `rise_R`, `epsilon_sharpness`, `top_eigenvalue` or `trace`.
     pub measure: String,
+    /// Mean over the draws: a rise of the loss per target (nats, where the loss is in nats), or a curvature of it, in loss units per
+    /// squared unit of the parameters.
     pub value: f64,
     /// Standard error over the examples.
     pub se_examples: f64,
     /// Standard error over the draws; empty where there is one.
     pub se_draws: Option<f64>,
+    /// Directions or sign vectors behind it.
     pub draws: usize,
 }
 
@@ -338,15 +342,21 @@ impl Comparison {
 /// One measure of two models, or of two lists of models in pairs: a row of `compare`'s table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
+    /// As in the tables of the models.
     pub measure: String,
+    /// Models on either side.
     pub pairs: usize,
+    /// Mean of the first models, in the unit of the measure.
     pub first: f64,
+    /// Mean of the second models.
     pub second: f64,
     /// Second minus first: below 0 the second is flatter.
     pub difference: f64,
-    /// The 95 % interval, by Student's t.
+    /// Lower end of its 95 % interval, by Student's t.
     pub low: f64,
+    /// Upper end.
     pub high: f64,
+    /// Degrees of freedom of the interval.
     pub degrees_of_freedom: f64,
 }
 

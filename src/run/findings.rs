@@ -5,8 +5,6 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use super::plan::{self, Model};
 use crate::analysis::config::{Analysis, Parsed, Part};
 use crate::analysis::titles::mask_title;
@@ -18,112 +16,24 @@ use crate::landscape::rise::{self, ByExample};
 use crate::landscape::sharpness::{Comparison, Measure, Row, compare_measure};
 use crate::rng::Stream;
 use crate::stats::paired;
+pub use crate::tables::page::{Score, Sharp, Site, Surface, Training};
 use crate::tables::surface::Grid;
+use crate::tables::training::MetricRow;
 use crate::{files, stats};
 
 /// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
 pub const RADIUS: f64 = 1.0;
 
-/// A mean over seeds of one arm: a row of `tables/training.csv`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Training {
-    pub arm: String,
-    pub seeds: usize,
-    /// Runs that failed and are in no other column.
-    pub failed: usize,
-    /// Runs that predict the same for every held-out example.
-    pub collapsed: usize,
-    /// The task's chief metric.
-    pub metric: String,
-    pub mean: f64,
-    /// Spread over seeds; empty for one.
-    pub sd: Option<f64>,
-    pub median: f64,
-    pub loss: f64,
-    pub loss_sd: Option<f64>,
-    /// Paired by seed: this arm's metric minus the first one's, and its interval (Student's t).
-    pub difference: Option<f64>,
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    /// The same by the bootstrap over seeds: too narrow for few.
-    pub bootstrap_low: Option<f64>,
-    pub bootstrap_high: Option<f64>,
-    /// Two-sided p of the paired permutation test, and corrected for the number of arms (Holm).
-    pub p: Option<f64>,
-    pub p_corrected: Option<f64>,
-    pub held_out_examples: usize,
-    /// Runs that have a partner in the first arm.
-    #[serde(skip)]
-    pub pairs: usize,
-    /// Each run, by its seed.
-    #[serde(skip)]
-    pub runs: Vec<(String, Score)>,
-}
-
-/// A surface: a row of `tables/surfaces.csv`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Surface {
-    pub over: &'static str,
-    pub mask: String,
-    pub model: String,
-    pub centre: f64,
-    pub centre_se: f64,
-    /// Mean over the grid points within [`RADIUS`] of the loss minus that at the centre.
-    /// Empty where no grid point lies there. The mean over planes, with its standard error over examples.
-    pub rise: Option<f64>,
-    pub rise_se: Option<f64>,
-    /// Planes (and random masks), and the standard deviation of the rise over them; empty for one.
-    pub planes: usize,
-    pub rise_sd: Option<f64>,
-    pub highest: f64,
-    /// Grid points whose loss is not finite.
-    pub not_finite: usize,
-    /// Parameters that move the loss under this mask.
-    pub effective: u64,
-    /// Paired by plane and example: this model's rise minus the first one's, and its interval.
-    pub difference: Option<f64>,
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-}
-
-/// A layer's Fisher score: a row of `tables/sites.csv`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Site {
-    pub site: String,
-    pub score: f64,
-    pub score_se: f64,
-}
-
-/// A row of `metrics.csv`.
-#[derive(Deserialize)]
-struct Metric {
-    examples: usize,
-    metric: String,
-    value: f64,
-}
-
-/// How a training run ended.
-#[derive(Clone, Debug)]
-pub struct Score {
-    pub loss: f64,
-    /// The task's chief metric, and its value.
-    pub metric: String,
-    pub value: f64,
-    pub examples: usize,
-    /// Whether it predicts the same for every held-out example.
-    pub collapsed: bool,
-}
-
 /// The score of the training run in a folder.
 pub fn score(run: &Path) -> Result<Score> {
     let (path, fix) = (run.join("metrics.csv"), "run it again with --force");
-    let mut metrics = files::read_csv::<Metric>(&path, fix)?.into_iter();
+    let mut metrics = files::read_csv::<MetricRow>(&path, fix)?.into_iter();
     // The loss comes first, then the chief metric.
     let (Some(loss), Some(chief)) = (metrics.next(), metrics.next()) else {
         return Err(Error::field(path.display(), "rows", "loss and a metric", "fewer", fix));
     };
     let collapsed = metrics.any(|row| row.metric == "distinct_predictions" && row.value <= 1.0);
-    let Metric { examples, metric, value } = chief;
+    let MetricRow { examples, metric, value, .. } = chief;
     Ok(Score { loss: loss.value, metric, value, examples, collapsed })
 }
 
@@ -216,7 +126,7 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
             let finite = grid.loss.iter().copied().filter(|v| v.is_finite());
             let spread = |row: &Row| Some(row.se_draws? * (row.draws as f64).sqrt());
             rows.push(Surface {
-                over: plan::part_name(part),
+                over: plan::part_name(part).to_string(),
                 mask: mask_title(mask),
                 model: model.title.clone(),
                 centre: number("/centre/loss").unwrap_or(f64::NAN),
@@ -238,22 +148,6 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
         }
     }
     Ok(rows)
-}
-
-/// One measure of sharpness of an arm: a row of `tables/sharpness.csv`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Sharp {
-    pub model: String,
-    pub measure: String,
-    /// Runs of the arm, and the mean over them.
-    pub runs: usize,
-    pub value: f64,
-    /// Over examples and draws, of the first run.
-    pub se: f64,
-    /// Paired by run, draw and example: this arm minus the first, and its interval.
-    pub difference: Option<f64>,
-    pub low: Option<f64>,
-    pub high: Option<f64>,
 }
 
 /// The sharpness of all models, measure by measure.

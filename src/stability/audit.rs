@@ -66,9 +66,13 @@ impl Variant {
 /// A row of `audit.csv`: a site under one aggregate and choice of tensors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AuditRow {
+    /// How tensors become the score of a site.
     pub aggregate: Aggregate,
+    /// Which tensors count.
     pub variant: Variant,
+    /// The dropout site.
     pub site: String,
+    /// In squared loss units per squared unit of the parameter.
     pub score: f64,
     /// Standard error over examples, where the per-example sums are there.
     pub score_se: Option<f64>,
@@ -81,29 +85,44 @@ pub struct AuditRow {
 /// A row of `variants.csv`: a ranking of the sites against the paper's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VariantRow {
+    /// How tensors become the score of a site.
     pub aggregate: Aggregate,
+    /// Which tensors count.
     pub variant: Variant,
+    /// Spearman's rho with the paper's ranking; empty where a ranking is constant.
     pub spearman: Option<f64>,
+    /// Lower end of its 95 % interval over examples; empty without per-example sums.
     pub spearman_low: Option<f64>,
+    /// Upper end.
     pub spearman_high: Option<f64>,
+    /// Kendall's tau-b with the paper's ranking.
     pub kendall: Option<f64>,
+    /// Lower end of its 95 % interval.
     pub kendall_low: Option<f64>,
+    /// Upper end.
     pub kendall_high: Option<f64>,
+    /// Mean over the sites of `|p - p_paper|`, the drop probabilities of linear schedules from 0.1 to 0.
     pub rate_difference: Option<f64>,
+    /// Lower end of its 95 % interval.
     pub rate_difference_low: Option<f64>,
+    /// Upper end.
     pub rate_difference_high: Option<f64>,
 }
 
 /// A row of `drivers.csv`: a tensor's part in its site's score.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DriverRow {
+    /// How tensors become the score of a site.
     pub aggregate: Aggregate,
+    /// The dropout site.
     pub site: String,
+    /// The tensor, as the checkpoint calls it.
     pub tensor: String,
-    /// Share of the site's score that is this tensor's.
+    /// Share of the site's score that is this tensor's, from 0 to 1; empty where the score is 0.
     pub share: Option<f64>,
-    /// Rank of the site, and its rank if it had no such tensor; empty if it has no other.
+    /// Rank of the site; 0 = lowest score.
     pub rank: usize,
+    /// Its rank if it had no such tensor; empty if it has no other.
     pub rank_without: Option<usize>,
 }
 
@@ -141,22 +160,18 @@ pub fn audit(
                 });
             }
             let compared = between(&paper, &own, true, resamples, seed);
-            let (low, high) = (
-                |m: usize| compared.intervals[m].map(|i| i.0),
-                |m: usize| compared.intervals[m].map(|i| i.1),
-            );
             variants.push(VariantRow {
                 aggregate,
                 variant,
                 spearman: compared.values[0],
-                spearman_low: low(0),
-                spearman_high: high(0),
+                spearman_low: compared.low(0),
+                spearman_high: compared.high(0),
                 kendall: compared.values[1],
-                kendall_low: low(1),
-                kendall_high: high(1),
+                kendall_low: compared.low(1),
+                kendall_high: compared.high(1),
                 rate_difference: compared.values[4],
-                rate_difference_low: low(4),
-                rate_difference_high: high(4),
+                rate_difference_low: compared.low(4),
+                rate_difference_high: compared.high(4),
             });
         }
     }

@@ -25,30 +25,38 @@ use crate::stats;
 /// A row of `components.csv`: the per-example scores of one layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComponentRow {
+    /// Whether it is a tensor, a site or a block.
     pub granularity: Granularity,
+    /// Its name.
     pub name: String,
-    /// Mean over examples and maskings.
+    /// Mean over examples and maskings, in squared loss units per squared unit of the parameter.
     pub score: f64,
-    /// Standard deviation between examples, and between the maskings of one, both of the score of a single example.
+    /// Standard deviation of the score of a single example between examples.
     pub data_sd: f64,
+    /// Between the maskings of one example.
     pub mask_sd: f64,
-    /// `σ²_mask / (σ²_mask + σ²_data)`, with its 95 % interval: percentiles of resampled examples. Empty where neither
-    /// varies.
+    /// `σ²_mask / (σ²_mask + σ²_data)`, from 0 to 1. Empty where neither varies.
     pub mask_share: Option<f64>,
+    /// Lower end of its 95 % interval: percentiles of resampled examples.
     pub mask_share_low: Option<f64>,
+    /// Upper end.
     pub mask_share_high: Option<f64>,
 }
 
 /// A row of `masks.csv`: an independent draw's ranking against two others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MaskRow {
+    /// Of the examples, the part drawn.
     pub fraction: f64,
+    /// Which of the draws of that fraction, from 0.
     pub repeat: usize,
+    /// What is ranked: tensors, sites or blocks.
     pub granularity: Granularity,
+    /// Examples drawn.
     pub examples: usize,
-    /// Spearman's rho with the same examples under new masks (mean over the other maskings), and with as many other
-    /// examples (empty where there are not so many).
+    /// Spearman's rho with the same examples under new masks, mean over the other maskings.
     pub same_examples: Option<f64>,
+    /// Spearman's rho with as many other examples; empty where there are not so many.
     pub new_examples: Option<f64>,
 }
 

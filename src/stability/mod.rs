@@ -21,12 +21,12 @@ pub mod draw;
 pub mod needed;
 pub mod overlap;
 pub mod ranks;
+mod rows;
 pub mod summary;
 pub mod tails;
 
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::error::{Error, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
@@ -38,6 +38,7 @@ use bootstrap::{Resamples, Scale, sum_rows};
 use draw::Draws;
 use needed::{NeededRow, Pilot};
 use ranks::RankRow;
+pub use rows::{AgreementRow, Compared, ScoreRow};
 use summary::{Reference, SummaryRow};
 use tails::TailRow;
 
@@ -55,44 +56,6 @@ pub struct Config {
     /// Spearman's rho that is asked for.
     pub threshold: f64,
     pub seed: u64,
-}
-
-/// A row of `scores.csv`.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ScoreRow {
-    /// `full` or the kind of draw.
-    pub draw: &'static str,
-    pub fraction: f64,
-    pub repeat: usize,
-    pub granularity: &'static str,
-    pub name: String,
-    /// Nats² per squared unit of the parameter (for masked LM and classification).
-    pub score: f64,
-}
-
-/// A row of `agreement.csv`: a draw's ranking against that of the full set, then against that of its complement.
-///
-/// Values are empty where a ranking is constant, or where the draw is the full set and has no complement. Intervals
-/// (95 %) are for the expected agreement of such a draw, from this one draw alone (`bootstrap`).
-#[derive(Clone, Debug)]
-pub struct AgreementRow {
-    pub draw: Draws,
-    pub fraction: f64,
-    pub repeat: usize,
-    pub granularity: Granularity,
-    /// Examples drawn.
-    pub examples: usize,
-    /// The k of `top_k_overlap`.
-    pub k: usize,
-    pub full: Compared,
-    pub complement: Compared,
-}
-
-/// Agreements with one reference and their intervals, in the order of [`Measure::ALL`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Compared {
-    pub values: Agreement,
-    pub intervals: [Option<(f64, f64)>; 5],
 }
 
 /// Scores and agreements of all draws, and what they say of each fraction.
@@ -208,10 +171,10 @@ impl Items {
         examples: usize,
     ) -> Vec<ScoreRow> {
         let row = |granularity: Granularity, name: &String, sum: f64| ScoreRow {
-            draw,
+            draw: draw.to_string(),
             fraction,
             repeat,
-            granularity: granularity.name(),
+            granularity,
             name: name.clone(),
             score: sum / examples as f64,
         };
@@ -345,62 +308,5 @@ impl Cell {
             }
         }
         rows
-    }
-}
-
-/// Columns of values, then of intervals, against the full set and against the complement.
-const VALUES: [[&str; 5]; 2] = [
-    ["spearman", "kendall", "top_k_overlap", "rbo", "rate_difference"],
-    [
-        "spearman_complement",
-        "kendall_complement",
-        "top_k_overlap_complement",
-        "rbo_complement",
-        "rate_difference_complement",
-    ],
-];
-const INTERVALS: [[[&str; 2]; 5]; 2] = [
-    [
-        ["spearman_low", "spearman_high"],
-        ["kendall_low", "kendall_high"],
-        ["top_k_overlap_low", "top_k_overlap_high"],
-        ["rbo_low", "rbo_high"],
-        ["rate_difference_low", "rate_difference_high"],
-    ],
-    [
-        ["spearman_complement_low", "spearman_complement_high"],
-        ["kendall_complement_low", "kendall_complement_high"],
-        ["top_k_overlap_complement_low", "top_k_overlap_complement_high"],
-        ["rbo_complement_low", "rbo_complement_high"],
-        ["rate_difference_complement_low", "rate_difference_complement_high"],
-    ],
-];
-
-impl Serialize for AgreementRow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut row = serializer.serialize_struct("AgreementRow", 36)?;
-        row.serialize_field("draw", &self.draw)?;
-        row.serialize_field("fraction", &self.fraction)?;
-        row.serialize_field("repeat", &self.repeat)?;
-        row.serialize_field("granularity", &self.granularity)?;
-        row.serialize_field("examples", &self.examples)?;
-        row.serialize_field("k", &self.k)?;
-        // The measures of agreement keep their columns; what follows from them comes after.
-        for measures in [0..4, 4..5] {
-            let references = || [&self.full, &self.complement].into_iter().enumerate();
-            for (r, compared) in references() {
-                for m in measures.clone() {
-                    row.serialize_field(VALUES[r][m], &compared.values[m])?;
-                }
-            }
-            for (r, compared) in references() {
-                for m in measures.clone() {
-                    let [low, high] = INTERVALS[r][m];
-                    row.serialize_field(low, &compared.intervals[m].map(|i| i.0))?;
-                    row.serialize_field(high, &compared.intervals[m].map(|i| i.1))?;
-                }
-            }
-        }
-        row.end()
     }
 }

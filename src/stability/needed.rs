@@ -37,8 +37,11 @@ const MOST: f64 = 1e9;
 pub struct NeededRow {
     /// `full` (the whole corpus is the pilot) or the kind of draw.
     pub draw: String,
+    /// Of the examples, the part that the pilot has.
     pub fraction: f64,
+    /// Which of the draws of that fraction, from 0.
     pub repeat: usize,
+    /// What is ranked: tensors, sites or blocks.
     pub granularity: Granularity,
     /// Spearman's rho asked for.
     pub threshold: f64,
@@ -46,15 +49,17 @@ pub struct NeededRow {
     pub examples: usize,
     /// Examples at which two samples agree so. Empty where no number is predicted to do.
     pub predicted: Option<f64>,
-    /// Its 95 % interval by resampling the pilot; of draws it is empty: their repeats show the spread.
+    /// Lower end of its 95 % interval by resampling the pilot; of draws it is empty: their repeats show the spread.
     pub predicted_low: Option<f64>,
+    /// Upper end; empty where no number suffices.
     pub predicted_high: Option<f64>,
     /// Agreement predicted at that (whole) number of examples.
     pub expected: Option<f64>,
     /// Fresh pairs of that size; 0 where the corpus holds too few examples beside the pilot.
     pub pairs: usize,
-    /// Their mean agreement, and its standard deviation over pairs.
+    /// Their mean agreement.
     pub checked: Option<f64>,
+    /// Its standard deviation over the pairs.
     pub checked_sd: Option<f64>,
 }
 

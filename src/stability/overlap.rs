@@ -20,18 +20,24 @@ use crate::stats;
 /// A row of `overlap.csv`: the top of a draw's parameters against two others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OverlapRow {
+    /// How the draws relate to each other.
     pub draw: Draws,
+    /// Of the examples, the part drawn.
     pub fraction: f64,
+    /// Which of the draws of that fraction, from 0.
     pub repeat: usize,
     /// Examples drawn.
     pub examples: usize,
-    /// The fraction of all parameters that a set holds, and how many that are.
+    /// The fraction of all parameters that a set holds.
     pub top: f64,
+    /// How many that are.
     pub k: usize,
-    /// Jaccard overlap of the draw's set with that of all examples, and with that of the examples left out.
+    /// Jaccard overlap of the draw's set with that of all examples, from 0 to 1.
     pub overlap: f64,
+    /// With that of the examples left out; empty where none are.
     pub overlap_complement: Option<f64>,
-    /// How much of the left-out examples' Fisher mass the draw's set holds, relative to their own best set of that size.
+    /// How much of the left-out examples' Fisher mass the draw's set holds, relative to their own best set of that size,
+    /// from 0 to 1.
     pub captured: Option<f64>,
     /// Overlap of two random sets.
     pub chance: f64,

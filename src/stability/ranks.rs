@@ -12,20 +12,27 @@ use crate::stats;
 /// A row of `ranks.csv`: a layer over the repeats of one fraction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RankRow {
+    /// How the draws relate to each other.
     pub draw: Draws,
+    /// Of the examples, the part drawn.
     pub fraction: f64,
+    /// What is ranked: tensors, sites or blocks.
     pub granularity: Granularity,
+    /// Which of them.
     pub name: String,
     /// Rank by all examples; 0 = lowest score.
     pub full_rank: usize,
-    /// Mean rank over the repeats, its standard deviation (empty for one), the lowest and the highest.
+    /// Mean rank over the repeats.
     pub rank: f64,
+    /// Its standard deviation; empty for one repeat.
     pub rank_sd: Option<f64>,
+    /// Lowest rank of a repeat.
     pub rank_low: usize,
+    /// Highest rank of a repeat.
     pub rank_high: usize,
-    /// Mean over the repeats of `|p - p_full|`, the drop probabilities of linear schedules from 0.1 to 0, and its
-    /// standard deviation.
+    /// Mean over the repeats of `|p - p_full|`, the drop probabilities of linear schedules from 0.1 to 0.
     pub rate_difference: f64,
+    /// Its standard deviation; empty for one repeat.
     pub rate_difference_sd: Option<f64>,
 }
 

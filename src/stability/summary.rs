@@ -24,19 +24,25 @@ impl Reference {
 /// A row of `summary.csv`: the repeats of one fraction together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRow {
+    /// How the draws relate to each other.
     pub draw: Draws,
+    /// Of the examples, the part drawn.
     pub fraction: f64,
     /// Examples in each draw.
     pub examples: usize,
+    /// What is ranked: tensors, sites or blocks.
     pub granularity: Granularity,
+    /// Whether it is compared with all examples or with those left out.
     pub reference: Reference,
+    /// The measure of agreement.
     pub measure: Measure,
     /// Repeats whose agreement is defined.
     pub repeats: usize,
     /// Mean over the repeats: the estimate of the agreement to expect of a draw.
     pub mean: f64,
-    /// 95 % interval of that expectation, over corpora of this size and draws from them.
+    /// Lower end of the 95 % interval of that expectation, over corpora of this size and draws from them.
     pub low: Option<f64>,
+    /// Upper end.
     pub high: Option<f64>,
     /// Spread over the repeats, which share one corpus: what one draw from it may give. Empty for a single one.
     pub sd: Option<f64>,
@@ -47,13 +53,19 @@ pub struct SummaryRow {
 /// A row of `trust.csv`: the smallest fraction that suffices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trust {
+    /// How the draws relate to each other.
     pub draw: Draws,
+    /// What is ranked: tensors, sites or blocks.
     pub granularity: Granularity,
+    /// Whether it is compared with all examples or with those left out.
     pub reference: Reference,
+    /// The measure of agreement.
     pub measure: Measure,
+    /// What the lower end of its interval must exceed.
     pub threshold: f64,
-    /// Empty where no fraction suffices.
+    /// The smallest fraction that suffices; empty where none does.
     pub fraction: Option<f64>,
+    /// Examples in a draw of it.
     pub examples: Option<usize>,
 }
 

@@ -20,18 +20,21 @@ const RESAMPLES: usize = 200;
 /// A row of `tails.csv`: one layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TailRow {
+    /// Whether it is a tensor, a site or a block.
     pub granularity: Granularity,
+    /// Its name.
     pub name: String,
-    /// N.
+    /// Examples behind the score, N.
     pub examples: usize,
-    /// Share of the score that comes from its top 1 % of examples (at least one); 1 % if all were equal. Its 95 %
-    /// interval: percentiles of resampled corpora.
+    /// Share of the score that comes from its top 1 % of examples (at least one), from 0 to 1; 0.01 if all were equal.
     pub top_share: Option<f64>,
+    /// Lower end of its 95 % interval: percentiles of resampled corpora.
     pub top_share_low: Option<f64>,
+    /// Upper end.
     pub top_share_high: Option<f64>,
     /// Share of the largest example.
     pub largest_share: Option<f64>,
-    /// `(Σ s)² / Σ s²`, at most N.
+    /// Effective number of examples, `(Σ s)² / Σ s²`, at most N.
     pub effective_examples: Option<f64>,
 }
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use ndarray::Array2;
-use serde::Serialize;
 
 use super::{bounded, word};
 use crate::error::{Error, Result};
@@ -17,7 +16,8 @@ use crate::ranking::ascending_ranks;
 use crate::rng::Stream;
 use crate::stability::Compared;
 use crate::stability::between::{Scored, between};
-use crate::{files, stats};
+use crate::tables::agree::{PairRow, ScoreRow};
+use crate::{stats, tables};
 
 /// How alike several Fisher estimates rank the layers: estimators, a model before and after fine-tuning, tasks, arms.
 #[derive(clap::Args, Clone, Debug)]
@@ -43,48 +43,6 @@ pub struct Agree {
     /// The folder for pairs.csv and scores.csv
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-}
-
-/// A row of `pairs.csv`: two files at one granularity.
-#[derive(Serialize)]
-struct Pair {
-    a: String,
-    b: String,
-    granularity: Granularity,
-    /// Whether both are of the same examples, which are then resampled together.
-    paired: bool,
-    spearman: Option<f64>,
-    spearman_low: Option<f64>,
-    spearman_high: Option<f64>,
-    kendall: Option<f64>,
-    kendall_low: Option<f64>,
-    kendall_high: Option<f64>,
-    top_k_overlap: Option<f64>,
-    top_k_overlap_low: Option<f64>,
-    top_k_overlap_high: Option<f64>,
-    rbo: Option<f64>,
-    rbo_low: Option<f64>,
-    rbo_high: Option<f64>,
-    rate_difference: Option<f64>,
-    rate_difference_low: Option<f64>,
-    rate_difference_high: Option<f64>,
-}
-
-/// A row of `scores.csv`: one layer in one file.
-#[derive(Serialize)]
-struct Layer {
-    file: String,
-    granularity: Granularity,
-    name: String,
-    score: f64,
-    score_se: Option<f64>,
-    /// 0 = lowest score.
-    rank: usize,
-    /// The score over that in the first file, over the median of that over the layers: 1 where a layer changes as the
-    /// others do. Its interval: percentiles of resampled examples.
-    ratio: Option<f64>,
-    ratio_low: Option<f64>,
-    ratio_high: Option<f64>,
 }
 
 /// One file's parameters that all files have.
@@ -120,8 +78,8 @@ impl Agree {
                 }
             }
         }
-        files::write_csv(&self.out.join("pairs.csv"), &pairs)?;
-        files::write_csv(&self.out.join("scores.csv"), &layers)?;
+        tables::write(&self.out, &pairs)?;
+        tables::write(&self.out, &layers)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         for pair in &pairs {
             say!(
@@ -221,7 +179,7 @@ impl Agree {
         granularity: Granularity,
         (scores, own): &(Scores, Scored),
         (first_file, first): (&File, &Scored),
-    ) -> Vec<Layer> {
+    ) -> Vec<ScoreRow> {
         let ranks = ascending_ranks(&own.scores);
         let ratios = relative(&own.scores, &first.scores);
         let resampled = self.ratios((file, own), (first_file, first));
@@ -230,7 +188,7 @@ impl Agree {
             let mut ends: Vec<f64> = resampled.iter().map(|r| r[i]).filter(|r| r.is_finite()).collect();
             ends.sort_unstable_by(f64::total_cmp);
             let finite = |value: f64| Some(value).filter(|v| v.is_finite());
-            Layer {
+            ScoreRow {
                 file: file.title.clone(),
                 granularity,
                 name: scores.names()[i].clone(),
@@ -277,29 +235,27 @@ fn same_examples(a: &File, b: &File) -> bool {
     a.set.is_some() && a.set == b.set && rows(a) == rows(b)
 }
 
-fn pair((a, b): (&File, &File), granularity: Granularity, paired: bool, compared: &Compared) -> Pair {
+fn pair((a, b): (&File, &File), granularity: Granularity, paired: bool, compared: &Compared) -> PairRow {
     let [spearman, kendall, top_k_overlap, rbo, rate_difference] = compared.values;
-    let low = compared.intervals.map(|interval| interval.map(|i| i.0));
-    let high = compared.intervals.map(|interval| interval.map(|i| i.1));
-    Pair {
+    PairRow {
         a: a.title.clone(),
         b: b.title.clone(),
         granularity,
         paired,
         spearman,
-        spearman_low: low[0],
-        spearman_high: high[0],
+        spearman_low: compared.low(0),
+        spearman_high: compared.high(0),
         kendall,
-        kendall_low: low[1],
-        kendall_high: high[1],
+        kendall_low: compared.low(1),
+        kendall_high: compared.high(1),
         top_k_overlap,
-        top_k_overlap_low: low[2],
-        top_k_overlap_high: high[2],
+        top_k_overlap_low: compared.low(2),
+        top_k_overlap_high: compared.high(2),
         rbo,
-        rbo_low: low[3],
-        rbo_high: high[3],
+        rbo_low: compared.low(3),
+        rbo_high: compared.high(3),
         rate_difference,
-        rate_difference_low: low[4],
-        rate_difference_high: high[4],
+        rate_difference_low: compared.low(4),
+        rate_difference_high: compared.high(4),
     }
 }

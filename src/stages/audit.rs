@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use super::{bounded, word};
 use crate::error::Result;
-use crate::files;
 use crate::fisher::concentration::{ConcentrationRow, concentration};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::Aggregate;
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::stability::audit::{self, DriverRow, VariantRow};
+use crate::tables;
 
 /// What a ranking of dropout sites rests on: every way to make tensors one score, the tensors that decide, and how
 /// concentrated Fisher information is.
@@ -46,15 +46,14 @@ impl Audit {
         let (rows, variants) = audit::audit(&layout, &totals, by_example.as_ref(), self.resamples, self.seed);
         let drivers = audit::drivers(&layout, &totals);
         let found = concentration(&diagonal, &layout)?;
-        let file = |name: &str| self.out.join(name);
-        files::write_csv(&file("audit.csv"), &rows)?;
-        files::write_csv(&file("variants.csv"), &variants)?;
-        files::write_csv(&file("drivers.csv"), &drivers)?;
-        files::write_csv(&file("concentration.csv"), &found.summary)?;
-        files::write_csv(&file("lorenz.csv"), &found.lorenz)?;
-        files::write_csv(&file("histogram.csv"), &found.histogram)?;
-        files::write_csv(&file("sorted.csv"), &found.sorted)?;
-        provenance.write(&file("provenance.toml"))?;
+        tables::write(&self.out, &rows)?;
+        tables::write(&self.out, &variants)?;
+        tables::write(&self.out, &drivers)?;
+        tables::write(&self.out, &found.summary)?;
+        tables::write(&self.out, &found.lorenz)?;
+        tables::write(&self.out, &found.histogram)?;
+        tables::write(&self.out, &found.sorted)?;
+        provenance.write(&self.out.join("provenance.toml"))?;
         variants.iter().for_each(tell);
         tell_drivers(&drivers);
         found.summary.iter().for_each(tell_group);

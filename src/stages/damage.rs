@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 use rayon::prelude::*;
-use serde::Serialize;
 use serde_json::json;
 
 use super::moving::Gaussian;
@@ -29,6 +28,8 @@ use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::stability::between::correlation;
+use crate::tables::damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
+use crate::tables::{self, Table};
 use crate::{estimate, files, stats};
 
 /// Whether Fisher information predicts damage: the rise of the loss when one layer, or the top, bottom or random part of the
@@ -69,63 +70,6 @@ pub struct Damage {
     /// The folder for layers, correlations, perturbed and bins (.csv)
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-}
-
-/// A row of `layers.csv`.
-#[derive(Serialize)]
-struct LayerRow {
-    granularity: Granularity,
-    name: String,
-    parameters: usize,
-    /// Fisher scores by the three aggregates.
-    mean_of_means: f64,
-    mean: f64,
-    sum: f64,
-    /// `½ r² Σ F_i d_i²` per target, mean over the draws.
-    predicted: f64,
-    /// Sum of the Hessian's diagonal over the layer, of the mean loss per target.
-    hessian: Option<f64>,
-    hessian_se: Option<f64>,
-    /// Mean rise of the loss per target.
-    rise: f64,
-    rise_se: f64,
-}
-
-/// A row of `correlations.csv`.
-#[derive(Serialize)]
-struct CorrelationRow {
-    granularity: Granularity,
-    predictor: &'static str,
-    outcome: &'static str,
-    layers: usize,
-    spearman: Option<f64>,
-    spearman_low: Option<f64>,
-    spearman_high: Option<f64>,
-}
-
-/// A row of `perturbed.csv`.
-#[derive(Serialize)]
-struct PerturbedRow {
-    mask: &'static str,
-    fraction: f64,
-    k: usize,
-    effective: usize,
-    /// `‖d ⊙ m‖ / ‖d‖` before matching, mean over the draws.
-    norm_ratio: Option<f64>,
-    predicted: Option<f64>,
-    rise: Option<f64>,
-    rise_se: Option<f64>,
-}
-
-/// A row of `bins.csv`.
-#[derive(Serialize)]
-struct BinRow {
-    bin: usize,
-    parameters: usize,
-    /// Mean Fisher information of one target, and mean of the Hessian's diagonal.
-    fisher: f64,
-    hessian: f64,
-    hessian_se: Option<f64>,
 }
 
 /// What is perturbed together, with its scores.
@@ -185,15 +129,14 @@ impl Damage {
         let targets = perturbed.targets();
         let rows: Vec<LayerRow> = found.iter().map(|found| found.row(&targets)).collect();
         let correlations = self.correlations(&found, &targets);
-        let file = |name: &str| self.out.join(name);
-        files::write_csv(&file("layers.csv"), &rows)?;
-        files::write_csv(&file("correlations.csv"), &correlations)?;
-        files::write_csv(&file("perturbed.csv"), &masks)?;
+        tables::write(&self.out, &rows)?;
+        tables::write(&self.out, &correlations)?;
+        tables::write(&self.out, &masks)?;
         match self.probes {
-            0 => files::remove(&file("bins.csv"))?,
-            _ => files::write_csv(&file("bins.csv"), &bin_rows(&bins, &diagonal, job.scale))?,
+            0 => files::remove(&self.out.join(BinRow::FILE))?,
+            _ => tables::write(&self.out, &bin_rows(&bins, &diagonal, job.scale))?,
         }
-        provenance.write(&file("provenance.toml"))?;
+        provenance.write(&self.out.join("provenance.toml"))?;
         files::remove(&journal_path)?;
         correlations.iter().for_each(tell_correlation);
         masks.iter().for_each(tell_mask);
@@ -290,8 +233,8 @@ impl Damage {
                     let (spearman, interval) = correlation(&observed[x], &observed[y], pairs);
                     rows.push(CorrelationRow {
                         granularity,
-                        predictor,
-                        outcome,
+                        predictor: predictor.to_string(),
+                        outcome: outcome.to_string(),
                         layers: own.len(),
                         spearman,
                         spearman_low: interval.map(|i| i.0),
@@ -468,12 +411,11 @@ impl Job<'_> {
     /// The top, a random and the bottom part of the parameters, perturbed at matched norm.
     fn masks(&self, perturbed: &Perturbed<Network>, journal: &mut Journal) -> Result<Vec<PerturbedRow>> {
         type Kind = fn(f64) -> Select;
-        let kinds: [(&str, Kind); 3] =
-            [("top", Select::Top), ("random", Select::Random), ("bottom", Select::Bottom)];
+        let kinds: [Kind; 3] = [Select::Top, Select::Random, Select::Bottom];
         let progress = Progress::new("damage (masks)", kinds.len() * self.stage.fractions.len());
         let mut rows = Vec::new();
         for &fraction in &self.stage.fractions {
-            for (mask, select) in kinds {
+            for (mask, select) in PerturbedRow::MASKS.into_iter().zip(kinds) {
                 rows.push(self.masked(mask, (select(fraction), fraction), perturbed, journal)?);
                 progress.advance(1);
             }
@@ -514,7 +456,7 @@ impl Job<'_> {
             let k = (fraction * params::count(self.fisher) as f64 + 0.5).floor() as usize;
             let (norm_ratio, predicted, rise, rise_se) = (None, None, None, None);
             return Ok(PerturbedRow {
-                mask,
+                mask: mask.to_string(),
                 fraction,
                 k,
                 effective: 0,
@@ -526,7 +468,7 @@ impl Job<'_> {
         };
         let row = Measure { name: mask.into(), draws }.row(&perturbed.targets());
         Ok(PerturbedRow {
-            mask,
+            mask: mask.to_string(),
             fraction,
             k: report.selected,
             effective: report.selected_effective,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::moving::{Gaussian, Moving};
@@ -23,6 +22,7 @@ use crate::model::{Model, Objective, Trainable};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
+use crate::tables::sharpness::SpectrumRow;
 use crate::{estimate, files};
 
 /// Sharpness of a checkpoint over a frozen set: rise of the loss along random directions, epsilon-sharpness, leading
@@ -81,15 +81,6 @@ pub struct Sharpness {
 /// Steps of losses along random signs, in lengths of the weights: such a vector has a little of everything, so its parabola is
 /// shallow, and losses in float32 need a longer step to show it than gradients do.
 const WIDE: f64 = 0.01;
-
-/// A row of `SHARPNESS.spectrum.csv`: a point of the density, or a leading eigenvalue.
-#[derive(Serialize)]
-struct Spectrum {
-    curve: &'static str,
-    eigenvalue: f64,
-    density: Option<f64>,
-    density_sd: Option<f64>,
-}
 
 impl Sharpness {
     pub fn run(&self, command: &str) -> Result<()> {
@@ -280,14 +271,14 @@ impl Sharpness {
             direction::write(path, &pair, theta)?;
         }
         let density = found.density.eigenvalue.iter().zip(&found.density.density).enumerate();
-        let density = density.map(|(i, (&eigenvalue, &density))| Spectrum {
-            curve: "density",
+        let density = density.map(|(i, (&eigenvalue, &density))| SpectrumRow {
+            curve: "density".to_string(),
             eigenvalue,
             density: Some(density),
             density_sd: found.density.sd.get(i).copied(),
         });
-        let eigenvalues = self.leading(found).map(|ritz| Spectrum {
-            curve: "eigenvalue",
+        let eigenvalues = self.leading(found).map(|ritz| SpectrumRow {
+            curve: "eigenvalue".to_string(),
             eigenvalue: ritz.value,
             density: None,
             density_sd: None,

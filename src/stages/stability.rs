@@ -24,8 +24,9 @@ use crate::stability::components::{self, ComponentRow, MaskRow};
 use crate::stability::draw::Draws;
 use crate::stability::overlap::{self, Draw, OverlapRow};
 use crate::stability::summary::{self, Reference, SummaryRow};
-use crate::stability::{self, Config, needed};
+use crate::stability::{self, AgreementRow, Config, needed};
 use crate::tables::agreement::Curves;
+use crate::tables::{self, Table};
 use crate::{estimate, files, fisher, params};
 
 /// How stable layer rankings stay when Fisher information is computed on part of the data.
@@ -120,17 +121,17 @@ impl Stability {
         let result = stability::measure(&input.layout, &input.sums, &config)?;
         let trust = summary::trust(&result.summary, Measure::Spearman, self.threshold);
         let file = |name: &str| self.out.join(name);
-        files::write_csv(&file("scores.csv"), &result.scores)?;
-        files::write_csv(&file("agreement.csv"), &result.agreement)?;
-        files::write_csv(&file("summary.csv"), &result.summary)?;
-        files::write_csv(&file("trust.csv"), &trust)?;
-        files::write_csv(&file("ranks.csv"), &result.ranks)?;
-        files::write_csv(&file("tails.csv"), &result.tails)?;
-        files::write_csv(&file("needed.csv"), &result.needed)?;
-        write_or_remove(&file("components.csv"), &input.components)?;
-        write_or_remove(&file("masks.csv"), &input.masks)?;
-        write_or_remove(&file("overlap.csv"), &input.overlap)?;
-        let figure = curve_figure(&Curves::read(&file("agreement.csv"))?, None)?;
+        tables::write(&self.out, &result.scores)?;
+        tables::write(&self.out, &result.agreement)?;
+        tables::write(&self.out, &result.summary)?;
+        tables::write(&self.out, &trust)?;
+        tables::write(&self.out, &result.ranks)?;
+        tables::write(&self.out, &result.tails)?;
+        tables::write(&self.out, &result.needed)?;
+        write_or_remove(&self.out, &input.components)?;
+        write_or_remove(&self.out, &input.masks)?;
+        write_or_remove(&self.out, &input.overlap)?;
+        let figure = curve_figure(&Curves::read(&file(AgreementRow::FILE))?, None)?;
         files::write(&file("agreement.svg"), figure.as_bytes())?;
         provenance.write(&file("provenance.toml"))?;
         table(&result.summary);
@@ -335,8 +336,8 @@ impl Pass<'_> {
 }
 
 /// Rows, or no file: an earlier run's would be taken for this one's.
-fn write_or_remove<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<()> {
-    if rows.is_empty() { files::remove(path) } else { files::write_csv(path, rows) }
+fn write_or_remove<T: Table>(folder: &Path, rows: &[T]) -> Result<()> {
+    if rows.is_empty() { files::remove(&folder.join(T::FILE)) } else { tables::write(folder, rows) }
 }
 
 /// `s[n,t]` of an earlier pass.

@@ -3,19 +3,16 @@
 //! Means are those of the rows of `agreement.csv`; the files beside it add intervals and the smallest fraction to
 //! trust, and may be missing.
 
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::fisher::layers::Granularity;
+use crate::stability::AgreementRow;
 use crate::stability::agreement::{Agreement, Measure};
 use crate::stability::draw::Draws;
 use crate::stability::summary::{Reference, SummaryRow, Trust};
-use crate::{files, stats};
-
-const FIX: &str = "make the files again with `fisherscape stability`";
+use crate::stats;
+use crate::tables::{self, Table};
 
 /// One draw.
 #[derive(Clone, Debug)]
@@ -50,52 +47,23 @@ pub struct Curves {
     pub summary: Vec<SummaryRow>,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    draw: Draws,
-    fraction: f64,
-    granularity: Granularity,
-    spearman: Option<f64>,
-    kendall: Option<f64>,
-    top_k_overlap: Option<f64>,
-    rbo: Option<f64>,
-    spearman_complement: Option<f64>,
-    kendall_complement: Option<f64>,
-    top_k_overlap_complement: Option<f64>,
-    rbo_complement: Option<f64>,
-    /// Not in files of earlier versions.
-    #[serde(default)]
-    rate_difference: Option<f64>,
-    #[serde(default)]
-    rate_difference_complement: Option<f64>,
-}
-
 impl Curves {
-    /// Whether a file's first line is that of `agreement.csv`.
-    pub fn is_agreement(text: &str) -> bool {
-        text.starts_with("draw,fraction,repeat,granularity,")
-            && text.lines().next().unwrap_or("").contains(",spearman")
-    }
-
-    /// The files that [`Curves::read`] reads for `path`.
-    pub fn files(path: &Path) -> Vec<PathBuf> {
-        let beside = ["summary.csv", "trust.csv"].map(|name| path.with_file_name(name));
-        [path.to_path_buf()].into_iter().chain(beside.into_iter().filter(|file| file.exists())).collect()
-    }
-
     /// Reads `agreement.csv` and what stands beside it.
     ///
     /// # Errors
     ///
     /// [`Error::Field`] for missing columns, values that are no agreements, or files of different runs.
     pub fn read(path: &Path) -> Result<Curves> {
-        let rows: Vec<Row> = files::read_csv(path, FIX)?;
-        let draws = rows.into_iter().map(|row| checked(path, row)).collect::<Result<Vec<Draw>>>()?;
-        if draws.is_empty() {
-            return Err(Error::field(path.display(), "rows", "at least one", "none", FIX));
-        }
-        let summary_path = path.with_file_name("summary.csv");
-        let summary: Vec<SummaryRow> = beside(&summary_path)?;
+        let rows: Vec<AgreementRow> = tables::read_some(path)?;
+        let draw = |row: AgreementRow| Draw {
+            draw: row.draw,
+            fraction: row.fraction,
+            granularity: row.granularity,
+            full: row.full.values,
+            complement: row.complement.values,
+        };
+        let draws: Vec<Draw> = rows.into_iter().map(draw).collect();
+        let summary: Vec<SummaryRow> = tables::read_beside(path)?;
         let mut means = means(&draws);
         for row in &summary {
             let own = |m: &&mut Mean| {
@@ -107,39 +75,12 @@ impl Curves {
                 Some(mean) if (mean.mean - row.mean).abs() < 1e-9 => mean.band = row.low.zip(row.high),
                 _ => {
                     let expected = format!("the mean over the draws of {}", path.display());
-                    return Err(Error::field(summary_path.display(), "mean", expected, row.mean, FIX));
+                    let file = path.with_file_name(SummaryRow::FILE);
+                    return Err(Error::field(file.display(), "mean", expected, row.mean, SummaryRow::FIX));
                 }
             }
         }
-        Ok(Curves { draws, means, trust: beside(&path.with_file_name("trust.csv"))?, summary })
-    }
-}
-
-fn beside<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    if path.exists() { files::read_csv(path, FIX) } else { Ok(Vec::new()) }
-}
-
-fn checked(path: &Path, row: Row) -> Result<Draw> {
-    let draw = Draw {
-        draw: row.draw,
-        fraction: row.fraction,
-        granularity: row.granularity,
-        full: [row.spearman, row.kendall, row.top_k_overlap, row.rbo, row.rate_difference],
-        complement: [
-            row.spearman_complement,
-            row.kendall_complement,
-            row.top_k_overlap_complement,
-            row.rbo_complement,
-            row.rate_difference_complement,
-        ],
-    };
-    if !(draw.fraction > 0.0 && draw.fraction <= 1.0) {
-        return Err(Error::field(path.display(), "fraction", "in (0, 1]", draw.fraction, FIX));
-    }
-    let values = draw.full.iter().chain(&draw.complement).flatten();
-    match values.copied().find(|v| !(-1.0..=1.0).contains(v)) {
-        Some(value) => Err(Error::field(path.display(), "agreement", "from -1 to 1", value, FIX)),
-        None => Ok(draw),
+        Ok(Curves { draws, means, trust: tables::read_beside(path)?, summary })
     }
 }
 

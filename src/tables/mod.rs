@@ -1,5 +1,170 @@
-//! The files of numbers that commands write and figures read.
+//! The files of numbers that commands write, and figures, pages and stories read: one schema each.
+//!
+//! A table is the type of its rows: their fields are its columns, and the words on a field say what the column holds and
+//! in what unit. Where a computation gives the rows themselves, the type stands beside it and here is what its file is
+//! called; rows that a command puts together stand here. [`ALL`] lists them.
+//!
+//! Surfaces ([`surface`]) are grids with formats of their own, and studies ([`study`]) have the settings of their cells
+//! as further columns.
 
+pub mod agree;
 pub mod agreement;
+mod audit;
 pub mod columns;
+pub mod damage;
+mod fisher;
+pub mod page;
+mod schedule;
+mod schema;
+pub mod sharpness;
+mod stability;
+pub mod study;
 pub mod surface;
+pub mod training;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::dropout::rates;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::fisher::concentration::{ConcentrationRow, HistogramRow, LorenzRow, SortedRow};
+use crate::landscape::mask::Moved;
+use crate::landscape::models::Mark;
+use crate::landscape::sharpness::{self as sharp, Comparison};
+use crate::stability::audit::{AuditRow, DriverRow, VariantRow};
+use crate::stability::components::{ComponentRow, MaskRow};
+use crate::stability::needed::NeededRow;
+use crate::stability::overlap::OverlapRow;
+use crate::stability::ranks::RankRow;
+use crate::stability::summary::{SummaryRow, Trust};
+use crate::stability::tails::TailRow;
+use crate::stability::{AgreementRow, ScoreRow};
+use agree::PairRow;
+use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
+pub use schema::{Schema, columns};
+use sharpness::SpectrumRow;
+use study::{AlongRow, RunRow, StudyRow};
+use training::{HistoryRow, MetricRow};
+
+/// A row of a CSV file, and what is known of the file.
+pub trait Table: Serialize + DeserializeOwned {
+    /// What it is called; in capitals where the user names it.
+    const FILE: &'static str;
+    /// What to do about one that cannot be read.
+    const FIX: &'static str;
+    /// Files in the same folder that its figure reads where they are there.
+    const BESIDE: &'static [&'static str] = &[];
+
+    /// Checks what its columns may hold.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, for a message.
+    fn check(&self) -> std::result::Result<(), Wrong> {
+        Ok(())
+    }
+}
+
+/// A cell that its column does not allow.
+pub struct Wrong {
+    pub field: &'static str,
+    pub expected: &'static str,
+    pub found: String,
+}
+
+impl Wrong {
+    pub fn new(field: &'static str, expected: &'static str, found: impl ToString) -> Wrong {
+        Wrong { field, expected, found: found.to_string() }
+    }
+}
+
+/// Every table.
+pub const ALL: [Schema; 39] = [
+    Schema::of::<crate::fisher::files::Row>(),
+    Schema::of::<rates::Row>(),
+    Schema::of::<HistoryRow>(),
+    Schema::of::<MetricRow>(),
+    Schema::of::<Moved>(),
+    Schema::of::<Mark>(),
+    Schema::of::<sharp::Row>(),
+    Schema::of::<SpectrumRow>(),
+    Schema::of::<Comparison>(),
+    Schema::of::<ScoreRow>(),
+    Schema::of::<AgreementRow>(),
+    Schema::of::<SummaryRow>(),
+    Schema::of::<Trust>(),
+    Schema::of::<RankRow>(),
+    Schema::of::<TailRow>(),
+    Schema::of::<NeededRow>(),
+    Schema::of::<ComponentRow>(),
+    Schema::of::<MaskRow>(),
+    Schema::of::<OverlapRow>(),
+    Schema::of::<AuditRow>(),
+    Schema::of::<VariantRow>(),
+    Schema::of::<DriverRow>(),
+    Schema::of::<ConcentrationRow>(),
+    Schema::of::<LorenzRow>(),
+    Schema::of::<HistogramRow>(),
+    Schema::of::<SortedRow>(),
+    Schema::of::<LayerRow>(),
+    Schema::of::<CorrelationRow>(),
+    Schema::of::<PerturbedRow>(),
+    Schema::of::<BinRow>(),
+    Schema::of::<PairRow>(),
+    Schema::of::<agree::ScoreRow>(),
+    Schema::of::<StudyRow>(),
+    Schema::of::<AlongRow>(),
+    Schema::of::<RunRow>(),
+    Schema::of::<page::Training>(),
+    Schema::of::<page::Surface>(),
+    Schema::of::<page::Site>(),
+    Schema::of::<page::Sharp>(),
+];
+
+/// The rows of a table, checked.
+///
+/// # Errors
+///
+/// [`Error::Field`] for missing columns, or a cell that its column does not allow.
+pub fn read<T: Table>(path: &Path) -> Result<Vec<T>> {
+    let rows: Vec<T> = files::read_csv(path, T::FIX)?;
+    for row in &rows {
+        let refused =
+            |wrong: Wrong| Error::field(path.display(), wrong.field, wrong.expected, wrong.found, T::FIX);
+        row.check().map_err(refused)?;
+    }
+    Ok(rows)
+}
+
+/// As [`read`], of a table with at least one row.
+///
+/// # Errors
+///
+/// As [`read`]; and [`Error::Field`] where there is no row.
+pub fn read_some<T: Table>(path: &Path) -> Result<Vec<T>> {
+    let rows = read(path)?;
+    match rows.is_empty() {
+        true => Err(Error::field(path.display(), "rows", "at least one", "none", T::FIX)),
+        false => Ok(rows),
+    }
+}
+
+/// The rows of a table in the folder of another file; none where it is not there.
+pub fn read_beside<T: Table>(path: &Path) -> Result<Vec<T>> {
+    let beside = path.with_file_name(T::FILE);
+    if files::exists(&beside) { read(&beside) } else { Ok(Vec::new()) }
+}
+
+/// A table, and what there is beside it.
+pub fn with_beside(path: &Path, beside: &[&str]) -> Vec<PathBuf> {
+    let others = beside.iter().map(|name| path.with_file_name(name)).filter(|file| files::exists(file));
+    [path.to_path_buf()].into_iter().chain(others).collect()
+}
+
+/// Writes a table into a folder.
+pub fn write<T: Table>(folder: &Path, rows: &[T]) -> Result<()> {
+    files::write_csv(&folder.join(T::FILE), rows)
+}

@@ -15,6 +15,7 @@ use crate::draw::plot::{self, NUMBER};
 use crate::dropout::{Place, Role};
 use crate::error::{Error, Result};
 use crate::fisher::layers::Granularity;
+use crate::tables::Table;
 
 /// Kinds of site in the order of colours and markers.
 pub(crate) const KINDS: [Role; 4] =
@@ -134,20 +135,25 @@ pub(crate) fn key<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Entry<'st
 /// # Errors
 ///
 /// [`Error::Field`] for an item named twice, or a table without sites and blocks.
-pub(crate) fn shown<T>(
+pub(crate) fn shown<T: Table>(
     path: &Path,
-    fix: &str,
     rows: Vec<T>,
     key: impl Fn(&T) -> (Granularity, &str),
 ) -> Result<(Vec<T>, usize)> {
     let all = rows.len();
     let rows: Vec<T> = rows.into_iter().filter(|row| SHOWN.contains(&key(row).0)).collect();
     if rows.is_empty() {
-        return Err(Error::field(path.display(), "granularity", "site or block in some row", "neither", fix));
+        return Err(Error::field(
+            path.display(),
+            "granularity",
+            "site or block in some row",
+            "neither",
+            T::FIX,
+        ));
     }
     if let Some(i) = (0..rows.len()).find(|&i| rows[..i].iter().any(|other| key(other) == key(&rows[i]))) {
         let twice = format!("{} twice", key(&rows[i]).1);
-        return Err(Error::field(path.display(), "name", "named once", twice, fix));
+        return Err(Error::field(path.display(), "name", "named once", twice, T::FIX));
     }
     let tensors = all - rows.len();
     Ok((rows, tensors))

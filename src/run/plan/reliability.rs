@@ -1,33 +1,43 @@
 //! Steps about the Fisher information itself: how stable, on what it rests, what it predicts, what it agrees with.
 
 use super::{Plan, STABILITY, estimate_stem, figure, listed};
-use crate::analysis::config::{Over, Part};
+use crate::analysis::config::{Analysis, Over, Part};
 use crate::analysis::titles::plain;
+use crate::figures::{self, Figure};
 use crate::run::step::Step;
+use crate::stability::components::ComponentRow;
+use crate::stability::overlap::OverlapRow;
 use crate::stages::word;
+use crate::tables::Table;
+use crate::tables::damage::BinRow;
 
 pub const AUDIT: &str = "audit";
 pub const DAMAGE: &str = "damage";
 pub const AGREE: &str = "agree";
 
-/// What the commands write that has a figure: folder, table, what else that figure reads, and what it is of.
-const FIGURES: [(&str, &str, &[&str], &str); 10] = [
-    (STABILITY, "agreement", &["summary"], "the stability"),
-    (STABILITY, "ranks", &[], "the ranks"),
-    (STABILITY, "tails", &[], "the tails"),
-    (STABILITY, "needed", &[], "the examples needed"),
-    (STABILITY, "components", &[], "masks and data"),
-    (STABILITY, "overlap", &[], "the overlap"),
-    (AUDIT, "audit", &["variants"], "the audit"),
-    (AUDIT, "concentration", &["lorenz", "histogram", "sorted"], "the concentration"),
-    (DAMAGE, "layers", &["correlations", "perturbed"], "the damage"),
-    (AGREE, "pairs", &["scores"], "the agreement"),
-];
+/// The figures of a command, of the tables that it writes as it is asked.
+pub fn figures_of(analysis: &Analysis, folder: &str) -> impl Iterator<Item = &'static Figure> {
+    let absent = absent(analysis, folder);
+    figures::of_folder(folder).filter(move |figure| !absent.contains(&figure.table.file))
+}
 
-/// The file of a figure of these, without its extension, and the table it is of.
-pub fn figure_of(folder: &str, table: &str) -> (String, String) {
-    let name = if table == "agreement" { folder.to_string() } else { format!("{folder}_{table}") };
-    (name, format!("{folder}/{table}.csv"))
+/// The table of one of these figures, in the folder of its command.
+pub fn table_of(figure: &Figure, folder: &str) -> String {
+    format!("{folder}/{}", figure.table.file)
+}
+
+/// Tables that a command writes only if it is asked, and is not.
+fn absent(analysis: &Analysis, folder: &str) -> Vec<&'static str> {
+    let mut absent = Vec::new();
+    match (folder, &analysis.stability, &analysis.damage) {
+        (STABILITY, Some(stability), _) => {
+            absent.extend((stability.masks.unwrap_or(1) <= 1).then_some(ComponentRow::FILE));
+            absent.extend(stability.overlap.is_none().then_some(OverlapRow::FILE));
+        }
+        (DAMAGE, _, Some(damage)) => absent.extend((damage.probes == Some(0)).then_some(BinRow::FILE)),
+        _ => (),
+    }
+    absent
 }
 
 impl Plan<'_> {
@@ -61,10 +71,7 @@ impl Plan<'_> {
             .flag("--include-intermediate", schedule.include_intermediate)
             .option("--seed", self.analysis.seed)
             .writes("--out", STABILITY);
-        let mut tables = vec!["agreement", "ranks", "tails", "needed"];
-        tables.extend(masks.then_some("components"));
-        tables.extend(stability.overlap.as_ref().map(|_| "overlap"));
-        [vec![step], figures(STABILITY, &tables)].concat()
+        [vec![step], self.figures(STABILITY)].concat()
     }
 
     pub(super) fn audit(&self) -> Vec<Step> {
@@ -75,7 +82,7 @@ impl Plan<'_> {
             .maybe("--resamples", audit.resamples)
             .option("--seed", self.analysis.seed)
             .writes("--out", AUDIT);
-        [vec![step], figures(AUDIT, &["audit", "concentration"])].concat()
+        [vec![step], self.figures(AUDIT)].concat()
     }
 
     pub(super) fn damage(&self) -> Vec<Step> {
@@ -97,7 +104,7 @@ impl Plan<'_> {
             .option("--seed", self.analysis.seed)
             .writes("--out", DAMAGE);
         let freeze = self.freeze("set for the damage", (part, self.analysis.seed), damage.examples, set);
-        [vec![freeze, step], figures(DAMAGE, &["layers"])].concat()
+        [vec![freeze, step], self.figures(DAMAGE)].concat()
     }
 
     pub(super) fn agree(&self) -> Vec<Step> {
@@ -141,18 +148,17 @@ impl Plan<'_> {
                 .option("--seed", self.analysis.seed)
                 .writes("--out", AGREE),
         );
-        let figures = figures(AGREE, &["pairs"]);
-        [steps, figures].concat()
+        [steps, self.figures(AGREE)].concat()
     }
-}
 
-/// The figures of a command's tables.
-fn figures(folder: &str, tables: &[&str]) -> Vec<Step> {
-    let own = FIGURES.iter().filter(|(of, table, ..)| *of == folder && tables.contains(table));
-    let step = |(folder, table, beside, what): &(&str, &str, &[&str], &str)| {
-        let (file, path) = figure_of(folder, table);
-        let step = figure(&file, &format!("figure of {what}")).file(path);
-        beside.iter().fold(step, |step, name| step.also_reads(format!("{folder}/{name}.csv")))
-    };
-    own.map(step).collect()
+    /// The figures of a command's tables, which read what stands beside these, too.
+    fn figures(&self, folder: &str) -> Vec<Step> {
+        let absent = absent(self.analysis, folder);
+        let step = |drawn: &Figure| {
+            let step = figure(drawn.name, &format!("figure of {}", drawn.of)).file(table_of(drawn, folder));
+            let beside = drawn.table.beside.iter().filter(|name| !absent.contains(name));
+            beside.fold(step, |step, name| step.also_reads(format!("{folder}/{name}")))
+        };
+        figures_of(self.analysis, folder).map(step).collect()
+    }
 }

@@ -20,7 +20,8 @@ impl Story<'_> {
             let unit = self.unit(part)?;
             for Parsed(mask) in &surface.masks {
                 let caption = format!(
-                    "Loss over {}, in {unit} per target, along {} from each model ({}): the mean of the draws and how far                      they spread.",
+                    "Loss over {}, in {unit} per target, along {} from each model ({}): the mean of the draws and how far \
+                     they spread.",
                     self.words(part),
                     counted(profile.draws, "random direction"),
                     mask_title(mask)
@@ -49,7 +50,8 @@ impl Story<'_> {
                 ));
             }
             let caption = format!(
-                "Loss over {} in the plane through the pre-trained model and both trained ones, which lie at {}. Distances                  are those between weights; the unit is the distance from the first model to the second.",
+                "Loss over {} in the plane through the pre-trained model and both trained ones, which lie at {}. Distances \
+                 are those between weights; the unit is the distance from the first model to the second.",
                 over.join(" and over "),
                 places.join(", ")
             );
@@ -76,7 +78,9 @@ impl Story<'_> {
             }
         }
         let caption = format!(
-            "The way of each training, {} projected on the plane of their two leading principal components about the trained              model at (0, 0), over the loss on {} in that plane. The components explain of the variance, {}. Points lie off              the plane, so their own loss is another; a walk at random would look as curved.",
+            "The way of each training, {} projected on the plane of their two leading principal components about the trained \
+             model at (0, 0), over the loss on {} in that plane. The components explain of the variance, {}. Points lie off \
+             the plane, so their own loss is another; a walk at random would look as curved.",
             counted(trajectory.snapshots, "snapshot"),
             self.words(self.analysis.surfaces_over()[0]),
             shares.join("; ")
@@ -184,7 +188,8 @@ impl Story<'_> {
             page,
             "eigenvectors",
             format!(
-                "Loss over {over} along the two leading eigenvectors of the Hessian. The unit is the distance at which the                  parabola along the first has risen by 1, so each panel has its own."
+                "Loss over {over} along the two leading eigenvectors of the Hessian. The unit is the distance at which the \
+                 parabola along the first has risen by 1, so each panel has its own."
             ),
         )
     }

@@ -14,11 +14,14 @@ use crate::figures::differences;
 use crate::files;
 use crate::page::{Figure, Page, StepRow, Table};
 use crate::provenance::command_line;
-use crate::run::findings::{self, Training};
+use crate::run::findings;
 use crate::run::plan::{self, Failed};
 use crate::run::step::Step;
 use crate::run::{runner, stage, story};
 use crate::stats::paired;
+use crate::tables::Table as _;
+use crate::tables::page::Training;
+use crate::tables::study::{RunRow, StudyRow};
 
 /// The figure of all differences.
 const FOREST: &str = "differences";
@@ -65,11 +68,11 @@ pub(super) fn write(
         .names
         .iter()
         .enumerate()
-        .filter_map(|(i, name)| Some((name.as_str(), summary.along(i)?)))
-        .collect();
+        .filter_map(|(i, name)| Some(summary.along(i).transpose()?.map(|table| (name.as_str(), table))))
+        .collect::<Result<_>>()?;
     summary.tables(&mut page, &along)?;
     story::write_tables(&page, folder)?;
-    files::write(&folder.join("tables/runs.csv"), csv_text(&summary.runs())?.as_bytes())?;
+    files::write(&folder.join("tables").join(RunRow::FILE), csv_text(&summary.runs()?)?.as_bytes())?;
     summary.figures(&mut page, folder, &along)?;
     story::write_page(&page, folder)?;
     Ok(page)
@@ -210,7 +213,7 @@ impl Summary<'_> {
             "Every arm of every cell; p by exchanging the signs of the paired differences to {first}, corrected for all \
              {comparisons} comparisons by Holm"
         );
-        tables.push(("study".into(), caption, self.long()));
+        tables.push(("study".into(), caption, self.long()?));
         for (name, rows) in along {
             let caption =
                 format!("Scores along {name}, all else equal: means over seeds with 95 % intervals");
@@ -233,7 +236,7 @@ impl Summary<'_> {
             if self.study.axes.len() > differences::SETTINGS {
                 caption += " Cells are named by what is unusual about them; usual is what most of them have.";
             }
-            draw(page, folder, (FOREST, "study.csv"), caption)?;
+            draw(page, folder, (FOREST, StudyRow::FILE), caption)?;
         }
         for (name, _) in along {
             let file = format!("by_{name}");

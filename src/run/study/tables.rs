@@ -7,8 +7,10 @@
 use crate::analysis::Study;
 use crate::analysis::grid::{Cell, described};
 use crate::error::{Error, Result};
-use crate::run::findings::Training;
 use crate::stats;
+use crate::tables::page::{Score, Training};
+use crate::tables::study::{AlongRow, RunRow, StudyRow, cells};
+use crate::tables::{Table, columns};
 
 /// Axes whose values stand side by side in the tables of papers.
 const SIDE_BY_SIDE: [&str; 2] = ["data.task", "data.table"];
@@ -36,6 +38,29 @@ impl Training {
     /// Cells of the table of differences.
     pub(super) fn interval(&self) -> Vec<Column> {
         vec![("", self.difference), ("_low", self.low), ("_high", self.high)]
+    }
+
+    fn study_row(&self) -> StudyRow {
+        StudyRow {
+            arm: self.arm.clone(),
+            seeds: self.seeds,
+            failed: self.failed,
+            collapsed: self.collapsed,
+            metric: self.metric.clone(),
+            score: Some(self.mean),
+            score_sd: self.sd,
+            median: Some(self.median),
+            loss: Some(self.loss),
+            loss_sd: self.loss_sd,
+            difference: self.difference,
+            difference_low: self.low,
+            difference_high: self.high,
+            bootstrap_low: self.bootstrap_low,
+            bootstrap_high: self.bootstrap_high,
+            p: self.p,
+            p_corrected: self.p_corrected,
+            held_out_examples: self.held_out_examples,
+        }
     }
 }
 
@@ -68,75 +93,41 @@ impl Summary<'_> {
     }
 
     /// A row for each arm of each cell.
-    pub(super) fn long(&self) -> Vec<Vec<String>> {
-        let own = [
-            "arm",
-            "seeds",
-            "failed",
-            "collapsed",
-            "metric",
-            "score",
-            "score_sd",
-            "median",
-            "loss",
-            "loss_sd",
-            "difference",
-            "difference_low",
-            "difference_high",
-            "bootstrap_low",
-            "bootstrap_high",
-            "p",
-            "p_corrected",
-            "held_out_examples",
-        ];
-        let head = self.study.names.iter().cloned().chain(own.map(str::to_string)).collect();
+    pub(super) fn long(&self) -> Result<Vec<Vec<String>>> {
         let row = |row: &Row| {
             let t = &row.training;
-            let numbers = [
-                Some(t.mean),
-                t.sd,
-                Some(t.median),
-                Some(t.loss),
-                t.loss_sd,
-                t.difference,
-                t.low,
-                t.high,
-                t.bootstrap_low,
-                t.bootstrap_high,
-                t.p,
-                t.p_corrected,
-            ];
-            let counts = [t.seeds, t.failed, t.collapsed].map(|n| n.to_string());
-            let mut cells = row.cell.values.clone();
-            cells.push(t.arm.clone());
-            cells.extend(counts);
-            cells.push(t.metric.clone());
-            cells.extend(numbers.map(number));
-            cells.push(t.held_out_examples.to_string());
-            cells
+            Ok([row.cell.values.clone(), cells(&t.study_row())?].concat())
         };
-        std::iter::once(head).chain(self.rows.iter().map(row)).collect()
+        self.with_settings::<StudyRow>(self.rows.iter().map(row))
     }
 
     /// A row for each run.
-    pub(super) fn runs(&self) -> Vec<Vec<String>> {
-        let own = ["arm", "seed", "metric", "score", "loss", "collapsed"];
-        let head = self.study.names.iter().cloned().chain(own.map(str::to_string)).collect();
-        let mut table: Vec<Vec<String>> = vec![head];
-        for row in &self.rows {
-            for (seed, score) in &row.training.runs {
-                let own = [
-                    row.training.arm.clone(),
-                    seed.trim_start_matches("seed").to_string(),
-                    score.metric.clone(),
-                    score.value.to_string(),
-                    score.loss.to_string(),
-                    usize::from(score.collapsed).to_string(),
-                ];
-                table.push(row.cell.values.iter().cloned().chain(own).collect());
-            }
-        }
-        table
+    pub(super) fn runs(&self) -> Result<Vec<Vec<String>>> {
+        let each = |row: &Row| {
+            let own = |(seed, score): &(String, Score)| {
+                let own = RunRow {
+                    arm: row.training.arm.clone(),
+                    seed: seed.trim_start_matches("seed").to_string(),
+                    metric: score.metric.clone(),
+                    score: score.value,
+                    loss: score.loss,
+                    collapsed: usize::from(score.collapsed),
+                };
+                Ok([row.cell.values.clone(), cells(&own)?].concat())
+            };
+            row.training.runs.iter().map(own).collect::<Vec<_>>()
+        };
+        self.with_settings::<RunRow>(self.rows.iter().flat_map(each))
+    }
+
+    /// The header, settings first, and the rows.
+    fn with_settings<T: Table>(
+        &self,
+        rows: impl Iterator<Item = Result<Vec<String>>>,
+    ) -> Result<Vec<Vec<String>>> {
+        let own = columns::<T>().iter().map(|name| name.to_string());
+        let head = self.study.names.iter().cloned().chain(own).collect();
+        std::iter::once(Ok(head)).chain(rows).collect()
     }
 
     /// The axes that tell rows of a wide table apart: not the one side by side, nor one that its values and the other axes settle,
@@ -198,9 +189,9 @@ impl Summary<'_> {
     }
 
     /// How scores change along the i-th axis; `None` for tasks, which do not compare, and where nothing else is equal.
-    pub(super) fn along(&self, i: usize) -> Option<Vec<Vec<String>>> {
+    pub(super) fn along(&self, i: usize) -> Result<Option<Vec<Vec<String>>>> {
         if SIDE_BY_SIDE.contains(&self.study.axes[i].as_str()) {
-            return None;
+            return Ok(None);
         }
         let others = |row: &Row| {
             let values = row.cell.values.iter().enumerate().filter(|(j, _)| *j != i);
@@ -221,34 +212,33 @@ impl Summary<'_> {
             let own: Vec<String> = apart.iter().map(|j| names[*j].clone()).collect();
             described(&own, &apart.iter().map(|j| panel[*j].clone()).collect::<Vec<_>>())
         };
-        let head = [
-            "panel",
-            "metric",
-            "arm",
-            &self.study.names[i],
-            "seeds",
-            "score",
-            "score_low",
-            "score_high",
-            "difference",
-            "difference_low",
-            "difference_high",
-        ];
-        let mut table = vec![head.map(str::to_string).to_vec()];
+        let with_setting = |mut own: Vec<String>, cell: &str| {
+            own.insert(AlongRow::BEFORE, cell.to_string());
+            own
+        };
+        let head = columns::<AlongRow>().iter().map(|name| name.to_string()).collect();
+        let mut table = vec![with_setting(head, &self.study.names[i])];
         for panel in &panels {
-            table.extend(self.rows.iter().filter(|row| others(row) == *panel).map(|row| {
+            for row in self.rows.iter().filter(|row| others(row) == *panel) {
                 let t = &row.training;
                 let values: Vec<f64> = t.runs.iter().map(|(_, score)| score.value).collect();
                 let half = Some(stats::half_width(&values)).filter(|half| half.is_finite());
-                let ends = half.map(|half| (t.mean - half, t.mean + half));
-                let numbers =
-                    [Some(t.mean), ends.map(|e| e.0), ends.map(|e| e.1), t.difference, t.low, t.high]
-                        .map(number);
-                let words = [title(panel), t.metric.clone(), t.arm.clone(), row.cell.values[i].clone()];
-                words.into_iter().chain([t.seeds.to_string()]).chain(numbers).collect()
-            }));
+                let own = AlongRow {
+                    panel: title(panel),
+                    metric: t.metric.clone(),
+                    arm: t.arm.clone(),
+                    seeds: t.seeds,
+                    score: Some(t.mean),
+                    score_low: half.map(|half| t.mean - half),
+                    score_high: half.map(|half| t.mean + half),
+                    difference: t.difference,
+                    difference_low: t.low,
+                    difference_high: t.high,
+                };
+                table.push(with_setting(cells(&own)?, &row.cell.values[i]));
+            }
         }
-        (!panels.is_empty()).then_some(table)
+        Ok((!panels.is_empty()).then_some(table))
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! The trap: everywhere y is outer and x inner, and formats differ in the order in which they name the axes.
 
+mod beside;
 mod csv;
 mod hdf5;
 mod npz;

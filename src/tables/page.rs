@@ -1,0 +1,154 @@
+//! The numbers of an analysis' page, in its folder `tables/`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Table;
+
+const FIX: &str = "run the analysis again with --force";
+
+/// A row of `training.csv`: a mean over seeds of one arm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Training {
+    /// Title of the arm.
+    pub arm: String,
+    /// Runs that the means are over.
+    pub seeds: usize,
+    /// Runs that failed and are in no other column.
+    pub failed: usize,
+    /// Runs that predict the same for every held-out example.
+    pub collapsed: usize,
+    /// The task's chief metric.
+    pub metric: String,
+    /// Its mean over the seeds, on the held-out part.
+    pub mean: f64,
+    /// Its standard deviation over the seeds; empty for one.
+    pub sd: Option<f64>,
+    /// Its median over the seeds.
+    pub median: f64,
+    /// Mean held-out loss per target.
+    pub loss: f64,
+    /// Its standard deviation over the seeds; empty for one.
+    pub loss_sd: Option<f64>,
+    /// Paired by seed: this arm's metric minus the first one's.
+    pub difference: Option<f64>,
+    /// Lower end of its 95 % interval, by Student's t.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Lower end by the bootstrap over seeds: too narrow for few.
+    pub bootstrap_low: Option<f64>,
+    /// Upper end.
+    pub bootstrap_high: Option<f64>,
+    /// Two-sided p of the paired permutation test.
+    pub p: Option<f64>,
+    /// The same, corrected for the number of arms (Holm).
+    pub p_corrected: Option<f64>,
+    /// Examples of the held-out part.
+    pub held_out_examples: usize,
+    /// Runs that have a partner in the first arm.
+    #[serde(skip)]
+    pub pairs: usize,
+    /// Each run, by its seed.
+    #[serde(skip)]
+    pub runs: Vec<(String, Score)>,
+}
+
+/// How a training run ended.
+#[derive(Clone, Debug)]
+pub struct Score {
+    pub loss: f64,
+    /// The task's chief metric, and its value.
+    pub metric: String,
+    pub value: f64,
+    pub examples: usize,
+    /// Whether it predicts the same for every held-out example.
+    pub collapsed: bool,
+}
+
+impl Table for Training {
+    const FILE: &'static str = "training.csv";
+    const FIX: &'static str = FIX;
+}
+
+/// A row of `surfaces.csv`: the surfaces of one model under one mask.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Surface {
+    /// The part that the loss is over.
+    pub over: String,
+    /// Which parameters move.
+    pub mask: String,
+    /// Title of the model.
+    pub model: String,
+    /// Loss at the model, per target.
+    pub centre: f64,
+    /// Its standard error over the examples.
+    pub centre_se: f64,
+    /// Mean over planes, and over the grid points within distance 1, of the loss minus that at the centre; empty where no grid
+    /// point lies there.
+    pub rise: Option<f64>,
+    /// Its standard error over the examples.
+    pub rise_se: Option<f64>,
+    /// Planes (and random masks).
+    pub planes: usize,
+    /// Standard deviation of the rise over them; empty for one.
+    pub rise_sd: Option<f64>,
+    /// Highest loss of a grid point, per target.
+    pub highest: f64,
+    /// Grid points whose loss is not finite.
+    pub not_finite: usize,
+    /// Parameters that move the loss under this mask.
+    pub effective: u64,
+    /// Paired by plane and example: this model's rise minus the first one's.
+    pub difference: Option<f64>,
+    /// Lower end of its 95 % interval.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+}
+
+impl Table for Surface {
+    const FILE: &'static str = "surfaces.csv";
+    const FIX: &'static str = FIX;
+}
+
+/// A row of `sites.csv`: the Fisher score of a dropout site.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Site {
+    /// The site.
+    pub site: String,
+    /// In squared loss units per squared unit of the parameter.
+    pub score: f64,
+    /// Its standard error over the examples.
+    pub score_se: f64,
+}
+
+impl Table for Site {
+    const FILE: &'static str = "sites.csv";
+    const FIX: &'static str = FIX;
+}
+
+/// A row of `sharpness.csv`: one measure of sharpness of an arm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sharp {
+    /// Title of the arm.
+    pub model: String,
+    /// As in `SHARPNESS.csv`.
+    pub measure: String,
+    /// Runs of the arm.
+    pub runs: usize,
+    /// Mean over the runs, in the unit of the measure.
+    pub value: f64,
+    /// Standard error over examples and draws, of the first run.
+    pub se: f64,
+    /// Paired by run, draw and example: this arm minus the first.
+    pub difference: Option<f64>,
+    /// Lower end of its 95 % interval.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+}
+
+impl Table for Sharp {
+    const FILE: &'static str = "sharpness.csv";
+    const FIX: &'static str = FIX;
+}
