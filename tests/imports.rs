@@ -95,7 +95,7 @@ fn named(code: &str) -> Vec<String> {
     modules
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
+pub fn rust_files(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -19,6 +19,7 @@ mod hub;
 mod imports;
 mod landscape;
 mod layers;
+mod layout;
 mod mask;
 mod models;
 mod parity;
