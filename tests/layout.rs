@@ -124,15 +124,8 @@ fn no_name_is_read_outside_the_model() -> Outcome {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     crate::imports::rust_files(&source, &mut files);
-    let patterns = [
-        "\"bert.",
-        "LayerNorm\"",
-        "\"LayerNorm",
-        "attention.self",
-        "_embeddings\"",
-        "(\".weight",
-        "(\".bias",
-    ];
+    let patterns =
+        ["\"bert.", ".LayerNorm", "\"LayerNorm", "attention.self", "_embeddings\"", "(\".weight", "(\".bias"];
     for file in files {
         if file.starts_with(source.join("model")) {
             continue;
