@@ -8,12 +8,12 @@ mod board;
 mod summary;
 mod tables;
 
-use std::path::Path;
-
 use self::board::Board;
+use super::Order;
+use super::inputs::{Missing, Places, check_inputs};
 use super::plan::Failed;
+use super::runner::{self, Setting};
 use super::step::Step;
-use super::{Missing, Places, check_inputs, runner};
 use crate::analysis::grid::Cell;
 use crate::analysis::{Loaded, Study};
 use crate::error::{Error, Result};
@@ -26,7 +26,8 @@ fn cell_path(cell: &Cell) -> String {
 }
 
 /// Runs a study; see [`super::run`].
-pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: bool) -> Result<()> {
+pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
+    let Order { folder, command, force, executor } = *order;
     let places = |cell: &Cell| match study.runs(cell) {
         true => check_inputs(&cell.loaded.analysis, Missing::Fetch).map_err(|cause| of_cell(cell, cause)),
         // What is not to be run need not be here.
@@ -38,6 +39,8 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
     let cells = folder.join("cells");
     std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
     let _lock = files::lock(&cells.join("lock"))?;
+    files::sweep_beside(folder)?;
+    ["tables", "figures"].into_iter().try_for_each(|own| files::sweep(&folder.join(own)))?;
     let text = folder.join("analysis.toml");
     if force || std::fs::read(&text).ok().is_some_and(|old| old != loaded.text.as_bytes()) {
         // They would stand beside another text until the end.
@@ -68,7 +71,9 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
         }
         progress::status(format!("{}:", cell.name));
         let finished = &mut |step: &Step, ended| board.finished(i, step, ended);
-        let ran = runner::run(&cell.loaded, (&own, &others), (places, force), finished);
+        let mut executor = executor.executor(&own, &places);
+        let setting = Setting { folder: &own, others: &others, places, force };
+        let ran = runner::run(&cell.loaded, setting, &mut *executor, finished);
         let idle = ran.as_ref().is_ok_and(|ran| ran.ran == 0 && ran.failed.is_empty());
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
         match ran {
@@ -77,7 +82,7 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
                 done.push((cell, ran.failed));
             }
             // There is no room for the others either.
-            Err(cause) if runner::is_full(&cause) => return Err(of_cell(cell, cause)),
+            Err(cause) if cause.is_full() => return Err(of_cell(cell, cause)),
             Err(cause) => {
                 progress::warn(format!("{} failed: {cause}", cell.name));
                 failed.insert(cell_path(cell), cause.to_string());

@@ -189,7 +189,7 @@ impl Agree {
             }
             let left = file.tensors.len() - keep.len();
             if left > 0 {
-                progress::note(format!(
+                progress::excluded(format!(
                     "{}: {left} tensors only in the one or the other left out",
                     file.title
                 ));

@@ -1,0 +1,155 @@
+//! What an analysis needs before any work starts: the checkpoint, rates, the text, the data.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
+use crate::data::glue::{self, Split};
+use crate::dropout::Arm as Dropout;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::hub::{self, Place, Wanted};
+use crate::model::BertConfig;
+use crate::progress;
+use crate::stages::source::Source;
+
+/// What becomes of inputs that are not here but have a name on the hub.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Fetch,
+    /// They are named, and what depends on them is not checked.
+    Tell,
+}
+
+/// Where inputs are that are not read where they are named.
+pub type Places = HashMap<PathBuf, Place>;
+
+/// Layers, hidden size and vocabulary of a model.
+type Shape = (usize, usize, usize);
+
+/// Those of the model that the published schedule is for.
+const PRESET: Shape = (12, 768, 30522);
+
+/// What is missing. Gives the places of what is not read where it is named.
+pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
+    let mut inputs = Inputs { analysis, missing, places: Places::new() };
+    if let Some(shape) = inputs.checkpoint()? {
+        inputs.rates(shape)?;
+    }
+    inputs.text()?;
+    inputs.data()?;
+    Ok(inputs.places)
+}
+
+struct Inputs<'a> {
+    analysis: &'a Analysis,
+    missing: Missing,
+    places: Places,
+}
+
+impl Inputs<'_> {
+    /// Where an input is, which is noted; `None` if it is not here and is not to be fetched.
+    fn locate(
+        &mut self,
+        given: &Path,
+        fetch: impl FnOnce() -> Result<Place>,
+        look: impl FnOnce() -> Result<Option<Place>>,
+    ) -> Result<Option<Place>> {
+        let place = match self.missing {
+            Missing::Fetch => Some(fetch()?),
+            Missing::Tell => look()?,
+        };
+        match &place {
+            Some(here) if here.origin.is_some() || here.folder != given => {
+                self.places.insert(given.to_path_buf(), here.clone());
+            }
+            Some(_) => {}
+            None => progress::note(format!("{}: not here; `run` fetches it from the hub", given.display())),
+        }
+        Ok(place)
+    }
+
+    /// The model's shape, if it is here.
+    fn checkpoint(&mut self) -> Result<Option<Shape>> {
+        let given = &self.analysis.model.checkpoint;
+        let fetch = || hub::locate(given, Wanted::Checkpoint);
+        let look = || hub::locate_here(given, Wanted::Checkpoint);
+        let Some(Place { folder, .. }) = self.locate(given, fetch, look)? else { return Ok(None) };
+        if !files::is_folder(&folder) {
+            let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer, or to a name on \
+                       the hub: --set model.checkpoint=FOLDER";
+            return Err(Error::field("model.checkpoint", given.display(), "a folder", "none", fix));
+        }
+        let config = BertConfig::read(&folder.join("config.json"))?;
+        Ok(Some((config.num_hidden_layers, config.hidden_size, config.vocab_size)))
+    }
+
+    /// Whether the rates of the arms are for such a model.
+    fn rates(&self, shape: Shape) -> Result<()> {
+        let layers = shape.0;
+        let arms = || self.analysis.train.iter().flat_map(|train| &train.arms);
+        for Parsed(arm) in arms() {
+            if let Arm::Other(Dropout::Scheduled(assignment, path)) = arm {
+                Dropout::rates(*assignment, path, layers)?;
+            }
+        }
+        let preset = self.analysis.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());
+        if !preset || shape == PRESET || !arms().any(|Parsed(arm)| matches!(arm, Arm::Own(_))) {
+            return Ok(());
+        }
+        if layers != PRESET.0 {
+            let fix = "--set schedule.preset= makes a schedule for this model";
+            let expected = format!("left out for a model of {layers} layers");
+            return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
+        }
+        progress::note(format!(
+            "schedule.preset ranks the sites of bert-base-uncased, which {} is not: --set schedule.preset= ranks its own",
+            self.analysis.model.checkpoint.display()
+        ));
+        Ok(())
+    }
+
+    /// The parts that surfaces are over.
+    fn parts(&self) -> Vec<Part> {
+        self.analysis.surface.as_ref().map_or(Vec::new(), |_| self.analysis.surfaces_over())
+    }
+
+    fn fisher_over(&self, over: Over) -> bool {
+        self.analysis.fisher.is_some() && self.analysis.fisher_over() == over
+    }
+
+    fn text(&self) -> Result<()> {
+        let read = self.parts().contains(&Part::Text) || self.fisher_over(Over::Text);
+        match self.analysis.data.text.as_ref().filter(|path| read && !files::exists(path)) {
+            Some(path) => {
+                let fix = "set data.text to a file with one example a line: --set data.text=FILE";
+                Err(Error::field("data.text", path.display(), "a file", "none", fix))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The labelled data, where they are used.
+    fn data(&mut self) -> Result<()> {
+        let labelled = self.analysis.train.is_some()
+            || self.fisher_over(Over::Task)
+            || self.parts().iter().any(|part| *part != Part::Text);
+        if !labelled {
+            return Ok(());
+        }
+        let data = &self.analysis.data;
+        if let (Some(task), Some(given)) = (&data.task, data.folder()) {
+            let fetch = || glue::locate(task.0, &given);
+            if self.locate(&given, fetch, || glue::locate_here(task.0, &given))?.is_none() {
+                return Ok(());
+            }
+        }
+        let source = Source {
+            task: data.task.as_ref().map(|task| task.0.to_string()),
+            data: data.folder.clone(),
+            table: data.table.clone(),
+            columns: data.columns.as_ref().map(|columns| columns.0.clone()),
+        };
+        source.rows(Split::Train).map(drop)
+    }
+}
