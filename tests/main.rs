@@ -11,6 +11,7 @@ mod directions;
 mod dropout;
 mod embedded;
 mod estimators;
+mod executors;
 mod fisher;
 mod formats;
 mod gallery;

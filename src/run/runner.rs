@@ -302,6 +302,7 @@ mod tests {
 
     /// Trainings of two arms, with or without surfaces of them.
     fn loaded(surfaces: bool) -> Loaded {
+        progress::set_verbosity(0);
         let without = (!surfaces).then(|| "surface=".to_string());
         let set: Vec<String> = without.into_iter().chain(["train.seeds=2".to_string()]).collect();
         analysis::load("quickstart", &set).unwrap()

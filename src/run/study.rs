@@ -9,6 +9,7 @@ mod summary;
 mod tables;
 
 use self::board::Board;
+use self::summary::Standing;
 use super::Order;
 use super::inputs::{Missing, Places, check_inputs};
 use super::plan::Failed;
@@ -47,25 +48,19 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
         summary::remove(folder)?;
     }
     files::write(&text, loaded.text.as_bytes())?;
-    let mut board = Board::new(study, folder, (&places, force))?;
+    let mut board = Board::new(study, folder, &places, force)?;
     board.announce();
-    let mut done = Vec::new();
+    let mut standing = Standing::default();
     // Cells share steps that do not depend on what they differ by; also with those of an earlier grid, which went by other names.
     let mut others = if force { Vec::new() } else { files::list(&cells)? };
     others.retain(|other| other.is_dir());
-    let mut left_out = Vec::new();
-    // What went wrong now, and before in cells that are not run, by cell or run.
-    let (mut failed, mut before) = (Failed::new(), Failed::new());
     for (i, cell) in study.cells.iter().enumerate() {
         let own = folder.join(cell_path(cell));
         let places = std::mem::take(&mut places[i]);
         if !study.runs(cell) {
-            match runner::ended(&cell.loaded, &own, places) {
-                Some(own) => {
-                    before.extend(named(cell, &own));
-                    done.push((cell, own));
-                }
-                None => left_out.push(cell.name.clone()),
+            if let Some(own) = runner::ended(&cell.loaded, &own, places) {
+                standing.before.extend(named(cell, &own));
+                standing.done.push((cell, own));
             }
             continue;
         }
@@ -74,34 +69,33 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
         let mut executor = executor.executor(&own, &places);
         let setting = Setting { folder: &own, others: &others, places, force };
         let ran = runner::run(&cell.loaded, setting, &mut *executor, finished);
+        drop(executor); // what is still at work ends
         let idle = ran.as_ref().is_ok_and(|ran| ran.ran == 0 && ran.failed.is_empty());
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
         match ran {
             Ok(ran) => {
-                failed.extend(named(cell, &ran.failed));
-                done.push((cell, ran.failed));
+                standing.failed.extend(named(cell, &ran.failed));
+                standing.done.push((cell, ran.failed));
             }
             // There is no room for the others either.
             Err(cause) if cause.is_full() => return Err(of_cell(cell, cause)),
             Err(cause) => {
                 progress::warn(format!("{} failed: {cause}", cell.name));
-                failed.insert(cell_path(cell), cause.to_string());
+                standing.failed.insert(cell_path(cell), cause.to_string());
             }
         }
         others.push(own);
         if !idle {
             board.tell();
             // At a deadline there are tables of what there is.
-            let ahead = study.cells[i + 1..].iter().map(|cell| cell.name.clone());
-            let left_out: Vec<String> = left_out.iter().cloned().chain(ahead).collect();
-            summary::write(loaded, study, &done, (&[&failed, &before], &left_out), (folder, command))?;
+            summary::write(loaded, study, &standing, folder, command)?;
         }
     }
     board.clear();
-    let page = summary::write(loaded, study, &done, (&[&failed, &before], &left_out), (folder, command))?;
+    let page = summary::write(loaded, study, &standing, folder, command)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
-    say!("{}: {} of {} cells", folder.join("report.html").display(), done.len(), study.cells.len());
-    runner::check_failed(&failed)
+    say!("{}: {} of {} cells", folder.join("report.html").display(), standing.done.len(), study.cells.len());
+    runner::check_failed(&standing.failed)
 }
 
 /// Failed runs of a cell by their folder in that of the study.
