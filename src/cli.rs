@@ -1,10 +1,12 @@
 //! The command line: one variant per command.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
 use crate::provenance::command_line;
-use crate::run::commands::{Check, List, Run};
+use crate::run::commands::{Check, List, Run, RunStep};
 use crate::stages::Stage;
 
 /// The version and, since the binary contains data made from WordNet, its licence.
@@ -36,6 +38,8 @@ pub enum Command {
     Run(Run),
     Check(Check),
     List(List),
+    #[command(hide = true)]
+    Step(RunStep),
     #[command(flatten)]
     Stage(Box<Stage>),
 }
@@ -48,14 +52,16 @@ impl Cli {
 }
 
 impl Command {
-    /// Runs the command.
-    pub fn run(&self) -> Result<()> {
+    /// Runs the command; the code is that of a step which failed and has said so itself.
+    pub fn run(&self) -> Result<ExitCode> {
         let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
         match self {
-            Command::Run(run) => run.run(&command_line(words)),
-            Command::Check(check) => check.run(),
-            Command::List(list) => list.run(),
-            Command::Stage(stage) => stage.run(&command_line(words)),
+            Command::Run(run) => run.run(&command_line(words))?,
+            Command::Check(check) => check.run()?,
+            Command::List(list) => list.run()?,
+            Command::Step(step) => return step.run(),
+            Command::Stage(stage) => stage.run(&command_line(words))?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

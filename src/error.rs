@@ -4,6 +4,7 @@
 //! for the tensor library to say, and reaching it from user input is a bug.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What went wrong, and what to do about it.
@@ -20,6 +21,9 @@ pub enum Error {
     /// What went wrong in a step of an analysis.
     #[error("step {step}: {cause}")]
     Step { step: String, cause: Box<Error> },
+    /// What went wrong in another process, as it wrote it down.
+    #[error("{cause}")]
+    Elsewhere { cause: String, disk_full: bool },
     /// The operating system refused.
     #[error("{}: cannot {action} it: {cause}\n  fix: check the path, its permissions and the free space", path.display())]
     Io { path: PathBuf, action: &'static str, cause: std::io::Error },
@@ -46,6 +50,18 @@ impl Error {
             expected: expected.to_string(),
             found: found.to_string(),
             fix: fix.to_string().into(),
+        }
+    }
+
+    /// Whether the disk is full: then whatever comes next would fail as well.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Error::Step { cause, .. } => cause.is_full(),
+            Error::Io { cause, .. } => {
+                matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+            }
+            Error::Elsewhere { disk_full, .. } => *disk_full,
+            _ => false,
         }
     }
 

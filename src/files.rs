@@ -89,17 +89,22 @@ pub fn write_with(
 /// Removes what killed commands left half-written in a folder and below, if there is such a folder; links are not
 /// followed.
 pub fn sweep(folder: &Path) -> Result<()> {
+    sweep_beside(folder)?;
+    if folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        list(folder)?.iter().filter(|path| path.is_dir()).try_for_each(|path| sweep(path))?;
+    }
+    Ok(())
+}
+
+/// As [`sweep`], but leaves the folders in it alone.
+pub fn sweep_beside(folder: &Path) -> Result<()> {
     if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         return Ok(());
     }
-    for path in list(folder)? {
-        if path.is_dir() {
-            sweep(&path)?;
-        } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) {
-            remove(&path)?;
-        }
-    }
-    Ok(())
+    let partial = |path: &&PathBuf| {
+        path.is_file() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
+    };
+    list(folder)?.iter().filter(partial).try_for_each(|path| remove(path))
 }
 
 /// Keeps other processes out of a folder until the file that is returned is closed, at the latest by the end of this
@@ -119,6 +124,13 @@ pub fn lock(path: &Path) -> Result<std::fs::File> {
             Err(Error::field(path.display(), "folder", "free", "another run at work in it", fix))
         }
     }
+}
+
+/// As [`lock`], but waits until it is free.
+pub fn wait_for_lock(path: &Path) -> Result<std::fs::File> {
+    let file = std::fs::File::create(path).map_err(Error::io(path, "lock"))?;
+    file.lock().map_err(Error::io(path, "lock"))?;
+    Ok(file)
 }
 
 /// Puts a file under another name as well, without taking its space again where the system can; what was there is replaced.

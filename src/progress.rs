@@ -2,6 +2,7 @@
 //! On a terminal a step shows a bar; elsewhere
 //! (a log, a batch system) a line every ten seconds.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,43 +20,59 @@ pub fn set_verbosity(level: u8) {
     VERBOSITY.store(level, Ordering::Relaxed);
 }
 
-fn shown(level: u8) -> bool {
-    VERBOSITY.load(Ordering::Relaxed) >= level
+/// How much is said, as it was set.
+pub fn verbosity() -> u8 {
+    VERBOSITY.load(Ordering::Relaxed)
 }
 
-/// What a step of an analysis says, kept for its record.
-static KEPT: Mutex<Option<Said>> = Mutex::new(None);
+fn shown(level: u8) -> bool {
+    verbosity() >= level
+}
 
-/// Notes and results, in order.
+/// What a step of an analysis says, line by line, each in one list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Said {
     pub notes: Vec<String>,
+    /// What the numbers are without, or with in place of something that was not there.
+    pub excluded: Vec<String>,
     pub results: Vec<String>,
 }
 
-/// Runs `work` and keeps what it says; with `-v` that is shown too.
+thread_local! {
+    /// What this thread says, while somebody listens. Commands speak from the thread that they are called in, not from those
+    /// that they spread their work over.
+    static SAID: RefCell<Option<Said>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` and keeps what it says in this thread; with `-v` that is shown too.
 pub fn listen<R>(work: impl FnOnce() -> R) -> (R, Said) {
-    let kept = || KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    *kept() = Some(Said::default());
+    let before = SAID.replace(Some(Said::default()));
     let result = work();
-    let said = kept().take().unwrap_or_default();
+    let said = SAID.replace(before).unwrap_or_default();
     (result, said)
 }
 
 /// Keeps a line if somebody listens; says whether it is to be shown.
 fn keep(text: &dyn std::fmt::Display, list: fn(&mut Said) -> &mut Vec<String>) -> bool {
-    match KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_mut() {
+    SAID.with_borrow_mut(|said| match said {
         Some(said) => {
             list(said).push(text.to_string());
             shown(2)
         }
         None => true,
-    }
+    })
 }
 
 /// A line of the result, on standard output. A reader that has gone (`| head`) is no reason to lose the work.
 pub fn result(text: impl std::fmt::Display) {
     if keep(&text, |said| &mut said.results) {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+}
+
+/// A line of the result that says what the numbers are without: the report names it.
+pub fn excluded_result(text: impl std::fmt::Display) {
+    if keep(&text, |said| &mut said.excluded) {
         let _ = writeln!(std::io::stdout(), "{text}");
     }
 }
@@ -71,9 +88,17 @@ macro_rules! whisper {
     ($($text:tt)*) => { { let _ = writeln!(std::io::stderr(), $($text)*); } };
 }
 
-/// Something the user should know, such as an initialised head or skipped rows.
+/// Something the user should know, such as how long it will take.
 pub fn note(text: impl std::fmt::Display) {
     if keep(&text, |said| &mut said.notes) && shown(1) {
+        whisper!("note: {text}");
+    }
+}
+
+/// A note of what the numbers are without (skipped rows), or with in place of something that was not there (an initialised
+/// head): the report names it.
+pub fn excluded(text: impl std::fmt::Display) {
+    if keep(&text, |said| &mut said.excluded) && shown(1) {
         whisper!("note: {text}");
     }
 }
@@ -189,6 +214,37 @@ impl Drop for Progress {
         self.bar.finish_and_clear();
         if shown(2) {
             whisper!("{}: {:.2} s", self.label, self.started.elapsed().as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: by hand. Two that are listened to at once hear nothing of each other, and one inside another leaves it as it was.
+    #[test]
+    fn each_is_heard_alone() {
+        let both = std::sync::Barrier::new(2);
+        let speak = |text: &str| {
+            listen(|| {
+                note(text);
+                both.wait();
+                excluded(format!("{text}: rows"));
+                both.wait();
+                let (_, inner) = listen(|| result("inner"));
+                assert_eq!(inner, Said { results: vec!["inner".into()], ..Said::default() });
+                excluded_result("points");
+            })
+            .1
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| speak("b"));
+            (speak("a"), other.join().unwrap())
+        });
+        for (said, name) in [(one, "a"), (other, "b")] {
+            let excluded = vec![format!("{name}: rows"), "points".into()];
+            assert_eq!(said, Said { notes: vec![name.into()], excluded, results: Vec::new() });
         }
     }
 }

@@ -11,7 +11,7 @@ use fisherscape::data::frozen::FrozenSet;
 use crate::support::{Outcome, fisherscape, fixture};
 
 /// An analysis of the small checkpoint that has every section.
-fn small() -> String {
+pub(crate) fn small() -> String {
     format!(
         r#"
 title = "Small"
@@ -236,7 +236,7 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
 }
 
 /// An analysis of nothing but arms of its own schedule, as little of it as can be.
-fn arms_alone(over: &str) -> String {
+pub(crate) fn arms_alone(over: &str) -> String {
     let (before, rest) = small().split_once("[fisher]").map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
     assert!(rest.contains("[schedule]"));
     format!(

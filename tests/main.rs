@@ -12,6 +12,7 @@ mod docs;
 mod dropout;
 mod embedded;
 mod estimators;
+mod executors;
 mod fisher;
 mod formats;
 mod gallery;

@@ -311,9 +311,18 @@ fn a_killed_study_ends_with_the_same_tables() -> Outcome {
         let cell = cut.join("cells").join(format!("{}_{}", row["fraction"], row["lr"]));
         assert!(cell.join("tables/training.csv").exists(), "{row:?}");
     }
+    // Wherever a kill falls, what it left half-written goes.
+    let places =
+        ["", "tables", "figures", "cells/0.1_1e-3", "cells/0.1_1e-3/steps", "cells/0.1_1e-3/train/guided"];
+    let half_written = places.map(|place| cut.join(place).join(".partial-planted"));
+    for path in &half_written {
+        std::fs::create_dir_all(path.parent().ok_or("no folder")?)?;
+        std::fs::write(path, "half")?;
+    }
     let (code, said) = run(&path, &cut);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("of them done before"), "{said}");
+    assert!(half_written.iter().all(|path| !path.exists()));
     same(&results(&cut), &results(&whole));
     Ok(())
 }

@@ -126,7 +126,10 @@ impl Tokenizer {
     /// empty masked-LM target, for [`super::masking::mask`] to fill.
     pub fn examples(&self, rows: &[Row], max_len: usize) -> Result<Vec<Example>> {
         if self.assumed_lower_case {
-            progress::note(format!("{}: nothing says do_lower_case, lower-casing", self.folder.display()));
+            progress::excluded(format!(
+                "{}: nothing says do_lower_case, lower-casing",
+                self.folder.display()
+            ));
         }
         rows.par_iter().map(|row| self.example(row, max_len)).collect()
     }

@@ -161,7 +161,7 @@ pub fn read_for(path: &Path, theta: &ParamMap) -> Result<(ParamMap, HashMap<Stri
     }
     for (side, modules) in [("Fisher information", foreign), ("model", missing)] {
         if !modules.is_empty() {
-            progress::note(format!("{}: only in the {side}, so in no mask: {modules}", path.display()));
+            progress::excluded(format!("{}: only in the {side}, so in no mask: {modules}", path.display()));
         }
     }
     Ok((fisher, metadata))

@@ -21,6 +21,7 @@ mod client;
 use std::path::{Path, PathBuf};
 
 use indicatif::HumanBytes;
+use serde::{Deserialize, Serialize};
 
 use self::cache::Cache;
 use self::client::Client;
@@ -50,7 +51,7 @@ pub enum Wanted {
 }
 
 /// Where files are read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
     pub folder: PathBuf,
     /// Where they came from, unless the folder itself was named.
@@ -58,7 +59,7 @@ pub struct Place {
 }
 
 /// A snapshot of a repository.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Origin {
     /// The name as it was given.
     pub name: String,

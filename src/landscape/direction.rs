@@ -138,7 +138,7 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<[Direction; 2]> {
         return Err(Error::field(path.display(), "tensors", "some parameter of the model", "none", fix));
     }
     if !foreign.is_empty() {
-        progress::note(format!("{}: not in the model, left out: {}", path.display(), foreign.join(", ")));
+        progress::excluded(format!("{}: not in the model, left out: {}", path.display(), foreign.join(", ")));
     }
     Ok(directions)
 }

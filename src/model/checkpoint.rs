@@ -317,7 +317,7 @@ impl Checkpoint {
     }
 
     fn tell_fresh(&self, names: &[String], seed: u64) {
-        progress::note(format!(
+        progress::excluded(format!(
             "{}: {} initialised from seed {seed}",
             self.folder.display(),
             names.join(", ")
@@ -332,7 +332,7 @@ impl Checkpoint {
             .collect();
         if !groups.is_empty() {
             let names: Vec<&str> = groups.into_iter().collect();
-            progress::note(format!(
+            progress::excluded(format!(
                 "{}: not part of this model, left out: {}",
                 self.folder.display(),
                 names.join(", ")

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use crate::analysis::config::KEYS;
 use crate::analysis::{self, Analysis, SHIPPED};
 use crate::error::Result;
 use crate::progress::{self, say};
-use crate::run::{self, Missing};
+use crate::run::executor::{Kind, process};
+use crate::run::inputs::{Missing, check_inputs};
+use crate::run::{self, Order};
 
 /// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
 ///
@@ -25,6 +28,21 @@ pub struct Run {
     /// Of a study, run these cells alone, named as `check` lists them; the tables have those run before, too [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
+    /// What runs the steps: local (this process, one after the other), process (one of its own for each) or process:N
+    #[arg(long, value_name = "NAME", default_value = "local", hide = true)]
+    pub executor: Kind,
+}
+
+/// Run one step of a run that is at work; its record, or why it failed, is written among the others.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RunStep {
+    /// The folder of the run
+    pub folder: PathBuf,
+    /// The step, as `steps/plan.json` names it
+    pub name: String,
+    /// End with the process that holds the other end of standard input
+    #[arg(long)]
+    pub tied: bool,
 }
 
 /// An analysis and what is changed in it.
@@ -72,7 +90,14 @@ impl Run {
             loaded.only_cells(&self.cells)?;
         }
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
-        run::run(&loaded, &folder, command, self.force)
+        let (force, executor) = (self.force, self.executor);
+        run::run(&loaded, &Order { folder: &folder, command, force, executor })
+    }
+}
+
+impl RunStep {
+    pub fn run(&self) -> Result<ExitCode> {
+        process::run_step(&self.folder, &self.name, self.tied)
     }
 }
 
@@ -91,10 +116,10 @@ impl Check {
             for cell in loaded.study.iter().flat_map(|study| &study.cells) {
                 say!("  {}", cell.name);
             }
-            let missing = |analysis: &&Analysis| run::check_inputs(analysis, Missing::Tell).err();
+            let missing = |analysis: &&Analysis| check_inputs(analysis, Missing::Tell).err();
             // Cells of a study say the same of what they share.
             let (missing, said) = progress::listen(|| analyses.iter().find_map(missing));
-            let notes: BTreeSet<String> = said.notes.into_iter().collect();
+            let notes: BTreeSet<String> = said.notes.into_iter().chain(said.excluded).collect();
             notes.iter().for_each(progress::note);
             if let Some(missing) = missing {
                 progress::note(format!("not to be run as it is: {missing}"));

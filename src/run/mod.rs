@@ -1,36 +1,34 @@
 //! An analysis from beginning to end: the only module that knows the whole story.
 //!
-//! `plan` says which steps there are; `runner` runs them in order, passing over those whose record still holds; what they
-//! found becomes sentences, tables and a page in `story`. Each step is a command that anyone can repeat by hand. A
+//! `plan` says which steps there are, `graph` which of them wait for which; `runner` has an `executor` run them, passing over those
+//! whose record still holds; what they found becomes sentences, tables and a page in `story`. Each step is a command that anyone can repeat by hand. A
 //! killed run goes on with the step that was interrupted, which itself goes on where it was if it is a long one. A `study`
 //! is several analyses, and a table over them.
 
 pub mod commands;
+mod executor;
 mod findings;
+mod graph;
+mod inputs;
 mod plan;
 mod runner;
 mod step;
 mod story;
 mod study;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use self::executor::Kind;
+use self::graph::Graph;
+use self::inputs::{Missing, Places, check_inputs};
+use self::runner::Setting;
 use self::step::Step;
-use crate::analysis::Loaded;
-use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
-use crate::data::glue::{self, Split};
-use crate::dropout::Arm as Dropout;
+use crate::analysis::{Analysis, Loaded};
 use crate::error::{Error, Result};
-use crate::files;
-use crate::hub::{self, Place, Wanted};
-use crate::model::ModelConfig;
-use crate::model::architectures::bert;
-use crate::progress::{self, say};
+use crate::progress::say;
 use crate::stages::Stage;
-use crate::stages::source::Source;
 
 /// A step's words as the command line reads them.
 #[derive(clap::Parser)]
@@ -40,24 +38,36 @@ struct Words {
     stage: Stage,
 }
 
-/// Runs an analysis or a study in `folder`; `command` is the line that repeats it. With `force`, steps that are done are done
-/// again.
+/// How an analysis or a study is run.
+pub struct Order<'a> {
+    pub folder: &'a Path,
+    /// The line that repeats it.
+    pub command: &'a str,
+    /// Whether steps that are done are done again.
+    pub force: bool,
+    pub executor: Kind,
+}
+
+/// Runs an analysis or a study.
 ///
 /// # Errors
 ///
 /// [`Error::Field`] or [`Error::Text`] for inputs that are missing, before any work; [`Error::Step`] for a step that fails.
 /// What the steps before it wrote stays, and is not done again. Where trainings alone failed, all else was done.
-pub fn run(loaded: &Loaded, folder: &Path, command: &str, force: bool) -> Result<()> {
+pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
+    let Order { folder, command, force, executor } = *order;
     if folder.exists() && !folder.is_dir() {
         let fix = "give the run a folder of its own: --out DIR";
         return Err(Error::field("--out", folder.display(), "a folder, or nothing yet", "a file", fix));
     }
     check_own(loaded, folder)?;
     if let Some(study) = &loaded.study {
-        return study::run(loaded, study, folder, command, force);
+        return study::run(loaded, study, order);
     }
     let places = check_inputs(&loaded.analysis, Missing::Fetch)?;
-    let done = runner::run(loaded, (folder, &[]), (places, force), &mut |_, _| ())?;
+    let mut executor = executor.executor(folder, &places);
+    let setting = Setting { folder, others: &[], places, force };
+    let done = runner::run(loaded, setting, &mut *executor, &mut |_, _| ())?;
     let page = story::write(loaded, folder, command, &done)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
     let all = done.records.len();
@@ -87,7 +97,8 @@ fn check_own(loaded: &Loaded, folder: &Path) -> Result<()> {
 
 /// The number of steps of an analysis, each of which is a sound command.
 pub fn steps(analysis: &Analysis) -> Result<usize> {
-    let steps = plan::steps(analysis, &plan::Failed::new());
+    let graph = Graph::new(plan::steps(analysis, &plan::Failed::new()))?;
+    let steps = graph.steps();
     steps.iter().try_for_each(|step| stage(step, Path::new("")).map(drop))?;
     Ok(steps.len())
 }
@@ -110,106 +121,4 @@ fn stage(step: &Step, folder: &Path) -> Result<Stage> {
     let stage = parsed.stage;
     stage.check().map_err(|cause| Error::Step { step: step.name.clone(), cause: Box::new(cause) })?;
     Ok(stage)
-}
-
-/// What becomes of inputs that are not here but have a name on the hub.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    Fetch,
-    /// They are named, and what depends on them is not checked.
-    Tell,
-}
-
-/// Where inputs are that are not read where they are named.
-pub type Places = HashMap<PathBuf, Place>;
-
-/// What is missing, before any work starts: the checkpoint, the data, the text. Gives the places of what is not read where
-/// it is named.
-pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
-    let mut places = Places::new();
-    let mut note = |given: &Path, place: Option<Place>| match &place {
-        Some(here) if here.origin.is_some() || here.folder != given => {
-            places.insert(given.to_path_buf(), here.clone());
-            place
-        }
-        Some(_) => place,
-        None => {
-            progress::note(format!("{}: not here; `run` fetches it from the hub", given.display()));
-            None
-        }
-    };
-    let checkpoint = &analysis.model.checkpoint;
-    let place = match missing {
-        Missing::Fetch => Some(hub::locate(checkpoint, Wanted::Checkpoint)?),
-        Missing::Tell => hub::locate_here(checkpoint, Wanted::Checkpoint)?,
-    };
-    let mut shape = None;
-    if let Some(Place { folder, .. }) = note(checkpoint, place) {
-        if !files::is_folder(&folder) {
-            let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer, or to a name on \
-                       the hub: --set model.checkpoint=FOLDER";
-            return Err(Error::field("model.checkpoint", checkpoint.display(), "a folder", "none", fix));
-        }
-        let config = ModelConfig::read(&folder.join("config.json"))?;
-        shape = Some(config);
-    }
-    let mut foreign = false;
-    let arms = analysis.train.iter().flat_map(|train| &train.arms);
-    for Parsed(arm) in arms {
-        let preset = analysis.schedule.as_ref().and_then(|schedule| schedule.preset);
-        match (arm, &shape) {
-            (Arm::Other(Dropout::Scheduled(assignment, path)), Some(config)) => {
-                Dropout::rates(*assignment, path, &config.sites()).map(drop)?;
-            }
-            (Arm::Own(_), Some(config)) if preset.is_some() && config.num_hidden_layers != bert::BASE.0 => {
-                let layers = config.num_hidden_layers;
-                let fix = "--set schedule.preset= makes a schedule for this model";
-                let expected = format!("left out for a model of {layers} layers");
-                return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
-            }
-            (Arm::Own(_), Some(config)) if preset.is_some() && !bert::is_base(config) => {
-                foreign = true;
-            }
-            _ => {}
-        }
-    }
-    if foreign {
-        progress::note(format!(
-            "schedule.preset ranks the sites of bert-base-uncased, which {} is not: --set schedule.preset= ranks its own",
-            checkpoint.display()
-        ));
-    }
-    let parts = analysis.surface.as_ref().map_or(Vec::new(), |_| analysis.surfaces_over());
-    let text =
-        parts.contains(&Part::Text) || (analysis.fisher.is_some() && analysis.fisher_over() == Over::Text);
-    if let Some(path) = analysis.data.text.as_ref().filter(|path| text && !files::exists(path)) {
-        let fix = "set data.text to a file with one example a line: --set data.text=FILE";
-        return Err(Error::field("data.text", path.display(), "a file", "none", fix));
-    }
-    let labelled = analysis.train.is_some()
-        || (analysis.fisher.is_some() && analysis.fisher_over() == Over::Task)
-        || parts.iter().any(|part| *part != Part::Text);
-    if labelled {
-        let data = &analysis.data;
-        let source = Source {
-            task: data.task.as_ref().map(|task| task.0.to_string()),
-            data: data.folder.clone(),
-            table: data.table.clone(),
-            columns: data.columns.as_ref().map(|columns| columns.0.clone()),
-        };
-        let here = match (&data.task, data.folder()) {
-            (Some(task), Some(given)) => {
-                let place = match missing {
-                    Missing::Fetch => Some(glue::locate(task.0, &given)?),
-                    Missing::Tell => glue::locate_here(task.0, &given)?,
-                };
-                note(&given, place).is_some()
-            }
-            _ => true,
-        };
-        if here {
-            source.rows(Split::Train)?;
-        }
-    }
-    Ok(places)
 }

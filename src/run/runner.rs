@@ -1,4 +1,4 @@
-//! The steps of one analysis, one after the other.
+//! The steps of one analysis, each as soon as what it reads is there and the executor has room; what is done is passed over.
 //!
 //! A training that fails does not stop the others: it is left out of all that follows, said, and tried again the next time.
 //! Where models are looked at afterwards (surfaces, sharpness and the like) there is nothing to go on with, and it is an error
@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::HumanDuration;
 
+use super::executor::{Executor, Finished};
+use super::graph::Graph;
 use super::plan::{self, Failed};
 use super::step::{self, Hashes, Record, Step};
 use super::{Places, stage};
@@ -20,7 +21,17 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::progress;
 use crate::provenance::command_line;
-use crate::stages::Stage;
+
+/// Where an analysis is run, and how.
+pub struct Setting<'a> {
+    pub folder: &'a Path,
+    /// Folders of other runs: what they have done is taken from there.
+    pub others: &'a [PathBuf],
+    /// Of inputs that are not read where they are named.
+    pub places: Places,
+    /// Whether what is done is done again.
+    pub force: bool,
+}
 
 /// What was done.
 pub struct Done {
@@ -69,91 +80,161 @@ fn may_fail(analysis: &Analysis, step: &Step) -> bool {
     step.command() == "train" && !analysis.looks_at_models()
 }
 
-/// Whether the disk is full: then the next one would fail as well.
-pub fn is_full(cause: &Error) -> bool {
-    match cause {
-        Error::Step { cause, .. } => is_full(cause),
-        Error::Io { cause, .. } => matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
-        _ => false,
-    }
-}
-
-/// Runs the steps of an analysis in `folder`, but takes what a run in one of the folders `others` has done. `places` are those of
-/// inputs that are not read where they are named. `finished` is called after each step.
+/// Runs the steps of an analysis. `finished` is called after each.
 ///
 /// # Errors
 ///
 /// As [`super::run`].
 pub fn run(
     loaded: &Loaded,
-    (folder, others): (&Path, &[PathBuf]),
-    (places, force): (Places, bool),
+    setting: Setting,
+    executor: &mut dyn Executor,
     finished: &mut dyn FnMut(&Step, Ended),
 ) -> Result<Done> {
-    let analysis = &loaded.analysis;
-    let mut failed = Failed::new();
-    let mut steps = planned(loaded, folder, &failed)?;
-    let _lock = files::lock(&step::records(folder)?.join("lock"))?;
-    for own in plan::FOLDERS {
+    let Setting { folder, others, places, force } = setting;
+    let graph = planned(&loaded.analysis, folder, &Failed::new())?;
+    let lock = files::lock(&step::records(folder)?.join("lock"))?;
+    files::sweep_beside(folder)?;
+    for own in plan::FOLDERS.iter().chain([&step::RECORDS]) {
         files::sweep(&folder.join(own))?;
     }
     files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
-    let mut hashes = Hashes::at(places);
-    let mut clock = Clock::new(&steps, folder);
-    let mut records: Vec<Record> = Vec::new();
-    while let Some((step, stage)) = steps.get(records.len()) {
-        let at = format!("[{}/{}]", records.len() + 1, steps.len());
-        let identity = step.identity(folder, &mut hashes)?;
-        let line = command_line(step.words(folder));
-        let mut old = if force { None } else { step.done(&identity, folder, &mut hashes) };
-        if old.is_none() {
-            if clock.ran == 0 {
-                // From here on they would be those of another run.
-                remove_page(folder)?;
-            }
-            let adopted =
-                others.iter().map(|other| step.adopt(&identity, &line, (other, folder), &mut hashes));
-            old = adopted.filter_map(Result::transpose).next().transpose()?;
+    executor.plan(&graph)?;
+    let mut run = Run {
+        analysis: &loaded.analysis,
+        folder,
+        others,
+        force,
+        hashes: Hashes::at(places),
+        clock: Clock::new(graph.steps(), folder),
+        graph,
+        working: HashMap::new(),
+        records: HashMap::new(),
+        failed: Failed::new(),
+        executor,
+        finished,
+    };
+    loop {
+        run.begin()?;
+        match run.executor.wait() {
+            Some(ended) => run.end(ended)?,
+            None => return run.done(lock),
         }
-        let mut ended = Ended::Before;
-        let record = match old {
-            Some(record) => {
-                progress::detail(format!("{at} {}: done before", step.name));
-                record
-            }
-            None => {
-                progress::status(format!("{at} {}{}", step.name, clock.left(&steps[records.len()..])));
-                let started = Instant::now();
-                let (outcome, said) = progress::listen(|| stage.run(&line));
-                if let Err(cause) = outcome {
-                    let alone = may_fail(analysis, step) && !is_full(&cause);
-                    let Some(run) = step.output().filter(|_| alone) else {
-                        return Err(Error::Step { step: step.name.clone(), cause: Box::new(cause) });
-                    };
-                    progress::warn(format!("{} failed: {cause}", step.name));
-                    failed.insert(run.to_string(), cause.to_string());
-                    finished(step, Ended::Failed);
-                    steps = planned(loaded, folder, &failed)?;
-                    continue;
-                }
-                let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-                clock.took(step, seconds);
-                clock.ran += 1;
-                ended = Ended::Now(seconds);
-                step.finish(folder, &mut hashes, (line, identity), (seconds, said))?
-            }
-        };
-        records.push(record);
-        finished(step, ended);
     }
-    let lines = steps.iter().map(|(step, _)| command_line(step.words(folder))).collect();
-    Ok(Done { records, lines, failed, ran: clock.ran, _lock })
 }
 
-/// The steps without those of failed runs, and their commands.
-fn planned(loaded: &Loaded, folder: &Path, failed: &Failed) -> Result<Vec<(Step, Stage)>> {
-    let steps = plan::steps(&loaded.analysis, failed).into_iter();
-    steps.map(|step| stage(&step, folder).map(|stage| (step, stage))).collect()
+/// A run that is at work.
+struct Run<'a> {
+    analysis: &'a Analysis,
+    folder: &'a Path,
+    others: &'a [PathBuf],
+    force: bool,
+    hashes: Hashes,
+    clock: Clock,
+    graph: Graph,
+    /// Steps that have started, and their identities, by name.
+    working: HashMap<String, (Step, String)>,
+    /// Of the steps that are done, by name.
+    records: HashMap<String, Record>,
+    failed: Failed,
+    executor: &'a mut dyn Executor,
+    finished: &'a mut dyn FnMut(&Step, Ended),
+}
+
+impl Run<'_> {
+    /// Starts the steps that there is room for; those that are done take none.
+    fn begin(&mut self) -> Result<()> {
+        while self.executor.room() {
+            let done = |step: &Step| self.records.contains_key(&step.name);
+            let begun = |step: &Step| done(step) || self.working.contains_key(&step.name);
+            let Some(step) = self.graph.ready(begun, done).cloned() else { break };
+            let number = self.records.len() + self.working.len() + 1;
+            let at = format!("[{number}/{}] {}", self.graph.steps().len(), step.name);
+            let identity = step.identity(self.folder, &mut self.hashes)?;
+            match self.done_before(&step, &identity)? {
+                Some(record) => {
+                    progress::detail(format!("{at}: done before"));
+                    self.keep(&step, record, Ended::Before);
+                }
+                None => {
+                    let left =
+                        self.graph.steps().iter().filter(|step| !self.records.contains_key(&step.name));
+                    progress::status(format!("{at}{}", self.clock.left(left)));
+                    self.executor.start(&step, &identity)?;
+                    self.working.insert(step.name.clone(), (step, identity));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of a step that is done, here or by another run.
+    fn done_before(&mut self, step: &Step, identity: &str) -> Result<Option<Record>> {
+        if !self.force
+            && let Some(record) = step.done(identity, self.folder, &mut self.hashes)
+        {
+            return Ok(Some(record));
+        }
+        if self.clock.ran == 0 {
+            // From here on they would be those of another run.
+            remove_page(self.folder)?;
+        }
+        let line = command_line(step.words(self.folder));
+        let adopt = |other: &PathBuf| step.adopt(identity, &line, other, self.folder, &mut self.hashes);
+        self.others.iter().map(adopt).filter_map(Result::transpose).next().transpose()
+    }
+
+    /// A step has ended.
+    fn end(&mut self, ended: Finished) -> Result<()> {
+        let Some((step, identity)) = self.working.remove(&ended.step) else { return Ok(()) };
+        match ended.outcome.and_then(|()| step.recorded(&identity, self.folder)) {
+            Ok(record) => {
+                self.clock.took(&step, record.seconds);
+                self.clock.ran += 1;
+                let ended = Ended::Now(record.seconds);
+                self.keep(&step, record, ended);
+                Ok(())
+            }
+            Err(cause) => self.fail(&step, cause),
+        }
+    }
+
+    fn keep(&mut self, step: &Step, record: Record, ended: Ended) {
+        self.hashes.learn(self.folder, &record);
+        self.records.insert(step.name.clone(), record);
+        (self.finished)(step, ended);
+    }
+
+    /// Goes on without a run that failed, where that is possible.
+    fn fail(&mut self, step: &Step, cause: Error) -> Result<()> {
+        let alone = may_fail(self.analysis, step) && !cause.is_full();
+        let Some(run) = step.output().filter(|_| alone) else {
+            return Err(Error::Step { step: step.name.clone(), cause: Box::new(cause) });
+        };
+        progress::warn(format!("{} failed: {cause}", step.name));
+        self.failed.insert(run.to_string(), cause.to_string());
+        (self.finished)(step, Ended::Failed);
+        self.graph = planned(self.analysis, self.folder, &self.failed)?;
+        self.executor.plan(&self.graph)
+    }
+
+    fn done(mut self, lock: File) -> Result<Done> {
+        let record = |step: &Step| {
+            let missing =
+                || Error::field(&step.name, "step", "done", "never started", "report this as a defect");
+            self.records.remove(&step.name).ok_or_else(missing)
+        };
+        let records = self.graph.steps().iter().map(record).collect::<Result<_>>()?;
+        let lines = self.graph.steps().iter().map(|step| command_line(step.words(self.folder))).collect();
+        Ok(Done { records, lines, failed: self.failed, ran: self.clock.ran, _lock: lock })
+    }
+}
+
+/// The steps without those of failed runs, each of which is a sound command.
+fn planned(analysis: &Analysis, folder: &Path, failed: &Failed) -> Result<Graph> {
+    let graph = Graph::new(plan::steps(analysis, failed))?;
+    graph.steps().iter().try_for_each(|step| stage(step, folder).map(drop))?;
+    Ok(graph)
 }
 
 /// Removes the page and the tables of an earlier run.
@@ -185,9 +266,9 @@ struct Clock {
 
 impl Clock {
     /// Begins with what an earlier run in this folder recorded.
-    fn new(steps: &[(Step, Stage)], folder: &Path) -> Clock {
+    fn new(steps: &[Step], folder: &Path) -> Clock {
         let mut clock = Clock { seen: HashMap::new(), ran: 0, before: false };
-        let records = steps.iter().filter_map(|(step, _)| Some((step, step.record(folder)?)));
+        let records = steps.iter().filter_map(|step| Some((step, step.record(folder)?)));
         records.for_each(|(step, Record { seconds, .. })| clock.took(step, seconds));
         clock.before = !clock.seen.is_empty();
         clock
@@ -200,8 +281,8 @@ impl Clock {
     }
 
     /// What these steps will take, once each of their commands has been seen.
-    fn left(&self, steps: &[(Step, Stage)]) -> String {
-        let each = steps.iter().map(|(step, _)| self.seen.get(step.command()).map(|(mean, _)| mean));
+    fn left<'a>(&self, steps: impl Iterator<Item = &'a Step>) -> String {
+        let each = steps.map(|step| self.seen.get(step.command()).map(|(mean, _)| mean));
         match each.sum::<Option<f64>>() {
             Some(seconds) if seconds >= 1.0 => {
                 // Of a run that was finished once, later steps may be done already.
@@ -210,5 +291,122 @@ impl Clock {
             }
             _ => String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis;
+    use crate::run::executor::mock::{Mishap, Mock};
+
+    /// Trainings of two arms, with or without surfaces of them.
+    fn loaded(surfaces: bool) -> Loaded {
+        progress::set_verbosity(0);
+        let without = (!surfaces).then(|| "surface=".to_string());
+        let set: Vec<String> = without.into_iter().chain(["train.seeds=2".to_string()]).collect();
+        analysis::load("quickstart", &set).unwrap()
+    }
+
+    fn run_with(loaded: &Loaded, folder: &Path, mock: &mut Mock) -> Result<Done> {
+        let setting = Setting { folder, others: &[], places: Places::new(), force: false };
+        run(loaded, setting, mock, &mut |_, _| ())
+    }
+
+    const LAST: &str = "training of guided, seed 1";
+
+    /// Oracle: the order of the plan. One at a time the steps are run in it; however many at once and however they end, records and
+    /// outputs are the same, and nothing is run again.
+    #[test]
+    fn the_order_of_ending_changes_nothing() -> Result<()> {
+        let loaded = loaded(true);
+        let plan: Vec<String> =
+            plan::steps(&loaded.analysis, &Failed::new()).into_iter().map(|step| step.name).collect();
+        let mut found = Vec::new();
+        for at_once in [1, 4, 100] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut mock = Mock::new(folder.path(), at_once, None);
+            let done = run_with(&loaded, folder.path(), &mut mock)?;
+            assert_eq!((done.ran, mock.started == plan), (plan.len(), at_once == 1), "{at_once}");
+            assert!(done.records.iter().map(|record| &record.step).eq(&plan));
+            found.push(done.records.into_iter().map(|r| (r.identity, r.outputs)).collect::<Vec<_>>());
+            drop(done._lock);
+            let again = run_with(&loaded, folder.path(), &mut Mock::new(folder.path(), at_once, None))?;
+            assert_eq!((again.ran, again.records.len()), (0, plan.len()));
+        }
+        assert!(found[1] == found[0] && found[2] == found[0]);
+        Ok(())
+    }
+
+    /// Oracle: by hand. A training that fails, is killed or leaves nothing is named with its cause and left out of the figure, the
+    /// others are done; the next run starts it, and what it was left out of, alone.
+    #[test]
+    fn a_training_that_fails_stops_no_other() -> Result<()> {
+        let loaded = loaded(false);
+        let all = plan::steps(&loaded.analysis, &Failed::new()).len();
+        for (mishap, cause) in [
+            (Mishap::Fails, "`loss` must be finite, found NaN"),
+            (Mishap::Killed, "its process ended by signal"),
+            (
+                Mishap::Lost,
+                "`record` must be that of a finished step, with what it wrote, found one without train/guided/seed1",
+            ),
+        ] {
+            for at_once in [1, 3] {
+                let folder = tempfile::tempdir().unwrap();
+                let mut mock = Mock::new(folder.path(), at_once, Some((LAST, mishap)));
+                let done = run_with(&loaded, folder.path(), &mut mock)?;
+                assert_eq!((done.records.len(), done.failed.len()), (all - 1, 1), "{mishap:?}");
+                assert!(done.failed["train/guided/seed1"].contains(cause), "{:?}", done.failed);
+                let figure = done.lines.iter().find(|line| line.contains("figures/training.svg")).unwrap();
+                assert!(figure.contains("guided/seed0") && !figure.contains("guided/seed1"), "{figure}");
+                drop(done);
+                let mut mock = Mock::new(folder.path(), at_once, None);
+                let done = run_with(&loaded, folder.path(), &mut mock)?;
+                assert_eq!((done.records.len(), done.failed.len()), (all, 0));
+                assert_eq!(mock.started, [LAST, "figure of the training"]);
+            }
+        }
+        Ok(())
+    }
+
+    /// A full disk, a step that others need, and a training whose model is looked at: an error at once that names the step. What was
+    /// done before stays done.
+    #[test]
+    fn other_failures_stop_the_run() {
+        for (surfaces, name, mishap) in [
+            (false, LAST, Mishap::DiskFull),
+            (false, "schedule", Mishap::Fails),
+            (false, "schedule", Mishap::Lost),
+            (true, LAST, Mishap::Killed),
+        ] {
+            let loaded = loaded(surfaces);
+            let folder = tempfile::tempdir().unwrap();
+            let mut mock = Mock::new(folder.path(), 1, Some((name, mishap)));
+            let cause = run_with(&loaded, folder.path(), &mut mock).err().unwrap();
+            assert!(matches!(&cause, Error::Step { step, .. } if step == name), "{cause}");
+            assert_eq!(cause.is_full(), mishap == Mishap::DiskFull);
+            assert_eq!(mock.started.last().map(String::as_str), Some(name));
+            let mut again = Mock::new(folder.path(), 1, None);
+            run_with(&loaded, folder.path(), &mut again).unwrap();
+            assert_eq!(again.started.first().map(String::as_str), Some(name));
+        }
+    }
+
+    /// Oracle: the files themselves. What a kill left half-written is removed wherever a run writes, and nothing else.
+    #[test]
+    fn what_is_half_written_is_swept() -> Result<()> {
+        let loaded = loaded(false);
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        let swept =
+            [".partial-a", "steps/.partial-b", "train/guided/seed0/best/.partial-c", "figures/.partial-d"];
+        let kept = ["mine/.partial-e", "train/guided/seed0/partial-f", "notes.txt"];
+        for path in swept.iter().chain(&kept) {
+            files::write(&at(path), b"half")?;
+        }
+        run_with(&loaded, folder.path(), &mut Mock::new(folder.path(), 1, None))?;
+        assert!(swept.iter().all(|path| !at(path).exists()) && kept.iter().all(|path| at(path).exists()));
+        Ok(())
     }
 }

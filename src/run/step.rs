@@ -17,7 +17,7 @@ use crate::hub::Place;
 use crate::progress::Said;
 
 /// The folder of the records in a run's folder.
-const RECORDS: &str = "steps";
+pub const RECORDS: &str = "steps";
 
 /// The folder of a run's records, which is made if it is missing.
 pub fn records(folder: &Path) -> Result<PathBuf> {
@@ -27,7 +27,7 @@ pub fn records(folder: &Path) -> Result<PathBuf> {
 }
 
 /// A word of a command line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Word {
     Plain(String),
     /// A path in the run's folder that is read, behind a prefix such as `guided:`.
@@ -43,7 +43,7 @@ enum Word {
 }
 
 /// One command.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// In words, for people; unique, and the name of its record.
     pub name: String,
@@ -63,7 +63,20 @@ pub struct Record {
     /// Files written and their BLAKE3.
     pub outputs: BTreeMap<String, String>,
     pub notes: Vec<String>,
+    /// Of the lines that it said, those of what the numbers are without. None in the records of earlier versions, which kept
+    /// them among the others.
+    pub excluded: Option<Vec<String>>,
     pub results: Vec<String>,
+}
+
+impl Record {
+    /// A step that has run, and what it said; its outputs are to follow.
+    pub fn new(step: &Step, command: String, identity: &str, seconds: f64, said: Said) -> Record {
+        let Said { notes, excluded, results } = said;
+        let (step, identity) = (step.name.clone(), identity.to_string());
+        let (outputs, excluded) = (BTreeMap::new(), Some(excluded));
+        Record { step, command, identity, seconds, outputs, notes, excluded, results }
+    }
 }
 
 impl Step {
@@ -198,6 +211,36 @@ impl Step {
         })
     }
 
+    fn all_words(&self) -> impl Iterator<Item = &Word> {
+        self.words.iter().chain(&self.silent)
+    }
+
+    /// The paths in the run's folder that it reads.
+    pub fn read(&self) -> impl Iterator<Item = &str> {
+        self.all_words().flat_map(|word| {
+            match word {
+                Word::Read(_, path) => std::slice::from_ref(path),
+                Word::ReadAll(paths) => paths,
+                _ => &[],
+            }
+            .iter()
+            .map(String::as_str)
+        })
+    }
+
+    /// The paths in the run's folder that it writes.
+    pub fn written(&self) -> impl Iterator<Item = &str> {
+        self.all_words().filter_map(|word| match word {
+            Word::Write(path) => Some(path.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether it takes long: all others take seconds.
+    pub fn is_heavy(&self) -> bool {
+        ["train", "pretrain", "fisher", "surface", "sharpness", "damage", "loss"].contains(&self.command())
+    }
+
     /// BLAKE3 over all that the result depends on.
     pub fn identity(&self, folder: &Path, hashes: &mut Hashes) -> Result<String> {
         let mut hash = blake3::Hasher::new();
@@ -206,7 +249,7 @@ impl Step {
             hash.update(part.as_bytes());
         };
         add(env!("CARGO_PKG_VERSION"));
-        for word in self.words.iter().chain(&self.silent) {
+        for word in self.all_words() {
             match word {
                 Word::Plain(text) | Word::Write(text) | Word::Near(text) => add(text),
                 Word::Read(prefix, path) => {
@@ -226,11 +269,15 @@ impl Step {
         Ok(hash.finalize().to_hex().to_string())
     }
 
-    /// Where the record of a run in `folder` lies.
     fn record_path(&self, folder: &Path) -> PathBuf {
+        self.beside_record(folder, "json")
+    }
+
+    /// A file among the records of a run in `folder`, named as the step.
+    pub fn beside_record(&self, folder: &Path, ending: &str) -> PathBuf {
         let words = self.name.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-'));
         let name = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
-        folder.join(RECORDS).join(format!("{name}.json"))
+        folder.join(RECORDS).join(format!("{name}.{ending}"))
     }
 
     /// The record of this step, if one can be read.
@@ -248,29 +295,45 @@ impl Step {
         })
     }
 
-    /// Takes what the same step wrote for the run in another folder, if it is done there; `line` repeats it here.
+    /// The record that a run of this step left a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] if it is missing, of other inputs, or if a file that it names is missing.
+    pub fn recorded(&self, identity: &str, folder: &Path) -> Result<Record> {
+        let wrong = |found: String| {
+            let fix = "the same command tries it again";
+            Error::field(&self.name, "record", "that of a finished step, with what it wrote", found, fix)
+        };
+        let record = self.record(folder).ok_or_else(|| wrong("none".into()))?;
+        if record.identity != identity {
+            return Err(wrong("one of other inputs: a file changed meanwhile".into()));
+        }
+        match record.outputs.keys().find(|path| !folder.join(path).is_file()) {
+            Some(missing) => Err(wrong(format!("one without {missing}"))),
+            None => Ok(record),
+        }
+    }
+
+    /// Takes what the same step wrote for the run in the folder `other`, if it is done there; `line` repeats it here.
     pub fn adopt(
         &self,
         identity: &str,
         line: &str,
-        (other, folder): (&Path, &Path),
+        other: &Path,
+        folder: &Path,
         hashes: &mut Hashes,
     ) -> Result<Option<Record>> {
         let found = if other == folder { None } else { self.done(identity, other, hashes) };
         let Some(record) = found else { return Ok(None) };
         // What an earlier run left in a folder would be taken for a part of this one.
-        for word in self.words.iter().chain(&self.silent) {
-            let Word::Write(path) = word else { continue };
-            let own = folder.join(path);
-            if own.is_dir() {
-                std::fs::remove_dir_all(&own).map_err(Error::io(&own, "remove"))?;
-            }
+        for own in self.written().map(|path| folder.join(path)).filter(|own| own.is_dir()) {
+            std::fs::remove_dir_all(&own).map_err(Error::io(&own, "remove"))?;
         }
         for path in record.outputs.keys() {
             let beside = [format!("{path}.provenance.toml"), sibling(path, "provenance.toml")];
             for path in beside.iter().filter(|path| other.join(path).is_file()).chain([path]) {
                 files::link(&other.join(path), &folder.join(path))?;
-                hashes.forget(&folder.join(path));
             }
         }
         let record = Record { command: line.to_string(), ..record };
@@ -278,25 +341,14 @@ impl Step {
         Ok(Some(record))
     }
 
-    /// Records that the step is done.
-    pub fn finish(
-        &self,
-        folder: &Path,
-        hashes: &mut Hashes,
-        (command, identity): (String, String),
-        (seconds, said): (f64, Said),
-    ) -> Result<Record> {
-        let mut outputs = BTreeMap::new();
-        for word in self.words.iter().chain(&self.silent) {
-            let Word::Write(path) = word else { continue };
+    /// Writes the record of this step, with what it wrote.
+    pub fn finish(&self, folder: &Path, mut record: Record) -> Result<Record> {
+        for path in self.written() {
             for file in results(&folder.join(path))? {
-                hashes.forget(&file);
                 let relative = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
-                outputs.insert(relative, hashes.of(&file)?);
+                record.outputs.insert(relative, files::hash_file(&file)?);
             }
         }
-        let Said { notes, results } = said;
-        let record = Record { step: self.name.clone(), command, identity, seconds, outputs, notes, results };
         self.keep(folder, &record)?;
         Ok(record)
     }
@@ -358,9 +410,9 @@ impl Hashes {
         Ok(hash)
     }
 
-    /// The file is about to change, or has.
-    fn forget(&mut self, path: &Path) {
-        self.known.remove(path);
+    /// Takes those of what a step has just written for a run in `folder`.
+    pub fn learn(&mut self, folder: &Path, record: &Record) {
+        self.known.extend(record.outputs.iter().map(|(path, hash)| (folder.join(path), hash.clone())));
     }
 }
 

@@ -96,30 +96,23 @@ pub fn write_page(page: &Page, folder: &Path) -> Result<()> {
 
 /// What the steps say that they left out or made up, each with the number of steps that say so.
 fn excluded(records: &[Record], folder: &Path) -> Vec<String> {
-    const NOTES: [&str; 8] = [
-        "skipped",
-        "left out",
-        "initialised",
-        "truncated",
-        "only in the",
-        "no example",
-        "not finite",
-        "lower-case",
-    ];
-    const RESULTS: [&str; 2] = ["without a target", "not finite"];
     let inside = format!("{}/", folder.display());
     let mut steps: BTreeMap<String, usize> = BTreeMap::new();
-    for record in records {
-        let has = |line: &&String, words: &[&str]| words.iter().any(|word| line.contains(word));
-        let notes = record.notes.iter().filter(|line| has(line, &NOTES));
-        let results = record.results.iter().filter(|line| has(line, &RESULTS));
+    for line in records.iter().filter_map(|record| record.excluded.as_ref()).flatten() {
         // Wherever the run lies.
-        notes.chain(results).for_each(|line| *steps.entry(line.replace(&inside, "")).or_default() += 1);
+        *steps.entry(line.replace(&inside, "")).or_default() += 1;
     }
     let line = |(line, steps): (String, usize)| {
         if steps > 1 { format!("{line} ({steps} steps)") } else { line }
     };
-    steps.into_iter().map(line).collect()
+    let lines = steps.into_iter().map(line);
+    let earlier = records.iter().filter(|record| record.excluded.is_none()).count();
+    let unsaid = format!(
+        "{} recorded by an earlier version, which did not tell what a step left out from its other notes: \
+         they are in steps/ (--force runs all steps again)",
+        counted(earlier, "step")
+    );
+    lines.chain((earlier > 0).then_some(unsaid)).collect()
 }
 
 struct Story<'a> {

@@ -8,12 +8,13 @@ mod board;
 mod summary;
 mod tables;
 
-use std::path::Path;
-
 use self::board::Board;
+use self::summary::Standing;
+use super::Order;
+use super::inputs::{Missing, Places, check_inputs};
 use super::plan::Failed;
+use super::runner::{self, Setting};
 use super::step::Step;
-use super::{Missing, Places, check_inputs, runner};
 use crate::analysis::grid::Cell;
 use crate::analysis::{Loaded, Study};
 use crate::error::{Error, Result};
@@ -26,7 +27,8 @@ fn cell_path(cell: &Cell) -> String {
 }
 
 /// Runs a study; see [`super::run`].
-pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: bool) -> Result<()> {
+pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
+    let Order { folder, command, force, executor } = *order;
     let places = |cell: &Cell| match study.runs(cell) {
         true => check_inputs(&cell.loaded.analysis, Missing::Fetch).map_err(|cause| of_cell(cell, cause)),
         // What is not to be run need not be here.
@@ -38,65 +40,62 @@ pub fn run(loaded: &Loaded, study: &Study, folder: &Path, command: &str, force: 
     let cells = folder.join("cells");
     std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
     let _lock = files::lock(&cells.join("lock"))?;
+    files::sweep_beside(folder)?;
+    ["tables", "figures"].into_iter().try_for_each(|own| files::sweep(&folder.join(own)))?;
     let text = folder.join("analysis.toml");
     if force || std::fs::read(&text).ok().is_some_and(|old| old != loaded.text.as_bytes()) {
         // They would stand beside another text until the end.
         summary::remove(folder)?;
     }
     files::write(&text, loaded.text.as_bytes())?;
-    let mut board = Board::new(study, folder, (&places, force))?;
+    let mut board = Board::new(study, folder, &places, force)?;
     board.announce();
-    let mut done = Vec::new();
+    let mut standing = Standing::default();
     // Cells share steps that do not depend on what they differ by; also with those of an earlier grid, which went by other names.
     let mut others = if force { Vec::new() } else { files::list(&cells)? };
     others.retain(|other| other.is_dir());
-    let mut left_out = Vec::new();
-    // What went wrong now, and before in cells that are not run, by cell or run.
-    let (mut failed, mut before) = (Failed::new(), Failed::new());
     for (i, cell) in study.cells.iter().enumerate() {
         let own = folder.join(cell_path(cell));
         let places = std::mem::take(&mut places[i]);
         if !study.runs(cell) {
-            match runner::ended(&cell.loaded, &own, places) {
-                Some(own) => {
-                    before.extend(named(cell, &own));
-                    done.push((cell, own));
-                }
-                None => left_out.push(cell.name.clone()),
+            if let Some(own) = runner::ended(&cell.loaded, &own, places) {
+                standing.before.extend(named(cell, &own));
+                standing.done.push((cell, own));
             }
             continue;
         }
         progress::status(format!("{}:", cell.name));
         let finished = &mut |step: &Step, ended| board.finished(i, step, ended);
-        let ran = runner::run(&cell.loaded, (&own, &others), (places, force), finished);
+        let mut executor = executor.executor(&own, &places);
+        let setting = Setting { folder: &own, others: &others, places, force };
+        let ran = runner::run(&cell.loaded, setting, &mut *executor, finished);
+        drop(executor); // what is still at work ends
         let idle = ran.as_ref().is_ok_and(|ran| ran.ran == 0 && ran.failed.is_empty());
         let ran = ran.and_then(|ran| super::story::write(&cell.loaded, &own, command, &ran).map(|_| ran));
         match ran {
             Ok(ran) => {
-                failed.extend(named(cell, &ran.failed));
-                done.push((cell, ran.failed));
+                standing.failed.extend(named(cell, &ran.failed));
+                standing.done.push((cell, ran.failed));
             }
             // There is no room for the others either.
-            Err(cause) if runner::is_full(&cause) => return Err(of_cell(cell, cause)),
+            Err(cause) if cause.is_full() => return Err(of_cell(cell, cause)),
             Err(cause) => {
                 progress::warn(format!("{} failed: {cause}", cell.name));
-                failed.insert(cell_path(cell), cause.to_string());
+                standing.failed.insert(cell_path(cell), cause.to_string());
             }
         }
         others.push(own);
         if !idle {
             board.tell();
             // At a deadline there are tables of what there is.
-            let ahead = study.cells[i + 1..].iter().map(|cell| cell.name.clone());
-            let left_out: Vec<String> = left_out.iter().cloned().chain(ahead).collect();
-            summary::write(loaded, study, &done, (&[&failed, &before], &left_out), (folder, command))?;
+            summary::write(loaded, study, &standing, folder, command)?;
         }
     }
     board.clear();
-    let page = summary::write(loaded, study, &done, (&[&failed, &before], &left_out), (folder, command))?;
+    let page = summary::write(loaded, study, &standing, folder, command)?;
     page.answers.iter().for_each(|answer| say!("{answer}"));
-    say!("{}: {} of {} cells", folder.join("report.html").display(), done.len(), study.cells.len());
-    runner::check_failed(&failed)
+    say!("{}: {} of {} cells", folder.join("report.html").display(), standing.done.len(), study.cells.len());
+    runner::check_failed(&standing.failed)
 }
 
 /// Failed runs of a cell by their folder in that of the study.

@@ -153,7 +153,7 @@ impl Agree {
             }
             let left = columns.len() - keep.len();
             if left > 0 {
-                progress::note(format!(
+                progress::excluded(format!(
                     "{}: {left} tensors only in the one or the other left out",
                     file.title
                 ));

@@ -191,7 +191,7 @@ impl Damage {
         layers.retain(|layer| layer.tensors.iter().any(moves));
         if layers.len() < before {
             let text = "layers of 1-D parameters alone left out: let them move with --vectors";
-            progress::note(format!("{} {text}", before - layers.len()));
+            progress::excluded(format!("{} {text}", before - layers.len()));
         }
         Ok(layers)
     }

@@ -54,7 +54,7 @@ impl Fisher {
         let mut written = Vec::new();
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
-                progress::note(format!("{} examples without a target skipped", fisher.skipped));
+                progress::excluded(format!("{} examples without a target skipped", fisher.skipped));
             }
             let mut metadata = BTreeMap::from([
                 ("checkpoint".to_string(), model.hash.clone()),

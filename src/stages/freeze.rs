@@ -11,7 +11,7 @@ use crate::data::row::{Row, Rows};
 use crate::data::{Example, masking, text};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
-use crate::progress::{self, say};
+use crate::progress;
 use crate::provenance::{self, Provenance};
 use crate::rng::Stream;
 use crate::tasks::Answer;
@@ -145,10 +145,10 @@ impl Freeze {
             tell_empty_classes(&set, &rows.classes);
             text += &format!(", {} classes", rows.classes.len());
         }
-        if empty > 0 {
-            text += &format!(", {empty} examples without a target");
+        match empty {
+            0 => progress::result(text),
+            _ => progress::excluded_result(format!("{text}, {empty} examples without a target")),
         }
-        say!("{text}");
         Ok(())
     }
 }
@@ -185,7 +185,7 @@ fn tell_empty_classes(set: &FrozenSet, names: &[String]) {
     let has = |class: usize| set.examples.iter().any(|e| e.target.labels.classes().contains(&(class as u32)));
     let empty: Vec<&str> = (0..names.len()).filter(|c| !has(*c)).map(|c| names[c].as_str()).collect();
     if !empty.is_empty() {
-        progress::note(format!("{}: no example of class {}", set.path.display(), empty.join(", ")));
+        progress::excluded(format!("{}: no example of class {}", set.path.display(), empty.join(", ")));
     }
 }
 

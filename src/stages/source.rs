@@ -138,7 +138,7 @@ fn missing(also: &str) -> Error {
 /// Says what was left out.
 pub fn tell(rows: &Rows) {
     if let Some(text) = rows.left_out() {
-        progress::note(text);
+        progress::excluded(text);
     }
 }
 

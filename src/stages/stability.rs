@@ -314,7 +314,9 @@ impl Pass<'_> {
         let common: Vec<usize> = full.used.iter().copied().filter(everywhere).collect();
         let left = full.used.len() - common.len();
         if left > 0 {
-            progress::note(format!("masks: {left} examples without a target under some masking left out"));
+            progress::excluded(format!(
+                "masks: {left} examples without a target under some masking left out"
+            ));
         }
         if common.len() < 2 {
             let fix = "use a larger set or longer examples";

@@ -19,7 +19,7 @@ use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Model, Objective, Trainable};
 use crate::params;
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::tables::surface::{Format, Grid};
 use crate::{estimate, evaluate, files};
@@ -315,7 +315,7 @@ impl Surface {
         say!("centre {}", with_se(surface.centre.loss, surface.centre.loss_se));
         say!("lowest {low:.6}, highest {high:.6} of {} points", surface.points.len());
         if bad > 0 {
-            say!("{bad} points are not finite");
+            progress::excluded_result(format!("{bad} points are not finite"));
         }
         say!("{}", self.out.display());
     }

@@ -15,10 +15,11 @@ use super::tables::distinct;
 use crate::analysis::Study;
 use crate::error::Result;
 use crate::progress;
+use crate::run::inputs::Places;
 use crate::run::plan::{self, Failed};
 use crate::run::runner::Ended;
 use crate::run::step::{Hashes, Step};
-use crate::run::{Places, findings, stage};
+use crate::run::{findings, stage};
 use crate::stages::Stage;
 use crate::stats;
 
@@ -57,7 +58,7 @@ pub(super) struct Board {
 
 impl Board {
     /// Reads what is there, and estimates what a training of each cell takes.
-    pub(super) fn new(study: &Study, folder: &Path, (places, force): (&[Places], bool)) -> Result<Board> {
+    pub(super) fn new(study: &Study, folder: &Path, places: &[Places], force: bool) -> Result<Board> {
         let mut rows = Vec::new();
         // By checkpoint: seconds of a forward pass for each token.
         let mut each: BTreeMap<PathBuf, f64> = BTreeMap::new();

@@ -26,16 +26,38 @@ use crate::tables::study::{RunRow, StudyRow};
 /// The figure of all differences.
 const FOREST: &str = "differences";
 
+/// What became of the cells so far.
+#[derive(Default)]
+pub(super) struct Standing<'a> {
+    /// Those that are done, and their runs that failed.
+    pub done: Vec<(&'a Cell, Failed)>,
+    /// What went wrong now, by cell or run.
+    pub failed: Failed,
+    /// What went wrong before, in cells that are not run now.
+    pub before: Failed,
+}
+
+impl Standing<'_> {
+    /// The cells that are neither done nor failed.
+    fn left_out(&self, study: &Study) -> Vec<String> {
+        let ended = |cell: &Cell| {
+            self.done.iter().any(|(done, _)| done.name == cell.name)
+                || self.failed.contains_key(&cell_path(cell))
+        };
+        study.cells.iter().filter(|cell| !ended(cell)).map(|cell| cell.name.clone()).collect()
+    }
+}
+
 /// Writes tables, figures and page of the cells that are done.
 pub(super) fn write(
     loaded: &Loaded,
     study: &Study,
-    done: &[(&Cell, Failed)],
-    (failed, left_out): (&[&Failed], &[String]),
-    (folder, command): (&Path, &str),
+    standing: &Standing,
+    folder: &Path,
+    command: &str,
 ) -> Result<Page> {
     let mut summary = Summary { study, rows: Vec::new() };
-    for (cell, failed) in done {
+    for (cell, failed) in &standing.done {
         let analysis = &cell.loaded.analysis;
         let models = plan::models(analysis, failed);
         let found = findings::training(&folder.join(cell_path(cell)), &models, analysis.seed)?;
@@ -46,13 +68,14 @@ pub(super) fn write(
         row.training.p_corrected = Some(corrected).filter(|p| p.is_finite());
     }
     let mut page = story::begun(loaded, command);
-    let failed: Vec<String> =
-        failed.iter().copied().flatten().map(|(what, cause)| format!("{what} failed: {cause}")).collect();
+    let failed = standing.failed.iter().chain(&standing.before);
+    let failed: Vec<String> = failed.map(|(what, cause)| format!("{what} failed: {cause}")).collect();
+    let left_out = standing.left_out(study);
     page.excluded = failed.clone();
     if !left_out.is_empty() {
         page.excluded.push(format!("not in these tables, as they are not done: {}", left_out.join(", ")));
     }
-    for (cell, _) in done {
+    for (cell, _) in &standing.done {
         let path = cell_path(cell);
         page.links.push((format!("{path}/report.html"), described(&study.names, &cell.values)));
     }
@@ -89,7 +112,7 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 }
 
 /// Draws a table of the study, and puts the figure on the page.
-fn draw(page: &mut Page, folder: &Path, (name, table): (&str, &str), caption: String) -> Result<()> {
+fn draw(page: &mut Page, folder: &Path, name: &str, table: &str, caption: String) -> Result<()> {
     let step =
         ["svg", "pdf", "png"].iter().fold(Step::new(format!("figure of {table}"), "render"), |step, end| {
             step.writes("--out", format!("figures/{name}.{end}"))
@@ -236,7 +259,7 @@ impl Summary<'_> {
             if self.study.axes.len() > differences::SETTINGS {
                 caption += " Cells are named by what is unusual about them; usual is what most of them have.";
             }
-            draw(page, folder, (FOREST, StudyRow::FILE), caption)?;
+            draw(page, folder, FOREST, StudyRow::FILE, caption)?;
         }
         for (name, _) in along {
             let file = format!("by_{name}");
@@ -247,7 +270,7 @@ impl Summary<'_> {
             let caption = format!(
                 "Scores along {name}, all else equal{differences}: means over seeds with 95 % intervals."
             );
-            draw(page, folder, (&file, &format!("{file}.csv")), caption)?;
+            draw(page, folder, &file, &format!("{file}.csv"), caption)?;
         }
         Ok(())
     }

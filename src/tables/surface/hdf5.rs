@@ -75,7 +75,11 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
             Err(e) => return Err(broken(e)),
         };
         if column.len() != grid.loss.len() {
-            progress::note(format!("{}: `{name}` of shape {:?} is left out", path.display(), set.shape()));
+            progress::excluded(format!(
+                "{}: `{name}` of shape {:?} is left out",
+                path.display(),
+                set.shape()
+            ));
             continue;
         }
         if FILLED.contains(&name.as_str()) {

@@ -54,7 +54,9 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     for Array { name, shape, values } in arrays {
         match fits(&shape) {
             true => grid.columns.push((name, values)),
-            false => progress::note(format!("{}: `{name}` of shape {shape:?} is left out", path.display())),
+            false => {
+                progress::excluded(format!("{}: `{name}` of shape {shape:?} is left out", path.display()))
+            }
         }
     }
     Ok(grid)

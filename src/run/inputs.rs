@@ -1,0 +1,149 @@
+//! What an analysis needs before any work starts: the checkpoint, rates, the text, the data.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
+use crate::data::glue::{self, Split};
+use crate::dropout::Arm as Dropout;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::hub::{self, Place, Wanted};
+use crate::model::ModelConfig;
+use crate::model::architectures::bert;
+use crate::progress;
+use crate::stages::source::Source;
+
+/// What becomes of inputs that are not here but have a name on the hub.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Fetch,
+    /// They are named, and what depends on them is not checked.
+    Tell,
+}
+
+/// Where inputs are that are not read where they are named.
+pub type Places = HashMap<PathBuf, Place>;
+
+/// What is missing. Gives the places of what is not read where it is named.
+pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
+    let mut inputs = Inputs { analysis, missing, places: Places::new() };
+    if let Some(config) = inputs.checkpoint()? {
+        inputs.rates(&config)?;
+    }
+    inputs.text()?;
+    inputs.data()?;
+    Ok(inputs.places)
+}
+
+struct Inputs<'a> {
+    analysis: &'a Analysis,
+    missing: Missing,
+    places: Places,
+}
+
+impl Inputs<'_> {
+    /// Where an input is, which is noted; `None` if it is not here and is not to be fetched.
+    fn locate(
+        &mut self,
+        given: &Path,
+        fetch: impl FnOnce() -> Result<Place>,
+        look: impl FnOnce() -> Result<Option<Place>>,
+    ) -> Result<Option<Place>> {
+        let place = match self.missing {
+            Missing::Fetch => Some(fetch()?),
+            Missing::Tell => look()?,
+        };
+        match &place {
+            Some(here) if here.origin.is_some() || here.folder != given => {
+                self.places.insert(given.to_path_buf(), here.clone());
+            }
+            Some(_) => {}
+            None => progress::note(format!("{}: not here; `run` fetches it from the hub", given.display())),
+        }
+        Ok(place)
+    }
+
+    /// The model's configuration, if it is here.
+    fn checkpoint(&mut self) -> Result<Option<ModelConfig>> {
+        let given = &self.analysis.model.checkpoint;
+        let fetch = || hub::locate(given, Wanted::Checkpoint);
+        let look = || hub::locate_here(given, Wanted::Checkpoint);
+        let Some(Place { folder, .. }) = self.locate(given, fetch, look)? else { return Ok(None) };
+        if !files::is_folder(&folder) {
+            let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer, or to a name on \
+                       the hub: --set model.checkpoint=FOLDER";
+            return Err(Error::field("model.checkpoint", given.display(), "a folder", "none", fix));
+        }
+        ModelConfig::read(&folder.join("config.json")).map(Some)
+    }
+
+    /// Whether the rates of the arms are for such a model.
+    fn rates(&self, config: &ModelConfig) -> Result<()> {
+        let (sites, layers) = (config.sites(), config.num_hidden_layers);
+        let arms = || self.analysis.train.iter().flat_map(|train| &train.arms);
+        for Parsed(arm) in arms() {
+            if let Arm::Other(Dropout::Scheduled(assignment, path)) = arm {
+                Dropout::rates(*assignment, path, &sites)?;
+            }
+        }
+        let preset = self.analysis.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());
+        if !preset || bert::is_base(config) || !arms().any(|Parsed(arm)| matches!(arm, Arm::Own(_))) {
+            return Ok(());
+        }
+        if layers != bert::BASE.0 {
+            let fix = "--set schedule.preset= makes a schedule for this model";
+            let expected = format!("left out for a model of {layers} layers");
+            return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
+        }
+        progress::note(format!(
+            "schedule.preset ranks the sites of bert-base-uncased, which {} is not: --set schedule.preset= ranks its own",
+            self.analysis.model.checkpoint.display()
+        ));
+        Ok(())
+    }
+
+    /// The parts that surfaces are over.
+    fn parts(&self) -> Vec<Part> {
+        self.analysis.surface.as_ref().map_or(Vec::new(), |_| self.analysis.surfaces_over())
+    }
+
+    fn fisher_over(&self, over: Over) -> bool {
+        self.analysis.fisher.is_some() && self.analysis.fisher_over() == over
+    }
+
+    fn text(&self) -> Result<()> {
+        let read = self.parts().contains(&Part::Text) || self.fisher_over(Over::Text);
+        match self.analysis.data.text.as_ref().filter(|path| read && !files::exists(path)) {
+            Some(path) => {
+                let fix = "set data.text to a file with one example a line: --set data.text=FILE";
+                Err(Error::field("data.text", path.display(), "a file", "none", fix))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The labelled data, where they are used.
+    fn data(&mut self) -> Result<()> {
+        let labelled = self.analysis.train.is_some()
+            || self.fisher_over(Over::Task)
+            || self.parts().iter().any(|part| *part != Part::Text);
+        if !labelled {
+            return Ok(());
+        }
+        let data = &self.analysis.data;
+        if let (Some(task), Some(given)) = (&data.task, data.folder()) {
+            let fetch = || glue::locate(task.0, &given);
+            if self.locate(&given, fetch, || glue::locate_here(task.0, &given))?.is_none() {
+                return Ok(());
+            }
+        }
+        let source = Source {
+            task: data.task.as_ref().map(|task| task.0.to_string()),
+            data: data.folder.clone(),
+            table: data.table.clone(),
+            columns: data.columns.as_ref().map(|columns| columns.0.clone()),
+        };
+        source.rows(Split::Train).map(drop)
+    }
+}
