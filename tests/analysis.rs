@@ -499,6 +499,26 @@ fn only_what_depends_on_a_change_is_run_again() -> Outcome {
     Ok(())
 }
 
+/// Oracle: a run in a new folder. The threshold enters the figure of the stability by `trust.csv` alone, which stands beside
+/// the table that is drawn.
+#[test]
+fn a_figure_is_drawn_again_for_what_stands_beside_its_table() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("analysis.toml");
+    let all = small();
+    let (before, rest) = all.split_once("[schedule]").ok_or("no schedule")?;
+    let (_, stability) = rest.split_once("[stability]").ok_or("no stability")?;
+    let (stability, _) = stability.split_once("masks").ok_or("no masks")?;
+    std::fs::write(&path, format!("{before}[stability]{stability}"))?;
+    let at = |name: &str| folder.path().join(name);
+    run(&path, &at("out"), &["--set", "stability.threshold=0.1"]);
+    let ran = run(&path, &at("out"), &["--set", "stability.threshold=0.2"]);
+    assert!(ran.contains(&"figure of the stability".to_string()), "{ran:?}");
+    run(&path, &at("new"), &["--set", "stability.threshold=0.2"]);
+    same(&results(&at("out")), &results(&at("new")));
+    Ok(())
+}
+
 /// Oracle: the undisturbed run. Killed (SIGKILL) at moments spread over the run, then run again until done: the same
 /// bytes, and no step that was recorded as done is run twice.
 #[test]
@@ -598,6 +618,16 @@ fn the_report_stands_alone() -> Outcome {
     assert_eq!(page.matches("aria-label=").count(), page.matches("role=\"img\"").count() + 2);
     assert!(page.contains("initialised from seed 0"), "made-up heads are named");
     assert!(page.contains("95 % interval") && page.contains("paired by seed"));
+    // A line that goes on without its `\` would leave the blanks of the source in a sentence.
+    for tag in ["figcaption", "caption", "p", "li"] {
+        let (open, close) = (format!("<{tag}"), format!("</{tag}>"));
+        let found: Vec<&str> =
+            page.split(&open).skip(1).filter_map(|rest| Some(rest.split_once(&close)?.0)).collect();
+        assert!(!found.is_empty(), "{tag}");
+        for text in found {
+            assert!(!text.contains("  "), "{text}");
+        }
+    }
     Ok(())
 }
 

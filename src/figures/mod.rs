@@ -205,6 +205,30 @@ mod tests {
         of_text(text.as_bytes()).map(|figure| figure.name)
     }
 
+    /// Oracle: the list itself. Catches a table whose columns are all in another figure's, which would be drawn as that.
+    #[test]
+    fn every_figure_is_found_by_its_table() {
+        for figure in &FIGURES {
+            assert_eq!(named(&figure.table.columns().join(",")), Some(figure.name));
+            assert!(tables::ALL.iter().any(|table| table.file == figure.table.file), "{}", figure.table.file);
+            for (what, of) in
+                [("name", |figure: &Figure| figure.name), ("kind", |figure: &Figure| figure.kind)]
+                    as [(_, fn(&Figure) -> _); 2]
+            {
+                assert_eq!(
+                    FIGURES.iter().filter(|other| of(other) == of(figure)).count(),
+                    1,
+                    "{what} {}",
+                    of(figure)
+                );
+            }
+        }
+        assert_eq!(
+            of_folder("audit").map(|figure| figure.name).collect::<Vec<_>>(),
+            ["audit_audit", "audit_concentration"]
+        );
+    }
+
     const HISTORY: &str =
         "epoch,step,train_loss,held_out_loss,held_out_loss_se\n1,5,1,1,0.1\n2,10,0.9,0.8,0.1\n";
     const RATES: &str = "site,score,score_se,rank,p\nembeddings,,,0,0\nlayer.0.attention_probs,,,1,0.1\n\

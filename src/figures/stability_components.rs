@@ -1,5 +1,7 @@
-//! Where the spread of a layer's per-example Fisher score comes from, as SVG: the share of the dropout masks, by site
-//! and by block.
+//! Where the spread of a layer's per-example Fisher score comes from, as SVG: the share of the masks, by site and by
+//! block.
+//!
+//! The masks are maskings of masked language modelling: which tokens of an example are hidden.
 //!
 //! The rest is between examples. Left of the dotted line at one half more examples help more than more masks of one.
 //!
@@ -17,7 +19,7 @@ use crate::stability::components::ComponentRow;
 use crate::tables;
 
 /// For readers of the file.
-const DESCRIPTION: &str = "Share of the dropout masks in the variance of each item's per-example Fisher score, with its \
+const DESCRIPTION: &str = "Share of the maskings in the variance of each item's per-example Fisher score, with its \
                            95 % interval; the rest is between examples.";
 
 /// Variance components of each item.
@@ -59,7 +61,7 @@ pub fn caption(components: &Components) -> String {
     let lost = components.rows.iter().filter(|row| row.mask_share.is_none()).count();
     let lost = if lost > 0 { format!(" Without a share and not drawn: {lost}.") } else { String::new() };
     format!(
-        "Share of the dropout masks in the variance of the per-example Fisher score of each of {}, with 95 % intervals \
+        "Share of the maskings in the variance of the per-example Fisher score of each of {}, with 95 % intervals \
          (bars); the rest is between examples, and at the dotted line both are equal.{lost}{}\n",
         counts,
         sites::left_out(components.tensors),

@@ -13,6 +13,7 @@ use crate::draw::image::{svg_to_pdf, svg_to_png};
 use crate::draw::relief::View;
 use crate::draw::width::Width;
 use crate::error::{Error, Result};
+use crate::figures::FIGURES;
 use crate::files;
 use crate::page::interactive;
 use crate::page::tabular;
@@ -24,12 +25,7 @@ use crate::tables::surface::{self, Grid};
 /// surface in another data format.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    /// Surfaces, as `surface` writes them, or HDF5 of tomgoldstein/loss-landscape; one panel each, or curves where they
-    /// have a single y. Or agreement.csv of
-    /// `stability`, F.csv of `fisher`, RATES.csv of `schedule`, history.csv of `train` (one for each arm and seed:
-    /// ARM/seed0/history.csv), spectral densities (curve,eigenvalue,density,density_sd),
-    /// overlap.csv or needed.csv of `stability`, concentration.csv of `audit`, layers.csv of `damage`
-    #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz")]
+    #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz", help = accepted())]
     pub surfaces: Vec<PathBuf>,
     /// Titles, in the same order; histories of one title are seeds of one arm, losses along a line draws of one curve
     /// [default: names of files or arms]
@@ -87,6 +83,16 @@ pub struct Render {
     /// table its text, .md or .tex (booktabs)
     #[arg(long, required = true, value_name = "FIGURE.svg|.txt|SURFACE.h5|..")]
     pub out: Vec<PathBuf>,
+}
+
+/// What can be drawn.
+fn accepted() -> String {
+    let tables = FIGURES.map(|figure| figure.table.file).join(", ");
+    format!(
+        "Surfaces, as `surface` writes them, or HDF5 of tomgoldstein/loss-landscape; one panel each, or curves where they \
+         have a single y. Or a table that other commands write: {tables}; several of RATES.csv, SHARPNESS.spectrum.csv and \
+         history.csv (one for each arm and seed: ARM/seed0/history.csv)"
+    )
 }
 
 /// How surfaces are seen.

@@ -162,3 +162,43 @@ impl Plan<'_> {
         figures_of(self.analysis, folder).map(step).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis;
+    use crate::files;
+    use crate::run::plan::{Failed, steps};
+    use crate::run::step::Hashes;
+
+    /// Oracle: what the figures read, `BESIDE`. Another text in any of these files makes the figure another one; what is
+    /// not written is not waited for.
+    #[test]
+    fn figures_are_of_all_that_they_read() {
+        let analysis = analysis::load("reliability", &[]).unwrap().analysis;
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |file: &str, text: &str| files::write(&folder.path().join(file), text.as_bytes()).unwrap();
+        let steps = steps(&analysis, &Failed::new());
+        let mut read = 0;
+        for own in [STABILITY, AUDIT, DAMAGE] {
+            let drawn: Vec<_> = figures_of(&analysis, own).collect();
+            for figure in &drawn {
+                let step = steps.iter().find(|step| step.name == format!("figure of {}", figure.of)).unwrap();
+                let names = || figure.table.beside.iter().chain([&figure.table.file]);
+                names().for_each(|name| write(&format!("{own}/{name}"), "before"));
+                let identity = || step.identity(folder.path(), &mut Hashes::default()).unwrap();
+                for name in names() {
+                    let before = identity();
+                    write(&format!("{own}/{name}"), "after");
+                    assert_ne!(before, identity(), "{}: {name}", figure.name);
+                    read += 1;
+                }
+            }
+            assert!(!drawn.is_empty(), "{own}");
+        }
+        assert_eq!(read, 8 + 6 + 4);
+        let analysis = analysis::load("reliability", &["damage.probes=0".into()]).unwrap().analysis;
+        assert_eq!(absent(&analysis, DAMAGE), ["bins.csv"]);
+    }
+}
