@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::draw::axis::{self, drawable};
 use crate::draw::canvas::{Canvas, Point, short};
+use crate::draw::curves::{self, GREY, colour, dashed, solid};
+use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
-use crate::draw::panels::{
-    Panel, Span, counted, identity, interval, interval_sign, line_sign, sheet, stretched,
-};
-use crate::draw::plot::{self, GREY, Plot, colour, dashed, drawable, solid};
+use crate::draw::panels::{Panel, PerRow, Span, counted, identity, interval, sheet, stretched};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
 use crate::files;
@@ -186,7 +186,7 @@ fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
         let is_near = |&(v, factor): &(f64, f64)| {
             !matches!(y, Span::Logarithmic(..)) || (low / factor..=high * factor).contains(&v)
         };
-        plot::range(all.clone().filter(is_near).map(|(v, _)| v).chain([low, high])).unwrap_or((low, high))
+        axis::range(all.clone().filter(is_near).map(|(v, _)| v).chain([low, high])).unwrap_or((low, high))
     };
     let y = match y {
         Span::Linear(low, high) => Span::Linear(wider(low, high).0, wider(low, high).1),
@@ -217,7 +217,7 @@ pub fn damage_figure(read: &Damage, width_mm: Option<f64>) -> Result<String> {
     }
     // Four are a square.
     let wide = if panels.len() == 4 { 2 } else { 3 };
-    sheet(&panels, (wide, 2), width_mm.unwrap_or(170.0), entries(read, &panels), DESCRIPTION)
+    sheet(&panels, PerRow { wide, narrow: 2 }, width_mm.unwrap_or(170.0), entries(read, &panels), DESCRIPTION)
 }
 
 fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor) -> Panel<'a> {
@@ -268,7 +268,7 @@ fn scattered<'a>(canvas: &Canvas, plot: &Plot, marks: impl Iterator<Item = &'a M
             interval(canvas, plot, mark.x, ends, colour(mark.style));
         }
     }
-    marks.for_each(|mark| plot::marker(canvas, plot.at(mark.x, mark.y), mark.style));
+    marks.for_each(|mark| curves::marker(canvas, plot.at(mark.x, mark.y), mark.style));
 }
 
 fn hessian(read: &Damage) -> Panel<'_> {
@@ -354,19 +354,14 @@ fn entries(read: &Damage, panels: &[Panel]) -> Vec<Entry<'static>> {
     }
     for (mask, words, style) in MASKS {
         if read.perturbed.iter().any(|row| row.mask == mask) {
-            let sign = move |canvas: &Canvas, at: Point| {
-                solid(canvas, &line_sign(at), colour(style));
-                plot::marker(canvas, at, style);
-            };
-            entries.push(Entry::new(sign, words));
+            entries.push(Entry::curve(style, words));
         }
     }
     if read.perturbed.iter().any(|row| row.predicted.is_some()) {
-        entries
-            .push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "second-order prediction"));
+        entries.push(Entry::line(dashed, GREY, "second-order prediction"));
     }
-    entries.push(Entry::new(interval_sign, "± standard error"));
-    entries.push(Entry::new(|canvas, at| plot::dotted(canvas, &line_sign(at)), "y = x"));
+    entries.push(Entry::interval("± standard error"));
+    entries.push(Entry::level("y = x"));
     let lost = panels.iter().any(|panel| panel.notes.iter().any(|note| note.contains("not shown")));
     if lost {
         entries.push(Entry::note("not shown: not above 0, on a logarithmic axis"));
@@ -412,7 +407,7 @@ pub fn caption(read: &Damage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
     use crate::dropout::Site;
 
     const HEADER: &str =
