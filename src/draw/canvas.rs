@@ -45,6 +45,22 @@ pub(crate) struct Area {
 }
 
 impl Area {
+    /// As far as `w` and `h` to both sides of a point.
+    pub(crate) fn around((x, y): Point, w: f64, h: f64) -> Area {
+        Area { left: x - w, top: y - h, right: x + w, bottom: y + h }
+    }
+
+    /// The smallest one with all `points`.
+    pub(crate) fn enclosing(points: impl Iterator<Item = Point>) -> Area {
+        let (none, most) = (f64::INFINITY, f64::NEG_INFINITY);
+        points.fold(Area { left: none, top: none, right: most, bottom: most }, |all, (x, y)| Area {
+            left: all.left.min(x),
+            top: all.top.min(y),
+            right: all.right.max(x),
+            bottom: all.bottom.max(y),
+        })
+    }
+
     pub(crate) fn moved(&self, by: Point) -> Area {
         let Area { left, top, right, bottom } = self;
         Area { left: left + by.0, top: top + by.1, right: right + by.0, bottom: bottom + by.1 }
@@ -133,6 +149,12 @@ impl Canvas {
     pub(crate) fn rect(&self, at: Point, size: (f64, f64), attributes: &str) {
         let (x, y, w, h) = (short(at.0), short(at.1), short(size.0), short(size.1));
         self.raw(&format!("<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" {attributes}/>"));
+    }
+
+    /// A filled rectangle.
+    pub(crate) fn area(&self, area: Area, attributes: &str) {
+        let Area { left, top, right, bottom } = area;
+        self.rect((left, top), (right - left, bottom - top), attributes);
     }
 
     /// The black edge of a panel or a bar.

@@ -44,6 +44,18 @@ pub(crate) fn size(cells: &[Cell]) -> Option<f64> {
     (em >= LEAST_NUMBER).then_some(em)
 }
 
+/// The first of several versions whose numbers can be read, or the last.
+pub(crate) fn readable(versions: impl IntoIterator<Item = Vec<Cell>>) -> Vec<Cell> {
+    let mut last = Vec::new();
+    for cells in versions {
+        last = cells;
+        if size(&last).is_some() {
+            break;
+        }
+    }
+    last
+}
+
 /// Fills, then the numbers where they can be read.
 pub(crate) fn draw(canvas: &Canvas, cells: &[Cell], scale: &Axis) {
     for Cell { area, value, .. } in cells {
@@ -65,23 +77,18 @@ pub(crate) fn draw(canvas: &Canvas, cells: &[Cell], scale: &Axis) {
 }
 
 /// Of one colour with its edge, so that no seam shows between cells.
-fn filled(canvas: &Canvas, Area { left, top, right, bottom }: Area, colour: &str) {
-    let look = format!("fill=\"{colour}\" stroke=\"{colour}\" stroke-width=\".2\"");
-    canvas.rect((left, top), (right - left, bottom - top), &look);
+pub(crate) fn filled(canvas: &Canvas, area: Area, colour: &str) {
+    canvas.area(area, &format!("fill=\"{colour}\" stroke=\"{colour}\" stroke-width=\".2\""));
 }
 
 /// A cell without a value.
-pub(crate) fn outlined(canvas: &Canvas, Area { left, top, right, bottom }: Area) {
-    let look = "fill=\"#fff\" stroke=\"#8c8c8c\" stroke-width=\".3\"";
-    canvas.rect((left, top), (right - left, bottom - top), look);
+pub(crate) fn outlined(canvas: &Canvas, area: Area) {
+    canvas.area(area, "fill=\"#fff\" stroke=\"#8c8c8c\" stroke-width=\".3\"");
 }
 
 /// What explains outlined cells in a key.
 pub(crate) fn missing(words: &str) -> Entry<'static> {
-    let sign = |canvas: &Canvas, (x, y): Point| {
-        outlined(canvas, Area { left: x - 5.0, top: y - 2.8, right: x + 5.0, bottom: y + 2.8 });
-    };
-    Entry::new(sign, words)
+    Entry::new(|canvas, at| outlined(canvas, Area::around(at, 5.0, 2.8)), words)
 }
 
 /// Of a part of the scale from 0 to 1.

@@ -75,9 +75,9 @@ pub(crate) fn hatched_above(canvas: &Canvas, rings: &[Vec<Point>]) {
 pub(crate) fn hatched(canvas: &Canvas, cells: &[Area]) {
     const PITCH: f64 = 3.0;
     let mut strokes = String::new();
-    for &Area { left, top, right, bottom } in cells {
-        let look = "fill=\"#d9d9d9\" stroke=\"#d9d9d9\" stroke-width=\".2\"";
-        canvas.rect((left, top), (right - left, bottom - top), look);
+    for &cell in cells {
+        canvas.area(cell, "fill=\"#d9d9d9\" stroke=\"#d9d9d9\" stroke-width=\".2\"");
+        let Area { left, top, right, bottom } = cell;
         // The strokes are x + y = k·PITCH, cut at the cell's sides.
         let (first, last) = (((left + top) / PITCH).ceil() as i64, ((right + bottom) / PITCH).floor() as i64);
         for sum in (first..=last).map(|k| k as f64 * PITCH) {

@@ -10,34 +10,33 @@ pub(crate) const GREY: &str = "#777";
 pub(crate) const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999"];
 
+/// A line through `points`, its look as in SVG.
+pub(crate) fn stroke(canvas: &Canvas, points: &[Point], colour: &str, look: &str) {
+    canvas.path(&path_data(points, false), &format!("fill=\"none\" stroke=\"{colour}\" {look}"));
+}
+
 /// One of several lines of a curve.
 pub(crate) fn thin(canvas: &Canvas, points: &[Point], colour: &str) {
-    let look = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".35\" stroke-linejoin=\"round\"");
-    canvas.path(&path_data(points, false), &look);
+    stroke(canvas, points, colour, "stroke-width=\".35\" stroke-linejoin=\"round\"");
 }
 
 pub(crate) fn solid(canvas: &Canvas, points: &[Point], colour: &str) {
-    let look = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.1\" stroke-linejoin=\"round\"");
-    canvas.path(&path_data(points, false), &look);
+    stroke(canvas, points, colour, "stroke-width=\"1.1\" stroke-linejoin=\"round\"");
 }
 
 pub(crate) fn dashed(canvas: &Canvas, points: &[Point], colour: &str) {
-    let look = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".7\" stroke-dasharray=\"2.4 1.6\"");
-    canvas.path(&path_data(points, false), &look);
+    stroke(canvas, points, colour, "stroke-width=\".7\" stroke-dasharray=\"2.4 1.6\"");
 }
 
-/// Dots in a colour: chance, or another level that belongs to a curve.
+/// Chance, or another level that belongs to a curve.
 pub(crate) fn dotted(canvas: &Canvas, points: &[Point], colour: &str) {
-    let look = format!(
-        "fill=\"none\" stroke=\"{colour}\" stroke-width=\".8\" stroke-dasharray=\".1 1.8\" stroke-linecap=\"round\""
-    );
-    canvas.path(&path_data(points, false), &look);
+    let look = "stroke-width=\".8\" stroke-dasharray=\".1 1.8\" stroke-linecap=\"round\"";
+    stroke(canvas, points, colour, look);
 }
 
 /// A level that is no curve.
 pub(crate) fn level(canvas: &Canvas, points: &[Point]) {
-    let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".5\" stroke-dasharray=\".6 1.4\"";
-    canvas.path(&path_data(points, false), look);
+    stroke(canvas, points, "#000", "stroke-width=\".5\" stroke-dasharray=\".6 1.4\"");
 }
 
 /// An interval of one value.

@@ -175,13 +175,11 @@ impl Pairs {
 /// The figure in words for a paper.
 pub fn caption(pairs: &Pairs) -> String {
     let own = |(granularity, lines): &(Granularity, Vec<Line>)| vec![*granularity; lines.len()];
-    let lines = match pairs.lines.is_empty() {
-        true => String::new(),
-        false => format!(
-            " Lines are the ranks (0 is the lowest score) of {} from file to file.",
-            sites::counts(pairs.lines.iter().flat_map(own))
-        ),
-    };
+    let mut lines = String::new();
+    if !pairs.lines.is_empty() {
+        let counts = sites::counts(pairs.lines.iter().flat_map(own));
+        lines = format!(" Lines are the ranks (0 is the lowest score) of {counts} from file to file.");
+    }
     let open = match pairs.open() {
         0 => String::new(),
         n => format!(" Pairs or ranks without a value, not drawn: {n}."),
@@ -290,11 +288,11 @@ fn draw_matrix(
         };
         places.map(cell).collect()
     };
-    let mut cells = with(|rho, ends| {
-        let ends = ends.map(|(low, high)| format!("[{}, {}]", decimals(low), decimals(high)));
-        [decimals(rho)].into_iter().chain(ends).collect()
-    });
-    let narrower: [Words; 2] = [
+    let versions: [Words; 3] = [
+        |rho, ends| {
+            let ends = ends.map(|(low, high)| format!("[{}, {}]", decimals(low), decimals(high)));
+            [decimals(rho)].into_iter().chain(ends).collect()
+        },
         |rho, ends| {
             let ends =
                 ends.map(|(low, high)| [format!("≥ {}", decimals(low)), format!("≤ {}", decimals(high))]);
@@ -302,11 +300,7 @@ fn draw_matrix(
         },
         |rho, _| vec![decimals(rho)],
     ];
-    for words in narrower {
-        if cells::size(&cells).is_none() {
-            cells = with(words);
-        }
-    }
+    let cells = cells::readable(versions.map(with));
     cells::draw(canvas, &cells, scale);
     let (title, em) = text::first_fitting(&[title], TITLE, size.0);
     canvas.centred(&title, (corner.0 + size.0 / 2.0, corner.1 - 4.0), em);

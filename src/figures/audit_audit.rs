@@ -165,12 +165,11 @@ impl Audit {
 
 /// The figure in words for a paper.
 pub fn caption(audit: &Audit) -> String {
-    let rho = match audit.has_rho() {
-        true => {
-            " Above each column, Spearman’s ρ of its ranking with the paper’s (mean of tensor means, all tensors) and \
-                 its 95 % interval."
-        }
-        false => "",
+    let rho = if audit.has_rho() {
+        " Above each column, Spearman’s ρ of its ranking with the paper’s (mean of tensor means, all tensors) and \
+         its 95 % interval."
+    } else {
+        ""
     };
     let missing = match audit.missing() {
         0 => String::new(),
@@ -236,14 +235,7 @@ pub fn audit_figure(audit: &Audit, width_mm: Option<f64>) -> Result<String> {
     }
     if audit.has_rho() {
         let at = (EDGE + 0.8 * TEXT, layout.top - GAP - STRIP / 2.0);
-        canvas.text(
-            "Spearman’s ρ",
-            at,
-            text::fitting("Spearman’s ρ", TEXT, STRIP),
-            Anchor::Middle,
-            -90.0,
-            "#000",
-        );
+        canvas.upright("Spearman’s ρ", at, text::fitting("Spearman’s ρ", TEXT, STRIP));
     }
     let (left, right) = (layout.lefts[0], width - EDGE);
     let at = (left, layout.bottom + layout.words + 4.0);

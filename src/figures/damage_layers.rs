@@ -168,17 +168,30 @@ impl Mark {
     fn ends(&self) -> Option<(f64, f64)> {
         self.se.filter(|se| drawable(*se)).map(|se| (self.y - se, self.y + se))
     }
+}
 
-    fn shown(&self, (x, y): &(Span, Span)) -> bool {
-        x.shows(self.x) && y.shows(self.y)
+/// Axes suited to some marks, and the marks that have a place on them.
+struct Scatter {
+    spans: Option<(Span, Span)>,
+    shown: Vec<Mark>,
+    lost: usize,
+}
+
+impl Scatter {
+    fn new(marks: Vec<Mark>, levels: &[f64]) -> Scatter {
+        let spans = spans(&marks, levels);
+        let has_place =
+            |mark: &&Mark| spans.as_ref().is_some_and(|(x, y)| x.shows(mark.x) && y.shows(mark.y));
+        let shown: Vec<Mark> = marks.iter().filter(has_place).copied().collect();
+        Scatter { lost: marks.len() - shown.len(), spans, shown }
     }
 }
 
-/// Axes suited to some marks, the across one always logarithmic, and how many marks have no place on them. `levels` are
-/// further values upright, of which the axis holds those that are not too far.
-fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
+/// Axes suited to some marks, the across one always logarithmic. `levels` are further values upright, of which the axis
+/// holds those that are not too far.
+fn spans(marks: &[Mark], levels: &[f64]) -> Option<(Span, Span)> {
     let values: Vec<f64> = marks.iter().map(|mark| mark.y).collect();
-    let Some(y) = Span::suited(&values) else { return (None, marks.len()) };
+    let y = Span::suited(&values)?;
     let bars = marks.iter().filter_map(Mark::ends).flat_map(|(low, high)| [low, high]);
     let all = bars.map(|v| (v, BARS)).chain(levels.iter().map(|v| (*v, LEVELS)));
     // From end to end of what is near, or on a linear axis of everything.
@@ -195,9 +208,7 @@ fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
         ticks @ (Span::At(_) | Span::Names(_)) => ticks,
     };
     let x = Span::logarithmic(marks.iter().filter(|mark| y.shows(mark.y)).map(|mark| mark.x));
-    let spans = x.map(|x| (x, y));
-    let lost = marks.iter().filter(|mark| !spans.as_ref().is_some_and(|spans| mark.shown(spans))).count();
-    (spans, lost)
+    x.map(|x| (x, y))
 }
 
 /// The figure as SVG text, by default 170 mm wide.
@@ -227,24 +238,19 @@ fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor)
         se: layer.rise_se,
         style: sites::kind(&layer.name).unwrap_or(0),
     };
-    let marks: Vec<Mark> = read.sites.iter().map(mark).collect();
-    let (spans, lost) = spans(&marks, &[]);
+    let Scatter { spans, shown, lost } = Scatter::new(read.sites.iter().map(mark).collect(), &[]);
     let rho = read.correlation(column);
     Panel {
         title: title.to_owned(),
         notes: rho.into_iter().chain(lost_words(lost, "site")).collect(),
-        spans: spans.clone(),
+        spans,
         words: (across, "rise (nats)"),
         draw: Box::new(move |canvas, plot| {
             if column == "predicted" {
                 identity(canvas, plot);
             }
             zero(canvas, plot);
-            scattered(
-                canvas,
-                plot,
-                marks.iter().filter(|mark| spans.as_ref().is_some_and(|s| mark.shown(s))),
-            );
+            scattered(canvas, plot, &shown);
         }),
     }
 }
@@ -262,30 +268,29 @@ fn zero(canvas: &Canvas, plot: &Plot) {
 }
 
 /// Bars below markers.
-fn scattered<'a>(canvas: &Canvas, plot: &Plot, marks: impl Iterator<Item = &'a Mark> + Clone) {
-    for mark in marks.clone() {
+fn scattered(canvas: &Canvas, plot: &Plot, marks: &[Mark]) {
+    for mark in marks {
         if let Some(ends) = mark.ends() {
             interval(canvas, plot, mark.x, ends, colour(mark.style));
         }
     }
-    marks.for_each(|mark| curves::marker(canvas, plot.at(mark.x, mark.y), mark.style));
+    marks.iter().for_each(|mark| curves::marker(canvas, plot.at(mark.x, mark.y), mark.style));
 }
 
 fn hessian(read: &Damage) -> Panel<'_> {
     /// Black circles: bins are no sites.
     const STYLE: usize = 6;
     let mark = |bin: &Bin| Mark { x: bin.fisher, y: bin.hessian, se: bin.hessian_se, style: STYLE };
-    let marks: Vec<Mark> = read.bins.iter().map(mark).collect();
-    let (spans, lost) = spans(&marks, &[]);
+    let Scatter { spans, shown, lost } = Scatter::new(read.bins.iter().map(mark).collect(), &[]);
     Panel {
         title: "Hessian and Fisher diagonal".into(),
         notes: lost_words(lost, "bin").into_iter().collect(),
-        spans: spans.clone(),
+        spans,
         words: ("mean Fisher information", "mean Hessian diagonal"),
         draw: Box::new(move |canvas, plot| {
             identity(canvas, plot);
             zero(canvas, plot);
-            for mark in marks.iter().filter(|mark| spans.as_ref().is_some_and(|s| mark.shown(s))) {
+            for mark in &shown {
                 if let Some(ends) = mark.ends() {
                     interval(canvas, plot, mark.x, ends, "#000");
                 }
@@ -308,9 +313,8 @@ fn masks(read: &Damage) -> Panel<'_> {
         se: row.rise_se,
         style: style(row),
     };
-    let marks: Vec<Mark> = read.perturbed.iter().map(mark).collect();
     let predicted: Vec<f64> = read.perturbed.iter().filter_map(|row| row.predicted).collect();
-    let (spans, lost) = spans(&marks, &predicted);
+    let Scatter { spans, shown, lost } = Scatter::new(read.perturbed.iter().map(mark).collect(), &predicted);
     let is_below = |v: &&f64| spans.as_ref().is_some_and(|(_, y)| y.is_below(**v));
     let below = predicted.iter().filter(is_below).count();
     let below = (below > 0).then(|| format!("{} below", counted(below, "prediction")));
@@ -325,10 +329,9 @@ fn masks(read: &Damage) -> Panel<'_> {
                 let mut own: Vec<&Perturbed> = read.perturbed.iter().filter(|row| row.mask == mask).collect();
                 own.sort_by(|a, b| a.fraction.total_cmp(&b.fraction));
                 let points = |value: fn(&Perturbed) -> Option<f64>| -> Vec<Point> {
-                    let shown = |v: &f64| spans.as_ref().is_some_and(|(_, y)| y.shows(*v));
-                    own.iter()
-                        .map(|row| (row.fraction, value(row).filter(shown).unwrap_or(f64::NAN)))
-                        .collect()
+                    let has_place = |v: &f64| spans.as_ref().is_some_and(|(_, y)| y.shows(*v));
+                    let value = |row: &Perturbed| value(row).filter(has_place).unwrap_or(f64::NAN);
+                    own.iter().map(|row| (row.fraction, value(row))).collect()
                 };
                 for piece in plot.pieces(&points(|row| row.predicted)) {
                     dashed(canvas, &stretched(piece), colour(style));
@@ -337,11 +340,7 @@ fn masks(read: &Damage) -> Panel<'_> {
                     .iter()
                     .for_each(|piece| solid(canvas, piece, colour(style)));
             }
-            scattered(
-                canvas,
-                plot,
-                marks.iter().filter(|mark| spans.as_ref().is_some_and(|s| mark.shown(s))),
-            );
+            scattered(canvas, plot, &shown);
         }),
     }
 }

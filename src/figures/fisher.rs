@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::draw::axis::{self, Axis, TICK};
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
-use crate::draw::cells::{LEAST_NUMBER, below_bar, colour, colour_bar, outlined};
+use crate::draw::cells::{self, LEAST_NUMBER, below_bar, colour, colour_bar, outlined};
 use crate::draw::colour::{hatched, ink};
 use crate::draw::frame::{self, EDGE};
 use crate::draw::legend::{Entry, Sheet};
@@ -177,13 +177,13 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
         .collect();
     let none = panels.iter().any(|panel| panel.cells.iter().any(|cell| cell.score == Some(0.0)));
     let lost = panels.iter().any(|panel| panel.cells.iter().any(|cell| cell.score.is_none()));
-    let area = |(x, y): Point| Area { left: x - 5.0, top: y - 2.8, right: x + 5.0, bottom: y + 2.8 };
     let mut entries = Vec::new();
     if none {
-        entries.push(Entry::new(move |canvas, at| hatched(canvas, &[area(at)]), "score 0"));
+        let sign = |canvas: &Canvas, at| hatched(canvas, &[Area::around(at, 5.0, 2.8)]);
+        entries.push(Entry::new(sign, "score 0"));
     }
     if lost {
-        entries.push(Entry::new(move |canvas, at| outlined(canvas, area(at)), "no such tensor in the table"));
+        entries.push(cells::missing("no such tensor in the table"));
     }
     entries.push(Entry::note("intermediate.dense feeds no dropout site"));
     entries.push(Entry::note("pooler and task head are left out"));
@@ -297,13 +297,9 @@ impl Panel {
     }
 
     fn fill(&self, canvas: &Canvas, cell: &Cell) {
-        let Area { left, top, right, bottom } = cell.area;
         match (cell.score, &self.scale) {
             (Some(score), Some(scale)) if score > 0.0 => {
-                // Of one colour with its edge, so that no seam shows between cells.
-                let look =
-                    format!("fill=\"{0}\" stroke=\"{0}\" stroke-width=\".2\"", colour(scale.part(score)));
-                canvas.rect((left, top), (right - left, bottom - top), &look);
+                cells::filled(canvas, cell.area, &colour(scale.part(score)));
             }
             (Some(_), _) => hatched(canvas, &[cell.area]),
             (None, _) => outlined(canvas, cell.area),

@@ -51,14 +51,10 @@ pub fn curve_figure(curves: &Curves, width_mm: Option<f64>) -> Result<String> {
             let panel = Panel { plot: layout.plot(row, column), kind, measure };
             panel.plot.axes(canvas, row + 1 == layout.kinds.len(), true);
             panel.threshold(canvas, curves);
-            for granularity in Granularity::ALL {
-                panel.band(canvas, curves, granularity);
-            }
-            for granularity in Granularity::ALL {
-                panel.dots(canvas, curves, granularity);
-            }
-            for granularity in Granularity::ALL {
-                panel.lines(canvas, curves, granularity);
+            for draw in [Panel::band, Panel::dots, Panel::lines] {
+                for granularity in Granularity::ALL {
+                    draw(&panel, canvas, curves, granularity);
+                }
             }
         }
     }

@@ -307,15 +307,12 @@ fn changes(
         all.flat_map(|(changes, row)| changes.iter().enumerate().map(|(i, change)| cell(*row, i, *change)))
             .collect()
     };
-    let mut cells = with(|change, sd| match sd {
-        Some(sd) => format!("{change:.2} ± {sd:.2}"),
-        None => format!("{change:.2}"),
-    });
-    for words in [|change: f64, _: Option<f64>| format!("{change:.2}"), |change, _| format!("{change:.1}")] {
-        if cells::size(&cells).is_none() {
-            cells = with(words);
-        }
-    }
+    let versions: [fn(f64, Option<f64>) -> String; 3] = [
+        |change, sd| format!("{change:.2}{}", sd.map_or(String::new(), |sd| format!(" ± {sd:.2}"))),
+        |change, _| format!("{change:.2}"),
+        |change, _| format!("{change:.1}"),
+    ];
+    let cells = cells::readable(versions.map(with));
     // Without any value there is no scale and no cell that would need one.
     cells::draw(canvas, &cells, scale.unwrap_or(&Axis::linear(0.0, 1.0, 1, 0.0)));
     canvas.frame((left, top), (bump.width, height));

@@ -90,17 +90,16 @@ pub(crate) fn hatched_field(canvas: &Canvas, area: Area) {
     hatched_above(canvas, &[vec![(left, top), (right, top), (right, bottom), (left, bottom)]]);
 }
 
-pub(crate) fn plain_field(canvas: &Canvas, Area { left, top, right, bottom }: Area) {
-    canvas.rect((left, top), (right - left, bottom - top), &format!("fill=\"{CLIPPED}\""));
+pub(crate) fn plain_field(canvas: &Canvas, area: Area) {
+    canvas.area(area, &format!("fill=\"{CLIPPED}\""));
 }
 
 /// A field in the key.
 pub(crate) fn field(fill: fn(&Canvas, Area), words: String) -> Entry<'static> {
-    let sign = move |canvas: &Canvas, (x, y): Point| {
-        let area = Area { left: x - SIGN / 2.0, top: y - 2.8, right: x + SIGN / 2.0, bottom: y + 2.8 };
+    let sign = move |canvas: &Canvas, at| {
+        let area = Area::around(at, SIGN / 2.0, 2.8);
         fill(canvas, area);
-        let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".35\"";
-        canvas.rect((area.left, area.top), (SIGN, 5.6), look);
+        canvas.area(area, "fill=\"none\" stroke=\"#000\" stroke-width=\".35\"");
     };
     Entry::new(sign, words)
 }
@@ -138,9 +137,9 @@ pub(crate) fn dots(canvas: &Canvas, points: &[Point]) {
 }
 
 /// Cells without a finite loss.
-pub(crate) fn hatched_sign(canvas: &Canvas, (x, y): Point) {
-    hatched(canvas, &[Area { left: x - SIGN / 2.0, top: y - 2.8, right: x + SIGN / 2.0, bottom: y + 2.8 }]);
-    lost(canvas, &[(x, y)]);
+pub(crate) fn hatched_sign(canvas: &Canvas, at: Point) {
+    hatched(canvas, &[Area::around(at, SIGN / 2.0, 2.8)]);
+    lost(canvas, &[at]);
 }
 
 /// Grid points whose loss is not finite.

@@ -259,8 +259,8 @@ fn marked(panel: &Panel, frame: &Frame) -> Placed {
 }
 
 /// The room of a cross or a ring.
-pub(crate) fn around((x, y): Point) -> Area {
-    Area { left: x - 4.0, top: y - 4.0, right: x + 4.0, bottom: y + 4.0 }
+pub(crate) fn around(at: Point) -> Area {
+    Area::around(at, 4.0, 4.0)
 }
 
 /// Bands, lines and their numbers, hatched cells, marks: all inside the frame.

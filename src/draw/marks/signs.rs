@@ -7,6 +7,7 @@
 //! [`crate::draw::contour`] and [`crate::draw::relief`] say where the points are.
 
 use crate::draw::canvas::{Area, Canvas, Point, path_data, short, text_width};
+use crate::draw::curves::stroke;
 use crate::draw::legend::Entry;
 use crate::draw::marks::{Mark, Marks};
 use crate::draw::text::{SMALL, shortened};
@@ -57,8 +58,8 @@ struct Name {
     lead: Option<[Point; 2]>,
 }
 
-fn around((x, y): Point, r: f64) -> Area {
-    Area { left: x - r, top: y - r, right: x + r, bottom: y + r }
+fn around(at: Point, r: f64) -> Area {
+    Area::around(at, r, r)
 }
 
 impl Signs {
@@ -257,9 +258,8 @@ pub(crate) fn diamond(canvas: &Canvas, (x, y): Point) {
 
 fn path_line(canvas: &Canvas, points: &[Point]) {
     for (colour, width) in [("#fff", "1.8"), ("#000", ".7")] {
-        let look =
-            format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"");
-        canvas.path(&path_data(points, false), &look);
+        let look = format!("stroke-width=\"{width}\" stroke-linejoin=\"round\"");
+        stroke(canvas, points, colour, &look);
     }
 }
 

@@ -70,11 +70,8 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
     let camera = Camera::new(view)?;
     let heights = Heights::new(&bands.levels, options.spacing);
     let meshes: Vec<Mesh> = panels.iter().map(|panel| Mesh::new(panel, &heights)).collect();
-    let crosses = panels
-        .iter()
-        .zip(&meshes)
-        .map(|(panel, mesh)| mesh.origin(&camera).filter(|_| contour::has_cross(panel)));
-    let crosses: Vec<Option<[f64; 3]>> = crosses.collect();
+    let cross = |(panel, mesh): (&Panel, &Mesh)| mesh.origin(&camera).filter(|_| contour::has_cross(panel));
+    let crosses: Vec<Option<[f64; 3]>> = panels.iter().zip(&meshes).map(cross).collect();
     let scenes = |side: f64| {
         let scene = |panel: &Panel| Scene::new(panel, options, &bands.levels, &heights, &camera, side);
         panels.iter().map(scene).collect::<Vec<_>>()
@@ -84,16 +81,17 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
     let place = |i: usize| Placed { camera: &camera, origin: layout.origins[i], side: layout.side };
     let mut marked = Vec::new();
     for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
-        let scene = (&layout.scenes[i], layout.origins[i]);
+        let (scene, origin) = (&layout.scenes[i], layout.origins[i]);
         let avoid = crosses[i].map(|at| contour::around(place(i).at(at)));
-        let avoid: Vec<Area> = scene.0.texts(scene.1).into_iter().chain(avoid).collect();
-        marked.push(marked::signs(panel, mesh, &place(i)).named(scene.0.area().moved(scene.1), &avoid));
+        let avoid: Vec<Area> = scene.texts(origin).into_iter().chain(avoid).collect();
+        let room = Area::enclosing(scene.extent()).moved(origin);
+        marked.push(marked::signs(panel, mesh, &place(i)).named(room, &avoid));
     }
     let entries = entries(panels, &crosses, options, &marked);
     let sheet = Sheet::new(layout.width, (EDGE, layout.foot), entries, key::SIGN);
     let canvas = &sheet.canvas;
     for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
-        let placed = Placed { camera: &camera, origin: layout.origins[i], side: layout.side };
+        let placed = place(i);
         layout.scenes[i].draw(canvas, layout.origins[i]);
         paint::paint(canvas, mesh, &placed, &heights.inner, &bands.colours);
         let lines = mesh.visible_lines(&camera);
@@ -187,7 +185,7 @@ impl Layout {
                 return Err(Error::field("figure", "width_mm", expected, width_mm, fix));
             }
             let scenes = scenes_of(side);
-            let area = scene::around(scenes.iter().map(Scene::area));
+            let area = Area::enclosing(scenes.iter().flat_map(Scene::extent));
             let excess = area.right - area.left - slot;
             if excess <= 0.0 {
                 break (scenes, area);

@@ -204,22 +204,14 @@ impl Scene {
         self.texts.push(text);
     }
 
-    /// What the scene covers.
-    pub(super) fn area(&self) -> Area {
-        let points = self.corners.iter().copied().chain(self.texts.iter().flat_map(|text| text.corners(0.0)));
-        around(points.map(|(x, y)| Area { left: x, top: y, right: x, bottom: y }))
+    /// Points around all that the scene covers.
+    pub(super) fn extent(&self) -> impl Iterator<Item = Point> + '_ {
+        self.corners.iter().copied().chain(self.texts.iter().flat_map(|text| text.corners(0.0)))
     }
 
     /// What its texts cover, the middle of the base at `origin`.
     pub(super) fn texts(&self, origin: Point) -> Vec<Area> {
-        let upright = |text: &Text| {
-            around(text.corners(SPACE).into_iter().map(|(x, y)| Area {
-                left: x,
-                top: y,
-                right: x,
-                bottom: y,
-            }))
-        };
+        let upright = |text: &Text| Area::enclosing(text.corners(SPACE).into_iter());
         self.texts.iter().map(|text| upright(text).moved(origin)).collect()
     }
 
@@ -278,16 +270,4 @@ impl Text {
         };
         beyond(self.degrees) || beyond(other.degrees)
     }
-}
-
-/// The smallest upright rectangle around all `areas`.
-pub(super) fn around(areas: impl Iterator<Item = Area>) -> Area {
-    let none =
-        Area { left: f64::INFINITY, top: f64::INFINITY, right: f64::NEG_INFINITY, bottom: f64::NEG_INFINITY };
-    areas.fold(none, |all, area| Area {
-        left: all.left.min(area.left),
-        top: all.top.min(area.top),
-        right: all.right.max(area.right),
-        bottom: all.bottom.max(area.bottom),
-    })
 }

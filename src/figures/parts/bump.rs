@@ -7,7 +7,8 @@
 //! Used by [`crate::figures::stability_ranks`] and [`crate::figures::agree_pairs`].
 
 use crate::draw::axis::{self, Axis};
-use crate::draw::canvas::{Anchor, Canvas, Point, path_data};
+use crate::draw::canvas::{Anchor, Canvas, Point};
+use crate::draw::curves::stroke;
 use crate::draw::frame::{EDGE, LINE, Plot};
 use crate::draw::text::{self, TITLE};
 use crate::figures::parts::sites::{self, Look};
@@ -128,12 +129,10 @@ impl Bump<'_> {
         let name = (right + LEADER, (top + bottom) / 2.0);
         if let (Some(Some(_)), Some(&end)) = (line.ranks.last(), placed.iter().flatten().last()) {
             let leader = [end, (right, end.1), (name.0 - 1.5, name.1)];
-            let thin = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".35\"");
-            canvas.path(&path_data(&leader, false), &thin);
+            stroke(canvas, &leader, colour, "stroke-width=\".35\"");
         }
         for piece in &placed {
-            let stroke = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".8\"");
-            canvas.path(&path_data(piece, false), &(stroke + " stroke-linejoin=\"round\""));
+            stroke(canvas, piece, colour, "stroke-width=\".8\" stroke-linejoin=\"round\"");
         }
         placed.into_iter().flatten().for_each(|at| look.marker(canvas, at));
         sites::write(canvas, &line.name, name, Anchor::Start);
@@ -153,6 +152,7 @@ fn pieces(line: &Line) -> Vec<Vec<(f64, Rank)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw::canvas::path_data;
     use crate::draw::tests::{assert_sound, attribute};
 
     fn line(name: &str, ranks: &[Option<f64>]) -> Line {
