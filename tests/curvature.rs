@@ -73,7 +73,7 @@ struct Sizes {
 fn run(objective: &impl Objective, sizes: &Sizes, folder: &Path, memory: usize) -> Result<Found> {
     let (theta, examples) = (theta(), examples());
     let space = Space::new(&flags(&theta));
-    let curvature = Curvature::new(objective, &theta, (&examples, &[0, 1, 2]), &space);
+    let curvature = Curvature::new(objective, &theta, &examples, &[0, 1, 2], &space);
     let direction = |k: usize| Ok(direction(k));
     let plan = Plan {
         direction: &direction,
@@ -91,7 +91,7 @@ fn run(objective: &impl Objective, sizes: &Sizes, folder: &Path, memory: usize) 
     };
     let mut journal = Journal::open(&folder.join("journal"), "inputs")?;
     let mut basis = Basis::open(&folder.join("basis"), space.size(), memory)?;
-    plan.run(&curvature, vec![1.0; 3], (&mut journal, &mut basis))
+    plan.run(&curvature, vec![1.0; 3], &mut journal, &mut basis)
 }
 
 /// The k-th direction: a few entries of both tensors.
@@ -260,7 +260,7 @@ fn lanczos_agrees_with_a_dense_hessian() -> Outcome {
         let space = Space::new(&flags);
         let expected = dense(&folder, params::count(&model.theta) - space.size());
         let by_length = set.by_length();
-        let curvature = Curvature::new(&model.network, &model.theta, (&set.examples, &by_length), &space);
+        let curvature = Curvature::new(&model.network, &model.theta, &set.examples, &by_length, &space);
         let scratch = tempfile::tempdir()?;
         let scale = norm(&space.flat(&model.theta)?);
         let direction = |_: usize| {
@@ -284,7 +284,7 @@ fn lanczos_agrees_with_a_dense_hessian() -> Outcome {
         let mut journal = Journal::open(&scratch.path().join("journal"), "inputs")?;
         let mut basis = Basis::open(&scratch.path().join("basis"), space.size(), usize::MAX)?;
         let targets = used.iter().map(|e| e.targets() as f64).collect();
-        let found = plan.run(&curvature, targets, (&mut journal, &mut basis))?;
+        let found = plan.run(&curvature, targets, &mut journal, &mut basis)?;
         let (first, last) = (expected.eigenvalues[0], expected.eigenvalues[expected.eigenvalues.len() - 1]);
         for k in 0..3 {
             let (got, value) = (found.leading[k].value, expected.eigenvalues[k]);
@@ -378,7 +378,7 @@ fn products_are_those_of_a_softmax_regression() -> Outcome {
     let examples = [labelled(&[(0, 1), (1, 1)]), labelled(&[]), labelled(&[(1, 0)])];
     let flags = Flags::from([("weight".to_string(), vec![true; 4])]);
     let space = Space::new(&flags);
-    let curvature = Curvature::new(&objective, &theta, (&examples, &[2, 0]), &space);
+    let curvature = Curvature::new(&objective, &theta, &examples, &[2, 0], &space);
     let v = [0.3f32, -0.1, 0.7, 0.2];
     let logit = |c: usize, id: usize| {
         let w = [[0.5, -0.25], [-0.5, 0.75]][c];

@@ -39,7 +39,7 @@ fn a_layer_of_a_quadratic_rises_by_its_own_curvature() -> Outcome {
     let mut journal = Journal::open(&folder.path().join("j"), "inputs")?;
     let radius = 0.5;
     let by_length = [0, 1, 2, 3];
-    let perturbed = Perturbed::new(&model, &theta, (&examples, &by_length), radius, 1 << 20)?;
+    let perturbed = Perturbed::new(&model, &theta, &examples, &by_length, radius, 1 << 20)?;
     let direction =
         |k: usize| -> Direction { BTreeMap::from([("b".to_string(), vec![1.0 + k as f32, -2.0, 0.5])]) };
     let measure = perturbed.rise("b", 3, |k| Ok(direction(k)), &mut journal)?;
@@ -99,8 +99,8 @@ fn signs_average_to_the_diagonal_of_each_layer() -> Outcome {
     let folder = tempfile::tempdir()?;
     let mut journal = Journal::open(&folder.path().join("j"), "inputs")?;
     let by_length = [0, 1, 2, 3];
-    let curvature = Curvature::new(&model, &theta, (&examples, &by_length), &space);
-    let found = hessian_diagonal(&curvature, &bins, 400, (0.5, 7), &mut journal)?;
+    let curvature = Curvature::new(&model, &theta, &examples, &by_length, &space);
+    let found = hessian_diagonal(&curvature, &bins, 400, 0.5, 7, &mut journal)?;
     let close = |samples: Vec<f64>, entries: &[usize]| {
         let wanted: f64 = entries.iter().map(|&i| model.h[i][i]).sum();
         let (mean, error) = (stats::mean(&samples), stats::standard_error(&samples));

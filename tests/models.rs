@@ -45,7 +45,7 @@ fn the_plane_through_three_models_holds_them() -> Outcome {
     let one = model(|i| (i as f64).sin() + 0.1 * (i as f64 * 2.0).cos());
     let other = model(|i| (i as f64).sin() + if i < 7 { 0.2 * (i as f64 * 0.7).cos() } else { 0.0 });
     let models = [("one".to_string(), one.clone()), ("other".to_string(), other.clone())];
-    let made = through(("start", &theta), &models)?;
+    let made = through("start", &theta, &models)?;
     let [x, y] = &made.pair;
     let (fx, fy) = (flat_direction(x), flat_direction(y));
     assert!(dot(&fx, &fy).abs() < 1e-6 * dot(&fx, &fx));
@@ -65,16 +65,16 @@ fn the_plane_through_three_models_holds_them() -> Outcome {
     }
     assert_eq!((made.marks[1].x, made.marks[1].y), (1.0, 0.0));
     // Along a line there is no second direction; on a line no plane; and nothing between a model and itself.
-    let line = through(("start", &theta), &models[..1])?;
+    let line = through("start", &theta, &models[..1])?;
     assert!(line.pair[1].is_empty() && line.marks.len() == 2);
     let beyond = model(|i| (i as f64).sin() + 0.3 * (i as f64 * 2.0).cos());
     for wrong in [vec![models[0].clone(), ("beyond".into(), beyond)], vec![("same".into(), theta.clone())]] {
-        let found = through(("start", &theta), &wrong).map(drop).unwrap_err().to_string();
+        let found = through("start", &theta, &wrong).map(drop).unwrap_err().to_string();
         assert!(found.contains("fix:"), "{found}");
     }
     let mut smaller = one;
     smaller.remove("b");
-    assert!(through(("start", &theta), &[("smaller".into(), smaller)]).is_err());
+    assert!(through("start", &theta, &[("smaller".into(), smaller)]).is_err());
     Ok(())
 }
 

@@ -11,8 +11,8 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::fmt::Write;
 use std::rc::Rc;
+use std::sync::Once;
 
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{FontStyle, FontTransform, IntoFont, register_font};
@@ -21,7 +21,7 @@ use plotters_backend::{
 };
 
 use crate::draw::image::{FONT, FONT_FAMILY};
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// Plotters units per point.
 const UNITS: f64 = 100.0;
@@ -45,6 +45,22 @@ pub(crate) struct Area {
 }
 
 impl Area {
+    /// As far as `w` and `h` to both sides of a point.
+    pub(crate) fn around((x, y): Point, w: f64, h: f64) -> Area {
+        Area { left: x - w, top: y - h, right: x + w, bottom: y + h }
+    }
+
+    /// The smallest one with all `points`.
+    pub(crate) fn enclosing(points: impl Iterator<Item = Point>) -> Area {
+        let (none, most) = (f64::INFINITY, f64::NEG_INFINITY);
+        points.fold(Area { left: none, top: none, right: most, bottom: most }, |all, (x, y)| Area {
+            left: all.left.min(x),
+            top: all.top.min(y),
+            right: all.right.max(x),
+            bottom: all.bottom.max(y),
+        })
+    }
+
     pub(crate) fn moved(&self, by: Point) -> Area {
         let Area { left, top, right, bottom } = self;
         Area { left: left + by.0, top: top + by.1, right: right + by.0, bottom: bottom + by.1 }
@@ -85,15 +101,24 @@ pub(crate) fn units(pt: f64) -> i32 {
     (pt * UNITS).round() as i32
 }
 
-/// The plotters font of `em` pt per em.
+/// The plotters font of `em` pt per em, which plotters knows from here on.
 pub(crate) fn font(em: f64) -> (&'static str, f64) {
+    static KNOWN: Once = Once::new();
+    // A damaged font would show in the first text that is measured.
+    KNOWN.call_once(|| drop(register_font(FONT_FAMILY, FontStyle::Normal, FONT)));
     (FONT_FAMILY, em * LINE_HEIGHT * UNITS)
 }
 
 /// Width in pt of one line of `text` at `em` pt per em, from the font's advances and kerning.
-pub(crate) fn text_width(text: &str, em: f64) -> Result<f64> {
-    let ((left, _), (right, _)) = font(em).into_font().layout_box(text).map_err(defect)?;
-    Ok(f64::from(right - left) / UNITS)
+pub(crate) fn text_width(text: &str, em: f64) -> f64 {
+    let laid_out = font(em).into_font().layout_box(text);
+    let ((left, _), (right, _)) = laid_out.expect("the font is built in, and a test measures with it");
+    f64::from(right - left) / UNITS
+}
+
+/// Width of the longest of some texts.
+pub(crate) fn widest<'a>(texts: impl IntoIterator<Item = &'a str>, em: f64) -> f64 {
+    texts.into_iter().map(|text| text_width(text, em)).fold(0.0, f64::max)
 }
 
 /// For errors of plotters, which has nothing to refuse here: the sheet is memory and the font is built in.
@@ -102,11 +127,9 @@ pub(crate) fn defect(source: impl std::fmt::Display) -> Error {
 }
 
 impl Canvas {
-    /// An empty sheet of `size` pt, and the font registered with plotters.
-    pub(crate) fn new(size: (f64, f64)) -> Result<Canvas> {
-        register_font(FONT_FAMILY, FontStyle::Normal, FONT)
-            .map_err(|_| defect("the built-in font is damaged"))?;
-        Ok(Canvas { size, body: Rc::default() })
+    /// An empty sheet of `size` pt.
+    pub(crate) fn new(size: (f64, f64)) -> Canvas {
+        Canvas { size, body: Rc::default() }
     }
 
     /// SVG as it is.
@@ -126,6 +149,17 @@ impl Canvas {
     pub(crate) fn rect(&self, at: Point, size: (f64, f64), attributes: &str) {
         let (x, y, w, h) = (short(at.0), short(at.1), short(size.0), short(size.1));
         self.raw(&format!("<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" {attributes}/>"));
+    }
+
+    /// A filled rectangle.
+    pub(crate) fn area(&self, area: Area, attributes: &str) {
+        let Area { left, top, right, bottom } = area;
+        self.rect((left, top), (right - left, bottom - top), attributes);
+    }
+
+    /// The black edge of a panel or a bar.
+    pub(crate) fn frame(&self, corner: Point, size: (f64, f64)) {
+        self.rect(corner, size, "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
     }
 
     /// One line of text with its baseline through `at`, turned by `degrees` clockwise about that point.
@@ -149,6 +183,21 @@ impl Canvas {
             short(em),
             escaped(text)
         ));
+    }
+
+    /// Black text with its middle at `at`.
+    pub(crate) fn centred(&self, text: &str, at: Point, em: f64) {
+        self.text(text, at, em, Anchor::Middle, 0.0, "#000");
+    }
+
+    /// The same, from the bottom up.
+    pub(crate) fn upright(&self, text: &str, at: Point, em: f64) {
+        self.text(text, at, em, Anchor::Middle, -90.0, "#000");
+    }
+
+    /// Grey text with its middle at `at`.
+    pub(crate) fn aside(&self, text: &str, at: Point, em: f64) {
+        self.text(text, at, em, Anchor::Middle, 0.0, "#444");
     }
 
     /// Black text with a white edge, which shows on every colour; it begins at `at`.
@@ -250,13 +299,10 @@ impl DrawingBackend for Canvas {
         Ok(())
     }
 
+    /// Nothing is drawn by pixels; the trait has no body for it.
     fn draw_pixel(&mut self, (x, y): BackendCoord, colour: BackendColor) -> Drawn {
         self.rect((pt(x), pt(y)), (pt(1), pt(1)), &format!("fill=\"{}\"", rgb(colour)));
         Ok(())
-    }
-
-    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Drawn {
-        self.draw_path([from, to], style)
     }
 
     fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
@@ -265,50 +311,9 @@ impl DrawingBackend for Canvas {
         style: &S,
     ) -> Drawn {
         let points: Vec<Point> = path.into_iter().map(|(x, y)| (pt(x), pt(y))).collect();
-        self.path(&path_data(&points, false), &format!("fill=\"none\" {}", stroke(style)));
-        Ok(())
-    }
-
-    fn draw_rect<S: BackendStyle>(
-        &mut self,
-        a: BackendCoord,
-        b: BackendCoord,
-        style: &S,
-        fill: bool,
-    ) -> Drawn {
-        let look = if fill {
-            format!("fill=\"{}\"", rgb(style.color()))
-        } else {
-            format!("fill=\"none\" {}", stroke(style))
-        };
-        self.rect((pt(a.0), pt(a.1)), (pt(b.0 - a.0), pt(b.1 - a.1)), &look);
-        Ok(())
-    }
-
-    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
-        &mut self,
-        path: I,
-        style: &S,
-    ) -> Drawn {
-        let points: Vec<Point> = path.into_iter().map(|(x, y)| (pt(x), pt(y))).collect();
-        self.path(&path_data(&points, true), &format!("fill=\"{}\"", rgb(style.color())));
-        Ok(())
-    }
-
-    fn draw_circle<S: BackendStyle>(
-        &mut self,
-        (x, y): BackendCoord,
-        radius: u32,
-        style: &S,
-        fill: bool,
-    ) -> Drawn {
-        let look = if fill {
-            format!("fill=\"{}\"", rgb(style.color()))
-        } else {
-            format!("fill=\"none\" {}", stroke(style))
-        };
-        let r = short(f64::from(radius) / UNITS);
-        self.raw(&format!("<circle cx=\"{}\" cy=\"{}\" r=\"{r}\" {look}/>", short(pt(x)), short(pt(y))));
+        let (colour, width) = (rgb(style.color()), short(f64::from(style.stroke_width()) / UNITS));
+        let look = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"");
+        self.path(&path_data(&points, false), &look);
         Ok(())
     }
 
@@ -348,13 +353,6 @@ fn pt(units: i32) -> f64 {
     f64::from(units) / UNITS
 }
 
-fn stroke<S: BackendStyle>(style: &S) -> String {
-    let mut out = format!("stroke=\"{}\"", rgb(style.color()));
-    // Writing to a String cannot fail.
-    let _ = write!(out, " stroke-width=\"{}\"", short(f64::from(style.stroke_width()) / UNITS));
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,20 +380,20 @@ mod tests {
     /// Oracle: the renderer's own text layout (rustybuzz), which knows nothing of plotters.
     #[test]
     fn text_width_is_the_renderers() {
-        let canvas = Canvas::new((200.0, 50.0)).unwrap();
+        let canvas = Canvas::new((200.0, 50.0));
         let text = "loss (nats) −1.25×10⁻⁶";
         canvas.text(text, (10.0, 20.0), 8.0, Anchor::Start, 0.0, "#000");
         let boxes = crate::draw::image::text_boxes(&canvas.finish(""));
         // Boxes of the renderer are those of the ink: they leave out the side bearings, a tenth of an em at
         // each end.
         let width = boxes[0].1[2] - boxes[0].1[0];
-        let ours = text_width(text, 8.0).unwrap();
+        let ours = text_width(text, 8.0);
         assert!((0.0..0.2 * 8.0).contains(&(ours - width)), "{ours} against {width}");
     }
 
     #[test]
     fn titles_cannot_break_the_document() {
-        let canvas = Canvas::new((100.0, 50.0)).unwrap();
+        let canvas = Canvas::new((100.0, 50.0));
         canvas.text("a < b & \"c\" \u{7}]]>", (10.0, 20.0), 8.0, Anchor::Start, 0.0, "#000");
         assert!(crate::draw::image::parse(&canvas.finish("<&>")).is_ok());
     }

@@ -8,8 +8,10 @@
 //!
 //! Used by [`crate::figures::training`] and [`crate::draw::profile`].
 
+use crate::draw::axis::{self, drawable};
 use crate::draw::canvas::{Canvas, Point};
-use crate::draw::plot::{self, Plot, drawable};
+use crate::draw::curves;
+use crate::draw::frame::Plot;
 use crate::stats;
 
 /// Curves as (x, value), not finite where nothing can be drawn.
@@ -30,7 +32,7 @@ impl Draws {
             let Some(values) = all.iter().map(at).collect::<Option<Vec<f64>>>() else { continue };
             let whole = values.iter().all(|v| drawable(*v));
             mean.push((x, if whole { stats::mean(&values) } else { f64::NAN }));
-            let ends = plot::range(values).filter(|_| whole).unwrap_or((f64::NAN, f64::NAN));
+            let ends = axis::range(values).filter(|_| whole).unwrap_or((f64::NAN, f64::NAN));
             band.push((x, ends.0, ends.1));
         }
         match all.len() {
@@ -51,7 +53,7 @@ impl Draws {
             plot.band(canvas, piece, colour);
         }
         for piece in self.single.iter().flat_map(|draw| plot.pieces(draw)) {
-            plot::thin(canvas, &piece, colour);
+            curves::thin(canvas, &piece, colour);
         }
     }
 }

@@ -1,11 +1,14 @@
-//! The key at the foot of a figure: signs and their words, in as many lines as the width asks for.
+//! A sheet with a key at its foot: signs and their words, in as many lines as the width asks for.
 //!
-//! Used by all figures; the signs are their own.
+//! Used by all figures; [`Entry`] has the signs that several of them share.
 
 use crate::draw::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, text_width};
-use crate::draw::plot::{SMALL, shortened};
-use crate::error::Result;
+use crate::draw::curves::{self, GREY, bar, colour, marker, solid};
+use crate::draw::frame::EDGE;
+use crate::draw::text::{SMALL, shortened};
 
+/// Width of the sign of a curve, pt.
+pub(crate) const SIGN: f64 = 14.0;
 /// Between a sign and its words, between entries, and from line to line, pt.
 const GAP: f64 = 3.0;
 const APART: f64 = 10.0;
@@ -31,44 +34,109 @@ impl<'a> Entry<'a> {
     pub(crate) fn note(words: impl Into<String>) -> Entry<'a> {
         Entry { sign: None, words: words.into() }
     }
+
+    /// A stretch of a line.
+    pub(crate) fn line(
+        stroke: fn(&Canvas, &[Point], &str),
+        colour: &'a str,
+        words: impl Into<String>,
+    ) -> Entry<'a> {
+        Entry::new(move |canvas, at| stroke(canvas, &stretch(at), colour), words)
+    }
+
+    /// Curve `i`: its line and its marker.
+    pub(crate) fn curve(i: usize, words: impl Into<String>) -> Entry<'a> {
+        let sign = move |canvas: &Canvas, at| {
+            solid(canvas, &stretch(at), colour(i));
+            marker(canvas, at, i);
+        };
+        Entry::new(sign, words)
+    }
+
+    /// The marker of curve `i`.
+    pub(crate) fn marker(i: usize, words: impl Into<String>) -> Entry<'a> {
+        Entry::new(move |canvas, at| marker(canvas, at, i), words)
+    }
+
+    /// A level that is no curve.
+    pub(crate) fn level(words: impl Into<String>) -> Entry<'a> {
+        Entry::new(|canvas, at| curves::level(canvas, &stretch(at)), words)
+    }
+
+    /// The band around a curve.
+    pub(crate) fn band(words: impl Into<String>) -> Entry<'a> {
+        let sign = |canvas: &Canvas, (x, y): Point| {
+            let look = format!("fill=\"{GREY}\" fill-opacity=\".25\"");
+            canvas.rect((x - SIGN / 2.0, y - 2.5), (SIGN, 5.0), &look);
+        };
+        Entry::new(sign, words)
+    }
+
+    /// The upright bar of an interval.
+    pub(crate) fn interval(words: impl Into<String>) -> Entry<'a> {
+        Entry::new(|canvas, (x, y)| bar(canvas, [(x, y - 3.5), (x, y + 3.5)], GREY), words)
+    }
+
+    /// Single draws, repeats or pilots.
+    pub(crate) fn dots(words: impl Into<String>) -> Entry<'a> {
+        Entry::new(|canvas, (x, y)| curves::dots(canvas, &[(x - 3.5, y), (x, y), (x + 3.5, y)], GREY), words)
+    }
 }
 
-/// Entries, each with its place: the middle of its sign and the start of its words, pt; line; size of the words.
-pub(crate) struct Legend<'a> {
-    entries: Vec<(Entry<'a>, (f64, f64), usize, f64)>,
+/// The stretch of a line in a key.
+pub(crate) fn stretch((x, y): Point) -> [Point; 2] {
+    [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)]
 }
 
-impl<'a> Legend<'a> {
-    /// Entries with signs `sign` pt wide, in lines no wider than `width` pt; words longer than a line are made smaller,
-    /// then cut.
-    pub(crate) fn new(entries: Vec<Entry<'a>>, sign: f64, width: f64) -> Result<Legend<'a>> {
-        let (mut x, mut line, mut placed) = (0.0, 0, Vec::new());
+/// An entry in its place, pt from the upper left corner of the key.
+struct Placed<'a> {
+    entry: Entry<'a>,
+    /// Middle of the sign, and start of the words.
+    middle: f64,
+    start: f64,
+    line: usize,
+    em: f64,
+}
+
+/// A sheet to draw on, and the key at its foot.
+pub(crate) struct Sheet<'a> {
+    pub(crate) canvas: Canvas,
+    corner: Point,
+    key: Vec<Placed<'a>>,
+}
+
+impl<'a> Sheet<'a> {
+    /// A sheet of `width` pt that ends below the key, which has its upper left corner at `corner` and signs `sign` pt wide.
+    /// Words longer than a line are made smaller, then cut.
+    pub(crate) fn new(width: f64, corner: Point, entries: Vec<Entry<'a>>, sign: f64) -> Sheet<'a> {
+        let room = width - corner.0 - EDGE;
+        let (mut x, mut line, mut key) = (0.0, 0, Vec::new());
         for mut entry in entries {
             let before = if entry.sign.is_some() { sign + GAP } else { 0.0 };
-            let (words, em) = shortened(&entry.words, SMALL, width - before)?;
-            let w = before + text_width(&words, em)?;
-            if x > 0.0 && x + w > width {
+            let (words, em) = shortened(&entry.words, SMALL, room - before);
+            let w = before + text_width(&words, em);
+            if x > 0.0 && x + w > room {
                 (x, line) = (0.0, line + 1);
             }
             entry.words = words;
-            placed.push((entry, (x + sign / 2.0, x + before), line, em));
+            key.push(Placed { entry, middle: x + sign / 2.0, start: x + before, line, em });
             x += w + APART;
         }
-        Ok(Legend { entries: placed })
+        let height = key.last().map_or(0.0, |last| ABOVE + LINE * (last.line + 1) as f64);
+        Sheet { canvas: Canvas::new((width, corner.1 + height + EDGE)), corner, key }
     }
 
-    /// Height with the space above, pt; nothing for no entry.
-    pub(crate) fn height(&self) -> f64 {
-        self.entries.last().map_or(0.0, |(_, _, line, _)| ABOVE + LINE * (line + 1) as f64)
-    }
-
-    /// Draws the key with its upper left corner at `at`.
-    pub(crate) fn draw(&self, canvas: &Canvas, at: Point) {
-        for (entry, (middle, start), line, em) in &self.entries {
-            let y = at.1 + ABOVE + LINE * (*line as f64 + 0.5);
-            entry.sign.iter().for_each(|draw| draw(canvas, (at.0 + middle, y)));
-            let words = (at.0 + start, y + em * DIGIT_HEIGHT / 2.0);
-            canvas.text(&entry.words, words, *em, Anchor::Start, 0.0, "#000");
+    /// Draws the key and closes the sheet; `description` is for readers of the file.
+    pub(crate) fn finish(self, description: &str) -> String {
+        let (left, top) = self.corner;
+        for Placed { entry, middle, start, line, em } in &self.key {
+            let y = top + ABOVE + LINE * (*line as f64 + 0.5);
+            if let Some(sign) = &entry.sign {
+                sign(&self.canvas, (left + middle, y));
+            }
+            let words = (left + start, y + em * DIGIT_HEIGHT / 2.0);
+            self.canvas.text(&entry.words, words, *em, Anchor::Start, 0.0, "#000");
         }
+        self.canvas.finish(description)
     }
 }

@@ -9,14 +9,16 @@
 //! Used by [`crate::figures::audit_concentration`], [`crate::figures::damage_layers`], [`crate::figures::stability_needed`], [`crate::figures::stability_overlap`], [`crate::figures::differences`] and
 //! [`crate::figures::by_setting`].
 
-use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data};
-use crate::draw::legend::{Entry, Legend};
-use crate::draw::plot::{self, Axis, BELOW, EDGE, LINE, Plot, SMALL, TEXT, TITLE, drawable, shortened};
+use crate::draw::axis::{self, Axis, drawable};
+use crate::draw::canvas::{Canvas, PT_PER_MM, Point};
+use crate::draw::curves;
+use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet, stretch};
+use crate::draw::text::{SMALL, TEXT, TITLE, shortened};
 use crate::error::Result;
 use crate::stats;
 
-/// Width of a sign in the key, and between panels, pt.
-pub(crate) const SIGN: f64 = 14.0;
+/// Between panels, pt.
 const GAP: f64 = 8.0;
 /// At the right of the sheet: the last number of an axis may reach beyond its frame, pt.
 const RIGHT: f64 = 6.0;
@@ -47,19 +49,19 @@ pub(crate) enum Span {
 impl Span {
     /// Of the positive numbers among some; `None` if there is none.
     pub(crate) fn logarithmic(values: impl IntoIterator<Item = f64>) -> Option<Span> {
-        plot::range(values.into_iter().filter(|v| *v > 0.0)).map(|(low, high)| Span::Logarithmic(low, high))
+        axis::range(values.into_iter().filter(|v| *v > 0.0)).map(|(low, high)| Span::Logarithmic(low, high))
     }
 
     /// Logarithmic where that loses few values and they span more than a factor of ten; else linear, or symmetric where
     /// a linear axis would show the largest alone. `None` if no value can be drawn.
     pub(crate) fn suited(values: &[f64]) -> Option<Span> {
-        let (low, high) = plot::range(values.iter().copied())?;
+        let (low, high) = axis::range(values.iter().copied())?;
         let mut sizes: Vec<f64> = values.iter().filter(|v| drawable(**v)).map(|v| v.abs()).collect();
         sizes.sort_by(f64::total_cmp);
         let lost = values.iter().filter(|v| drawable(**v) && **v <= 0.0).count();
         if lost as f64 <= LEFT_OUT * sizes.len() as f64 {
             let positive = values.iter().copied().filter(|v| *v > 0.0);
-            let (least, most) = plot::range(positive).unwrap_or((low, high));
+            let (least, most) = axis::range(positive).unwrap_or((low, high));
             // What is alike or nearly so is shown as it is: its logarithm would only hide where 0 lies.
             let logarithmic = most > SPREAD * least;
             return Some(if logarithmic { Span::Logarithmic(least, most) } else { Span::Linear(low, high) });
@@ -94,12 +96,12 @@ impl Span {
         }
     }
 
-    fn across(&self, length: f64) -> Result<Axis> {
+    fn across(&self, length: f64) -> Axis {
         match self {
             Span::Linear(low, high) => Axis::across(*low, *high, 0.0, length),
-            Span::Logarithmic(low, high) => Axis::logarithmic(*low, *high, 5).thinned(length),
-            Span::Symmetric(low, high, near) => Axis::symmetric(*low, *high, *near, 5).thinned(length),
-            Span::At(values) => Axis::at(values, length),
+            Span::Logarithmic(low, high) => Axis::logarithmic(*low, *high, 5).thinned_across(length),
+            Span::Symmetric(low, high, near) => Axis::symmetric(*low, *high, *near, 5).thinned_across(length),
+            Span::At(values) => Axis::with_ticks_at(values, length),
             Span::Names(names) => Axis::columns(names, length),
         }
     }
@@ -116,7 +118,7 @@ impl Span {
                 axis
             }
         }
-        .upright(length)
+        .thinned_upright(length)
     }
 }
 
@@ -134,26 +136,30 @@ pub(crate) struct Panel<'a> {
     pub(crate) draw: Draw<'a>,
 }
 
-/// The figure of some panels as SVG, in `columns` on a sheet of common width or on a narrow one.
+/// Panels beside one another on a sheet of common width, and on a narrow one.
+pub(crate) struct PerRow {
+    pub(crate) wide: usize,
+    pub(crate) narrow: usize,
+}
+
+/// The figure of some panels as SVG, in `columns`.
 ///
 /// # Errors
 ///
 /// [`crate::error::Error::Field`] if the width leaves no room.
 pub(crate) fn sheet(
     panels: &[Panel],
-    columns: (usize, usize),
+    columns: PerRow,
     width_mm: f64,
     entries: Vec<Entry>,
     description: &str,
 ) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
-    let columns = if width_mm < NARROW { columns.1 } else { columns.0 }.min(panels.len()).max(1);
+    let columns = if width_mm < NARROW { columns.narrow } else { columns.wide }.min(panels.len()).max(1);
     // Widths of numbers first, for any height: a frame's width depends on them.
     let upright = |panel: &Panel| panel.spans.as_ref().unwrap_or(&NOTHING).1.upright(HIGHEST);
-    let beside = LINE + plot::beside(&panels.iter().map(upright).collect::<Vec<_>>())?;
+    let beside = LINE + axis::numbers_width(&panels.iter().map(upright).collect::<Vec<_>>());
     let rest = 2.0 * EDGE + RIGHT + beside * columns as f64 + GAP * (columns - 1) as f64;
-    let side = plot::side(width_mm, columns, rest)?;
+    let side = frame::panel_width(width_mm, columns, rest)?;
     let height = (ASPECT * side).min(HIGHEST);
     // Titles of a row stand alike, over as many lines of notes as any of them has.
     let noted = |row: &[Panel]| NOTE * row.iter().map(|panel| panel.notes.len()).max().unwrap_or(0) as f64;
@@ -161,60 +167,58 @@ pub(crate) fn sheet(
     let below = height + BELOW + LINE + 3.0;
     let foot: f64 = panels.chunks(columns).map(|row| head(row) + below).sum();
     let (width, left) = (width_mm * PT_PER_MM, EDGE + beside);
-    let legend = Legend::new(entries, SIGN, width - left - EDGE)?;
-    let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
+    let sheet = Sheet::new(width, (left, foot), entries, SIGN);
+    let canvas = &sheet.canvas;
     let mut top = 0.0;
     for row in panels.chunks(columns) {
         top += head(row);
         for (i, panel) in row.iter().enumerate() {
             let (x, y) = panel.spans.as_ref().unwrap_or(&NOTHING);
             let corner = (left + (beside + side + GAP) * i as f64, top);
-            let (mut x, mut y) = (x.across(side)?, y.upright(height));
+            let (mut x, mut y) = (x.across(side), y.upright(height));
             if panel.spans.is_none() {
                 (x.ticks, y.ticks) = Default::default();
             }
             let plot = Plot { corner, size: (side, height), x: &x, y: &y };
-            plot.axes(&canvas, (true, true));
+            plot.axes(canvas, true, true);
             match panel.spans {
-                Some(_) => (panel.draw)(&canvas, &plot),
+                Some(_) => (panel.draw)(canvas, &plot),
                 None => {
                     let at = (corner.0 + side / 2.0, corner.1 + height / 2.0);
-                    canvas.text("nothing to show", at, SMALL, Anchor::Middle, 0.0, "#444");
+                    canvas.aside("nothing to show", at, SMALL);
                 }
             }
-            texts(&canvas, &plot, panel, beside, noted(row))?;
+            texts(canvas, &plot, panel, beside, noted(row));
         }
         top += below;
     }
-    legend.draw(&canvas, (left, foot));
-    Ok(canvas.finish(description))
+    Ok(sheet.finish(description))
 }
 
 /// The axes of a panel without values.
 const NOTHING: (Span, Span) = (Span::Linear(0.0, 1.0), Span::Linear(0.0, 1.0));
 
 /// Title, `above` pt over the frame's own words, note and words of the axes.
-fn texts(canvas: &Canvas, plot: &Plot, panel: &Panel, beside: f64, above: f64) -> Result<()> {
+fn texts(canvas: &Canvas, plot: &Plot, panel: &Panel, beside: f64, above: f64) {
     let ((left, top), (width, height)) = (plot.corner, plot.size);
     // Titles may reach over the numbers at the left, where nothing else is.
     let wide = width + beside - GAP;
-    let middle = |text: &str, em: f64| -> Result<(String, f64, f64)> {
-        let (text, em) = shortened(text, em, wide)?;
-        let half = crate::draw::canvas::text_width(&text, em)? / 2.0;
-        Ok((text, em, f64::min(left + width / 2.0, left + width - half)))
+    let middle = |text: &str, em: f64| {
+        let (text, em) = shortened(text, em, wide);
+        let half = crate::draw::canvas::text_width(&text, em) / 2.0;
+        (text, em, f64::min(left + width / 2.0, left + width - half))
     };
-    let (title, em, x) = middle(&panel.title, TITLE)?;
-    canvas.text(&title, (x, top - 4.0 - above), em, Anchor::Middle, 0.0, "#000");
+    let (title, em, x) = middle(&panel.title, TITLE);
+    canvas.centred(&title, (x, top - 4.0 - above), em);
     for (line, note) in panel.notes.iter().rev().enumerate() {
-        let (note, em, x) = middle(note, SMALL)?;
-        canvas.text(&note, (x, top - 4.0 - NOTE * line as f64), em, Anchor::Middle, 0.0, "#444");
+        let (note, em, x) = middle(note, SMALL);
+        canvas.aside(&note, (x, top - 4.0 - NOTE * line as f64), em);
     }
-    let (across, em, x) = middle(panel.words.0, TEXT)?;
-    canvas.text(&across, (x, top + height + BELOW + 0.9 * TEXT), em, Anchor::Middle, 0.0, "#000");
-    let (upright, em) = shortened(panel.words.1, TEXT, height + BELOW)?;
+    let (across, em, x) = middle(panel.words.0, TEXT);
+    canvas.centred(&across, (x, top + height + BELOW + 0.9 * TEXT), em);
+    let (upright, em) = shortened(panel.words.1, TEXT, height + BELOW);
     let at = (left - beside + 0.8 * TEXT, top + height / 2.0);
-    canvas.text(&upright, at, em, Anchor::Middle, -90.0, "#000");
-    Ok(())
+    canvas.upright(&upright, at, em);
 }
 
 /// The line on which both axes have the same value, inside the frame.
@@ -228,7 +232,7 @@ pub(crate) fn identity(canvas: &Canvas, plot: &Plot) {
     };
     let points: Vec<Point> = (0..=STEPS).map(between).filter(|v| plot.y.holds(*v)).map(|v| (v, v)).collect();
     let placed: Vec<Point> = points.iter().map(|&(x, y)| plot.at(x, y)).collect();
-    plot::dotted(canvas, &placed);
+    curves::level(canvas, &placed);
 }
 
 /// The interval of a value, cut at the ends of the axis; an end that cannot be drawn lies beyond.
@@ -236,32 +240,14 @@ pub(crate) fn interval(canvas: &Canvas, plot: &Plot, x: f64, (low, high): (f64, 
     let inside = |v: f64| v.clamp(plot.y.low, plot.y.high);
     let ends = [plot.at(x, inside(low)), plot.at(x, inside(high))];
     if low <= high {
-        plot::bar(canvas, ends, colour);
+        curves::bar(canvas, ends, colour);
     }
-}
-
-/// What explains an interval in a key.
-pub(crate) fn interval_sign(canvas: &Canvas, (x, y): Point) {
-    plot::bar(canvas, [(x, y - 3.5), (x, y + 3.5)], plot::GREY);
-}
-
-/// The stretch of a line in a key.
-pub(crate) fn line_sign((x, y): Point) -> [Point; 2] {
-    [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)]
-}
-
-/// Dots in a colour: chance, or another level that belongs to a curve.
-pub(crate) fn dotted(canvas: &Canvas, points: &[Point], colour: &str) {
-    let look = format!(
-        "fill=\"none\" stroke=\"{colour}\" stroke-width=\".8\" stroke-dasharray=\".1 1.8\" stroke-linecap=\"round\""
-    );
-    canvas.path(&path_data(points, false), &look);
 }
 
 /// A line through points on the sheet, a short one where there is one point alone: it has no length otherwise.
 pub(crate) fn stretched(points: Vec<Point>) -> Vec<Point> {
     match points[..] {
-        [at] => line_sign(at).to_vec(),
+        [at] => stretch(at).to_vec(),
         _ => points,
     }
 }
@@ -279,10 +265,16 @@ pub(crate) fn counted(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
+/// The same for numbers that differ: `3 to 5 seeds`.
+pub(crate) fn counted_from_to(counts: impl Iterator<Item = usize>, one: &str) -> String {
+    let (least, most) = counts.fold((usize::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
+    if least == most { counted(most, one) } else { format!("{least} to {most} {one}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
 
     /// Oracle: on paper. Decades need a logarithm; where a third of the values is below 0 it would lose them.
     #[test]
@@ -312,7 +304,8 @@ mod tests {
     /// Oracle: the renderer's layout, for long words, few and many panels, with and without anything to show.
     #[test]
     fn panels_keep_apart() {
-        for (n, columns) in [(1, (1, 1)), (3, (3, 1)), (6, (3, 2)), (5, (2, 2))] {
+        for (n, wide, narrow) in [(1, 1, 1), (3, 3, 1), (6, 3, 2), (5, 2, 2)] {
+            let columns = || PerRow { wide, narrow };
             let panel = |i: usize| Panel {
                 title: format!("panel {i}, whose title says much more than there is room for on any sheet"),
                 notes: vec![
@@ -328,7 +321,7 @@ mod tests {
             };
             let panels: Vec<Panel> = (0..n).map(panel).collect();
             for width in [84.0, 170.0] {
-                let svg = sheet(&panels, columns, width, vec![Entry::note("key")], "").unwrap();
+                let svg = sheet(&panels, columns(), width, vec![Entry::note("key")], "").unwrap();
                 assert_sound(&svg);
                 let frames: Vec<&str> = svg
                     .lines()
@@ -340,7 +333,9 @@ mod tests {
                 assert_eq!(frames.len(), n);
                 assert!(frames.iter().all(|f| attribute(f, "width") >= 40.0));
             }
-            assert!(sheet(&panels, columns, 10.0, vec![], "").unwrap_err().to_string().contains("width_mm"));
+            assert!(
+                sheet(&panels, columns(), 10.0, vec![], "").unwrap_err().to_string().contains("width_mm")
+            );
         }
     }
 }

@@ -10,10 +10,12 @@
 
 use std::path::Path;
 
-use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
+use crate::draw::axis::{self, Axis, drawable};
+use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, widest};
 use crate::draw::cells::{self, Cell};
-use crate::draw::legend::{Entry, Legend};
-use crate::draw::plot::{self, Axis, BELOW, EDGE, NUMBER, TITLE, drawable};
+use crate::draw::frame::{self, BELOW, EDGE};
+use crate::draw::legend::{Entry, SIGN, Sheet};
+use crate::draw::text::{self, NUMBER, TITLE};
 use crate::error::{Error, Result};
 use crate::figures::parts::bump::{self, Bump, Line, Rank};
 use crate::figures::parts::sites;
@@ -134,13 +136,11 @@ impl Pairs {
 /// The figure in words for a paper.
 pub fn caption(pairs: &Pairs) -> String {
     let own = |(granularity, lines): &(Granularity, Vec<Line>)| vec![*granularity; lines.len()];
-    let lines = match pairs.lines.is_empty() {
-        true => String::new(),
-        false => format!(
-            " Lines are the ranks (0 is the lowest score) of {} from file to file.",
-            sites::counts(pairs.lines.iter().flat_map(own))
-        ),
-    };
+    let mut lines = String::new();
+    if !pairs.lines.is_empty() {
+        let counts = sites::counts(pairs.lines.iter().flat_map(own));
+        lines = format!(" Lines are the ranks (0 is the lowest score) of {counts} from file to file.");
+    }
     let open = match pairs.open() {
         0 => String::new(),
         n => format!(" Pairs or ranks without a value, not drawn: {n}."),
@@ -174,8 +174,6 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
 ///
 /// [`Error::Field`] if the width leaves no room.
 pub fn pair_figure(pairs: &Pairs, width_mm: Option<f64>) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let width_mm = width_mm.unwrap_or(174.0);
     let width = width_mm * PT_PER_MM;
     let across = |panels: usize| if width_mm < ONE_PANEL { 1 } else { panels };
@@ -183,22 +181,22 @@ pub fn pair_figure(pairs: &Pairs, width_mm: Option<f64>) -> Result<String> {
     // Matrices.
     let columns = across(pairs.matrices.len());
     let names = numbered(&pairs.files);
-    let before_rows = before_rows(&names)?;
+    let before_rows = before_rows(&names);
     let rest = 2.0 * EDGE + before_rows * columns as f64 + GAP * (columns - 1) as f64;
-    let room = plot::side(width_mm, columns, rest)?;
+    let room = frame::panel_width(width_mm, columns, rest)?;
     let sides = pairs.files.len() - 1;
     let matrix = (f64::min(room, WIDEST * sides as f64), ROW * sides as f64);
     let pitch = (before_rows + room + GAP, 1.1 * TITLE + 3.0 + matrix.1 + 1.5 * NUMBER + 4.0);
     let below_matrices = EDGE + pitch.1 * pairs.matrices.len().div_ceil(columns) as f64;
     let all = pairs.matrices.iter().flat_map(|(_, matrix)| matrix).filter_map(|pair| pair.rho);
-    let scale = plot::range(all).map(|(low, _)| Axis::linear(low.min(0.0), 1.0, 5, 0.0));
+    let scale = axis::range(all).map(|(low, _)| Axis::linear(low.min(0.0), 1.0, 5, 0.0));
 
     // Rank lines.
     let (columns_below, lines) =
         (across(pairs.lines.len().max(1)), || pairs.lines.iter().flat_map(|(_, lines)| lines));
     let most = pairs.lines.iter().map(|(_, lines)| lines.len()).max().unwrap_or(0);
-    let (before, after) = (bump::before(most.max(1))?, bump::after(lines())?);
-    let side = plot::side(width_mm, columns_below, (before + after) * columns_below as f64 + EDGE)?;
+    let (before, after) = (bump::before(most.max(1)), bump::after(lines()));
+    let side = frame::panel_width(width_mm, columns_below, (before + after) * columns_below as f64 + EDGE)?;
     let top = if scale.is_some() { cells::below_bar(below_matrices) + GAP } else { below_matrices };
     let (mut bumps, mut foot) = (Vec::new(), top);
     for row in pairs.lines.chunks(columns_below) {
@@ -209,26 +207,25 @@ pub fn pair_figure(pairs: &Pairs, width_mm: Option<f64>) -> Result<String> {
         foot += bump::ABOVE + heights.fold(0.0, f64::max) + BELOW + GAP;
     }
 
-    let legend = Legend::new(entries(pairs), sites::SIGN, width - 2.0 * EDGE)?;
-    let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
+    let sheet = Sheet::new(width, (EDGE, foot), entries(pairs), SIGN);
+    let canvas = &sheet.canvas;
     let fallback = Axis::linear(0.0, 1.0, 5, 0.0);
     for (i, (granularity, pairs)) in pairs.matrices.iter().enumerate() {
         let left = EDGE + before_rows + pitch.0 * (i % columns) as f64;
         let corner = (left, EDGE + pitch.1 * (i / columns) as f64 + 1.1 * TITLE + 3.0);
         let title = format!("{}s", granularity.name());
-        draw_matrix(&canvas, pairs, &names, &title, (corner, matrix), scale.as_ref().unwrap_or(&fallback))?;
+        draw_matrix(canvas, pairs, &names, &title, corner, matrix, scale.as_ref().unwrap_or(&fallback));
     }
     if let Some(scale) = &scale {
         let at = (EDGE + before_rows, below_matrices);
-        cells::colour_bar(&canvas, at, f64::min(room, 200.0), scale, &["Spearman’s ρ"])?;
+        cells::colour_bar(canvas, at, f64::min(room, 200.0), scale, &["Spearman’s ρ"]);
     }
-    let names = heads(&names, side / pairs.files.len() as f64 - 4.0)?;
+    let names = heads(&names, side / pairs.files.len() as f64 - 4.0);
     for ((granularity, lines), &corner) in pairs.lines.iter().zip(&bumps) {
         let title = format!("ranks of {}s", granularity.name());
-        Bump { title: &title, lines, columns: &names, corner, width: side }.draw(&canvas)?;
+        Bump { title: &title, lines, columns: &names, corner, width: side }.draw(canvas);
     }
-    legend.draw(&canvas, (EDGE, foot));
-    Ok(canvas.finish(DESCRIPTION))
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// Lines of a cell, of ρ and its interval.
@@ -240,9 +237,10 @@ fn draw_matrix(
     pairs: &[Pair],
     names: &[String],
     title: &str,
-    (corner, size): (Point, (f64, f64)),
+    corner: Point,
+    size: (f64, f64),
     scale: &Axis,
-) -> Result<()> {
+) {
     let sides = names.len() - 1;
     let each = size.0 / sides as f64;
     let with = |words: Words| -> Vec<Cell> {
@@ -257,11 +255,11 @@ fn draw_matrix(
         };
         places.map(cell).collect()
     };
-    let mut cells = with(|rho, ends| {
-        let ends = ends.map(|(low, high)| format!("[{}, {}]", decimals(low), decimals(high)));
-        [decimals(rho)].into_iter().chain(ends).collect()
-    });
-    let narrower: [Words; 2] = [
+    let versions: [Words; 3] = [
+        |rho, ends| {
+            let ends = ends.map(|(low, high)| format!("[{}, {}]", decimals(low), decimals(high)));
+            [decimals(rho)].into_iter().chain(ends).collect()
+        },
         |rho, ends| {
             let ends =
                 ends.map(|(low, high)| [format!("≥ {}", decimals(low)), format!("≤ {}", decimals(high))]);
@@ -269,41 +267,30 @@ fn draw_matrix(
         },
         |rho, _| vec![decimals(rho)],
     ];
-    for words in narrower {
-        if cells::size(&cells)?.is_none() {
-            cells = with(words);
-        }
-    }
-    cells::draw(canvas, &cells, scale)?;
-    let (title, em) = plot::longest(&[title], TITLE, size.0)?;
-    canvas.text(&title, (corner.0 + size.0 / 2.0, corner.1 - 4.0), em, Anchor::Middle, 0.0, "#000");
-    let (rows, columns) = (heads(names, LONGEST)?, heads(names, each - 4.0)?);
+    let cells = cells::readable(versions.map(with));
+    cells::draw(canvas, &cells, scale);
+    let (title, em) = text::first_fitting(&[title], TITLE, size.0);
+    canvas.centred(&title, (corner.0 + size.0 / 2.0, corner.1 - 4.0), em);
+    let (rows, columns) = (heads(names, LONGEST), heads(names, each - 4.0));
     for (i, (row, column)) in rows[1..].iter().zip(&columns).enumerate() {
         let y = corner.1 + ROW * (i as f64 + 0.5) + NUMBER * DIGIT_HEIGHT / 2.0;
         canvas.text(row, (corner.0 - 3.0, y), NUMBER, Anchor::End, 0.0, "#000");
         let at = (corner.0 + each * (i as f64 + 0.5), corner.1 + size.1 + 3.0 + 0.76 * NUMBER);
-        canvas.text(column, at, NUMBER, Anchor::Middle, 0.0, "#000");
+        canvas.centred(column, at, NUMBER);
     }
-    Ok(())
 }
 
 /// Numbered names where all have room, else their numbers: names stand in the key in any case.
-fn heads(names: &[String], room: f64) -> Result<Vec<String>> {
-    for name in names {
-        if text_width(name, NUMBER)? > room {
-            return Ok((1..=names.len()).map(|i| i.to_string()).collect());
-        }
+fn heads(names: &[String], room: f64) -> Vec<String> {
+    if widest(names.iter().map(String::as_str), NUMBER) > room {
+        return (1..=names.len()).map(|i| i.to_string()).collect();
     }
-    Ok(names.to_vec())
+    names.to_vec()
 }
 
 /// Left of a matrix, for the heads of its rows.
-fn before_rows(names: &[String]) -> Result<f64> {
-    let mut widest: f64 = 0.0;
-    for head in heads(names, LONGEST)? {
-        widest = widest.max(text_width(&head, NUMBER)?);
-    }
-    Ok(widest + 5.0)
+fn before_rows(names: &[String]) -> f64 {
+    widest(heads(names, LONGEST).iter().map(String::as_str), NUMBER) + 5.0
 }
 
 /// With two decimals and a true minus sign.
@@ -328,7 +315,7 @@ fn entries(pairs: &Pairs) -> Vec<Entry<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
 
     const HEADER: &str = "a,b,granularity,paired,spearman,spearman_low,spearman_high\n";
     const SCORES: &str = "file,granularity,name,score,score_se,rank,ratio,ratio_low,ratio_high\n";

@@ -11,10 +11,13 @@
 
 use std::path::Path;
 
-use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, path_data, text_width};
+use crate::draw::axis::{self, Axis, TICK, drawable};
+use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, text_width};
 use crate::draw::cells::{self, Cell};
-use crate::draw::legend::{Entry, Legend};
-use crate::draw::plot::{self, Axis, COLOURS, EDGE, LINE, Plot, SMALL, TEXT, TICK, TITLE, drawable};
+use crate::draw::curves::{self, COLOURS};
+use crate::draw::frame::{self, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet};
+use crate::draw::text::{self, SMALL, TEXT, TITLE};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
 use crate::fisher::layers::Aggregate;
@@ -124,12 +127,11 @@ impl Audit {
 
 /// The figure in words for a paper.
 pub fn caption(audit: &Audit) -> String {
-    let rho = match audit.has_rho() {
-        true => {
-            " Above each column, Spearman’s ρ of its ranking with the paper’s (mean of tensor means, all tensors) and \
-                 its 95 % interval."
-        }
-        false => "",
+    let rho = if audit.has_rho() {
+        " Above each column, Spearman’s ρ of its ranking with the paper’s (mean of tensor means, all tensors) and \
+         its 95 % interval."
+    } else {
+        ""
     };
     let missing = match audit.missing() {
         0 => String::new(),
@@ -181,17 +183,15 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
 ///
 /// [`Error::Field`] if the width leaves no room.
 pub fn audit_figure(audit: &Audit, width_mm: Option<f64>) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let layout = Layout::new(audit, width_mm.unwrap_or(174.0))?;
     let (missing, last) = (audit.missing(), audit.sites.len() - 1);
-    let ranks = Axis::linear(0.0, last as f64, 8, 1.0).within(0.0, last as f64);
+    let ranks = Axis::linear(0.0, last as f64, 8, 1.0).cut_to(0.0, last as f64);
     let foot = cells::below_bar(layout.bottom + layout.words + 4.0);
     let mut entries = Vec::new();
     if audit.has_rho() {
         let sign = |canvas: &Canvas, (x, y)| {
-            plot::bar(canvas, [(x - 6.0, y), (x + 6.0, y)], COLOURS[0]);
-            plot::marker(canvas, (x, y), 0);
+            curves::bar(canvas, [(x - 6.0, y), (x + 6.0, y)], COLOURS[0]);
+            curves::marker(canvas, (x, y), 0);
         };
         entries.push(Entry::new(sign, "ρ with the paper’s ranking, 95 % interval"));
     }
@@ -200,31 +200,23 @@ pub fn audit_figure(audit: &Audit, width_mm: Option<f64>) -> Result<String> {
     }
     entries.push(Entry::note("the number before a site is its layer"));
     let width = layout.width;
-    let legend = Legend::new(entries, sites::SIGN, width - 2.0 * EDGE)?;
-    let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
+    let sheet = Sheet::new(width, (EDGE, foot), entries, SIGN);
+    let canvas = &sheet.canvas;
     for (columns, &left) in audit.aggregates().into_iter().zip(&layout.lefts) {
-        layout.aggregate(&canvas, columns, left, &ranks)?;
+        layout.aggregate(canvas, columns, left, &ranks);
     }
     for (i, site) in audit.sites.iter().enumerate() {
         let at = (layout.lefts[0] - TICK - 1.0, layout.top + ROW * (i as f64 + 0.5));
-        sites::write(&canvas, site, at, Anchor::End)?;
+        sites::write(canvas, site, at, Anchor::End);
     }
     if audit.has_rho() {
         let at = (EDGE + 0.8 * TEXT, layout.top - GAP - STRIP / 2.0);
-        canvas.text(
-            "Spearman’s ρ",
-            at,
-            plot::fitting("Spearman’s ρ", TEXT, STRIP)?,
-            Anchor::Middle,
-            -90.0,
-            "#000",
-        );
+        canvas.upright("Spearman’s ρ", at, text::fitting("Spearman’s ρ", TEXT, STRIP));
     }
     let (left, right) = (layout.lefts[0], width - EDGE);
     let at = (left, layout.bottom + layout.words + 4.0);
-    cells::colour_bar(&canvas, at, f64::min(right - left, 260.0), &ranks, &["rank (0: lowest score)"])?;
-    legend.draw(&canvas, (EDGE, foot));
-    Ok(canvas.finish(DESCRIPTION))
+    cells::colour_bar(canvas, at, f64::min(right - left, 260.0), &ranks, &["rank (0: lowest score)"]);
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// Everything's place, pt.
@@ -246,15 +238,15 @@ impl Layout {
     fn new(audit: &Audit, width_mm: f64) -> Result<Layout> {
         let ends = audit.columns.iter().filter_map(|column| column.rho);
         let ends = ends.flat_map(|(rho, ends)| [rho, ends.map_or(rho, |(low, _)| low)]);
-        let lowest = plot::range(ends).map(|(lowest, _)| lowest.clamp(-1.0, 0.95));
-        let rho = lowest.map(|lowest| Axis::linear(lowest, 1.0, 3, 0.0).upright(STRIP));
-        let names = sites::widest(audit.sites.iter().map(String::as_str))?;
-        let beside = rho.iter().map(|rho| Ok(LINE + plot::beside([rho])?)).collect::<Result<Vec<f64>>>()?;
-        let left = EDGE + f64::max(names + TICK + 1.0, beside.first().copied().unwrap_or(0.0));
+        let lowest = axis::range(ends).map(|(lowest, _)| lowest.clamp(-1.0, 0.95));
+        let rho = lowest.map(|lowest| Axis::linear(lowest, 1.0, 3, 0.0).thinned_upright(STRIP));
+        let names = sites::widest(audit.sites.iter().map(String::as_str));
+        let beside = rho.as_ref().map_or(0.0, |rho| LINE + axis::numbers_width([rho]));
+        let left = EDGE + f64::max(names + TICK + 1.0, beside);
         let groups: Vec<usize> = audit.aggregates().iter().map(|columns| columns.len()).collect();
         let between = APART * (groups.len() - 1) as f64;
         // One panel of all columns: each may be narrow.
-        let each = plot::side(width_mm, 1, left + EDGE + between)? / audit.columns.len() as f64;
+        let each = frame::panel_width(width_mm, 1, left + EDGE + between)? / audit.columns.len() as f64;
         let mut lefts = vec![left];
         for columns in &groups[..groups.len() - 1] {
             lefts.push(lefts[lefts.len() - 1] + each * *columns as f64 + APART);
@@ -263,34 +255,31 @@ impl Layout {
         let top = EDGE + 1.1 * TITLE + 3.0 + strip;
         let mut words: f64 = 0.0;
         for column in &audit.columns {
-            let (shown, em) = plot::shortened(variant(column.variant), SMALL, 70.0)?;
-            words = words.max(text_width(&shown, em)?);
+            let (shown, em) = text::shortened(variant(column.variant), SMALL, 70.0);
+            words = words.max(text_width(&shown, em));
         }
         let bottom = top + ROW * audit.sites.len() as f64;
         Ok(Layout { width: width_mm * PT_PER_MM, lefts, each, top, bottom, words: words + 3.0, rho })
     }
 
     /// The columns of one aggregate, the first of which begins at `left`.
-    fn aggregate(&self, canvas: &Canvas, columns: &[Column], left: f64, ranks: &Axis) -> Result<()> {
+    fn aggregate(&self, canvas: &Canvas, columns: &[Column], left: f64, ranks: &Axis) {
         let width = self.each * columns.len() as f64;
         let above = self.top - if self.rho.is_some() { STRIP + GAP } else { 0.0 };
-        let (title, em) = plot::longest(&[aggregate(columns[0].aggregate)], TITLE, width)?;
-        canvas.text(&title, (left + width / 2.0, above - 4.0), em, Anchor::Middle, 0.0, "#000");
+        let (title, em) = text::first_fitting(&[aggregate(columns[0].aggregate)], TITLE, width);
+        canvas.centred(&title, (left + width / 2.0, above - 4.0), em);
         if let Some(rho) = &self.rho {
-            let none = Axis::columns(&[], width)?;
+            let none = Axis::columns(&[], width);
             let plot = Plot { corner: (left, above), size: (width, STRIP), x: &none, y: rho };
-            plot.axes(canvas, (false, left == self.lefts[0]));
+            plot.axes(canvas, false, left == self.lefts[0]);
             for (i, column) in columns.iter().enumerate() {
                 let x = left + self.each * (i as f64 + 0.5);
                 let at = |v: f64| (x, plot.at(0.0, v.clamp(rho.low, rho.high)).1);
                 let Some((value, ends)) = column.rho else { continue };
                 if let Some((low, high)) = ends {
-                    canvas.path(
-                        &path_data(&[at(low), at(high)], false),
-                        &format!("stroke=\"{}\" stroke-width=\"1\"", COLOURS[0]),
-                    );
+                    curves::thick_bar(canvas, [at(low), at(high)], COLOURS[0]);
                 }
-                plot::marker(canvas, at(value), 0);
+                curves::marker(canvas, at(value), 0);
             }
         }
         let mut all = Vec::new();
@@ -302,21 +291,20 @@ impl Layout {
                 let lines = rank.map(|rank| crate::draw::numbers::significant(rank, 3)).into_iter().collect();
                 all.push(Cell { area, value: *rank, lines });
             }
-            let (words, em) = plot::shortened(variant(column.variant), SMALL, 70.0)?;
+            let (words, em) = text::shortened(variant(column.variant), SMALL, 70.0);
             let at = (x + self.each / 2.0 + em * DIGIT_HEIGHT / 2.0, self.bottom + 3.0);
             canvas.text(&words, at, em, Anchor::End, -90.0, "#000");
         }
-        cells::draw(canvas, &all, ranks)?;
+        cells::draw(canvas, &all, ranks);
         let size = (width, self.bottom - self.top);
-        canvas.rect((left, self.top), size, "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
-        Ok(())
+        canvas.frame((left, self.top), size);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
 
     const HEADER: &str = "aggregate,variant,site,score,score_se,rank,p\n";
     const VARIANTS: &str = "aggregate,variant,spearman,spearman_low,spearman_high\n";

@@ -13,12 +13,13 @@
 
 use std::path::Path;
 
+use crate::draw::axis::drawable;
 use crate::draw::canvas::{Canvas, Point, path_data};
-use crate::draw::contour::ColourMap;
-use crate::draw::legend::Entry;
+use crate::draw::colour::ColourMap;
+use crate::draw::frame::Plot;
+use crate::draw::legend::{Entry, stretch};
 use crate::draw::numbers::significant;
-use crate::draw::panels::{Panel, Span, identity, line_sign, sheet, stretched};
-use crate::draw::plot::{Plot, drawable};
+use crate::draw::panels::{Panel, PerRow, Span, identity, sheet, stretched};
 use crate::error::{Error, Result};
 use crate::fisher::concentration::{ConcentrationRow, HistogramRow, LorenzRow, SortedRow};
 use crate::tables::{self, Table};
@@ -169,7 +170,13 @@ pub fn concentration_figure(read: &Concentration, width_mm: Option<f64>) -> Resu
     if !read.sorted.is_empty() {
         panels.push(sorted(read, &looks));
     }
-    sheet(&panels, (3, 1), width_mm.unwrap_or(170.0), entries(read, &looks), DESCRIPTION)
+    sheet(
+        &panels,
+        PerRow { wide: 3, narrow: 1 },
+        width_mm.unwrap_or(170.0),
+        entries(read, &looks),
+        DESCRIPTION,
+    )
 }
 
 fn histogram<'a>(read: &'a Concentration, looks: &'a [String]) -> Panel<'a> {
@@ -242,7 +249,7 @@ fn entries<'a>(read: &Concentration, looks: &'a [String]) -> Vec<Entry<'a>> {
     for (group, look) in read.groups.iter().zip(looks) {
         let gini = group.gini.map_or("undefined".to_owned(), |gini| format!("{gini:.3}"));
         let name = if group.group == "all" { "all parameters" } else { &group.group };
-        let sign = move |canvas: &Canvas, at: Point| canvas.path(&path_data(&line_sign(at), false), look);
+        let sign = move |canvas: &Canvas, at: Point| canvas.path(&path_data(&stretch(at), false), look);
         entries.push(Entry::new(sign, format!("{name}: {gini}")));
     }
     entries.push(Entry::note("numbers: Gini coefficient (0 all equal, 1 all in one)"));
@@ -289,7 +296,7 @@ pub fn caption(read: &Concentration) -> String {
     }
     let layers: Vec<f64> =
         read.groups.iter().filter(|group| layer(&group.group)).filter_map(|group| group.gini).collect();
-    if let Some((low, high)) = crate::draw::plot::range(layers) {
+    if let Some((low, high)) = crate::draw::axis::range(layers) {
         out += &format!(" Layers have Gini coefficients from {low:.3} to {high:.3}.");
     }
     if let Some(words) = zeros(read) {
@@ -303,7 +310,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::draw::plot::tests::assert_sound;
+    use crate::draw::tests::assert_sound;
     use crate::files;
 
     const HEADER: &str = "group,parameters,zero,gini,top_0.001,top_0.01,top_0.1\n";

@@ -7,10 +7,12 @@
 
 use std::path::Path;
 
+use crate::draw::axis::{self, drawable};
 use crate::draw::canvas::{Canvas, Point};
+use crate::draw::curves::{self, CURVES, colour, solid};
+use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
-use crate::draw::panels::{Panel, Span, counted, distinct, interval_sign, line_sign, sheet};
-use crate::draw::plot::{self, CURVES, Plot, colour, drawable, solid};
+use crate::draw::panels::{Panel, PerRow, Span, counted_from_to, distinct, sheet};
 use crate::error::Result;
 use crate::tables::Table;
 use crate::tables::columns::Columns;
@@ -120,7 +122,7 @@ impl Along {
     /// The axis across: a tick at each value that was tried.
     fn across(&self) -> Option<Span> {
         let Some(numbers) = &self.numbers else { return Some(Span::Names(self.values.clone())) };
-        let (low, high) = plot::range(numbers.iter().copied())?;
+        let (low, high) = axis::range(numbers.iter().copied())?;
         Some(if low > 0.0 && high > 3.0 * low {
             Span::At(distinct(numbers.iter().copied()))
         } else {
@@ -136,7 +138,7 @@ impl Along {
         if all.is_empty() {
             return None;
         }
-        plot::range(all.into_iter().chain(with.iter().copied())).map(|(low, high)| Span::Linear(low, high))
+        axis::range(all.into_iter().chain(with.iter().copied())).map(|(low, high)| Span::Linear(low, high))
     }
 
     fn draw(&self, canvas: &Canvas, plot: &Plot, panel: usize, of: fn(&Row) -> Option<Estimate>) {
@@ -157,9 +159,9 @@ impl Along {
                 let at = placed(point);
                 if let Some((low, high)) = point.1.1 {
                     let ends = [low, high].map(|v| (at.0, plot.at(point.0, v).1));
-                    plot::bar(canvas, ends, colour(i));
+                    curves::bar(canvas, ends, colour(i));
                 }
-                plot::marker(canvas, at, i);
+                curves::marker(canvas, at, i);
             }
         }
     }
@@ -191,7 +193,7 @@ pub fn along_figure(read: &Along, width_mm: Option<f64>) -> Result<String> {
             spans: read.across().zip(read.upright(i, of, with)),
             words: (&*read.key, words),
             draw: Box::new(move |canvas, plot| {
-                with.iter().for_each(|level| plot::dotted(canvas, &plot.across(*level)));
+                with.iter().for_each(|level| curves::level(canvas, &plot.across(*level)));
                 read.draw(canvas, plot, i, of);
             }),
         };
@@ -201,33 +203,23 @@ pub fn along_figure(read: &Along, width_mm: Option<f64>) -> Result<String> {
         }
     }
     // A score beside its differences.
-    let columns = if compared { 2 } else { 3 };
-    sheet(&panels, (columns, 1), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    let wide = if compared { 2 } else { 3 };
+    sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
 }
 
 fn entries(read: &Along) -> Vec<Entry<'static>> {
-    let lines = read.numbers.is_some();
-    let arm = |(i, arm): (usize, &String)| {
-        let sign = move |canvas: &Canvas, at: Point| {
-            if lines {
-                solid(canvas, &line_sign(at), colour(i));
-            }
-            plot::marker(canvas, at, i);
-        };
-        Entry::new(sign, arm.clone())
-    };
+    let sign = if read.numbers.is_some() { Entry::curve } else { Entry::marker };
+    let arm = |(i, arm): (usize, &String)| sign(i, arm.clone());
     let mut entries: Vec<Entry> = read.arms.iter().enumerate().map(arm).collect();
     if read.rows.iter().any(|row| row.score.1.is_some()) {
-        entries.push(Entry::new(interval_sign, "95 % interval over seeds"));
+        entries.push(Entry::interval("95 % interval over seeds"));
     }
     entries
 }
 
 /// The figure in words for a paper.
 pub fn caption(read: &Along) -> String {
-    let (least, most) =
-        read.rows.iter().fold((usize::MAX, 0), |(low, high), row| (low.min(row.seeds), high.max(row.seeds)));
-    let seeds = if least == most { counted(most, "seed") } else { format!("{least} to {most} seeds") };
+    let seeds = counted_from_to(read.rows.iter().map(|row| row.seeds), "seed");
     let mut out = format!(
         "Held-out score along {} ({}), all else equal: mean of {seeds} with its 95 % interval (Student’s t).",
         read.key,
@@ -245,7 +237,7 @@ pub fn caption(read: &Along) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
     use crate::files;
 
     fn read(key: &str, rows: &str) -> Result<Along> {

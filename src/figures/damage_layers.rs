@@ -13,12 +13,12 @@
 
 use std::path::Path;
 
+use crate::draw::axis::{self, drawable};
 use crate::draw::canvas::{Canvas, Point, short};
+use crate::draw::curves::{self, GREY, colour, dashed, solid};
+use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
-use crate::draw::panels::{
-    Panel, Span, counted, identity, interval, interval_sign, line_sign, sheet, stretched,
-};
-use crate::draw::plot::{self, GREY, Plot, colour, dashed, drawable, solid};
+use crate::draw::panels::{Panel, PerRow, Span, counted, identity, interval, sheet, stretched};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
 use crate::fisher::layers::Granularity;
@@ -117,17 +117,30 @@ impl Mark {
     fn ends(&self) -> Option<(f64, f64)> {
         self.se.filter(|se| drawable(*se)).map(|se| (self.y - se, self.y + se))
     }
+}
 
-    fn shown(&self, (x, y): &(Span, Span)) -> bool {
-        x.shows(self.x) && y.shows(self.y)
+/// Axes suited to some marks, and the marks that have a place on them.
+struct Scatter {
+    spans: Option<(Span, Span)>,
+    shown: Vec<Mark>,
+    lost: usize,
+}
+
+impl Scatter {
+    fn new(marks: Vec<Mark>, levels: &[f64]) -> Scatter {
+        let spans = spans(&marks, levels);
+        let has_place =
+            |mark: &&Mark| spans.as_ref().is_some_and(|(x, y)| x.shows(mark.x) && y.shows(mark.y));
+        let shown: Vec<Mark> = marks.iter().filter(has_place).copied().collect();
+        Scatter { lost: marks.len() - shown.len(), spans, shown }
     }
 }
 
-/// Axes suited to some marks, the across one always logarithmic, and how many marks have no place on them. `levels` are
-/// further values upright, of which the axis holds those that are not too far.
-fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
+/// Axes suited to some marks, the across one always logarithmic. `levels` are further values upright, of which the axis
+/// holds those that are not too far.
+fn spans(marks: &[Mark], levels: &[f64]) -> Option<(Span, Span)> {
     let values: Vec<f64> = marks.iter().map(|mark| mark.y).collect();
-    let Some(y) = Span::suited(&values) else { return (None, marks.len()) };
+    let y = Span::suited(&values)?;
     let bars = marks.iter().filter_map(Mark::ends).flat_map(|(low, high)| [low, high]);
     let all = bars.map(|v| (v, BARS)).chain(levels.iter().map(|v| (*v, LEVELS)));
     // From end to end of what is near, or on a linear axis of everything.
@@ -135,7 +148,7 @@ fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
         let is_near = |&(v, factor): &(f64, f64)| {
             !matches!(y, Span::Logarithmic(..)) || (low / factor..=high * factor).contains(&v)
         };
-        plot::range(all.clone().filter(is_near).map(|(v, _)| v).chain([low, high])).unwrap_or((low, high))
+        axis::range(all.clone().filter(is_near).map(|(v, _)| v).chain([low, high])).unwrap_or((low, high))
     };
     let y = match y {
         Span::Linear(low, high) => Span::Linear(wider(low, high).0, wider(low, high).1),
@@ -144,9 +157,7 @@ fn spans(marks: &[Mark], levels: &[f64]) -> (Option<(Span, Span)>, usize) {
         ticks @ (Span::At(_) | Span::Names(_)) => ticks,
     };
     let x = Span::logarithmic(marks.iter().filter(|mark| y.shows(mark.y)).map(|mark| mark.x));
-    let spans = x.map(|x| (x, y));
-    let lost = marks.iter().filter(|mark| !spans.as_ref().is_some_and(|spans| mark.shown(spans))).count();
-    (spans, lost)
+    x.map(|x| (x, y))
 }
 
 /// The table at `path` as SVG and in words.
@@ -172,7 +183,7 @@ pub fn damage_figure(read: &Damage, width_mm: Option<f64>) -> Result<String> {
     }
     // Four are a square.
     let wide = if panels.len() == 4 { 2 } else { 3 };
-    sheet(&panels, (wide, 2), width_mm.unwrap_or(170.0), entries(read, &panels), DESCRIPTION)
+    sheet(&panels, PerRow { wide, narrow: 2 }, width_mm.unwrap_or(170.0), entries(read, &panels), DESCRIPTION)
 }
 
 fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor) -> Panel<'a> {
@@ -182,24 +193,19 @@ fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor)
         se: Some(layer.rise_se),
         style: sites::kind(&layer.name).unwrap_or(0),
     };
-    let marks: Vec<Mark> = read.sites.iter().map(mark).collect();
-    let (spans, lost) = spans(&marks, &[]);
+    let Scatter { spans, shown, lost } = Scatter::new(read.sites.iter().map(mark).collect(), &[]);
     let rho = read.correlation(column);
     Panel {
         title: title.to_owned(),
         notes: rho.into_iter().chain(lost_words(lost, "site")).collect(),
-        spans: spans.clone(),
+        spans,
         words: (across, "rise (nats)"),
         draw: Box::new(move |canvas, plot| {
             if column == "predicted" {
                 identity(canvas, plot);
             }
             zero(canvas, plot);
-            scattered(
-                canvas,
-                plot,
-                marks.iter().filter(|mark| spans.as_ref().is_some_and(|s| mark.shown(s))),
-            );
+            scattered(canvas, plot, &shown);
         }),
     }
 }
@@ -217,30 +223,29 @@ fn zero(canvas: &Canvas, plot: &Plot) {
 }
 
 /// Bars below markers.
-fn scattered<'a>(canvas: &Canvas, plot: &Plot, marks: impl Iterator<Item = &'a Mark> + Clone) {
-    for mark in marks.clone() {
+fn scattered(canvas: &Canvas, plot: &Plot, marks: &[Mark]) {
+    for mark in marks {
         if let Some(ends) = mark.ends() {
             interval(canvas, plot, mark.x, ends, colour(mark.style));
         }
     }
-    marks.for_each(|mark| plot::marker(canvas, plot.at(mark.x, mark.y), mark.style));
+    marks.iter().for_each(|mark| curves::marker(canvas, plot.at(mark.x, mark.y), mark.style));
 }
 
 fn hessian(read: &Damage) -> Panel<'_> {
     /// Black circles: bins are no sites.
     const STYLE: usize = 6;
     let mark = |bin: &BinRow| Mark { x: bin.fisher, y: bin.hessian, se: bin.hessian_se, style: STYLE };
-    let marks: Vec<Mark> = read.bins.iter().map(mark).collect();
-    let (spans, lost) = spans(&marks, &[]);
+    let Scatter { spans, shown, lost } = Scatter::new(read.bins.iter().map(mark).collect(), &[]);
     Panel {
         title: "Hessian and Fisher diagonal".into(),
         notes: lost_words(lost, "bin").into_iter().collect(),
-        spans: spans.clone(),
+        spans,
         words: ("mean Fisher information", "mean Hessian diagonal"),
         draw: Box::new(move |canvas, plot| {
             identity(canvas, plot);
             zero(canvas, plot);
-            for mark in marks.iter().filter(|mark| spans.as_ref().is_some_and(|s| mark.shown(s))) {
+            for mark in &shown {
                 if let Some(ends) = mark.ends() {
                     interval(canvas, plot, mark.x, ends, "#000");
                 }
@@ -264,9 +269,8 @@ fn masks(read: &Damage) -> Panel<'_> {
         se: row.rise_se,
         style: style(row),
     };
-    let marks: Vec<Mark> = read.perturbed.iter().map(mark).collect();
     let predicted: Vec<f64> = read.perturbed.iter().filter_map(|row| row.predicted).collect();
-    let (spans, lost) = spans(&marks, &predicted);
+    let Scatter { spans, shown, lost } = Scatter::new(read.perturbed.iter().map(mark).collect(), &predicted);
     let is_below = |v: &&f64| spans.as_ref().is_some_and(|(_, y)| y.is_below(**v));
     let below = predicted.iter().filter(is_below).count();
     let below = (below > 0).then(|| format!("{} below", counted(below, "prediction")));
@@ -282,10 +286,9 @@ fn masks(read: &Damage) -> Panel<'_> {
                     read.perturbed.iter().filter(|row| row.mask == mask).collect();
                 own.sort_by(|a, b| a.fraction.total_cmp(&b.fraction));
                 let points = |value: fn(&PerturbedRow) -> Option<f64>| -> Vec<Point> {
-                    let shown = |v: &f64| spans.as_ref().is_some_and(|(_, y)| y.shows(*v));
-                    own.iter()
-                        .map(|row| (row.fraction, value(row).filter(shown).unwrap_or(f64::NAN)))
-                        .collect()
+                    let has_place = |v: &f64| spans.as_ref().is_some_and(|(_, y)| y.shows(*v));
+                    let value = |row: &PerturbedRow| value(row).filter(has_place).unwrap_or(f64::NAN);
+                    own.iter().map(|row| (row.fraction, value(row))).collect()
                 };
                 for piece in plot.pieces(&points(|row| row.predicted)) {
                     dashed(canvas, &stretched(piece), colour(style));
@@ -294,11 +297,7 @@ fn masks(read: &Damage) -> Panel<'_> {
                     .iter()
                     .for_each(|piece| solid(canvas, piece, colour(style)));
             }
-            scattered(
-                canvas,
-                plot,
-                marks.iter().filter(|mark| spans.as_ref().is_some_and(|s| mark.shown(s))),
-            );
+            scattered(canvas, plot, &shown);
         }),
     }
 }
@@ -311,19 +310,14 @@ fn entries(read: &Damage, panels: &[Panel]) -> Vec<Entry<'static>> {
     }
     for (mask, words, style) in MASKS {
         if read.perturbed.iter().any(|row| row.mask == mask) {
-            let sign = move |canvas: &Canvas, at: Point| {
-                solid(canvas, &line_sign(at), colour(style));
-                plot::marker(canvas, at, style);
-            };
-            entries.push(Entry::new(sign, words));
+            entries.push(Entry::curve(style, words));
         }
     }
     if read.perturbed.iter().any(|row| row.predicted.is_some()) {
-        entries
-            .push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "second-order prediction"));
+        entries.push(Entry::line(dashed, GREY, "second-order prediction"));
     }
-    entries.push(Entry::new(interval_sign, "± standard error"));
-    entries.push(Entry::new(|canvas, at| plot::dotted(canvas, &line_sign(at)), "y = x"));
+    entries.push(Entry::interval("± standard error"));
+    entries.push(Entry::level("y = x"));
     let lost = panels.iter().any(|panel| panel.notes.iter().any(|note| note.contains("not shown")));
     if lost {
         entries.push(Entry::note("not shown: not above 0, on a logarithmic axis"));
@@ -371,7 +365,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
     use crate::dropout::Place;
     use crate::files;
     use crate::model::architectures::bert;

@@ -12,10 +12,11 @@
 
 use std::path::Path;
 
-use crate::draw::canvas::{Canvas, Point, path_data};
-use crate::draw::legend::Entry;
-use crate::draw::panels::{Panel, Span, counted, sheet};
-use crate::draw::plot::{self, GREY, colour};
+use crate::draw::axis;
+use crate::draw::canvas::{Canvas, Point};
+use crate::draw::curves::{self, GREY, colour, thick_bar};
+use crate::draw::legend::{Entry, stretch};
+use crate::draw::panels::{Panel, PerRow, Span, counted, counted_from_to, sheet};
 use crate::error::Result;
 use crate::tables::Table;
 use crate::tables::columns::Columns;
@@ -158,7 +159,7 @@ impl Forest {
             let (low, high) = row.ends.unwrap_or((row.difference, row.difference));
             [row.difference, low, high]
         };
-        plot::range(rows.flat_map(ends).chain([0.0])).map(|(low, high)| Span::Linear(low, high))
+        axis::range(rows.flat_map(ends).chain([0.0])).map(|(low, high)| Span::Linear(low, high))
     }
 }
 
@@ -186,25 +187,31 @@ pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
             spans: read.span(&cell.metric).map(|x| (x, Span::Names(names))),
             words: ("", ""),
             draw: Box::new(move |canvas, plot| {
-                plot::dotted(canvas, &plot.upright(0.0));
+                curves::level(canvas, &plot.upright(0.0));
                 for (y, row) in rows.iter().enumerate() {
                     let i = row.sign;
                     if let Some((low, high)) = row.ends {
-                        bar(canvas, [plot.at(low, y as f64), plot.at(high, y as f64)], colour(i));
+                        thick_bar(canvas, [plot.at(low, y as f64), plot.at(high, y as f64)], colour(i));
                     }
-                    plot::marker_of(canvas, plot.at(row.difference, y as f64), i % 4, colour(i), !row.shown);
+                    curves::marker_of(
+                        canvas,
+                        plot.at(row.difference, y as f64),
+                        i % 4,
+                        colour(i),
+                        !row.shown,
+                    );
                 }
             }),
         }
     };
     let mut panels: Vec<Panel> = read.cells.iter().map(panel).collect();
     panels.iter_mut().for_each(|panel| panel.words.0 = &across);
-    let columns = match panels.len() {
+    let wide = match panels.len() {
         1 => 1,
         2..=4 => 2,
         _ => 3,
     };
-    sheet(&panels, (columns, 1), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
 }
 
 /// Settings as people read them.
@@ -216,20 +223,15 @@ fn described(keys: &[(String, String)]) -> String {
     keys.iter().map(key).collect::<Vec<_>>().join(", ")
 }
 
-/// An interval, thick enough to be seen in a row of its own.
-fn bar(canvas: &Canvas, ends: [Point; 2], colour: &str) {
-    canvas.path(&path_data(&ends, false), &format!("stroke=\"{colour}\" stroke-width=\"1\""));
-}
-
 fn entries(read: &Forest) -> Vec<Entry<'static>> {
     let mut entries = vec![Entry::new(
-        |canvas: &Canvas, (x, y): Point| bar(canvas, [(x - 7.0, y), (x + 7.0, y)], GREY),
+        |canvas: &Canvas, at: Point| thick_bar(canvas, stretch(at), GREY),
         "95 % interval, paired by seed, of this difference alone",
     )];
     let rows = || read.cells.iter().flat_map(|cell| &cell.rows);
     for (shown, words) in [(true, "p < 0.05, corrected for all"), (false, "not shown after correction")] {
         if rows().any(|row| row.shown == shown) {
-            let sign = move |canvas: &Canvas, at: Point| plot::marker_of(canvas, at, 0, GREY, !shown);
+            let sign = move |canvas: &Canvas, at: Point| curves::marker_of(canvas, at, 0, GREY, !shown);
             entries.push(Entry::new(sign, words));
         }
     }
@@ -239,9 +241,7 @@ fn entries(read: &Forest) -> Vec<Entry<'static>> {
 /// The figure in words for a paper.
 pub fn caption(read: &Forest) -> String {
     let rows = || read.cells.iter().flat_map(|cell| &cell.rows);
-    let (least, most) =
-        rows().fold((usize::MAX, 0), |(low, high), row| (low.min(row.seeds), high.max(row.seeds)));
-    let seeds = if least == most { counted(most, "seed") } else { format!("{least} to {most} seeds") };
+    let seeds = counted_from_to(rows().map(|row| row.seeds), "seed");
     let usual = match read.usual.as_str() {
         "" => String::new(),
         usual => format!(" Usual settings: {usual}."),
@@ -259,7 +259,7 @@ pub fn caption(read: &Forest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
     use crate::files;
 
     const HEADER: &str = "task,lr,arm,seeds,failed,collapsed,metric,score,score_sd,difference,difference_low,difference_high,\
@@ -305,7 +305,7 @@ mod tests {
             .collect();
         let within = |i: usize| attribute(circles[i], "cx") - attribute(frames[i], "x");
         // A tenth of the axis from -0.4 to 0.2 is a sixth of its length, which ends a little within the frame.
-        let width = attribute(frames[0], "width") - 2.0 * plot::INSET.0;
+        let width = attribute(frames[0], "width") - 2.0 * axis::INSET.0;
         assert!(
             ((within(1) - within(0)) / width - 1.0 / 6.0).abs() < 0.01,
             "{} {width}",

@@ -13,12 +13,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::draw::axis::{self, Axis, TICK};
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, PT_PER_MM, Point, text_width};
-use crate::draw::cells::{LEAST_NUMBER, below_bar, colour, colour_bar, outlined};
-use crate::draw::contour::{hatched, ink};
-use crate::draw::legend::{Entry, Legend};
+use crate::draw::cells::{self, LEAST_NUMBER, below_bar, colour, colour_bar, outlined};
+use crate::draw::colour::{hatched, ink};
+use crate::draw::frame::{self, EDGE};
+use crate::draw::legend::{Entry, Sheet};
 use crate::draw::numbers::scientific;
-use crate::draw::plot::{self, Axis, EDGE, NUMBER, SMALL, TEXT, TICK, TITLE};
+use crate::draw::text::{self, NUMBER, SMALL, TEXT, TITLE};
 use crate::dropout::{Place, Role};
 use crate::error::{Error, Result};
 use crate::fisher::files::Row;
@@ -132,14 +134,12 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
 ///
 /// [`Error::Field`] if the width leaves no room.
 pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let width_mm = width_mm.unwrap_or(174.0);
     let aggregates = if width_mm < ONE_PANEL { &AGGREGATES[..1] } else { &AGGREGATES };
     let layers = table.layers();
-    let left = EDGE + text_width("embeddings", NUMBER)? + 2.0 * TICK;
+    let left = EDGE + text_width("embeddings", NUMBER) + 2.0 * TICK;
     let rest = left + GAP * (aggregates.len() - 1) as f64 + 2.0 * EDGE;
-    let width = plot::side(width_mm, aggregates.len(), rest)?;
+    let width = frame::panel_width(width_mm, aggregates.len(), rest)?;
     let top = EDGE + 1.1 * TITLE + 3.0;
     let height = ROW * (1 + layers.len()) as f64;
     let foot = below_bar(top + height + 2.6 * SMALL + 5.0);
@@ -154,18 +154,18 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
         .collect();
     let none = panels.iter().any(|panel| panel.cells.iter().any(|cell| cell.score == Some(0.0)));
     let lost = panels.iter().any(|panel| panel.cells.iter().any(|cell| cell.score.is_none()));
-    let area = |(x, y): Point| Area { left: x - 5.0, top: y - 2.8, right: x + 5.0, bottom: y + 2.8 };
     let mut entries = Vec::new();
     if none {
-        entries.push(Entry::new(move |canvas, at| hatched(canvas, &[area(at)]), "score 0"));
+        let sign = |canvas: &Canvas, at| hatched(canvas, &[Area::around(at, 5.0, 2.8)]);
+        entries.push(Entry::new(sign, "score 0"));
     }
     if lost {
-        entries.push(Entry::new(move |canvas, at| outlined(canvas, area(at)), "no such tensor in the table"));
+        entries.push(cells::missing("no such tensor in the table"));
     }
     entries.push(Entry::note("intermediate.dense feeds no dropout site"));
     entries.push(Entry::note("pooler and task head are left out"));
-    let legend = Legend::new(entries, 10.0, width_mm * PT_PER_MM - left - EDGE)?;
-    let canvas = Canvas::new((width_mm * PT_PER_MM, foot + legend.height() + EDGE))?;
+    let sheet = Sheet::new(width_mm * PT_PER_MM, (left, foot), entries, 10.0);
+    let canvas = &sheet.canvas;
 
     for (row, name) in std::iter::once(String::new()).chain(layers.iter().map(usize::to_string)).enumerate() {
         let name = if row == 0 { "embeddings" } else { &name };
@@ -174,15 +174,14 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     }
     if let Some(deepest) = layers.last() {
         let at =
-            (left - 2.0 * TICK - text_width(&deepest.to_string(), NUMBER)? - 6.0, top + (ROW + height) / 2.0);
-        let em = plot::fitting("layer", TEXT, height - ROW)?;
-        canvas.text("layer", at, em, Anchor::Middle, -90.0, "#000");
+            (left - 2.0 * TICK - text_width(&deepest.to_string(), NUMBER) - 6.0, top + (ROW + height) / 2.0);
+        let em = text::fitting("layer", TEXT, height - ROW);
+        canvas.upright("layer", at, em);
     }
     for panel in &panels {
-        panel.draw(&canvas)?;
+        panel.draw(canvas);
     }
-    legend.draw(&canvas, (left, foot));
-    Ok(canvas.finish(DESCRIPTION))
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// One score and its place.
@@ -213,7 +212,7 @@ impl Panel {
     ) -> Panel {
         let score = |site: Place| scores.iter().find(|(s, _)| *s == site).map(|&(_, score)| score);
         let positive = scores.iter().map(|&(_, score)| score).filter(|&score| score > 0.0);
-        let scale = plot::range(positive).map(|(low, high)| Axis::logarithmic(low, high, 5));
+        let scale = axis::range(positive).map(|(low, high)| Axis::logarithmic(low, high, 5));
         let mut panel = Panel { title, corner, width, rows: 1 + layers.len(), cells: Vec::new(), scale };
         let embeddings =
             Area { left: panel.column(0).0, top: corner.1, right: panel.column(2).1, bottom: corner.1 + ROW };
@@ -237,46 +236,43 @@ impl Panel {
         (left, left + each)
     }
 
-    fn draw(&self, canvas: &Canvas) -> Result<()> {
+    fn draw(&self, canvas: &Canvas) {
         let (middle, each) = (self.corner.0 + self.width / 2.0, self.column(0).1 - self.column(0).0);
-        let (title, em) = plot::shortened(self.title, TITLE, self.width)?;
-        canvas.text(&title, (middle, self.corner.1 - 4.0), em, Anchor::Middle, 0.0, "#000");
+        let (title, em) = text::shortened(self.title, TITLE, self.width);
+        canvas.centred(&title, (middle, self.corner.1 - 4.0), em);
         for cell in &self.cells {
             self.fill(canvas, cell);
         }
-        self.numbers(canvas, each - 3.0)?;
+        self.numbers(canvas, each - 3.0);
         // The frames, last: cells have no edges of their own.
         let bottom = self.corner.1 + ROW * self.rows as f64;
         let (sites, apart) = (self.column(2).1 - self.corner.0, self.column(3).0);
-        let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"";
-        canvas.rect(self.corner, (sites, bottom - self.corner.1), look);
+        canvas.frame(self.corner, (sites, bottom - self.corner.1));
         if self.rows > 1 {
-            canvas.rect((apart, self.corner.1 + ROW), (each, bottom - self.corner.1 - ROW), look);
+            canvas.frame((apart, self.corner.1 + ROW), (each, bottom - self.corner.1 - ROW));
         }
         let mut em = SMALL;
         let headings = COLUMNS.map(Role::heading);
         for word in headings.as_flattened() {
-            em = em.min(plot::fitting(word, SMALL, each - 3.0)?);
+            em = em.min(text::fitting(word, SMALL, each - 3.0));
         }
         for (i, words) in headings.iter().enumerate() {
             let x = (self.column(i).0 + self.column(i).1) / 2.0;
             for (line, word) in words.iter().enumerate() {
                 let y = bottom + 3.0 + SMALL * (0.76 + 1.2 * line as f64);
-                canvas.text(word, (x, y), em, Anchor::Middle, 0.0, "#000");
+                canvas.centred(word, (x, y), em);
             }
         }
         let at = (self.corner.0, bottom + 2.6 * SMALL + 5.0);
-        self.scale.iter().try_for_each(|scale| colour_bar(canvas, at, self.width, scale, &["Fisher score"]))
+        if let Some(scale) = &self.scale {
+            colour_bar(canvas, at, self.width, scale, &["Fisher score"]);
+        }
     }
 
     fn fill(&self, canvas: &Canvas, cell: &Cell) {
-        let Area { left, top, right, bottom } = cell.area;
         match (cell.score, &self.scale) {
             (Some(score), Some(scale)) if score > 0.0 => {
-                // Of one colour with its edge, so that no seam shows between cells.
-                let look =
-                    format!("fill=\"{0}\" stroke=\"{0}\" stroke-width=\".2\"", colour(scale.part(score)));
-                canvas.rect((left, top), (right - left, bottom - top), &look);
+                cells::filled(canvas, cell.area, &colour(scale.part(score)));
             }
             (Some(_), _) => hatched(canvas, &[cell.area]),
             (None, _) => outlined(canvas, cell.area),
@@ -284,29 +280,28 @@ impl Panel {
     }
 
     /// All of one size, at most `width` pt wide; none where that would be too small to read.
-    fn numbers(&self, canvas: &Canvas, width: f64) -> Result<()> {
-        let Some(scale) = &self.scale else { return Ok(()) };
+    fn numbers(&self, canvas: &Canvas, width: f64) {
+        let Some(scale) = &self.scale else { return };
         let positive = |cell: &Cell| cell.score.filter(|&score| score > 0.0).map(|score| (cell.area, score));
         let (areas, scores): (Vec<Area>, Vec<f64>) = self.cells.iter().filter_map(positive).unzip();
         let numbers = two_digits(&scores);
         let mut em = SMALL - 0.5;
         for number in &numbers {
-            em = em.min(plot::fitting(number, em, width)?);
+            em = em.min(text::fitting(number, em, width));
         }
         if em < LEAST_NUMBER {
-            return Ok(());
+            return;
         }
         for ((area, score), number) in areas.iter().zip(&scores).zip(&numbers) {
             let at = ((area.left + area.right) / 2.0, (area.top + area.bottom + em * DIGIT_HEIGHT) / 2.0);
             canvas.text(number, at, em, Anchor::Middle, 0.0, ink(&colour(scale.part(*score))));
         }
-        Ok(())
     }
 }
 
 /// Positive numbers with two significant digits each; all with powers of ten, or none.
 fn two_digits(scores: &[f64]) -> Vec<String> {
-    let plain = plot::is_plain(scores);
+    let plain = axis::is_plain(scores);
     let write = |score: &f64| {
         let text = format!("{score:.1e}");
         let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0")); // there is an e
@@ -321,7 +316,7 @@ fn two_digits(scores: &[f64]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
 
     /// A BERT of `layers` layers, `f(tensor, numel)` the sum of each.
     fn table(layers: usize, f: impl Fn(&str, usize) -> f64) -> FisherTable {

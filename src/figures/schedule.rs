@@ -12,12 +12,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point};
-use crate::draw::legend::{Entry, Legend};
+use crate::draw::axis::{self, Axis};
+use crate::draw::canvas::{Canvas, PT_PER_MM, Point};
+use crate::draw::curves::{self, COLOURS, dashed, solid};
+use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet};
 use crate::draw::numbers::significant;
-use crate::draw::plot::{
-    self, Axis, BELOW, COLOURS, EDGE, GREY, LINE, Plot, SMALL, TEXT, TITLE, dashed, solid,
-};
+use crate::draw::text::{self, SMALL, TITLE};
 use crate::dropout::rates::Row;
 use crate::dropout::{Place, Rates, Role};
 use crate::error::{Error, Result};
@@ -28,9 +29,8 @@ use crate::{stats, tables};
 const EMBEDDINGS: usize = sites::KINDS.len() - 1;
 /// The embeddings stand as far before the first layer, in layers and pt at least.
 const BEFORE: (f64, f64) = (1.5, 16.0);
-/// Between panels, across and upright, and width of a sign in the key, pt.
+/// Between panels, across and upright, pt.
 const GAP: f64 = 8.0;
-const SIGN: f64 = 14.0;
 /// Greatest height of a panel for each unit of its width.
 const ASPECT: f64 = 0.62;
 
@@ -83,7 +83,7 @@ pub fn caption(schedules: &[(String, RatesTable)]) -> String {
     let mut out = DESCRIPTION.to_owned();
     for (name, table) in schedules {
         let rates = table.rates.iter().map(|(_, p)| p);
-        let (low, high) = plot::range(rates).unwrap_or((f64::NAN, f64::NAN));
+        let (low, high) = axis::range(rates).unwrap_or((f64::NAN, f64::NAN));
         let [low, high, mean] = [low, high, table.mean()].map(|v| significant(v, 3));
         out += &format!(" {name}: {} layers, from {low} to {high}, mean {mean}.", table.layers);
     }
@@ -109,21 +109,20 @@ pub fn schedule_figure(schedules: &[(String, RatesTable)], width_mm: Option<f64>
     if schedules.is_empty() {
         return Err(Error::field("figure", "schedules", "at least one", "none", "give a RATES.csv"));
     }
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let layout = Layout::new(schedules, width_mm)?;
-    let canvas = Canvas::new(layout.size)?;
+    let width = layout.width_mm * PT_PER_MM;
+    let sheet = Sheet::new(width, (layout.origin.0, layout.foot), entries(schedules), SIGN);
+    let canvas = &sheet.canvas;
     for (i, (title, table)) in schedules.iter().enumerate() {
         let last = i + layout.columns >= schedules.len();
-        layout.panels(&canvas, i, title, table, last)?;
+        layout.panels(canvas, i, title, table, last);
     }
-    layout.legend.draw(&canvas, (layout.origin.0, layout.foot));
-    Ok(canvas.finish(DESCRIPTION))
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// Everything's place, pt.
 struct Layout {
-    size: (f64, f64),
+    width_mm: f64,
     columns: usize,
     /// Upper left corner of the first panel, and the panels' width and height.
     origin: Point,
@@ -136,7 +135,6 @@ struct Layout {
     score: Option<Axis>,
     /// Upper end of the key.
     foot: f64,
-    legend: Legend<'static>,
 }
 
 impl Layout {
@@ -152,63 +150,54 @@ impl Layout {
             [score, score + se, f64::max(score - se, score / 3.0)]
         };
         let scores = tables().flat_map(|table| &table.scores).flat_map(ends).filter(|&v| v > 0.0);
-        let score = plot::range(scores).map(|(low, high)| Axis::logarithmic(low, high, 5));
+        let score = axis::range(scores).map(|(low, high)| Axis::logarithmic(low, high, 5));
 
-        let left = EDGE + LINE + plot::beside([&p].into_iter().chain(&score))?;
-        let side = plot::side(width_mm, columns, left + EDGE + GAP * (columns - 1) as f64)?;
+        let left = EDGE + LINE + axis::numbers_width([&p].into_iter().chain(&score));
+        let side = frame::panel_width(width_mm, columns, left + EDGE + GAP * (columns - 1) as f64)?;
         let layers = tables().map(|table| table.layers).max().unwrap_or(0);
         let deepest = layers.saturating_sub(1) as f64;
         let before = f64::max(BEFORE.0, BEFORE.1 * deepest / (side - 2.0 * BEFORE.1));
-        let layer = Axis::across(0.0, deepest, 1.0, side * deepest / (deepest + before))?;
-        let x = layer.and(-before, "emb.", side)?;
+        let layer = Axis::across(0.0, deepest, 1.0, side * deepest / (deepest + before));
+        let x = layer.extended_down_to(-before, "emb.", side);
         let top = EDGE + 1.1 * TITLE + 3.0 + 1.35 * SMALL;
         let height = (ASPECT * side).min(110.0);
         let below = if score.is_some() { height + GAP } else { 0.0 };
         let pitch = (side + GAP, top + height + below + 4.0);
         let rows = schedules.len().div_ceil(columns);
         let foot = pitch.1 * rows as f64 - 4.0 + BELOW + LINE;
-        let width = width_mm * PT_PER_MM;
-        let legend = Legend::new(entries(schedules), SIGN, width - left - EDGE)?;
-        let size = (width, foot + legend.height() + EDGE);
-        Ok(Layout {
-            size,
-            columns,
-            origin: (left, top),
-            side: (side, height),
-            pitch,
-            x,
-            p,
-            score,
-            foot,
-            legend,
-        })
+        Ok(Layout { width_mm, columns, origin: (left, top), side: (side, height), pitch, x, p, score, foot })
     }
 
     /// Schedule `i`: probabilities, and scores below them. `last` of its column has the numbers of the layers.
-    fn panels(&self, canvas: &Canvas, i: usize, title: &str, table: &RatesTable, last: bool) -> Result<()> {
+    fn panels(&self, canvas: &Canvas, i: usize, title: &str, table: &RatesTable, last: bool) {
         let (row, column) = (i / self.columns, i % self.columns);
         let (left, top) =
             (self.origin.0 + self.pitch.0 * column as f64, self.origin.1 + self.pitch.1 * row as f64);
         let middle = left + self.side.0 / 2.0;
-        let (shown, em) = plot::shortened(title, TITLE, self.side.0)?;
-        canvas.text(&shown, (middle, top - 4.0 - 1.35 * SMALL), em, Anchor::Middle, 0.0, "#000");
+        let (shown, em) = text::shortened(title, TITLE, self.side.0);
+        canvas.centred(&shown, (middle, top - 4.0 - 1.35 * SMALL), em);
         let mean = format!("mean p: {}", significant(table.mean(), 3));
-        canvas.text(&mean, (middle, top - 4.0), SMALL, Anchor::Middle, 0.0, "#444");
+        canvas.aside(&mean, (middle, top - 4.0), SMALL);
 
         let plot = Plot { corner: (left, top), size: self.side, x: &self.x, y: &self.p };
-        plot.axes(canvas, (last && self.score.is_none(), column == 0));
+        plot.axes(canvas, last && self.score.is_none(), column == 0);
         dashed(canvas, &plot.across(table.mean()), "#444");
         let rates: Vec<(Place, f64)> = table.rates.iter().collect();
         curves(canvas, &plot, table.layers, &rates);
-        self.words(canvas, &plot, column, "drop probability p", last && self.score.is_none());
+        if column == 0 {
+            plot.words_upright(canvas, "drop probability p", EDGE);
+        }
+        if last && self.score.is_none() {
+            plot.words_across(canvas, "layer");
+        }
 
-        let Some(axis) = &self.score else { return Ok(()) };
+        let Some(axis) = &self.score else { return };
         let corner = (left, top + self.side.1 + GAP);
         let plot = Plot { corner, size: self.side, x: &self.x, y: axis };
-        plot.axes(canvas, (last, column == 0));
+        plot.axes(canvas, last, column == 0);
         if table.scores.is_empty() {
             let at = (middle, corner.1 + self.side.1 / 2.0);
-            canvas.text("no scores in the table", at, SMALL, Anchor::Middle, 0.0, "#444");
+            canvas.aside("no scores in the table", at, SMALL);
         }
         for (site, score, se) in &table.scores {
             let ends = se.map(|se| (f64::max(score - se, axis.low), score + se)).filter(|_| *score > 0.0);
@@ -219,20 +208,11 @@ impl Layout {
         }
         let scores: Vec<(Place, f64)> = table.scores.iter().map(|&(site, score, _)| (site, score)).collect();
         curves(canvas, &plot, table.layers, &scores);
-        self.words(canvas, &plot, column, "Fisher score", last);
-        Ok(())
-    }
-
-    /// Texts of the axes.
-    fn words(&self, canvas: &Canvas, plot: &Plot, column: usize, upright: &str, across: bool) {
-        let ((left, top), (width, height)) = (plot.corner, plot.size);
         if column == 0 {
-            let at = (EDGE + 0.8 * TEXT, top + height / 2.0);
-            canvas.text(upright, at, TEXT, Anchor::Middle, -90.0, "#000");
+            plot.words_upright(canvas, "Fisher score", EDGE);
         }
-        if across {
-            let at = (left + width / 2.0, top + height + BELOW + 0.9 * TEXT);
-            canvas.text("layer", at, TEXT, Anchor::Middle, 0.0, "#000");
+        if last {
+            plot.words_across(canvas, "layer");
         }
     }
 }
@@ -257,26 +237,17 @@ fn curves(canvas: &Canvas, plot: &Plot, layers: usize, values: &[(Place, f64)]) 
     let mut sites: Vec<Place> = values.iter().map(|(site, _)| *site).collect();
     sites.sort_by_key(|site| site.order());
     let marks = sites.into_iter().filter_map(|site| Some((point(site)?, place(plot, site).1)));
-    marks.for_each(|(at, style)| plot::marker(canvas, at, style));
+    marks.for_each(|(at, style)| curves::marker(canvas, at, style));
 }
 
 fn entries(schedules: &[(String, RatesTable)]) -> Vec<Entry<'static>> {
     let scores = || schedules.iter().flat_map(|(_, table)| &table.scores);
-    let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
-    let mut entries = vec![Entry::new(|canvas, at| plot::marker(canvas, at, EMBEDDINGS), "embeddings")];
-    for (i, role) in sites::KINDS.into_iter().enumerate().take(EMBEDDINGS) {
-        let sign = move |canvas: &Canvas, at| {
-            solid(canvas, &line(at), COLOURS[i]);
-            plot::marker(canvas, at, i);
-        };
-        entries.push(Entry::new(sign, role.long()));
-    }
-    entries.push(Entry::new(move |canvas, at| dashed(canvas, &line(at), "#444"), "mean p"));
+    let mut entries = vec![Entry::marker(EMBEDDINGS, "embeddings")];
+    let kinds = sites::KINDS.into_iter().enumerate().take(EMBEDDINGS);
+    entries.extend(kinds.map(|(i, role)| Entry::curve(i, role.long())));
+    entries.push(Entry::line(dashed, "#444", "mean p"));
     if scores().any(|(_, _, se)| se.is_some()) {
-        let bar = |canvas: &Canvas, (x, y): Point| {
-            plot::bar(canvas, [(x, y - 3.5), (x, y + 3.5)], GREY);
-        };
-        entries.push(Entry::new(bar, "± standard error"));
+        entries.push(Entry::interval("± standard error"));
     }
     let zeros = scores().filter(|(_, score, _)| *score == 0.0).count();
     if zeros > 0 {
@@ -288,7 +259,7 @@ fn entries(schedules: &[(String, RatesTable)]) -> Vec<Entry<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
     use crate::dropout::rates::paper_bert_base;
     use crate::files;
     use crate::model::architectures::bert;

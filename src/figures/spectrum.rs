@@ -12,10 +12,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::draw::axis::{self, Axis, drawable};
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data};
-use crate::draw::legend::{Entry, Legend};
+use crate::draw::curves::{self, CURVES, GREY, solid};
+use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet};
 use crate::draw::numbers::significant;
-use crate::draw::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, SMALL, TEXT, drawable, solid};
+use crate::draw::text::{self, SMALL, TEXT};
 use crate::error::{Error, Result};
 use crate::tables::sharpness::SpectrumRow;
 use crate::tables::{self, Table};
@@ -31,9 +34,8 @@ const HIGHEST: f64 = 140.0;
 /// Height of a curve's row of eigenvalues, and of a tick, pt.
 const ROW: f64 = 6.0;
 const TICK: f64 = 4.0;
-/// Above and below a panel, and width of a sign in the key, pt.
+/// Above and below a panel, pt.
 const GAP: f64 = 5.0;
-const SIGN: f64 = 14.0;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Density of eigenvalues on a logarithmic axis against the eigenvalue; bands are the density ± \
@@ -147,54 +149,49 @@ pub fn spectrum_figure(spectra: &[(String, Spectrum)], width_mm: Option<f64>) ->
         let found = spectra.len();
         return Err(Error::field("figure", "spectra", "from 1 to 16", found, "leave some out"));
     }
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let highest = spectra.iter().map(|(_, spectrum)| spectrum.highest()).fold(0.0, f64::max);
     let floor = f64::max(FLOOR * highest, 1e-290);
     let width_mm = width_mm.unwrap_or(84.0);
-    let width = width_mm * PT_PER_MM;
     let ranges = ranges(spectra, floor);
     let axes = ranges.iter().map(|(_, range)| density_axis(spectra, floor, *range));
     let mut scales: Vec<Axis> = axes.collect();
-    let beside = LINE + plot::beside(&scales)?;
-    let side = plot::side(width_mm, 1, 2.0 * EDGE + beside)?;
+    let beside = LINE + axis::numbers_width(&scales);
+    let side = frame::panel_width(width_mm, 1, 2.0 * EDGE + beside)?;
     let left = EDGE + beside;
 
     let height = HIGHEST.min(ASPECT * side);
-    scales = scales.into_iter().map(|axis| axis.upright(height)).collect();
+    scales = scales.into_iter().map(|axis| axis.thinned_upright(height)).collect();
     let rows = spectra.iter().filter(|(_, spectrum)| !spectrum.leading.is_empty()).count();
     let foot = if rows > 0 { ROW * rows as f64 + 2.0 } else { 0.0 };
     let head = if ranges.len() > 1 { 1.35 * SMALL } else { 0.0 };
     let pitch = head + height + BELOW + GAP;
     let bottom = EDGE + pitch * ranges.len() as f64 + foot - GAP;
-    let legend = Legend::new(entries(spectra, floor), SIGN, width - left - EDGE)?;
-    let canvas = Canvas::new((width, bottom + LINE + legend.height() + EDGE))?;
+    let entries = entries(spectra, floor);
+    let sheet = Sheet::new(width_mm * PT_PER_MM, (left, bottom + LINE), entries, SIGN);
+    let canvas = &sheet.canvas;
     for (i, ((words, (low, high)), y)) in ranges.iter().zip(&scales).enumerate() {
-        let x = Axis::across(*low, *high, 0.0, side)?;
+        let x = Axis::across(*low, *high, 0.0, side);
         // The single eigenvalues are below the first panel, which has them all.
         let single = rows > 0 && i == 0;
         let top = EDGE + pitch * i as f64 + head + if i > 0 { foot } else { 0.0 };
         if head > 0.0 {
-            let em = plot::fitting(words, SMALL, side)?;
+            let em = text::fitting(words, SMALL, side);
             canvas.text(words, (left, top - 0.35 * SMALL), em, Anchor::Start, 0.0, "#444");
         }
         let plot = Plot { corner: (left, top), size: (side, height), x: &x, y };
-        plot.axes(&canvas, (!single, true));
-        curves(&canvas, &plot, spectra);
+        plot.axes(canvas, !single, true);
+        curves(canvas, &plot, spectra);
         if single {
             let mut bare = y.clone();
             bare.ticks.clear();
             let strip = Plot { corner: (left, top + height), size: (side, foot), x: &x, y: &bare };
-            strip.axes(&canvas, (true, false));
-            leading(&canvas, &strip, spectra);
+            strip.axes(canvas, true, false);
+            leading(canvas, &strip, spectra);
         }
-        let em = plot::fitting("density", TEXT, height)?;
-        let upright = (EDGE + 0.8 * TEXT, top + height / 2.0);
-        canvas.text("density", upright, em, Anchor::Middle, -90.0, "#000");
+        plot.words_upright(canvas, "density", EDGE);
     }
-    canvas.text("eigenvalue", (left + side / 2.0, bottom + 0.9 * TEXT), TEXT, Anchor::Middle, 0.0, "#000");
-    legend.draw(&canvas, (left, bottom + LINE));
-    Ok(canvas.finish(DESCRIPTION))
+    canvas.centred("eigenvalue", (left + side / 2.0, bottom + 0.9 * TEXT), TEXT);
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// From the floor, or the lowest density above it in a range of eigenvalues, to the upper edge of the highest band.
@@ -205,16 +202,16 @@ fn density_axis(spectra: &[(String, Spectrum)], floor: f64, (first, last): (f64,
         ends.map(|ends| ends.map(|d| f64::max(d, floor))).collect()
     };
     let ends = spectra.iter().flat_map(|(_, spectrum)| inside(spectrum)).flatten();
-    let (low, high) = plot::range(ends).unwrap_or((floor, 1.0)); // the range was made of them
+    let (low, high) = axis::range(ends).unwrap_or((floor, 1.0)); // the range was made of them
     Axis::logarithmic(low, high, 6)
 }
 
 /// All eigenvalues and, where it is much narrower, their bulk.
 fn ranges(spectra: &[(String, Spectrum)], floor: f64) -> Vec<(String, (f64, f64))> {
     let seen = spectra.iter().flat_map(|(_, spectrum)| spectrum.seen(floor));
-    let all = plot::range(seen).unwrap_or((0.0, 1.0)); // each density is above 0 somewhere
+    let all = axis::range(seen).unwrap_or((0.0, 1.0)); // each density is above 0 somewhere
     let ends = spectra.iter().map(|(_, spectrum)| spectrum.bulk()).flat_map(|(low, high)| [low, high]);
-    let bulk = plot::range(ends).unwrap_or(all);
+    let bulk = axis::range(ends).unwrap_or(all);
     let bulk_words = format!("the middle {} % of the density", significant(100.0 * BULK, 3));
     let mut ranges = vec![("all eigenvalues".to_owned(), all)];
     if bulk.1 - bulk.0 < NARROW * (all.1 - all.0) {
@@ -239,13 +236,13 @@ fn curves(canvas: &Canvas, plot: &Plot, spectra: &[(String, Spectrum)]) {
         let known: Vec<usize> = inside(spectrum).filter(|k| drawable(spectrum.sd[*k])).collect();
         let edges: Vec<(f64, f64, f64)> = known.into_iter().map(edge).collect();
         if edges.len() > 1 {
-            plot.band(canvas, &edges, plot::colour(i));
+            plot.band(canvas, &edges, curves::colour(i));
         }
     }
     for (i, (_, spectrum)) in spectra.iter().enumerate() {
         let points: Vec<Point> =
             inside(spectrum).map(|k| (spectrum.grid[k], placed(spectrum.density[k]))).collect();
-        plot.pieces(&points).iter().for_each(|piece| solid(canvas, piece, plot::colour(i)));
+        plot.pieces(&points).iter().for_each(|piece| solid(canvas, piece, curves::colour(i)));
     }
 }
 
@@ -255,7 +252,7 @@ fn leading(canvas: &Canvas, strip: &Plot, spectra: &[(String, Spectrum)]) {
     for (row, (i, (_, spectrum))) in with.enumerate() {
         let y = strip.corner.1 + 1.0 + ROW * (row as f64 + 0.5);
         let inside = spectrum.leading.iter().filter(|v| strip.x.holds(**v));
-        inside.for_each(|v| tick(canvas, (strip.at(*v, 0.0).0, y), plot::colour(i)));
+        inside.for_each(|v| tick(canvas, (strip.at(*v, 0.0).0, y), curves::colour(i)));
     }
 }
 
@@ -266,14 +263,12 @@ fn tick(canvas: &Canvas, (x, y): Point, colour: &str) {
 
 /// What the signs mean, only those that occur.
 fn entries(spectra: &[(String, Spectrum)], floor: f64) -> Vec<Entry<'static>> {
-    let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
-    let mut entries = Vec::new();
-    for (i, (name, _)) in spectra.iter().enumerate() {
-        entries.push(Entry::new(move |canvas, at| solid(canvas, &line(at), plot::colour(i)), name.as_str()));
-    }
+    let line =
+        |(i, (name, _)): (usize, &(String, Spectrum))| Entry::line(solid, curves::colour(i), name.as_str());
+    let mut entries: Vec<Entry> = spectra.iter().enumerate().map(line).collect();
     if spectra.iter().any(|(_, spectrum)| spectrum.sd.iter().any(|sd| drawable(*sd))) {
         let words = "± standard deviation over the probes";
-        entries.push(Entry::new(|canvas, at| plot::band_sign(canvas, at, SIGN), words));
+        entries.push(Entry::band(words));
     }
     if spectra.iter().any(|(_, spectrum)| !spectrum.leading.is_empty()) {
         entries.push(Entry::new(|canvas, at| tick(canvas, at, GREY), "a leading eigenvalue"));
@@ -292,7 +287,7 @@ pub fn caption(spectra: &[(String, Spectrum)]) -> String {
         let [low, high] = [low, high].map(|v| significant(v, 3));
         let percent = significant(100.0 * BULK, 3);
         out += &format!(" {name}: {percent} % of the density lies between {low} and {high}");
-        if let Some((least, most)) = plot::range(spectrum.leading.iter().copied()) {
+        if let Some((least, most)) = axis::range(spectrum.leading.iter().copied()) {
             let (n, least, most) = (spectrum.leading.len(), significant(least, 4), significant(most, 4));
             out += &format!("; {n} leading eigenvalues from {least} to {most}");
         }
@@ -310,7 +305,7 @@ pub fn caption(spectra: &[(String, Spectrum)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
 
     /// A normal bulk of width `sd` about 0 and a small peak at `outlier`.
     fn spectrum(sd: f64, outlier: f64, leading: &[f64]) -> Spectrum {

@@ -9,11 +9,13 @@
 
 use std::path::Path;
 
+use crate::draw::axis::{self, Axis};
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, short};
-use crate::draw::legend::{Entry, Legend};
-use crate::draw::plot::{
-    self, Axis, BELOW, EDGE, GREY, LINE, Plot, TEXT, TITLE, dashed, dotted, fitting, solid,
-};
+use crate::draw::curves::{self, GREY, dashed, dots, level, solid};
+use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet};
+use crate::draw::panels::distinct;
+use crate::draw::text::{TEXT, TITLE, fitting};
 use crate::error::Result;
 use crate::fisher::layers::Granularity;
 use crate::stability::agreement::Measure;
@@ -28,8 +30,6 @@ const ROW_GAP: f64 = 9.0;
 const APART: f64 = 2.4;
 /// Measures with a panel.
 const DRAWN: [Measure; 4] = [Measure::Spearman, Measure::Kendall, Measure::TopKOverlap, Measure::Rbo];
-/// Width of a sign in the key, pt.
-const SIGN: f64 = 14.0;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Agreement of layer rankings from a fraction of the examples with those from the examples \
@@ -50,36 +50,29 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
 ///
 /// [`crate::error::Error::Field`] if the width leaves no room.
 pub fn curve_figure(curves: &Curves, width_mm: Option<f64>) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let layout = Layout::new(curves, width_mm.unwrap_or(174.0))?;
-    let canvas = Canvas::new(layout.size)?;
+    let corner = (layout.origin.0, layout.foot);
+    let sheet = Sheet::new(layout.width, corner, entries(curves, &layout.y), SIGN);
+    let canvas = &sheet.canvas;
     for (row, &kind) in layout.kinds.iter().enumerate() {
         for (column, &measure) in DRAWN.iter().enumerate() {
             let panel = Panel { plot: layout.plot(row, column), kind, measure };
-            panel.plot.axes(&canvas, (row + 1 == layout.kinds.len(), true));
-            panel.threshold(&canvas, curves);
-            for granularity in Granularity::ALL {
-                panel.band(&canvas, curves, granularity);
-            }
-            for granularity in Granularity::ALL {
-                panel.dots(&canvas, curves, granularity);
-            }
-            for granularity in Granularity::ALL {
-                panel.lines(&canvas, curves, granularity);
+            panel.plot.axes(canvas, row + 1 == layout.kinds.len(), true);
+            panel.threshold(canvas, curves);
+            for draw in [Panel::band, Panel::dots, Panel::lines] {
+                for granularity in Granularity::ALL {
+                    draw(&panel, canvas, curves, granularity);
+                }
             }
         }
     }
-    layout.texts(&canvas)?;
-    layout.legend.draw(&canvas, (layout.origin.0, layout.foot));
-    Ok(canvas.finish(DESCRIPTION))
+    layout.texts(canvas);
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// The figure in words for a paper: what is drawn, from how many draws.
 pub fn caption(curves: &Curves) -> String {
-    let mut fractions: Vec<f64> = curves.draws.iter().map(|draw| draw.fraction).collect();
-    fractions.sort_by(f64::total_cmp);
-    fractions.dedup();
+    let fractions = distinct(curves.draws.iter().map(|draw| draw.fraction));
     let fractions = fractions.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
     format!(
         "Agreement of layer rankings from a fraction of the examples ({fractions}) with those from the examples left out \
@@ -95,7 +88,7 @@ fn style(granularity: Granularity) -> usize {
 }
 
 fn colour(granularity: Granularity) -> &'static str {
-    plot::COLOURS[style(granularity)]
+    curves::COLOURS[style(granularity)]
 }
 
 fn title(measure: Measure) -> &'static str {
@@ -110,7 +103,7 @@ fn title(measure: Measure) -> &'static str {
 
 /// Everything's place, pt.
 struct Layout {
-    size: (f64, f64),
+    width: f64,
     kinds: Vec<Draws>,
     /// Upper left corner of the first panel, and the panels' width and height.
     origin: Point,
@@ -121,34 +114,29 @@ struct Layout {
     y: Vec<Axis>,
     /// Upper end of the key.
     foot: f64,
-    legend: Legend<'static>,
 }
 
 impl Layout {
     fn new(curves: &Curves, width_mm: f64) -> Result<Layout> {
-        let width = width_mm * PT_PER_MM;
         let mut kinds: Vec<Draws> = Vec::new();
         for draw in &curves.draws {
             if !kinds.contains(&draw.draw) {
                 kinds.push(draw.draw);
             }
         }
-        let mut fractions: Vec<f64> = curves.draws.iter().map(|draw| draw.fraction).collect();
-        fractions.sort_by(f64::total_cmp);
-        fractions.dedup();
+        let fractions = distinct(curves.draws.iter().map(|draw| draw.fraction));
         let y = Vec::from(DRAWN.map(|measure| scale(curves, measure)));
-        let numbers = plot::beside(&y)?;
+        let numbers = axis::numbers_width(&y);
         let left = EDGE + LINE + numbers;
         let gap = GAP + numbers;
-        let side = plot::side(width_mm, y.len(), left + EDGE + LINE + gap * (y.len() - 1) as f64)?;
-        let x = Axis::at(&fractions, side)?;
+        let side = frame::panel_width(width_mm, y.len(), left + EDGE + LINE + gap * (y.len() - 1) as f64)?;
+        let x = Axis::with_ticks_at(&fractions, side);
         let top = EDGE + 1.1 * TITLE + 3.0;
         let height = 1.1 * side;
         let pitch = (side + gap, height + ROW_GAP);
         let foot = top + pitch.1 * (kinds.len() - 1) as f64 + height + BELOW + LINE;
-        let legend = Legend::new(entries(curves, &y), SIGN, width - left - EDGE)?;
-        let size = (width, foot + legend.height() + EDGE);
-        Ok(Layout { size, kinds, origin: (left, top), side: (side, height), pitch, x, y, foot, legend })
+        let width = width_mm * PT_PER_MM;
+        Ok(Layout { width, kinds, origin: (left, top), side: (side, height), pitch, x, y, foot })
     }
 
     fn plot(&self, row: usize, column: usize) -> Plot<'_> {
@@ -158,25 +146,24 @@ impl Layout {
     }
 
     /// Titles of columns and rows, and texts of the axes.
-    fn texts(&self, canvas: &Canvas) -> Result<()> {
-        let (rows, black) = (self.kinds.len(), "#000");
+    fn texts(&self, canvas: &Canvas) {
+        let rows = self.kinds.len();
         let bottom = self.origin.1 + self.pitch.1 * (rows - 1) as f64 + self.side.1;
         for (column, &measure) in DRAWN.iter().enumerate() {
             let x = self.origin.0 + self.pitch.0 * column as f64 + self.side.0 / 2.0;
-            let em = fitting(title(measure), TITLE, self.side.0)?;
-            canvas.text(title(measure), (x, self.origin.1 - 4.0), em, Anchor::Middle, 0.0, black);
+            let em = fitting(title(measure), TITLE, self.side.0);
+            canvas.centred(title(measure), (x, self.origin.1 - 4.0), em);
         }
         for (row, kind) in self.kinds.iter().enumerate() {
             let y = self.origin.1 + self.pitch.1 * row as f64 + self.side.1 / 2.0;
             let words = format!("{} draws", kind.name());
-            let x = self.size.0 - EDGE - 0.3 * TEXT;
-            canvas.text(&words, (x, y), fitting(&words, TEXT, self.side.1)?, Anchor::Middle, -90.0, "#444");
-            canvas.text("agreement", (EDGE + 0.8 * TEXT, y), TEXT, Anchor::Middle, -90.0, black);
+            let x = self.width - EDGE - 0.3 * TEXT;
+            canvas.text(&words, (x, y), fitting(&words, TEXT, self.side.1), Anchor::Middle, -90.0, "#444");
+            canvas.upright("agreement", (EDGE + 0.8 * TEXT, y), TEXT);
         }
         let x = self.origin.0 + (self.pitch.0 * (DRAWN.len() - 1) as f64 + self.side.0) / 2.0;
         let y = bottom + BELOW + 0.9 * TEXT;
-        canvas.text("fraction of the examples drawn", (x, y), TEXT, Anchor::Middle, 0.0, black);
-        Ok(())
+        canvas.centred("fraction of the examples drawn", (x, y), TEXT);
     }
 }
 
@@ -231,13 +218,13 @@ impl Panel<'_> {
             let at = at.iter().find(|m| Some(m.fraction) == trust.fraction);
             at.into_iter().for_each(|m| ring(canvas, self.plot.at(m.fraction, m.mean)));
         }
-        solid_points.into_iter().for_each(|at| plot::marker(canvas, at, style(granularity)));
+        solid_points.into_iter().for_each(|at| curves::marker(canvas, at, style(granularity)));
     }
 
     fn threshold(&self, canvas: &Canvas, curves: &Curves) {
         let own = curves.trust.iter().find(|t| t.measure == self.measure);
         if let Some(trust) = own.filter(|t| self.plot.y.holds(t.threshold)) {
-            dotted(canvas, &self.plot.across(trust.threshold));
+            level(canvas, &self.plot.across(trust.threshold));
         }
     }
 }
@@ -252,27 +239,18 @@ fn scale(curves: &Curves, measure: Measure) -> Axis {
 }
 
 fn entries(curves: &Curves, scales: &[Axis]) -> Vec<Entry<'static>> {
-    let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
     let trusted = |t: &&Trust| t.reference == Reference::Complement && t.fraction.is_some();
     let in_sight = |t: &&Trust| scales[place(t.measure)].holds(t.threshold);
-    let mut entries = Vec::from(Granularity::ALL.map(|g| {
-        let sign = move |canvas: &Canvas, at| {
-            solid(canvas, &line(at), colour(g));
-            plot::marker(canvas, at, style(g));
-        };
-        Entry::new(sign, format!("{}s", g.name()))
-    }));
-    let held = move |canvas: &Canvas, at| solid(canvas, &line(at), GREY);
-    entries.push(Entry::new(held, "with the examples left out"));
-    entries.push(Entry::new(move |canvas, at| dashed(canvas, &line(at), GREY), "with all examples"));
+    let curve = |g: Granularity| Entry::curve(style(g), format!("{}s", g.name()));
+    let mut entries = Vec::from(Granularity::ALL.map(curve));
+    entries.push(Entry::line(solid, GREY, "with the examples left out"));
+    entries.push(Entry::line(dashed, GREY, "with all examples"));
     if curves.means.iter().any(|m| m.band.is_some()) {
-        entries.push(Entry::new(|canvas, at| plot::band_sign(canvas, at, SIGN), "95 % interval of the mean"));
+        entries.push(Entry::band("95 % interval of the mean"));
     }
-    let single = |canvas: &Canvas, (x, y): Point| dots(canvas, &[(x - 3.5, y), (x, y), (x + 3.5, y)], GREY);
-    entries.push(Entry::new(single, "single draws"));
+    entries.push(Entry::dots("single draws"));
     if let Some(trust) = curves.trust.iter().find(in_sight) {
-        let level = move |canvas: &Canvas, at| dotted(canvas, &line(at));
-        entries.push(Entry::new(level, format!("threshold {}", trust.threshold)));
+        entries.push(Entry::level(format!("threshold {}", trust.threshold)));
     }
     if curves.trust.iter().any(|t| trusted(&t)) {
         entries.push(Entry::new(ring, trusted_words(curves)));
@@ -290,14 +268,6 @@ fn trusted_words(curves: &Curves) -> String {
     format!("smallest fraction whose interval lies above {threshold}")
 }
 
-/// All in one path: strokes of no length with round ends.
-pub(crate) fn dots(canvas: &Canvas, points: &[Point], colour: &str) {
-    let d: String = points.iter().map(|&(x, y)| format!("M{} {}h.01", short(x), short(y))).collect();
-    let look =
-        format!("stroke=\"{colour}\" stroke-opacity=\".5\" stroke-width=\"1.4\" stroke-linecap=\"round\"");
-    canvas.path(&d, &look);
-}
-
 fn ring(canvas: &Canvas, (x, y): Point) {
     let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".7\"";
     canvas.raw(&format!("<circle cx=\"{}\" cy=\"{}\" r=\"3.6\" {look}/>", short(x), short(y)));
@@ -307,7 +277,7 @@ fn ring(canvas: &Canvas, (x, y): Point) {
 mod tests {
     use super::*;
     use crate::draw::image::text_boxes;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
 
     const KINDS: [Draws; 3] = [Draws::Independent, Draws::Nested, Draws::Disjoint];
 

@@ -14,7 +14,6 @@ use std::path::Path;
 use crate::error::Result;
 use crate::figures::parts::dots::{self, Column, Dot, Group};
 use crate::figures::parts::sites;
-use crate::fisher::layers::Granularity;
 use crate::stability::components::ComponentRow;
 use crate::tables;
 
@@ -43,15 +42,10 @@ impl Components {
     }
 
     fn groups(&self) -> Vec<Group> {
-        let own = |granularity: Granularity| {
-            let rows = self.rows.iter().filter(|row| row.granularity == granularity);
-            let dot = |row: &ComponentRow| Dot {
-                value: row.mask_share,
-                ends: row.mask_share_low.zip(row.mask_share_high),
-            };
-            Group { granularity, rows: rows.map(|row| (row.name.clone(), vec![dot(row)])).collect() }
-        };
-        sites::SHOWN.map(own).into_iter().filter(|group| !group.rows.is_empty()).collect()
+        dots::groups(&self.rows, |row| {
+            let ends = row.mask_share_low.zip(row.mask_share_high);
+            (row.granularity, row.name.clone(), vec![Dot { value: row.mask_share, ends }])
+        })
     }
 }
 
@@ -93,7 +87,7 @@ pub fn component_figure(components: &Components, width_mm: Option<f64>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::assert_sound;
+    use crate::draw::tests::assert_sound;
 
     const HEADER: &str = "granularity,name,score,data_sd,mask_sd,mask_share,mask_share_low,mask_share_high\n";
 

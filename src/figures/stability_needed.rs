@@ -13,13 +13,14 @@
 
 use std::path::Path;
 
+use crate::draw::axis::{self, drawable};
 use crate::draw::canvas::{Canvas, Point};
+use crate::draw::curves::{self, COLOURS, GREY, dashed, dots, solid};
+use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
 use crate::draw::numbers::significant;
-use crate::draw::panels::{Panel, Span, counted, distinct, interval, interval_sign, line_sign, sheet};
-use crate::draw::plot::{self, COLOURS, GREY, Plot, dashed, drawable, solid};
+use crate::draw::panels::{Panel, PerRow, Span, counted, distinct, interval, sheet};
 use crate::error::Result;
-use crate::figures::stability::dots;
 use crate::fisher::layers::Granularity;
 use crate::stability::needed::NeededRow;
 use crate::{stats, tables};
@@ -135,14 +136,14 @@ pub fn needed_figure(read: &Needed, width_mm: Option<f64>) -> Result<String> {
     }
     // One below the other, several thresholds would be longer than a page.
     let narrow = if panels.len() > 2 { 2 } else { 1 };
-    sheet(&panels, (2, narrow), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    sheet(&panels, PerRow { wide: 2, narrow }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
 }
 
 /// Numbers against pilots.
 fn predicted(read: &Needed, threshold: f64) -> Panel<'_> {
     let numbers: Vec<f64> = read.of(threshold).filter_map(number).collect();
     let without = read.of(threshold).count() - numbers.len();
-    let seen = plot::range(numbers.iter().copied());
+    let seen = axis::range(numbers.iter().copied());
     // Bars may be much longer than the numbers are apart.
     let bars = read.granularities().flat_map(|(_, g)| read.medians(threshold, g)).flat_map(|(_, ends)| ends);
     let near = |v: &f64| seen.is_some_and(|(low, high)| *v >= low / BEYOND && *v <= high * BEYOND);
@@ -188,13 +189,13 @@ fn medians(canvas: &Canvas, plot: &Plot, medians: &[(f64, [f64; 3])], i: usize) 
     for &(x, [middle, low, high]) in medians {
         if low.is_finite() && drawable(middle) {
             let inside = |v: f64| v.clamp(plot.y.low, plot.y.high);
-            plot::bar(canvas, [place(x, inside(low)), place(x, inside(high))], COLOURS[i]);
+            curves::bar(canvas, [place(x, inside(low)), place(x, inside(high))], COLOURS[i]);
         }
     }
     for piece in medians.split(|(_, ends)| !drawable(ends[0])) {
         let points: Vec<Point> = piece.iter().map(|&(x, ends)| place(x, ends[0])).collect();
         solid(canvas, &points, COLOURS[i]);
-        points.into_iter().for_each(|at| plot::marker(canvas, at, i));
+        points.into_iter().for_each(|at| curves::marker(canvas, at, i));
     }
 }
 
@@ -203,7 +204,7 @@ fn checked(read: &Needed, threshold: f64) -> Panel<'_> {
     let points: Vec<Point> = read.of(threshold).filter_map(observed).collect();
     let unchecked = read.of(threshold).count() - points.len();
     let x = Span::logarithmic(points.iter().map(|p| p.0));
-    let y = plot::range(points.iter().map(|p| p.1).chain([threshold])).filter(|_| !points.is_empty());
+    let y = axis::range(points.iter().map(|p| p.1).chain([threshold])).filter(|_| !points.is_empty());
     Panel {
         title: "checked: agreement (ρ)".into(),
         notes: of_pilots("not checked", unchecked, read.of(threshold).count()),
@@ -219,7 +220,7 @@ fn checked(read: &Needed, threshold: f64) -> Panel<'_> {
             for (i, granularity) in read.granularities() {
                 for (number, mean, sd) in read.checks(threshold, granularity) {
                     interval(canvas, plot, number, (mean - sd, mean + sd), COLOURS[i]);
-                    plot::marker(canvas, plot.at(number, mean), i);
+                    curves::marker(canvas, plot.at(number, mean), i);
                 }
             }
         }),
@@ -227,25 +228,18 @@ fn checked(read: &Needed, threshold: f64) -> Panel<'_> {
 }
 
 fn entries(read: &Needed) -> Vec<Entry<'static>> {
-    let mut entries = Vec::new();
-    for (i, granularity) in read.granularities() {
-        let sign = move |canvas: &Canvas, at: Point| {
-            solid(canvas, &line_sign(at), COLOURS[i]);
-            plot::marker(canvas, at, i);
-        };
-        entries.push(Entry::new(sign, format!("{}s", granularity.name())));
-    }
-    let single = |canvas: &Canvas, (x, y): Point| dots(canvas, &[(x - 3.5, y), (x, y), (x + 3.5, y)], GREY);
-    entries.push(Entry::new(single, "single pilots, left of their median"));
+    let curve = |(i, granularity): (usize, Granularity)| Entry::curve(i, format!("{}s", granularity.name()));
+    let mut entries: Vec<Entry> = read.granularities().map(curve).collect();
+    entries.push(Entry::dots("single pilots, left of their median"));
     if read.rows.iter().any(|row| row.predicted_low.is_some()) {
-        entries.push(Entry::new(interval_sign, "of numbers: 95 % interval (median of the pilots’)"));
+        entries.push(Entry::interval("of numbers: 95 % interval (median of the pilots’)"));
     }
     if read.corpus().is_some() {
-        entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "all examples there are"));
+        entries.push(Entry::line(dashed, GREY, "all examples there are"));
     }
     if read.rows.iter().any(|row| observed(row).is_some()) {
-        entries.push(Entry::new(interval_sign, "of agreement: ± standard deviation over pilots"));
-        entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), "#000"), "threshold"));
+        entries.push(Entry::interval("of agreement: ± standard deviation over pilots"));
+        entries.push(Entry::line(dashed, "#000", "threshold"));
     }
     entries
 }
@@ -278,7 +272,7 @@ pub fn caption(read: &Needed) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
     use crate::files;
 
     const HEADER: &str = "draw,fraction,repeat,granularity,threshold,examples,predicted,predicted_low,predicted_high,\

@@ -11,13 +11,14 @@
 
 use std::path::Path;
 
+use crate::draw::axis::{self, drawable};
 use crate::draw::canvas::{Canvas, Point};
+use crate::draw::curves::{self, CURVES, GREY, colour, dashed, dots, dotted, level, solid};
+use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
 use crate::draw::numbers::significant;
-use crate::draw::panels::{Panel, SIGN, Span, counted, distinct, dotted, line_sign, sheet, stretched};
-use crate::draw::plot::{self, CURVES, GREY, Plot, colour, dashed, drawable, solid};
+use crate::draw::panels::{Panel, PerRow, Span, counted, distinct, sheet, stretched};
 use crate::error::{Error, Result};
-use crate::figures::stability::dots;
 use crate::stability::overlap::OverlapRow;
 use crate::stats;
 use crate::tables::{self, Table};
@@ -105,7 +106,7 @@ pub fn overlap_figure(read: &Overlap, width_mm: Option<f64>) -> Result<String> {
     let fractions = || Span::at(read.rows.iter().map(|row| row.fraction));
     let captured = read.rows.iter().filter_map(|row| row.captured);
     let captured =
-        plot::range(captured.chain([1.0])).filter(|_| read.rows.iter().any(|r| r.captured.is_some()));
+        axis::range(captured.chain([1.0])).filter(|_| read.rows.iter().any(|r| r.captured.is_some()));
     let mut panels = Vec::new();
     for draw in read.draws() {
         panels.push(Panel {
@@ -128,14 +129,14 @@ pub fn overlap_figure(read: &Overlap, width_mm: Option<f64>) -> Result<String> {
             spans: fractions().zip(captured.map(|(low, high)| Span::Linear(low, high))),
             words: ("fraction of the examples", "relative to the best"),
             draw: Box::new(move |canvas, plot| {
-                plot::dotted(canvas, &plot.across(1.0));
+                level(canvas, &plot.across(1.0));
                 held_out(canvas, plot, read, draw, |row| row.captured);
             }),
         });
     }
     // One below the other, several kinds of draw would be longer than a page.
     let narrow = if panels.len() > 2 { 2 } else { 1 };
-    sheet(&panels, (2, narrow), width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    sheet(&panels, PerRow { wide: 2, narrow }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
 }
 
 fn placed(plot: &Plot, points: &[Point]) -> Vec<Point> {
@@ -153,29 +154,18 @@ fn held_out(canvas: &Canvas, plot: &Plot, read: &Overlap, draw: &str, value: Val
     for (i, &top) in tops.iter().enumerate() {
         let line = placed(plot, &means(&read.series(draw, top, value)));
         solid(canvas, &line, colour(i));
-        line.into_iter().for_each(|at| plot::marker(canvas, at, i));
+        line.into_iter().for_each(|at| curves::marker(canvas, at, i));
     }
 }
 
 fn entries(read: &Overlap) -> Vec<Entry<'static>> {
-    let mut entries = Vec::new();
-    for (i, top) in read.tops().into_iter().enumerate() {
-        let sign = move |canvas: &Canvas, at: Point| {
-            solid(canvas, &line_sign(at), colour(i));
-            plot::marker(canvas, at, i);
-        };
-        entries.push(Entry::new(sign, format!("top {} % of the parameters", significant(100.0 * top, 3))));
-    }
-    let held = |canvas: &Canvas, at| solid(canvas, &line_sign(at), GREY);
-    entries.push(Entry::new(held, "with the examples left out (mean of the repeats)"));
-    entries.push(Entry::new(
-        |canvas, (x, y): Point| dots(canvas, &[(x - 3.5, y), (x, y), (x + 3.5, y)], GREY),
-        "single repeats",
-    ));
-    entries.push(Entry::new(|canvas, at| dashed(canvas, &line_sign(at), GREY), "with all examples"));
-    let chance =
-        |canvas: &Canvas, (x, y): Point| dotted(canvas, &[(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)], GREY);
-    entries.push(Entry::new(chance, "by chance"));
+    let words = |top: f64| format!("top {} % of the parameters", significant(100.0 * top, 3));
+    let curve = |(i, top)| Entry::curve(i, words(top));
+    let mut entries: Vec<Entry> = read.tops().into_iter().enumerate().map(curve).collect();
+    entries.push(Entry::line(solid, GREY, "with the examples left out (mean of the repeats)"));
+    entries.push(Entry::dots("single repeats"));
+    entries.push(Entry::line(dashed, GREY, "with all examples"));
+    entries.push(Entry::line(dotted, GREY, "by chance"));
     if read.undefined() > 0 {
         entries.push(Entry::note(format!(
             "no examples left out, not shown: {}",
@@ -213,7 +203,7 @@ pub fn caption(read: &Overlap) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
     use crate::files;
 
     const HEADER: &str =

@@ -12,10 +12,12 @@
 
 use std::path::Path;
 
-use crate::draw::canvas::{Anchor, Area, Canvas, PT_PER_MM};
+use crate::draw::axis::{self, Axis, TICK};
+use crate::draw::canvas::{Area, Canvas, PT_PER_MM};
 use crate::draw::cells::{self, Cell};
-use crate::draw::legend::{Entry, Legend};
-use crate::draw::plot::{self, Axis, BELOW, EDGE, LINE, NUMBER, TEXT, TICK, TITLE};
+use crate::draw::frame::{self, BELOW, EDGE, LINE};
+use crate::draw::legend::{Entry, SIGN, Sheet};
+use crate::draw::text::{self, NUMBER, TEXT, TITLE};
 use crate::error::{Error, Result};
 use crate::figures::parts::bump::{self, Bump, Line, Rank};
 use crate::figures::parts::sites;
@@ -124,7 +126,7 @@ impl Trajectories {
     /// Greatest change, in percentage points.
     fn most(&self) -> Option<f64> {
         let changes = self.groups.iter().flat_map(|group| group.changes.iter().flatten().flatten());
-        plot::range(changes.map(|(change, _)| 100.0 * change)).map(|(_, most)| most)
+        axis::range(changes.map(|(change, _)| 100.0 * change)).map(|(_, most)| most)
     }
 }
 
@@ -219,12 +221,10 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
 ///
 /// [`Error::Field`] if the width leaves no room.
 pub fn trajectory_figure(ranks: &Trajectories, width_mm: Option<f64>) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let width_mm = width_mm.unwrap_or(174.0);
     let most = ranks.groups.iter().map(|group| group.lines.len()).max().unwrap_or(0);
-    let (left, names) = (bump::before(most)?, bump::after(ranks.lines())?);
-    let side = plot::side(width_mm, 2, left + names + 2.0 * EDGE)?;
+    let (left, names) = (bump::before(most), bump::after(ranks.lines()));
+    let side = frame::panel_width(width_mm, 2, left + names + 2.0 * EDGE)?;
     let cells_left = left + side + names;
     let scale = ranks.most().map(|most| Axis::linear(0.0, f64::max(most, 0.01), 5, 0.0));
     let written = ranks.fractions.iter().map(f64::to_string).collect::<Vec<_>>();
@@ -238,30 +238,29 @@ pub fn trajectory_figure(ranks: &Trajectories, width_mm: Option<f64>) -> Result<
     }
     below -= GAP;
     let foot = cells::below_bar(below + LINE + 3.0);
-    let legend = Legend::new(entries(ranks), sites::SIGN, width_mm * PT_PER_MM - left - EDGE)?;
-    let canvas = Canvas::new((width_mm * PT_PER_MM, foot + legend.height() + EDGE))?;
+    let sheet = Sheet::new(width_mm * PT_PER_MM, (left, foot), entries(ranks), SIGN);
+    let canvas = &sheet.canvas;
     for (group, &top) in ranks.groups.iter().zip(&tops) {
         let title = format!("ranks of {}s", group.granularity.name());
         let bump =
             Bump { title: &title, lines: &group.lines, columns: &columns, corner: (left, top), width: side };
-        bump.draw(&canvas)?;
-        changes(&canvas, group, &bump, &written, scale.as_ref(), cells_left)?;
+        bump.draw(canvas);
+        changes(canvas, group, &bump, &written, scale.as_ref(), cells_left);
     }
     for x in [left, cells_left] {
-        let (words, em) = plot::longest(&["fraction of the examples", "fraction"], TEXT, side)?;
-        canvas.text(&words, (x + side / 2.0, below + 0.9 * TEXT), em, Anchor::Middle, 0.0, "#000");
+        let (words, em) = text::first_fitting(&["fraction of the examples", "fraction"], TEXT, side);
+        canvas.centred(&words, (x + side / 2.0, below + 0.9 * TEXT), em);
     }
     if let Some(scale) = &scale {
         cells::colour_bar(
-            &canvas,
+            canvas,
             (cells_left, below + LINE + 3.0),
             side,
             scale,
             &["percentage points of p", "points of p"],
-        )?;
+        );
     }
-    legend.draw(&canvas, (left, foot));
-    Ok(canvas.finish(DESCRIPTION))
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// The cells of one group, in the rows of its ranks.
@@ -272,7 +271,7 @@ fn changes(
     fractions: &[String],
     scale: Option<&Axis>,
     left: f64,
-) -> Result<()> {
+) {
     let (top, height) = (bump.corner.1, bump::height(group.lines.len()));
     let each = bump.width / fractions.len() as f64;
     let rows = bump::rows(&group.lines);
@@ -287,34 +286,30 @@ fn changes(
         all.flat_map(|(changes, row)| changes.iter().enumerate().map(|(i, change)| cell(*row, i, *change)))
             .collect()
     };
-    let mut cells = with(|change, sd| match sd {
-        Some(sd) => format!("{change:.2} ± {sd:.2}"),
-        None => format!("{change:.2}"),
-    });
-    for words in [|change: f64, _: Option<f64>| format!("{change:.2}"), |change, _| format!("{change:.1}")] {
-        if cells::size(&cells)?.is_none() {
-            cells = with(words);
-        }
-    }
+    let versions: [fn(f64, Option<f64>) -> String; 3] = [
+        |change, sd| format!("{change:.2}{}", sd.map_or(String::new(), |sd| format!(" ± {sd:.2}"))),
+        |change, _| format!("{change:.2}"),
+        |change, _| format!("{change:.1}"),
+    ];
+    let cells = cells::readable(versions.map(with));
     // Without any value there is no scale and no cell that would need one.
-    cells::draw(canvas, &cells, scale.unwrap_or(&Axis::linear(0.0, 1.0, 1, 0.0)))?;
-    canvas.rect((left, top), (bump.width, height), "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
-    let (title, em) = plot::longest(&["change of drop probability p", "change of p"], TITLE, bump.width)?;
-    canvas.text(&title, (left + bump.width / 2.0, top - 4.0), em, Anchor::Middle, 0.0, "#000");
-    let axis = Axis::columns(fractions, bump.width)?;
+    cells::draw(canvas, &cells, scale.unwrap_or(&Axis::linear(0.0, 1.0, 1, 0.0)));
+    canvas.frame((left, top), (bump.width, height));
+    let (title, em) =
+        text::first_fitting(&["change of drop probability p", "change of p"], TITLE, bump.width);
+    canvas.centred(&title, (left + bump.width / 2.0, top - 4.0), em);
+    let axis = Axis::columns(fractions, bump.width);
     for (i, (_, fraction)) in axis.ticks.iter().enumerate() {
         let at = (left + each * (i as f64 + 0.5), top + height + 2.0 * TICK + 0.76 * NUMBER);
-        canvas.text(fraction, at, NUMBER, Anchor::Middle, 0.0, "#000");
+        canvas.centred(fraction, at, NUMBER);
     }
-    Ok(())
 }
 
 fn entries(ranks: &Trajectories) -> Vec<Entry<'static>> {
     let mut entries = sites::key(ranks.lines().map(|line| line.name.as_str()));
     let mut ends = ranks.lines().flat_map(|line| &line.ranks).flatten().filter_map(|rank| rank.ends);
     if ends.any(|(low, high)| low < high) {
-        entries
-            .push(Entry::new(|canvas, at| plot::band_sign(canvas, at, sites::SIGN), "range of the repeats"));
+        entries.push(Entry::band("range of the repeats"));
     }
     entries.push(Entry::note(format!("{} draws", ranks.draw.name())));
     entries.push(Entry::note("rank 0: lowest score"));
@@ -327,7 +322,7 @@ fn entries(ranks: &Trajectories) -> Vec<Entry<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::assert_sound;
+    use crate::draw::tests::assert_sound;
 
     const HEADER: &str = "draw,fraction,granularity,name,full_rank,rank,rank_sd,rank_low,rank_high,rate_difference,\
                           rate_difference_sd\n";

@@ -12,7 +12,6 @@ use crate::draw::numbers::significant;
 use crate::error::Result;
 use crate::figures::parts::dots::{self, Column, Dot, Group};
 use crate::figures::parts::sites;
-use crate::fisher::layers::Granularity;
 use crate::stability::tails::TailRow;
 use crate::tables;
 
@@ -42,16 +41,13 @@ impl Tails {
     }
 
     fn groups(&self) -> Vec<Group> {
-        let own = |granularity: Granularity| {
-            let rows = self.rows.iter().filter(|row| row.granularity == granularity).map(|row| {
-                let percent = |v: Option<f64>| v.map(|v| 100.0 * v);
-                let ends = percent(row.top_share_low).zip(percent(row.top_share_high));
-                let share = Dot { value: percent(row.top_share), ends };
-                (row.name.clone(), vec![share, Dot { value: row.effective_examples, ends: None }])
-            });
-            Group { granularity, rows: rows.collect() }
-        };
-        sites::SHOWN.map(own).into_iter().filter(|group| !group.rows.is_empty()).collect()
+        dots::groups(&self.rows, |row| {
+            let percent = |v: Option<f64>| v.map(|v| 100.0 * v);
+            let ends = percent(row.top_share_low).zip(percent(row.top_share_high));
+            let share = Dot { value: percent(row.top_share), ends };
+            let dots = vec![share, Dot { value: row.effective_examples, ends: None }];
+            (row.granularity, row.name.clone(), dots)
+        })
     }
 }
 
@@ -106,7 +102,7 @@ pub fn tail_figure(tails: &Tails, width_mm: Option<f64>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::assert_sound;
+    use crate::draw::tests::assert_sound;
 
     const HEADER: &str =
         "granularity,name,examples,top_share,top_share_low,top_share_high,largest_share,effective_examples\n";

@@ -10,11 +10,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point};
+use crate::draw::axis::{self, Axis, drawable};
+use crate::draw::canvas::{Canvas, PT_PER_MM};
+use crate::draw::curves::{self, CURVES, GREY, dashed, solid};
 use crate::draw::draws::Draws;
-use crate::draw::legend::{Entry, Legend};
+use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet};
 use crate::draw::numbers::significant;
-use crate::draw::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, dashed, drawable, solid};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tables::training::HistoryRow;
@@ -25,9 +27,8 @@ const CROWDED: usize = 4;
 /// Markers on a curve, about; and height of a panel for each unit of its width.
 const MARKERS: usize = 12;
 const ASPECT: f64 = 0.7;
-/// Between panels, and width of a sign in the key, pt.
+/// Between panels, pt.
 const GAP: f64 = 10.0;
-const SIGN: f64 = 14.0;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Training loss with dropout on (dashed), held-out loss without dropout (solid) and the \
@@ -127,47 +128,42 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
         let [expected, found] = [&metrics[0], other].map(|name| name.unwrap_or("none").to_owned());
         return Err(Error::field("figure", "chief metric", expected, found, "draw one task at a time"));
     }
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let panels = panels(arms, metrics[0]);
     let count = panels.len();
     let width_mm = width_mm.unwrap_or(if count == 1 { 84.0 } else { 174.0 });
-    let width = width_mm * PT_PER_MM;
     let scale = |(_, curves): &(String, Vec<Curve>)| {
         let (low, high) =
-            plot::range(curves.iter().flat_map(|curve| curve.draws.values())).unwrap_or((0.0, 1.0));
-        Axis::linear(low, high, 6, 0.0).within(low, high)
+            axis::range(curves.iter().flat_map(|curve| curve.draws.values())).unwrap_or((0.0, 1.0));
+        Axis::linear(low, high, 6, 0.0).cut_to(low, high)
     };
     let scales: Vec<Axis> = panels.iter().map(scale).collect();
-    let beside = LINE + plot::beside(&scales)?;
-    let side = plot::side(width_mm, count, 2.0 * EDGE + beside * count as f64 + GAP * (count - 1) as f64)?;
+    let beside = LINE + axis::numbers_width(&scales);
+    let side =
+        frame::panel_width(width_mm, count, 2.0 * EDGE + beside * count as f64 + GAP * (count - 1) as f64)?;
     let epochs = || histories(arms).flat_map(|history| history.epochs.iter().copied());
-    let (first, last) = plot::range(epochs()).unwrap_or((0.0, 1.0));
+    let (first, last) = axis::range(epochs()).unwrap_or((0.0, 1.0));
     let least = if epochs().all(|epoch| epoch.fract() == 0.0) { 1.0 } else { 0.0 };
-    let x = Axis::across(first, last, least, side)?;
+    let x = Axis::across(first, last, least, side);
     let one_epoch = first == last;
     let height = ASPECT * side;
     let foot = EDGE + height + BELOW + LINE;
-    let legend = Legend::new(entries(arms, &panels, one_epoch), SIGN, width - EDGE - beside - EDGE)?;
-    let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
+    let entries = entries(arms, &panels, one_epoch);
+    let sheet = Sheet::new(width_mm * PT_PER_MM, (EDGE + beside, foot), entries, SIGN);
+    let canvas = &sheet.canvas;
     for (i, ((words, curves), y)) in panels.iter().zip(&scales).enumerate() {
         let left = EDGE + beside + (side + GAP + beside) * i as f64;
         let plot = Plot { corner: (left, EDGE), size: (side, height), x: &x, y };
-        plot.axes(&canvas, (true, true));
+        plot.axes(canvas, true, true);
         // Arms of one epoch stand side by side.
         let aside =
             |arm: usize| if one_epoch { 9.0 * (arm as f64 - (arms.len() - 1) as f64 / 2.0) } else { 0.0 };
         let own = |curve: &Curve| Plot { corner: (left + aside(curve.arm), EDGE), ..plot };
-        curves.iter().for_each(|curve| curve.draws.areas(&canvas, &own(curve), plot::colour(curve.arm)));
-        curves.iter().for_each(|curve| curve.lines(&canvas, &own(curve)));
-        let em = plot::fitting(words, TEXT, height)?;
-        let upright = (left - beside + 0.8 * TEXT, EDGE + height / 2.0);
-        canvas.text(words, upright, em, Anchor::Middle, -90.0, "#000");
-        let across = (left + side / 2.0, EDGE + height + BELOW + 0.9 * TEXT);
-        canvas.text("epoch", across, TEXT, Anchor::Middle, 0.0, "#000");
+        curves.iter().for_each(|curve| curve.draws.areas(canvas, &own(curve), curves::colour(curve.arm)));
+        curves.iter().for_each(|curve| curve.lines(canvas, &own(curve)));
+        plot.words_upright(canvas, words, left - beside);
+        plot.words_across(canvas, "epoch");
     }
-    legend.draw(&canvas, (EDGE + beside, foot));
-    Ok(canvas.finish(DESCRIPTION))
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// Text of the upright axis and curves of each panel.
@@ -175,7 +171,11 @@ fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String,
     let of_all = |of: fn(&History) -> &[f64], training| -> Vec<Curve> {
         let crowded = arms.len() > CROWDED;
         let means = |(arm, (_, seeds)): (usize, &(String, Vec<History>))| {
-            Curve::new(arm, seeds, of, (training, training || crowded))
+            let mut curve = Curve::new(arm, seeds, of, training);
+            if training || crowded {
+                (curve.draws.single, curve.draws.band) = Default::default();
+            }
+            curve
         };
         arms.iter().enumerate().map(means).collect()
     };
@@ -206,7 +206,7 @@ pub fn caption(arms: &[(String, Vec<History>)]) -> String {
         let last: Vec<f64> = seeds.iter().filter_map(|history| history.held_out.last().copied()).collect();
         let epochs = seeds[0].epochs.last().copied().unwrap_or(0.0);
         let mean = significant(crate::stats::mean(&last), 4);
-        out += &match (seeds.as_slice(), plot::range(last.iter().copied())) {
+        out += &match (seeds.as_slice(), axis::range(last.iter().copied())) {
             ([_], _) => format!(" {name}: one seed, held-out loss {mean} after epoch {epochs}."),
             (all, range) => {
                 let (low, high) = range.unwrap_or((f64::NAN, f64::NAN));
@@ -218,12 +218,11 @@ pub fn caption(arms: &[(String, Vec<History>)]) -> String {
             }
         };
     }
-    out + match arms.len() > CROWDED {
-        true => " Lines are means over seeds.\n",
-        false => {
-            " Thick lines are means over seeds, thin ones single seeds; bands are the range over the seeds or, for one seed, the \
-             loss ± its standard error.\n"
-        }
+    out + if arms.len() > CROWDED {
+        " Lines are means over seeds.\n"
+    } else {
+        " Thick lines are means over seeds, thin ones single seeds; bands are the range over the seeds or, for one seed, the \
+         loss ± its standard error.\n"
     }
 }
 
@@ -240,20 +239,11 @@ struct Curve {
 }
 
 impl Curve {
-    /// Of the losses of `training`, or of held-out values; of these the mean `alone`, or single seeds as well.
-    fn new(
-        arm: usize,
-        seeds: &[History],
-        of: fn(&History) -> &[f64],
-        (training, alone): (bool, bool),
-    ) -> Curve {
+    /// Of the losses of `training`, or of held-out values.
+    fn new(arm: usize, seeds: &[History], of: fn(&History) -> &[f64], training: bool) -> Curve {
         let points =
             |history: &History| history.epochs.iter().copied().zip(of(history).iter().copied()).collect();
-        let mut draws = Draws::new(seeds.iter().map(points).collect());
-        if alone {
-            draws = Draws { single: Vec::new(), band: Vec::new(), ..draws };
-        }
-        Curve { arm, training, draws }
+        Curve { arm, training, draws: Draws::new(seeds.iter().map(points).collect()) }
     }
 
     /// The band of an arm of one seed.
@@ -268,16 +258,16 @@ impl Curve {
     fn lines(&self, canvas: &Canvas, plot: &Plot) {
         for piece in plot.pieces(&self.draws.mean) {
             match (self.training, piece.as_slice()) {
-                (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], plot::colour(self.arm)),
-                (true, _) => dashed(canvas, &piece, plot::colour(self.arm)),
-                (false, _) => solid(canvas, &piece, plot::colour(self.arm)),
+                (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], curves::colour(self.arm)),
+                (true, _) => dashed(canvas, &piece, curves::colour(self.arm)),
+                (false, _) => solid(canvas, &piece, curves::colour(self.arm)),
             }
         }
         // Few enough to tell apart.
         let stride = self.draws.mean.len().div_ceil(MARKERS).max(1);
         let shown =
             self.draws.mean.iter().rev().step_by(stride).filter(|point| !self.training && drawable(point.1));
-        shown.for_each(|&(epoch, value)| plot::marker(canvas, plot.at(epoch, value), self.arm));
+        shown.for_each(|&(epoch, value)| curves::marker(canvas, plot.at(epoch, value), self.arm));
     }
 }
 
@@ -287,28 +277,18 @@ fn entries(
     panels: &[(String, Vec<Curve>)],
     one_epoch: bool,
 ) -> Vec<Entry<'static>> {
-    let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
-    let mut entries = Vec::new();
-    for (i, (name, _)) in arms.iter().enumerate() {
-        let sign = move |canvas: &Canvas, at| {
-            solid(canvas, &line(at), plot::colour(i));
-            plot::marker(canvas, at, i);
-        };
-        entries.push(Entry::new(sign, name.as_str()));
-    }
-    entries.push(Entry::new(move |canvas, at| solid(canvas, &line(at), GREY), "held-out"));
-    entries.push(Entry::new(move |canvas, at| dashed(canvas, &line(at), GREY), "training batches"));
-    let band = move |canvas: &Canvas, (x, y): Point| match one_epoch {
-        true => plot::bar(canvas, [(x, y - 3.5), (x, y + 3.5)], GREY),
-        false => plot::band_sign(canvas, (x, y), SIGN),
-    };
+    let curves = arms.iter().enumerate().map(|(i, (name, _))| Entry::curve(i, name.as_str()));
+    let mut entries: Vec<Entry> = curves.collect();
+    entries.push(Entry::line(solid, GREY, "held-out"));
+    entries.push(Entry::line(dashed, GREY, "training batches"));
+    let band = if one_epoch { Entry::interval } else { Entry::band };
     if arms.len() <= CROWDED && arms.iter().any(|(_, seeds)| seeds.len() > 1) {
-        entries.push(Entry::new(move |canvas, at| plot::thin(canvas, &line(at), GREY), "single seeds"));
-        entries.push(Entry::new(band, "range over the seeds"));
+        entries.push(Entry::line(curves::thin, GREY, "single seeds"));
+        entries.push(band("range over the seeds"));
     }
     let alone = panels[0].1.iter().filter(|curve| curve.draws.single.is_empty());
     if alone.flat_map(|curve| &curve.draws.band).any(|&(_, low, _)| drawable(low)) {
-        entries.push(Entry::new(band, "one seed: ± standard error"));
+        entries.push(band("one seed: ± standard error"));
     }
     let columns = |history| {
         let History { train, held_out, metric, .. }: &History = history;
@@ -326,7 +306,8 @@ fn entries(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::canvas::Point;
+    use crate::draw::tests::{assert_sound, attribute};
 
     /// A history with `f(epoch)` as every loss and a metric.
     fn history(epochs: usize, f: impl Fn(f64) -> f64) -> History {

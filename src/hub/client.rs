@@ -164,7 +164,7 @@ impl Client<'_> {
             (have, _) = (0, file.set_len(0).map_err(Error::io(&partial, "write"))?);
         }
         progress.advance(have as usize);
-        self.again(true, || self.rest(remote, (&partial, &mut file), &mut have, progress))?;
+        self.again(true, || self.rest(remote, &partial, &mut file, &mut have, progress))?;
         let found = checksum(&mut file, &remote.etag, remote.size).map_err(Error::io(&partial, "read"))?;
         if found != remote.etag {
             std::fs::remove_file(&partial).map_err(Error::io(&partial, "remove"))?;
@@ -181,7 +181,8 @@ impl Client<'_> {
     fn rest(
         &self,
         remote: &Remote,
-        (path, file): (&Path, &mut File),
+        path: &Path,
+        file: &mut File,
         have: &mut u64,
         progress: &Progress,
     ) -> Result<(), Failure> {

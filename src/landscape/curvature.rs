@@ -32,7 +32,8 @@ impl<'a, O: Objective> Curvature<'a, O> {
     pub fn new(
         objective: &'a O,
         theta: &'a ParamMap,
-        (examples, by_length): (&'a [Example], &[usize]),
+        examples: &'a [Example],
+        by_length: &[usize],
         space: &'a Space,
     ) -> Curvature<'a, O> {
         let batch = |part: &Vec<usize>| {

@@ -40,7 +40,8 @@ impl<'a, O: Objective> Perturbed<'a, O> {
     pub fn new(
         objective: &'a O,
         theta: &'a ParamMap,
-        (examples, by_length): (&'a [Example], &'a [usize]),
+        examples: &'a [Example],
+        by_length: &'a [usize],
         radius: f64,
         room: usize,
     ) -> Result<Perturbed<'a, O>> {
@@ -153,7 +154,8 @@ pub fn hessian_diagonal<O: Objective>(
     curvature: &Curvature<O>,
     bins: &Bins,
     probes: usize,
-    (step, seed): (f64, u64),
+    step: f64,
+    seed: u64,
     journal: &mut Journal,
 ) -> Result<Diagonal> {
     let space: &Space = curvature.space();

@@ -49,7 +49,7 @@ pub struct Directions {
 /// # Errors
 ///
 /// [`Error::Field`] if a model has other parameters, if it is θ itself, or if the three lie on a line.
-pub fn through((origin, theta): (&str, &ParamMap), models: &[(String, ParamMap)]) -> Result<Directions> {
+pub fn through(origin: &str, theta: &ParamMap, models: &[(String, ParamMap)]) -> Result<Directions> {
     let mut differences = Vec::new();
     for (label, model) in models {
         differences.push(difference(theta, model, label)?);

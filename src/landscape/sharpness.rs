@@ -127,7 +127,8 @@ impl Plan<'_> {
         &self,
         curvature: &Curvature<impl Objective>,
         targets: Vec<f64>,
-        (journal, basis): (&mut Journal, &mut Basis),
+        journal: &mut Journal,
+        basis: &mut Basis,
     ) -> Result<Found> {
         let units = 1 + self.directions * self.radii.len() + 1 + self.signs + self.probes * self.steps;
         let progress = Progress::new("sharpness (parts)", units.saturating_sub(journal.left()));

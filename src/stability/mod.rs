@@ -88,7 +88,7 @@ pub fn measure(layout: &Layout, sums: &Array2<f64>, config: &Config) -> Result<S
     let resamples = Resamples::new(&items.scores, config.resamples, config.seed);
     let full = sum_rows(&items.scores, 0..sums.nrows());
     let mut result = Stability::default();
-    result.scores.extend(items.score_rows(("full", 1.0, 0), &full, sums.nrows()));
+    result.scores.extend(items.score_rows("full", 1.0, 0, &full, sums.nrows()));
     let progress = Progress::new("stability (fractions)", config.draws.len() * config.fractions.len());
     for &kind in &config.draws {
         for &fraction in &config.fractions {
@@ -166,7 +166,9 @@ impl Items {
 
     fn score_rows(
         &self,
-        (draw, fraction, repeat): (&'static str, f64, usize),
+        draw: &'static str,
+        fraction: f64,
+        repeat: usize,
         sums: &[f64],
         examples: usize,
     ) -> Vec<ScoreRow> {
@@ -211,12 +213,12 @@ impl Cell {
         for (repeat, (members, rest)) in self.draws.iter().enumerate() {
             let own = sum_rows(&items.scores, members.iter().copied());
             let complement = (!rest.is_empty()).then(|| sum_rows(&items.scores, rest.iter().copied()));
-            let label = (self.kind.name(), self.fraction, repeat);
-            result.scores.extend(items.score_rows(label, &own, members.len()));
+            let scores = items.score_rows(self.kind.name(), self.fraction, repeat, &own, members.len());
+            result.scores.extend(scores);
             observed.push(items.compare(&own, full, complement.as_deref()));
             sums.push(own);
         }
-        result.ranks.extend(ranks::rows(items, (self.kind, self.fraction), full, &sums));
+        result.ranks.extend(ranks::rows(items, self.kind, self.fraction, full, &sums));
         let resampled: Vec<Vec<Both>> =
             (0..resamples.len()).into_par_iter().map(|b| self.resampled(items, resamples, b)).collect();
         for repeat in 0..self.draws.len() {

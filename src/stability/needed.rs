@@ -87,9 +87,8 @@ pub(super) fn rows(items: &Items, pilots: &[Pilot], config: &Config) -> Vec<Need
             from = columns.end;
             (*granularity, columns)
         });
-        let draws = (&weights, stream);
         groups
-            .map(|(granularity, columns)| row(items, pilot, (granularity, columns), draws, config))
+            .map(|(granularity, columns)| row(items, pilot, granularity, columns, &weights, stream, config))
             .collect()
     };
     pilots.par_iter().map(each).collect::<Vec<Vec<NeededRow>>>().concat()
@@ -98,8 +97,10 @@ pub(super) fn rows(items: &Items, pilots: &[Pilot], config: &Config) -> Vec<Need
 fn row(
     items: &Items,
     pilot: &Pilot,
-    (granularity, columns): (Granularity, Range<usize>),
-    (weights, stream): (&Array2<f64>, Stream),
+    granularity: Granularity,
+    columns: Range<usize>,
+    weights: &Array2<f64>,
+    stream: Stream,
     config: &Config,
 ) -> NeededRow {
     let scores = items.scores.slice(ndarray::s![.., columns]).to_owned();

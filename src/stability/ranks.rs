@@ -39,7 +39,8 @@ pub struct RankRow {
 /// The rows of one fraction. `full` and `draws` are sums over examples, of all items.
 pub(super) fn rows(
     items: &Items,
-    (draw, fraction): (Draws, f64),
+    draw: Draws,
+    fraction: f64,
     full: &[f64],
     draws: &[Vec<f64>],
 ) -> Vec<RankRow> {

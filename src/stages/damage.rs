@@ -120,7 +120,7 @@ impl Damage {
         let by_length = set.by_length();
         let room = estimate::available_bytes().map_or(0, |free| free / 4);
         let perturbed =
-            Perturbed::new(&model.network, &model.theta, (&set.examples, &by_length), self.radius, room)?;
+            Perturbed::new(&model.network, &model.theta, &set.examples, &by_length, self.radius, room)?;
         let journal_path = self.out.join("damage.unfinished");
         let mut journal = Journal::open(&journal_path, &job.inputs(hash)?)?;
         let (bins, diagonal, names) = job.hessian(&by_length, &mut journal)?;
@@ -374,9 +374,9 @@ impl Job<'_> {
         drop(flags);
         let bins = Bins::new(&space.flat(self.fisher)?);
         let step = self.stage.step * norm(&space.flat(self.reference)?);
-        let curvature = Curvature::new(&model.network, &model.theta, (&self.set.examples, by_length), &space);
-        let seed = (step, self.stage.seed);
-        let diagonal = hessian_diagonal(&curvature, &bins, self.stage.probes, seed, journal)?;
+        let curvature = Curvature::new(&model.network, &model.theta, &self.set.examples, by_length, &space);
+        let (probes, seed) = (self.stage.probes, self.stage.seed);
+        let diagonal = hessian_diagonal(&curvature, &bins, probes, step, seed, journal)?;
         let names = space.tensors().map(|(name, _)| name.to_string()).collect();
         Ok((bins, diagonal, names))
     }

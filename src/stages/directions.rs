@@ -84,7 +84,7 @@ impl Directions {
                     models.push((self.name(i + 1, path), theta));
                 }
                 about["to"] = json!(hashes);
-                through((&self.name(0, &self.inputs.checkpoint), theta), &models)?
+                through(&self.name(0, &self.inputs.checkpoint), theta, &models)?
             }
         };
         about["lengths"] = json!({"x": made.lengths[0], "y": made.lengths[1]});

@@ -8,7 +8,8 @@ mod drawn;
 
 use std::path::{Path, PathBuf};
 
-use crate::draw::contour::{ColourMap, Spacing};
+use crate::draw::colour::ColourMap;
+use crate::draw::contour::Spacing;
 use crate::draw::image::{svg_to_pdf, svg_to_png};
 use crate::draw::relief::View;
 use crate::draw::width::Width;

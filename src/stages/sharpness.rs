@@ -115,7 +115,7 @@ impl Sharpness {
             seed: self.seed,
         };
         let by_length = set.by_length();
-        let curvature = Curvature::new(&model.network, &model.theta, (&set.examples, &by_length), &space);
+        let curvature = Curvature::new(&model.network, &model.theta, &set.examples, &by_length, &space);
         let mut about = self.about(&model, &set, &mask, (scale, space.size()))?;
         about["reference"] = json!(reference_hash);
         let memory = self.announce(&model, &set, &plan, space.size())?;
@@ -125,7 +125,7 @@ impl Sharpness {
         let mut journal_file = Journal::open(&journal, &inputs)?;
         let mut basis = Basis::open(&vectors, space.size(), memory)?;
         let targets = examples.iter().map(|e| e.targets() as f64).collect();
-        let found = plan.run(&curvature, targets, (&mut journal_file, &mut basis))?;
+        let found = plan.run(&curvature, targets, &mut journal_file, &mut basis)?;
         self.write(&model.theta, &space, &found, &mut about)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;

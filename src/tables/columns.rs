@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
-use crate::draw::plot::drawable;
+use crate::draw::axis::drawable;
 use crate::error::{Error, Result};
 use crate::files;
 

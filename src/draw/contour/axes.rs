@@ -5,27 +5,27 @@
 //! axis gets as many ticks as its numbers leave room for. Panels with the same vertical coordinates share the
 //! numbers of the first column.
 //!
-//! Ticks, numbers and axis texts are drawn by plotters, on the units of [`crate::draw::canvas`].
+//! Ticks, numbers and axis texts are drawn by plotters, on the units of [`crate::draw::canvas`], along our [`Axis`].
 
 use plotters::chart::ChartBuilder;
-use plotters::coord::ranged1d::Ranged;
-use plotters::coord::types::RangedCoordf64;
 use plotters::drawing::IntoDrawingArea;
 use plotters::style::{BLACK, Color};
 
 use super::key;
 use super::levels::Levels;
 use super::{Panel, Style};
-use crate::draw::canvas::{Area, Canvas, PT_PER_MM, Point, defect, font, text_width, units};
-use crate::draw::legend::{Entry, Legend};
-use crate::draw::numbers::written;
-use crate::draw::plot::{EDGE, NUMBER, SMALL, TEXT, TICK, TITLE, fitting};
+use crate::draw::axis::{Axis, TICK};
+use crate::draw::canvas::{Area, Canvas, PT_PER_MM, Point, defect, font, units, widest};
+use crate::draw::frame::EDGE;
+use crate::draw::text::{NUMBER, SMALL, TEXT, TITLE, fitting};
 use crate::error::{Error, Result};
 
 /// Size of the numbers on lines, pt.
 pub(crate) const LINE_NUMBER: f64 = 5.5;
 /// Between panels and bar, pt.
 const BAR_GAP: f64 = 9.0;
+/// Ticks along a direction, at most.
+const TICKS: usize = 5;
 /// A panel smaller than this (pt) is no figure.
 const LEAST_SIDE: f64 = 40.0;
 
@@ -35,31 +35,32 @@ pub(crate) struct Frame {
     pub(crate) left: f64,
     pub(crate) top: f64,
     pub(crate) side: f64,
-    x: (f64, f64),
-    y: (f64, f64),
-    /// Room for the texts of the vertical axis, and whether it has numbers and a text.
+    x: Axis,
+    y: Axis,
+    /// Room for the texts of the vertical axis, and whether it has a text.
     margin: f64,
-    y_numbers: bool,
     y_text: bool,
     x_text: bool,
 }
 
 /// Everything's place, pt.
-pub(crate) struct Layout<'a> {
-    pub(crate) size: (f64, f64),
+pub(crate) struct Layout {
+    pub(crate) width: f64,
     pub(crate) frames: Vec<Frame>,
     pub(crate) bar: Point,
     pub(crate) bar_height: f64,
-    pub(crate) legend: Legend<'a>,
     /// Upper left corner of the key.
     pub(crate) key: Point,
+}
+
+fn widest_number(axis: &Axis) -> f64 {
+    widest(axis.ticks.iter().map(|(_, number)| number.as_str()), NUMBER)
 }
 
 impl Frame {
     /// The sheet's point of coordinates (x, y).
     pub(crate) fn at(&self, x: f64, y: f64) -> Point {
-        let part = |v: f64, (a, b): (f64, f64)| (v - a) / (b - a) * self.side;
-        (self.left + part(x, self.x), self.top + self.side - part(y, self.y))
+        (self.left + self.x.part(x) * self.side, self.top + self.side - self.y.part(y) * self.side)
     }
 
     pub(crate) fn area(&self) -> Area {
@@ -71,36 +72,28 @@ impl Frame {
     }
 }
 
-impl<'a> Layout<'a> {
-    pub(crate) fn new(panels: &[Panel], options: &Style, levels: &Levels) -> Result<Layout<'a>> {
-        // The font must be known before text is measured.
-        Canvas::new((1.0, 1.0))?;
+impl Layout {
+    pub(crate) fn new(panels: &[Panel], options: &Style, levels: &Levels) -> Result<Layout> {
         let (columns, width_mm) = arrangement(panels.len(), options);
         let rows = panels.len().div_ceil(columns);
         let width = width_mm * PT_PER_MM;
 
         let shared = panels.iter().all(|panel| ends(&panel.y) == ends(&panels[0].y));
-        let (mut y_width, mut x_half): (f64, f64) = (0.0, 0.0);
-        for panel in panels {
-            y_width = y_width.max(widest(&ticks(ends(&panel.y), 5).2)?);
-            x_half = x_half.max(widest(&ticks(ends(&panel.x), 5).2)? / 2.0);
-        }
-        let numbers = 2.0 * TICK + y_width;
+        let most = |values: fn(&Panel) -> &[f64]| {
+            panels.iter().map(|panel| widest_number(&few_ticks(values(panel), |_| true))).fold(0.0, f64::max)
+        };
+        let x_half = most(|panel| &panel.x) / 2.0;
+        let numbers = 2.0 * TICK + most(|panel| &panel.y);
         let margin = numbers + 1.35 * TEXT;
         let gap = if shared { (2.0 * x_half + 4.0).max(9.0) } else { numbers + x_half.max(4.0) };
         let bar_gap = BAR_GAP.max(x_half + 2.0);
-        let bar_width = key::bar_width(levels, NUMBER, TEXT)?;
+        let bar_width = key::bar_width(levels, TEXT);
         let right = bar_gap + bar_width + EDGE;
         let side = (width - EDGE - margin - right - gap * (columns - 1) as f64) / columns as f64;
         if !side.is_finite() || side < LEAST_SIDE || width > 1e4 {
             let expected = "wide enough for the panels and their numbers, at most 3500 mm";
-            return Err(Error::field(
-                "figure",
-                "width_mm",
-                expected,
-                width_mm,
-                "84 suits one panel, 174 three",
-            ));
+            let fix = "84 suits one panel, 174 three";
+            return Err(Error::field("figure", "width_mm", expected, width_mm, fix));
         }
 
         let centre = panels.iter().any(|panel| panel.centre.is_some());
@@ -110,14 +103,19 @@ impl<'a> Layout<'a> {
         let frame = |(i, panel): (usize, &Panel)| {
             let (row, column) = (i / columns, i % columns);
             let last_of_column = i + columns >= panels.len();
+            let room = |axis: &Axis, each: f64| each * axis.ticks.len() as f64 <= side;
+            let x = few_ticks(&panel.x, |axis| room(axis, widest_number(axis) + 5.0));
+            let mut y = few_ticks(&panel.y, |axis| room(axis, 1.3 * NUMBER));
+            if column > 0 && shared {
+                y.ticks.iter_mut().for_each(|(_, number)| number.clear());
+            }
             Frame {
                 left: EDGE + margin + (side + gap) * column as f64,
                 top: above + pitch * row as f64,
                 side,
-                x: ends(&panel.x),
-                y: ends(&panel.y),
+                x,
+                y,
                 margin: if column == 0 { margin } else { numbers.min(gap) },
-                y_numbers: column == 0 || !shared,
                 y_text: column == 0,
                 x_text: last_of_column,
             }
@@ -127,15 +125,7 @@ impl<'a> Layout<'a> {
         let bar_height = pitch * (rows - 1) as f64 + side;
         let foot = above + bar_height + below + 1.35 * TEXT;
         let key = (EDGE + margin, foot);
-        let legend = Legend::new(Vec::new(), key::SIGN, width)?;
-        Ok(Layout { size: (width, foot + EDGE), frames, bar, bar_height, legend, key })
-    }
-
-    /// Adds a key, and the height that it needs.
-    pub(crate) fn explain(&mut self, entries: Vec<Entry<'a>>) -> Result<()> {
-        self.legend = Legend::new(entries, key::SIGN, self.size.0 - self.key.0 - EDGE)?;
-        self.size.1 = self.key.1 + self.legend.height() + EDGE;
-        Ok(())
+        Ok(Layout { width, frames, bar, bar_height, key })
     }
 }
 
@@ -151,31 +141,22 @@ pub(crate) fn arrangement(panels: usize, options: &Style) -> (usize, f64) {
 }
 
 /// Ticks, numbers, axis texts and the frame itself.
-pub(crate) fn draw(canvas: &Canvas, panel: &Panel, frame: &Frame, options: &Style) -> Result<()> {
+pub(crate) fn draw(canvas: &Canvas, frame: &Frame, options: &Style) -> Result<()> {
     let below = 2.0 * TICK + 1.1 * NUMBER + if frame.x_text { 1.35 * TEXT } else { 0.0 };
     let sheet = canvas.clone().into_drawing_area();
     let area = sheet.shrink(
         (units(frame.left - frame.margin), units(frame.top)),
         (units(frame.margin + frame.side) as u32, units(frame.side + below) as u32),
     );
-    let (x, y) = (ends(&panel.x), ends(&panel.y));
     let mut chart = ChartBuilder::on(&area)
         .x_label_area_size(units(below))
         .y_label_area_size(units(frame.margin))
-        .build_cartesian_2d(x.0..x.1, y.0..y.1)
+        .build_cartesian_2d(frame.x.clone(), frame.y.clone())
         .map_err(defect)?;
 
-    let (x_count, x_digit) = ticks_that_fit(x, frame.side, false)?;
-    let (y_count, y_digit) = ticks_that_fit(y, frame.side, true)?;
-    let x_number = |v: &f64| written(&[*v], x_digit).concat();
-    let y_number = |v: &f64| if frame.y_numbers { written(&[*v], y_digit).concat() } else { String::new() };
-    let text = fitting(&options.x_label, TEXT, frame.side)?.min(fitting(&options.y_label, TEXT, frame.side)?);
+    let text = fitting(&options.x_label, TEXT, frame.side).min(fitting(&options.y_label, TEXT, frame.side));
     let mut mesh = chart.configure_mesh();
     mesh.disable_mesh()
-        .x_labels(x_count)
-        .y_labels(y_count)
-        .x_label_formatter(&x_number)
-        .y_label_formatter(&y_number)
         .set_all_tick_mark_size(units(TICK))
         .axis_style(BLACK.stroke_width(units(0.5) as u32))
         .label_style(font(NUMBER))
@@ -187,8 +168,7 @@ pub(crate) fn draw(canvas: &Canvas, panel: &Panel, frame: &Frame, options: &Styl
         mesh.y_desc(options.y_label.as_str());
     }
     mesh.draw().map_err(defect)?;
-    let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"";
-    canvas.rect((frame.left, frame.top), (frame.side, frame.side), look);
+    canvas.frame((frame.left, frame.top), (frame.side, frame.side));
     Ok(())
 }
 
@@ -196,30 +176,8 @@ pub(crate) fn ends(values: &[f64]) -> (f64, f64) {
     (values[0], values[values.len() - 1])
 }
 
-/// plotters' round coordinates in `range`, at most `count`, their last digit's power of ten, and their texts.
-pub(crate) fn ticks(range: (f64, f64), count: usize) -> (Vec<f64>, i32, Vec<String>) {
-    let points = RangedCoordf64::from(range.0..range.1).key_points(count);
-    let step = points.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
-    // Steps are one digit, or 2.5: one more.
-    let power = if step.is_finite() { (step * (1.0 + 1e-9)).log10().floor() as i32 } else { -2 };
-    let whole = |p: i32| (step / 10f64.powi(p) - (step / 10f64.powi(p)).round()).abs() < 1e-6;
-    let digit = if whole(power) { power } else { power - 1 };
-    let labels = written(&points, digit);
-    (points, digit, labels)
-}
-
-fn widest(labels: &[String]) -> Result<f64> {
-    labels.iter().try_fold(0.0, |most: f64, label| Ok(most.max(text_width(label, NUMBER)?)))
-}
-
-/// The number of ticks to ask of plotters, and their last digit, so that the numbers keep apart on `side` pt.
-fn ticks_that_fit(range: (f64, f64), side: f64, upright: bool) -> Result<(usize, i32)> {
-    for count in (2..=5).rev() {
-        let (_, digit, labels) = ticks(range, count);
-        let each = if upright { 1.3 * NUMBER } else { widest(&labels)? + 5.0 };
-        if each * labels.len() as f64 <= side {
-            return Ok((count, digit));
-        }
-    }
-    Ok((2, ticks(range, 2).1))
+/// Along some coordinates: at most five ticks, and fewer where their numbers have no room.
+pub(crate) fn few_ticks(values: &[f64], room: impl Fn(&Axis) -> bool) -> Axis {
+    let (low, high) = ends(values);
+    Axis::finest(low, high, 0.0, |axis| axis.ticks.len() <= TICKS && room(axis))
 }

@@ -45,9 +45,10 @@ pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String 
 fn opening(panels: &[Panel], options: &Style, view: Option<View>) -> String {
     let spans: Vec<_> = panels.iter().map(|panel| (axes::ends(&panel.x), axes::ends(&panel.y))).collect();
     let (x, y) = (&options.x_label, &options.y_label);
-    let over = match spans.iter().all(|span| *span == spans[0]) {
-        true => format!("{x} {} and {y} {}", span(spans[0].0), span(spans[0].1)),
-        false => format!("{x} and {y}"),
+    let over = if spans.iter().all(|span| *span == spans[0]) {
+        format!("{x} {} and {y} {}", span(spans[0].0), span(spans[0].1))
+    } else {
+        format!("{x} and {y}")
     };
     let levels = if options.spacing == Spacing::Log { "logarithmic" } else { "linear" };
     let degrees = |v: f64| significant(v, 4);

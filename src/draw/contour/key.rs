@@ -6,9 +6,12 @@
 //!
 //! Used by [`super`], which says where.
 
+use super::Bands;
 use super::levels::Levels;
-use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data, short, text_width};
-use crate::error::Result;
+use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, short, widest};
+use crate::draw::colour::{CLIPPED, hatched, hatched_above};
+use crate::draw::legend::Entry;
+use crate::draw::text::{NUMBER, TEXT, fitting};
 
 /// Width of the bar, length of its ticks and distance of its numbers, pt.
 const BAR: f64 = 8.0;
@@ -17,39 +20,34 @@ const GAP: f64 = 3.5;
 /// Height of the field for what is clipped, and its distance from the bar, pt.
 const END: f64 = 8.0;
 const APART: f64 = 2.0;
-/// Its colour, which no colour map has.
-pub(crate) const CLIPPED: &str = "#fff3e6";
 /// Width and height of a sign below the figure, pt.
 pub(crate) const SIGN: f64 = 7.0;
 
 /// Width of the colour bar with its numbers and its text, pt.
-pub(crate) fn bar_width(levels: &Levels, number: f64, text: f64) -> Result<f64> {
-    let mut widest: f64 = 0.0;
+pub(crate) fn bar_width(levels: &Levels, text: f64) -> f64 {
     let above = levels.clipped.then(|| above(levels));
-    for label in levels.labels.iter().chain(&above) {
-        widest = widest.max(text_width(label, number)?);
-    }
-    Ok(BAR + GAP + widest + 3.0 + 1.2 * text)
+    let labels = levels.labels.iter().chain(&above).map(String::as_str);
+    BAR + GAP + widest(labels, NUMBER) + 3.0 + 1.2 * text
 }
 
-/// Draws the bar with its upper left corner at `at`; `number` and `text` are sizes in pt, `clipped` draws what lies above.
+/// Draws the bar with its upper left corner at `at`; `clipped` draws what lies above.
 pub(crate) fn bar(
     canvas: &Canvas,
     at: Point,
     height: f64,
-    (levels, colours): (&Levels, &[String]),
-    (label, text, number): (&str, f64, f64),
+    Bands { levels, colours }: &Bands,
+    label: &str,
     clipped: fn(&Canvas, Area),
-) -> Result<()> {
-    let n = levels.bands();
+) {
+    let (n, text) = (levels.bands(), fitting(label, TEXT, height));
     let (whole, foot) = (height, at.1 + height);
     let (mut at, mut height) = (at, height);
     if levels.clipped {
         let area = Area { left: at.0, top: at.1, right: at.0 + BAR, bottom: at.1 + END };
         clipped(canvas, area);
-        canvas.rect(at, (BAR, END), "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
-        let baseline = at.1 + (END + number * DIGIT_HEIGHT) / 2.0;
-        canvas.text(&above(levels), (at.0 + BAR + GAP, baseline), number, Anchor::Start, 0.0, "#000");
+        canvas.frame(at, (BAR, END));
+        let baseline = at.1 + (END + NUMBER * DIGIT_HEIGHT) / 2.0;
+        canvas.text(&above(levels), (at.0 + BAR + GAP, baseline), NUMBER, Anchor::Start, 0.0, "#000");
         (at.1, height) = (at.1 + END + APART, height - END - APART);
     }
     let pitch = height / n as f64;
@@ -58,8 +56,8 @@ pub(crate) fn bar(
         let top = at.1 + height - pitch * (i + 1) as f64;
         canvas.rect((at.0, top), (BAR, at.1 + height - top), &format!("fill=\"{colour}\""));
     }
-    canvas.rect(at, (BAR, height), "fill=\"none\" stroke=\"#000\" stroke-width=\".5\"");
-    let stride = (1.25 * number / pitch).ceil().max(1.0) as usize;
+    canvas.frame(at, (BAR, height));
+    let stride = (1.25 * NUMBER / pitch).ceil().max(1.0) as usize;
     let places: Vec<(f64, &String)> = match levels.bounds.len() {
         1 => vec![(at.1 + height / 2.0, &levels.labels[0])],
         _ => {
@@ -72,41 +70,17 @@ pub(crate) fn bar(
     let mut ticks = String::new();
     for (y, label) in places {
         ticks.push_str(&format!("M{} {}h{TICK}", short(at.0 + BAR), short(y)));
-        let baseline = y + number * DIGIT_HEIGHT / 2.0;
-        canvas.text(label, (at.0 + BAR + GAP, baseline), number, Anchor::Start, 0.0, "#000");
+        let baseline = y + NUMBER * DIGIT_HEIGHT / 2.0;
+        canvas.text(label, (at.0 + BAR + GAP, baseline), NUMBER, Anchor::Start, 0.0, "#000");
     }
     canvas.path(&ticks, "stroke=\"#000\" stroke-width=\".5\"");
-    let right = at.0 + bar_width(levels, number, text)? - 0.25 * text;
-    canvas.text(label, (right, foot - whole / 2.0), text, Anchor::Middle, -90.0, "#000");
-    Ok(())
+    let right = at.0 + bar_width(levels, text) - 0.25 * text;
+    canvas.upright(label, (right, foot - whole / 2.0), text);
 }
 
 /// What stands beside the field above the bar.
 fn above(levels: &Levels) -> String {
     format!("> {}", levels.labels.last().map_or("", String::as_str))
-}
-
-/// Losses above the clip: light, with strokes the other way than those of [`hatched`].
-pub(crate) fn hatched_above(canvas: &Canvas, rings: &[Vec<Point>]) {
-    const PITCH: f64 = 2.2;
-    let edges = || rings.iter().flat_map(|ring| ring.iter().zip(ring.iter().cycle().skip(1)));
-    // The strokes are x − y = k·PITCH, from where they enter the area to where they leave it.
-    let across = |p: &Point| (p.0 - p.1) / PITCH;
-    let ends = edges().map(|(a, _)| across(a)).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
-    let mut strokes = String::new();
-    for k in (ends.0.ceil() as i64..=ends.1.floor() as i64).map(|k| k as f64) {
-        let crossing = |(a, b): (&Point, &Point)| {
-            let (from, to) = (across(a), across(b));
-            let x = a.0 + (b.0 - a.0) * (k - from) / (to - from);
-            ((from < k) != (to < k)).then_some(x)
-        };
-        let mut x: Vec<f64> = edges().filter_map(crossing).collect();
-        x.sort_by(f64::total_cmp);
-        for pair in x.chunks_exact(2).filter(|pair| pair[1] - pair[0] > 0.05) {
-            strokes += &path_data(&[(pair[0], pair[0] - k * PITCH), (pair[1], pair[1] - k * PITCH)], false);
-        }
-    }
-    canvas.path(&strokes, "stroke=\"#b5651d\" stroke-width=\".3\"");
 }
 
 /// A field of what is clipped: hatched on flat figures, plain on a plateau.
@@ -116,16 +90,18 @@ pub(crate) fn hatched_field(canvas: &Canvas, area: Area) {
     hatched_above(canvas, &[vec![(left, top), (right, top), (right, bottom), (left, bottom)]]);
 }
 
-pub(crate) fn plain_field(canvas: &Canvas, Area { left, top, right, bottom }: Area) {
-    canvas.rect((left, top), (right - left, bottom - top), &format!("fill=\"{CLIPPED}\""));
+pub(crate) fn plain_field(canvas: &Canvas, area: Area) {
+    canvas.area(area, &format!("fill=\"{CLIPPED}\""));
 }
 
 /// A field in the key.
-pub(crate) fn sign_of(field: fn(&Canvas, Area), canvas: &Canvas, (x, y): Point) {
-    let area = Area { left: x - SIGN / 2.0, top: y - 2.8, right: x + SIGN / 2.0, bottom: y + 2.8 };
-    field(canvas, area);
-    let look = "fill=\"none\" stroke=\"#000\" stroke-width=\".35\"";
-    canvas.rect((area.left, area.top), (SIGN, 5.6), look);
+pub(crate) fn field(fill: fn(&Canvas, Area), words: String) -> Entry<'static> {
+    let sign = move |canvas: &Canvas, at| {
+        let area = Area::around(at, SIGN / 2.0, 2.8);
+        fill(canvas, area);
+        canvas.area(area, "fill=\"none\" stroke=\"#000\" stroke-width=\".35\"");
+    };
+    Entry::new(sign, words)
 }
 
 /// The trained model: a cross, white on black so that it shows on every colour.
@@ -161,9 +137,9 @@ pub(crate) fn dots(canvas: &Canvas, points: &[Point]) {
 }
 
 /// Cells without a finite loss.
-pub(crate) fn hatched_sign(canvas: &Canvas, (x, y): Point) {
-    hatched(canvas, &[Area { left: x - SIGN / 2.0, top: y - 2.8, right: x + SIGN / 2.0, bottom: y + 2.8 }]);
-    lost(canvas, &[(x, y)]);
+pub(crate) fn hatched_sign(canvas: &Canvas, at: Point) {
+    hatched(canvas, &[Area::around(at, SIGN / 2.0, 2.8)]);
+    lost(canvas, &[at]);
 }
 
 /// Grid points whose loss is not finite.
@@ -174,21 +150,4 @@ pub(crate) fn lost(canvas: &Canvas, points: &[Point]) {
         format!("M{left} {top}l{side} {side}M{left} {bottom}l{side}-{side}")
     };
     canvas.path(&points.iter().map(cross).collect::<String>(), "stroke=\"#000\" stroke-width=\".7\"");
-}
-
-/// Grey with strokes, in phase over neighbouring cells.
-pub(crate) fn hatched(canvas: &Canvas, cells: &[Area]) {
-    const PITCH: f64 = 3.0;
-    let mut strokes = String::new();
-    for &Area { left, top, right, bottom } in cells {
-        let look = "fill=\"#d9d9d9\" stroke=\"#d9d9d9\" stroke-width=\".2\"";
-        canvas.rect((left, top), (right - left, bottom - top), look);
-        // The strokes are x + y = k·PITCH, cut at the cell's sides.
-        let (first, last) = (((left + top) / PITCH).ceil() as i64, ((right + bottom) / PITCH).floor() as i64);
-        for sum in (first..=last).map(|k| k as f64 * PITCH) {
-            let (x0, x1) = (left.max(sum - bottom), right.min(sum - top));
-            strokes += &format!("M{} {}L{} {}", short(x0), short(sum - x0), short(x1), short(sum - x1));
-        }
-    }
-    canvas.path(&strokes, "stroke=\"#8c8c8c\" stroke-width=\".5\"");
 }

@@ -20,20 +20,18 @@ pub(crate) mod levels;
 mod trace;
 pub(crate) mod upsample;
 
-use colorgrad::Gradient;
-
 use self::axes::{Frame, Layout};
 pub use self::caption::caption;
-pub(crate) use self::key::hatched;
 use self::levels::Levels;
 pub use self::levels::Spacing;
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data};
+use crate::draw::colour::{self, ColourMap, hatched, ink};
 use crate::draw::counts::Counts;
-use crate::draw::legend::Entry;
+use crate::draw::legend::{Entry, Sheet};
 use crate::draw::marks::signs::{self, Placed, Signs};
 use crate::draw::marks::{self, Marks};
 use crate::draw::numbers::significant;
-use crate::draw::plot;
+use crate::draw::text;
 use crate::error::{Error, Result};
 
 /// One surface: losses on a grid of coordinates along two directions.
@@ -53,16 +51,6 @@ pub struct Panel {
     pub centre_se: Option<f64>,
     /// Named points and a path in the plane.
     pub marks: Marks,
-}
-
-/// A colour map that keeps its order in greys and for the colour-blind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum ColourMap {
-    /// Blue, green, yellow.
-    #[default]
-    Viridis,
-    /// Blue, grey, yellow: nearly the same to every eye.
-    Cividis,
 }
 
 /// How a figure looks; `Style::default()` suits a paper.
@@ -121,44 +109,44 @@ const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colour
 /// per axis, if `loss` has not one value per grid point, if no loss is finite, if [`Spacing::Log`] meets a
 /// loss that is not positive, if there are no columns, or if the width leaves no room.
 pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
-    let levels = checked_levels(panels, options)?;
-    let colours = palette(options.map, &levels);
-    let mut layout = Layout::new(panels, options, &levels)?;
+    let bands = Bands::new(panels, options)?;
+    let layout = Layout::new(panels, options, &bands.levels)?;
     let marked = panels.iter().zip(&layout.frames).map(|(panel, frame)| marked(panel, frame));
-    let marked: Vec<Placed> = marked.collect::<Result<_>>()?;
-    layout.explain(entries(panels, options, &marked))?;
-    let canvas = Canvas::new(layout.size)?;
+    let marked: Vec<Placed> = marked.collect();
+    let sheet = Sheet::new(layout.width, layout.key, entries(panels, options, &marked), key::SIGN);
+    let canvas = &sheet.canvas;
     for ((panel, frame), marked) in panels.iter().zip(&layout.frames).zip(&marked) {
-        draw_panel(&canvas, panel, frame, options, (&levels, &colours, marked))?;
-        axes::draw(&canvas, panel, frame, options)?;
-        titles(&canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side)?;
+        draw_panel(canvas, panel, frame, options, &bands, marked)?;
+        axes::draw(canvas, frame, options)?;
+        titles(canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side);
     }
-    let (label, text) =
-        (&options.loss_label, plot::fitting(&options.loss_label, plot::TEXT, layout.bar_height)?);
-    key::bar(
-        &canvas,
-        layout.bar,
-        layout.bar_height,
-        (&levels, &colours),
-        (label, text, plot::NUMBER),
-        key::hatched_field,
-    )?;
-    layout.legend.draw(&canvas, layout.key);
-    Ok(canvas.finish(DESCRIPTION))
+    key::bar(canvas, layout.bar, layout.bar_height, &bands, &options.loss_label, key::hatched_field);
+    Ok(sheet.finish(DESCRIPTION))
+}
+
+/// The bands of all panels together.
+pub(crate) struct Bands {
+    pub(crate) levels: Levels,
+    /// Of all bands and, where losses are clipped, of what lies above.
+    pub(crate) colours: Vec<String>,
+}
+
+impl Bands {
+    pub(crate) fn new(panels: &[Panel], options: &Style) -> Result<Bands> {
+        let levels = checked_levels(panels, options)?;
+        let clipped = levels.clipped.then(|| colour::CLIPPED.to_owned());
+        let colours = options.map.parts(levels.bands()).into_iter().chain(clipped).collect();
+        Ok(Bands { levels, colours })
+    }
 }
 
 /// The levels of all panels together, once everything is known to be usable.
-pub(crate) fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels> {
+fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels> {
     check(panels, options)?;
     let (min, max) = upsample::range(panels.iter().flat_map(|panel| &panel.loss));
     if min > max {
-        return Err(Error::field(
-            "figure",
-            "loss",
-            "finite at one point at least",
-            "none",
-            "evaluate nearer to (0, 0)",
-        ));
+        let fix = "evaluate nearer to (0, 0)";
+        return Err(Error::field("figure", "loss", "finite at one point at least", "none", fix));
     }
     let clip = options.clip.filter(|clip| *clip < max || clip.is_nan());
     match clip {
@@ -179,13 +167,8 @@ fn check(panels: &[Panel], options: &Style) -> Result<()> {
         return Err(Error::field("figure", "panels", "at least one", "none", "give a surface"));
     }
     if options.bands == 0 || options.bands > 100 {
-        return Err(Error::field(
-            "figure",
-            "bands",
-            "from 1 to 100",
-            options.bands,
-            "12 suits most surfaces",
-        ));
+        let fix = "12 suits most surfaces";
+        return Err(Error::field("figure", "bands", "from 1 to 100", options.bands, fix));
     }
     for panel in panels {
         let place = format!("surface {:?}", panel.title);
@@ -193,74 +176,23 @@ fn check(panels: &[Panel], options: &Style) -> Result<()> {
             let ascending = values.iter().all(|v| v.is_finite()) && values.is_sorted_by(|a, b| a < b);
             if values.len() < 2 || !ascending {
                 let expected = "two or more ascending, distinct, finite coordinates";
-                return Err(Error::field(
-                    place,
-                    name,
-                    expected,
-                    format!("{values:?}"),
-                    "sort the grid by y, then x",
-                ));
+                let fix = "sort the grid by y, then x";
+                return Err(Error::field(place, name, expected, format!("{values:?}"), fix));
             }
         }
         let (nx, ny) = (panel.x.len(), panel.y.len());
         if panel.loss.len() != nx * ny {
             let expected = format!("{ny} x {nx} values, y outer");
-            return Err(Error::field(
-                place,
-                "loss",
-                expected,
-                panel.loss.len(),
-                "give one loss per grid point",
-            ));
+            let fix = "give one loss per grid point";
+            return Err(Error::field(place, "loss", expected, panel.loss.len(), fix));
         }
-        if let Some(&v) =
-            panel.loss.iter().find(|&&v| options.spacing == Spacing::Log && v.is_finite() && v <= 0.0)
-        {
-            return Err(Error::field(
-                place,
-                "loss",
-                "positive for logarithmic levels",
-                v,
-                "use linear levels",
-            ));
+        let log = options.spacing == Spacing::Log;
+        if let Some(v) = panel.loss.iter().find(|v| log && v.is_finite() && **v <= 0.0) {
+            let expected = "positive for logarithmic levels";
+            return Err(Error::field(place, "loss", expected, v, "use linear levels"));
         }
     }
     Ok(())
-}
-
-impl ColourMap {
-    /// From the dark end at 0 to the bright one at 1.
-    pub(crate) fn at(self, part: f32) -> String {
-        let [r, g, b, _] = match self {
-            ColourMap::Viridis => colorgrad::preset::viridis().at(part).to_rgba8(),
-            ColourMap::Cividis => colorgrad::preset::cividis().at(part).to_rgba8(),
-        };
-        format!("#{r:02x}{g:02x}{b:02x}")
-    }
-}
-
-/// One colour per band, from the dark end of the map to the bright one.
-pub(crate) fn colours(map: ColourMap, bands: usize) -> Vec<String> {
-    match bands {
-        1 => vec![map.at(0.5)],
-        n => (0..n).map(|i| map.at(i as f32 / (n - 1) as f32)).collect(),
-    }
-}
-
-/// The colours of all bands and, where losses are clipped, of what lies above.
-pub(crate) fn palette(map: ColourMap, levels: &Levels) -> Vec<String> {
-    let clipped = levels.clipped.then(|| key::CLIPPED.to_owned());
-    colours(map, levels.bands()).into_iter().chain(clipped).collect()
-}
-
-/// Black or white, whichever stands out on `colour` (WCAG relative luminance).
-pub(crate) fn ink(colour: &str) -> &'static str {
-    let channel = |at: usize| {
-        let byte = colour.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0);
-        (f64::from(byte) / 255.0).powf(2.2)
-    };
-    let luminance = 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
-    if luminance > 0.18 { "#000" } else { "#fff" }
 }
 
 /// Whether (0, 0) lies in the panel.
@@ -286,20 +218,23 @@ fn lowest(panel: &Panel) -> Option<(f64, f64)> {
 fn entries(panels: &[Panel], options: &Style, marked: &[Placed]) -> Vec<Entry<'static>> {
     let counts = counts(panels, options);
     let Counts { points, lost, .. } = counts;
-    let clipped = counts.clipped_words();
-    let all = [
-        (panels.iter().any(has_cross), key::cross as fn(&Canvas, Point), "trained model (0, 0)".to_owned()),
-        (panels.iter().any(|panel| lowest(panel).is_some()), key::ring, "lowest grid point".to_owned()),
-        (options.dots, key::dot, "grid point".to_owned()),
-        (
-            clipped.is_some(),
-            |canvas, at| key::sign_of(key::hatched_field, canvas, at),
-            clipped.unwrap_or_default(),
-        ),
-        (lost > 0, key::hatched_sign, format!("loss not finite ({lost} of {points} points)")),
-    ];
-    let shown = all.into_iter().filter(|(shown, ..)| *shown);
-    let mut entries: Vec<Entry> = shown.map(|(_, sign, words)| Entry::new(sign, words)).collect();
+    let mut entries = Vec::new();
+    if panels.iter().any(has_cross) {
+        entries.push(Entry::new(key::cross, "trained model (0, 0)"));
+    }
+    if panels.iter().any(|panel| lowest(panel).is_some()) {
+        entries.push(Entry::new(key::ring, "lowest grid point"));
+    }
+    if options.dots {
+        entries.push(Entry::new(key::dot, "grid point"));
+    }
+    if let Some(words) = counts.clipped_words() {
+        entries.push(key::field(key::hatched_field, words));
+    }
+    if lost > 0 {
+        let words = format!("loss not finite ({lost} of {points} points)");
+        entries.push(Entry::new(key::hatched_sign, words));
+    }
     entries.extend(marks_in_key(panels, marked));
     entries
 }
@@ -316,16 +251,16 @@ pub(crate) fn counts(panels: &[Panel], options: &Style) -> Counts {
 }
 
 /// The panel's marks in their places.
-fn marked(panel: &Panel, frame: &Frame) -> Result<Placed> {
-    let ends = (axes::ends(&panel.x), axes::ends(&panel.y));
+fn marked(panel: &Panel, frame: &Frame) -> Placed {
     let cross = has_cross(panel).then_some((0.0, 0.0));
     let avoid = cross.into_iter().chain(lowest(panel)).map(|(x, y)| around(frame.at(x, y)));
-    Signs::flat(&panel.marks, ends, |x, y| frame.at(x, y)).named(frame.area(), &avoid.collect::<Vec<Area>>())
+    let (x, y) = (axes::ends(&panel.x), axes::ends(&panel.y));
+    Signs::flat(&panel.marks, x, y, |x, y| frame.at(x, y)).named(frame.area(), &avoid.collect::<Vec<Area>>())
 }
 
 /// The room of a cross or a ring.
-pub(crate) fn around((x, y): Point) -> Area {
-    Area { left: x - 4.0, top: y - 4.0, right: x + 4.0, bottom: y + 4.0 }
+pub(crate) fn around(at: Point) -> Area {
+    Area::around(at, 4.0, 4.0)
 }
 
 /// Bands, lines and their numbers, hatched cells, marks: all inside the frame.
@@ -334,7 +269,8 @@ fn draw_panel(
     panel: &Panel,
     frame: &Frame,
     options: &Style,
-    (levels, colours, marked): (&Levels, &[String], &Placed),
+    Bands { levels, colours }: &Bands,
+    marked: &Placed,
 ) -> Result<()> {
     let scale = |v: f64| if options.spacing == Spacing::Log { v.log10() } else { v };
     let scaled: Vec<f64> =
@@ -349,11 +285,11 @@ fn draw_panel(
         // What lies below the first inner bound everywhere else lies above it in the areas painted next.
         frame.fill(canvas, &colours[0]);
         for (i, bound) in levels.inner() {
-            let (areas, level_lines) = trace::trace(&value, width, (i, scale(bound)), place)?;
+            let (areas, level_lines) = trace::trace(&value, width, i, scale(bound), place)?;
             let d: String = areas.iter().map(|ring| path_data(ring, true)).collect();
             canvas.path(&d, &format!("fill=\"{}\" fill-rule=\"evenodd\"", colours[i]));
             if i == levels.bands() {
-                key::hatched_above(canvas, &areas);
+                colour::hatched_above(canvas, &areas);
             }
             lines.extend(level_lines);
         }
@@ -370,7 +306,7 @@ fn draw_panel(
     let marks = origin.iter().chain(&lowest).map(|at| around(*at)).chain(marked.areas());
     let taken: Vec<Area> = marks.chain(holes.iter().copied()).collect();
     let (numbers, lines) =
-        labels::place(&lines, &levels.labels, axes::LINE_NUMBER, frame.area(), &taken, dots)?;
+        labels::place(&lines, &levels.labels, axes::LINE_NUMBER, frame.area(), &taken, dots);
     for line in &lines {
         // `data-level` is for programs that read the figure; it draws nothing.
         let look = format!(
@@ -380,7 +316,7 @@ fn draw_panel(
         );
         canvas.path(&path_data(&line.points, line.closed), &look);
     }
-    key::hatched(canvas, &holes);
+    hatched(canvas, &holes);
     key::lost(canvas, &lost);
     key::dots(canvas, dots);
     for number in &numbers {
@@ -425,21 +361,20 @@ fn holes(panel: &Panel, frame: &Frame) -> Vec<Area> {
 }
 
 /// The title and, below it, the loss at the centre: upwards from a baseline with its middle at `(x, y)`.
-pub(crate) fn titles(canvas: &Canvas, panel: &Panel, (x, mut y): Point, width: f64) -> Result<()> {
+pub(crate) fn titles(canvas: &Canvas, panel: &Panel, (x, mut y): Point, width: f64) {
     if let Some(loss) = panel.centre {
         canvas.text(
             &format!("loss at (0, 0): {}", significant(loss, 4)),
             (x, y),
-            plot::SMALL,
+            text::SMALL,
             Anchor::Middle,
             0.0,
             "#444",
         );
-        y -= 1.35 * plot::SMALL;
+        y -= 1.35 * text::SMALL;
     }
-    let (title, em) = plot::shortened(&panel.title, plot::TITLE, width)?;
-    canvas.text(&title, (x, y), em, Anchor::Middle, 0.0, "#000");
-    Ok(())
+    let (title, em) = text::shortened(&panel.title, text::TITLE, width);
+    canvas.centred(&title, (x, y), em);
 }
 
 #[cfg(test)]

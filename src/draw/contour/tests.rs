@@ -330,7 +330,7 @@ fn names_keep_apart_and_inside() {
             let at = |k: u32| ((place(2 * k + 1) - 0.5) * spread, (place(2 * k + 2) - 0.5) * spread);
             panel.marks.points = (0..count).map(|k| mark(&name(k), at(k).0, at(k).1)).collect();
             let svg = contour_figure(&[panel], &Style { width_mm, dots: true, ..Style::default() }).unwrap();
-            let texts = crate::draw::plot::tests::assert_sound(&svg);
+            let texts = crate::draw::tests::assert_sound(&svg);
             let [left, top, side] = frames(&svg)[0];
             let inside = |b: &[f64; 4]| b[0] > left && b[1] > top && b[2] < left + side && b[3] < top + side;
             let names: Vec<_> = texts.iter().filter(|(text, _)| text.starts_with("mod")).collect();
@@ -354,7 +354,7 @@ fn what_lies_above_the_clip_has_its_own_look_and_is_counted() {
     let style = Style { clip: Some(0.7), ..Style::default() };
     let svg = contour_figure(std::slice::from_ref(&plane), &style).unwrap();
     let [left, top, side] = frames(&svg)[0];
-    let fill = format!("fill=\"{}\" fill-rule", key::CLIPPED);
+    let fill = format!("fill=\"{}\" fill-rule", colour::CLIPPED);
     let strip = points(attribute(svg.lines().find(|line| line.contains(&fill)).unwrap(), "d").unwrap());
     let ends = strip.iter().fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.0), h.max(p.0)));
     assert!((ends.0 - left - 0.7 * side).abs() < 0.05 && (ends.1 - left - side).abs() < 0.05, "{ends:?}");
@@ -394,7 +394,7 @@ fn clips_of_any_height_give_a_figure() {
             let style = Style { clip: Some(clip), spacing, dots: true, ..Style::default() };
             let panels = [square("steep", 11, steep), square("flat", 5, |_, _| 0.4)];
             let svg = contour_figure(&panels, &style).unwrap();
-            crate::draw::plot::tests::assert_sound(&svg);
+            crate::draw::tests::assert_sound(&svg);
             let count = panels.iter().flat_map(|p| &p.loss).filter(|v| **v > clip).count();
             assert!(svg.contains(&format!(": {count} of 146 points, up to")), "{clip}");
         }

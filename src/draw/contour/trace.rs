@@ -33,7 +33,8 @@ pub(crate) struct Line {
 pub(crate) fn trace(
     value: &[f64],
     width: usize,
-    (level, threshold): (usize, f64),
+    level: usize,
+    threshold: f64,
     place: impl Fn(f64, f64) -> Point,
 ) -> Result<(Vec<Vec<Point>>, Vec<Line>)> {
     let height = value.len() / width;
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn the_line_of_a_plane_is_straight_and_its_area_ends_at_the_edge() {
         let value: Vec<f64> = (0..12).flat_map(|_| (0..10).map(f64::from)).collect();
-        let (areas, lines) = trace(&value, 10, (3, 3.25), same).unwrap();
+        let (areas, lines) = trace(&value, 10, 3, 3.25, same).unwrap();
         assert_eq!((areas.len(), lines.len()), (1, 1));
         assert!(
             lines[0].points.iter().all(|p| (p.0 - 3.25).abs() < 1e-12)
@@ -127,7 +128,7 @@ mod tests {
         let at = |i: i32| f64::from(i - 50) / 50.0;
         let value: Vec<f64> =
             (0..101).flat_map(|j| (0..101).map(move |i| at(i) * at(i) + at(j) * at(j))).collect();
-        let (areas, lines) = trace(&value, 101, (1, 0.25), same).unwrap();
+        let (areas, lines) = trace(&value, 101, 1, 0.25, same).unwrap();
         assert_eq!((areas.len(), lines.len(), lines[0].closed), (2, 1, true));
         for p in &lines[0].points {
             assert!(((p.0 - 50.0).hypot(p.1 - 50.0) - 25.0).abs() < 0.01, "{p:?}");
@@ -140,9 +141,9 @@ mod tests {
     /// Oracle: everything is above the lowest level: the outline is the frame and no line is drawn.
     #[test]
     fn the_frame_is_no_line() {
-        let (areas, lines) = trace(&[1.0; 20], 5, (1, 1.0), same).unwrap();
+        let (areas, lines) = trace(&[1.0; 20], 5, 1, 1.0, same).unwrap();
         assert!(lines.is_empty());
         assert!((area(&areas[0]).abs() - 12.0).abs() < 1e-12);
-        assert!(trace(&[1.0; 20], 5, (1, 2.0), same).unwrap().0.is_empty());
+        assert!(trace(&[1.0; 20], 5, 1, 2.0, same).unwrap().0.is_empty());
     }
 }

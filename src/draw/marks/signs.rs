@@ -7,10 +7,10 @@
 //! [`crate::draw::contour`] and [`crate::draw::relief`] say where the points are.
 
 use crate::draw::canvas::{Area, Canvas, Point, path_data, short, text_width};
+use crate::draw::curves::stroke;
 use crate::draw::legend::Entry;
 use crate::draw::marks::{Mark, Marks};
-use crate::draw::plot::{SMALL, shortened};
-use crate::error::Result;
+use crate::draw::text::{SMALL, shortened};
 
 /// Half the size of a sign with the space around it, and of a point of a path, pt.
 const SIGN: f64 = 3.6;
@@ -58,33 +58,25 @@ struct Name {
     lead: Option<[Point; 2]>,
 }
 
-fn around((x, y): Point, r: f64) -> Area {
-    Area { left: x - r, top: y - r, right: x + r, bottom: y + r }
+fn around(at: Point, r: f64) -> Area {
+    Area::around(at, r, r)
 }
 
 impl Signs {
     /// Marks in a frame of coordinates: `at` says where these lie on the sheet.
-    pub(crate) fn flat(
-        marks: &Marks,
-        (x, y): ((f64, f64), (f64, f64)),
-        at: impl Fn(f64, f64) -> Point,
-    ) -> Signs {
+    pub(crate) fn flat(marks: &Marks, x: (f64, f64), y: (f64, f64), at: impl Fn(f64, f64) -> Point) -> Signs {
         let held = |mark: &Mark| x.0 <= mark.x && mark.x <= x.1 && y.0 <= mark.y && mark.y <= y.1;
         let mut signs = Signs { outside: marks.all().filter(|mark| !held(mark)).count(), ..Signs::default() };
         for (mark, name) in marks.labelled() {
-            let middle = match held(mark) {
-                true => at(mark.x, mark.y),
-                false => {
-                    // The nearest point of the frame is right in one coordinate at least.
-                    let (edge, far) =
-                        (at(mark.x.clamp(x.0, x.1), mark.y.clamp(y.0, y.1)), at(mark.x, mark.y));
-                    let length = (far.0 - edge.0).hypot(far.1 - edge.1);
-                    let to = ((far.0 - edge.0) / length, (far.1 - edge.1) / length);
-                    let middle = (edge.0 - (ARROW + 0.6) * to.0, edge.1 - (ARROW + 0.6) * to.1);
-                    signs.arrows.push((middle, to));
-                    middle
-                }
-            };
+            let mut middle = at(mark.x, mark.y);
+            if !held(mark) {
+                // The nearest point of the frame is right in one coordinate at least.
+                let (edge, far) = (at(mark.x.clamp(x.0, x.1), mark.y.clamp(y.0, y.1)), middle);
+                let length = (far.0 - edge.0).hypot(far.1 - edge.1);
+                let to = ((far.0 - edge.0) / length, (far.1 - edge.1) / length);
+                middle = (edge.0 - (ARROW + 0.6) * to.0, edge.1 - (ARROW + 0.6) * to.1);
+                signs.arrows.push((middle, to));
+            }
             signs.wishes.push((middle, name));
         }
         let place = |mark: &Mark| at(mark.x, mark.y);
@@ -103,17 +95,17 @@ impl Signs {
     }
 
     /// Names inside `frame` and outside the areas to `avoid`.
-    pub(crate) fn named(self, frame: Area, avoid: &[Area]) -> Result<Placed> {
+    pub(crate) fn named(self, frame: Area, avoid: &[Area]) -> Placed {
         let mut placed = Placed { signs: self, names: Vec::new(), left_out: 0 };
         // Signs may be near one another, so a line to a name may cross them, but no name.
         let signs: Vec<Area> = avoid.iter().copied().chain(placed.signs.areas()).collect();
         let mut taken: Vec<Area> = Vec::new();
         let path: Vec<Point> = placed.signs.lines.iter().flat_map(|line| steps(line)).collect();
         for (at, name) in std::mem::take(&mut placed.signs.wishes) {
-            let (words, em) = shortened(&name, SMALL, LONGEST * (frame.right - frame.left))?;
-            let size = (text_width(&words, em)? + 2.0, em + 1.0);
+            let (words, em) = shortened(&name, SMALL, LONGEST * (frame.right - frame.left));
+            let size = (text_width(&words, em) + 2.0, em + 1.0);
             let spots =
-                (0..DIRECTIONS).flat_map(|d| DISTANCES.map(|distance| spot(at, size, (d, distance), frame)));
+                (0..DIRECTIONS).flat_map(|d| DISTANCES.map(|distance| spot(at, size, d, distance, frame)));
             let free = spots.filter(|(area, lead, _)| {
                 let clear = |at: &Point| !taken.iter().any(|other| other.overlaps(&around(*at, 0.5)));
                 let on_sign = signs.iter().chain(&taken).any(|other| other.overlaps(area));
@@ -134,7 +126,7 @@ impl Signs {
                 None => placed.left_out += 1,
             }
         }
-        Ok(placed)
+        placed
     }
 
     fn areas(&self) -> impl Iterator<Item = Area> + '_ {
@@ -147,7 +139,8 @@ impl Signs {
 fn spot(
     at: Point,
     size: (f64, f64),
-    (direction, distance): (usize, f64),
+    direction: usize,
+    distance: f64,
     frame: Area,
 ) -> (Area, Option<[Point; 2]>, f64) {
     // 0, 1, -1, 2, -2, …: alternately to both sides of the right.
@@ -265,9 +258,8 @@ pub(crate) fn diamond(canvas: &Canvas, (x, y): Point) {
 
 fn path_line(canvas: &Canvas, points: &[Point]) {
     for (colour, width) in [("#fff", "1.8"), ("#000", ".7")] {
-        let look =
-            format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"");
-        canvas.path(&path_data(points, false), &look);
+        let look = format!("stroke-width=\"{width}\" stroke-linejoin=\"round\"");
+        stroke(canvas, points, colour, &look);
     }
 }
 

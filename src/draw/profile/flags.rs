@@ -3,12 +3,13 @@
 //! Names stand over their lines, or to one side where others are near, or in a higher row; a line goes on up to its
 //! name and through no other.
 
+use crate::draw::axis::Axis;
 use crate::draw::canvas::{Anchor, Canvas, Point, path_data, text_width};
+use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
 use crate::draw::marks::Marks;
 use crate::draw::numbers::significant;
-use crate::draw::plot::{self, Axis, Plot, SMALL};
-use crate::error::Result;
+use crate::draw::text::{self, SMALL};
 
 /// Height of a row of names, free space beside a name, and longest name, pt.
 const ROW: f64 = 1.35 * SMALL;
@@ -36,12 +37,7 @@ struct Name {
 
 impl Flags {
     /// Names on the sheet between two `ends` pt; `place` says where a value lies.
-    pub(super) fn new(
-        marks: &Marks,
-        axis: &Axis,
-        place: impl Fn(f64) -> f64,
-        ends: (f64, f64),
-    ) -> Result<Flags> {
+    pub(super) fn new(marks: &Marks, axis: &Axis, place: impl Fn(f64) -> f64, ends: (f64, f64)) -> Flags {
         let (mut inside, outside): (Vec<_>, Vec<_>) =
             marks.labelled().into_iter().partition(|(mark, _)| axis.holds(mark.x));
         inside.sort_by(|a, b| a.0.x.total_cmp(&b.0.x));
@@ -52,12 +48,12 @@ impl Flags {
             outside: outside.collect(),
         };
         for (mark, name) in inside {
-            let (words, em) = plot::shortened(&name, SMALL, LONGEST.min(ends.1 - ends.0))?;
-            let (x, width) = (place(mark.x), text_width(&words, em)?);
+            let (words, em) = text::shortened(&name, SMALL, LONGEST.min(ends.1 - ends.0));
+            let (x, width) = (place(mark.x), text_width(&words, em));
             let (row, reach) = flags.room(x, width, ends);
             flags.names.push(Name { words, em, v: mark.x, x, reach, row });
         }
-        Ok(flags)
+        flags
     }
 
     /// The lowest row and reach that are free; a row above all others if none is.

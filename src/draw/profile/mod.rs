@@ -14,23 +14,25 @@
 mod flags;
 
 use self::flags::Flags;
-use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data, short};
+use crate::draw::axis::{self, Axis, drawable};
+use crate::draw::canvas::{Canvas, PT_PER_MM, Point, path_data, short};
 use crate::draw::contour::{Spacing, Style};
 use crate::draw::counts::Counts;
+use crate::draw::curves::{self, CURVES, GREY, solid};
 use crate::draw::draws::Draws;
-use crate::draw::legend::{Entry, Legend};
+use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet};
 use crate::draw::marks::{self, Marks};
 use crate::draw::numbers::significant;
-use crate::draw::plot::{self, Axis, BELOW, CURVES, EDGE, GREY, LINE, Plot, TEXT, drawable, solid};
+use crate::draw::text::{self, TEXT};
 use crate::error::{Error, Result};
 
 /// Markers on a curve, about; heights of the panels over their width, and the most of them, pt.
 const MARKERS: usize = 10;
 const ASPECT: [f64; 2] = [0.66, 0.4];
 const HIGHEST: [f64; 2] = [190.0, 115.0];
-/// Between panels, and width of a sign in the key, pt.
+/// Between panels, pt.
 const GAP: f64 = 7.0;
-const SIGN: f64 = 14.0;
 /// Between the marks of curves at the upper edge, pt.
 const ROW: f64 = 4.6;
 
@@ -93,48 +95,43 @@ impl Profile {
 /// or if the width leaves no room.
 pub fn profile_figure(profiles: &[Profile], marks: &Marks, options: &Style) -> Result<String> {
     check(profiles, options)?;
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let mut panels = panels(profiles, options)?;
     let width_mm = options.width_mm.unwrap_or(84.0);
     let width = width_mm * PT_PER_MM;
-    let beside = LINE + plot::beside(panels.iter().map(|panel| &panel.y))?;
-    let side = plot::side(width_mm, 1, 2.0 * EDGE + beside)?;
+    let beside = LINE + axis::numbers_width(panels.iter().map(|panel| &panel.y));
+    let side = frame::panel_width(width_mm, 1, 2.0 * EDGE + beside)?;
     let left = EDGE + beside;
     let (first, last) = x_range(profiles);
-    let x = Axis::across(first, last, 0.0, side)?;
+    let x = Axis::across(first, last, 0.0, side);
 
     let across = Plot { corner: (left, 0.0), size: (side, 0.0), x: &x, y: &x };
-    let flags = Flags::new(marks, &x, |v| across.at(v, 0.0).0, (EDGE, width - EDGE))?;
+    let flags = Flags::new(marks, &x, |v| across.at(v, 0.0).0, (EDGE, width - EDGE));
     let top = EDGE + flags.height();
     let heights = [0, 1].map(|i| HIGHEST[i].min(ASPECT[i] * side));
     for (panel, height) in panels.iter_mut().zip(heights) {
-        panel.y = panel.y.clone().upright(height);
+        panel.y = panel.y.clone().thinned_upright(height);
     }
     let corner = |i: usize| (left, top + heights[..i].iter().sum::<f64>() + GAP * i as f64);
     let bottom = corner(panels.len() - 1).1 + heights[panels.len() - 1];
     let foot = bottom + BELOW + LINE;
     let entries = entries(profiles, marks, options, &flags, x.holds(0.0));
-    let legend = Legend::new(entries, SIGN, width - left - EDGE)?;
-    let canvas = Canvas::new((width, foot + legend.height() + EDGE))?;
+    let sheet = Sheet::new(width, (left, foot), entries, SIGN);
+    let canvas = &sheet.canvas;
     for (i, panel) in panels.iter().enumerate() {
         let plot = Plot { corner: corner(i), size: (side, heights[i]), x: &x, y: &panel.y };
-        plot.axes(&canvas, (i + 1 == panels.len(), true));
+        plot.axes(canvas, i + 1 == panels.len(), true);
         if x.holds(0.0) && !flags.name_zero {
-            model_line(&canvas, plot.upright(0.0));
+            model_line(canvas, plot.upright(0.0));
         }
-        flags.lines(&canvas, &plot);
-        panel.draw(&canvas, &plot, options.dots);
-        let em = plot::fitting(&panel.label, TEXT, heights[i])?;
-        let upright = (left - beside + 0.8 * TEXT, corner(i).1 + heights[i] / 2.0);
-        canvas.text(&panel.label, upright, em, Anchor::Middle, -90.0, "#000");
+        flags.lines(canvas, &plot);
+        panel.draw(canvas, &plot, options.dots);
+        plot.words_upright(canvas, &panel.label, left - beside);
     }
-    flags.names(&canvas, top);
-    let em = plot::fitting(&options.x_label, TEXT, side)?;
+    flags.names(canvas, top);
+    let em = text::fitting(&options.x_label, TEXT, side);
     let below = (left + side / 2.0, bottom + BELOW + 0.9 * TEXT);
-    canvas.text(&options.x_label, below, em, Anchor::Middle, 0.0, "#000");
-    legend.draw(&canvas, (left, foot));
-    Ok(canvas.finish(DESCRIPTION))
+    canvas.centred(&options.x_label, below, em);
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 fn check(profiles: &[Profile], options: &Style) -> Result<()> {
@@ -193,7 +190,7 @@ fn draws(profiles: &[Profile]) -> impl Iterator<Item = &Draw> {
 }
 
 fn x_range(profiles: &[Profile]) -> (f64, f64) {
-    plot::range(draws(profiles).flat_map(|draw| draw.x.iter().copied())).unwrap_or((0.0, 1.0))
+    axis::range(draws(profiles).flat_map(|draw| draw.x.iter().copied())).unwrap_or((0.0, 1.0))
 }
 
 /// A quantity of a file.
@@ -229,12 +226,12 @@ fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
     let edges = losses.iter_mut().flat_map(|curve| &mut curve.band);
     edges.filter(|edge| edge.1 < y.low).for_each(|edge| edge.1 = y.low);
     let clip = options.clip.unwrap_or(f64::INFINITY);
-    let mut panels = vec![Panel::new(options.loss_label.clone(), y, losses, (profiles, loss, clip))];
+    let mut panels = vec![Panel::new(options.loss_label.clone(), y, losses, profiles, loss, clip)];
     if let Some((name, _)) = profiles[0].draws[0].metric() {
         let curves: Vec<Draws> = profiles.iter().map(|profile| of(profile, metric)).collect();
-        let (low, high) = plot::range(curves.iter().flat_map(Draws::values)).unwrap_or((0.0, 1.0));
-        let y = Axis::linear(low, high, 4, 0.0).within(low, high);
-        panels.push(Panel::new(name.replace('_', " "), y, curves, (profiles, metric, f64::INFINITY)));
+        let (low, high) = axis::range(curves.iter().flat_map(Draws::values)).unwrap_or((0.0, 1.0));
+        let y = Axis::linear(low, high, 4, 0.0).cut_to(low, high);
+        panels.push(Panel::new(name.replace('_', " "), y, curves, profiles, metric, f64::INFINITY));
     }
     Ok(panels)
 }
@@ -243,13 +240,13 @@ fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
 fn loss_axis(losses: &[Draws], options: &Style) -> Result<Axis> {
     let log = options.spacing == Spacing::Log;
     let values = losses.iter().flat_map(Draws::values).filter(|v| !log || *v > 0.0);
-    let Some((low, mut high)) = plot::range(values) else {
+    let Some((low, mut high)) = axis::range(values) else {
         let fix = "evaluate nearer to 0";
         return Err(Error::field("figure", "loss", "finite at one point at least", "none", fix));
     };
     if let Some(clip) = options.clip {
         let points = losses.iter().flat_map(|curve| curve.single.iter().flatten().chain(&curve.mean));
-        let lowest = plot::range(points.map(|point| point.1)).map_or(low, |(lowest, _)| lowest);
+        let lowest = axis::range(points.map(|point| point.1)).map_or(low, |(lowest, _)| lowest);
         if clip.is_nan() || clip <= lowest {
             let fix = "choose a higher one, or leave it out";
             return Err(Error::field(
@@ -262,7 +259,7 @@ fn loss_axis(losses: &[Draws], options: &Style) -> Result<Axis> {
         }
         high = high.min(clip);
     }
-    Ok(if log { Axis::logarithmic(low, high, 5) } else { Axis::linear(low, high, 6, 0.0).within(low, high) })
+    Ok(if log { Axis::logarithmic(low, high, 5) } else { Axis::linear(low, high, 6, 0.0).cut_to(low, high) })
 }
 
 impl Panel {
@@ -270,7 +267,9 @@ impl Panel {
         label: String,
         y: Axis,
         curves: Vec<Draws>,
-        (profiles, values, clip): (&[Profile], Values, f64),
+        profiles: &[Profile],
+        values: Values,
+        clip: f64,
     ) -> Panel {
         let at = |is: &dyn Fn(f64) -> bool| -> Vec<Vec<f64>> {
             let any = |profile: &Profile, i: usize| profile.draws.iter().any(|draw| is(values(draw)[i]));
@@ -286,22 +285,22 @@ impl Panel {
 
     fn draw(&self, canvas: &Canvas, plot: &Plot, dots: bool) {
         for (i, curve) in self.curves.iter().enumerate() {
-            curve.areas(canvas, plot, plot::colour(i));
+            curve.areas(canvas, plot, curves::colour(i));
         }
         for (i, curve) in self.curves.iter().enumerate() {
             let pieces = plot.pieces(&curve.mean);
-            pieces.iter().for_each(|piece| solid(canvas, piece, plot::colour(i)));
+            pieces.iter().for_each(|piece| solid(canvas, piece, curves::colour(i)));
             let stride = if dots { 1 } else { curve.mean.len().div_ceil(MARKERS).max(1) };
             let shown = curve.mean.iter().step_by(stride).filter(|(_, v)| drawable(*v));
             let alone = pieces.iter().filter(|piece| piece.len() == 1).map(|piece| piece[0]);
             let markers = shown.map(|&(x, v)| plot.at(x, v)).filter(|at| at.1 >= plot.top()).chain(alone);
-            markers.for_each(|at| plot::marker(canvas, at, i));
+            markers.for_each(|at| curves::marker(canvas, at, i));
         }
         let marked = |i: &usize| !(self.lost[*i].is_empty() && self.clipped[*i].is_empty());
         for (row, i) in (0..self.curves.len()).filter(marked).enumerate() {
             let at = |x: f64| (plot.at(x, 0.0).0, plot.corner.1 + 2.6 + ROW * row as f64);
-            self.lost[i].iter().for_each(|x| lost(canvas, at(*x), plot::colour(i)));
-            self.clipped[i].iter().for_each(|x| clipped(canvas, at(*x), plot::colour(i)));
+            self.lost[i].iter().for_each(|x| lost(canvas, at(*x), curves::colour(i)));
+            self.clipped[i].iter().for_each(|x| clipped(canvas, at(*x), curves::colour(i)));
         }
     }
 }
@@ -333,28 +332,22 @@ fn entries(
     flags: &Flags,
     zero: bool,
 ) -> Vec<Entry<'static>> {
-    let line = |(x, y): Point| [(x - SIGN / 2.0, y), (x + SIGN / 2.0, y)];
     let mut entries = Vec::new();
     for (i, Profile { title, draws }) in profiles.iter().enumerate() {
-        let sign = move |canvas: &Canvas, at| {
-            solid(canvas, &line(at), plot::colour(i));
-            plot::marker(canvas, at, i);
-        };
         let words = match draws.len() {
             1 => title.clone(),
             n => format!("{title} (mean of {n})"),
         };
-        entries.push(Entry::new(sign, words));
+        entries.push(Entry::curve(i, words));
     }
-    let band = |canvas: &Canvas, at| plot::band_sign(canvas, at, SIGN);
     if profiles.iter().any(|profile| profile.draws.len() > 1) {
-        entries.push(Entry::new(move |canvas, at| plot::thin(canvas, &line(at), GREY), "single draws"));
-        entries.push(Entry::new(band, "range over the draws"));
+        entries.push(Entry::line(curves::thin, GREY, "single draws"));
+        entries.push(Entry::band("range over the draws"));
     }
     if profiles.iter().any(|profile| profile.draws.len() == 1 && profile.draws[0].se().is_some()) {
         let several = profiles.iter().any(|profile| profile.draws.len() > 1);
         let words = if several { "one draw: loss ± standard error" } else { "loss ± standard error" };
-        entries.push(Entry::new(band, words));
+        entries.push(Entry::band(words));
     }
     if options.dots {
         entries.push(Entry::note("markers: all evaluated points"));
@@ -403,7 +396,7 @@ pub fn caption(profiles: &[Profile], options: &Style) -> String {
                 _ => format!(", mean {value} at 0"),
             };
         }
-        if let Some((low, high)) = plot::range(losses.copied()) {
+        if let Some((low, high)) = axis::range(losses.copied()) {
             out += &format!(", from {} to {}", significant(low, 4), significant(high, 4));
         }
         if counts.lost > 0 {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::draw::marks::Mark;
-use crate::draw::plot::tests::{assert_sound, attribute};
+use crate::draw::tests::{assert_sound, attribute};
 
 fn draw(x: &[f64], f: impl Fn(f64) -> f64) -> Draw {
     Draw { x: x.to_vec(), loss: x.iter().map(|&x| f(x)).collect(), columns: Vec::new() }

@@ -24,11 +24,11 @@ use self::camera::{Camera, Placed};
 use self::mesh::{Heights, Mesh};
 use self::scene::Scene;
 use crate::draw::canvas::{Area, Canvas, PT_PER_MM, Point, path_data};
-use crate::draw::contour::{self, Panel, Style, axes, key};
+use crate::draw::contour::{self, Bands, Panel, Style, axes, key};
 use crate::draw::counts::Counts;
-use crate::draw::legend::{Entry, Legend};
+use crate::draw::legend::{Entry, Sheet};
 use crate::draw::marks::signs::Placed as Marked;
-use crate::draw::plot::{self, NUMBER, SMALL, TEXT, TITLE};
+use crate::draw::text::{NUMBER, SMALL, TEXT, TITLE};
 use crate::error::{Error, Result};
 
 /// Where the viewer stands, in degrees; far away.
@@ -66,39 +66,34 @@ const DESCRIPTION: &str = "Losses were evaluated where the lines on the surface 
 /// Those of [`contour::contour_figure`], and [`Error::Field`] if the elevation is not between 0 and 90 degrees or an
 /// angle is not finite.
 pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
-    let levels = contour::checked_levels(panels, options)?;
+    let bands = Bands::new(panels, options)?;
     let camera = Camera::new(view)?;
-    let heights = Heights::new(&levels, options.spacing);
-    let colours = contour::palette(options.map, &levels);
+    let heights = Heights::new(&bands.levels, options.spacing);
     let meshes: Vec<Mesh> = panels.iter().map(|panel| Mesh::new(panel, &heights)).collect();
-    let crosses = panels
-        .iter()
-        .zip(&meshes)
-        .map(|(panel, mesh)| mesh.origin(&camera).filter(|_| contour::has_cross(panel)));
-    let crosses: Vec<Option<[f64; 3]>> = crosses.collect();
+    let cross = |(panel, mesh): (&Panel, &Mesh)| mesh.origin(&camera).filter(|_| contour::has_cross(panel));
+    let crosses: Vec<Option<[f64; 3]>> = panels.iter().zip(&meshes).map(cross).collect();
     let scenes = |side: f64| {
-        let scene = |panel: &Panel| Scene::new(panel, options, &levels, &heights, (&camera, side));
-        panels.iter().map(scene).collect::<Result<Vec<_>>>()
+        let scene = |panel: &Panel| Scene::new(panel, options, &bands.levels, &heights, &camera, side);
+        panels.iter().map(scene).collect::<Vec<_>>()
     };
-    let bar_width = key::bar_width(&levels, NUMBER, TEXT)?;
-    let mut layout = Layout::new(panels, options, &camera, (bar_width, &scenes))?;
+    let bar_width = key::bar_width(&bands.levels, TEXT);
+    let layout = Layout::new(panels, options, &camera, bar_width, scenes)?;
     let place = |i: usize| Placed { camera: &camera, origin: layout.origins[i], side: layout.side };
     let mut marked = Vec::new();
     for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
-        let scene = (&layout.scenes[i], layout.origins[i]);
+        let (scene, origin) = (&layout.scenes[i], layout.origins[i]);
         let avoid = crosses[i].map(|at| contour::around(place(i).at(at)));
-        let avoid: Vec<Area> = scene.0.texts(scene.1).into_iter().chain(avoid).collect();
-        marked.push(marked::signs(panel, mesh, &place(i)).named(scene.0.area().moved(scene.1), &avoid)?);
+        let avoid: Vec<Area> = scene.texts(origin).into_iter().chain(avoid).collect();
+        let room = Area::enclosing(scene.extent()).moved(origin);
+        marked.push(marked::signs(panel, mesh, &place(i)).named(room, &avoid));
     }
-    layout.explain(entries(panels, &crosses, options, &marked))?;
-
-    let canvas = Canvas::new(layout.size)?;
+    let entries = entries(panels, &crosses, options, &marked);
+    let sheet = Sheet::new(layout.width, (EDGE, layout.foot), entries, key::SIGN);
+    let canvas = &sheet.canvas;
     for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
-        let placed = Placed { camera: &camera, origin: layout.origins[i], side: layout.side };
-        layout.scenes[i].draw(&canvas, layout.origins[i]);
-        paint::paint(&canvas, mesh, &placed, (&heights.inner, &colours));
+        let placed = place(i);
+        layout.scenes[i].draw(canvas, layout.origins[i]);
+        paint::paint(canvas, mesh, &placed, &heights.inner, &bands.colours);
         let lines = mesh.visible_lines(&camera);
         let line = |line: &Vec<[f64; 3]>| {
             path_data(&line.iter().map(|&p| placed.at(p)).collect::<Vec<Point>>(), false)
@@ -107,23 +102,14 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
         canvas.path(&lines.iter().map(line).collect::<String>(), look);
         if options.dots {
             let points = mesh.visible_points(&camera);
-            key::dots(&canvas, &points.into_iter().map(|p| placed.at(p)).collect::<Vec<Point>>());
+            key::dots(canvas, &points.into_iter().map(|p| placed.at(p)).collect::<Vec<Point>>());
         }
-        crosses[i].into_iter().for_each(|p| key::cross(&canvas, placed.at(p)));
-        marked[i].draw(&canvas);
-        contour::titles(&canvas, panel, layout.titles[i], layout.slot)?;
+        crosses[i].into_iter().for_each(|p| key::cross(canvas, placed.at(p)));
+        marked[i].draw(canvas);
+        contour::titles(canvas, panel, layout.titles[i], layout.slot);
     }
-    let (label, text) = (&options.loss_label, plot::fitting(&options.loss_label, TEXT, layout.bar_height)?);
-    key::bar(
-        &canvas,
-        layout.bar,
-        layout.bar_height,
-        (&levels, &colours),
-        (label, text, NUMBER),
-        key::plain_field,
-    )?;
-    layout.legend.draw(&canvas, layout.key);
-    Ok(canvas.finish(DESCRIPTION))
+    key::bar(canvas, layout.bar, layout.bar_height, &bands, &options.loss_label, key::plain_field);
+    Ok(sheet.finish(DESCRIPTION))
 }
 
 /// What the signs mean, only those that occur.
@@ -135,22 +121,22 @@ fn entries(
 ) -> Vec<Entry<'static>> {
     let counts = contour::counts(panels, options);
     let Counts { points, lost, .. } = counts;
-    let clipped = counts.clipped_words();
     let hidden =
         panels.iter().zip(crosses).any(|(panel, cross)| contour::has_cross(panel) && cross.is_none());
     let model = if hidden { "trained model (0, 0), where not hidden" } else { "trained model (0, 0)" };
-    let all = [
-        (crosses.iter().any(Option::is_some), key::cross as fn(&Canvas, Point), model.to_owned()),
-        (options.dots, key::dot, "grid point".to_owned()),
-        (
-            clipped.is_some(),
-            |canvas, at| key::sign_of(key::plain_field, canvas, at),
-            clipped.unwrap_or_default(),
-        ),
-        (lost > 0, hole, format!("left out: loss not finite ({lost} of {points} points)")),
-    ];
-    let shown = all.into_iter().filter(|(shown, ..)| *shown);
-    let mut entries: Vec<Entry> = shown.map(|(_, sign, words)| Entry::new(sign, words)).collect();
+    let mut entries = Vec::new();
+    if crosses.iter().any(Option::is_some) {
+        entries.push(Entry::new(key::cross, model));
+    }
+    if options.dots {
+        entries.push(Entry::new(key::dot, "grid point"));
+    }
+    if let Some(words) = counts.clipped_words() {
+        entries.push(key::field(key::plain_field, words));
+    }
+    if lost > 0 {
+        entries.push(Entry::new(hole, format!("left out: loss not finite ({lost} of {points} points)")));
+    }
     entries.extend(contour::marks_in_key(panels, marked));
     entries
 }
@@ -163,7 +149,7 @@ fn hole(canvas: &Canvas, (x, y): Point) {
 
 /// Everything's place, pt.
 struct Layout {
-    size: (f64, f64),
+    width: f64,
     /// Length of the base's sides, and the room of a panel with its texts.
     side: f64,
     slot: f64,
@@ -173,8 +159,8 @@ struct Layout {
     scenes: Vec<Scene>,
     bar: Point,
     bar_height: f64,
-    key: Point,
-    legend: Legend<'static>,
+    /// Upper end of the key.
+    foot: f64,
 }
 
 impl Layout {
@@ -182,7 +168,8 @@ impl Layout {
         panels: &[Panel],
         options: &Style,
         camera: &Camera,
-        (bar_width, scenes_of): (f64, &dyn Fn(f64) -> Result<Vec<Scene>>),
+        bar_width: f64,
+        scenes_of: impl Fn(f64) -> Vec<Scene>,
     ) -> Result<Layout> {
         let (columns, width_mm) = axes::arrangement(panels.len(), options);
         let rows = panels.len().div_ceil(columns);
@@ -197,8 +184,8 @@ impl Layout {
                 let fix = "84 suits one panel, 174 three; or have fewer columns";
                 return Err(Error::field("figure", "width_mm", expected, width_mm, fix));
             }
-            let scenes = scenes_of(side)?;
-            let area = scene::around(scenes.iter().map(Scene::area));
+            let scenes = scenes_of(side);
+            let area = Area::enclosing(scenes.iter().flat_map(Scene::extent));
             let excess = area.right - area.left - slot;
             if excess <= 0.0 {
                 break (scenes, area);
@@ -218,18 +205,8 @@ impl Layout {
         let titles = (0..panels.len()).map(|i| (corner(i).0 + slot / 2.0, corner(i).1 - 4.0)).collect();
         let bar = (width - EDGE - bar_width, EDGE + above);
         let foot = EDGE + pitch * rows as f64 - GAP;
-        let legend = Legend::new(Vec::new(), key::SIGN, width)?;
-        let key = (EDGE, foot);
         let bar_height = foot - bar.1 - 0.5 * NUMBER;
-        let size = (width, foot + EDGE);
-        Ok(Layout { size, side, slot, origins, titles, scenes, bar, bar_height, key, legend })
-    }
-
-    /// Adds a key, and the height that it needs.
-    fn explain(&mut self, entries: Vec<Entry<'static>>) -> Result<()> {
-        self.legend = Legend::new(entries, key::SIGN, self.size.0 - 2.0 * EDGE)?;
-        self.size.1 = self.key.1 + self.legend.height() + EDGE;
-        Ok(())
+        Ok(Layout { width, side, slot, origins, titles, scenes, bar, bar_height, foot })
     }
 }
 

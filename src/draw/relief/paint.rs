@@ -43,7 +43,7 @@ pub(super) struct Piece {
 }
 
 /// Paints the surface: bands between the heights `inner`, and their colours.
-pub(super) fn paint(canvas: &Canvas, mesh: &Mesh, placed: &Placed, (inner, colours): (&[f64], &[String])) {
+pub(super) fn paint(canvas: &Canvas, mesh: &Mesh, placed: &Placed, inner: &[f64], colours: &[String]) {
     for (look, pieces) in in_order(pieces(mesh, placed, inner)) {
         let colour = toned(&colours[look / TONES.len()], TONES[look % TONES.len()]);
         let back = |ring: Vec<Spot>| ring.into_iter().map(|(x, y)| (x as f64 / 100.0, y as f64 / 100.0));

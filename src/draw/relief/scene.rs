@@ -11,12 +11,12 @@
 
 use super::camera::{Camera, Placed};
 use super::mesh::{Corner, HEIGHT, Heights, across};
+use crate::draw::axis::Axis;
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data, text_width};
 use crate::draw::contour::axes;
 use crate::draw::contour::levels::Levels;
 use crate::draw::contour::{Panel, Style};
-use crate::draw::plot::{self, NUMBER, TEXT};
-use crate::error::Result;
+use crate::draw::text::{self, NUMBER, TEXT};
 
 /// Length of a tick, from there to a number, and free space around a text, pt.
 const TICK: f64 = 2.0;
@@ -57,8 +57,9 @@ impl Scene {
         options: &Style,
         levels: &Levels,
         heights: &Heights,
-        (camera, side): (&Camera, f64),
-    ) -> Result<Scene> {
+        camera: &Camera,
+        side: f64,
+    ) -> Scene {
         let placed = Placed { camera, origin: (0.0, 0.0), side };
         let (near_x, near_y) = (camera.near.0 / 2.0, camera.near.1 / 2.0);
         let corners: Vec<Point> =
@@ -79,19 +80,19 @@ impl Scene {
         let x_out = out_of([0.0, 0.0, 0.0], [0.0, near_y, 0.0]);
         let y_out = out_of([0.0, 0.0, 0.0], [near_x, 0.0, 0.0]);
         let (x_range, y_range) = (axes::ends(&panel.x), axes::ends(&panel.y));
-        let x_ticks = scene.axis(x_range, |v| [across(v, x_range), near_y, 0.0], &placed, x_out)?;
-        let y_ticks = scene.axis(y_range, |v| [near_x, across(v, y_range), 0.0], &placed, y_out)?;
+        let x_ticks = scene.axis(x_range, |v| [across(v, x_range), near_y, 0.0], &placed, x_out);
+        let y_ticks = scene.axis(y_range, |v| [near_x, across(v, y_range), 0.0], &placed, y_out);
 
         let all = levels.bounds.iter().zip(&levels.labels);
         let ticks: Vec<Tick> =
             all.map(|(&loss, label)| ([left.0, left.1, heights.of(loss)], label.clone())).collect();
-        let loss_ticks = scene.numbers(&ticks, &placed, (-1.0, 0.0))?;
+        let loss_ticks = scene.numbers(&ticks, &placed, (-1.0, 0.0));
 
         let corner = |(x, y): (f64, f64), z: f64| placed.at([x, y, z]);
         let (near, far) = ((near_x, near_y), (-near_x, -near_y));
-        scene.name(&options.loss_label, [corner(left, 0.0), corner(left, HEIGHT)])?;
-        scene.name(&options.x_label, [corner(x_end, 0.0), corner(near, 0.0)])?;
-        scene.name(&options.y_label, [corner(y_end, 0.0), corner(near, 0.0)])?;
+        scene.name(&options.loss_label, [corner(left, 0.0), corner(left, HEIGHT)]);
+        scene.name(&options.x_label, [corner(x_end, 0.0), corner(near, 0.0)]);
+        scene.name(&options.y_label, [corner(y_end, 0.0), corner(near, 0.0)]);
 
         let mut thin = |points: [Corner; 3]| {
             scene.thin.extend(points.windows(2).map(|w| [placed.at(w[0]), placed.at(w[1])]));
@@ -113,7 +114,7 @@ impl Scene {
             scene.black.push([corner(near, 0.0), corner(end, 0.0)]);
         }
         scene.black.push([corner(left, 0.0), corner(left, HEIGHT)]);
-        Ok(scene)
+        scene
     }
 
     /// Round coordinates in `range` as ticks: as many as have room for their numbers, which lie towards `out`.
@@ -123,30 +124,30 @@ impl Scene {
         place: impl Fn(f64) -> Corner,
         placed: &Placed,
         out: Point,
-    ) -> Result<Vec<Tick>> {
+    ) -> Vec<Tick> {
         for count in (2..=TICKS).rev() {
-            let (values, _, labels) = axes::ticks(range, count);
-            let ticks: Vec<Tick> = values.iter().map(|&v| place(v)).zip(labels).collect();
+            let axis = Axis::finest(range.0, range.1, 0.0, |axis| axis.ticks.len() <= count);
+            let ticks: Vec<Tick> = axis.ticks.into_iter().map(|(v, number)| (place(v), number)).collect();
             let (texts, lines) = (self.texts.len(), self.black.len());
-            let kept = self.numbers(&ticks, placed, out)?;
+            let kept = self.numbers(&ticks, placed, out);
             // Losing one at an end is better than having few; losing one between others misleads.
             let at_end =
                 [&ticks[ticks.len().min(1)..], &ticks[..ticks.len().max(1) - 1]].contains(&kept.as_slice());
             if kept == ticks || at_end || count == 2 {
-                return Ok(ticks);
+                return ticks;
             }
             self.texts.truncate(texts);
             self.black.truncate(lines);
         }
-        Ok(Vec::new())
+        Vec::new()
     }
 
     /// Draws ticks and, where they touch nothing, their numbers; gives those that have one.
-    fn numbers(&mut self, ticks: &[Tick], placed: &Placed, out: Point) -> Result<Vec<Tick>> {
+    fn numbers(&mut self, ticks: &[Tick], placed: &Placed, out: Point) -> Vec<Tick> {
         let mut kept = Vec::new();
         for (at, label) in ticks {
             let (x, y) = placed.at(*at);
-            let half = (text_width(label, NUMBER)? / 2.0, NUMBER * DIGIT_HEIGHT / 2.0);
+            let half = (text_width(label, NUMBER) / 2.0, NUMBER * DIGIT_HEIGHT / 2.0);
             let away = TICK + GAP + half.0 * out.0.abs() + half.1 * out.1.abs();
             let middle = (x + away * out.0, y + away * out.1);
             let text = Text { words: label.clone(), em: NUMBER, middle, degrees: 0.0, half };
@@ -156,11 +157,11 @@ impl Scene {
                 kept.push((*at, label.clone()));
             }
         }
-        Ok(kept)
+        kept
     }
 
     /// The name of the axis along an edge of the silhouette.
-    fn name(&mut self, name: &str, [a, b]: [Point; 2]) -> Result<()> {
+    fn name(&mut self, name: &str, [a, b]: [Point; 2]) {
         // From left to right, or from the bottom to the top; then out of the box is down, or to the left.
         let (from, to) = if (a.0 - b.0).abs() < 1e-6 {
             if a.1 > b.1 { (a, b) } else { (b, a) }
@@ -178,7 +179,7 @@ impl Scene {
         if out.0 * (middle.0 - inside.0) + out.1 * (middle.1 - inside.1) < 0.0 {
             out = (-out.0, -out.1);
         }
-        let (words, em) = match plot::shortened(name, TEXT, OVERHANG * length)? {
+        let (words, em) = match text::shortened(name, TEXT, OVERHANG * length) {
             whole if whole.0 == name => whole,
             // Of `direction x (a)` the letter in brackets says enough.
             cut => match name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')) {
@@ -187,9 +188,9 @@ impl Scene {
             },
         };
         if words.is_empty() || words == "…" {
-            return Ok(());
+            return;
         }
-        let half = (text_width(&words, em)? / 2.0, em * DIGIT_HEIGHT / 2.0);
+        let half = (text_width(&words, em) / 2.0, em * DIGIT_HEIGHT / 2.0);
         let degrees = along.1.atan2(along.0).to_degrees();
         let mut away = TICK + GAP + half.1;
         let text = loop {
@@ -201,25 +202,16 @@ impl Scene {
             away += 0.5;
         };
         self.texts.push(text);
-        Ok(())
     }
 
-    /// What the scene covers.
-    pub(super) fn area(&self) -> Area {
-        let points = self.corners.iter().copied().chain(self.texts.iter().flat_map(|text| text.corners(0.0)));
-        around(points.map(|(x, y)| Area { left: x, top: y, right: x, bottom: y }))
+    /// Points around all that the scene covers.
+    pub(super) fn extent(&self) -> impl Iterator<Item = Point> + '_ {
+        self.corners.iter().copied().chain(self.texts.iter().flat_map(|text| text.corners(0.0)))
     }
 
     /// What its texts cover, the middle of the base at `origin`.
     pub(super) fn texts(&self, origin: Point) -> Vec<Area> {
-        let upright = |text: &Text| {
-            around(text.corners(SPACE).into_iter().map(|(x, y)| Area {
-                left: x,
-                top: y,
-                right: x,
-                bottom: y,
-            }))
-        };
+        let upright = |text: &Text| Area::enclosing(text.corners(SPACE).into_iter());
         self.texts.iter().map(|text| upright(text).moved(origin)).collect()
     }
 
@@ -278,16 +270,4 @@ impl Text {
         };
         beyond(self.degrees) || beyond(other.degrees)
     }
-}
-
-/// The smallest upright rectangle around all `areas`.
-pub(super) fn around(areas: impl Iterator<Item = Area>) -> Area {
-    let none =
-        Area { left: f64::INFINITY, top: f64::INFINITY, right: f64::NEG_INFINITY, bottom: f64::NEG_INFINITY };
-    areas.fold(none, |all, area| Area {
-        left: all.left.min(area.left),
-        top: all.top.min(area.top),
-        right: all.right.max(area.right),
-        bottom: all.bottom.max(area.bottom),
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::mesh::Corner;
 use super::*;
+use crate::draw::colour;
 use crate::draw::contour::levels::{Levels, Spacing};
 use crate::draw::image::{svg_to_png, text_corners};
 use crate::draw::marks::{Mark, Marks};
@@ -37,8 +38,8 @@ fn rough(seed: u64, n: usize) -> Panel {
 }
 
 fn heights(panel: &Panel) -> Heights {
-    let levels = contour::checked_levels(std::slice::from_ref(panel), &Style::default()).unwrap();
-    Heights::new(&levels, Spacing::Linear)
+    let bands = Bands::new(std::slice::from_ref(panel), &Style::default()).unwrap();
+    Heights::new(&bands.levels, Spacing::Linear)
 }
 
 /// All triangles of a mesh.
@@ -262,7 +263,7 @@ fn texts_keep_apart_from_every_side() {
 #[test]
 fn level_ground_has_the_colour_of_the_bar_and_holes_are_white() {
     let mut flat = square("flat", 9, |_, _| 2.25);
-    let colour = contour::colours(Style::default().map, 1).remove(0);
+    let colour = Style::default().map.parts(1).remove(0);
     let has = |svg: &str| svg.contains(&format!("fill=\"{colour}\" stroke=\"{colour}\""));
     assert!(has(&relief_figure(std::slice::from_ref(&flat), &Style::default(), View::default()).unwrap()));
     (5..=8).for_each(|k| flat.loss[k * 9 + 4] = f64::NAN);
@@ -367,7 +368,7 @@ fn marks_are_drawn_where_the_surface_does_not_hide_them() {
 fn a_plateau_hides_what_is_behind_it() {
     let valley = square("valley", 21, |x, _| 10.0 * x * x);
     let style = Style { clip: Some(2.5), ..Style::default() };
-    let levels = contour::checked_levels(std::slice::from_ref(&valley), &style).unwrap();
+    let levels = Bands::new(std::slice::from_ref(&valley), &style).unwrap().levels;
     let mesh = Mesh::new(&valley, &Heights::new(&levels, style.spacing));
     let camera = Camera::new(View { azimuth: 0.0, elevation: 60.0 }).unwrap();
     for k in 0..200 {
@@ -378,7 +379,7 @@ fn a_plateau_hides_what_is_behind_it() {
     // Of a cliff inside one fine cell both ends are seen, the lower one below the plateau.
     let cliff = square("cliff", 5, |x, _| if x > 0.0 { 100.0 } else { 0.0 });
     let levels =
-        contour::checked_levels(std::slice::from_ref(&cliff), &Style { clip: Some(1.0), ..style }).unwrap();
+        Bands::new(std::slice::from_ref(&cliff), &Style { clip: Some(1.0), ..style }).unwrap().levels;
     let mesh = Mesh::new(&cliff, &Heights::new(&levels, Spacing::Linear));
     let camera = Camera::new(View { azimuth: 0.0, elevation: 30.0 }).unwrap();
     for line in mesh.visible_lines(&camera) {
@@ -402,12 +403,12 @@ fn what_lies_above_the_clip_is_a_plateau() {
         let view = View { azimuth, elevation: 30.0 };
         let svg = relief_figure(std::slice::from_ref(&plane), &style, view).unwrap();
         assert!(svg.contains(&format!("clipped above 0.5: {count} of 81 points, up to 1.1<")));
-        let look = format!("fill=\"{0}\" stroke=\"{0}\"", key::CLIPPED);
+        let look = format!("fill=\"{0}\" stroke=\"{0}\"", colour::CLIPPED);
         assert!(svg.contains(&look), "{azimuth}");
         let whole = relief_figure(std::slice::from_ref(&plane), &Style::default(), view).unwrap();
-        assert!(!whole.contains(key::CLIPPED));
+        assert!(!whole.contains(colour::CLIPPED));
     }
-    let levels = contour::checked_levels(std::slice::from_ref(&plane), &style).unwrap();
+    let levels = Bands::new(std::slice::from_ref(&plane), &style).unwrap().levels;
     let mesh = Mesh::new(&plane, &Heights::new(&levels, style.spacing));
     let corners = (0..mesh.y.len()).flat_map(|j| (0..mesh.x.len()).map(move |i| (i, j)));
     assert!(corners.map(|(i, j)| mesh.point(i, j)[2]).all(|z| z <= mesh::HEIGHT));

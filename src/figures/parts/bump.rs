@@ -6,9 +6,11 @@
 //!
 //! Used by [`crate::figures::stability_ranks`] and [`crate::figures::agree_pairs`].
 
-use crate::draw::canvas::{Anchor, Canvas, Point, path_data};
-use crate::draw::plot::{self, Axis, EDGE, LINE, Plot, TEXT, TITLE};
-use crate::error::Result;
+use crate::draw::axis::{self, Axis};
+use crate::draw::canvas::{Anchor, Canvas, Point};
+use crate::draw::curves::stroke;
+use crate::draw::frame::{EDGE, LINE, Plot};
+use crate::draw::text::{self, TITLE};
 use crate::figures::parts::sites::{self, Look};
 
 /// Height of a row: a name has room in it, pt.
@@ -54,18 +56,18 @@ pub(crate) fn height(items: usize) -> f64 {
 pub(crate) const ABOVE: f64 = 1.1 * TITLE + 3.0;
 
 /// Left of a frame of up to `items` rows, for the numbers and the word beside them.
-pub(crate) fn before(items: usize) -> Result<f64> {
-    Ok(EDGE + LINE + plot::beside([&scale(items)])?)
+pub(crate) fn before(items: usize) -> f64 {
+    EDGE + LINE + axis::numbers_width([&scale(items)])
 }
 
 /// Right of a frame, for the names of some lines.
-pub(crate) fn after<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Result<f64> {
-    Ok(LEADER + sites::widest(lines.into_iter().map(|line| line.name.as_str()))? + SPACE)
+pub(crate) fn after<'a>(lines: impl IntoIterator<Item = &'a Line>) -> f64 {
+    LEADER + sites::widest(lines.into_iter().map(|line| line.name.as_str())) + SPACE
 }
 
 fn scale(items: usize) -> Axis {
     let rows = Axis::rows(items, height(items));
-    Axis::linear(0.0, items.saturating_sub(1) as f64, 6, 1.0).within(rows.low, rows.high)
+    Axis::linear(0.0, items.saturating_sub(1) as f64, 6, 1.0).cut_to(rows.low, rows.high)
 }
 
 /// The row of each line from the foot: by its last rank, then as given.
@@ -87,17 +89,16 @@ impl Bump<'_> {
         (bottom - each, bottom)
     }
 
-    pub(crate) fn draw(&self, canvas: &Canvas) -> Result<()> {
+    pub(crate) fn draw(&self, canvas: &Canvas) {
         let height = height(self.lines.len());
-        let (x, y) = (Axis::columns(self.columns, self.width)?, scale(self.lines.len()).upright(height));
+        let (x, y) =
+            (Axis::columns(self.columns, self.width), scale(self.lines.len()).thinned_upright(height));
         let plot = Plot { corner: self.corner, size: (self.width, height), x: &x, y: &y };
-        plot.axes(canvas, (true, true));
-        let (title, em) = plot::longest(&[self.title], TITLE, self.width)?;
+        plot.axes(canvas, true, true);
+        let (title, em) = text::first_fitting(&[self.title], TITLE, self.width);
         let middle = self.corner.0 + self.width / 2.0;
-        canvas.text(&title, (middle, self.corner.1 - 4.0), em, Anchor::Middle, 0.0, "#000");
-        let at =
-            (self.corner.0 - before(self.lines.len())? + EDGE + 0.8 * TEXT, self.corner.1 + height / 2.0);
-        canvas.text("rank", at, TEXT, Anchor::Middle, -90.0, "#000");
+        canvas.centred(&title, (middle, self.corner.1 - 4.0), em);
+        plot.words_upright(canvas, "rank", self.corner.0 - before(self.lines.len()) + EDGE);
         let deepest = sites::deepest(self.lines.iter().map(|line| line.name.as_str()));
         // Bands of many lines together are half as strong: they fade, the lines do not.
         canvas.raw(if self.lines.len() > FEW { "<g opacity=\".45\">" } else { "<g>" });
@@ -113,13 +114,12 @@ impl Bump<'_> {
         }
         canvas.raw("</g>");
         for (line, row) in self.lines.iter().zip(rows(self.lines)) {
-            self.line(canvas, &plot, line, row, &sites::look(&line.name, deepest))?;
+            self.line(canvas, &plot, line, row, &sites::look(&line.name, deepest));
         }
-        Ok(())
     }
 
     /// The line with its markers, and its name.
-    fn line(&self, canvas: &Canvas, plot: &Plot, line: &Line, row: usize, look: &Look) -> Result<()> {
+    fn line(&self, canvas: &Canvas, plot: &Plot, line: &Line, row: usize, look: &Look) {
         let colour = &look.colour;
         let at = |&(x, rank): &(f64, Rank)| plot.at(x, rank.rank);
         let placed: Vec<Vec<Point>> =
@@ -129,15 +129,13 @@ impl Bump<'_> {
         let name = (right + LEADER, (top + bottom) / 2.0);
         if let (Some(Some(_)), Some(&end)) = (line.ranks.last(), placed.iter().flatten().last()) {
             let leader = [end, (right, end.1), (name.0 - 1.5, name.1)];
-            let thin = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".35\"");
-            canvas.path(&path_data(&leader, false), &thin);
+            stroke(canvas, &leader, colour, "stroke-width=\".35\"");
         }
         for piece in &placed {
-            let stroke = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\".8\"");
-            canvas.path(&path_data(piece, false), &(stroke + " stroke-linejoin=\"round\""));
+            stroke(canvas, piece, colour, "stroke-width=\".8\" stroke-linejoin=\"round\"");
         }
         placed.into_iter().flatten().for_each(|at| look.marker(canvas, at));
-        sites::write(canvas, &line.name, name, Anchor::Start)
+        sites::write(canvas, &line.name, name, Anchor::Start);
     }
 }
 
@@ -154,7 +152,8 @@ fn pieces(line: &Line) -> Vec<Vec<(f64, Rank)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::canvas::path_data;
+    use crate::draw::tests::{assert_sound, attribute};
 
     fn line(name: &str, ranks: &[Option<f64>]) -> Line {
         let rank = |rank: &Option<f64>| rank.map(|rank| Rank { rank, ends: None });
@@ -162,10 +161,10 @@ mod tests {
     }
 
     fn drawn(lines: &[Line], columns: usize) -> String {
-        let canvas = Canvas::new((220.0, 100.0 + height(lines.len()))).unwrap();
+        let canvas = Canvas::new((220.0, 100.0 + height(lines.len())));
         let columns: Vec<String> = (0..columns).map(|i| format!("c{i}")).collect();
         let bump = Bump { title: "ranks", lines, columns: &columns, corner: (40.0, 30.0), width: 80.0 };
-        bump.draw(&canvas).unwrap();
+        bump.draw(&canvas);
         canvas.finish("")
     }
 

@@ -8,9 +8,12 @@
 //!
 //! Used by [`crate::figures::stability_tails`] and [`crate::figures::stability_components`].
 
+use crate::draw::axis::{self, Axis, TICK, drawable};
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point};
-use crate::draw::legend::{Entry, Legend};
-use crate::draw::plot::{self, Axis, BELOW, EDGE, GREY, LINE, Plot, TEXT, TICK, TITLE, drawable};
+use crate::draw::curves::{self, GREY};
+use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
+use crate::draw::legend::{Entry, SIGN, Sheet, stretch};
+use crate::draw::text::{self, TEXT, TITLE};
 use crate::error::Result;
 use crate::figures::parts::sites::{self, Look};
 use crate::fisher::layers::Granularity;
@@ -36,6 +39,16 @@ pub(crate) struct Group {
     pub(crate) rows: Vec<(String, Vec<Dot>)>,
 }
 
+/// What has rows, by granularity.
+pub(crate) fn groups<T>(rows: &[T], row: impl Fn(&T) -> (Granularity, String, Vec<Dot>)) -> Vec<Group> {
+    let mut groups = sites::SHOWN.map(|granularity| Group { granularity, rows: Vec::new() });
+    for (granularity, name, dots) in rows.iter().map(row) {
+        let group = groups.iter_mut().find(|group| group.granularity == granularity);
+        group.into_iter().for_each(|group| group.rows.push((name.clone(), dots.clone())));
+    }
+    groups.into_iter().filter(|group| !group.rows.is_empty()).collect()
+}
+
 /// One quantity.
 pub(crate) struct Column {
     /// Words of its axis, longest first: the first that has room is written.
@@ -53,17 +66,12 @@ pub(crate) fn figure(
     description: &str,
     width_mm: f64,
 ) -> Result<String> {
-    // The font must be known before text is measured.
-    Canvas::new((1.0, 1.0))?;
     let names = || groups.iter().flat_map(|group| &group.rows).map(|(name, _)| name.as_str());
-    let left = EDGE + sites::widest(names())? + 2.0 * TICK;
+    let left = EDGE + sites::widest(names()) + 2.0 * TICK;
     // 3: a number may stand out beyond the last frame.
     let rest = left + APART * (columns.len() - 1) as f64 + EDGE + 3.0;
-    let side = plot::side(width_mm, columns.len(), rest)?;
-    let mut axes = Vec::new();
-    for i in 0..columns.len() {
-        axes.push(axis(groups, columns, i, side)?);
-    }
+    let side = frame::panel_width(width_mm, columns.len(), rest)?;
+    let axes: Vec<Axis> = (0..columns.len()).map(|c| axis(groups, columns, c, side)).collect();
     let heights = groups.iter().map(|group| f64::max(ROW * group.rows.len() as f64, LEAST));
     let (mut below, mut tops) = (EDGE, Vec::new());
     for height in heights {
@@ -73,43 +81,42 @@ pub(crate) fn figure(
     }
     let bottom = below - GAP;
     let foot = bottom + BELOW + LINE;
-    let legend =
-        Legend::new(entries(groups, columns, &axes), sites::SIGN, width_mm * PT_PER_MM - 2.0 * EDGE)?;
-    let canvas = Canvas::new((width_mm * PT_PER_MM, foot + legend.height() + EDGE))?;
+    let entries = entries(groups, columns, &axes);
+    let sheet = Sheet::new(width_mm * PT_PER_MM, (EDGE, foot), entries, SIGN);
+    let canvas = &sheet.canvas;
     for (g, (group, &(top, height))) in groups.iter().zip(&tops).enumerate() {
         let rows = Axis::rows(group.rows.len(), height);
         let last = group.rows.len() - 1;
         let deepest = sites::deepest(group.rows.iter().map(|(name, _)| name.as_str()));
         let title = format!("{}s", group.granularity.name());
-        canvas.text(&title, (left + side / 2.0, top - 4.0), TITLE, Anchor::Middle, 0.0, "#000");
+        canvas.centred(&title, (left + side / 2.0, top - 4.0), TITLE);
         for (c, (column, axis)) in columns.iter().zip(&axes).enumerate() {
             let corner = (left + (side + APART) * c as f64, top);
             let plot = Plot { corner, size: (side, height), x: axis, y: &rows };
-            plot.axes(&canvas, (g + 1 == groups.len(), false));
+            plot.axes(canvas, g + 1 == groups.len(), false);
             if let Some((reference, _)) = column.reference.as_ref().filter(|(v, _)| axis.holds(*v)) {
-                plot::dotted(&canvas, &plot.upright(*reference));
+                curves::level(canvas, &plot.upright(*reference));
             }
             for (i, (name, dots)) in group.rows.iter().enumerate() {
-                dot(&canvas, &plot, (last - i) as f64, dots[c], &sites::look(name, deepest));
+                dot(canvas, &plot, (last - i) as f64, dots[c], &sites::look(name, deepest));
             }
         }
         let plot = Plot { corner: (left, top), size: (side, height), x: &axes[0], y: &rows };
         for (i, (name, _)) in group.rows.iter().enumerate() {
             let y = plot.at(0.0, (last - i) as f64).1;
-            sites::write(&canvas, name, (left - 2.0 * TICK, y), Anchor::End)?;
+            sites::write(canvas, name, (left - 2.0 * TICK, y), Anchor::End);
         }
     }
     for (c, column) in columns.iter().enumerate() {
         let x = left + (side + APART) * c as f64 + side / 2.0;
-        let (words, em) = plot::longest(column.words, TEXT, side)?;
-        canvas.text(&words, (x, bottom + BELOW + 0.9 * TEXT), em, Anchor::Middle, 0.0, "#000");
+        let (words, em) = text::first_fitting(column.words, TEXT, side);
+        canvas.centred(&words, (x, bottom + BELOW + 0.9 * TEXT), em);
     }
-    legend.draw(&canvas, (EDGE, foot));
-    Ok(canvas.finish(description))
+    Ok(sheet.finish(description))
 }
 
 /// The axis of column `c`: of all its values, their intervals and its reference.
-fn axis(groups: &[Group], columns: &[Column], c: usize, side: f64) -> Result<Axis> {
+fn axis(groups: &[Group], columns: &[Column], c: usize, side: f64) -> Axis {
     if let Some((low, high)) = columns[c].ends {
         return Axis::across(low, high, 0.0, side);
     }
@@ -117,16 +124,16 @@ fn axis(groups: &[Group], columns: &[Column], c: usize, side: f64) -> Result<Axi
     let ends = dots().filter_map(|dot| dot.ends).flat_map(|(low, high)| [low, high]);
     let all: Vec<f64> = dots().filter_map(|dot| dot.value).chain(ends).collect();
     let reference = columns[c].reference.iter().map(|(v, _)| *v);
-    let positive = || plot::range(all.iter().copied().filter(|v| *v > 0.0));
+    let positive = || axis::range(all.iter().copied().filter(|v| *v > 0.0));
     if let Some((low, high)) = positive().filter(|(low, high)| *high > SPAN * low) {
-        let ends = plot::range([low, high].into_iter().chain(reference.filter(|v| *v > 0.0)));
+        let ends = axis::range([low, high].into_iter().chain(reference.filter(|v| *v > 0.0)));
         let (low, high) = ends.unwrap_or((low, high));
-        let axis = Axis::at(&fine(low, high), side)?;
+        let axis = Axis::with_ticks_at(&fine(low, high), side);
         // Numbers left out here and there would mislead between ticks that are not evenly spaced.
         let whole = axis.ticks.iter().all(|(_, number)| !number.is_empty());
-        return if whole { Ok(axis) } else { decades(low, high, side) };
+        return if whole { axis } else { decades(low, high, side) };
     }
-    let (low, high) = plot::range(all.into_iter().chain(reference)).unwrap_or((0.0, 1.0));
+    let (low, high) = axis::range(all.into_iter().chain(reference)).unwrap_or((0.0, 1.0));
     // Values that are all the same lie amid an axis.
     if low < high {
         Axis::across(low, high, 0.0, side)
@@ -135,8 +142,8 @@ fn axis(groups: &[Group], columns: &[Column], c: usize, side: f64) -> Result<Axi
     }
 }
 
-fn decades(low: f64, high: f64, side: f64) -> Result<Axis> {
-    Axis::logarithmic(low, high, (side / 30.0) as usize + 1).thinned(side)
+fn decades(low: f64, high: f64, side: f64) -> Axis {
+    Axis::logarithmic(low, high, (side / 30.0) as usize + 1).thinned_across(side)
 }
 
 /// 1, 2 and 5 times powers of ten that enclose two positive numbers.
@@ -161,10 +168,7 @@ fn dot(canvas: &Canvas, plot: &Plot, row: f64, dot: Dot, look: &Look) {
     if let Some((low, high)) = dot.ends.filter(|(low, high)| drawable(*low) && drawable(*high)) {
         // A bar that goes on beyond the axis ends there.
         let ends = [low, high].map(|v| plot.at(v.clamp(plot.x.low, plot.x.high), row));
-        canvas.path(
-            &crate::draw::canvas::path_data(&ends, false),
-            &format!("stroke=\"{}\" stroke-width=\"1\"", look.colour),
-        );
+        curves::thick_bar(canvas, ends, &look.colour);
     }
     look.marker(canvas, plot.at(value, row));
 }
@@ -172,15 +176,14 @@ fn dot(canvas: &Canvas, plot: &Plot, row: f64, dot: Dot, look: &Look) {
 fn entries(groups: &[Group], columns: &[Column], axes: &[Axis]) -> Vec<Entry<'static>> {
     let rows = || groups.iter().flat_map(|group| &group.rows);
     let mut entries = sites::key(rows().map(|(name, _)| name.as_str()));
-    let line = |(x, y): Point| [(x - sites::SIGN / 2.0, y), (x + sites::SIGN / 2.0, y)];
     if rows().flat_map(|(_, dots)| dots).any(|dot| dot.ends.is_some()) {
-        let sign = move |canvas: &Canvas, at: Point| plot::bar(canvas, line(at), GREY);
+        let sign = |canvas: &Canvas, at: Point| curves::bar(canvas, stretch(at), GREY);
         entries.push(Entry::new(sign, "95 % interval"));
     }
     for (column, axis) in columns.iter().zip(axes) {
         let reference = column.reference.as_ref().filter(|(v, words)| axis.holds(*v) && !words.is_empty());
         if let Some((_, words)) = reference {
-            entries.push(Entry::new(move |canvas, at| plot::dotted(canvas, &line(at)), words.clone()));
+            entries.push(Entry::level(words.clone()));
         }
     }
     let lost = |c: usize, axis| rows().filter(|(_, dots)| placed(axis, dots[c]).is_none()).count();
@@ -194,7 +197,7 @@ fn entries(groups: &[Group], columns: &[Column], axes: &[Axis]) -> Vec<Entry<'st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::plot::tests::{assert_sound, attribute};
+    use crate::draw::tests::{assert_sound, attribute};
 
     fn group(granularity: Granularity, values: &[(&str, Option<f64>)]) -> Group {
         let row = |&(name, value): &(&str, Option<f64>)| {

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use crate::draw::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, text_width};
 use crate::draw::cells;
+use crate::draw::curves;
 use crate::draw::legend::Entry;
-use crate::draw::plot::{self, NUMBER};
+use crate::draw::text::{self, NUMBER};
 use crate::dropout::{Place, Role};
 use crate::error::{Error, Result};
 use crate::fisher::layers::Granularity;
@@ -24,8 +25,6 @@ pub(crate) const KINDS: [Role; 4] =
 const LAYERS: f64 = 0.86;
 /// Most room for a name, pt.
 const LONGEST: f64 = 72.0;
-/// Width of a sign in the key, pt.
-pub(crate) const SIGN: f64 = 14.0;
 
 /// What figures by layer show: tensors are too many.
 pub(crate) const SHOWN: [Granularity; 2] = [Granularity::Site, Granularity::Block];
@@ -57,7 +56,7 @@ pub(crate) fn deepest<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
 /// Of a site by its kind, of a block by its depth, where `deepest` is the last layer.
 pub(crate) fn look(name: &str, deepest: usize) -> Look {
     match (kind(name), layer(name)) {
-        (Some(kind), _) => Look { colour: plot::colour(kind).to_owned(), shape: kind, open: false },
+        (Some(kind), _) => Look { colour: curves::colour(kind).to_owned(), shape: kind, open: false },
         (None, Some(k)) => of_layer(k as f64 / deepest.max(1) as f64),
         (None, None) => Look { colour: "#000000".to_owned(), shape: 2, open: true },
     }
@@ -69,7 +68,7 @@ fn of_layer(depth: f64) -> Look {
 
 impl Look {
     pub(crate) fn marker(&self, canvas: &Canvas, at: Point) {
-        plot::marker_of(canvas, at, self.shape, &self.colour, self.open);
+        curves::marker_of(canvas, at, self.shape, &self.colour, self.open);
     }
 }
 
@@ -83,33 +82,28 @@ pub(crate) fn label(name: &str) -> String {
 }
 
 /// Room for the longest of some names, pt.
-pub(crate) fn widest<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<f64> {
-    let mut widest: f64 = 0.0;
-    for name in names {
-        widest = widest.max(text_width(&label(name), NUMBER)?);
-    }
-    Ok(widest.min(LONGEST))
+pub(crate) fn widest<'a>(names: impl IntoIterator<Item = &'a str>) -> f64 {
+    names.into_iter().map(|name| text_width(&label(name), NUMBER)).fold(0.0, f64::max).min(LONGEST)
 }
 
 /// Writes a name beside `at`, the middle of its row.
-pub(crate) fn write(canvas: &Canvas, name: &str, at: Point, anchor: Anchor) -> Result<()> {
+pub(crate) fn write(canvas: &Canvas, name: &str, at: Point, anchor: Anchor) {
     let label = label(name);
-    let em = plot::fitting(&label, NUMBER, LONGEST)?.max(6.0);
+    let em = text::fitting(&label, NUMBER, LONGEST).max(6.0);
     let (mut words, mut kept) = (label.clone(), label.as_str());
     // 0.1: widths are rounded. Names of one model differ at their ends: what is cut is their beginning.
-    while text_width(&words, em)? > LONGEST + 0.1 && !kept.is_empty() {
+    while text_width(&words, em) > LONGEST + 0.1 && !kept.is_empty() {
         kept = kept.get(kept.chars().next().map_or(0, char::len_utf8)..).unwrap_or("");
         words = format!("…{kept}");
     }
     canvas.text(&words, (at.0, at.1 + em * DIGIT_HEIGHT / 2.0), em, anchor, 0.0, "#000");
-    Ok(())
 }
 
 /// The kinds of site among some names, with their signs.
 pub(crate) fn kinds(names: &[&str]) -> Vec<Entry<'static>> {
     let has = |k: usize| names.iter().any(|name| kind(name) == Some(k));
     let own = KINDS.into_iter().enumerate().filter(|(k, _)| has(*k));
-    own.map(|(k, role)| Entry::new(move |canvas, at| plot::marker(canvas, at, k), role.long())).collect()
+    own.map(|(k, role)| Entry::marker(k, role.long())).collect()
 }
 
 /// The kinds among some names, with their signs, and what stands before their words.
