@@ -143,7 +143,8 @@ fn a_killed_step_is_a_failed_one() -> Outcome {
     // The name of the folder is on the command line of its processes alone.
     let out = format!("cut{}", std::process::id());
     let process = ["--executor", "process"];
-    let mut child = command(folder.path(), &out, &process).stderr(Stdio::piped()).spawn()?;
+    let mut started = command(folder.path(), &out, &process);
+    let mut child = started.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let name = "training of guided, seed 1";
     let killed = loop {
         if let Some(pid) = process_of(&out, name) {
