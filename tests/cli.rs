@@ -431,7 +431,7 @@ const BAD: &[Bad] = &[
             std::fs::copy(fixture("parity/mlm/directions.safetensors"), folder.join("d.safetensors"))
                 .unwrap();
             rewrite(&folder.join("d.safetensors"), |map| {
-                let x = map["x.network.embeddings.LayerNorm.bias"].clone();
+                let x = map["x.bert.embeddings.LayerNorm.bias"].clone();
                 map.insert("x.classifier.weight".into(), x);
             });
         },
