@@ -63,9 +63,12 @@ pub struct Figure {
 enum Draw {
     /// Of one table, with what there is beside it.
     One(fn(&Path, Option<f64>) -> Result<Drawn>),
-    /// Of tables with titles; the function has the title of one that is given none.
-    Several(fn(&Path) -> String, fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>),
+    /// Of tables with titles; the first function has the title of one that is given none.
+    Several(fn(&Path) -> String, DrawTitled),
 }
+
+/// Figure and caption of titled tables, at a width.
+type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
 pub const FIGURES: [Figure; 16] = [

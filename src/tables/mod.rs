@@ -218,7 +218,7 @@ mod tests {
                         .skip(header.len() - schema.columns().len())
                         .eq(schema.columns().iter().copied())
                 );
-            } else if !own.is_empty() && !own.iter().any(|schema| same(&schema)) {
+            } else if !own.is_empty() && !own.iter().any(same) {
                 // The wide table of scores of a study has its metrics as columns; a page's table of trainings is read by
                 // nobody, and had fewer columns once.
                 let other =

@@ -374,5 +374,5 @@ pub fn gradient(
     // Each example's mean over its own targets, then the mean over the batch.
     let weight = |&b: &usize| 1.0 / (batch[b].targets() * batch.len()) as f32;
     let weights: Vec<f32> = packed.targets.owners.iter().map(weight).collect();
-    Ok(network.backward(theta, &packed, dropout, &weights)?)
+    network.backward(theta, &packed, dropout, &weights)
 }
