@@ -14,8 +14,10 @@ pub struct Training {
     /// Runs that the means are over.
     pub seeds: usize,
     /// Runs that failed and are in no other column.
+    #[serde(default)]
     pub failed: usize,
     /// Runs that predict the same for every held-out example.
+    #[serde(default)]
     pub collapsed: usize,
     /// The task's chief metric.
     pub metric: String,
@@ -24,6 +26,7 @@ pub struct Training {
     /// Its standard deviation over the seeds; empty for one.
     pub sd: Option<f64>,
     /// Its median over the seeds.
+    #[serde(default)]
     pub median: f64,
     /// Mean held-out loss per target.
     pub loss: f64,

@@ -37,7 +37,8 @@ pub struct MetricRow {
     pub value: f64,
     /// Standard error, where one is known (the loss).
     pub se: Option<f64>,
-    /// Whether dropout was on when it was evaluated: `off`, or `on` for the paper's Gaussian noise; earlier files do not say.
+    /// Whether dropout was on when it was evaluated: `off`, or `on` for the paper's Gaussian noise. Not in
+    /// files of earlier versions.
     #[serde(default)]
     pub noise: String,
 }
