@@ -9,17 +9,16 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::data::delimited::Columns;
-use crate::data::glue::{self, Task};
+use crate::data::glue::{self, Holdout, Task};
 use crate::dropout::Arm as Dropout;
 use crate::dropout::Assignment;
+use crate::dropout::rates::Preset;
 use crate::dropout::shape::Shape;
 use crate::fisher::layers::{Aggregate, Granularity};
 use crate::landscape::direction::Normalize;
-use crate::landscape::mask::{By, Norm, Select};
+use crate::landscape::mask::{MaskUnit, Norm, Select};
 use crate::model::{Estimator, Reduction};
 use crate::stability::draw::Draws;
-use crate::stages::schedule::Preset;
-use crate::stages::source::Holdout;
 
 /// Every key, for `check --help`.
 pub const KEYS: &str = "\
@@ -200,7 +199,7 @@ pub struct Surface {
     pub masks: Vec<Parsed<Select>>,
     /// Examples to draw from each part; by default all.
     pub examples: Option<usize>,
-    pub granularity: Option<By>,
+    pub granularity: Option<MaskUnit>,
     pub norm: Option<Norm>,
     pub normalize: Option<Normalize>,
     pub vectors: Option<bool>,

@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod freeze;
 pub mod gradient;
 pub mod labels;
 pub mod network;

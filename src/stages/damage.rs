@@ -20,7 +20,7 @@ use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::damage::{Bins, Diagonal, Perturbed, hessian_diagonal};
 use crate::landscape::direction::Direction;
 use crate::landscape::journal::Journal;
-use crate::landscape::mask::{self, By, Choice, Norm, Select};
+use crate::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use crate::landscape::sharpness::Measure;
 use crate::landscape::space::{Space, norm};
 use crate::model::checkpoint::MissingHead;
@@ -496,7 +496,7 @@ impl Job<'_> {
             let own = std::slice::from_ref(&d);
             let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, &examples));
             let seed = self.stage.seed + k as u64;
-            let choice = Choice::new(select, By::Parameter, &model.theta, Some(self.fisher), seed)?;
+            let choice = Choice::new(select, MaskUnit::Parameter, &model.theta, Some(self.fisher), seed)?;
             // Nothing in the mask moves the loss: the lowest scores are those of words that do not occur.
             let Ok(mask) = choice.mask(&effective) else { return Ok(None) };
             let (mut d, ratio) = mask.apply(d, &effective, Norm::Matched);

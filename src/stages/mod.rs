@@ -89,12 +89,18 @@ impl Stage {
     }
 }
 
+/// The help of a checkpoint of this role.
+fn checkpoint(role: &str) -> String {
+    format!(
+        "{role}: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION \
+         for another than the one in the cache; or embedded: the one in the binary"
+    )
+}
+
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {
-    /// Checkpoint: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint"))]
     pub checkpoint: PathBuf,
     /// Frozen evaluation set; its labels choose the head
     #[arg(long, value_name = "SET")]

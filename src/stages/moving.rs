@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::files as fisher_files;
 use crate::landscape::direction::{self, Direction, Normalize};
-use crate::landscape::mask::{By, Choice, Mask, Norm, Select};
+use crate::landscape::mask::{Choice, Mask, MaskUnit, Norm, Select};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, Model};
 use crate::params::ParamMap;
@@ -76,7 +76,7 @@ pub struct Moving {
     pub fisher: Option<PathBuf>,
     /// What the mask's fraction is of
     #[arg(long, value_enum, default_value_t)]
-    pub granularity: By,
+    pub granularity: MaskUnit,
     /// Length of a masked direction: as it is, or that of a random mask of its count
     #[arg(long, value_enum, default_value_t)]
     pub norm: Norm,
@@ -122,7 +122,7 @@ impl Moving {
         say!(
             "mask {}{}: {} of {} parameters, {} of {} effective",
             self.mask,
-            if self.granularity == By::Tensor { " by tensor" } else { "" },
+            if self.granularity == MaskUnit::Tensor { " by tensor" } else { "" },
             report.selected,
             report.parameters,
             report.selected_effective,

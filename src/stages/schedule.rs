@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::check_extension;
-use crate::dropout::rates::{self, Row, Shape};
+use crate::dropout::rates::{self, Preset, Row, Shape};
 use crate::dropout::{Site, rates::guided};
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
@@ -41,14 +41,6 @@ pub struct Schedule {
     /// The table to write (.csv)
     #[arg(long, value_name = "RATES.csv")]
     pub out: PathBuf,
-}
-
-/// Schedules that need no Fisher information.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// What the code of Sharma et al. runs on bert-base: 0.099 - 0.00275 k
-    PaperBertBase,
 }
 
 impl Schedule {

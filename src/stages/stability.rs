@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis};
 
-use super::freeze::{frozen, longest};
+use super::checkpoint;
 use super::source::tell;
 use crate::data::frozen::{FrozenSet, Kind};
 use crate::data::tokenizer::Special;
@@ -15,6 +15,7 @@ use crate::figures::stability::curve_figure;
 use crate::fisher::Fisher;
 use crate::fisher::layers::{Aggregate, Granularity, TensorSizes};
 use crate::model::checkpoint::MissingHead;
+use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Estimate, Estimator, Model, Reduction};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
@@ -32,9 +33,7 @@ use crate::{estimate, files, fisher, params};
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("corpus").required(true).args(["set", "text", "fisher"])))]
 pub struct Stability {
-    /// Checkpoint: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C", required_unless_present = "fisher")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint"), required_unless_present = "fisher")]
     pub checkpoint: Option<PathBuf>,
     /// Frozen set: the whole that is sampled from
     #[arg(long, value_name = "SET")]

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::freeze::{frozen, longest};
-use super::source::{Holdout, Source, check_fraction, fraction_of};
-use super::{history, with_se};
+use super::source::{Source, check_fraction, fraction_of};
+use super::{checkpoint, history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
+use crate::data::glue::Holdout;
 use crate::dropout::{Arm, Dropout};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::MissingHead;
+use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
@@ -21,9 +22,7 @@ use crate::{files, params};
 /// Fine-tune a checkpoint on a task.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Train {
-    /// Checkpoint to start from: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint to start from"))]
     pub checkpoint: PathBuf,
     #[command(flatten)]
     pub source: Source,
