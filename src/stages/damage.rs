@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::moving::Gaussian;
+use super::moving::{Gaussian, GaussianOptions};
+use super::options::defaults;
 use super::{ModelAndSet, about_set, word};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Result};
+use crate::error::{Problem, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::tensor_sizes;
@@ -43,6 +44,20 @@ pub struct Damage {
     pub fisher: PathBuf,
     #[command(flatten)]
     pub gaussian: Gaussian,
+    #[command(flatten)]
+    pub options: DamageOptions,
+    /// Seed of directions, masks, signs and resamples, and of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder for layers, correlations, perturbed and bins (.csv)
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// What is perturbed, and how far.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct DamageOptions {
     /// What is perturbed at a time
     #[arg(long, value_enum, default_value = "site", value_delimiter = ',', value_name = "GRANULARITY,..")]
     pub granularity: Vec<Granularity>,
@@ -64,12 +79,25 @@ pub struct Damage {
     /// Resamples of examples, draws and sign vectors behind the intervals; 0 for none
     #[arg(long, default_value_t = 1000, value_name = "B")]
     pub resamples: usize,
-    /// Seed of directions, masks, signs and resamples, and of a task head that the checkpoint lacks
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// The folder for layers, correlations, perturbed and bins (.csv)
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+}
+
+impl DamageOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        let fix = "see `fisherscape damage --help`";
+        if self.draws == 0 {
+            return Err(Problem::new("draws", "number", "at least 1", 0, fix));
+        }
+        for (option, length) in [("radius", self.radius), ("step", self.step)] {
+            if !(length > 0.0 && length.is_finite()) {
+                return Err(Problem::new(option, "length", "above 0", length, fix));
+            }
+        }
+        match self.fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
+            Some(f) => Err(Problem::new("fractions", "fraction", "in (0, 1]", f, "write 1 % as 0.01")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A row of `layers.csv`.
@@ -176,8 +204,13 @@ impl Damage {
         job.tell(layers.len())?;
         let by_length = set.by_length();
         let room = estimate::available_bytes().map_or(0, |free| free / 4);
-        let perturbed =
-            Perturbed::new(&model.network, &model.theta, (&set.examples, &by_length), self.radius, room)?;
+        let perturbed = Perturbed::new(
+            &model.network,
+            &model.theta,
+            (&set.examples, &by_length),
+            self.options.radius,
+            room,
+        )?;
         let journal_path = self.out.join("damage.unfinished");
         let mut journal = Journal::open(&journal_path, &job.inputs(hash)?)?;
         let (bins, diagonal, names) = job.hessian(&by_length, &mut journal)?;
@@ -190,7 +223,7 @@ impl Damage {
         files::write_csv(&file("layers.csv"), &rows)?;
         files::write_csv(&file("correlations.csv"), &correlations)?;
         files::write_csv(&file("perturbed.csv"), &masks)?;
-        match self.probes {
+        match self.options.probes {
             0 => files::remove(&file("bins.csv"))?,
             _ => files::write_csv(&file("bins.csv"), &bin_rows(&bins, &diagonal, job.scale))?,
         }
@@ -198,24 +231,12 @@ impl Damage {
         files::remove(&journal_path)?;
         correlations.iter().for_each(tell_correlation);
         masks.iter().for_each(tell_mask);
-        say!("{}: {} layers, {} draws", self.out.display(), rows.len(), self.draws);
+        say!("{}: {} layers, {} draws", self.out.display(), rows.len(), self.options.draws);
         Ok(())
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let fix = "see `fisherscape damage --help`";
-        if self.draws == 0 {
-            return Err(Error::field("--draws", "number", "at least 1", 0, fix));
-        }
-        for (option, length) in [("--radius", self.radius), ("--step", self.step)] {
-            if !(length > 0.0 && length.is_finite()) {
-                return Err(Error::field(option, "length", "above 0", length, fix));
-            }
-        }
-        match self.fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
-            Some(f) => Err(Error::field("--fractions", "fraction", "in (0, 1]", f, "write 1 % as 0.01")),
-            None => Ok(()),
-        }
+        Ok(self.options.check()?)
     }
 
     /// The layers of every granularity, with their scores.
@@ -224,7 +245,7 @@ impl Damage {
         let totals = fisher_files::tensor_sums(fisher)?.1;
         let by_example = self.sums(fisher)?;
         let mut layers = Vec::new();
-        for &granularity in &self.granularity {
+        for &granularity in &self.options.granularity {
             let scores = [Aggregate::MeanOfMeans, Aggregate::Mean, Aggregate::Sum]
                 .map(|aggregate| Scores::new(&tensors, granularity, aggregate, false));
             let values = scores.each_ref().map(|scores| scores.of(&totals));
@@ -243,7 +264,7 @@ impl Damage {
         }
         // A tensor without a direction cannot be perturbed.
         let moves = |name: &String| {
-            self.gaussian.vectors || model.theta.get(name).is_some_and(|tensor| tensor.rank() > 1)
+            self.gaussian.options.vectors || model.theta.get(name).is_some_and(|tensor| tensor.rank() > 1)
         };
         let before = layers.len();
         layers.retain(|layer| layer.tensors.iter().any(moves));
@@ -265,9 +286,9 @@ impl Damage {
     /// Rank correlations, resampling examples, draws and sign vectors.
     fn correlations(&self, found: &[Found], targets: &[f64]) -> Vec<CorrelationRow> {
         let mut rows = Vec::new();
-        for &granularity in &self.granularity {
+        for &granularity in &self.options.granularity {
             let own: Vec<&Found> = found.iter().filter(|f| f.layer.granularity == granularity).collect();
-            let resamples: Vec<[Vec<f64>; 6]> = (0..self.resamples as u64)
+            let resamples: Vec<[Vec<f64>; 6]> = (0..self.options.resamples as u64)
                 .into_par_iter()
                 .map(|b| resampled(&own, targets, self.seed, b))
                 .collect();
@@ -284,7 +305,7 @@ impl Damage {
             });
             for (outcome, y) in [("rise", 5), ("hessian", 4)] {
                 for (x, predictor) in PREDICTORS.iter().enumerate().filter(|(x, _)| *x != y) {
-                    if self.probes == 0 && (x == 4 || y == 4) {
+                    if self.options.probes == 0 && (x == 4 || y == 4) {
                         continue;
                     }
                     let pairs = resamples.iter().map(|values| (values[x].clone(), values[y].clone()));
@@ -391,8 +412,8 @@ impl Job<'_> {
         let (stage, model, examples) = (self.stage, self.model, &self.set.examples);
         let each = estimate::seconds_each(&model.network, &model.theta, examples, &self.set.by_length())?
             * estimate::tokens(examples) as f64;
-        let losses = 2 * stage.draws * (layers + 3 * stage.fractions.len());
-        let gradients = 2 * stage.probes;
+        let losses = 2 * stage.options.draws * (layers + 3 * stage.options.fractions.len());
+        let gradients = 2 * stage.options.probes;
         let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
         let batch = estimate::activations(&model.network.config, examples, curvature::BATCH.1, true);
         let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
@@ -402,8 +423,9 @@ impl Job<'_> {
 
     /// A hash of all that the units of the journal depend on.
     fn inputs(&self, reference: Option<String>) -> Result<String> {
-        let Damage { granularity, fractions, radius, draws, probes, step, seed, .. } = self.stage;
-        let Gaussian { normalize, vectors, .. } = self.stage.gaussian;
+        let DamageOptions { granularity, fractions, radius, draws, probes, step, .. } = &self.stage.options;
+        let seed = self.stage.seed;
+        let GaussianOptions { normalize, vectors } = self.stage.gaussian.options;
         let about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": self.model.hash,
@@ -431,10 +453,10 @@ impl Job<'_> {
         let space = Space::new(&flags);
         drop(flags);
         let bins = Bins::new(&space.flat(self.fisher)?);
-        let step = self.stage.step * norm(&space.flat(self.reference)?);
+        let step = self.stage.options.step * norm(&space.flat(self.reference)?);
         let curvature = Curvature::new(&model.network, &model.theta, (&self.set.examples, by_length), &space);
         let seed = (step, self.stage.seed);
-        let diagonal = hessian_diagonal(&curvature, &bins, self.stage.probes, seed, journal)?;
+        let diagonal = hessian_diagonal(&curvature, &bins, self.stage.options.probes, seed, journal)?;
         let names = space.tensors().map(|(name, _)| name.to_string()).collect();
         Ok((bins, diagonal, names))
     }
@@ -449,7 +471,7 @@ impl Job<'_> {
         let progress = Progress::new("damage (layers)", layers.len());
         let mut found = Vec::new();
         for layer in layers {
-            let draws = self.stage.draws;
+            let draws = self.stage.options.draws;
             let direction = |k: usize| self.direction(&layer.tensors, k);
             let rise = perturbed.rise(&layer.name, draws, direction, journal)?;
             let predicted: Vec<f64> = (0..draws)
@@ -471,9 +493,9 @@ impl Job<'_> {
         type Kind = fn(f64) -> Select;
         let kinds: [(&str, Kind); 3] =
             [("top", Select::Top), ("random", Select::Random), ("bottom", Select::Bottom)];
-        let progress = Progress::new("damage (masks)", kinds.len() * self.stage.fractions.len());
+        let progress = Progress::new("damage (masks)", kinds.len() * self.stage.options.fractions.len());
         let mut rows = Vec::new();
-        for &fraction in &self.stage.fractions {
+        for &fraction in &self.stage.options.fractions {
             for (mask, select) in kinds {
                 rows.push(self.masked(mask, (select(fraction), fraction), perturbed, journal)?);
                 progress.advance(1);
@@ -504,7 +526,7 @@ impl Job<'_> {
             Ok(Some((d, ratio, mask.report)))
         };
         let (mut ratios, mut predicted, mut draws, mut report) = (Vec::new(), Vec::new(), Vec::new(), None);
-        for k in 0..self.stage.draws {
+        for k in 0..self.stage.options.draws {
             let Some((d, ratio, own)) = make(k)? else { continue };
             ratios.push(ratio);
             predicted.push(perturbed.predicted(self.fisher, &d, self.scale)?);

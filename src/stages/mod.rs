@@ -11,7 +11,8 @@ pub mod fisher;
 pub mod freeze;
 mod history;
 pub mod loss;
-mod moving;
+pub mod moving;
+pub mod options;
 pub mod pretrain;
 pub mod render;
 pub mod schedule;
@@ -77,6 +78,7 @@ impl Stage {
     pub fn check(&self) -> Result<()> {
         match self {
             Stage::Fisher(stage) => stage.check(),
+            Stage::Schedule(stage) => stage.check(),
             Stage::Train(stage) => stage.check(),
             Stage::Directions(stage) => stage.check(),
             Stage::Surface(stage) => stage.check(),

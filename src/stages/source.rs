@@ -6,7 +6,7 @@ use crate::data::delimited::Columns;
 use crate::data::glue::{self, Holdout, Split, Task};
 use crate::data::row::{Row, Rows};
 use crate::data::table;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::{files, progress};
@@ -130,10 +130,10 @@ pub fn tell(rows: &Rows) {
 }
 
 /// Whether a fraction of the training part is one.
-pub fn check_fraction(fraction: f64) -> Result<()> {
+pub fn check_fraction(fraction: f64) -> Result<(), Problem> {
     match fraction > 0.0 && fraction <= 1.0 {
         true => Ok(()),
-        false => Err(Error::field("--fraction", "number", "in (0, 1]", fraction, "write 10 % as 0.1")),
+        false => Err(Problem::new("fraction", "number", "in (0, 1]", fraction, "write 10 % as 0.1")),
     }
 }
 

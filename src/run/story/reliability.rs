@@ -45,7 +45,7 @@ impl Story<'_> {
         self.table(page, STABILITY, "needed", what, sites, &["granularity"])?;
         let what = "How few examples a site's score rests on";
         self.table(page, STABILITY, "tails", what, sites, &["granularity"])?;
-        if stability.masks.unwrap_or(1) > 1 {
+        if stability.masks > 1 {
             let rows = files::read_csv(&self.file(STABILITY, "components"), FIX)?;
             let masks = files::read_csv(&self.file(STABILITY, "masks"), FIX)?;
             page.answers.extend(sentences(components::sentences(&rows, &masks)));
@@ -53,7 +53,7 @@ impl Story<'_> {
             let what = "Variance of one example's score, between examples and between maskings of one: dropout sites";
             self.table(page, STABILITY, "components", what, sites, &["granularity"])?;
         }
-        if stability.overlap.is_some() {
+        if !stability.overlap.is_empty() {
             let rows = files::read_csv(&self.file(STABILITY, "overlap"), FIX)?;
             page.answers.extend(sentences(overlap::sentences(&rows)));
             self.charted(page, STABILITY, "overlap")?;
