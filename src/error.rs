@@ -32,6 +32,40 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+/// An option that cannot be as it is: out of its range, or at odds with another.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Its name in a file, with underscores.
+    pub option: &'static str,
+    /// What kind of value it is.
+    pub kind: &'static str,
+    pub expected: String,
+    pub found: String,
+    pub fix: String,
+}
+
+impl Problem {
+    /// In the order in which the message reads.
+    pub fn new(
+        option: &'static str,
+        kind: &'static str,
+        expected: impl Display,
+        found: impl Display,
+        fix: impl Display,
+    ) -> Problem {
+        let (expected, found, fix) = (expected.to_string(), found.to_string(), fix.to_string());
+        Problem { option, kind, expected, found, fix }
+    }
+}
+
+/// As the command line knows the option; a file has its own place for it.
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Error {
+        let Problem { option, kind, expected, found, fix } = problem;
+        Error::field(format!("--{}", option.replace('_', "-")), kind, expected, found, fix)
+    }
+}
+
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -345,7 +345,7 @@ fn the_help_lists_every_key() -> Outcome {
         "damage.",
         "agree.",
     ];
-    let mut keys = 0;
+    let (mut keys, help) = (0, analysis::keys::help());
     for section in sections {
         let set = [format!("{section}unheard_of=1")];
         let message = analysis::load(&path, &set).err().ok_or(section)?.to_string();
@@ -354,7 +354,7 @@ fn the_help_lists_every_key() -> Outcome {
             message.lines().next().and_then(|line| line.split_once("expected ")).ok_or("no list")?;
         for key in known.split('`').skip(1).step_by(2) {
             keys += 1;
-            let words = analysis::config::KEYS.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+            let words = help.split(|c: char| !(c.is_alphanumeric() || c == '_'));
             assert!(words.into_iter().any(|word| word == key), "{section}{key} is not in the help");
         }
     }
@@ -370,7 +370,7 @@ fn settings_are_checked_like_the_file() -> Outcome {
     let path = path.display().to_string();
     let set = |setting: &str| analysis::load(&path, &[setting.to_string()]);
     let loaded = set("train.lr=2e-4")?;
-    assert_eq!(loaded.analysis.train.and_then(|train| train.lr), Some(2e-4));
+    assert_eq!(loaded.analysis.train.map(|train| train.options.lr), Some(2e-4));
     assert!(loaded.text.contains("lr = 2e-4"));
     assert_eq!(set("data.max_len=32")?.analysis.data.max_len, Some(32));
     assert_eq!(set("model.checkpoint=some/where")?.analysis.model.checkpoint, Path::new("some/where"));
@@ -398,16 +398,16 @@ fn options_are_checked_before_any_work() -> Outcome {
     let (path, out) = (analysis_in(folder.path())?, folder.path().join("out"));
     let rates = folder.path().join("no such rates.csv");
     for (setting, says) in [
-        ("surface.resolution=1".to_string(), "--resolution"),
-        ("surface.span=[1.0,-1.0]".into(), "--span"),
-        ("train.warmup=7.0".into(), "--warmup"),
-        ("stability.repeats=0".into(), "--repeats"),
-        ("sharpness.radii=[0.1,-1.0]".into(), "--radii"),
-        ("profile.resolution=1".into(), "--resolution"),
-        ("stability.masks=0".into(), "--masks"),
-        ("stability.overlap=[0.1,1.0]".into(), "--overlap"),
-        ("fisher.mc_samples=0".into(), "--mc-samples"),
-        ("damage.radius=0.0".into(), "--radius"),
+        ("surface.resolution=1".to_string(), "surface.resolution"),
+        ("surface.span=[1.0,-1.0]".into(), "surface.span"),
+        ("train.warmup=7.0".into(), "train.warmup"),
+        ("stability.repeats=0".into(), "stability.repeats"),
+        ("sharpness.radii=[0.1,-1.0]".into(), "sharpness.radii"),
+        ("profile.resolution=1".into(), "profile.resolution"),
+        ("stability.masks=0".into(), "stability.masks"),
+        ("stability.overlap=[0.1,1.0]".into(), "stability.overlap"),
+        ("fisher.mc_samples=0".into(), "fisher.mc_samples"),
+        ("damage.radius=0.0".into(), "damage.radius"),
         (format!("train.arms=[\"guided:{}\"]", rates.display()), "no such rates.csv"),
         ("schedule.preset=paper-bert-base".into(), "schedule.preset"),
     ] {

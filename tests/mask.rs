@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use fisherscape::Result;
 use fisherscape::landscape::direction::Direction;
 use fisherscape::landscape::mask::{
-    By, Choice, Flags, Mask, Moved, Norm, Select, effective, keep_effective, moved,
+    Choice, Flags, Mask, MaskUnit, Moved, Norm, Select, effective, keep_effective, moved,
 };
 use fisherscape::model::Reached;
 use fisherscape::params::ParamMap;
@@ -25,7 +25,7 @@ fn map(tensors: &[(&str, &[usize], Vec<f32>)]) -> ParamMap {
 /// A mask in both its steps.
 fn choose(
     select: Select,
-    by: By,
+    by: MaskUnit,
     theta: &ParamMap,
     fisher: Option<&ParamMap>,
     effective: &Flags,
@@ -83,7 +83,7 @@ proptest! {
             (Select::Top(fraction), &sorted[..k]),
             (Select::Bottom(fraction), &sorted[sorted.len() - k..]),
         ] {
-            let mask = choose(select, By::Parameter, &f, Some(&f), &all_of(&f), 0);
+            let mask = choose(select, MaskUnit::Parameter, &f, Some(&f), &all_of(&f), 0);
             if k == 0 {
                 prop_assert!(mask.is_err());
                 continue;
@@ -142,7 +142,7 @@ fn case() -> Case {
 }
 
 impl Case {
-    fn choose(&self, select: Select, by: By, seed: u64) -> Result<Mask> {
+    fn choose(&self, select: Select, by: MaskUnit, seed: u64) -> Result<Mask> {
         choose(select, by, &self.theta, Some(&self.fisher), &self.effective, seed)
     }
 }
@@ -157,11 +157,11 @@ fn effective_means_reached_and_moving() -> Outcome {
     assert_eq!(case.effective["embedding"], rows);
     assert_eq!(case.effective["matrix"], [t, f, t, t, t, t]);
     assert_eq!(case.effective.get("bias"), None);
-    let top = case.choose(Select::Top(0.5), By::Parameter, 0)?.report;
+    let top = case.choose(Select::Top(0.5), MaskUnit::Parameter, 0)?.report;
     // F from the top: bias 9 9 9 9, matrix 8 7, embedding 6 5 4 3, matrix 2.5.
     assert_eq!((top.parameters, top.selected, top.effective, top.selected_effective), (22, 11, 11, 7));
     assert_eq!((top.threshold, top.ties, top.zeros), (Some(2.5), Some(1), Some(0)));
-    let bottom = case.choose(Select::Bottom(0.5), By::Parameter, 0)?.report;
+    let bottom = case.choose(Select::Bottom(0.5), MaskUnit::Parameter, 0)?.report;
     // The other 11: six zeros, 0.25 (effective), 0.5 (not), 1, 1.5, 2.
     assert_eq!((bottom.selected, bottom.selected_effective, bottom.zeros), (11, 4, Some(6)));
     Ok(())
@@ -173,14 +173,17 @@ fn effective_means_reached_and_moving() -> Outcome {
 fn random_with_fisher_has_as_many_effective_parameters_as_top() -> Outcome {
     let case = case();
     for fraction in [0.3, 0.5, 0.6] {
-        let top = case.choose(Select::Top(fraction), By::Parameter, 0)?.report;
+        let top = case.choose(Select::Top(fraction), MaskUnit::Parameter, 0)?.report;
         let mut seen = BTreeSet::new();
         for seed in 0..50 {
-            let mask = case.choose(Select::Random(fraction), By::Parameter, seed)?;
+            let mask = case.choose(Select::Random(fraction), MaskUnit::Parameter, seed)?;
             assert_eq!(mask.report.selected_effective, top.selected_effective);
             assert_eq!(mask.report.selected, top.selected_effective);
             assert!(chosen(&mask).iter().all(|(name, i)| case.effective.get(name).is_some_and(|f| f[*i])));
-            assert_eq!(chosen(&mask), chosen(&case.choose(Select::Random(fraction), By::Parameter, seed)?));
+            assert_eq!(
+                chosen(&mask),
+                chosen(&case.choose(Select::Random(fraction), MaskUnit::Parameter, seed)?)
+            );
             seen.insert(chosen(&mask));
         }
         // C(11, k) masks with k = 3, 7, 9: of 50 draws most differ.
@@ -202,8 +205,14 @@ fn random_without_fisher_is_exact_and_uniform() -> Outcome {
         case.theta.iter().flat_map(|(n, t)| (0..t.elem_count()).map(move |i| (n.clone(), i))).collect();
     let (mut single, mut pairs) = (vec![0f64; p], vec![vec![0f64; p]; p]);
     for seed in 0..draws {
-        let mask =
-            choose(Select::Random(fraction), By::Parameter, &case.theta, None, &all_of(&case.theta), seed)?;
+        let mask = choose(
+            Select::Random(fraction),
+            MaskUnit::Parameter,
+            &case.theta,
+            None,
+            &all_of(&case.theta),
+            seed,
+        )?;
         let chosen = chosen(&mask);
         assert_eq!((chosen.len(), mask.report.selected), (k, k));
         let members: Vec<usize> = (0..p).filter(|&i| chosen.contains(&names[i])).collect();
@@ -244,7 +253,7 @@ fn matched_norm_is_that_of_a_random_mask_on_average() -> Outcome {
         let wanted = 7.0 / 11.0;
         let mut kept = Vec::new();
         for seed in 0..2000 {
-            let mask = case.choose(Select::Random(0.5), By::Parameter, seed)?;
+            let mask = case.choose(Select::Random(0.5), MaskUnit::Parameter, seed)?;
             let (masked, ratio) = mask.apply(d.clone(), &case.effective, Norm::Filter);
             kept.push(masked.iter().map(reached).sum::<f64>() / whole);
             assert!((ratio.powi(2) - kept[kept.len() - 1]).abs() <= 1e-9, "ratio {ratio}");
@@ -270,7 +279,7 @@ fn matched_norm_is_that_of_a_random_mask_on_average() -> Outcome {
 #[test]
 fn filter_norm_keeps_the_entries_as_they_are() -> Outcome {
     let case = case();
-    let mask = case.choose(Select::Top(0.5), By::Parameter, 0)?;
+    let mask = case.choose(Select::Top(0.5), MaskUnit::Parameter, 0)?;
     let (masked, _) = mask.apply(case.directions[0].clone(), &case.effective, Norm::Filter);
     let chosen = chosen(&mask);
     for (name, values) in &case.directions[0] {
@@ -289,13 +298,13 @@ fn parameters_absent_from_fisher_move_only_under_all() -> Outcome {
     case.fisher.retain(|name, _| name == "matrix");
     case.fisher.insert("elsewhere".into(), Tensor::new(&[5f32], &Device::Cpu)?);
     for select in [Select::Top(1.0), Select::Bottom(1.0), Select::Random(1.0)] {
-        let mask = case.choose(select, By::Parameter, 0)?;
+        let mask = case.choose(select, MaskUnit::Parameter, 0)?;
         assert_eq!(mask.report.parameters, 6, "{select}");
         assert_eq!((mask.report.effective, mask.report.selected_effective), (11, 5), "{select}");
         let (masked, _) = mask.apply(case.directions[0].clone(), &case.effective, Norm::Filter);
         assert!(masked.keys().eq(["matrix"]), "{select}");
     }
-    let all = case.choose(Select::All, By::Parameter, 0)?;
+    let all = case.choose(Select::All, MaskUnit::Parameter, 0)?;
     assert_eq!((all.report.parameters, all.report.selected, all.report.selected_effective), (22, 22, 11));
     for norm in [Norm::Filter, Norm::Matched] {
         assert_eq!(
@@ -317,7 +326,7 @@ fn whole_tensors_go_by_their_mean() -> Outcome {
         ("d", &[3], vec![0.0, 6.0, 0.0]),
         ("e", &[9], vec![1.0; 9]),
     ]);
-    let choose = |select, seed| choose(select, By::Tensor, &f, Some(&f), &all_of(&f), seed);
+    let choose = |select, seed| choose(select, MaskUnit::Tensor, &f, Some(&f), &all_of(&f), seed);
     let names = |mask: &Mask| chosen(mask).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
     for (select, expected, parameters, threshold, ties, zeros) in [
         (Select::Top(0.2), &["c"][..], 1, 4.0, 1, 0),
@@ -357,25 +366,25 @@ fn masks_that_mean_nothing_are_errors() -> Outcome {
     let message = |result: Result<Mask>| result.unwrap_err().to_string();
     // 0.02 · 22 + 0.5 = 0.94: no parameter. 0.023 is one.
     for select in [Select::Top(0.02), Select::Bottom(0.02)] {
-        let error = message(case.choose(select, By::Parameter, 0));
+        let error = message(case.choose(select, MaskUnit::Parameter, 0));
         assert!(error.contains("at least 1") && error.contains("0.02 of 22"), "{error}");
     }
-    assert!(message(case.choose(Select::Random(0.1), By::Tensor, 0)).contains("0.1 of 3"));
-    let none = choose(Select::Random(0.02), By::Parameter, &case.theta, None, &case.effective, 0);
+    assert!(message(case.choose(Select::Random(0.1), MaskUnit::Tensor, 0)).contains("0.1 of 3"));
+    let none = choose(Select::Random(0.02), MaskUnit::Parameter, &case.theta, None, &case.effective, 0);
     assert!(message(none).contains("0.02 of 22"));
     assert_eq!(
-        choose(Select::Random(0.023), By::Parameter, &case.theta, None, &all_of(&case.theta), 0)?
+        choose(Select::Random(0.023), MaskUnit::Parameter, &case.theta, None, &all_of(&case.theta), 0)?
             .report
             .selected,
         1
     );
     // The four largest and the six smallest are no effective parameters.
     for select in [Select::Top(0.18), Select::Bottom(0.27), Select::Random(0.18)] {
-        let error = message(case.choose(select, By::Parameter, 0));
+        let error = message(case.choose(select, MaskUnit::Parameter, 0));
         assert!(error.contains("effective parameters"), "{error}");
     }
     let with = |fisher: ParamMap| {
-        choose(Select::Top(0.5), By::Parameter, &case.theta, Some(&fisher), &case.effective, 0)
+        choose(Select::Top(0.5), MaskUnit::Parameter, &case.theta, Some(&fisher), &case.effective, 0)
     };
     let error = message(with(map(&[("other", &[4], vec![1.0; 4])])));
     assert!(error.contains("some parameter of the model") && error.contains("`other`"), "{error}");
@@ -409,12 +418,12 @@ fn masks_are_read_as_they_are_written() {
 fn the_papers_halves_are_whole_tensors() -> Outcome {
     let case = case();
     // Whatever the granularity says.
-    let top = case.choose(Select::PaperTop, By::Parameter, 0)?;
+    let top = case.choose(Select::PaperTop, MaskUnit::Parameter, 0)?;
     let chosen_of = |mask: &Mask| chosen(mask).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
     assert!(chosen_of(&top).iter().eq(["bias", "matrix"]));
     assert_eq!((top.report.selected_tensors, top.report.moving_tensors), (Some(2), Some(1)));
     assert_eq!((top.report.selected, top.report.selected_effective), (10, 5));
-    let bottom = case.choose(Select::PaperBottom, By::Parameter, 0)?;
+    let bottom = case.choose(Select::PaperBottom, MaskUnit::Parameter, 0)?;
     assert!(chosen_of(&bottom).iter().eq(["embedding", "matrix"]));
     assert!(
         "paper-top".parse::<Select>().is_ok_and(|s| s == Select::PaperTop && s.to_string() == "paper-top")
@@ -426,7 +435,7 @@ fn the_papers_halves_are_whole_tensors() -> Outcome {
 #[test]
 fn what_moves_is_told_tensor_by_tensor() -> Outcome {
     let case = case();
-    let mask = case.choose(Select::Top(0.5), By::Parameter, 0)?;
+    let mask = case.choose(Select::Top(0.5), MaskUnit::Parameter, 0)?;
     let masked = case.directions.clone().map(|d| {
         let mut masked = mask.apply(d, &case.effective, Norm::Filter).0;
         keep_effective(&mut masked, &case.effective);

@@ -12,7 +12,7 @@ use fisherscape::data::{Batch, Example};
 use fisherscape::evaluate::{Evaluator, set_loss};
 use fisherscape::fisher;
 use fisherscape::landscape::direction;
-use fisherscape::landscape::mask::{self, By, Choice, Norm, Select};
+use fisherscape::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
@@ -144,7 +144,7 @@ fn surfaces_equal_pytorch() -> Outcome {
         let effective = mask::effective(&model.theta, &directions, |n| model.network.reached(n, &examples));
         let fisher = tensors(&folder.join("fisher.safetensors"));
         for (file, select) in [("surface.csv", Select::All), ("surface_top5.csv", Select::Top(0.05))] {
-            let choice = Choice::new(select, By::Parameter, &model.theta, Some(&fisher), 0)?;
+            let choice = Choice::new(select, MaskUnit::Parameter, &model.theta, Some(&fisher), 0)?;
             let mask = choice.mask(&effective)?;
             if select != Select::All {
                 let expected = json(&folder.join("expected.json"));

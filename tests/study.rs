@@ -99,7 +99,7 @@ fn a_grid_is_all_combinations() -> Outcome {
         .map(|cell| {
             let train = cell.loaded.analysis.train.as_ref().unwrap();
             let name = cell.name.as_str();
-            (name, train.fraction.unwrap(), train.lr.unwrap(), train.seeds, train.arms.len())
+            (name, train.options.fraction, train.options.lr, train.seeds, train.arms.len())
         })
         .collect();
     let wanted = [(CELLS[0], 0.1, 1e-3, 3, 3), (CELLS[1], 0.2, 1e-3, 3, 3), (CELLS[2], 0.2, 3e-3, 2, 2)];

@@ -1,57 +1,54 @@
 //! What an analysis says: one struct for each section of the TOML.
 //!
-//! A key that is left out takes the default of the command that it goes to, which is therefore written in one place only.
+//! What a section has in common with a command is that command's own struct of options, whose defaults, ranges and help are
+//! therefore written in one place only. Keys of the analysis alone stand beside it; clap reads these, too, for the list of keys.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use clap::{Args, Command};
+use serde::Deserialize;
 
 use crate::data::delimited::Columns;
-use crate::data::glue::{self, Task};
+use crate::data::glue::{self, Holdout, Task};
 use crate::dropout::Arm as Dropout;
 use crate::dropout::Assignment;
-use crate::dropout::shape::Shape;
-use crate::fisher::layers::{Aggregate, Granularity};
-use crate::landscape::direction::Normalize;
-use crate::landscape::mask::{By, Norm, Select};
+use crate::landscape::mask::Select;
 use crate::model::{Estimator, Reduction};
-use crate::stability::draw::Draws;
-use crate::stages::schedule::Preset;
-use crate::stages::source::Holdout;
+use crate::stages::audit::AuditOptions;
+use crate::stages::damage::DamageOptions;
+use crate::stages::fisher::FisherOptions;
+use crate::stages::moving::{GaussianOptions, MaskOptions};
+pub use crate::stages::options::Parsed;
+use crate::stages::options::defaults;
+use crate::stages::schedule::ScheduleOptions;
+use crate::stages::sharpness::SharpnessOptions;
+use crate::stages::stability::StabilityOptions;
+use crate::stages::surface::AxisOptions;
+use crate::stages::train::TrainOptions;
 use crate::tasks::Kind;
 
-/// Every key, for `check --help`.
-pub const KEYS: &str = "\
-Keys of an analysis (those in brackets may be left out; a section that is left out is not done):
-  title, question, source, expectation, reading, [seed]
-  [model]      checkpoint: a folder, a name on the hub, or \"embedded\"
-  [data]       [task, folder: as --data; GLUE is the hub's without] or [table, columns]; [text, min_words]; [max_len]
-  [fisher]     [over: \"task\" or \"text\"], [examples], [reduction: \"mean\" or \"sum\"], [also: of \"mc\", \"exact\"],
-               [mc_samples]
-  [schedule]   [preset: \"paper-bert-base\"] or [aggregate, shape: \"linear\", \"cosine\" or \"power:K\",
-               include_intermediate, p_lower, p_upper]
-  [train]      arms: \"none\", \"uniform:P\", \"gaussian:P\", \"gaussian-paper:P\"; of [schedule] \"guided\", \"matched\",
-               \"reversed\", \"shuffled\" or \"shuffled:K\", or of a file, as in \"guided:RATES.csv\"; [seeds, epochs, fraction,
-               batch, accumulate, eval_steps, early_stopping, lr, warmup, weight_decay, split: \"paper\" or \"official\",
-               scores_only: true keeps no models]
-  [surface]    masks: \"all\", \"top:F\", \"bottom:F\", \"random:F\", \"paper-top\" or \"paper-bottom\"; [over: of \"train\",
-               \"held_out\", \"text\"], [examples, granularity, norm, normalize, vectors, span, resolution, draws]
-  [profile]    losses along single directions, under the masks and over the parts of [surface]: [draws, span, resolution]
-  [plane]      through the checkpoint and the first two arms, and the lines between them: [span, resolution, line_resolution]
-  [trajectory] of the first seed's runs, in the plane of its principal components: [snapshots, span, resolution]
-  [sharpness]  of every run, over the first part of [surface]: [mask, directions, radii, epsilon, ascent, steps, probes,
-               signs, eigenvalues, step], [span, resolution: of the plane of the leading eigenvectors]
-  [stability]  [fractions, repeats, draws, resamples, threshold], [masks, overlap: further passes over the examples]
-  [audit]      what rankings by the Fisher information rest on: [resamples]
-  [damage]     does it predict where a perturbation hurts: [examples, granularity, fractions, radius, draws, probes, vectors]
-  [agree]      of all estimates of [fisher], with [arms: true for the model of every arm's first seed], [files, titles]
-  [[grid]]     makes it a study: keys of the others, each with a list of values; every combination is a cell, an analysis of its own
-Values are those of the commands: see `fisherscape train --help`, `surface --help` and so on.";
+/// Sections, and what says which keys each has.
+pub const SECTIONS: [(&str, fn(Command) -> Command); 15] = [
+    ("model", Model::augment_args),
+    ("data", Data::augment_args),
+    ("fisher", Fisher::augment_args),
+    ("schedule", ScheduleOptions::augment_args),
+    ("train", Train::augment_args),
+    ("surface", Surface::augment_args),
+    ("profile", Profile::augment_args),
+    ("plane", Plane::augment_args),
+    ("trajectory", Trajectory::augment_args),
+    ("sharpness", Sharpness::augment_args),
+    ("stability", StabilityOptions::augment_args),
+    ("audit", AuditOptions::augment_args),
+    ("damage", Damage::augment_args),
+    ("agree", Agree::augment_args),
+    ("grid", |command| command),
+];
 
 /// An analysis: the question, and what is done to answer it.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Analysis {
     pub title: String,
@@ -68,43 +65,57 @@ pub struct Analysis {
     pub model: Model,
     pub data: Data,
     pub fisher: Option<Fisher>,
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<ScheduleOptions>,
     pub train: Option<Train>,
     pub surface: Option<Surface>,
     pub profile: Option<Profile>,
     pub plane: Option<Plane>,
     pub trajectory: Option<Trajectory>,
     pub sharpness: Option<Sharpness>,
-    pub stability: Option<Stability>,
-    pub audit: Option<Audit>,
+    pub stability: Option<StabilityOptions>,
+    pub audit: Option<AuditOptions>,
     pub damage: Option<Damage>,
     pub agree: Option<Agree>,
     /// Of a study: see [`super::grid`], which reads it.
     #[serde(default)]
     pub grid: Vec<toml::Table>,
+    /// The keys as they are given: a default that is written differs from one that is not, since it is a word of a command.
+    #[serde(skip)]
+    pub given: toml::Table,
 }
 
-/// `[model]`
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What everything starts from
+#[derive(Args, Clone, Debug, Deserialize)]
 pub struct Model {
-    /// A folder in the Hugging Face layout, a name on the hub, or `embedded`.
+    /// A folder in the Hugging Face layout, a name on the hub, or embedded
+    #[arg(long, value_name = "C")]
     pub checkpoint: PathBuf,
 }
 
-/// `[data]`: a task or a table to train on, text for masked language modelling, or both.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A task or a table to train on, text for masked language modelling, or both
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Data {
+    /// As `--task` of `train`
+    #[arg(long, value_name = "NAME")]
     pub task: Option<Parsed<Task>>,
-    /// The task's folder, the one above it, or a data set on the hub; by default [`glue::default_data`].
+    /// The task's folder, the one above it, or a data set on the hub [default: GLUE is the hub's]
+    #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
+    /// A table instead, with a header
+    #[arg(long, value_name = "FILE")]
     pub table: Option<PathBuf>,
+    /// The table's columns: text,label or text,text2,label
+    #[arg(long, value_name = "NAMES")]
     pub columns: Option<Parsed<Columns>>,
-    /// Plain text, one example a line.
+    /// Plain text, one example a line
+    #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
+    /// Shortest line of text in words [default: 8]
+    #[arg(long, value_name = "N")]
     pub min_words: Option<usize>,
-    /// Longest example in tokens.
+    /// Longest example in tokens [default: 512, or the position table if shorter]
+    #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
 }
 
@@ -117,7 +128,7 @@ impl Data {
 }
 
 /// Which data a Fisher information is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Over {
     /// Masked language modelling on the text.
@@ -126,51 +137,41 @@ pub enum Over {
     Task,
 }
 
-/// `[fisher]`: of the checkpoint that everything starts from.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Fisher information of the checkpoint
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Fisher {
-    /// By default the text, where there is one.
+    /// Which of the data [default: the text, where there is one]
+    #[arg(long)]
     pub over: Option<Over>,
-    /// Examples to draw; by default all.
+    /// Examples to draw [default: all]
+    #[arg(long, value_name = "N")]
     pub examples: Option<usize>,
+    /// Differentiate the mean over an example's targets (the paper's) or their sum [default: mean]
+    #[arg(long)]
     pub reduction: Option<Reduction>,
-    /// Estimators beside the empirical one, from the same pass.
-    #[serde(default)]
+    /// Estimators beside the empirical one, from the same pass
+    #[arg(long, value_delimiter = ',')]
     pub also: Vec<Estimator>,
-    pub mc_samples: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub options: FisherOptions,
 }
 
-/// `[schedule]`: drop probabilities by site.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Schedule {
-    pub preset: Option<Preset>,
-    pub aggregate: Option<Aggregate>,
-    pub shape: Option<Parsed<Shape>>,
-    pub include_intermediate: Option<bool>,
-    pub p_lower: Option<f64>,
-    pub p_upper: Option<f64>,
-}
-
-/// `[train]`: arms, each once for every seed.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Arms, each once for every seed
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Train {
+    /// Each none, uniform:P, gaussian:P or gaussian-paper:P; by [schedule] guided, matched, reversed, shuffled or shuffled:K, or by a
+    /// file, as guided:RATES.csv
+    #[arg(long, value_delimiter = ',', value_name = "ARM,..")]
     pub arms: Vec<Parsed<Arm>>,
-    #[serde(default = "one")]
+    /// Training runs of each arm, with seeds of their own
+    #[arg(long, default_value_t = 1, value_name = "N")]
     pub seeds: usize,
-    pub epochs: Option<usize>,
-    pub fraction: Option<f64>,
-    pub batch: Option<usize>,
-    pub accumulate: Option<usize>,
-    pub eval_steps: Option<usize>,
-    pub early_stopping: Option<usize>,
-    pub lr: Option<f64>,
-    pub warmup: Option<f64>,
-    pub weight_decay: Option<f64>,
-    pub split: Option<Holdout>,
-    pub scores_only: Option<bool>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub options: TrainOptions,
 }
 
 /// The dropout of an arm, as one writes it: `guided` and its controls alone are of the analysis' own schedule.
@@ -181,8 +182,9 @@ pub enum Arm {
 }
 
 /// Which examples a surface is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum Part {
     /// Examples that the arms were trained on.
     Train,
@@ -192,160 +194,118 @@ pub enum Part {
     Text,
 }
 
-/// `[surface]`: of every arm, or of the checkpoint where nothing is trained.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Surfaces of every arm, or of the checkpoint where nothing is trained
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Surface {
-    /// By default both parts of the task, or the text where nothing is trained.
-    pub over: Option<Vec<Part>>,
+    /// Each all, top:F, bottom:F, random:F, paper-top or paper-bottom
+    #[arg(long, value_delimiter = ',', value_name = "MASK,..")]
     pub masks: Vec<Parsed<Select>>,
-    /// Examples to draw from each part; by default all.
+    /// [default: both parts of the task, or the text where nothing is trained]
+    #[arg(long, value_delimiter = ',')]
+    pub over: Option<Vec<Part>>,
+    /// Examples to draw from each part [default: all]
+    #[arg(long, value_name = "N")]
     pub examples: Option<usize>,
-    pub granularity: Option<By>,
-    pub norm: Option<Norm>,
-    pub normalize: Option<Normalize>,
-    pub vectors: Option<bool>,
-    pub span: Option<[f64; 2]>,
-    pub resolution: Option<usize>,
-    /// Planes, each with directions and random masks of its own; the first is drawn.
-    #[serde(default = "one")]
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub mask: MaskOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub gaussian: GaussianOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub axes: AxisOptions,
+    /// Planes, each with directions and random masks of its own; the first is drawn
+    #[arg(long, default_value_t = 1, value_name = "K")]
     pub draws: usize,
 }
 
-/// `[profile]`: the loss along single directions, each draw with its own, and a random mask of its own.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Losses along single directions, each with a random mask of its own, under the masks and over the parts of [surface]
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Profile {
-    #[serde(default = "five")]
+    /// Directions
+    #[arg(long, default_value_t = 5, value_name = "K")]
     pub draws: usize,
-    pub span: Option<[f64; 2]>,
-    pub resolution: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub axes: AxisOptions,
 }
 
-/// `[plane]`: through the checkpoint that everything starts from and the models of the first two arms.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The plane through the checkpoint and the models of the first two arms, and the lines between them
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Plane {
-    #[serde(default = "around_models")]
-    pub span: [f64; 2],
+    /// Lowest and highest coordinate on both axes: the models lie at (0, 0), (1, 0) and between -1 and 1 of it along y
+    #[arg(long, default_value = "-0.5,1.5", value_delimiter = ',', value_name = "LO,HI")]
+    pub span: Vec<f64>,
+    /// Points per axis [default: 25]
+    #[arg(long, value_name = "N")]
     pub resolution: Option<usize>,
-    /// Points on the lines between the models.
+    /// Points on each line between models [default: 25]
+    #[arg(long, value_name = "N")]
     pub line_resolution: Option<usize>,
 }
 
-/// `[trajectory]`: of training, in the plane of the snapshots' leading principal components.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The training of the first seed's runs, each in the plane of its leading principal components
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Trajectory {
-    #[serde(default = "dozen")]
+    /// Parameters kept on the way
+    #[arg(long, default_value_t = 12, value_name = "N")]
     pub snapshots: usize,
-    #[serde(default = "around_path")]
-    pub span: [f64; 2],
+    /// Lowest and highest coordinate on both axes: the longest coordinate of the path is 1
+    #[arg(long, default_value = "-1.2,1.2", value_delimiter = ',', value_name = "LO,HI")]
+    pub span: Vec<f64>,
+    /// Points per axis [default: 25]
+    #[arg(long, value_name = "N")]
     pub resolution: Option<usize>,
 }
 
-/// `[sharpness]`: of every run, and the plane of the leading eigenvectors of the first seed's.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Sharpness of every run, over the first part of [surface], and the plane of the leading eigenvectors of the first seed's
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Sharpness {
+    /// Parameters that move, as one of the masks of [surface] [default: all]
+    #[arg(long, value_name = "MASK")]
     pub mask: Option<Parsed<Select>>,
-    pub directions: Option<usize>,
-    pub radii: Option<Vec<f64>>,
-    pub epsilon: Option<f64>,
-    pub ascent: Option<usize>,
-    pub steps: Option<usize>,
-    pub probes: Option<usize>,
-    pub signs: Option<usize>,
-    pub eigenvalues: Option<usize>,
-    pub step: Option<f64>,
-    pub span: Option<[f64; 2]>,
-    pub resolution: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub options: SharpnessOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub axes: AxisOptions,
 }
 
-/// `[stability]`: of rankings by parts of the examples behind the Fisher information.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stability {
-    pub fractions: Option<Vec<f64>>,
-    pub repeats: Option<usize>,
-    pub draws: Option<Vec<Draws>>,
-    pub resamples: Option<usize>,
-    pub threshold: Option<f64>,
-    pub masks: Option<usize>,
-    pub overlap: Option<Vec<f64>>,
-}
-
-/// `[audit]`: of the Fisher information.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Audit {
-    pub resamples: Option<usize>,
-}
-
-/// `[damage]`: of the checkpoint, over the data that its Fisher information is of.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Whether Fisher information predicts where a perturbation of the checkpoint hurts
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Damage {
-    /// Examples to draw; by default all.
+    /// Examples to draw [default: all]
+    #[arg(long, value_name = "N")]
     pub examples: Option<usize>,
-    pub granularity: Option<Vec<Granularity>>,
-    pub fractions: Option<Vec<f64>>,
-    pub radius: Option<f64>,
-    pub draws: Option<usize>,
-    pub probes: Option<usize>,
-    pub vectors: Option<bool>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub options: DamageOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub gaussian: GaussianOptions,
 }
 
-/// `[agree]`: rankings of layers side by side.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How alike all estimates of [fisher], and others, rank the layers
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
 pub struct Agree {
-    /// The Fisher information of every arm's first seed, on the same examples.
-    #[serde(default)]
+    /// Also the model of every arm's first seed, on the same examples
+    #[arg(long)]
     pub arms: bool,
-    /// Fisher files from elsewhere, and what they are called.
-    #[serde(default)]
+    /// Fisher files from elsewhere
+    #[arg(long, value_delimiter = ',', value_name = "FILE,..")]
     pub files: Vec<PathBuf>,
-    #[serde(default)]
+    /// What these are called
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     pub titles: Vec<String>,
-}
-
-/// A value that is written as text.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parsed<T>(pub T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Parsed<T>, D::Error> {
-        let text = String::deserialize(from)?;
-        // Of a list the caret marks the whole: so the entry is named.
-        let wrong = |e: T::Err| {
-            let e = e.to_string();
-            D::Error::custom(format!("{text:?} cannot be read: {}", e.lines().next().unwrap_or("")))
-        };
-        text.parse().map(Parsed).map_err(wrong)
-    }
-}
-
-fn one() -> usize {
-    1
-}
-
-fn five() -> usize {
-    5
-}
-
-fn dozen() -> usize {
-    12
-}
-
-/// The models lie at (0, 0), (1, 0) and between -1 and 1 of it along y.
-fn around_models() -> [f64; 2] {
-    [-0.5, 1.5]
-}
-
-/// The longest coordinate of a path is 1.
-fn around_path() -> [f64; 2] {
-    [-1.2, 1.2]
 }
 
 impl Analysis {
@@ -359,8 +319,7 @@ impl Analysis {
     /// seed would have seen what another seed's run is judged by.
     pub fn schedule_by_seed(&self) -> bool {
         // A table has no split of its own.
-        let split =
-            |train: &Train| self.data.table.is_some() || train.split.unwrap_or_default() == Holdout::Paper;
+        let split = |train: &Train| self.data.table.is_some() || train.options.split == Holdout::Paper;
         let own = |train: &Train| train.arms.iter().any(|arm| arm.0.own().is_some());
         self.fisher_over() == Over::Task
             && self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_none())
@@ -385,6 +344,11 @@ impl Analysis {
             None if self.data.text.is_some() => vec![Part::Text],
             None => vec![Part::Train],
         })
+    }
+
+    /// Whether a section gives a key.
+    pub fn gives(&self, section: &'static str) -> impl Fn(&str) -> bool {
+        move |key| self.given.get(section).is_some_and(|keys| keys.get(key).is_some())
     }
 
     /// What a loss is measured in, for axes and keys: a table's labels are not known here.

@@ -4,15 +4,17 @@
 //! not fit together are refused with file, line and caret. `--set key=value` edits the text first, so an error in what
 //! was set points into it too. The shipped analyses are compiled in.
 //!
-//! [`config`] holds the types, `rules` what must hold between keys, [`grid`] makes a study's cells, [`titles`] names arms and
+//! [`config`] holds the types, [`keys`] lists them, `rules` what must hold between keys, [`grid`] makes a study's cells, [`titles`] names arms and
 //! masks; [`crate::run`] turns them into commands.
 
 pub mod config;
 mod excerpt;
 pub mod grid;
+pub mod keys;
 mod rules;
 pub mod titles;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Table, Value};
@@ -130,14 +132,34 @@ fn find(which: &str) -> Result<(String, String, String)> {
 }
 
 fn parse(place: &str, text: &str) -> Result<Analysis> {
-    toml::from_str(text).map_err(|e| {
-        let place = Place { name: place, text };
-        place.error(
-            e.span(),
-            e.message(),
-            "`fisherscape check --help` lists the keys, `fisherscape list --show quickstart` shows them in use",
-        )
-    })
+    let place = Place { name: place, text };
+    let fix =
+        "`fisherscape check --help` lists the keys, `fisherscape list --show quickstart` shows them in use";
+    if let Some((span, what)) = keys::unknown(text) {
+        return Err(place.error(Some(span), &what, fix));
+    }
+    let read = toml::from_str::<Analysis>(text).and_then(|analysis| {
+        let given = toml::from_str(text)?;
+        Ok(Analysis { given, ..analysis })
+    });
+    read.map_err(|e| place.error(culprit(text, &e).or(e.span()), e.message(), fix))
+}
+
+/// Where the key stands whose value is wrong: the one without which the text is not wrong in this way. (Of the options that a
+/// section shares with a command serde does not tell.)
+fn culprit(text: &str, wrong: &toml::de::Error) -> Option<Range<usize>> {
+    let document: toml::Table = text.parse().ok()?;
+    for (section, table) in document.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
+        for key in table.keys() {
+            let mut without = document.clone();
+            without.get_mut(section)?.as_table_mut()?.remove(key);
+            let other = without.try_into::<Analysis>().err();
+            if other.is_none_or(|other| other.message() != wrong.message()) {
+                return locate(text, &format!("{section}.{key}"));
+            }
+        }
+    }
+    None
 }
 
 fn check(place: &str, text: &str, analysis: &Analysis) -> Result<()> {
@@ -146,7 +168,7 @@ fn check(place: &str, text: &str, analysis: &Analysis) -> Result<()> {
         Some(problem) => {
             let place = Place { name: place, text };
             let what = format!("`{}` must be {}", problem.key, problem.expected);
-            Err(place.error(locate(text, problem.key), &what, problem.fix))
+            Err(place.error(locate(text, &problem.key), &what, &problem.fix))
         }
     }
 }

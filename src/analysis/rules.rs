@@ -1,17 +1,21 @@
 //! What must hold between the keys of an analysis.
 //!
-//! And ranges of single keys, so that a mistake is shown where it stands before anything begins, and not by a command hours later.
+//! The ranges of single keys are those of the commands' own options; both are asked before anything begins, so that a mistake is
+//! shown where it stands, and not by a command hours later.
 
-use super::config::{Analysis, Over, Part, Train};
+use super::config::{Analysis, Over, Part};
 use super::titles::{mask_title, plain};
+use crate::error;
 use crate::landscape::mask::Select;
 use crate::model::Estimator;
+use crate::stages::schedule::ScheduleOptions;
+use crate::stages::stability::StabilityOptions;
 
 /// What does not fit: the key, what it must be, and how to mend it.
 pub struct Problem {
-    pub key: &'static str,
-    pub expected: &'static str,
-    pub fix: &'static str,
+    pub key: String,
+    pub expected: String,
+    pub fix: String,
 }
 
 /// Whether it holds; the key, what it must be, and how to mend it.
@@ -25,7 +29,28 @@ pub fn problem(analysis: &Analysis) -> Option<Problem> {
     let rules =
         [data(analysis), training(analysis), fisher(analysis), rankings(analysis), landscape(analysis)];
     let broken = rules.into_iter().flatten().find(|(holds, ..)| !holds);
-    broken.map(|(_, key, expected, fix)| Problem { key, expected, fix })
+    let broken =
+        broken.map(|(_, key, expected, fix)| (key.to_string(), expected.to_string(), fix.to_string()));
+    let (key, expected, fix) = broken.or_else(|| {
+        let (section, option) =
+            ranges(analysis).into_iter().find_map(|(name, range)| Some((name, range?.err()?)))?;
+        Some((format!("{section}.{}", option.option), option.expected, option.fix))
+    })?;
+    Some(Problem { key, expected, fix })
+}
+
+/// What the commands ask of their own options.
+fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Problem>>); 8] {
+    [
+        ("fisher", analysis.fisher.as_ref().map(|s| s.options.check())),
+        ("schedule", analysis.schedule.as_ref().map(ScheduleOptions::check)),
+        ("train", analysis.train.as_ref().map(|s| s.options.check())),
+        ("surface", analysis.surface.as_ref().map(|s| s.axes.check())),
+        ("profile", analysis.profile.as_ref().map(|s| s.axes.check())),
+        ("sharpness", analysis.sharpness.as_ref().map(|s| s.options.check().and(s.axes.check()))),
+        ("stability", analysis.stability.as_ref().map(StabilityOptions::check)),
+        ("damage", analysis.damage.as_ref().map(|s| s.options.check())),
+    ]
 }
 
 fn labelled(analysis: &Analysis) -> bool {
@@ -34,14 +59,6 @@ fn labelled(analysis: &Analysis) -> bool {
 
 fn distinct<T: PartialEq>(items: &[T]) -> bool {
     items.iter().enumerate().all(|(i, item)| !items[..i].contains(item))
-}
-
-fn fraction(f: f64) -> bool {
-    f > 0.0 && f <= 1.0
-}
-
-fn some(n: Option<usize>) -> bool {
-    n.is_none_or(|n| n > 0)
 }
 
 fn data(analysis: &Analysis) -> Vec<Rule> {
@@ -73,9 +90,7 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
     let train = analysis.train.as_ref();
     let arms = || train.iter().flat_map(|train| &train.arms);
     let names: Vec<String> = arms().map(|arm| plain(&arm.0.to_string())).collect();
-    let of = |get: fn(&Train) -> Option<f64>| train.and_then(get);
-    let schedule = analysis.schedule.clone().unwrap_or_default();
-    let rate = |p: Option<f64>| p.is_none_or(|p| (0.0..1.0).contains(&p));
+    let preset = |schedule: &ScheduleOptions| schedule.preset.is_some();
     vec![
         (
             train.is_none() || labelled(analysis),
@@ -95,26 +110,11 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
             "at least 1",
             "five give an interval worth having",
         ),
-        (train.is_none_or(|t| some(t.epochs)), "train.epochs", "at least 1", "the paper trains for 3"),
-        (train.is_none_or(|t| some(t.batch)), "train.batch", "at least 1", "the paper's is 18"),
-        (of(|t| t.fraction).is_none_or(fraction), "train.fraction", "in (0, 1]", "write 10 % as 0.1"),
         (
-            of(|t| t.lr).is_none_or(|lr| lr > 0.0 && lr.is_finite()),
-            "train.lr",
-            "above 0",
-            "the paper's, for bert-base, is 2e-5",
-        ),
-        (
-            !analysis.looks_at_models() || train.is_none_or(|t| t.scores_only != Some(true)),
+            !analysis.looks_at_models() || train.is_none_or(|t| !t.options.scores_only),
             "train.scores_only",
             "left out where models are looked at",
             "leave it out, or [surface] and agree.arms",
-        ),
-        (
-            of(|t| t.weight_decay).is_none_or(|d| d >= 0.0),
-            "train.weight_decay",
-            "at least 0",
-            "the paper's is 0",
         ),
         (
             analysis.schedule.is_some() || arms().all(|arm| arm.0.own().is_none()),
@@ -123,17 +123,10 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
             "add a [schedule], name a file (\"guided:RATES.csv\"), or leave the arm out",
         ),
         (
-            analysis.schedule.is_none() || schedule.preset.is_some() || analysis.fisher.is_some(),
+            analysis.schedule.as_ref().is_none_or(preset) || analysis.fisher.is_some(),
             "schedule",
             "with a preset or a [fisher] section",
             "add [fisher], or preset = \"paper-bert-base\"",
-        ),
-        (rate(schedule.p_lower), "schedule.p_lower", "in [0, 1)", "the paper's is 0"),
-        (
-            rate(schedule.p_upper) && schedule.p_lower.unwrap_or(0.0) <= schedule.p_upper.unwrap_or(0.1),
-            "schedule.p_upper",
-            "in [0, 1), and not below p_lower",
-            "the paper's is 0.1",
         ),
     ]
 }
@@ -154,7 +147,7 @@ fn fisher(analysis: &Analysis) -> Vec<Rule> {
             "\"text\" where there is no task",
             "give data.task, or over = \"text\"",
         ),
-        (some(fisher.examples), "fisher.examples", "at least 1", "leave it out for all"),
+        (fisher.examples != Some(0), "fisher.examples", "at least 1", "leave it out for all"),
         (
             distinct(&fisher.also) && !fisher.also.contains(&Estimator::Empirical),
             "fisher.also",
@@ -189,15 +182,7 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
             "add [fisher]: the rankings are of its examples",
         ),
         (
-            stability
-                .and_then(|s| s.fractions.as_ref())
-                .is_none_or(|f| !f.is_empty() && f.iter().all(|f| fraction(*f))),
-            "stability.fractions",
-            "numbers in (0, 1]",
-            "write, for example, [0.01, 0.02, 0.05, 0.1]",
-        ),
-        (
-            stability.and_then(|s| s.masks).is_none_or(|m| m == 1 || over == Over::Text),
+            stability.is_none_or(|s| s.masks <= 1 || over == Over::Text),
             "stability.masks",
             "left out where the Fisher information is over a task",
             "a task's examples have no masks",

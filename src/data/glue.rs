@@ -57,6 +57,19 @@ pub enum Split {
     Test,
 }
 
+/// Which examples are held out.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Holdout {
+    /// Train and dev together, shuffled by the seed, the last 20 % held out (MNLI keeps its own)
+    #[default]
+    Paper,
+    /// The task's own dev split
+    Official,
+}
+
 /// Where the hub has GLUE.
 pub const HUB: &str = "nyu-mll/glue";
 

@@ -149,6 +149,14 @@ pub fn guided(ranking: &Ranking, se: &[Option<f64>], shape: Shape, p_lower: f64,
     (0..ranks.len()).map(row).collect()
 }
 
+/// Schedules that need no Fisher information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// What the code of Sharma et al. runs on bert-base: 0.099 - 0.00275 k
+    PaperBertBase,
+}
+
 /// The schedule that the paper's code runs on bert-base: `p_k = 0.099 - 0.00275 k` in its published order of the 37
 /// sites, lowest Fisher information first (docs/definitions.md section 3). In model order.
 pub fn paper_bert_base() -> Vec<Row> {

@@ -28,7 +28,7 @@ pub enum Select {
     Top(f64),
     Bottom(f64),
     Random(f64),
-    /// The paper's: the upper or lower half of the tensors by mean F, whatever [`By`] says. Most of the upper half are
+    /// The paper's: the upper or lower half of the tensors by mean F, whatever [`MaskUnit`] says. Most of the upper half are
     /// biases and LayerNorm vectors, whose direction is zero, so that its surface is nearly flat.
     PaperTop,
     PaperBottom,
@@ -36,10 +36,10 @@ pub enum Select {
 
 impl Select {
     /// The selection by fraction, and what the fraction is of.
-    fn resolved(self, by: By) -> (Select, By) {
+    fn resolved(self, by: MaskUnit) -> (Select, MaskUnit) {
         match self {
-            Select::PaperTop => (Select::Top(0.5), By::Tensor),
-            Select::PaperBottom => (Select::Bottom(0.5), By::Tensor),
+            Select::PaperTop => (Select::Top(0.5), MaskUnit::Tensor),
+            Select::PaperBottom => (Select::Bottom(0.5), MaskUnit::Tensor),
             other => (other, by),
         }
     }
@@ -58,7 +58,7 @@ impl Select {
 /// What the fraction is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum By {
+pub enum MaskUnit {
     /// Scalar parameters, by their own F.
     #[default]
     Parameter,
@@ -203,7 +203,7 @@ pub fn effective(
 /// need not be held together.
 pub struct Choice {
     select: Select,
-    by: By,
+    by: MaskUnit,
     seed: u64,
     /// Names and sizes of what is chosen from.
     from: Vec<(String, usize)>,
@@ -223,7 +223,7 @@ impl Choice {
     /// than one parameter.
     pub fn new(
         select: Select,
-        by: By,
+        by: MaskUnit,
         theta: &ParamMap,
         fisher: Option<&ParamMap>,
         seed: u64,
@@ -235,18 +235,18 @@ impl Choice {
         let (mut scored, mut zero, mut report) = (None, None, Report::default());
         match (by, select) {
             (_, Select::All) => {}
-            (By::Parameter, Select::Random(fraction)) => {
+            (MaskUnit::Parameter, Select::Random(fraction)) => {
                 if fisher.is_some() {
                     scored = Some(by_score(&candidates, fraction, false)?.0);
                     zero = Some(zeros(&candidates)?);
                 }
             }
-            (By::Parameter, Select::Top(fraction) | Select::Bottom(fraction)) => {
+            (MaskUnit::Parameter, Select::Top(fraction) | Select::Bottom(fraction)) => {
                 let bottom = matches!(select, Select::Bottom(_));
                 let (flags, own) = by_score(&candidates, fraction, bottom)?;
                 (scored, report) = (Some(flags), own);
             }
-            (By::Tensor, _) | (_, Select::PaperTop | Select::PaperBottom) => {
+            (MaskUnit::Tensor, _) | (_, Select::PaperTop | Select::PaperBottom) => {
                 let (flags, own) = tensors(&candidates, select, seed)?;
                 (scored, report) = (Some(flags), own);
             }
@@ -271,7 +271,7 @@ impl Choice {
             return Ok(Mask { selected: None, report });
         }
         let flags = match (self.by, self.select) {
-            (By::Parameter, Select::Random(fraction)) => {
+            (MaskUnit::Parameter, Select::Random(fraction)) => {
                 let matched = self.scored.map(|top| overlap(&top, effective));
                 let flags = random(&self.from, fraction, matched, effective, self.seed)?;
                 report.zeros = self.zero.map(|zero| overlap(&flags, &zero));

@@ -9,6 +9,7 @@ pub mod architectures;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod freeze;
 pub mod gradient;
 pub mod labels;
 pub mod layout;

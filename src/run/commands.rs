@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::analysis::config::KEYS;
-use crate::analysis::{self, Analysis, SHIPPED};
+use crate::analysis::{self, Analysis, SHIPPED, keys};
 use crate::error::Result;
 use crate::progress::{self, say};
 use crate::run::executor::{Kind, process};
@@ -65,7 +64,7 @@ fn setting(text: &str) -> std::result::Result<String, String> {
 
 /// Check analyses without running them.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_long_help = KEYS)]
+#[command(after_long_help = keys::help())]
 pub struct Check {
     /// TOML files, or names of shipped analyses
     #[arg(required = true, value_name = "ANALYSIS")]

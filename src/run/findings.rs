@@ -241,12 +241,12 @@ fn about(surface: &Path) -> Result<serde_json::Value> {
 
 /// Scores of the sites by the paper's aggregate, in model order, with their errors over examples.
 pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
-    let schedule = analysis.schedule.clone().unwrap_or_default();
     let path = folder.join(format!("{}.safetensors", plan::fisher_stem(analysis)));
     let layout = fisher_files::read(&path)?.layout;
     let Some((_, by_example)) = fisher_files::read_examples(&path)? else { return Ok(Vec::new()) };
-    let aggregate = schedule.aggregate.unwrap_or_default();
-    let intermediate = schedule.include_intermediate.unwrap_or(false);
+    let schedule = analysis.schedule.as_ref();
+    let aggregate = schedule.map(|schedule| schedule.aggregate).unwrap_or_default();
+    let intermediate = schedule.is_some_and(|schedule| schedule.include_intermediate);
     let scores = Scores::new(&layout, Granularity::Site, aggregate, intermediate);
     let columns = scores.of_examples(&by_example);
     let site = |(name, column): (&String, ndarray::ArrayView1<f64>)| {

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::Place;
 use crate::progress::Said;
+use crate::stages::options;
 
 /// The folder of the records in a run's folder.
 pub const RECORDS: &str = "steps";
@@ -104,9 +105,10 @@ impl Step {
         }
     }
 
-    /// A flag, where it is asked for.
-    pub fn flag(self, name: &str, asked: Option<bool>) -> Step {
-        if asked == Some(true) { self.word(name) } else { self }
+    /// The options that are given, in order of their fields.
+    pub fn options<O: clap::Args + Serialize>(mut self, options: &O, given: impl Fn(&str) -> bool) -> Step {
+        self.words.extend(options::words(options, given).into_iter().map(Word::Plain));
+        self
     }
 
     /// An option whose value is a path in the run's folder that is read.

@@ -28,7 +28,7 @@ pub mod tails;
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::model::Layout;
 use crate::progress::Progress;
@@ -106,10 +106,12 @@ pub fn measure(layout: &Layout, sums: &Array2<f64>, config: &Config) -> Result<S
 }
 
 /// Whether each fraction lies in (0, 1] and stands once.
-pub fn check_fractions(fractions: &[f64]) -> Result<()> {
-    let wrong = |f: &f64, expected: &str| {
-        Err(Error::field("stability", "fractions", expected, f, "write 1 % as 0.01, and each fraction once"))
-    };
+pub fn check_fractions(fractions: &[f64]) -> Result<(), Problem> {
+    let fix = "write 1 % as 0.01, and each fraction once";
+    let wrong = |f: &f64, expected| Err(Problem::new("fractions", "numbers", expected, f, fix));
+    if fractions.is_empty() {
+        return Err(Problem::new("fractions", "numbers", "at least one", "none", fix));
+    }
     for (i, f) in fractions.iter().enumerate() {
         if !(*f > 0.0 && *f <= 1.0) {
             return wrong(f, "in (0, 1]");

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use super::options::defaults;
 use super::{bounded, word};
 use crate::error::Result;
 use crate::fisher::concentration::{ConcentrationRow, concentration};
@@ -19,15 +22,23 @@ pub struct Audit {
     /// Fisher information; with F.examples.safetensors beside it (`fisher --per-example`) there are intervals
     #[arg(long, value_name = "F.safetensors")]
     pub fisher: PathBuf,
-    /// Resampled corpora behind the intervals; 0 for none
-    #[arg(long, default_value_t = 1000, value_name = "B")]
-    pub resamples: usize,
+    #[command(flatten)]
+    pub options: AuditOptions,
     /// Seed of the resamples
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The folder for audit, variants and drivers (rankings), concentration, lorenz, histogram and sorted (.csv)
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// What rankings by the Fisher information rest on.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct AuditOptions {
+    /// Resampled corpora behind the intervals; 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "B")]
+    pub resamples: usize,
 }
 
 impl Audit {
@@ -43,7 +54,8 @@ impl Audit {
             ),
         }
         let totals = fisher_files::tensor_sums(&diagonal)?;
-        let (rows, variants) = audit::audit(&layout, &totals, by_example.as_ref(), self.resamples, self.seed);
+        let resamples = self.options.resamples;
+        let (rows, variants) = audit::audit(&layout, &totals, by_example.as_ref(), resamples, self.seed);
         let drivers = audit::drivers(&layout, &totals);
         let found = concentration(&diagonal, &layout)?;
         tables::write(&self.out, &rows)?;

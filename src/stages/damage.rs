@@ -5,20 +5,22 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::moving::Gaussian;
+use super::moving::{Gaussian, GaussianOptions};
+use super::options::defaults;
 use super::{ModelAndSet, about_set, word};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Result};
+use crate::error::{Problem, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::damage::{Bins, Diagonal, Perturbed, hessian_diagonal};
 use crate::landscape::direction::Direction;
 use crate::landscape::journal::Journal;
-use crate::landscape::mask::{self, By, Choice, Norm, Select};
+use crate::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use crate::landscape::sharpness::Measure;
 use crate::landscape::space::{Space, norm};
 use crate::model::checkpoint::MissingHead;
@@ -43,6 +45,20 @@ pub struct Damage {
     pub fisher: PathBuf,
     #[command(flatten)]
     pub gaussian: Gaussian,
+    #[command(flatten)]
+    pub options: DamageOptions,
+    /// Seed of directions, masks, signs and resamples, and of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The folder for layers, correlations, perturbed and bins (.csv)
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// What is perturbed, and how far.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct DamageOptions {
     /// What is perturbed at a time
     #[arg(long, value_enum, default_value = "site", value_delimiter = ',', value_name = "GRANULARITY,..")]
     pub granularity: Vec<Granularity>,
@@ -64,12 +80,25 @@ pub struct Damage {
     /// Resamples of examples, draws and sign vectors behind the intervals; 0 for none
     #[arg(long, default_value_t = 1000, value_name = "B")]
     pub resamples: usize,
-    /// Seed of directions, masks, signs and resamples, and of a task head that the checkpoint lacks
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// The folder for layers, correlations, perturbed and bins (.csv)
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+}
+
+impl DamageOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        let fix = "see `fisherscape damage --help`";
+        if self.draws == 0 {
+            return Err(Problem::new("draws", "number", "at least 1", 0, fix));
+        }
+        for (option, length) in [("radius", self.radius), ("step", self.step)] {
+            if !(length > 0.0 && length.is_finite()) {
+                return Err(Problem::new(option, "length", "above 0", length, fix));
+            }
+        }
+        match self.fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
+            Some(f) => Err(Problem::new("fractions", "fraction", "in (0, 1]", f, "write 1 % as 0.01")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What is perturbed together, with its scores.
@@ -119,8 +148,9 @@ impl Damage {
         job.tell(layers.len())?;
         let by_length = set.by_length();
         let room = estimate::available_bytes().map_or(0, |free| free / 4);
+        let radius = self.options.radius;
         let perturbed =
-            Perturbed::new(&model.network, &model.theta, &set.examples, &by_length, self.radius, room)?;
+            Perturbed::new(&model.network, &model.theta, &set.examples, &by_length, radius, room)?;
         let journal_path = self.out.join("damage.unfinished");
         let mut journal = Journal::open(&journal_path, &job.inputs(hash)?)?;
         let (bins, diagonal, names) = job.hessian(&by_length, &mut journal)?;
@@ -132,7 +162,7 @@ impl Damage {
         tables::write(&self.out, &rows)?;
         tables::write(&self.out, &correlations)?;
         tables::write(&self.out, &masks)?;
-        match self.probes {
+        match self.options.probes {
             0 => files::remove(&self.out.join(BinRow::FILE))?,
             _ => tables::write(&self.out, &bin_rows(&bins, &diagonal, job.scale))?,
         }
@@ -140,24 +170,12 @@ impl Damage {
         files::remove(&journal_path)?;
         correlations.iter().for_each(tell_correlation);
         masks.iter().for_each(tell_mask);
-        say!("{}: {} layers, {} draws", self.out.display(), rows.len(), self.draws);
+        say!("{}: {} layers, {} draws", self.out.display(), rows.len(), self.options.draws);
         Ok(())
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let fix = "see `fisherscape damage --help`";
-        if self.draws == 0 {
-            return Err(Error::field("--draws", "number", "at least 1", 0, fix));
-        }
-        for (option, length) in [("--radius", self.radius), ("--step", self.step)] {
-            if !(length > 0.0 && length.is_finite()) {
-                return Err(Error::field(option, "length", "above 0", length, fix));
-            }
-        }
-        match self.fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
-            Some(f) => Err(Error::field("--fractions", "fraction", "in (0, 1]", f, "write 1 % as 0.01")),
-            None => Ok(()),
-        }
+        Ok(self.options.check()?)
     }
 
     /// The layers of every granularity, with their scores.
@@ -166,7 +184,7 @@ impl Damage {
         let (columns, totals) = (layout.columns(), fisher_files::tensor_sums(fisher)?);
         let by_example = self.sums(fisher)?;
         let mut layers = Vec::new();
-        for &granularity in &self.granularity {
+        for &granularity in &self.options.granularity {
             let scores = [Aggregate::MeanOfMeans, Aggregate::Mean, Aggregate::Sum]
                 .map(|aggregate| Scores::new(&layout, granularity, aggregate, false));
             let values = scores.each_ref().map(|scores| scores.of(&totals));
@@ -185,7 +203,7 @@ impl Damage {
         }
         // A tensor without a direction cannot be perturbed.
         let moves = |name: &String| {
-            self.gaussian.vectors || model.theta.get(name).is_some_and(|tensor| tensor.rank() > 1)
+            self.gaussian.options.vectors || model.theta.get(name).is_some_and(|tensor| tensor.rank() > 1)
         };
         let before = layers.len();
         layers.retain(|layer| layer.tensors.iter().any(moves));
@@ -207,9 +225,9 @@ impl Damage {
     /// Rank correlations, resampling examples, draws and sign vectors.
     fn correlations(&self, found: &[Found], targets: &[f64]) -> Vec<CorrelationRow> {
         let mut rows = Vec::new();
-        for &granularity in &self.granularity {
+        for &granularity in &self.options.granularity {
             let own: Vec<&Found> = found.iter().filter(|f| f.layer.granularity == granularity).collect();
-            let resamples: Vec<[Vec<f64>; 6]> = (0..self.resamples as u64)
+            let resamples: Vec<[Vec<f64>; 6]> = (0..self.options.resamples as u64)
                 .into_par_iter()
                 .map(|b| resampled(&own, targets, self.seed, b))
                 .collect();
@@ -226,7 +244,7 @@ impl Damage {
             });
             for (outcome, y) in [("rise", 5), ("hessian", 4)] {
                 for (x, predictor) in PREDICTORS.iter().enumerate().filter(|(x, _)| *x != y) {
-                    if self.probes == 0 && (x == 4 || y == 4) {
+                    if self.options.probes == 0 && (x == 4 || y == 4) {
                         continue;
                     }
                     let pairs = resamples.iter().map(|values| (values[x].clone(), values[y].clone()));
@@ -333,8 +351,8 @@ impl Job<'_> {
         let (stage, model, examples) = (self.stage, self.model, &self.set.examples);
         let each = estimate::seconds_each(&model.network, &model.theta, examples, &self.set.by_length())?
             * estimate::tokens(examples) as f64;
-        let losses = 2 * stage.draws * (layers + 3 * stage.fractions.len());
-        let gradients = 2 * stage.probes;
+        let losses = 2 * stage.options.draws * (layers + 3 * stage.options.fractions.len());
+        let gradients = 2 * stage.options.probes;
         let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
         let batch = model.network.activations(examples, curvature::BATCH.1, true);
         let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
@@ -344,8 +362,9 @@ impl Job<'_> {
 
     /// A hash of all that the units of the journal depend on.
     fn inputs(&self, reference: Option<String>) -> Result<String> {
-        let Damage { granularity, fractions, radius, draws, probes, step, seed, .. } = self.stage;
-        let Gaussian { normalize, vectors, .. } = self.stage.gaussian;
+        let DamageOptions { granularity, fractions, radius, draws, probes, step, .. } = &self.stage.options;
+        let seed = self.stage.seed;
+        let GaussianOptions { normalize, vectors } = self.stage.gaussian.options;
         let about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": self.model.hash,
@@ -373,9 +392,9 @@ impl Job<'_> {
         let space = Space::new(&flags);
         drop(flags);
         let bins = Bins::new(&space.flat(self.fisher)?);
-        let step = self.stage.step * norm(&space.flat(self.reference)?);
+        let step = self.stage.options.step * norm(&space.flat(self.reference)?);
         let curvature = Curvature::new(&model.network, &model.theta, &self.set.examples, by_length, &space);
-        let (probes, seed) = (self.stage.probes, self.stage.seed);
+        let (probes, seed) = (self.stage.options.probes, self.stage.seed);
         let diagonal = hessian_diagonal(&curvature, &bins, probes, step, seed, journal)?;
         let names = space.tensors().map(|(name, _)| name.to_string()).collect();
         Ok((bins, diagonal, names))
@@ -391,7 +410,7 @@ impl Job<'_> {
         let progress = Progress::new("damage (layers)", layers.len());
         let mut found = Vec::new();
         for layer in layers {
-            let draws = self.stage.draws;
+            let draws = self.stage.options.draws;
             let direction = |k: usize| self.direction(&layer.tensors, k);
             let rise = perturbed.rise(&layer.name, draws, direction, journal)?;
             let predicted: Vec<f64> = (0..draws)
@@ -412,9 +431,9 @@ impl Job<'_> {
     fn masks(&self, perturbed: &Perturbed<Network>, journal: &mut Journal) -> Result<Vec<PerturbedRow>> {
         type Kind = fn(f64) -> Select;
         let kinds: [Kind; 3] = [Select::Top, Select::Random, Select::Bottom];
-        let progress = Progress::new("damage (masks)", kinds.len() * self.stage.fractions.len());
+        let progress = Progress::new("damage (masks)", kinds.len() * self.stage.options.fractions.len());
         let mut rows = Vec::new();
-        for &fraction in &self.stage.fractions {
+        for &fraction in &self.stage.options.fractions {
             for (mask, select) in PerturbedRow::MASKS.into_iter().zip(kinds) {
                 rows.push(self.masked(mask, (select(fraction), fraction), perturbed, journal)?);
                 progress.advance(1);
@@ -437,7 +456,7 @@ impl Job<'_> {
             let own = std::slice::from_ref(&d);
             let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, &examples));
             let seed = self.stage.seed + k as u64;
-            let choice = Choice::new(select, By::Parameter, &model.theta, Some(self.fisher), seed)?;
+            let choice = Choice::new(select, MaskUnit::Parameter, &model.theta, Some(self.fisher), seed)?;
             // Nothing in the mask moves the loss: the lowest scores are those of words that do not occur.
             let Ok(mask) = choice.mask(&effective) else { return Ok(None) };
             let (mut d, ratio) = mask.apply(d, &effective, Norm::Matched);
@@ -445,7 +464,7 @@ impl Job<'_> {
             Ok(Some((d, ratio, mask.report)))
         };
         let (mut ratios, mut predicted, mut draws, mut report) = (Vec::new(), Vec::new(), Vec::new(), None);
-        for k in 0..self.stage.draws {
+        for k in 0..self.stage.options.draws {
             let Some((d, ratio, own)) = make(k)? else { continue };
             ratios.push(ratio);
             predicted.push(perturbed.predicted(self.fisher, &d, self.scale)?);

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use super::options::defaults;
 use super::{ModelAndSet, check_extension, word};
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, files};
 use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction, Trainable};
@@ -25,9 +28,8 @@ pub struct Fisher {
     /// Differentiate the mean over an example's targets (the paper's) or their sum
     #[arg(long, value_enum, default_value = "mean", value_delimiter = ',', value_name = "REDUCTION,..")]
     pub reduction: Vec<Reduction>,
-    /// Labels that mc draws for each target
-    #[arg(long, default_value_t = 1, value_name = "K")]
-    pub mc_samples: usize,
+    #[command(flatten)]
+    pub options: FisherOptions,
     /// Also write F.examples.safetensors: the sum of squared gradients of each example and tensor
     #[arg(long)]
     pub per_example: bool,
@@ -37,6 +39,25 @@ pub struct Fisher {
     /// The file to write (.safetensors), F.csv beside it; of several estimates F.ESTIMATOR-REDUCTION.safetensors
     #[arg(long, value_name = "F.safetensors")]
     pub out: PathBuf,
+}
+
+/// How labels are drawn.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct FisherOptions {
+    /// Labels that mc draws for each target
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    pub mc_samples: usize,
+}
+
+impl FisherOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        match self.mc_samples {
+            0 => Err(Problem::new("mc_samples", "number", "at least 1", 0, "1 is usual")),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Fisher {
@@ -86,9 +107,7 @@ impl Fisher {
 
     pub(super) fn check(&self) -> Result<()> {
         check_extension("--out", &self.out, "safetensors")?;
-        if self.mc_samples == 0 {
-            return Err(Error::field("--mc-samples", "number", "at least 1", 0, "1 is usual"));
-        }
+        self.options.check()?;
         let estimates = self.estimates();
         match estimates.iter().enumerate().find(|(i, e)| estimates[..*i].contains(e)) {
             Some((_, twice)) => {
@@ -100,7 +119,7 @@ impl Fisher {
     }
 
     fn estimates(&self) -> Vec<Estimate> {
-        let (samples, seed) = (self.mc_samples, self.seed);
+        let (samples, seed) = (self.options.mc_samples, self.seed);
         let each = |&estimator: &Estimator| {
             self.reduction.iter().map(move |&reduction| Estimate { estimator, reduction, samples, seed })
         };

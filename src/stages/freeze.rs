@@ -1,16 +1,17 @@
 //! `freeze`: text or a labelled table to a frozen evaluation set.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::check_extension;
-use super::source::{Holdout, Source, check_fraction, fraction_of, tell};
+use super::source::{Source, check_fraction, fraction_of, tell};
+use super::{check_extension, checkpoint};
 use crate::data::frozen::FrozenSet;
-use crate::data::glue::Split;
+use crate::data::glue::{Holdout, Split};
 use crate::data::row::{Row, Rows};
-use crate::data::{Example, masking, text};
+use crate::data::{Example, text};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
+use crate::model::freeze::{frozen, longest};
 use crate::progress;
 use crate::provenance::{self, Provenance};
 use crate::rng::Stream;
@@ -19,9 +20,7 @@ use crate::tasks::Answer;
 /// Freeze an evaluation set: the same examples, and the same masked tokens, for every later command.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Freeze {
-    /// Checkpoint whose tokenizer is used: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint whose tokenizer is used"))]
     pub checkpoint: PathBuf,
     /// Plain text, one example a line, for masked language modelling
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table"])]
@@ -52,54 +51,6 @@ pub struct Freeze {
     /// The set to write (.safetensors)
     #[arg(long, value_name = "SET.safetensors")]
     pub out: PathBuf,
-}
-
-/// Longest example where nothing else is said: the paper's 512, or the model's position table.
-pub fn longest(max_len: Option<usize>, checkpoint: &Checkpoint) -> Result<usize> {
-    let table = checkpoint.config.max_position_embeddings;
-    match max_len {
-        None => Ok(table.min(512)),
-        Some(length) if (3..=table).contains(&length) => Ok(length),
-        Some(length) => {
-            let expected = format!("from 3 to the position table's {table}");
-            Err(Error::field("--max-len", "tokens", expected, length, "choose a length in that range"))
-        }
-    }
-}
-
-/// The frozen set of rows: tokenized, and masked where they have no labels.
-pub fn frozen(
-    path: &Path,
-    rows: &Rows,
-    checkpoint: &Checkpoint,
-    max_len: usize,
-    seed: u64,
-    mut metadata: BTreeMap<String, String>,
-) -> Result<(FrozenSet, u32)> {
-    let tokenizer = checkpoint.tokenizer()?;
-    let mut examples = tokenizer.examples(&rows.rows, max_len)?;
-    let kind = rows.kind();
-    if kind.spec().masked {
-        masking::mask(&mut examples, &tokenizer.special, checkpoint.config.vocab_size, seed);
-        if examples.iter().all(|e| e.targets() == 0) {
-            let fix = "use more or longer text, or another seed";
-            return Err(Error::field(path.display(), "masked tokens", "at least 1", "none", fix));
-        }
-    }
-    let place = format!("tokens of {}", path.display());
-    checkpoint.check_examples(
-        kind,
-        &examples,
-        &place,
-        "the tokenizer files are not those of this checkpoint: fetch both again",
-    )?;
-    metadata.insert("seed".into(), seed.to_string());
-    metadata.insert("vocabulary".into(), tokenizer.vocabulary_hash());
-    if kind.spec().answer == Answer::Class {
-        metadata.insert("labels".into(), serde_json::json!(rows.classes).to_string());
-    }
-    let set = FrozenSet { path: path.to_path_buf(), hash: String::new(), kind, examples, metadata };
-    Ok((set, tokenizer.special.pad))
 }
 
 impl Freeze {

@@ -11,7 +11,8 @@ pub mod fisher;
 pub mod freeze;
 mod history;
 pub mod loss;
-mod moving;
+pub mod moving;
+pub mod options;
 pub mod pretrain;
 pub mod render;
 pub mod schedule;
@@ -77,6 +78,7 @@ impl Stage {
     pub fn check(&self) -> Result<()> {
         match self {
             Stage::Fisher(stage) => stage.check(),
+            Stage::Schedule(stage) => stage.check(),
             Stage::Train(stage) => stage.check(),
             Stage::Directions(stage) => stage.check(),
             Stage::Surface(stage) => stage.check(),
@@ -89,12 +91,18 @@ impl Stage {
     }
 }
 
+/// The help of a checkpoint of this role.
+fn checkpoint(role: &str) -> String {
+    format!(
+        "{role}: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION \
+         for another than the one in the cache; or embedded: the one in the binary"
+    )
+}
+
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {
-    /// Checkpoint: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint"))]
     pub checkpoint: PathBuf,
     /// Frozen evaluation set; its labels choose the head
     #[arg(long, value_name = "SET")]

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::options::defaults;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::files as fisher_files;
 use crate::landscape::direction::{self, Direction, Normalize};
-use crate::landscape::mask::{By, Choice, Mask, Norm, Select};
+use crate::landscape::mask::{Choice, Mask, MaskUnit, Norm, Select};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, Model};
 use crate::params::ParamMap;
@@ -24,6 +26,14 @@ pub struct Gaussian {
     /// [default: the checkpoint itself]
     #[arg(long, value_name = "C")]
     pub reference: Option<PathBuf>,
+    #[command(flatten)]
+    pub options: GaussianOptions,
+}
+
+/// How random directions are drawn.
+#[derive(clap::Args, Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct GaussianOptions {
     /// Scale Gaussian directions to the weights: by row, by tensor, or not
     #[arg(long, value_enum, default_value_t)]
     pub normalize: Normalize,
@@ -36,7 +46,7 @@ impl Gaussian {
     /// The `k`-th random direction of an axis, scaled to the weights `theta`.
     pub fn draw(&self, theta: &ParamMap, seed: u64, axis: &str, k: usize) -> Result<Direction> {
         let axis = if k == 0 { axis.to_string() } else { format!("{axis}{k}") };
-        direction::random(theta, seed, &axis, self.normalize, self.vectors)
+        direction::random(theta, seed, &axis, self.options.normalize, self.options.vectors)
     }
 
     /// The weights that directions are scaled to, and their hash where they are not the model's own.
@@ -74,15 +84,23 @@ pub struct Moving {
     /// Fisher information that all masks but `all` go by, and a random one is matched to
     #[arg(long, value_name = "F.safetensors")]
     pub fisher: Option<PathBuf>,
-    /// What the mask's fraction is of
-    #[arg(long, value_enum, default_value_t)]
-    pub granularity: By,
-    /// Length of a masked direction: as it is, or that of a random mask of its count
-    #[arg(long, value_enum, default_value_t)]
-    pub norm: Norm,
+    #[command(flatten)]
+    pub options: MaskOptions,
     /// Seed of a random mask
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub mask_seed: u64,
+}
+
+/// What a mask that leaves something out is a mask of.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct MaskOptions {
+    /// What the mask's fraction is of
+    #[arg(long, value_enum, default_value_t)]
+    pub granularity: MaskUnit,
+    /// Length of a masked direction: as it is, or that of a random mask of its count
+    #[arg(long, value_enum, default_value_t)]
+    pub norm: Norm,
 }
 
 impl Moving {
@@ -99,7 +117,7 @@ impl Moving {
         }
         let fisher =
             path.map(|path| fisher_files::read_for(path, theta)).transpose()?.map(|(fisher, _)| fisher);
-        Choice::new(self.mask, self.granularity, theta, fisher.as_ref(), self.mask_seed + k as u64)
+        Choice::new(self.mask, self.options.granularity, theta, fisher.as_ref(), self.mask_seed + k as u64)
     }
 
     /// The mask for the JSON beside a result.
@@ -108,8 +126,8 @@ impl Moving {
         let fisher = fisher.map(|path| files::hash_file(path)).transpose()?;
         Ok(json!({
             "select": self.mask.to_string(),
-            "granularity": self.granularity,
-            "norm": self.norm,
+            "granularity": self.options.granularity,
+            "norm": self.options.norm,
             "seed": self.mask_seed,
             "fisher": fisher,
             "counts": mask.report,
@@ -122,7 +140,7 @@ impl Moving {
         say!(
             "mask {}{}: {} of {} parameters, {} of {} effective",
             self.mask,
-            if self.granularity == By::Tensor { " by tensor" } else { "" },
+            if self.options.granularity == MaskUnit::Tensor { " by tensor" } else { "" },
             report.selected,
             report.parameters,
             report.selected_effective,

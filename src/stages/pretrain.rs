@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::freeze::{frozen, longest};
 use super::source::tell;
-use super::{history, with_se};
+use super::{checkpoint, history, with_se};
 use crate::data::frozen::FrozenSet;
 use crate::data::masking::{Masking, unigram_entropy};
 use crate::data::row::Rows;
@@ -18,6 +17,7 @@ use crate::data::{Example, text, vocabulary};
 use crate::dropout::Arm;
 use crate::error::{Error, Result};
 use crate::hub::TOKENIZER_FILES;
+use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model, ModelConfig};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
@@ -29,9 +29,7 @@ use crate::{files, params};
 /// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head (or draw a new model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Pretrain {
-    /// Checkpoint to go on from: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint to go on from"), required_unless_present = "config", conflicts_with = "config")]
     pub checkpoint: Option<PathBuf>,
     /// Configuration of a new model, its tokenizer's files beside it unless --vocab-size trains one
     #[arg(long, value_name = "CONFIG.json")]

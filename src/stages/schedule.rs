@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::check_extension;
-use crate::dropout::rates::{self, Row, Shape};
+use super::options::{Parsed, defaults};
+use crate::dropout::rates::{self, Preset, Row, Shape};
 use crate::dropout::{Place, rates::guided};
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::model::Layout;
@@ -20,6 +23,17 @@ pub struct Schedule {
     /// Fisher information to rank the sites by
     #[arg(long, value_name = "F.safetensors")]
     pub fisher: Option<PathBuf>,
+    #[command(flatten)]
+    pub options: ScheduleOptions,
+    /// The table to write (.csv)
+    #[arg(long, value_name = "RATES.csv")]
+    pub out: PathBuf,
+}
+
+/// Drop probabilities by site.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct ScheduleOptions {
     /// A published schedule
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
@@ -31,30 +45,38 @@ pub struct Schedule {
     pub include_intermediate: bool,
     /// How p falls from the least important site (x = 0) to the most important (x = 1): linear, with 1 - x; cosine, with
     /// (1 + cos(pi x)) / 2; power:K, with (1 - x)^K, K above 0, which at 1 is linear
-    #[arg(long, default_value_t, value_name = "SHAPE", conflicts_with = "preset")]
-    pub shape: Shape,
+    #[arg(long, default_value = "linear", value_name = "SHAPE", conflicts_with = "preset")]
+    pub shape: Parsed<Shape>,
     /// Drop probability of the most important site
     #[arg(long, default_value_t = 0.0, value_name = "P", conflicts_with = "preset")]
     pub p_lower: f64,
     /// Drop probability of the least important site
     #[arg(long, default_value_t = 0.1, value_name = "P", conflicts_with = "preset")]
     pub p_upper: f64,
-    /// The table to write (.csv)
-    #[arg(long, value_name = "RATES.csv")]
-    pub out: PathBuf,
 }
 
-/// Schedules that need no Fisher information.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// What the code of Sharma et al. runs on bert-base: 0.099 - 0.00275 k
-    PaperBertBase,
+impl ScheduleOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        for (option, p) in [("p_lower", self.p_lower), ("p_upper", self.p_upper)] {
+            if !(0.0..1.0).contains(&p) {
+                let fix = "at 1 nothing survives to be rescaled; the paper uses 0 and 0.1";
+                return Err(Problem::new(option, "probability", "in [0, 1)", p, fix));
+            }
+        }
+        if self.p_lower > self.p_upper {
+            let fix = "the least important site drops most: exchange the two";
+            let expected = format!("at most p_upper, {}", self.p_upper);
+            return Err(Problem::new("p_lower", "probability", expected, self.p_lower, fix));
+        }
+        Ok(())
+    }
 }
 
 impl Schedule {
     pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "csv")?;
+        self.check()?;
         let mut provenance = Provenance::start(command, None);
         let rows = match &self.fisher {
             None => rates::paper_bert_base(),
@@ -78,21 +100,16 @@ impl Schedule {
         Ok(())
     }
 
+    /// What is wrong with the options alone.
+    pub(super) fn check(&self) -> Result<()> {
+        Ok(self.options.check()?)
+    }
+
     fn guided(&self, path: &std::path::Path) -> Result<Vec<Row>> {
-        for (name, p) in [("--p-lower", self.p_lower), ("--p-upper", self.p_upper)] {
-            if !(0.0..1.0).contains(&p) {
-                let fix = "at 1 nothing survives to be rescaled; the paper uses 0 and 0.1";
-                return Err(Error::field(name, "probability", "in [0, 1)", p, fix));
-            }
-        }
-        if self.p_lower > self.p_upper {
-            let fix = "the least important site drops most: exchange the two";
-            let expected = format!("at most --p-upper {}", self.p_upper);
-            return Err(Error::field("--p-lower", "probability", expected, self.p_lower, fix));
-        }
         let fisher_files::Stored { diagonal, layout, .. } = fisher_files::read(path)?;
         let sums = fisher_files::tensor_sums(&diagonal)?;
-        let scores = Scores::new(&layout, Granularity::Site, self.aggregate, self.include_intermediate);
+        let (aggregate, intermediate) = (self.options.aggregate, self.options.include_intermediate);
+        let scores = Scores::new(&layout, Granularity::Site, aggregate, intermediate);
         let sites: Vec<String> = layout.sites().iter().map(Place::to_string).collect();
         if sites.is_empty() || scores.names() != sites {
             let fix = "give the Fisher information of a whole model, as `fisherscape fisher` writes it";
@@ -100,7 +117,7 @@ impl Schedule {
             let expected = format!("all of the model, {}", sites.len());
             return Err(Error::field(path.display(), "sites", expected, found, fix));
         }
-        guided_rows(path, &scores, &layout, &sums, self)
+        guided_rows(path, &scores, &layout, &sums, &self.options)
     }
 }
 
@@ -109,7 +126,7 @@ fn guided_rows(
     scores: &Scores,
     layout: &Layout,
     sums: &[f64],
-    options: &Schedule,
+    options: &ScheduleOptions,
 ) -> Result<Vec<Row>> {
     let names = layout.columns().into_iter().map(|tensor| &tensor.name);
     let se = match fisher_files::read_examples(path)? {
@@ -124,5 +141,5 @@ fn guided_rows(
             vec![None; scores.names().len()]
         }
     };
-    Ok(guided(&scores.ranking(sums), &se, options.shape, options.p_lower, options.p_upper))
+    Ok(guided(&scores.ranking(sums), &se, options.shape.0, options.p_lower, options.p_upper))
 }

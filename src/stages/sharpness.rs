@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::moving::{Gaussian, Moving};
+use super::moving::{Gaussian, GaussianOptions, Moving};
+use super::options::defaults;
 use super::{ModelAndSet, about_set, check_extension};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::landscape::basis::{self, Basis};
 use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::direction::{self, Direction};
@@ -38,6 +40,25 @@ pub struct Sharpness {
     pub gaussian: Gaussian,
     #[command(flatten)]
     pub moving: Moving,
+    #[command(flatten)]
+    pub options: SharpnessOptions,
+    /// Write the two leading eigenvectors as directions for `surface`, as long as makes the parabola along the first rise by
+    /// 1 at distance 1
+    #[arg(long, value_name = "D.safetensors")]
+    pub save_directions: Option<PathBuf>,
+    /// Seed of directions, signs and start vectors, and of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The table to write: a measure a row. A .json, .spectrum.csv (density and eigenvalues) and .examples.safetensors
+    /// (every draw and example, for `compare`) go beside it
+    #[arg(long, value_name = "SHARPNESS.csv")]
+    pub out: PathBuf,
+}
+
+/// What is measured, and how finely.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct SharpnessOptions {
     /// Random directions, each walked both ways
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub directions: usize,
@@ -65,17 +86,35 @@ pub struct Sharpness {
     /// Length of the differences of gradients, in lengths of the weights
     #[arg(long, default_value_t = 1e-4, value_name = "H")]
     pub step: f64,
-    /// Write the two leading eigenvectors as directions for `surface`, as long as makes the parabola along the first rise by
-    /// 1 at distance 1
-    #[arg(long, value_name = "D.safetensors")]
-    pub save_directions: Option<PathBuf>,
-    /// Seed of directions, signs and start vectors, and of a task head that the checkpoint lacks
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// The table to write: a measure a row. A .json, .spectrum.csv (density and eigenvalues) and .examples.safetensors
-    /// (every draw and example, for `compare`) go beside it
-    #[arg(long, value_name = "SHARPNESS.csv")]
-    pub out: PathBuf,
+}
+
+impl SharpnessOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        let fix = "see `fisherscape sharpness --help`";
+        let counts = [
+            ("directions", self.directions),
+            ("ascent", self.ascent),
+            ("steps", self.steps),
+            ("probes", self.probes),
+            ("signs", self.signs),
+            ("eigenvalues", self.eigenvalues),
+        ];
+        if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(Problem::new(option, "number", "at least 1", 0, fix));
+        }
+        let lengths = self.radii.iter().map(|r| ("radii", r));
+        let lengths = lengths.chain([("epsilon", &self.epsilon), ("step", &self.step)]);
+        for (option, length) in lengths {
+            if !(*length > 0.0 && length.is_finite()) {
+                return Err(Problem::new(option, "length", "above 0", length, fix));
+            }
+        }
+        match self.radii.is_empty() {
+            true => Err(Problem::new("radii", "radii", "at least one", "none", fix)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Steps of losses along random signs, in lengths of the weights: such a vector has a little of everything, so its parabola is
@@ -102,14 +141,14 @@ impl Sharpness {
         let direction = |k: usize| self.direction(k, (&model, &reference), &mask, &examples);
         let plan = Plan {
             direction: &direction,
-            directions: self.directions,
-            radii: &self.radii,
-            ball: self.epsilon * scale,
-            ascent: self.ascent,
-            probes: self.probes,
-            steps: self.steps.min(space.size()),
-            signs: self.signs,
-            step: self.step * scale,
+            directions: self.options.directions,
+            radii: &self.options.radii,
+            ball: self.options.epsilon * scale,
+            ascent: self.options.ascent,
+            probes: self.options.probes,
+            steps: self.options.steps.min(space.size()),
+            signs: self.options.signs,
+            step: self.options.step * scale,
             wide: WIDE * scale,
             vectors: 2,
             seed: self.seed,
@@ -136,29 +175,7 @@ impl Sharpness {
 
     /// What is wrong with the options alone.
     pub(super) fn check(&self) -> Result<()> {
-        let fix = "see `fisherscape sharpness --help`";
-        let counts = [
-            ("--directions", self.directions),
-            ("--ascent", self.ascent),
-            ("--steps", self.steps),
-            ("--probes", self.probes),
-            ("--signs", self.signs),
-            ("--eigenvalues", self.eigenvalues),
-        ];
-        if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(Error::field(option, "number", "at least 1", 0, fix));
-        }
-        let lengths = self.radii.iter().map(|r| ("--radii", r));
-        let lengths = lengths.chain([("--epsilon", &self.epsilon), ("--step", &self.step)]);
-        for (option, length) in lengths {
-            if !(*length > 0.0 && length.is_finite()) {
-                return Err(Error::field(option, "length", "above 0", length, fix));
-            }
-        }
-        match self.radii.is_empty() {
-            true => Err(Error::field("--radii", "radii", "at least one", "none", fix)),
-            false => Ok(()),
-        }
+        Ok(self.options.check()?)
     }
 
     /// The mask, and the parameters that it lets move and the set reaches.
@@ -192,7 +209,7 @@ impl Sharpness {
         let d = self.gaussian.draw(reference, self.seed, "x", k)?;
         let own = std::slice::from_ref(&d);
         let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, examples));
-        let (mut masked, _) = mask.apply(d, &effective, self.moving.norm);
+        let (mut masked, _) = mask.apply(d, &effective, self.moving.options.norm);
         mask::keep_effective(&mut masked, &effective);
         if mask::effective_norm(&masked, &effective).1 == 0 {
             let fix = "choose another mask or more parameters, or let 1-D parameters move with --vectors";
@@ -210,7 +227,7 @@ impl Sharpness {
         mask: &Mask,
         (scale, size): (f64, usize),
     ) -> Result<Value> {
-        let Gaussian { normalize, vectors, .. } = self.gaussian;
+        let GaussianOptions { normalize, vectors } = self.gaussian.options;
         Ok(json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
@@ -220,12 +237,12 @@ impl Sharpness {
             "parameters": size,
             "length_of_the_weights": scale,
             "directions": {
-                "count": self.directions, "radii": self.radii, "normalize": normalize, "vectors": vectors,
+                "count": self.options.directions, "radii": self.options.radii, "normalize": normalize, "vectors": vectors,
                 "seed": self.seed,
             },
-            "epsilon": {"epsilon": self.epsilon, "length": self.epsilon * scale, "steps": self.ascent},
-            "lanczos": {"steps": self.steps, "probes": self.probes, "difference": self.step * scale},
-            "trace": {"signs": self.signs, "difference": WIDE * scale},
+            "epsilon": {"epsilon": self.options.epsilon, "length": self.options.epsilon * scale, "steps": self.options.ascent},
+            "lanczos": {"steps": self.options.steps, "probes": self.options.probes, "difference": self.options.step * scale},
+            "trace": {"signs": self.options.signs, "difference": WIDE * scale},
         }))
     }
 
@@ -291,7 +308,7 @@ impl Sharpness {
     }
 
     fn leading<'a>(&self, found: &'a Found) -> impl Iterator<Item = &'a crate::landscape::lanczos::Ritz> {
-        found.leading.iter().take(self.eigenvalues)
+        found.leading.iter().take(self.options.eigenvalues)
     }
 
     fn tell(&self, found: &Found) {

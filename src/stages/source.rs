@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use crate::data::delimited::Columns;
-use crate::data::glue::{self, Split, Task};
+use crate::data::glue::{self, Holdout, Split, Task};
 use crate::data::row::{Row, Rows};
 use crate::data::table;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::{files, progress};
@@ -31,17 +29,6 @@ pub struct Source {
     /// The table's columns: text,label or text,text2,label
     #[arg(long, value_name = "NAMES", requires = "table")]
     pub columns: Option<Columns>,
-}
-
-/// Which examples are held out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Holdout {
-    /// Train and dev together, shuffled by the seed, the last 20 % held out (MNLI keeps its own)
-    #[default]
-    Paper,
-    /// The task's own dev split
-    Official,
 }
 
 impl Source {
@@ -143,10 +130,10 @@ pub fn tell(rows: &Rows) {
 }
 
 /// Whether a fraction of the training part is one.
-pub fn check_fraction(fraction: f64) -> Result<()> {
+pub fn check_fraction(fraction: f64) -> Result<(), Problem> {
     match fraction > 0.0 && fraction <= 1.0 {
         true => Ok(()),
-        false => Err(Error::field("--fraction", "number", "in (0, 1]", fraction, "write 10 % as 0.1")),
+        false => Err(Problem::new("fraction", "number", "in (0, 1]", fraction, "write 10 % as 0.1")),
     }
 }
 

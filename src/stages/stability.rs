@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis};
+use serde::{Deserialize, Serialize};
 
-use super::freeze::{frozen, longest};
+use super::checkpoint;
+use super::options::defaults;
 use super::source::tell;
 use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::figures::stability::curve_figure;
 use crate::fisher::Fisher;
 use crate::fisher::layers::{Aggregate, Granularity};
 use crate::model::checkpoint::MissingHead;
+use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction, Trainable};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
@@ -33,9 +36,7 @@ use crate::{estimate, files, fisher, params};
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("corpus").required(true).args(["set", "text", "fisher"])))]
 pub struct Stability {
-    /// Checkpoint: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C", required_unless_present = "fisher")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint"), required_unless_present = "fisher")]
     pub checkpoint: Option<PathBuf>,
     /// Frozen set: the whole that is sampled from
     #[arg(long, value_name = "SET")]
@@ -44,7 +45,7 @@ pub struct Stability {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
     /// Fisher information made with --per-example instead: no pass over the corpus
-    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head"])]
+    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head", "masks", "overlap"])]
     pub fisher: Option<PathBuf>,
     /// Shortest line of text in words
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -52,34 +53,14 @@ pub struct Stability {
     /// Longest line of text in tokens [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
-    /// Fractions of the examples to draw
-    #[arg(long, default_value = "0.01,0.02,0.05,0.1", value_delimiter = ',', value_name = "F,..")]
-    pub fractions: Vec<f64>,
-    /// Draws of each fraction; of disjoint ones no more than fit
-    #[arg(long, default_value_t = 10, value_name = "R")]
-    pub repeats: usize,
-    /// How the draws relate to each other
-    #[arg(long, value_enum, default_value = "independent", value_delimiter = ',', value_name = "KIND,..")]
-    pub draws: Vec<Draws>,
-    /// Resampled corpora behind the intervals; 0 for none
-    #[arg(long, default_value_t = 1000, value_name = "B")]
-    pub resamples: usize,
-    /// Spearman's rho that the lower bound must exceed for a fraction to be trusted, and for which the number of examples
-    /// is predicted
-    #[arg(long, default_value_t = 0.9, value_name = "RHO")]
-    pub threshold: f64,
+    #[command(flatten)]
+    pub options: StabilityOptions,
     /// How a site's tensors become one score
     #[arg(long, value_enum, default_value_t)]
     pub aggregate: Aggregate,
     /// Count intermediate.dense into ffn_output
     #[arg(long)]
     pub include_intermediate: bool,
-    /// Maskings of every example, to tell the masks' noise from the data's: M - 1 more passes over the corpus
-    #[arg(long, default_value_t = 1, value_name = "M", conflicts_with = "fisher")]
-    pub masks: usize,
-    /// Also compare the top fractions of all PARAMETERS (0.01 is the top 1 %): a pass over each draw's examples
-    #[arg(long, value_delimiter = ',', value_name = "TOP,..", conflicts_with = "fisher")]
-    pub overlap: Vec<f64>,
     /// Whose labels enter the gradient
     #[arg(long, value_enum, default_value_t, conflicts_with = "fisher")]
     pub estimator: Estimator,
@@ -96,6 +77,58 @@ pub struct Stability {
     /// components and masks, with --overlap overlap (.csv)
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// Which sub-samples there are, and what is asked of them.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct StabilityOptions {
+    /// Fractions of the examples to draw
+    #[arg(long, default_value = "0.01,0.02,0.05,0.1", value_delimiter = ',', value_name = "F,..")]
+    pub fractions: Vec<f64>,
+    /// Draws of each fraction; of disjoint ones no more than fit
+    #[arg(long, default_value_t = 10, value_name = "R")]
+    pub repeats: usize,
+    /// How the draws relate to each other
+    #[arg(long, value_enum, default_value = "independent", value_delimiter = ',', value_name = "KIND,..")]
+    pub draws: Vec<Draws>,
+    /// Resampled corpora behind the intervals; 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "B")]
+    pub resamples: usize,
+    /// Spearman's rho that the lower bound must exceed for a fraction to be trusted, and for which the number of examples
+    /// is predicted
+    #[arg(long, default_value_t = 0.9, value_name = "RHO")]
+    pub threshold: f64,
+    /// Maskings of every example, to tell the masks' noise from the data's: M - 1 more passes over the corpus
+    #[arg(long, default_value_t = 1, value_name = "M")]
+    pub masks: usize,
+    /// Also compare the top fractions of all PARAMETERS (0.01 is the top 1 %): a pass over each draw's examples
+    #[arg(long, value_delimiter = ',', value_name = "TOP,..")]
+    pub overlap: Vec<f64>,
+}
+
+impl StabilityOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.repeats == 0 {
+            return Err(Problem::new("repeats", "number", "at least 1", 0, "10 is a good number"));
+        }
+        if !(self.threshold > -1.0 && self.threshold < 1.0) {
+            let fix = "0.9 asks for nearly the same order";
+            return Err(Problem::new("threshold", "rho", "between -1 and 1", self.threshold, fix));
+        }
+        if self.draws.iter().enumerate().any(|(i, kind)| self.draws[..i].contains(kind)) {
+            let found = self.draws.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(",");
+            return Err(Problem::new("draws", "kinds", "distinct", found, "name each once"));
+        }
+        if self.masks == 0 {
+            return Err(Problem::new("masks", "number", "at least 1", 0, "3 tells masks from data"));
+        }
+        if let Some(top) = self.overlap.iter().find(|top| !(**top > 0.0 && **top < 1.0)) {
+            return Err(Problem::new("overlap", "fractions", "between 0 and 1", top, "write 1 % as 0.01"));
+        }
+        stability::check_fractions(&self.fractions)
+    }
 }
 
 /// `s[n,t]` and what its columns are.
@@ -119,7 +152,7 @@ impl Stability {
             None => self.passes(&config, &mut provenance)?,
         };
         let result = stability::measure(&input.layout, &input.sums, &config)?;
-        let trust = summary::trust(&result.summary, Measure::Spearman, self.threshold);
+        let trust = summary::trust(&result.summary, Measure::Spearman, self.options.threshold);
         let file = |name: &str| self.out.join(name);
         tables::write(&self.out, &result.scores)?;
         tables::write(&self.out, &result.agreement)?;
@@ -135,7 +168,7 @@ impl Stability {
         files::write(&file("agreement.svg"), figure.as_bytes())?;
         provenance.write(&file("provenance.toml"))?;
         table(&result.summary);
-        if self.resamples > 0 {
+        if self.options.resamples > 0 {
             trust.iter().for_each(|row| say!("{}", row.sentence(&result.summary)));
         }
         needed::sentences(&result.needed).iter().for_each(|text| say!("{text}"));
@@ -149,36 +182,19 @@ impl Stability {
 
     fn config(&self) -> Config {
         Config {
-            draws: self.draws.clone(),
-            fractions: self.fractions.clone(),
-            repeats: self.repeats,
-            resamples: self.resamples,
+            draws: self.options.draws.clone(),
+            fractions: self.options.fractions.clone(),
+            repeats: self.options.repeats,
+            resamples: self.options.resamples,
             aggregate: self.aggregate,
             include_intermediate: self.include_intermediate,
-            threshold: self.threshold,
+            threshold: self.options.threshold,
             seed: self.seed,
         }
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.repeats == 0 {
-            return Err(Error::field("--repeats", "number", "at least 1", 0, "10 is a good number"));
-        }
-        if !(self.threshold > -1.0 && self.threshold < 1.0) {
-            let fix = "0.9 asks for nearly the same order";
-            return Err(Error::field("--threshold", "rho", "between -1 and 1", self.threshold, fix));
-        }
-        if self.draws.iter().enumerate().any(|(i, kind)| self.draws[..i].contains(kind)) {
-            let found = self.draws.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(",");
-            return Err(Error::field("--draws", "kinds", "distinct", found, "name each once"));
-        }
-        if self.masks == 0 {
-            return Err(Error::field("--masks", "number", "at least 1", 0, "3 tells masks from data"));
-        }
-        if let Some(top) = self.overlap.iter().find(|top| !(**top > 0.0 && **top < 1.0)) {
-            return Err(Error::field("--overlap", "fractions", "between 0 and 1", top, "write 1 % as 0.01"));
-        }
-        stability::check_fractions(&self.fractions)
+        Ok(self.options.check()?)
     }
 
     fn estimate(&self) -> Estimate {
@@ -191,12 +207,13 @@ impl Stability {
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
         let checkpoint = Checkpoint::open(folder)?;
         let set = self.set(&checkpoint, provenance)?;
-        if self.masks > 1 && !set.kind.spec().masked {
+        let masks = self.options.masks;
+        if masks > 1 && !set.kind.spec().masked {
             let fix = "leave --masks out: a task's examples have no masks";
             return Err(Error::field("--masks", "set", "of masked language modelling", "labels", fix));
         }
         fisher::check(set.kind, &[self.estimate()])?;
-        let special = (self.masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
+        let special = (masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
         let model = checkpoint.model_for(&set, MissingHead::unless(self.strict_head, self.seed))?;
         provenance.checkpoint("checkpoint", folder, &model.hash)?;
         let pass = Pass { stage: self, model: &model, examples: &set.examples };
@@ -256,21 +273,25 @@ impl Pass<'_> {
         let (model, stage) = (self.model, self.stage);
         let seconds = estimate::seconds_each(&model.network, &model.theta, self.examples, by_length)?;
         let share = |kind: &Draws, fraction: f64| {
-            fraction * kind.repeats(by_length.len(), fraction, stage.repeats) as f64
+            fraction * kind.repeats(by_length.len(), fraction, stage.options.repeats) as f64
         };
-        let draws: f64 =
-            stage.draws.iter().flat_map(|kind| stage.fractions.iter().map(move |f| share(kind, *f))).sum();
-        let drawn = if stage.overlap.is_empty() { 0.0 } else { draws };
-        let passes = stage.masks as f64 + drawn;
+        let options = &stage.options;
+        let draws: f64 = options
+            .draws
+            .iter()
+            .flat_map(|kind| options.fractions.iter().map(move |f| share(kind, *f)))
+            .sum();
+        let drawn = if options.overlap.is_empty() { 0.0 } else { draws };
+        let passes = options.masks as f64 + drawn;
         let batch = model.network.activations(self.examples, fisher::BATCH.1, true);
         // The full diagonal, the draw's, that of the rest, and copies to sort.
-        let held = if stage.overlap.is_empty() { 2 } else { 6 };
+        let held = if stage.options.overlap.is_empty() { 2 } else { 6 };
         let bytes = held * params::bytes(&model.theta) + batch;
         let time = seconds * estimate::tokens(self.examples) as f64 * estimate::BACKWARD * passes;
         if passes > 1.0 {
             progress::note(format!(
                 "{passes:.2} passes over the corpus: one, {} for masks, {drawn:.2} for the overlap of parameters",
-                stage.masks - 1
+                stage.options.masks - 1
             ));
         }
         estimate::tell("stability", time, bytes);
@@ -280,7 +301,7 @@ impl Pass<'_> {
     /// The draws' top parameters.
     fn overlap(&self, full: &Fisher, config: &Config) -> Result<Vec<OverlapRow>> {
         let mut rows = Vec::new();
-        if self.stage.overlap.is_empty() {
+        if self.stage.options.overlap.is_empty() {
             return Ok(rows);
         }
         let (all, n) = (overlap::flat(&full.diagonal)?, full.used.len());
@@ -291,7 +312,7 @@ impl Pass<'_> {
                     let numbers: Vec<usize> = members.iter().map(|&row| full.used[row]).collect();
                     let own = overlap::flat(&self.fisher(self.examples, &numbers)?.diagonal)?;
                     let draw = Draw { kind, fraction, repeat, examples: members.len(), of: n };
-                    rows.extend(overlap::rows(draw, &own, &all, &self.stage.overlap));
+                    rows.extend(overlap::rows(draw, &own, &all, &self.stage.options.overlap));
                 }
             }
         }
@@ -302,7 +323,7 @@ impl Pass<'_> {
     fn maskings(&self, full: &Fisher, special: &Special) -> Result<Vec<Array2<f64>>> {
         let vocabulary = self.model.network.config.vocab_size;
         let mut passes = vec![(full.used.clone(), full.sums.clone())];
-        for masking in 1..self.stage.masks {
+        for masking in 1..self.stage.options.masks {
             let mut examples = self.examples.to_vec();
             let seed = Stream::new(self.stage.seed, "stability/maskings").bits(masking as u64);
             masking::mask_again(&mut examples, special, vocabulary, seed);

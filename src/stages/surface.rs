@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::moving::{Gaussian, Moving};
+use super::moving::{Gaussian, GaussianOptions, Moving};
+use super::options::defaults;
 use super::{ModelAndSet, about_set, check_extension, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::landscape::direction::{self, Direction};
 use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
@@ -45,22 +46,11 @@ pub struct Surface {
     /// Move along the first direction only: a profile. So it is, too, where the directions have no y.NAME
     #[arg(long)]
     pub profile: bool,
-    /// Lowest and highest coordinate on both axes
-    #[arg(
-        long,
-        default_value = "-1,1",
-        value_name = "LO,HI",
-        value_delimiter = ',',
-        num_args = 1,
-        allow_hyphen_values = true
-    )]
-    pub span: Vec<f64>,
+    #[command(flatten)]
+    pub axes: AxisOptions,
     /// Lowest and highest coordinate along the second direction, if others
     #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
     pub y_span: Vec<f64>,
-    /// Points per axis
-    #[arg(long, default_value_t = 25, value_name = "N")]
-    pub resolution: usize,
     /// The coordinates themselves, for both axes
     #[arg(long, value_name = "A,B,..", value_delimiter = ',', num_args = 1, allow_hyphen_values = true,
           conflicts_with_all = ["span", "y_span", "resolution"])]
@@ -74,6 +64,49 @@ pub struct Surface {
     /// The surface to write; a .json with centre, norms, counts and hashes, and a .mask.csv of what moves go beside it
     #[arg(long, value_name = "SURFACE.csv|.h5|.npz|.vti")]
     pub out: PathBuf,
+}
+
+/// Coordinates along both axes, or along the line.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct AxisOptions {
+    /// Points per axis
+    #[arg(long, default_value_t = 25, value_name = "N")]
+    pub resolution: usize,
+    /// Lowest and highest coordinate on both axes
+    #[arg(
+        long,
+        default_value = "-1,1",
+        value_name = "LO,HI",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_hyphen_values = true
+    )]
+    pub span: Vec<f64>,
+}
+
+impl AxisOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        axis("span", &self.span, self.resolution).map(drop)
+    }
+}
+
+/// Evenly spaced coordinates; `option` gives the span.
+fn axis(option: &'static str, span: &[f64], points: usize) -> Result<Vec<f64>, Problem> {
+    let wrong = |option, expected, found: String| {
+        Err(Problem::new(option, "coordinates", expected, found, "see `fisherscape surface --help`"))
+    };
+    match span[..] {
+        [low, high] if low < high && low.is_finite() && high.is_finite() => match points {
+            2..=1000 => {
+                let last = (points - 1) as f64;
+                Ok((0..points).map(|i| low + (high - low) * (i as f64 / last)).collect())
+            }
+            _ => wrong("resolution", "from 2 to 1000 points", points.to_string()),
+        },
+        _ => wrong(option, "two finite numbers, the lower first", format!("{span:?}")),
+    }
 }
 
 /// Lengths of one direction, over the effective parameters.
@@ -178,38 +211,20 @@ impl Surface {
 
     /// Coordinates along x and y for so many directions; along a missing one the origin alone.
     fn coordinates(&self, directions: usize) -> Result<[Vec<f64>; 2]> {
-        let x = self.axis("--span", &self.span)?;
-        let y = if self.y_span.is_empty() { x.clone() } else { self.axis("--y-span", &self.y_span)? };
-        Ok([x, if directions > 1 { y } else { vec![0.0] }])
-    }
-
-    fn axis(&self, option: &str, span: &[f64]) -> Result<Vec<f64>> {
-        let wrong = |option: &str, expected: &str, found: String| {
-            Err(Error::field(option, "coordinates", expected, found, "see `fisherscape surface --help`"))
+        let AxisOptions { span, resolution } = &self.axes;
+        let [x, y] = if !self.coords.is_empty() {
+            let ascending = self.coords.windows(2).all(|w| w[0] < w[1]);
+            if !(ascending && self.coords.iter().all(|c| c.is_finite())) {
+                let (expected, found) = ("finite, ascending and distinct", format!("{:?}", self.coords));
+                let fix = "see `fisherscape surface --help`";
+                return Err(Error::field("--coords", "coordinates", expected, found, fix));
+            }
+            [self.coords.clone(), self.coords.clone()]
+        } else {
+            let y_span = if self.y_span.is_empty() { span } else { &self.y_span };
+            [axis("span", span, *resolution)?, axis("y_span", y_span, *resolution)?]
         };
-        if !self.coords.is_empty() {
-            let ascending =
-                self.coords.windows(2).all(|w| w[0] < w[1]) && self.coords.iter().all(|c| c.is_finite());
-            return match ascending {
-                true => Ok(self.coords.clone()),
-                false => wrong("--coords", "finite, ascending and distinct", format!("{:?}", self.coords)),
-            };
-        }
-        match span[..] {
-            [low, high]
-                if low < high
-                    && low.is_finite()
-                    && high.is_finite()
-                    && (2..=1000).contains(&self.resolution) =>
-            {
-                let last = (self.resolution - 1) as f64;
-                Ok((0..self.resolution).map(|i| low + (high - low) * (i as f64 / last)).collect())
-            }
-            [low, high] if low < high => {
-                wrong("--resolution", "from 2 to 1000 points", self.resolution.to_string())
-            }
-            _ => wrong(option, "two finite numbers, the lower first", format!("{span:?}")),
-        }
+        Ok([x, if directions > 1 { y } else { vec![0.0] }])
     }
 
     /// One direction or two.
@@ -266,7 +281,7 @@ impl Surface {
         let mask = choice.mask(&effective)?;
         let one = |d: Direction| {
             let unmasked = mask::effective_norm(&d, &effective).0;
-            let (mut masked, ratio) = mask.apply(d, &effective, self.moving.norm);
+            let (mut masked, ratio) = mask.apply(d, &effective, self.moving.options.norm);
             mask::keep_effective(&mut masked, &effective);
             let evaluated = mask::effective_norm(&masked, &effective).0;
             (masked, Norms { unmasked, evaluated, ratio })
@@ -278,7 +293,7 @@ impl Surface {
             numbers.collect::<Vec<_>>().join(", ")
         };
         say!("norm ratio |d m| / |d|: {}", each(|n| n.ratio));
-        if self.moving.norm == Norm::Matched {
+        if self.moving.options.norm == Norm::Matched {
             say!("matched to |d m|: {}", each(|n| n.evaluated));
         }
         Ok(Masked { hash, directions, norms, mask, effective })
@@ -289,7 +304,7 @@ impl Surface {
         let mut source = match &self.directions {
             Some(_) => json!({}),
             None => {
-                let Gaussian { normalize, vectors, .. } = self.gaussian;
+                let GaussianOptions { normalize, vectors } = self.gaussian.options;
                 json!({"normalize": normalize, "vectors": vectors, "seed": self.seed, "draw": self.draw})
             }
         };

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::freeze::{frozen, longest};
-use super::source::{Holdout, Source, check_fraction, fraction_of};
-use super::{history, with_se};
+use serde::{Deserialize, Serialize};
+
+use super::options::defaults;
+use super::source::{Source, check_fraction, fraction_of};
+use super::{checkpoint, history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
+use crate::data::glue::Holdout;
 use crate::dropout::{Arm, Dropout};
-use crate::error::{Error, Result};
+use crate::error::{Problem, Result};
 use crate::model::checkpoint::MissingHead;
+use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
@@ -20,10 +24,9 @@ use crate::{files, params};
 
 /// Fine-tune a checkpoint on a task.
 #[derive(clap::Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("unsplit").args(["table"]).conflicts_with("split")))]
 pub struct Train {
-    /// Checkpoint to start from: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION for
-    /// another than the one in the cache; or embedded: the one in the binary
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint to start from"))]
     pub checkpoint: PathBuf,
     #[command(flatten)]
     pub source: Source,
@@ -33,46 +36,14 @@ pub struct Train {
     /// of the paper's code: P/(1-P) as standard deviation, in place of the head's dropout too, and left on in evaluation
     #[arg(long, value_name = "DROPOUT")]
     pub dropout: Arm,
-    /// Passes over the training part
-    #[arg(long, default_value_t = 3, value_name = "E")]
-    pub epochs: usize,
-    /// Use this fraction of the training part: a prefix of it as shuffled by the seed
-    #[arg(long, default_value_t = 1.0, value_name = "F")]
-    pub fraction: f64,
-    /// Steps between two evaluations [default: an epoch]
-    #[arg(long, value_name = "N")]
-    pub eval_steps: Option<usize>,
-    /// Stop after this many evaluations in a row without a better one. The learning rate falls as if training went on; scores are those
-    /// of the last evaluation, and the best model is in DIR/best
-    #[arg(long, value_name = "N", conflicts_with = "snapshots")]
-    pub early_stopping: Option<NonZeroUsize>,
-    /// Examples to a batch
-    #[arg(long, default_value_t = 18, value_name = "N")]
-    pub batch: usize,
-    /// Batches to a step, whose gradients are summed: as one batch of so many times the examples, in the memory of one
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub accumulate: usize,
-    /// Learning rate of the first step; it falls linearly to 0. The default is the paper's, for bert-base
-    #[arg(long, default_value_t = 2e-5)]
-    pub lr: f64,
-    /// Fraction of the steps in which the learning rate first rises from 0
-    #[arg(long, default_value_t = 0.0, value_name = "F")]
-    pub warmup: f64,
-    /// AdamW's weight decay, for matrices and tables
-    #[arg(long, default_value_t = 0.0, value_name = "D")]
-    pub weight_decay: f64,
+    #[command(flatten)]
+    pub options: TrainOptions,
     /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
-    /// Which examples of a task are held out; of a table it is always a fifth
-    #[arg(long, value_enum, default_value_t, conflicts_with = "table")]
-    pub split: Holdout,
     /// Also keep the parameters at N evenly spaced steps, the first and the last among them, in DIR/trajectory
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["early_stopping", "scores_only"])]
     pub snapshots: usize,
-    /// Keep scores, curves and rates alone, not the trained models
-    #[arg(long, conflicts_with = "snapshots")]
-    pub scores_only: bool,
     /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
     #[arg(long)]
     pub strict_head: bool,
@@ -82,6 +53,81 @@ pub struct Train {
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// How arms are trained.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct TrainOptions {
+    /// Passes over the training part
+    #[arg(long, default_value_t = 3, value_name = "E")]
+    pub epochs: usize,
+    /// Use this fraction of the training part: a prefix of it as shuffled by the seed
+    #[arg(long, default_value_t = 1.0, value_name = "F")]
+    pub fraction: f64,
+    /// Examples to a batch
+    #[arg(long, default_value_t = 18, value_name = "N")]
+    pub batch: usize,
+    /// Batches to a step, whose gradients are summed: as one batch of so many times the examples, in the memory of one
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub accumulate: usize,
+    /// Steps between two evaluations [default: an epoch]
+    #[arg(long, value_name = "N")]
+    pub eval_steps: Option<usize>,
+    /// Stop after this many evaluations in a row without a better one. The learning rate falls as if training went on; scores are those
+    /// of the last evaluation, and the best model is in DIR/best
+    #[arg(long, value_name = "N")]
+    pub early_stopping: Option<NonZeroUsize>,
+    /// Learning rate of the first step; it falls linearly to 0. The default is the paper's, for bert-base
+    #[arg(long, default_value_t = 2e-5)]
+    pub lr: f64,
+    /// Fraction of the steps in which the learning rate first rises from 0
+    #[arg(long, default_value_t = 0.0, value_name = "F")]
+    pub warmup: f64,
+    /// AdamW's weight decay, for matrices and tables
+    #[arg(long, default_value_t = 0.0, value_name = "D")]
+    pub weight_decay: f64,
+    /// Which examples of a task are held out; of a table it is always a fifth
+    #[arg(long, value_enum, default_value_t)]
+    pub split: Holdout,
+    /// Keep scores, curves and rates alone, not the trained models
+    #[arg(long)]
+    pub scores_only: bool,
+}
+
+impl TrainOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.epochs == 0 {
+            let fix = "see `fisherscape train --help`";
+            return Err(Problem::new("epochs", "number", "above 0", 0, fix));
+        }
+        self.config(1).check("train")?;
+        check_fraction(self.fraction)
+    }
+
+    /// Steps of an epoch.
+    fn steps_each(&self, examples: usize) -> usize {
+        examples.div_ceil(self.batch.saturating_mul(self.accumulate).max(1))
+    }
+
+    /// Settings for this many training examples.
+    fn config(&self, examples: usize) -> Config {
+        let each = self.steps_each(examples);
+        Config {
+            steps: self.epochs * each,
+            every: self.eval_steps.unwrap_or(each),
+            patience: self.early_stopping.map_or(0, NonZeroUsize::get),
+            batch: self.batch,
+            accumulate: self.accumulate,
+            lr: self.lr,
+            warmup: self.warmup,
+            weight_decay: self.weight_decay,
+            clip: 1.0,
+            snapshots: 0,
+            seed: 0,
+        }
+    }
 }
 
 /// Examples of the training part that are kept as a frozen set.
@@ -115,8 +161,8 @@ impl Train {
             files::write_csv(&self.out.join("rates.csv"), &dropout.rates.rows())?;
         }
         let (examples, held_out) = set.examples.split_at(training);
-        let used = fraction_of(training, self.fraction);
-        let (config, each) = (self.config(used), self.steps_each(used));
+        let used = fraction_of(training, self.options.fraction);
+        let (config, each) = (self.config(used), self.options.steps_each(used));
         let (network, theta) = (model.network.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");
         if self.snapshots > 0 {
@@ -139,14 +185,14 @@ impl Train {
         let (theta, rows) = run.train(theta, &state, |row, theta, is_best| {
             self.tell(row, each);
             last_is_best = is_best;
-            if is_best && !self.scores_only {
+            if is_best && !self.options.scores_only {
                 model.theta = params::detached(theta);
                 model.save(&best, names.as_deref())?;
             }
             Ok(())
         })?;
         model.theta = theta;
-        if !self.scores_only {
+        if !self.options.scores_only {
             model.save(&self.out, names.as_deref())?;
             if last_is_best {
                 // The same bytes: their space is taken once.
@@ -162,7 +208,7 @@ impl Train {
                 row.step, config.steps
             ));
         }
-        if !self.scores_only {
+        if !self.options.scores_only {
             self.write_sets(&set, (&examples[..used], held_out), pad)?;
         }
         provenance.write(&self.out.join("provenance.toml"))?;
@@ -177,7 +223,7 @@ impl Train {
         let (set, _, training) = self.examples(&checkpoint)?;
         let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
         let (examples, held_out) = set.examples.split_at(training);
-        let used = fraction_of(training, self.fraction);
+        let used = fraction_of(training, self.options.fraction);
         let config = self.config(used);
         let run = Run {
             network: &model.network,
@@ -189,7 +235,7 @@ impl Train {
             snapshots: None,
         };
         // The last model, and the best.
-        let models = if self.scores_only { 0 } else { 2 };
+        let models = if self.options.scores_only { 0 } else { 2 };
         Ok(Work {
             tokens: run.work(config.steps),
             seconds_each: run.seconds_each(&model.theta)?,
@@ -199,40 +245,19 @@ impl Train {
 
     pub(super) fn check(&self) -> Result<()> {
         self.source.check("")?;
-        if self.epochs == 0 {
-            return Err(Error::field("--epochs", "number", "above 0", 0, "see `fisherscape train --help`"));
-        }
-        self.config(1).check("train")?;
-        check_fraction(self.fraction)
-    }
-
-    /// Steps of an epoch.
-    fn steps_each(&self, examples: usize) -> usize {
-        examples.div_ceil(self.batch.saturating_mul(self.accumulate).max(1))
+        self.options.check()?;
+        Ok(self.config(1).check("train")?)
     }
 
     /// Settings for this many training examples.
     fn config(&self, examples: usize) -> Config {
-        let each = self.steps_each(examples);
-        Config {
-            steps: self.epochs * each,
-            every: self.eval_steps.unwrap_or(each),
-            patience: self.early_stopping.map_or(0, NonZeroUsize::get),
-            batch: self.batch,
-            accumulate: self.accumulate,
-            lr: self.lr,
-            warmup: self.warmup,
-            weight_decay: self.weight_decay,
-            clip: 1.0,
-            snapshots: self.snapshots,
-            seed: self.seed,
-        }
+        Config { snapshots: self.snapshots, seed: self.seed, ..self.options.config(examples) }
     }
 
     /// All examples, the training part first, and how many those are.
     fn examples(&self, checkpoint: &Checkpoint) -> Result<(FrozenSet, u32, usize)> {
         let max_len = longest(self.max_len, checkpoint)?;
-        let (rows, training) = self.source.split(self.split, self.seed)?;
+        let (rows, training) = self.source.split(self.options.split, self.seed)?;
         let source = self.source.path().display().to_string();
         let mut metadata =
             BTreeMap::from([("source".to_string(), source), ("max_len".to_string(), max_len.to_string())]);
@@ -250,7 +275,7 @@ impl Train {
         let loss = with_se(row.loss, row.loss_se);
         let text = format!("train loss {:.4}, held-out loss {loss}, {}", row.train_loss, metrics.join(", "));
         let epoch = (100.0 * row.step as f64 / steps_each as f64).round() / 100.0;
-        progress::note(format!("epoch {epoch} of {}: {text}", self.epochs));
+        progress::note(format!("epoch {epoch} of {}: {text}", self.options.epochs));
     }
 
     /// The two parts as frozen sets: of the examples trained on the first [`TRAINING_SET`], or as many as are held out.

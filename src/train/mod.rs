@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::data::masking::Masking;
 use crate::data::{Batch, Example, by_length};
 use crate::dropout::Dropout;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::estimate;
 use crate::evaluate::{self, SetLoss, set_loss};
 use crate::files;
@@ -61,35 +61,32 @@ impl Config {
         self.batch.saturating_mul(self.accumulate)
     }
 
-    /// Whether every number is in its range; `place` names the command.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Field`] for the first that is not.
-    pub fn check(&self, place: &str) -> Result<()> {
-        let fix = format!("see `fisherscape {place} --help`");
-        let wrong =
-            |name: &str, expected: &str, found: f64| Err(Error::field(name, "number", expected, found, &fix));
+    /// The first number that is out of its range; `command` is whose help says more.
+    pub fn check(&self, command: &str) -> Result<(), Problem> {
+        let wrong = |option, expected, found: f64| {
+            let fix = format!("see `fisherscape {command} --help`");
+            Err(Problem::new(option, "number", expected, found, fix))
+        };
         if self.batch == 0 {
-            return wrong("--batch", "above 0", 0.0);
+            return wrong("batch", "above 0", 0.0);
         }
         if self.accumulate == 0 {
-            return wrong("--accumulate", "above 0", 0.0);
+            return wrong("accumulate", "above 0", 0.0);
         }
         if self.every == 0 {
-            return wrong("--eval-steps", "above 0", 0.0);
+            return wrong("eval_steps", "above 0", 0.0);
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
-            return wrong("--lr", "above 0", self.lr);
+            return wrong("lr", "above 0", self.lr);
         }
         if self.snapshots == 1 {
-            return wrong("--snapshots", "0, or at least 2: the first step and the last", 1.0);
+            return wrong("snapshots", "0, or at least 2: the first step and the last", 1.0);
         }
         if !(0.0..1.0).contains(&self.warmup) {
-            return wrong("--warmup", "in [0, 1), a fraction of the steps", self.warmup);
+            return wrong("warmup", "in [0, 1), a fraction of the steps", self.warmup);
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay * self.lr < 1.0) {
-            return wrong("--weight-decay", "at least 0, and below 1 / lr", self.weight_decay);
+            return wrong("weight_decay", "at least 0, and below 1 / lr", self.weight_decay);
         }
         Ok(())
     }

@@ -8,7 +8,6 @@ use crate::analysis::config::{Parsed, Part};
 use crate::analysis::titles::mask_title;
 use crate::landscape::mask::Select;
 use crate::run::step::Step;
-use crate::stages::word;
 
 impl Plan<'_> {
     pub(super) fn surfaces(&self) -> Vec<Step> {
@@ -28,9 +27,9 @@ impl Plan<'_> {
                         let name =
                             format!("surface of {}, {}, {name}{}", model.title, mask_title(mask), draw(k));
                         let step = self.random(name, part, model, mask, k);
-                        let step = step.maybe("--resolution", surface.resolution);
+                        let step = step.options(&surface.axes, self.analysis.gives("surface"));
                         steps.push(
-                            results(spanned(step, surface.span).word("--per-example"), &out)
+                            results(step.word("--per-example"), &out)
                                 .also_writes(beside(&out, "examples.safetensors")),
                         );
                     }
@@ -53,27 +52,27 @@ impl Plan<'_> {
 
     /// The k-th random directions of a model, under a mask, over a part.
     fn random(&self, name: String, part: Part, model: &Model, mask: &Select, k: usize) -> Step {
-        let options = self.analysis.surface.as_ref();
-        let mut step = self
-            .at(name, "surface", model.runs.first(), &surface_set(part))
-            .maybe("--normalize", options.and_then(|o| o.normalize).map(word))
-            .flag("--vectors", options.and_then(|o| o.vectors));
+        let mut step = self.gaussian(self.at(name, "surface", model.runs.first(), &surface_set(part)));
         if k > 0 {
             step = step.option("--draw", k);
         }
         self.masked(step, mask)
     }
 
+    /// How random directions are drawn.
+    fn gaussian(&self, step: Step) -> Step {
+        let Some(surface) = &self.analysis.surface else { return step };
+        step.options(&surface.gaussian, self.analysis.gives("surface"))
+    }
+
     fn masked(&self, step: Step, mask: &Select) -> Step {
-        let options = self.analysis.surface.as_ref();
         let step = step.option("--mask", mask);
-        if *mask == Select::All {
+        let Some(surface) = self.analysis.surface.as_ref().filter(|_| *mask != Select::All) else {
             return step;
-        }
+        };
         step.reads("--fisher", self.fisher_file())
             .option("--mask-seed", self.analysis.seed)
-            .maybe("--granularity", options.and_then(|o| o.granularity).map(word))
-            .maybe("--norm", options.and_then(|o| o.norm).map(word))
+            .options(&surface.mask, self.analysis.gives("surface"))
     }
 
     pub(super) fn profiles(&self) -> Vec<Step> {
@@ -95,8 +94,8 @@ impl Plan<'_> {
                         let name =
                             format!("profile of {}, {title}, {}{}", model.title, part_name(part), draw(k));
                         let step = self.random(name, part, model, mask, k).word("--profile");
-                        let step = step.maybe("--resolution", profile.resolution);
-                        steps.push(results(spanned(step, profile.span), &out));
+                        let step = step.options(&profile.axes, self.analysis.gives("profile"));
+                        steps.push(results(step, &out));
                         titles.push(model.title.clone());
                         figure = figure.file(out);
                     }
@@ -130,7 +129,7 @@ impl Plan<'_> {
                 let step = self.with_checkpoint(name, "surface").reads("--set", surface_set(part));
                 let step = step.option("--seed", self.analysis.seed).maybe("--resolution", plane.resolution);
                 let step = step.reads("--directions", "planes/models.safetensors");
-                steps.push(results(spanned(step, Some(plane.span)), &out));
+                steps.push(results(spanned(step, &plane.span), &out));
                 drawn = drawn.file(out);
             }
             let titles: Vec<&str> = parts.iter().map(|part| part_words(*part, true)).collect();
@@ -169,7 +168,7 @@ impl Plan<'_> {
                 let step = step.reads("--directions", format!("planes/line{i}.safetensors"));
                 let step = step.maybe("--resolution", plane.line_resolution);
                 let out = format!("planes/line{i}_{name}.csv");
-                steps.push(results(spanned(step, Some([-0.25, 1.25])), &out));
+                steps.push(results(spanned(step, &[-0.25, 1.25]), &out));
                 drawn = drawn.file(out);
             }
             let titles: Vec<&String> = lines.iter().map(|(title, ..)| title).collect();
@@ -207,7 +206,7 @@ impl Plan<'_> {
             let step = step.reads("--checkpoint", run).reads("--set", &set).reads("--directions", &plane);
             let step = step.option("--seed", self.analysis.seed).maybe("--resolution", trajectory.resolution);
             let out = format!("{stem}_surface.csv");
-            steps.push(results(spanned(step, Some(trajectory.span)), &out));
+            steps.push(results(spanned(step, &trajectory.span), &out));
             drawn = drawn.file(out);
             marks.push(format!("{stem}.marks.csv"));
             titles.push(model.title.clone());
@@ -221,9 +220,8 @@ impl Plan<'_> {
 
     /// Sharpness of every run, each arm against the first, and the planes of leading eigenvectors.
     pub(super) fn sharpness(&self) -> Vec<Step> {
-        let Some(options) = &self.analysis.sharpness else { return Vec::new() };
+        let Some(sharpness) = &self.analysis.sharpness else { return Vec::new() };
         let set = surface_set(self.analysis.surfaces_over()[0]);
-        let surface = self.analysis.surface.as_ref();
         let mut steps = Vec::new();
         let mut spectrum = figure("spectrum", "figure of the spectra");
         let mut planes = figure("eigenvectors", "figure of the leading eigenvectors");
@@ -237,20 +235,9 @@ impl Plan<'_> {
             for (k, run) in runs.into_iter().enumerate() {
                 let out = sharpness_path(model, run);
                 let name = format!("sharpness of {}, run {k}", model.title);
-                let mut step = self
-                    .at(name, "sharpness", run, &set)
-                    .maybe("--normalize", surface.and_then(|o| o.normalize).map(word))
-                    .flag("--vectors", surface.and_then(|o| o.vectors))
-                    .maybe("--directions", options.directions)
-                    .maybe("--radii", options.radii.as_deref().map(listed))
-                    .maybe("--epsilon", options.epsilon)
-                    .maybe("--ascent", options.ascent)
-                    .maybe("--steps", options.steps)
-                    .maybe("--probes", options.probes)
-                    .maybe("--signs", options.signs)
-                    .maybe("--eigenvalues", options.eigenvalues)
-                    .maybe("--step", options.step);
-                if let Some(Parsed(mask)) = &options.mask {
+                let step = self.gaussian(self.at(name, "sharpness", run, &set));
+                let mut step = step.options(&sharpness.options, self.analysis.gives("sharpness"));
+                if let Some(Parsed(mask)) = &sharpness.mask {
                     step = self.masked(step, mask);
                 }
                 if k == 0 {
@@ -262,9 +249,9 @@ impl Plan<'_> {
                         None => self.with_checkpoint(name, "surface"),
                     };
                     let plane = plane.reads("--set", &set).reads("--directions", directions);
-                    let plane =
-                        plane.option("--seed", self.analysis.seed).maybe("--resolution", options.resolution);
-                    surfaces.push(results(spanned(plane, options.span), &eigen_path(model)));
+                    let plane = plane.option("--seed", self.analysis.seed);
+                    let plane = plane.options(&sharpness.axes, self.analysis.gives("sharpness"));
+                    surfaces.push(results(plane, &eigen_path(model)));
                     planes = planes.file(eigen_path(model));
                     spectrum = spectrum.file(beside(&out, "spectrum.csv"));
                 }
@@ -303,11 +290,8 @@ fn results(step: Step, out: &str) -> Step {
     step.writes("--out", out).also_writes(beside(out, "json")).also_writes(beside(out, "mask.csv"))
 }
 
-fn spanned(step: Step, span: Option<[f64; 2]>) -> Step {
-    match span {
-        Some([low, high]) => step.word(format!("--span={low},{high}")),
-        None => step,
-    }
+fn spanned(step: Step, span: &[f64]) -> Step {
+    step.word(format!("--span={}", listed(span)))
 }
 
 /// The path of what stands beside a CSV file.

@@ -31,10 +31,10 @@ fn absent(analysis: &Analysis, folder: &str) -> Vec<&'static str> {
     let mut absent = Vec::new();
     match (folder, &analysis.stability, &analysis.damage) {
         (STABILITY, Some(stability), _) => {
-            absent.extend((stability.masks.unwrap_or(1) <= 1).then_some(ComponentRow::FILE));
-            absent.extend(stability.overlap.is_none().then_some(OverlapRow::FILE));
+            absent.extend((stability.masks <= 1).then_some(ComponentRow::FILE));
+            absent.extend(stability.overlap.is_empty().then_some(OverlapRow::FILE));
         }
-        (DAMAGE, _, Some(damage)) => absent.extend((damage.probes == Some(0)).then_some(BinRow::FILE)),
+        (DAMAGE, _, Some(damage)) => absent.extend((damage.options.probes == 0).then_some(BinRow::FILE)),
         _ => (),
     }
     absent
@@ -43,35 +43,35 @@ fn absent(analysis: &Analysis, folder: &str) -> Vec<&'static str> {
 impl Plan<'_> {
     pub(super) fn stability(&self) -> Vec<Step> {
         let Some(stability) = &self.analysis.stability else { return Vec::new() };
-        let schedule = self.analysis.schedule.clone().unwrap_or_default();
-        let masks = stability.masks.unwrap_or(1) > 1;
-        let further = masks || stability.overlap.is_some();
+        let gives = self.analysis.gives("stability");
+        let of_passes = |key: &str| ["masks", "overlap"].contains(&key);
+        let (masks, overlap) = (stability.masks > 1, !stability.overlap.is_empty());
         // Further passes need the model and the examples; without them the sums of the first will do.
-        let step = match further {
+        let step = match masks || overlap {
             true => {
                 let reduction = self.analysis.fisher.as_ref().and_then(|fisher| fisher.reduction);
                 self.with_checkpoint("stability", "stability")
                     .reads("--set", "sets/fisher.safetensors")
                     .maybe("--reduction", reduction.map(word))
-                    .maybe("--masks", stability.masks)
-                    .maybe("--overlap", stability.overlap.as_deref().map(listed))
+                    .options(stability, |key| gives(key) && of_passes(key))
             }
             false => Step::new("stability", "stability")
                 .reads("--fisher", self.fisher_file())
                 .also_reads(self.fisher_examples()),
         };
-        let draws = stability.draws.as_ref().map(|d| listed(&d.iter().map(|d| d.name()).collect::<Vec<_>>()));
-        let step = step
-            .maybe("--fractions", stability.fractions.as_deref().map(listed))
-            .maybe("--repeats", stability.repeats)
-            .maybe("--draws", draws)
-            .maybe("--resamples", stability.resamples)
-            .maybe("--threshold", stability.threshold)
-            .maybe("--aggregate", schedule.aggregate.map(word))
-            .flag("--include-intermediate", schedule.include_intermediate)
+        let step = self
+            .scored(step.options(stability, |key| gives(key) && !of_passes(key)))
             .option("--seed", self.analysis.seed)
             .writes("--out", STABILITY);
         [vec![step], self.figures(STABILITY)].concat()
+    }
+
+    /// How a site's tensors become one score: as in the schedule.
+    fn scored(&self, step: Step) -> Step {
+        let (Some(schedule), gives) = (&self.analysis.schedule, self.analysis.gives("schedule")) else {
+            return step;
+        };
+        step.options(schedule, |key| gives(key) && ["aggregate", "include_intermediate"].contains(&key))
     }
 
     pub(super) fn audit(&self) -> Vec<Step> {
@@ -79,7 +79,7 @@ impl Plan<'_> {
         let step = Step::new("audit", "audit")
             .reads("--fisher", self.fisher_file())
             .also_reads(self.fisher_examples())
-            .maybe("--resamples", audit.resamples)
+            .options(audit, self.analysis.gives("audit"))
             .option("--seed", self.analysis.seed)
             .writes("--out", AUDIT);
         [vec![step], self.figures(AUDIT)].concat()
@@ -89,18 +89,13 @@ impl Plan<'_> {
         let Some(damage) = &self.analysis.damage else { return Vec::new() };
         let part = if self.analysis.fisher_over() == Over::Text { Part::Text } else { Part::Train };
         let set = "sets/damage.safetensors";
-        let words = |g: &Vec<_>| listed(&g.iter().map(|g| word(*g)).collect::<Vec<_>>());
         let step = self
             .with_checkpoint("damage", "damage")
             .reads("--set", set)
             .reads("--fisher", self.fisher_file())
             .also_reads(self.fisher_examples())
-            .maybe("--granularity", damage.granularity.as_ref().map(words))
-            .maybe("--fractions", damage.fractions.as_deref().map(listed))
-            .maybe("--radius", damage.radius)
-            .maybe("--draws", damage.draws)
-            .maybe("--probes", damage.probes)
-            .flag("--vectors", damage.vectors)
+            .options(&damage.options, self.analysis.gives("damage"))
+            .options(&damage.gaussian, self.analysis.gives("damage"))
             .option("--seed", self.analysis.seed)
             .writes("--out", DAMAGE);
         let freeze = self.freeze("set for the damage", (part, self.analysis.seed), damage.examples, set);
@@ -140,11 +135,8 @@ impl Plan<'_> {
         }
         step = agree.files.iter().fold(step, |step, path| step.outside_file(path));
         titles.extend(agree.titles.iter().cloned());
-        let schedule = self.analysis.schedule.clone().unwrap_or_default();
         steps.push(
-            step.option("--titles", listed(&titles))
-                .maybe("--aggregate", schedule.aggregate.map(word))
-                .flag("--include-intermediate", schedule.include_intermediate)
+            self.scored(step.option("--titles", listed(&titles)))
                 .option("--seed", self.analysis.seed)
                 .writes("--out", AGREE),
         );

@@ -1,10 +1,11 @@
 //! Steps of Fisher information, schedules and arms.
 
 use super::{Plan, RATES, estimate_stem, figure, fisher_stem, listed, run_path};
-use crate::analysis::config::{Arm, Fisher, Over, Parsed, Part, Schedule};
+use crate::analysis::config::{Arm, Fisher, Over, Parsed, Part};
 use crate::dropout::Arm as Dropout;
 use crate::model::Estimator;
 use crate::run::step::Step;
+use crate::stages::schedule::ScheduleOptions;
 use crate::stages::word;
 
 impl Plan<'_> {
@@ -19,7 +20,9 @@ impl Plan<'_> {
             let estimators = [&[Estimator::Empirical], fisher.also.as_slice()].concat();
             if !fisher.also.is_empty() {
                 let words: Vec<String> = estimators.iter().map(|estimator| word(*estimator)).collect();
-                step = step.option("--estimator", listed(&words)).maybe("--mc-samples", fisher.mc_samples);
+                step = step
+                    .option("--estimator", listed(&words))
+                    .options(&fisher.options, self.analysis.gives("fisher"));
             }
             for estimator in estimators {
                 let stem = estimate_stem(fisher, estimator);
@@ -60,23 +63,19 @@ impl Plan<'_> {
     }
 
     /// A schedule from an estimate of the Fisher information, or the preset; where it is written is to follow.
-    fn rates_of(&self, name: String, schedule: &Schedule, stem: &str) -> Step {
+    fn rates_of(&self, name: String, schedule: &ScheduleOptions, stem: &str) -> Step {
         let step = Step::new(name, "schedule");
         match schedule.preset {
             Some(preset) => step.option("--preset", word(preset)),
             None => step
                 .reads("--fisher", format!("{stem}.safetensors"))
                 .also_reads(format!("{stem}.examples.safetensors"))
-                .maybe("--aggregate", schedule.aggregate.map(word))
-                .flag("--include-intermediate", schedule.include_intermediate)
-                .maybe("--shape", schedule.shape.as_ref().map(|shape| shape.0))
-                .maybe("--p-lower", schedule.p_lower)
-                .maybe("--p-upper", schedule.p_upper),
+                .options(schedule, self.analysis.gives("schedule")),
         }
     }
 
     /// The schedule of the k-th seed, from the training part of that seed, under the head that its runs start with.
-    fn own_schedule(&self, fisher: &Fisher, schedule: &Schedule, k: usize) -> [Step; 3] {
+    fn own_schedule(&self, fisher: &Fisher, schedule: &ScheduleOptions, k: usize) -> [Step; 3] {
         let seed = self.analysis.seed + k as u64;
         let (set, stem) =
             (format!("sets/fisher_seed{seed}.safetensors"), format!("fisher/seed{seed}/fisher"));
@@ -127,23 +126,16 @@ impl Plan<'_> {
                         }
                     }
                 };
+                let (options, gives) = (&train.options, self.analysis.gives("train"));
+                // A table has no split of its own.
+                let split = |key: &str| key == "split" && self.analysis.data.task.is_some();
+                let last = |key: &str| ["split", "scores_only"].contains(&key);
+                let snapshots = self.analysis.trajectory.as_ref().filter(|_| k == 0).map(|t| t.snapshots);
                 steps.push(
-                    step.maybe("--epochs", train.epochs)
-                        .maybe("--fraction", train.fraction)
-                        .maybe("--batch", train.batch)
-                        .maybe("--accumulate", train.accumulate)
-                        .maybe("--eval-steps", train.eval_steps)
-                        .maybe("--early-stopping", train.early_stopping)
-                        .maybe("--lr", train.lr)
-                        .maybe("--warmup", train.warmup)
-                        .maybe("--weight-decay", train.weight_decay)
+                    step.options(options, |key| gives(key) && !last(key))
                         .maybe("--max-len", self.analysis.data.max_len)
-                        .maybe("--split", train.split.filter(|_| self.analysis.data.task.is_some()).map(word))
-                        .maybe(
-                            "--snapshots",
-                            self.analysis.trajectory.as_ref().filter(|_| k == 0).map(|t| t.snapshots),
-                        )
-                        .flag("--scores-only", train.scores_only)
+                        .options(options, |key| gives(key) && (split(key) || key == "scores_only"))
+                        .maybe("--snapshots", snapshots)
                         .option("--seed", seed)
                         .writes("--out", run),
                 );

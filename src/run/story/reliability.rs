@@ -45,14 +45,14 @@ impl Story<'_> {
         let what = "How few examples a site's score rests on";
         let sites = |row: &TailRow| row.granularity == Granularity::Site;
         self.table(page, STABILITY, what, sites, &["granularity"])?;
-        if stability.masks.unwrap_or(1) > 1 {
+        if stability.masks > 1 {
             let (rows, masks) = (self.rows(STABILITY)?, self.rows(STABILITY)?);
             page.answers.extend(sentences(components::sentences(&rows, &masks)));
             let what = "Variance of one example's score, between examples and between maskings of one: dropout sites";
             let sites = |row: &ComponentRow| row.granularity == Granularity::Site;
             self.table(page, STABILITY, what, sites, &["granularity"])?;
         }
-        if stability.overlap.is_some() {
+        if !stability.overlap.is_empty() {
             page.answers.extend(sentences(overlap::sentences(&self.rows(STABILITY)?)));
         }
         Ok(())
