@@ -414,6 +414,12 @@ const BAD: &[Bad] = &[
         says: &["--max-len", "48", "512"],
     },
     Bad {
+        name: "a device that this program was not built for",
+        prepare: |_| {},
+        command: "loss --checkpoint model --set set.safetensors --device cuda",
+        says: &["--device", "cuda:0", "fix:"],
+    },
+    Bad {
         name: "a checkpoint that is no folder",
         prepare: |_| {},
         command: "loss --checkpoint ./bert-base-uncased --set set.safetensors",

@@ -28,7 +28,7 @@ use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Checkpoint, Model};
+use crate::model::{Checkpoint, DeviceChoice, Model};
 
 /// One command of the main job: reads files, computes, writes files.
 #[derive(clap::Subcommand, Debug)]
@@ -99,6 +99,22 @@ fn checkpoint(role: &str) -> String {
     )
 }
 
+/// Where a command computes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Compute {
+    /// Device to compute on: cpu, cuda, cuda:N or metal; the last three want a build for them
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub device: DeviceChoice,
+}
+
+impl Compute {
+    /// Reads a checkpoint, whose models run on the device.
+    pub fn open(&self, checkpoint: &Path) -> Result<Checkpoint> {
+        let device = self.device.open()?;
+        Ok(Checkpoint::open(checkpoint)?.on(device))
+    }
+}
+
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {
@@ -110,6 +126,8 @@ pub struct ModelAndSet {
     /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
     #[arg(long)]
     pub strict_head: bool,
+    #[command(flatten)]
+    pub compute: Compute,
 }
 
 impl ModelAndSet {
@@ -117,7 +135,7 @@ impl ModelAndSet {
     pub fn open(&self, seed: u64) -> Result<(Model, FrozenSet)> {
         let set = FrozenSet::read(&self.set)?;
         let missing = MissingHead::unless(self.strict_head, seed);
-        let model = Checkpoint::open(&self.checkpoint)?.model_for(&set, missing)?;
+        let model = self.compute.open(&self.checkpoint)?.model_for(&set, missing)?;
         Ok((model, set))
     }
 }

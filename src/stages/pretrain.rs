@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::source::tell;
-use super::{checkpoint, history, with_se};
+use super::{Compute, checkpoint, history, with_se};
 use crate::data::frozen::FrozenSet;
 use crate::data::masking::{Masking, unigram_entropy};
 use crate::data::row::Rows;
@@ -70,6 +70,8 @@ pub struct Pretrain {
     /// As in `train`: none, uniform:P, gaussian:P, guided:RATES.csv and the others
     #[arg(long, value_name = "DROPOUT", default_value = "uniform:0.1")]
     pub dropout: Arm,
+    #[command(flatten)]
+    pub compute: Compute,
     /// Seed of fresh parameters, the held-out lines, the order, the masking and the dropout
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -119,7 +121,8 @@ impl Pretrain {
             return Err(Error::field("options", "text", "a text to train on", "none", fix));
         }
         let parts = if self.text.is_empty() { None } else { Some(self.read()?) };
-        let checkpoint = self.start(parts.as_ref().map(|(training, _)| training))?;
+        let checkpoint =
+            self.start(parts.as_ref().map(|(training, _)| training))?.on(self.compute.device.open()?);
         match &self.checkpoint {
             Some(given) => provenance.checkpoint("checkpoint", given, &checkpoint.hash)?,
             None => provenance.input("checkpoint", &checkpoint.hash),

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint;
 use super::options::defaults;
 use super::source::tell;
+use super::{Compute, checkpoint};
 use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
@@ -70,6 +70,8 @@ pub struct Stability {
     /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
     #[arg(long)]
     pub strict_head: bool,
+    #[command(flatten)]
+    pub compute: Compute,
     /// Seed of the draws, the masking and a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -205,7 +207,7 @@ impl Stability {
     fn passes(&self, config: &Config, provenance: &mut Provenance) -> Result<Sums> {
         // Not reached: the command line asks for one where there is no Fisher file.
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
-        let checkpoint = Checkpoint::open(folder)?;
+        let checkpoint = self.compute.open(folder)?;
         let set = self.set(&checkpoint, provenance)?;
         let masks = self.options.masks;
         if masks > 1 && !set.kind.spec().masked {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::defaults;
 use super::source::{Source, check_fraction, fraction_of};
-use super::{checkpoint, history, with_se};
+use super::{Compute, checkpoint, history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::data::glue::Holdout;
@@ -47,6 +47,8 @@ pub struct Train {
     /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
     #[arg(long)]
     pub strict_head: bool,
+    #[command(flatten)]
+    pub compute: Compute,
     /// Seed of the split, the order, the dropout and a fresh head
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -147,7 +149,7 @@ impl Train {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let checkpoint = self.compute.open(&self.checkpoint)?;
         provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
         let config = &checkpoint.config;
@@ -219,7 +221,7 @@ impl Train {
 
     /// What it comes to; early stopping may end it sooner.
     pub fn work(&self) -> Result<Work> {
-        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let checkpoint = self.compute.open(&self.checkpoint)?;
         let (set, _, training) = self.examples(&checkpoint)?;
         let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
         let (examples, held_out) = set.examples.split_at(training);
