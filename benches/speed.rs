@@ -18,7 +18,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput};
 use fisherscape::data::{Batch, Example, Target};
 use fisherscape::dropout::{Dropout, Rates, noise};
 use fisherscape::evaluate::set_loss;
-use fisherscape::landscape::direction::{self, Normalize};
+use fisherscape::landscape::directions::{self, Normalize};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
@@ -165,7 +165,7 @@ fn fisher(group: &mut Group, job: &Job) -> Outcome {
 
 /// A moved point and the centre. Slow path: θ moved by candle, one example at a time.
 fn surface(group: &mut Group, job: &Job) -> Outcome {
-    let random = |axis| direction::random(&job.theta, 2, axis, Normalize::Filter, false);
+    let random = |axis| directions::gaussian::random(&job.theta, 2, axis, Normalize::Filter, false);
     let directions = [random("x")?, random("y")?];
     let (x, y) = (0.4, -0.3);
     let plane = Plane::new(directions.clone());

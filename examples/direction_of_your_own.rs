@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use fisherscape::data::frozen::FrozenSet;
-use fisherscape::landscape::direction::{self, Direction};
+use fisherscape::landscape::directions::{self, Direction};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::model::Checkpoint;
 use fisherscape::model::checkpoint::MissingHead;
@@ -33,8 +33,8 @@ fn main() -> Result<()> {
     // The second direction is empty: a profile, not a surface.
     let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "create"))?;
     let file = folder.path().join("fade.safetensors");
-    direction::write(&file, &[fade, Direction::new()], &model.theta)?;
-    let plane = Plane::new(direction::read(&file, &model.theta)?);
+    directions::file::write(&file, &[fade, Direction::new()], &model.theta)?;
+    let plane = Plane::new(directions::file::read(&file, &model.theta)?);
 
     let order = set.by_length();
     let loss_at = |a: f64| {

@@ -53,6 +53,9 @@ line_resolution = 3
 [trajectory]
 snapshots = 4
 resolution = 3
+[[planes]]
+kind = "gaussian"
+resolution = 3
 [sharpness]
 directions = 2
 ascent = 1
@@ -612,9 +615,9 @@ fn the_report_stands_alone() -> Outcome {
         assert!(!page.contains(fetched), "{fetched}");
     }
     // Contours and reliefs over two parts, Fisher information, schedule, stability, training; profiles under two masks and
-    // lines over two parts, the plane of the models, trajectories, spectra, eigenvectors; ranks, examples needed, tails,
+    // lines over two parts, the plane of the models, trajectories, a plane of random directions, spectra, eigenvectors; ranks, examples needed, tails,
     // masks and data, overlap, audit, concentration, damage, agreement.
-    assert_eq!(page.matches("<svg").count(), 27);
+    assert_eq!(page.matches("<svg").count(), 28);
     assert_eq!(page.matches("aria-label=").count(), page.matches("role=\"img\"").count() + 2);
     assert!(page.contains("initialised from seed 0"), "made-up heads are named");
     assert!(page.contains("95 % interval") && page.contains("paired by seed"));

@@ -8,7 +8,7 @@ use fisherscape::data::frozen::FrozenSet;
 use fisherscape::data::{Batch, Example};
 use fisherscape::landscape::basis::Basis;
 use fisherscape::landscape::curvature::Curvature;
-use fisherscape::landscape::direction::Direction;
+use fisherscape::landscape::directions::Direction;
 use fisherscape::landscape::journal::Journal;
 use fisherscape::landscape::lanczos::{self, Tridiagonal, lanczos};
 use fisherscape::landscape::mask::{Flags, reached};
@@ -264,7 +264,13 @@ fn lanczos_agrees_with_a_dense_hessian() -> Outcome {
         let scratch = tempfile::tempdir()?;
         let scale = norm(&space.flat(&model.theta)?);
         let direction = |_: usize| {
-            fisherscape::landscape::direction::random(&model.theta, 1, "x", Default::default(), false)
+            fisherscape::landscape::directions::gaussian::random(
+                &model.theta,
+                1,
+                "x",
+                Default::default(),
+                false,
+            )
         };
         let (signs, probes) = (60, 10);
         let plan = Plan {

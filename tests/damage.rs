@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use fisherscape::data::Example;
 use fisherscape::landscape::curvature::Curvature;
 use fisherscape::landscape::damage::{Bins, Perturbed, hessian_diagonal};
-use fisherscape::landscape::direction::Direction;
+use fisherscape::landscape::directions::Direction;
 use fisherscape::landscape::journal::Journal;
 use fisherscape::landscape::mask::Flags;
 use fisherscape::landscape::space::Space;

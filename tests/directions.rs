@@ -1,13 +1,16 @@
-//! Random directions and their files.
+//! Every kind of directions, and their files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use fisherscape::landscape::direction::{self, Direction, Normalize, norm, random};
+use fisherscape::landscape::directions::{
+    self, Direction, Directions, Inputs, Normalize, file, gaussian::random, norm,
+};
 use fisherscape::params::{self, Column, ParamMap};
 
 use crate::support::{Outcome, values};
+use crate::toy::{Quadratic, classified};
 
 fn tensor(shape: &[usize], value: impl Fn(usize) -> f32) -> Tensor {
     let data = (0..shape.iter().product()).map(value).collect::<Vec<f32>>();
@@ -21,6 +24,103 @@ fn theta() -> ParamMap {
         ("matrix".to_string(), tensor(&[3, 4], |i| if i / 4 == 1 { 0.0 } else { 1.0 + i as f32 })),
         ("vector".to_string(), tensor(&[5], |i| i as f32 - 1.5)),
     ])
+}
+
+/// A kind of directions, and what must hold of its pair on a quadratic loss.
+struct Case {
+    kind: &'static str,
+    holds: fn(&Inputs, &Directions) -> Outcome<bool>,
+}
+
+const CASES: [Case; 3] = [
+    // Oracle: the draws by themselves; vectors stay where they are.
+    Case {
+        kind: "gaussian",
+        holds: |inputs, made| {
+            let draw = |axis| random(inputs.theta, inputs.seed, axis, Normalize::Filter, false);
+            Ok(made.pair == [draw("x")?, draw("y")?] && !made.pair[0].contains_key("vector"))
+        },
+    },
+    // Oracle: the first model itself.
+    Case {
+        kind: "between",
+        holds: |inputs, made| {
+            let there = |(name, d): (&String, &Vec<f32>)| {
+                let (from, to) = (values(&inputs.theta[name]), values(&inputs.models[0].1[name]));
+                d.iter().zip(from.iter().zip(to)).all(|(d, (from, to))| (from + d - to).abs() < 1e-6)
+            };
+            Ok(made.pair[0].iter().all(there)
+                && cosine(&flat(&made.pair[0]), &flat(&made.pair[1])).abs() < 1e-6)
+        },
+    },
+    // Oracle: snapshots in a plane through θ have no other component.
+    Case {
+        kind: "principal",
+        holds: |_, made| {
+            let [first, second] = made.explained.ok_or("no shares")?;
+            let flat_path = made.marks.iter().all(|mark| mark.distance < 1e-3);
+            Ok((first + second - 1.0).abs() < 1e-6 && flat_path && made.lengths[0] == made.lengths[1])
+        },
+    },
+];
+
+/// All values of a direction.
+fn flat(direction: &Direction) -> Vec<f32> {
+    direction.values().flatten().copied().collect()
+}
+
+/// Every kind that `directions --kind` knows has a row above, and its pair is what the row says.
+#[test]
+fn every_kind_makes_its_pair() -> Outcome {
+    let theta = ParamMap::from([
+        ("matrix".to_string(), tensor(&[2, 3], |i| 0.5 + (i as f32).cos())),
+        ("vector".to_string(), tensor(&[2], |i| i as f32 - 0.5)),
+    ]);
+    let moved = |by: f32, along: fn(usize) -> f32| -> ParamMap {
+        let own = |(name, t): (&String, &Tensor)| {
+            let w = values(t);
+            (name.clone(), tensor(t.dims(), |i| w[i] + by * along(i)))
+        };
+        theta.iter().map(own).collect()
+    };
+    let folder = tempfile::tempdir()?;
+    let mut snapshots = Vec::new();
+    for step in 0..4 {
+        let path = folder.path().join(format!("{step}.safetensors"));
+        let by = step as f32 - 3.0;
+        let first = moved(by, |i| (i as f32).sin());
+        let both = first.iter().map(|(name, t)| {
+            let w = values(t);
+            (name.clone(), tensor(t.dims(), |i| w[i] + 0.1 * by * by * ((i * i) as f32).cos()))
+        });
+        params::write_params(&path, &both.collect(), &BTreeMap::new())?;
+        snapshots.push((step, path));
+    }
+    let quadratic = Quadratic::new(8);
+    let examples = [classified(0, 0), classified(1, 1)];
+    let inputs = Inputs {
+        objective: &quadratic,
+        theta: &theta,
+        examples: &examples,
+        normalize: Normalize::Filter,
+        vectors: false,
+        seed: 3,
+        origin: "start".into(),
+        models: vec![
+            ("one".into(), moved(0.3, |i| (i as f32).sin())),
+            ("other".into(), moved(0.2, |i| 1.0 + i as f32)),
+        ],
+        snapshots,
+    };
+    assert!(directions::ALL.map(|source| source.name) == CASES.map(|case| case.kind));
+    for (source, case) in directions::ALL.into_iter().zip(CASES) {
+        let made = (source.make)(&inputs)?;
+        for (name, d) in made.pair.iter().flatten() {
+            assert!(d.len() == theta[name].elem_count() && d.iter().all(|v| v.is_finite()), "{}", case.kind);
+        }
+        assert!((case.holds)(&inputs, &made)?, "{}: {made:?}", case.kind);
+    }
+    Ok(())
 }
 
 #[track_caller]
@@ -137,7 +237,7 @@ fn read_with(folder: &Path, tensors: &[(&str, Vec<usize>, f32)]) -> fisherscape:
         .collect();
     let columns = columns.iter().map(|(n, shape, v)| (n.clone(), shape.clone(), Column::F32(v)));
     params::write_safetensors(&path, columns, &BTreeMap::new())?;
-    direction::read(&path, &ParamMap::from([("w".to_string(), tensor(&[2, 2], |i| i as f32))]))
+    file::read(&path, &ParamMap::from([("w".to_string(), tensor(&[2, 2], |i| i as f32))]))
 }
 
 /// Oracle: what was written. Catches exchanged axes, values scaled again on reading, lost shapes.
@@ -148,8 +248,8 @@ fn written_directions_come_back_as_they_were() -> Outcome {
     let x = random(&theta, 1, "x", Normalize::Filter, true)?;
     let mut y = random(&theta, 1, "y", Normalize::None, false)?;
     y.remove("cube");
-    direction::write(&path, &[x.clone(), y.clone()], &theta)?;
-    assert_eq!(direction::read(&path, &theta)?, [x, y]);
+    file::write(&path, &[x.clone(), y.clone()], &theta)?;
+    assert_eq!(file::read(&path, &theta)?, [x, y]);
     assert_eq!(params::read_safetensors(&path)?.0["x.cube"].dims(), [2, 2, 3]);
     Ok(())
 }

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use fisherscape::Result;
 use fisherscape::data::{Batch, Example};
 use fisherscape::evaluate::set_loss;
-use fisherscape::landscape::direction::Direction;
+use fisherscape::landscape::directions::Direction;
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::rise::ByExample;
 use fisherscape::landscape::sharpness::{Measure, compare_measure};

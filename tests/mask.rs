@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use candle_core::{Device, Tensor};
 use fisherscape::Result;
-use fisherscape::landscape::direction::Direction;
+use fisherscape::landscape::directions::Direction;
 use fisherscape::landscape::mask::{
     Choice, Flags, Mask, MaskUnit, Moved, Norm, Select, effective, keep_effective, moved,
 };

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use fisherscape::landscape::direction::Direction;
-use fisherscape::landscape::models::{principal, through};
+use fisherscape::landscape::directions::Direction;
+use fisherscape::landscape::directions::{between::through, principal::principal};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::params::{self, ParamMap};
 

@@ -11,7 +11,7 @@ use fisherscape::data::frozen::FrozenSet;
 use fisherscape::data::{Batch, Example};
 use fisherscape::evaluate::{Evaluator, set_loss};
 use fisherscape::fisher;
-use fisherscape::landscape::direction;
+use fisherscape::landscape::directions;
 use fisherscape::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
@@ -139,7 +139,7 @@ fn surfaces_equal_pytorch() -> Outcome {
     for (Case { name: case, .. }, backend) in cases() {
         let folder = fixture(case);
         let (model, set) = open_on(&folder, backend);
-        let directions = direction::read(&folder.join("directions.safetensors"), &model.theta)?;
+        let directions = directions::file::read(&folder.join("directions.safetensors"), &model.theta)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let effective = mask::effective(&model.theta, &directions, |n| model.network.reached(n, &examples));
         let fisher = tensors(&folder.join("fisher.safetensors"));
@@ -250,7 +250,7 @@ fn gradients_equal_central_differences() -> Outcome {
         let stream = fisherscape::rng::Stream::new(3, name);
         let mut d = vec![0f32; weight.elem_count()];
         stream.fill_normal(0, &mut d);
-        let norm = direction::norm(&d);
+        let norm = directions::norm(&d);
         d.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
         let moved = |step: f32| {
             let values: Vec<f32> = values(weight).iter().zip(&d).map(|(w, d)| w + step * d).collect();
@@ -261,7 +261,7 @@ fn gradients_equal_central_differences() -> Outcome {
         let step = 1e-2f32;
         let slope = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
         let predicted: f64 = values(&gradient[name]).iter().zip(&d).map(|(g, d)| f64::from(g * d)).sum();
-        let size = direction::norm(&values(&gradient[name]));
+        let size = directions::norm(&values(&gradient[name]));
         assert!((slope - predicted).abs() <= 2e-3 * size.max(0.05), "{name}: {slope} and {predicted}");
     }
     Ok(())

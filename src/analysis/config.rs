@@ -13,6 +13,7 @@ use crate::data::delimited::Columns;
 use crate::data::glue::{self, Holdout, Task};
 use crate::dropout::Arm as Dropout;
 use crate::dropout::Assignment;
+use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
 use crate::model::{Estimator, Reduction};
 use crate::stages::audit::AuditOptions;
@@ -29,7 +30,7 @@ use crate::stages::train::TrainOptions;
 use crate::tasks::Kind;
 
 /// Sections, and what says which keys each has.
-pub const SECTIONS: [(&str, fn(Command) -> Command); 15] = [
+pub const SECTIONS: [(&str, fn(Command) -> Command); 16] = [
     ("model", Model::augment_args),
     ("data", Data::augment_args),
     ("fisher", Fisher::augment_args),
@@ -39,6 +40,7 @@ pub const SECTIONS: [(&str, fn(Command) -> Command); 15] = [
     ("profile", Profile::augment_args),
     ("plane", Plane::augment_args),
     ("trajectory", Trajectory::augment_args),
+    ("planes", KindPlane::augment_args),
     ("sharpness", Sharpness::augment_args),
     ("stability", StabilityOptions::augment_args),
     ("audit", AuditOptions::augment_args),
@@ -71,6 +73,8 @@ pub struct Analysis {
     pub profile: Option<Profile>,
     pub plane: Option<Plane>,
     pub trajectory: Option<Trajectory>,
+    #[serde(default)]
+    pub planes: Vec<KindPlane>,
     pub sharpness: Option<Sharpness>,
     pub stability: Option<StabilityOptions>,
     pub audit: Option<AuditOptions>,
@@ -261,6 +265,26 @@ pub struct Trajectory {
     /// Points per axis [default: 25]
     #[arg(long, value_name = "N")]
     pub resolution: Option<usize>,
+}
+
+/// As [[planes]]: a plane of a kind of directions around every arm's first run, over the first part of [surface]
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindPlane {
+    /// As `--kind` of `directions`, of those that need no other models
+    #[arg(long, value_name = "KIND")]
+    pub kind: Parsed<Source>,
+    /// Lowest and highest coordinate on both axes
+    #[arg(long, default_value = "-1,1", value_delimiter = ',', value_name = "LO,HI")]
+    #[serde(default = "whole")]
+    pub span: Vec<f64>,
+    /// Points per axis [default: 25]
+    #[arg(long, value_name = "N")]
+    pub resolution: Option<usize>,
+}
+
+fn whole() -> Vec<f64> {
+    vec![-1.0, 1.0]
 }
 
 /// Sharpness of every run, over the first part of [surface], and the plane of the leading eigenvectors of the first seed's

@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use super::config::SECTIONS;
 
 /// Columns of the list.
-const WIDTH: usize = 110;
+const WIDTH: usize = 80;
 /// Where what a key means begins.
-const INDENT: usize = 22;
+const INDENT: usize = 23;
 
 /// Every key, what it means and its default, for `check --help`.
 pub fn help() -> String {
@@ -46,21 +46,15 @@ fn meaning(key: &Arg) -> String {
 
 /// A name, and beside it what it means in as many lines as it takes.
 fn entry(name: &str, text: &str) -> String {
-    let mut lines = vec![format!("  {name}")];
-    let indent = " ".repeat(INDENT);
-    let mut line = format!("{:INDENT$}", lines.remove(0));
-    if !line.ends_with(' ') {
-        line.push(' ');
-    }
+    let (mut all, mut line) = (String::new(), format!("  {name:INDENT$}"));
     for word in text.split_whitespace() {
-        if line.chars().count() + word.chars().count() > WIDTH {
-            lines.push(line);
-            line = indent.clone();
+        if line.chars().count() + word.chars().count() >= WIDTH {
+            all += &format!("{}\n", line.trim_end());
+            line = format!("  {:INDENT$}", "");
         }
-        line = line + word + " ";
+        line += &format!("{word} ");
     }
-    lines.push(line);
-    lines.iter().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+    all + line.trim_end() + "\n"
 }
 
 /// The first key of a section that is none of its keys: where it stands, and what there is instead.

@@ -142,19 +142,18 @@ fn parse(place: &str, text: &str) -> Result<Analysis> {
         let given = toml::from_str(text)?;
         Ok(Analysis { given, ..analysis })
     });
-    read.map_err(|e| place.error(culprit(text, &e).or(e.span()), e.message(), fix))
+    read.map_err(|e| place.error(culprit(text).or(e.span()), e.message(), fix))
 }
 
-/// Where the key stands whose value is wrong: the one without which the text is not wrong in this way. (Of the options that a
+/// Where the key stands whose value is wrong: the one without which nothing is wrong. (Of the options that a
 /// section shares with a command serde does not tell.)
-fn culprit(text: &str, wrong: &toml::de::Error) -> Option<Range<usize>> {
+fn culprit(text: &str) -> Option<Range<usize>> {
     let document: toml::Table = text.parse().ok()?;
     for (section, table) in document.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
         for key in table.keys() {
             let mut without = document.clone();
             without.get_mut(section)?.as_table_mut()?.remove(key);
-            let other = without.try_into::<Analysis>().err();
-            if other.is_none_or(|other| other.message() != wrong.message()) {
+            if without.try_into::<Analysis>().is_ok() {
                 return locate(text, &format!("{section}.{key}"));
             }
         }

@@ -3,7 +3,7 @@
 //! The ranges of single keys are those of the commands' own options; both are asked before anything begins, so that a mistake is
 //! shown where it stands, and not by a command hours later.
 
-use super::config::{Analysis, Over, Part};
+use super::config::{Analysis, KindPlane, Over, Part};
 use super::titles::{mask_title, plain};
 use crate::error;
 use crate::landscape::mask::Select;
@@ -223,8 +223,11 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
         ("profile", analysis.profile.is_some()),
         ("plane", analysis.plane.is_some()),
         ("trajectory", analysis.trajectory.is_some()),
+        ("planes", !analysis.planes.is_empty()),
         ("sharpness", analysis.sharpness.is_some()),
     ];
+    let kinds: Vec<&str> = analysis.planes.iter().map(|plane| plane.kind.0.name).collect();
+    let alone = |plane: &KindPlane| !(plane.kind.0.between || plane.kind.0.along);
     let without_surface = sections.iter().find_map(|(name, there)| there.then_some(*name));
     vec![
         (
@@ -244,6 +247,12 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
             without_surface.unwrap_or("surface"),
             "beside a [surface] section",
             "add [surface]: its parts of the data are looked at",
+        ),
+        (
+            analysis.planes.iter().all(alone) && distinct(&kinds),
+            "planes",
+            "of distinct kinds that need no other models",
+            "[plane] is the one between models, [trajectory] the one along a training",
         ),
         (
             analysis.train.is_some() || analysis.plane.is_none(),

@@ -17,7 +17,7 @@ use crate::threads;
 pub const BATCH: (usize, usize) = (16, 1024);
 
 /// The loss `L = Σ s_n / M` of a set as a function of the parameters that may move.
-pub struct Curvature<'a, O> {
+pub struct Curvature<'a, O: ?Sized> {
     objective: &'a O,
     theta: &'a ParamMap,
     space: &'a Space,
@@ -27,7 +27,7 @@ pub struct Curvature<'a, O> {
     targets: f64,
 }
 
-impl<'a, O: Objective> Curvature<'a, O> {
+impl<'a, O: Objective + ?Sized> Curvature<'a, O> {
     /// Of these examples at `theta`; `by_length`: indices of those that have a target, shortest first.
     pub fn new(
         objective: &'a O,

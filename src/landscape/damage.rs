@@ -11,7 +11,7 @@
 //! are not.
 
 use super::curvature::Curvature;
-use super::direction::Direction;
+use super::directions::Direction;
 use super::journal::Journal;
 use super::plane::Plane;
 use super::sharpness::{Measure, signs};

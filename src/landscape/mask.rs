@@ -14,7 +14,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::direction::Direction;
+use super::directions::Direction;
 use crate::error::{Error, Result};
 use crate::model::Reached;
 use crate::params::{self, ParamMap};

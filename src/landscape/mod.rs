@@ -1,17 +1,15 @@
 //! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set, and curvature (docs/definitions.md section 4).
 //!
-//! [`direction`] makes random directions, [`models`] those between models and along a training run, [`lanczos`] those of the
-//! Hessian; [`mask`] says which parameters may move, [`plane`] forms the points, [`surface`] evaluates. [`rise`] and
+//! [`directions`] has a file for each source of directions; [`lanczos`] finds those of the Hessian; [`mask`] says which parameters may move, [`plane`] forms the points, [`surface`] evaluates. [`rise`] and
 //! [`sharpness`] compare models by how far their losses rise around them, [`damage`] parts of one model. [`journal`] and [`basis`] keep what is done.
 
 pub mod basis;
 pub mod curvature;
 pub mod damage;
-pub mod direction;
+pub mod directions;
 pub mod journal;
 pub mod lanczos;
 pub mod mask;
-pub mod models;
 pub mod plane;
 pub mod rise;
 pub mod sharpness;

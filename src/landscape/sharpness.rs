@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
 use super::curvature::Curvature;
-use super::direction::Direction;
+use super::directions::Direction;
 use super::journal::Journal;
 use super::lanczos::{self, Density, Ritz, lanczos};
 use super::space::{norm, scale};

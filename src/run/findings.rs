@@ -11,7 +11,7 @@ use crate::analysis::titles::mask_title;
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Granularity, Scores};
-use crate::landscape::models::Mark;
+use crate::landscape::directions::Mark;
 use crate::landscape::rise::{self, ByExample};
 use crate::landscape::sharpness::{Comparison, Measure, Row, compare_measure};
 use crate::rng::Stream;

@@ -14,6 +14,7 @@ use std::path::Path;
 use super::step::Step;
 use crate::analysis::config::{Analysis, Arm, Fisher, Parsed, Part};
 use crate::analysis::titles::plain;
+use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
 use crate::model::Estimator;
 use crate::stages::word;
@@ -116,6 +117,17 @@ pub fn trajectory_stem(model: &Model) -> String {
     format!("planes/trajectory_{}", plain(&model.title))
 }
 
+/// The plane of a kind of directions around a model: `.safetensors`, `.marks.csv` and `.json` of the directions,
+/// `_surface.csv`.
+pub fn kind_stem(source: Source, model: &Model) -> String {
+    format!("planes/{}_{}", source.name, plain(&model.title))
+}
+
+/// The figure of the planes of a kind.
+pub fn kind_figure(source: Source) -> String {
+    format!("plane_{}", source.name)
+}
+
 /// The surface of a model along its leading eigenvectors.
 pub fn eigen_path(model: &Model) -> String {
     format!("planes/eigen_{}.csv", plain(&model.title))
@@ -169,6 +181,7 @@ pub fn steps(analysis: &Analysis, failed: &Failed) -> Vec<Step> {
     steps.extend(plan.profiles());
     steps.extend(plan.plane());
     steps.extend(plan.trajectory());
+    steps.extend(plan.kinds());
     steps.extend(plan.sharpness());
     // Sets come first: what is wrong with the data is known before anything takes long.
     steps.sort_by_key(|step| step.command() != "freeze");

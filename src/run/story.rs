@@ -36,6 +36,7 @@ pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resu
     story.profiles(&mut page)?;
     story.plane(&mut page)?;
     story.trajectory(&mut page)?;
+    story.kinds(&mut page)?;
     story.sharpness(&mut page)?;
     story.planes(&mut page)?;
     story.fisher(&mut page)?;

@@ -18,7 +18,7 @@ use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::damage::{Bins, Diagonal, Perturbed, hessian_diagonal};
-use crate::landscape::direction::Direction;
+use crate::landscape::directions::Direction;
 use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use crate::landscape::sharpness::Measure;

@@ -1,14 +1,18 @@
-//! `directions`: between models, or along a training run.
+//! `directions`: of any kind that [`crate::landscape::directions::ALL`] lists.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::moving::GaussianOptions;
 use super::{ModelAndSet, check_extension};
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
-use crate::landscape::direction;
-use crate::landscape::models::{Directions as Made, principal, through};
+use crate::landscape::directions::between::BETWEEN;
+use crate::landscape::directions::principal::PRINCIPAL;
+use crate::landscape::directions::{self, Directions as Made, Inputs, Normalize, Source};
 use crate::model::Checkpoint;
 use crate::model::checkpoint::MissingHead;
 use crate::params::ParamMap;
@@ -16,7 +20,7 @@ use crate::progress::say;
 use crate::provenance::{self, Provenance};
 use crate::{files, train};
 
-/// Directions between models, or along a training run, for `surface --directions`.
+/// Directions for `surface --directions`: between models, along a training run, or of another kind.
 ///
 /// (0, 0) is the checkpoint. With one model to go to it lies at (1, 0), and the directions make a profile; with two, both lie
 /// in the plane, whose directions are orthogonal and of one length. Along a training run the directions are the leading principal
@@ -25,12 +29,15 @@ use crate::{files, train};
 pub struct Directions {
     #[command(flatten)]
     pub inputs: ModelAndSet,
+    /// What they are [default: between with --to, principal with --trajectory]
+    #[arg(long, value_name = "KIND", value_parser = kinds())]
+    pub kind: Option<Source>,
     /// One or two checkpoints to go to
     #[arg(
         long,
         value_name = "C,C",
         value_delimiter = ',',
-        required_unless_present = "trajectory",
+        required_unless_present_any = ["trajectory", "kind"],
         conflicts_with = "trajectory"
     )]
     pub to: Vec<PathBuf>,
@@ -40,7 +47,9 @@ pub struct Directions {
     /// Snapshots of a training run, as `train --snapshots` writes them
     #[arg(long, value_name = "DIR")]
     pub trajectory: Option<PathBuf>,
-    /// Seed of a task head that a checkpoint lacks
+    #[command(flatten)]
+    pub scale: GaussianOptions,
+    /// Seed of random directions, and of a task head that a checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The file to write; D.marks.csv (where the models lie) and D.json (lengths, explained variance, hashes) go beside it
@@ -62,46 +71,79 @@ impl Directions {
             "checkpoint": model.hash,
             "head_seed": self.seed,
         });
-        let made = match &self.trajectory {
-            Some(folder) => {
-                let snapshots = train::snapshots(folder)?;
-                let mut hashes = serde_json::Map::new();
-                for (step, path) in &snapshots {
-                    let hash = files::hash_file(path)?;
-                    provenance.input(format!("snapshot {step}"), &hash);
-                    hashes.insert(step.to_string(), json!(hash));
-                }
-                about["snapshots"] = json!(hashes);
-                principal(theta, &snapshots)?
-            }
-            None => {
-                let mut models: Vec<(String, ParamMap)> = Vec::new();
-                let mut hashes = Vec::new();
-                for (i, path) in self.to.iter().enumerate() {
-                    let (theta, hash) = self.other(path, &set)?;
-                    provenance.checkpoint(format!("to {}", i + 1), path, &hash)?;
-                    hashes.push(hash);
-                    models.push((self.name(i + 1, path), theta));
-                }
-                about["to"] = json!(hashes);
-                through(&self.name(0, &self.inputs.checkpoint), theta, &models)?
-            }
+        let mut inputs = Inputs {
+            objective: &model.network,
+            theta,
+            examples: &set.examples,
+            normalize: self.scale.normalize,
+            vectors: self.scale.vectors,
+            seed: self.seed,
+            origin: self.name(0, &self.inputs.checkpoint),
+            models: Vec::new(),
+            snapshots: Vec::new(),
         };
+        if let Some(folder) = &self.trajectory {
+            inputs.snapshots = train::snapshots(folder)?;
+            let mut hashes = serde_json::Map::new();
+            for (step, path) in &inputs.snapshots {
+                let hash = files::hash_file(path)?;
+                provenance.input(format!("snapshot {step}"), &hash);
+                hashes.insert(step.to_string(), json!(hash));
+            }
+            about["snapshots"] = json!(hashes);
+        }
+        if !self.to.is_empty() {
+            let mut hashes = Vec::new();
+            for (i, path) in self.to.iter().enumerate() {
+                let (theta, hash) = self.other(path, &set)?;
+                provenance.checkpoint(format!("to {}", i + 1), path, &hash)?;
+                hashes.push(hash);
+                inputs.models.push((self.name(i + 1, path), theta));
+            }
+            about["to"] = json!(hashes);
+        }
+        let source = self.source();
+        if self.kind.is_some() {
+            about["kind"] = json!(source.name);
+        }
+        let made = (source.make)(&inputs)?;
         about["lengths"] = json!({"x": made.lengths[0], "y": made.lengths[1]});
         about["explained_variance"] = json!(made.explained);
         let profile = made.pair[1].is_empty();
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
         files::write_csv(&marks_path(&self.out), &made.marks)?;
-        direction::write(&self.out, &made.pair, theta)?;
+        directions::file::write(&self.out, &made.pair, theta)?;
         provenance.write(&provenance::beside(&self.out))?;
         tell(&made, profile);
         say!("{}", self.out.display());
         Ok(())
     }
 
+    /// What they are.
+    fn source(&self) -> Source {
+        self.kind.unwrap_or(if self.trajectory.is_some() { PRINCIPAL } else { BETWEEN })
+    }
+
     /// What is wrong with the options alone.
     pub(super) fn check(&self) -> Result<()> {
         let fix = "see `fisherscape directions --help`";
+        let source = self.source();
+        let needs = [
+            ("--to", source.between, self.to.is_empty()),
+            ("--trajectory", source.along, self.trajectory.is_none()),
+        ];
+        for (option, needed, missing) in needs {
+            if needed == missing {
+                let (expected, found) = if needed { ("given", "not given") } else { ("left out", "given") };
+                let expected = format!("{expected} for --kind {}", source.name);
+                return Err(Error::field("--kind", option, expected, found, fix));
+            }
+        }
+        let scaled = self.scale.vectors || self.scale.normalize != Normalize::default();
+        if scaled && !source.scales {
+            let expected = format!("left out for --kind {}: its lengths are distances", source.name);
+            return Err(Error::field("--kind", "--normalize, --vectors", expected, "given", fix));
+        }
         if self.to.len() > 2 {
             return Err(Error::field("--to", "checkpoints", "one or two", self.to.len(), fix));
         }
@@ -127,6 +169,12 @@ impl Directions {
     }
 }
 
+/// Reads the name of a source.
+fn kinds() -> impl TypedValueParser<Value = Source> {
+    let names = directions::ALL.map(|source| source.name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Source>())
+}
+
 /// `D.marks.csv` for `D.safetensors`.
 pub fn marks_path(directions: &Path) -> PathBuf {
     directions.with_extension("marks.csv")
@@ -136,7 +184,8 @@ fn tell(made: &Made, profile: bool) {
     let [x, y] = made.lengths;
     match (profile, made.explained) {
         (true, _) => say!("length {x:.6}"),
-        (false, None) => say!("length of both directions {x:.6}"),
+        (false, None) if x == y => say!("length of both directions {x:.6}"),
+        (false, None) => say!("lengths {x:.6} and {y:.6}"),
         (false, Some([first, second])) => {
             say!("length of both directions {y:.6}");
             say!("explained variance: {:.1} % and {:.1} %", 100.0 * first, 100.0 * second);

@@ -11,7 +11,7 @@ use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::files as fisher_files;
-use crate::landscape::direction::{self, Direction, Normalize};
+use crate::landscape::directions::{self, Direction, Normalize};
 use crate::landscape::mask::{Choice, Mask, MaskUnit, Norm, Select};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, Model};
@@ -46,7 +46,7 @@ impl Gaussian {
     /// The `k`-th random direction of an axis, scaled to the weights `theta`.
     pub fn draw(&self, theta: &ParamMap, seed: u64, axis: &str, k: usize) -> Result<Direction> {
         let axis = if k == 0 { axis.to_string() } else { format!("{axis}{k}") };
-        direction::random(theta, seed, &axis, self.options.normalize, self.options.vectors)
+        directions::gaussian::random(theta, seed, &axis, self.options.normalize, self.options.vectors)
     }
 
     /// The weights that directions are scaled to, and their hash where they are not the model's own.

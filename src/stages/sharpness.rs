@@ -14,7 +14,7 @@ use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result};
 use crate::landscape::basis::{self, Basis};
 use crate::landscape::curvature::{self, Curvature};
-use crate::landscape::direction::{self, Direction};
+use crate::landscape::directions::{self, Direction};
 use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Flags, Mask};
 use crate::landscape::sharpness::{Found, Plan};
@@ -281,11 +281,9 @@ impl Sharpness {
         let first = found.leading.first().map_or(f64::NAN, |ritz| ritz.value);
         if let Some(path) = &self.save_directions {
             check_extension("--save-directions", path, "safetensors")?;
-            let length = (2.0 / first.abs()).sqrt();
+            let (pair, length) = directions::eigen::pair(&found.vectors, first, space, theta);
             about["eigenvectors"] = json!({"length": length});
-            let mut pair = found.vectors.iter().map(|v| space.direction(v, length, theta));
-            let pair = [pair.next().unwrap_or_default(), pair.next().unwrap_or_default()];
-            direction::write(path, &pair, theta)?;
+            directions::file::write(path, &pair, theta)?;
         }
         let density = found.density.eigenvalue.iter().zip(&found.density.density).enumerate();
         let density = density.map(|(i, (&eigenvalue, &density))| SpectrumRow {

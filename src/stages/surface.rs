@@ -12,7 +12,7 @@ use super::{ModelAndSet, about_set, check_extension, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result};
-use crate::landscape::direction::{self, Direction};
+use crate::landscape::directions::{self, Direction};
 use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
 use crate::landscape::rise;
@@ -238,7 +238,7 @@ impl Surface {
         let [x, y] = match &self.directions {
             Some(path) => {
                 provenance.input_file("directions", path)?;
-                direction::read(path, theta)?
+                directions::file::read(path, theta)?
             }
             None => {
                 let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
@@ -252,7 +252,7 @@ impl Surface {
         };
         if let Some(path) = &self.save_directions {
             check_extension("--save-directions", path, "safetensors")?;
-            direction::write(path, &[x.clone(), y.clone()], theta)?;
+            directions::file::write(path, &[x.clone(), y.clone()], theta)?;
         }
         Ok(if self.profile || y.is_empty() { vec![x] } else { vec![x, y] })
     }
@@ -266,7 +266,7 @@ impl Surface {
         provenance: &mut Provenance,
     ) -> Result<Masked> {
         let directions = self.directions(model, set, provenance)?;
-        let hash = direction::hash(&directions);
+        let hash = directions::hash(&directions);
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let effective =
             mask::effective(&model.theta, &directions, |name| model.network.reached(name, &examples));

@@ -1,8 +1,9 @@
 //! Steps of surfaces, profiles, planes between models and along training, and sharpness.
 
 use super::{
-    MARKS, Model, Plan, comparison_path, eigen_path, figure, listed, models_path, part_name, part_words,
-    profile_figure, profile_path, sharpness_path, surface_path, surface_set, trajectory_stem,
+    MARKS, Model, Plan, comparison_path, eigen_path, figure, kind_figure, kind_stem, listed, models_path,
+    part_name, part_words, profile_figure, profile_path, sharpness_path, surface_path, surface_set,
+    trajectory_stem,
 };
 use crate::analysis::config::{Parsed, Part};
 use crate::analysis::titles::mask_title;
@@ -215,6 +216,37 @@ impl Plan<'_> {
         let drawn = drawn.option("--titles", listed(&titles));
         let drawn = drawn.option("--x-label", "first principal component").option("--y-label", "second");
         steps.push(drawn.option("--label", self.analysis.loss_label()));
+        steps
+    }
+
+    /// The planes of each kind around the models.
+    pub(super) fn kinds(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for plane in &self.analysis.planes {
+            let (Parsed(source), set) = (plane.kind, surface_set(self.analysis.surfaces_over()[0]));
+            let mut drawn = figure(&kind_figure(source), &format!("figure of the planes, {}", source.name));
+            for model in &self.models {
+                let stem = kind_stem(source, model);
+                let directions = format!("{stem}.safetensors");
+                let of = |name: String, command: &str| match model.runs.first() {
+                    Some(run) => Step::new(name, command).reads("--checkpoint", run),
+                    None => self.with_checkpoint(name, command),
+                };
+                let step = of(format!("{} plane of {}", source.name, model.title), "directions");
+                let step = step.reads("--set", &set).option("--kind", source.name);
+                steps.push(self.directions(step, &directions));
+                let step = of(format!("surface in the {} plane of {}", source.name, model.title), "surface");
+                let step = step.reads("--set", &set).reads("--directions", &directions);
+                let step = step.option("--seed", self.analysis.seed).maybe("--resolution", plane.resolution);
+                let out = format!("{stem}_surface.csv");
+                steps.push(results(spanned(step, &plane.span), &out));
+                drawn = drawn.file(out);
+            }
+            let titles = listed(&self.models.iter().map(|model| &model.title).collect::<Vec<_>>());
+            let [x, y] = source.axes;
+            let drawn = drawn.option("--titles", titles).option("--x-label", x).option("--y-label", y);
+            steps.push(drawn.option("--label", self.analysis.loss_label()));
+        }
         steps
     }
 

@@ -88,7 +88,18 @@ impl Story<'_> {
         self.figure(page, "trajectory", caption)
     }
 
-    /// The planes between models, of training and of eigenvectors, to turn.
+    pub(super) fn kinds(&self, page: &mut Page) -> Result<()> {
+        for Parsed(source) in self.analysis.planes.iter().map(|plane| plane.kind) {
+            let [x, y] = source.axes;
+            let over = self.words(self.analysis.surfaces_over()[0]);
+            let caption =
+                format!("Loss over {over} around each model at (0, 0). Along x: {x}. Along y: {y}.");
+            self.figure(page, &plan::kind_figure(source), caption)?;
+        }
+        Ok(())
+    }
+
+    /// The planes between models, of training, of kinds of directions and of eigenvectors, to turn.
     pub(super) fn planes(&self, page: &mut Page) -> Result<()> {
         let mut views = Vec::new();
         let mut add = |title: String, surface: &str, marks: Option<&str>| -> Result<()> {
@@ -108,6 +119,12 @@ impl Story<'_> {
             let stem = plan::trajectory_stem(model);
             let marks = format!("{stem}.marks.csv");
             add(format!("training of {}", model.title), &format!("{stem}_surface.csv"), Some(&marks))?;
+        }
+        for Parsed(source) in self.analysis.planes.iter().map(|plane| plane.kind) {
+            for model in &self.models {
+                let stem = plan::kind_stem(source, model);
+                add(format!("{}, {}", model.title, source.name), &format!("{stem}_surface.csv"), None)?;
+            }
         }
         for model in self.models.iter().filter(|_| self.analysis.sharpness.is_some()) {
             add(format!("eigenvectors of {}", model.title), &plan::eigen_path(model), None)?;

@@ -1,7 +1,7 @@
 //! What stands beside a surface: `SURFACE.mask.csv` of `surface`, `DIRECTIONS.marks.csv` of `directions`.
 
+use crate::landscape::directions::Mark;
 use crate::landscape::mask::Moved;
-use crate::landscape::models::Mark;
 use crate::tables::Table;
 
 impl Table for Moved {
