@@ -32,7 +32,7 @@ struct Case {
     holds: fn(&Inputs, &Directions) -> Outcome<bool>,
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     // Oracle: the draws by themselves; vectors stay where they are.
     Case {
         kind: "gaussian",
@@ -60,6 +60,26 @@ const CASES: [Case; 3] = [
             let [first, second] = made.explained.ok_or("no shares")?;
             let flat_path = made.marks.iter().all(|mark| mark.distance < 1e-3);
             Ok((first + second - 1.0).abs() < 1e-6 && flat_path && made.lengths[0] == made.lengths[1])
+        },
+    },
+    // Oracle: on paper: the gradient of ½ θᵀHθ is Hθ, each row as long as the weights'; y at a right angle, as long.
+    Case {
+        kind: "gradient",
+        holds: |inputs, made| {
+            let w: Vec<f64> = inputs.theta.values().flat_map(values).map(f64::from).collect();
+            let quadratic = Quadratic::new(8);
+            let g: Vec<f64> =
+                quadratic.h.iter().map(|h| h.iter().zip(&w).map(|(h, w)| h * w).sum()).collect();
+            let long = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let row = |r: std::ops::Range<usize>| {
+                let by = long(&w[r.clone()]) / long(&g[r.clone()]);
+                g[r].iter().map(move |g| g * by).collect::<Vec<f64>>()
+            };
+            let wanted = [row(0..3), row(3..6)].concat();
+            let (x, y) = (flat(&made.pair[0]), flat(&made.pair[1]));
+            let near = x.iter().zip(&wanted).all(|(x, wanted)| (f64::from(*x) - wanted).abs() < 1e-5);
+            let square = cosine(&x, &y).abs() < 1e-6 && (norm(&x) - norm(&y)).abs() < 1e-6;
+            Ok(near && square && x.len() == 6 && !made.pair[0].contains_key("vector"))
         },
     },
 ];

@@ -7,6 +7,7 @@ pub mod between;
 pub mod eigen;
 pub mod file;
 pub mod gaussian;
+pub mod gradient;
 pub mod principal;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::params::ParamMap;
 pub use gaussian::Normalize;
 
 /// What `directions --kind` can make.
-pub const ALL: [Source; 3] = [gaussian::GAUSSIAN, between::BETWEEN, principal::PRINCIPAL];
+pub const ALL: [Source; 4] = [gaussian::GAUSSIAN, between::BETWEEN, principal::PRINCIPAL, gradient::GRADIENT];
 
 /// Where a pair of directions comes from.
 #[derive(Clone, Copy, Debug)]
