@@ -23,9 +23,7 @@ use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::gradient::{self, Gradient, Gradients};
-use fisherscape::model::{
-    Checkpoint, Head, ModelConfig, Network, Objective, Outputs, Reached, Reduction, Trainable,
-};
+use fisherscape::model::{Checkpoint, Head, Network, Objective, Outputs, Reached, Reduction, Trainable};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
 use fisherscape::tasks::Kind;
@@ -234,7 +232,7 @@ fn job(head: &'static str) -> Outcome<Job> {
     });
     fs::write(&config, shape.to_string())?;
     let mut theta = ParamMap::new();
-    for parameter in ModelConfig::read(&config)?.encoder() {
+    for parameter in fisherscape::model::architectures::read(&config)?.encoder() {
         let mut values = vec![0f32; parameter.numel()];
         Stream::new(0, &parameter.name).fill_normal(0, &mut values);
         // Around 1 where LayerNorm scales, around 0 elsewhere; nothing is left at a special value.

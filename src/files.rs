@@ -182,11 +182,6 @@ pub fn read_csv<T: serde::de::DeserializeOwned>(path: &Path, fix: &str) -> Resul
     csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map_err(wrong)).collect()
 }
 
-/// The rows of a CSV file as [`read_csv`] reads them, none where there is no such file.
-pub fn read_csv_if_any<T: serde::de::DeserializeOwned>(path: &Path, fix: &str) -> Result<Vec<T>> {
-    if exists(path) { read_csv(path, fix) } else { Ok(Vec::new()) }
-}
-
 /// Writes rows as CSV under `path`, all or nothing.
 pub fn write_csv<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<()> {
     write(path, &csv_bytes(path, rows)?)

@@ -11,7 +11,7 @@
 //!                                   ├─▶ evaluate ─▶ loss ± se
 //! checkpoint ───model─▶ objective ──┼─▶ fisher ──▶ F, s[n,t] ─▶ ranking ─▶ dropout rates ─▶ train
 //!                                   │                 │  └─────▶ stability
-//!                                   └─▶ landscape ◀───┘ masks ─▶ surface ─▶ report
+//!                                   └─▶ landscape ◀───┘ masks ─▶ surface ─▶ figure
 //! ```
 //!
 //! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng,

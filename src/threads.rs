@@ -5,8 +5,11 @@
 //! result: tasks and the tiles inside them are fixed, and results come in order.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
 
 use crate::error::Result;
 
@@ -41,6 +44,19 @@ pub fn each<R: Send>(n: usize, task: impl Fn(usize) -> Result<R> + Sync) -> Resu
 pub fn grain() -> usize {
     let busy = WAITING.with_borrow(|waiting| waiting.as_ref().is_some_and(|w| w.load(Ordering::Relaxed) > 0));
     if busy { usize::MAX } else { 1 }
+}
+
+/// Values that one thread writes at a time.
+const FILL: usize = 1 << 15;
+
+/// So many zeros, written by all threads.
+pub fn zeros(length: usize) -> Vec<f32> {
+    let mut values = Vec::with_capacity(length);
+    let parts = values.spare_capacity_mut()[..length].par_chunks_mut(FILL);
+    parts.with_min_len(grain()).for_each(|out| out.fill(MaybeUninit::new(0.0)));
+    // SAFETY: the chunks cover the length, and each was written.
+    unsafe { values.set_len(length) };
+    values
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ fn twelve_layers_have_202_tensors_under_masked_lm_and_201_under_classification()
     let config = r#"{"model_type": "bert", "vocab_size": 40, "hidden_size": 24, "num_hidden_layers": 12,
         "num_attention_heads": 12, "intermediate_size": 48, "max_position_embeddings": 20}"#;
     std::fs::write(folder.path().join("config.json"), config)?;
-    let shapes = fisherscape::model::ModelConfig::read(&folder.path().join("config.json"))?.encoder();
+    let shapes = fisherscape::model::architectures::read(&folder.path().join("config.json"))?.encoder();
     let stream = fisherscape::rng::Stream::new(1, "weights");
     let mut map = ParamMap::new();
     for (i, parameter) in shapes.into_iter().enumerate() {

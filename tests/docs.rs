@@ -224,8 +224,9 @@ fn documents_name_source_files_that_exist() {
         ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/definitions.md", "docs/formats.md"]
     {
         for name in text(&root().join(page)).lines().flat_map(quoted) {
-            let path =
-                folders.iter().any(|folder| name.starts_with(folder)) && !name.contains(['*', ' ', '{', '<', '…']) && !name.contains("NAME");
+            let path = folders.iter().any(|folder| name.starts_with(folder))
+                && !name.contains(['*', ' ', '{', '<', '…'])
+                && !name.contains("NAME");
             assert!(!path || root().join(name).exists(), "{page}: {name} is not there");
         }
     }

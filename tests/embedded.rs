@@ -9,8 +9,8 @@ use fisherscape::data::row::RowLabel;
 use fisherscape::data::text;
 use fisherscape::embedded;
 use fisherscape::evaluate::set_loss;
+use fisherscape::model::Head;
 use fisherscape::model::checkpoint::{Checkpoint, MissingHead};
-use fisherscape::model::network::Head;
 use fisherscape::params;
 
 use crate::support::{Outcome, fisherscape, tensors, values};

@@ -1,5 +1,6 @@
 //! The house: modules import only from those before them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
@@ -63,11 +64,68 @@ fn modules_import_only_from_those_before_them() {
     }
 }
 
+/// Oracle: the paths themselves. Inside a module, files and folders that import one another in a circle are one idea in two
+/// places. Tests inside files may look anywhere.
+#[test]
+fn files_of_a_module_import_in_no_circle() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for module in ORDER.iter().filter(|module| source.join(module).is_dir()) {
+        let folder = source.join(module);
+        let mut files = Vec::new();
+        rust_files(&folder, &mut files);
+        let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for file in &files {
+            let relative = file.strip_prefix(&folder).unwrap().with_extension("");
+            let parts: Vec<String> =
+                relative.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+            if parts[0] == "mod" {
+                continue;
+            }
+            let text = std::fs::read_to_string(file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            let code: String = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            // `mod.rs` of a folder is as deep as a file beside it.
+            let depth = parts.len() - usize::from(parts.last().is_some_and(|part| part == "mod"));
+            let up = "super::".repeat(depth);
+            // Longer chains of `super::` lead elsewhere.
+            let code = code
+                .replace(&format!("super::{up}"), "elsewhere::")
+                .replace(&format!("crate::{module}::"), "within::");
+            let code = code.replace(&up, "within::");
+            imports.entry(parts[0].clone()).or_default().extend(named_after("within::", &code));
+        }
+        let known: BTreeSet<String> = imports.keys().cloned().collect();
+        imports
+            .iter_mut()
+            .for_each(|(own, others)| others.retain(|other| known.contains(other) && other != own));
+        // Files that import none of what is left fall away, until none do.
+        loop {
+            let free: Vec<String> =
+                imports.iter().filter(|(_, others)| others.is_empty()).map(|(own, _)| own.clone()).collect();
+            if free.is_empty() {
+                break;
+            }
+            free.iter().for_each(|own| drop(imports.remove(own)));
+            imports.values_mut().for_each(|others| others.retain(|other| !free.contains(other)));
+        }
+        assert!(imports.is_empty(), "src/{module}: a circle among {imports:?}");
+    }
+}
+
 /// Modules named after `crate::`, one by one or in braces.
 fn named(code: &str) -> Vec<String> {
+    named_after("crate::", code)
+}
+
+/// Modules named after these words, one by one or in braces.
+fn named_after(words: &str, code: &str) -> Vec<String> {
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut modules = Vec::new();
-    for after in code.split("crate::").skip(1) {
+    for after in code.split(words).skip(1) {
         match after.strip_prefix('{') {
             None => modules.push(word(after)),
             Some(list) => {

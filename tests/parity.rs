@@ -108,6 +108,26 @@ fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
     Ok(())
 }
 
+/// Oracle: the gradient of all parameters. A mask may let one parameter move and no other: its gradient is the same. Catches an
+/// operation that gives a bias none where its weight stays.
+#[test]
+fn a_parameter_that_moves_alone_has_its_gradient() -> Outcome {
+    for (Case { name: case, .. }, backend) in cases() {
+        let (model, set) = open_on(&fixture(case), backend);
+        let batch: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).take(4).collect();
+        let all = params::variables(&model.theta)?;
+        let wanted = gradient::dense(&train::gradient(&model.network, &all, &batch, None)?.1)?;
+        for (name, p) in &model.theta {
+            let mut theta = model.theta.clone();
+            theta.insert(name.clone(), candle_core::Var::from_tensor(p)?.into_inner());
+            let alone = train::gradient(&model.network, &theta, &batch, None)?.1;
+            let alone = alone.get(name).ok_or_else(|| format!("{case} {backend:?} {name}: no gradient"))?;
+            assert_eq!(values(&alone.dense()?), values(&wanted[name]), "{case} {backend:?} {name}");
+        }
+    }
+    Ok(())
+}
+
 /// Oracle: PyTorch, squares inside the sum over examples. Catches the square of a batch gradient, examples without
 /// target averaged in, and key biases that are noise in place of zero.
 #[test]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::data::delimited::Columns;
 use crate::data::glue::{self, Holdout, Task};
-use crate::dropout::Arm as Dropout;
+use crate::dropout::Arm;
 use crate::dropout::Assignment;
 use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
@@ -169,7 +169,7 @@ pub struct Train {
     /// Each none, uniform:P, gaussian:P or gaussian-paper:P; by [schedule] guided, matched, reversed, shuffled or shuffled:K, or by a
     /// file, as guided:RATES.csv
     #[arg(long, value_delimiter = ',', value_name = "ARM,..")]
-    pub arms: Vec<Parsed<Arm>>,
+    pub arms: Vec<Parsed<PlannedArm>>,
     /// Training runs of each arm, with seeds of their own
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seeds: usize,
@@ -180,9 +180,9 @@ pub struct Train {
 
 /// The dropout of an arm, as one writes it: `guided` and its controls alone are of the analysis' own schedule.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Arm {
+pub enum PlannedArm {
     Own(Assignment),
-    Other(Dropout),
+    Other(Arm),
 }
 
 /// Which examples a surface is over.
@@ -386,24 +386,24 @@ impl Analysis {
     }
 }
 
-impl Arm {
+impl PlannedArm {
     /// How an arm of the analysis' own schedule uses it.
     pub fn own(&self) -> Option<Assignment> {
         match self {
-            Arm::Own(assignment) => Some(*assignment),
-            Arm::Other(_) => None,
+            PlannedArm::Own(assignment) => Some(*assignment),
+            PlannedArm::Other(_) => None,
         }
     }
 }
 
-impl FromStr for Arm {
+impl FromStr for PlannedArm {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Arm, String> {
+    fn from_str(text: &str) -> Result<PlannedArm, String> {
         if let Ok(assignment) = text.parse() {
-            return Ok(Arm::Own(assignment));
+            return Ok(PlannedArm::Own(assignment));
         }
         let own = "guided, matched, reversed, shuffled, shuffled:K";
-        text.parse().map(Arm::Other).map_err(|_: String| format!("expected {own}, {}", Dropout::EXPECTED))
+        text.parse().map(PlannedArm::Other).map_err(|_: String| format!("expected {own}, {}", Arm::EXPECTED))
     }
 }

@@ -2,23 +2,23 @@
 
 use std::fmt;
 
-use super::config::Arm;
-use crate::dropout::Arm as Dropout;
+use super::config::PlannedArm;
+use crate::dropout::Arm;
 use crate::dropout::Assignment;
 use crate::landscape::mask::Select;
 
 /// As people read it: `uniform 0.05`.
-impl fmt::Display for Arm {
+impl fmt::Display for PlannedArm {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Arm::Own(assignment) => write!(f, "{}", assignment_title(*assignment)),
-            Arm::Other(Dropout::Scheduled(assignment, path)) => {
+            PlannedArm::Own(assignment) => write!(f, "{}", assignment_title(*assignment)),
+            PlannedArm::Other(Arm::Scheduled(assignment, path)) => {
                 // Commas separate titles on a command line.
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy().replace(',', " ");
                 write!(f, "{} {stem}", assignment_title(*assignment))
             }
-            Arm::Other(Dropout::GaussianPaper(p)) => write!(f, "paper's gaussian {p}"),
-            Arm::Other(dropout) => write!(f, "{}", dropout.to_string().replace(':', " ")),
+            PlannedArm::Other(Arm::GaussianPaper(p)) => write!(f, "paper's gaussian {p}"),
+            PlannedArm::Other(dropout) => write!(f, "{}", dropout.to_string().replace(':', " ")),
         }
     }
 }

@@ -51,7 +51,7 @@ pub fn diagonal(
 /// forward pass.
 ///
 /// Examples without a target are skipped and counted. Parameters whose gradient is zero by construction (key biases)
-/// are exactly 0. Where the objective squares gradients as they arise (BERT on the CPU), costs little more than one
+/// are exactly 0. Where the objective squares gradients as they arise (the network on its fused backend), costs little more than one
 /// forward pass over the examples and a backward pass for each estimate (for `mc` one for each of its samples; for
 /// `exact` one for each class, of two classes a single one); otherwise a forward and a backward pass for each example
 /// and label. The result does not depend on the number of threads: examples are added in a fixed order.

@@ -10,8 +10,8 @@
 //! 1990 for its sum). Single entries are drowned in noise; sums over a layer, or over all parameters with nearly equal F,
 //! are not.
 
+use super::Direction;
 use super::curvature::Curvature;
-use super::directions::Direction;
 use super::journal::Journal;
 use super::plane::Plane;
 use super::sharpness::{Measure, signs};

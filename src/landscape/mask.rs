@@ -14,7 +14,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::directions::Direction;
+use super::Direction;
 use crate::error::{Error, Result};
 use crate::model::Reached;
 use crate::params::{self, ParamMap};
@@ -47,11 +47,6 @@ impl Select {
     /// Whether it goes by Fisher information.
     pub fn by_fisher(self) -> bool {
         !matches!(self, Select::All | Select::Random(_))
-    }
-
-    /// Whether it is drawn.
-    pub fn is_random(self) -> bool {
-        matches!(self, Select::Random(_))
     }
 }
 

@@ -15,3 +15,8 @@ pub mod rise;
 pub mod sharpness;
 pub mod space;
 pub mod surface;
+
+use std::collections::BTreeMap;
+
+/// A direction: values in row-major order for each parameter that moves.
+pub type Direction = BTreeMap<String, Vec<f32>>;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::directions::Direction;
+use super::Direction;
 use crate::error::Result;
 use crate::params::{self, ParamMap};
 

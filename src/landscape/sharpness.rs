@@ -18,9 +18,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::Direction;
 use super::basis::Basis;
 use super::curvature::Curvature;
-use super::directions::Direction;
 use super::journal::Journal;
 use super::lanczos::{self, Density, Ritz, lanczos};
 use super::space::{norm, scale};

@@ -8,7 +8,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::directions::Direction;
+use super::Direction;
 use super::mask::Flags;
 use crate::error::Result;
 use crate::model::gradient::{Gradient, Gradients};

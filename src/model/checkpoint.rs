@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::json;
 
-use super::architectures::HeadModules;
+use super::architectures;
 use super::config::ModelConfig;
 use super::layout::{Kind as ParameterKind, Parameter};
-use super::network::{Head, Network};
+use super::modules::{Head, HeadModules};
+use super::network::Network;
 use super::ops::Backend;
 use super::weights;
 use crate::data::Example;
@@ -84,7 +85,7 @@ impl Checkpoint {
                        FOLDER` makes it, or a name on the hub, such as bert-base-uncased";
             return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
         }
-        let config = ModelConfig::read(&folder.join("config.json"))?;
+        let config = architectures::read(&folder.join("config.json"))?;
         let (tensors, sources) = weights::read(folder, config.architecture)?;
         let mut hash = blake3::Hasher::new();
         for path in sources.iter().chain([&folder.join("config.json")]) {

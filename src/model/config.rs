@@ -1,17 +1,42 @@
-//! A model's shape, from `config.json`.
+//! A model's shape, from `config.json`, and the architecture that it is of.
 
+use std::fmt;
 use std::path::Path;
 
 use candle_nn::Activation;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::architectures::{ALL, Architecture};
 use super::layout::{Layout, Parameter};
-use super::network::Head;
+use super::modules::{Head, Modules};
 use crate::dropout::Place;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::params::ParamMap;
+
+/// What is particular to an architecture.
+pub struct Architecture {
+    /// As `config.json` calls it.
+    pub model_type: &'static str,
+    /// Reads its configuration.
+    pub read: fn(&Source) -> Result<ModelConfig>,
+    /// Its modules, with a head on top.
+    pub modules: fn(&ModelConfig, Head) -> Modules,
+    /// The canonical name of a stored tensor; `None` for what is no parameter.
+    pub canonical: fn(&str) -> Option<String>,
+    /// The name of a stored decoder, which the token table stands for.
+    pub decoder: &'static str,
+    /// The class of transformers that has this head.
+    pub class: fn(Head) -> &'static str,
+    /// The modules of any model of this many layers whose parameters have these names: for F files of version 0.1.0, which
+    /// do not hold their layout.
+    pub recognise: fn(&ParamMap) -> Layout,
+}
+
+impl fmt::Debug for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.model_type)
+    }
+}
 
 /// The fields of `config.json` that the computation depends on, under the names that most architectures give them.
 #[derive(Clone, Debug)]
@@ -44,7 +69,17 @@ pub struct Source<'a> {
     pub json: Map<String, Value>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// The file at `path`, whose text this is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for text that is no JSON object.
+    pub fn new(path: &'a Path, text: &'a str) -> Result<Source<'a>> {
+        let json = serde_json::from_str(text).map_err(|e| unreadable(path, &e))?;
+        Ok(Source { path, text, json })
+    }
+
     /// What cannot be used in the file.
     pub fn wrong(&self, field: &str, expected: &str, found: impl ToString, fix: &str) -> Error {
         Error::field(self.path.display(), field, expected, found.to_string(), fix)
@@ -80,36 +115,8 @@ fn unreadable(path: &Path, e: &serde_json::Error) -> Error {
 }
 
 impl ModelConfig {
-    /// Reads and checks `config.json`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Field`] for a file that is no JSON object, a missing or zero size, heads that do not divide the
-    /// width, an activation or a kind of model that is not supported.
-    pub fn read(path: &Path) -> Result<ModelConfig> {
-        let text = files::read_text(path)?;
-        let json: Map<String, Value> = serde_json::from_str(&text).map_err(|e| unreadable(path, &e))?;
-        let source = Source { path, text: &text, json };
-        let architecture = match source.json.get("model_type") {
-            None | Some(Value::Null) => ALL[0],
-            Some(kind) => {
-                let known = ALL.into_iter().find(|known| kind == known.model_type);
-                let kind = kind.as_str().map_or_else(|| kind.to_string(), str::to_string);
-                let expected: Vec<String> =
-                    ALL.iter().map(|known| format!("`{}`", known.model_type)).collect();
-                let fix = "only BERT encoders are supported";
-                known.ok_or_else(|| {
-                    source.wrong("model_type", &expected.join(" or "), format!("`{kind}`"), fix)
-                })?
-            }
-        };
-        let config = (architecture.read)(&source)?;
-        config.check(&source)?;
-        Ok(config)
-    }
-
     /// What holds for every architecture.
-    fn check(&self, source: &Source) -> Result<()> {
+    pub fn check(&self, source: &Source) -> Result<()> {
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             let fix = "BERT's is 1e-12: use the config.json of the checkpoint";
             return Err(source.wrong("layer_norm_eps", "in (0, 1)", self.layer_norm_eps, fix));

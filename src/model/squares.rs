@@ -6,9 +6,9 @@ use candle_core::{Device, Tensor};
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::ops;
 use crate::error::Result;
 use crate::params::{self, ParamMap};
+use crate::threads;
 
 /// Sums over the examples seen so far.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Squares {
     /// Zeros for `examples` examples; `counted` says which parameters may have a gradient.
     pub fn new(theta: &ParamMap, examples: usize, counted: impl Fn(&str) -> bool) -> Squares {
         let entry = |(column, (name, t)): (usize, (&String, &Tensor))| {
-            let squares = ops::zeros(t.elem_count());
+            let squares = threads::zeros(t.elem_count());
             (name.clone(), Entry { column, shape: t.dims().to_vec(), counted: counted(name), squares })
         };
         let tensors: BTreeMap<String, Entry> = theta.iter().enumerate().map(entry).collect();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 
-use super::architectures::Architecture;
+use super::config::Architecture;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::WEIGHTS;

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::config::{Analysis, Arm, Over, Parsed, Part};
+use crate::analysis::config::{Analysis, Over, Parsed, Part, PlannedArm};
 use crate::data::glue::{self, Split};
-use crate::dropout::Arm as Dropout;
+use crate::dropout::Arm;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{self, Place, Wanted};
 use crate::model::ModelConfig;
-use crate::model::architectures::bert;
+use crate::model::architectures::{self, bert};
 use crate::progress;
 use crate::stages::source::Source;
 
@@ -75,7 +75,7 @@ impl Inputs<'_> {
                        the hub: --set model.checkpoint=FOLDER";
             return Err(Error::field("model.checkpoint", given.display(), "a folder", "none", fix));
         }
-        ModelConfig::read(&folder.join("config.json")).map(Some)
+        architectures::read(&folder.join("config.json")).map(Some)
     }
 
     /// Whether the rates of the arms are for such a model.
@@ -83,12 +83,12 @@ impl Inputs<'_> {
         let (sites, layers) = (config.sites(), config.num_hidden_layers);
         let arms = || self.analysis.train.iter().flat_map(|train| &train.arms);
         for Parsed(arm) in arms() {
-            if let Arm::Other(Dropout::Scheduled(assignment, path)) = arm {
-                Dropout::rates(*assignment, path, &sites)?;
+            if let PlannedArm::Other(Arm::Scheduled(assignment, path)) = arm {
+                Arm::rates(*assignment, path, &sites)?;
             }
         }
         let preset = self.analysis.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());
-        if !preset || bert::is_base(config) || !arms().any(|Parsed(arm)| matches!(arm, Arm::Own(_))) {
+        if !preset || bert::is_base(config) || !arms().any(|Parsed(arm)| matches!(arm, PlannedArm::Own(_))) {
             return Ok(());
         }
         if layers != bert::BASE.0 {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::step::Step;
-use crate::analysis::config::{Analysis, Arm, Fisher, Parsed, Part};
+use crate::analysis::config::{Analysis, Fisher, Parsed, Part, PlannedArm};
 use crate::analysis::titles::plain;
 use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
@@ -77,7 +77,7 @@ pub fn models(analysis: &Analysis, failed: &Failed) -> Vec<Model> {
     let Some(train) = &analysis.train else {
         return vec![Model { title: "pre-trained".into(), runs: Vec::new(), failed: 0 }];
     };
-    let model = |Parsed(arm): &Parsed<Arm>| {
+    let model = |Parsed(arm): &Parsed<PlannedArm>| {
         let title = arm.to_string();
         let runs: Vec<String> = (0..train.seeds).map(|k| run_path(analysis, &title, k)).collect();
         let (failed, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| failed.contains_key(run));

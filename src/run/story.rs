@@ -14,11 +14,11 @@ use super::plan::{self, Model};
 use super::runner::{self, Done};
 use super::step::Record;
 use crate::analysis::Loaded;
-use crate::analysis::config::{Analysis, Arm, Parsed, Part};
+use crate::analysis::config::{Analysis, Parsed, Part, PlannedArm};
 use crate::analysis::titles::mask_title;
 use crate::data::frozen::FrozenSet;
 use crate::draw::marks::Marks;
-use crate::dropout::Arm as Dropout;
+use crate::dropout::Arm;
 use crate::error::Result;
 use crate::files;
 use crate::page::interactive::{Group, View};
@@ -165,7 +165,8 @@ impl Story<'_> {
         if seeds == 1 && rows.len() > 1 {
             text += " One seed gives no interval: nothing follows about which arm is better.";
         }
-        let noisy = |Parsed(arm): &&Parsed<Arm>| matches!(arm, Arm::Other(Dropout::GaussianPaper(_)));
+        let noisy =
+            |Parsed(arm): &&Parsed<PlannedArm>| matches!(arm, PlannedArm::Other(Arm::GaussianPaper(_)));
         for Parsed(arm) in self.analysis.train.iter().flat_map(|train| &train.arms).filter(noisy) {
             text += &format!(
                 " {arm} is evaluated with its noise on, as in the paper's code; the others without."

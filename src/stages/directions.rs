@@ -147,7 +147,7 @@ impl Directions {
         if self.to.len() > 2 {
             return Err(Error::field("--to", "checkpoints", "one or two", self.to.len(), fix));
         }
-        if !(self.names.is_empty() || self.names.len() == self.to.len() + 1) {
+        if !self.names.is_empty() && (self.to.is_empty() || self.names.len() != self.to.len() + 1) {
             let expected = format!("{}: the checkpoint's, then one for each of --to", self.to.len() + 1);
             return Err(Error::field("--names", "names", expected, self.names.len(), fix));
         }

@@ -102,7 +102,7 @@ fn checkpoint(role: &str) -> String {
 /// Where a command computes.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Compute {
-    /// Device to compute on: cpu, cuda, cuda:N or metal; the last three want a build for them
+    /// Device to compute on: cpu, cuda, cuda:N or metal; the last three need a build with --features cuda or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
 }

@@ -18,7 +18,7 @@ use crate::dropout::Arm;
 use crate::error::{Error, Result};
 use crate::hub::TOKENIZER_FILES;
 use crate::model::freeze::{frozen, longest};
-use crate::model::{Checkpoint, Model, ModelConfig};
+use crate::model::{Checkpoint, Model, architectures};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
@@ -178,7 +178,7 @@ impl Pretrain {
             Model::prepare_folder(folder, &self.out)?;
             return Ok(checkpoint);
         };
-        let shape = ModelConfig::read(config)?;
+        let shape = architectures::read(config)?;
         let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Model::prepare_folder(beside, &self.out)?;
         let (Some(size), Some(training)) = (self.vocab_size, training) else {

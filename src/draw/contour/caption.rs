@@ -1,10 +1,9 @@
 //! Figures of surfaces in words for a paper, flat or in 3-D: what is drawn, and the numbers of each panel.
 
-use super::{Panel, Spacing, Style, axes, has_cross, has_origin, lowest, upsample};
+use super::{Panel, Spacing, Style, View, axes, has_cross, has_origin, lowest, upsample};
 use crate::draw::counts::Counts;
 use crate::draw::marks;
 use crate::draw::numbers::significant;
-use crate::draw::relief::View;
 
 /// One paragraph on a figure of `panels`: a relief seen from `view`, or flat.
 pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String {

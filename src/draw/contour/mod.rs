@@ -34,6 +34,21 @@ use crate::draw::numbers::significant;
 use crate::draw::text;
 use crate::error::{Error, Result};
 
+/// Where the viewer stands, in degrees; far away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// From the first direction (a) towards the second (b): at -90 a runs to the right and b away from the viewer.
+    pub azimuth: f64,
+    /// Above the plane of the directions, between 0 and 90.
+    pub elevation: f64,
+}
+
+impl Default for View {
+    fn default() -> View {
+        View { azimuth: -60.0, elevation: 30.0 }
+    }
+}
+
 /// One surface: losses on a grid of coordinates along two directions.
 #[derive(Debug, Clone)]
 pub struct Panel {

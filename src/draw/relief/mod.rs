@@ -24,27 +24,13 @@ use self::camera::{Camera, Placed};
 use self::mesh::{Heights, Mesh};
 use self::scene::Scene;
 use crate::draw::canvas::{Area, Canvas, PT_PER_MM, Point, path_data};
+pub use crate::draw::contour::View;
 use crate::draw::contour::{self, Bands, Panel, Style, axes, key};
 use crate::draw::counts::Counts;
 use crate::draw::legend::{Entry, Sheet};
 use crate::draw::marks::signs::Placed as Marked;
 use crate::draw::text::{NUMBER, SMALL, TEXT, TITLE};
 use crate::error::{Error, Result};
-
-/// Where the viewer stands, in degrees; far away.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct View {
-    /// From the first direction (a) towards the second (b): at -90 a runs to the right and b away from the viewer.
-    pub azimuth: f64,
-    /// Above the plane of the directions, between 0 and 90.
-    pub elevation: f64,
-}
-
-impl Default for View {
-    fn default() -> View {
-        View { azimuth: -60.0, elevation: 30.0 }
-    }
-}
 
 /// At the edges of the sheet, between slots, and between slots and bar, pt.
 const EDGE: f64 = 2.0;

@@ -14,7 +14,7 @@ use crate::landscape::space::{Space, add_scaled, scale};
 
 pub const GRADIENT: Source = Source {
     name: "gradient",
-    axes: ["along the gradient", "at a right angle to it, at random"],
+    axes: ["along the gradient, scaled to the weights", "at a right angle to it, at random"],
     between: false,
     along: false,
     scales: true,
@@ -42,6 +42,10 @@ fn make(inputs: &Inputs) -> Result<Directions> {
         }
     }
     let off = length(&y);
+    if off == 0.0 {
+        let fix = "let more parameters move, or use another seed";
+        return Err(Error::field("directions", "second direction", "off the gradient", "along it", fix));
+    }
     y.values_mut().for_each(|d| scale(d, long / off));
     Ok(Directions { pair: [x, y], marks: inputs.origin_alone(), lengths: [long, long], explained: None })
 }

@@ -10,12 +10,12 @@ pub mod gaussian;
 pub mod gradient;
 pub mod principal;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::Direction;
 use super::space::dot;
 use crate::data::Example;
 use crate::error::Result;
@@ -33,9 +33,11 @@ pub struct Source {
     pub name: &'static str,
     /// The words of the axes of a surface.
     pub axes: [&'static str; 2],
-    /// Whether it goes between models, along a training run, and by random numbers or weights that lengths are scaled to.
+    /// Whether it needs other models (`--to`).
     pub between: bool,
+    /// Whether it needs the snapshots of a training run (`--trajectory`).
     pub along: bool,
+    /// Whether its lengths are scaled to the weights (`--normalize`, `--vectors`).
     pub scales: bool,
     pub make: fn(&Inputs) -> Result<Directions>,
 }
@@ -73,9 +75,6 @@ impl Inputs<'_> {
         vec![Mark { label: self.origin.clone(), x: 0.0, y: 0.0, order: None, distance: 0.0 }]
     }
 }
-
-/// A direction: values in row-major order for each parameter that moves.
-pub type Direction = BTreeMap<String, Vec<f32>>;
 
 /// A model in the plane: a row of `DIRECTIONS.marks.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

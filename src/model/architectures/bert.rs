@@ -4,12 +4,11 @@ use candle_core::Tensor;
 use candle_nn::Activation;
 use serde::Deserialize;
 
-use super::{Architecture, Embeddings, HeadModules, Layer, Module, Modules};
 use crate::dropout::{Place, Role};
 use crate::error::Result;
-use crate::model::config::{ModelConfig, Source};
+use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::{Kind, Layout, Parameter, Reach};
-use crate::model::network::Head;
+use crate::model::modules::{Embeddings, Head, HeadModules, Layer, Module, Modules};
 use crate::params::ParamMap;
 
 pub const BERT: Architecture = Architecture {

@@ -17,7 +17,7 @@ use candle_nn::{Activation, Module};
 use crate::dropout::Noise;
 use fused::{PairNoise, RowNoise, Tap};
 
-pub use kernels::{SparseRows, zeros};
+pub use kernels::SparseRows;
 
 /// Which bodies the operations have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

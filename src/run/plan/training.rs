@@ -1,8 +1,8 @@
 //! Steps of Fisher information, schedules and arms.
 
 use super::{Plan, RATES, estimate_stem, figure, fisher_stem, listed, run_path};
-use crate::analysis::config::{Arm, Fisher, Over, Parsed, Part};
-use crate::dropout::Arm as Dropout;
+use crate::analysis::config::{Fisher, Over, Parsed, Part, PlannedArm};
+use crate::dropout::Arm;
 use crate::model::Estimator;
 use crate::run::step::Step;
 use crate::stages::schedule::ScheduleOptions;
@@ -115,13 +115,13 @@ impl Plan<'_> {
                 let step = self.with_checkpoint(format!("training of {}, seed {seed}", model.title), "train");
                 let step = self.labelled(step);
                 let step = match arm {
-                    Arm::Own(assignment) => {
+                    PlannedArm::Own(assignment) => {
                         step.reads_as("--dropout", format!("{assignment}:"), self.rates_path(k))
                     }
-                    Arm::Other(dropout) => {
+                    PlannedArm::Other(dropout) => {
                         let step = step.option("--dropout", dropout);
                         match dropout {
-                            Dropout::Scheduled(_, path) => step.also_outside(path),
+                            Arm::Scheduled(_, path) => step.also_outside(path),
                             _ => step,
                         }
                     }

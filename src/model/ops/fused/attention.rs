@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use super::kernels::{self, Heads};
 use super::{Saved, saved, slice, tensor, with};
 use crate::dropout::Noise;
+use crate::threads;
 
 /// Softmax attention within each example: queries `[queries, H]`, keys and values `[keys, 2H]`.
 pub struct Attention {
@@ -65,8 +66,8 @@ impl CustomOp2 for Attention {
         kvl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, width) = (ql.dims()[0], ql.dims()[1]);
-        let mut p = kernels::zeros(self.shape(width).probabilities());
-        let mut context = kernels::zeros(rows * width);
+        let mut p = threads::zeros(self.shape(width).probabilities());
+        let mut context = threads::zeros(rows * width);
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
         let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);
@@ -84,7 +85,7 @@ impl CustomOp2 for Attention {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (width, g) = (q.dim(1)?, g.contiguous()?);
         let p = saved(&self.probabilities)?;
-        let (mut dq, mut dkv) = (kernels::zeros(q.elem_count()), kernels::zeros(kv.elem_count()));
+        let (mut dq, mut dkv) = (threads::zeros(q.elem_count()), threads::zeros(kv.elem_count()));
         let multiply =
             |b: usize, head: usize, query: usize, row: &mut [f32]| self.multiply(b, head, query, row);
         let noise = self.noise.is_some().then_some(&multiply as &kernels::RowNoise);

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::{Saved, kernels, saved, slice, tensor, with};
+use crate::threads;
 
 /// Negative log-likelihood of a label for each row of logits.
 pub struct CrossEntropy {
@@ -54,7 +55,7 @@ impl CustomOp1 for CrossEntropy {
 
     fn bwd(&self, logits: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let (g, normalizers) = (g.contiguous()?, saved(&self.normalizers)?);
-        let mut out = kernels::zeros(logits.elem_count());
+        let mut out = threads::zeros(logits.elem_count());
         with(logits, |logits| {
             with(&g, |g| {
                 kernels::cross_entropy_backward(logits, &self.labels, &normalizers, g, &mut out);

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{Tap, kernels, slice, tensor, with};
+use crate::threads;
 
 /// `y = x wᵀ + b`
 pub struct Linear {
@@ -24,7 +25,7 @@ impl CustomOp3 for Linear {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, n) = (xl.dims()[0], wl.dims()[0]);
-        let mut y = kernels::zeros(rows * n);
+        let mut y = threads::zeros(rows * n);
         kernels::linear(slice(x, xl)?, slice(w, wl)?, slice(b, bl)?, &mut y);
         Ok((CpuStorage::F32(y), (rows, n).into()))
     }
@@ -43,7 +44,7 @@ impl CustomOp3 for Linear {
                 let dx = match x.track_op() {
                     false => None,
                     true => with(w, |w| {
-                        let mut dx = kernels::zeros(m * k);
+                        let mut dx = threads::zeros(m * k);
                         let (g, w) = (kernels::View::rows(g, n), kernels::View::rows(w, k));
                         kernels::product((m, k, n), &mut dx, false, g, w);
                         tensor(dx, x).map(Some)
@@ -54,14 +55,25 @@ impl CustomOp3 for Linear {
                     tap.add_products(g, xs, (n, k))?;
                     return Ok((dx, None, None));
                 }
-                if !w.track_op() {
-                    return Ok((dx, None, None));
-                }
-                let (mut dw, mut db) = (kernels::zeros(n * k), vec![0f32; n]);
-                let views = (kernels::View::rows(g, n).t(), kernels::View::rows(xs, k));
-                kernels::product((n, k, m), &mut dw, false, views.0, views.1);
-                kernels::column_sums(g, &mut db);
-                Ok((dx, Some(tensor(dw, w)?), Some(tensor(db, b)?)))
+                // Each for itself: a mask may let a bias move whose weight stays.
+                let dw = match w.track_op() {
+                    false => None,
+                    true => {
+                        let mut dw = threads::zeros(n * k);
+                        let views = (kernels::View::rows(g, n).t(), kernels::View::rows(xs, k));
+                        kernels::product((n, k, m), &mut dw, false, views.0, views.1);
+                        Some(tensor(dw, w)?)
+                    }
+                };
+                let db = match b.track_op() {
+                    false => None,
+                    true => {
+                        let mut db = vec![0f32; n];
+                        kernels::column_sums(g, &mut db);
+                        Some(tensor(db, b)?)
+                    }
+                };
+                Ok((dx, dw, db))
             })
         })
     }

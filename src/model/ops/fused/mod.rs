@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::kernels;
+use crate::threads;
 
 pub use attention::{Attention, PairNoise};
 pub use cross_entropy::{CrossEntropy, decoded_cross_entropy};
@@ -60,7 +61,7 @@ impl CustomOp1 for Gelu {
 
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, l)?;
-        let mut y = kernels::zeros(x.len());
+        let mut y = threads::zeros(x.len());
         kernels::gelu(x, &mut y);
         Ok((CpuStorage::F32(y), l.shape().clone()))
     }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::{Saved, Tap, kernels, saved, slice, tensor, with};
 use crate::dropout::Noise;
-use crate::threads::grain;
+use crate::threads::{self, grain};
 
 /// `LayerNorm(x ⊙ noise + residual)`, the third input being weight and bias `[2H]`.
 pub struct ResidualLayerNorm {
@@ -79,7 +79,7 @@ impl CustomOp3 for ResidualLayerNorm {
         chunks.with_min_len(grain()).for_each(|(v, r)| {
             v.iter_mut().zip(r).for_each(|(v, r)| *v += r);
         });
-        let (mut y, mut scale) = (kernels::zeros(normal.len()), vec![0f32; normal.len() / width]);
+        let (mut y, mut scale) = (threads::zeros(normal.len()), vec![0f32; normal.len() / width]);
         let halves = parameters.split_at(width);
         kernels::layer_norm(&mut normal, halves, self.eps as f32, &mut y, &mut scale);
         *saved(&self.normal)? = normal;

@@ -168,16 +168,6 @@ pub fn copied(values: &[f32]) -> Vec<f32> {
     copy
 }
 
-/// So many zeros, written by all threads.
-pub fn zeros(length: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(length);
-    let parts = values.spare_capacity_mut()[..length].par_chunks_mut(FILL);
-    parts.with_min_len(grain()).for_each(|out| out.fill(MaybeUninit::new(0.0)));
-    // SAFETY: the chunks cover the length, and each was written.
-    unsafe { values.set_len(length) };
-    values
-}
-
 /// `y = x wᵀ + b`: `x` `[m, k]`, `w` `[n, k]`, `y` `[m, n]`.
 pub fn linear(x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
     let n = b.len();

@@ -3,34 +3,25 @@
 //! One definition for every architecture, for training, Fisher information and surfaces, on any device. The forward pass
 //! stands in `pass`; here are the losses, gradients and squared gradients that follow from it.
 
+mod pass;
+
 use std::sync::{Arc, Mutex};
 
 use candle_core::{Result, Tensor, Var};
 
-use super::architectures::Modules;
 use super::config::ModelConfig;
 use super::gradient::{Gradient, Gradients};
 use super::layout::{Layout, Reached};
+use super::modules::{Head, Modules};
 use super::objective::{Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
 use super::ops::fused::{Deferred, Tap};
 use super::ops::{self, Backend};
-use super::pass::{Pass, losses};
 use super::squares::Squares;
 use crate::data::{Batch, Example};
 use crate::dropout::{Dropout, Place};
 use crate::error;
 use crate::params::{self, ParamMap};
-
-/// What stands on top of the encoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// A decoder whose weight is the token table.
-    MaskedLm,
-    /// This many classes, from the first token.
-    Classes(usize),
-    /// A single output, from the first token.
-    Regression,
-}
+use pass::{Pass, losses};
 
 /// A network without its parameters.
 #[derive(Clone, Debug)]

@@ -6,13 +6,13 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor};
 
-use super::architectures::{HeadModules, Module};
-use super::network::{Network, Probe};
-use super::objective::Outputs;
-use super::ops::fused::Tap;
-use super::ops::{self, Backend};
+use super::{Network, Probe};
 use crate::data::{Batch, Labels};
 use crate::dropout::{Dropout, Noise, Place, Role};
+use crate::model::modules::{HeadModules, Module};
+use crate::model::objective::Outputs;
+use crate::model::ops::fused::Tap;
+use crate::model::ops::{self, Backend};
 use crate::params::ParamMap;
 
 /// Losses of the targets `[M]` from the model's scores.
