@@ -3,6 +3,9 @@
 //! What a section has in common with a command is that command's own struct of options, whose defaults, ranges and help are
 //! therefore written in one place only. Keys of the analysis alone stand beside it; clap reads these, too, for the list of keys.
 
+// The fields' comments are also the help that a user reads, where `[surface]` is a section of the TOML and no link.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,8 +32,11 @@ use crate::stages::surface::AxisOptions;
 use crate::stages::train::TrainOptions;
 use crate::tasks::Kind;
 
+/// Says which keys a section has.
+type Keys = fn(Command) -> Command;
+
 /// Sections, and what says which keys each has.
-pub const SECTIONS: [(&str, fn(Command) -> Command); 16] = [
+pub const SECTIONS: [(&str, Keys); 16] = [
     ("model", Model::augment_args),
     ("data", Data::augment_args),
     ("fisher", Fisher::augment_args),

@@ -119,10 +119,13 @@ pub fn of_folder(folder: &str) -> impl Iterator<Item = &'static Figure> {
     FIGURES.iter().filter(move |figure| figure.name.split('_').next() == Some(folder))
 }
 
-/// The figure of the table that has this header: of several whose columns are all there, the one with the most.
+/// The figure of the table that has this header: of several whose columns are all there, the one with the most. A table
+/// without a figure may have them as well, and more.
 fn of_header(header: &StringRecord) -> Option<&'static Figure> {
     let fits = FIGURES.iter().filter_map(|figure| Some((figure.table.fit(header)?, figure)));
-    fits.max_by_key(|(columns, _)| *columns).map(|(_, figure)| figure)
+    let (columns, figure) = fits.max_by_key(|(columns, _)| *columns)?;
+    let most = tables::ALL.iter().filter_map(|schema| schema.fit(header)).max();
+    (most <= Some(columns)).then_some(figure)
 }
 
 /// The figure of a file, if it is a table that has one.
@@ -283,7 +286,9 @@ mod tests {
         }
         let binary = folder.path().join("s.h5");
         files::write(&binary, b"\x89HDF\r\n\x1a\n\xff\xfe").unwrap();
-        for surface in [&surface, &binary] {
+        // A page's table of trainings has all columns that a study's must have.
+        let page = file("t.csv", &(tables::columns::<tables::page::Training>().join(",") + "\n"));
+        for surface in [&surface, &binary, &page] {
             assert!(of(&[surface], &[]).unwrap().is_none());
         }
         // One title, one arm.

@@ -1,7 +1,6 @@
 //! `train`: fine-tuning with no, uniform, Gaussian or guided dropout, or with a control of the guided one.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -79,7 +78,7 @@ pub struct TrainOptions {
     /// Stop after this many evaluations in a row without a better one. The learning rate falls as if training went on; scores are those
     /// of the last evaluation, and the best model is in DIR/best
     #[arg(long, value_name = "N")]
-    pub early_stopping: Option<NonZeroUsize>,
+    pub early_stopping: Option<usize>,
     /// Learning rate of the first step; it falls linearly to 0. The default is the paper's, for bert-base
     #[arg(long, default_value_t = 2e-5)]
     pub lr: f64,
@@ -104,6 +103,10 @@ impl TrainOptions {
             let fix = "see `fisherscape train --help`";
             return Err(Problem::new("epochs", "number", "above 0", 0, fix));
         }
+        if self.early_stopping == Some(0) {
+            let fix = "leave it out: then training ends with its last step";
+            return Err(Problem::new("early_stopping", "number", "above 0", 0, fix));
+        }
         self.config(1).check("train")?;
         check_fraction(self.fraction)
     }
@@ -119,7 +122,7 @@ impl TrainOptions {
         Config {
             steps: self.epochs * each,
             every: self.eval_steps.unwrap_or(each),
-            patience: self.early_stopping.map_or(0, NonZeroUsize::get),
+            patience: self.early_stopping.unwrap_or(0),
             batch: self.batch,
             accumulate: self.accumulate,
             lr: self.lr,

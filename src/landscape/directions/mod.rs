@@ -1,7 +1,7 @@
 //! Directions in parameter space: a pair spans the plane of a surface.
 //!
 //! Each source has a file, and those that `directions --kind` makes a line in [`ALL`]. Eigenvectors come from `sharpness`
-//! ([`eigen`]), directions of one's own from a file ([`file`]).
+//! ([`eigen`]), directions of one's own from a file ([`mod@file`]).
 
 pub mod between;
 pub mod eigen;

@@ -23,7 +23,7 @@ pub const ALL: [&Architecture; 1] = [&bert::BERT];
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a file that is no JSON object, a missing or zero size, heads that do not divide the
+/// [`Error::Field`](crate::Error::Field) for a file that is no JSON object, a missing or zero size, heads that do not divide the
 /// width, an activation or a kind of model that is not supported.
 pub fn read(path: &Path) -> Result<ModelConfig> {
     let text = files::read_text(path)?;
