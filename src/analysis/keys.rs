@@ -57,7 +57,7 @@ fn entry(name: &str, text: &str) -> String {
     all + line.trim_end() + "\n"
 }
 
-/// The first key of a section that is none of its keys: where it stands, and what there is instead.
+/// The first key that its section does not have: its place in the text, and a message that lists the keys of the section.
 pub fn unknown(text: &str) -> Option<(Range<usize>, String)> {
     let root = DeTable::parse(text).ok()?;
     for (name, keys) in SECTIONS {

@@ -1,9 +1,9 @@
 //! An analysis from beginning to end: the only module that knows the whole story.
 //!
-//! `plan` says which steps there are, `graph` which of them wait for which; `runner` has an `executor` run them, passing over those
-//! whose record still holds; what they found becomes sentences, tables and a page in `story`. Each step is a command that anyone can repeat by hand. A
-//! killed run goes on with the step that was interrupted, which itself goes on where it was if it is a long one. A `study`
-//! is several analyses, and a table over them.
+//! `plan` says which steps there are, `graph` which of them wait for which; `runner` has an `executor` run them, and skips
+//! those whose record still holds; what they found becomes sentences, tables and a page in `story`. Each step is a command
+//! that anyone can repeat by hand. A killed run resumes at the step that was interrupted, and a long step resumes where it
+//! stopped. A `study` is several analyses, and a table over them.
 
 pub mod commands;
 mod executor;

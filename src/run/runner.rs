@@ -205,7 +205,7 @@ impl Run<'_> {
         (self.finished)(step, ended);
     }
 
-    /// Goes on without a run that failed, where that is possible.
+    /// Continues without a run that failed, if the others do not need it.
     fn fail(&mut self, step: &Step, cause: Error) -> Result<()> {
         let alone = may_fail(self.analysis, step) && !cause.is_full();
         let Some(run) = step.output().filter(|_| alone) else {

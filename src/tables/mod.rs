@@ -233,8 +233,8 @@ mod tests {
         }
     }
 
-    /// Oracle: `Option` and `default` in the types. A file of an earlier version lacks such columns; without another it is
-    /// none of the kind. What stands beside a table is a table.
+    /// Oracle: `Option` and `default` in the types. A file of an earlier version may lack such columns; a
+    /// file that lacks any other column is a different table. Each file named in `BESIDE` is in the list of tables.
     #[test]
     fn a_table_is_known_by_the_columns_that_it_must_have() {
         let header = |names: &[&str]| csv::StringRecord::from(names.to_vec());

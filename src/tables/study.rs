@@ -1,4 +1,4 @@
-//! The tables of a study. Settings, by which cells are told apart, are further columns: they differ from study to study.
+//! The tables of a study. The settings that distinguish its cells are further columns: they differ from study to study.
 //!
 //! Numbers are written as they are shown, without a decimal point where they are whole; what is not finite is empty.
 

@@ -99,7 +99,8 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// The planes between models, of training, of kinds of directions and of eigenvectors, to turn.
+    /// Relief views, which the reader can rotate, of the planes between models, along training, of each kind of directions and
+    /// of eigenvectors.
     pub(super) fn planes(&self, page: &mut Page) -> Result<()> {
         let mut views = Vec::new();
         let mut add = |title: String, surface: &str, marks: Option<&str>| -> Result<()> {
