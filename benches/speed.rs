@@ -23,6 +23,7 @@ use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::gradient::{self, Gradient, Gradients};
+use fisherscape::model::objective::Filters;
 use fisherscape::model::{Checkpoint, Head, Network, Objective, Outputs, Reached, Reduction, Trainable};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
@@ -163,7 +164,9 @@ fn fisher(group: &mut Group, job: &Job) -> Outcome {
 
 /// A moved point and the centre. Slow path: θ moved by candle, one example at a time.
 fn surface(group: &mut Group, job: &Job) -> Outcome {
-    let random = |axis| directions::gaussian::random(&job.theta, 2, axis, Normalize::Filter, false);
+    let random = |axis| {
+        directions::gaussian::random(&|_| Filters::Rows, &job.theta, 2, axis, Normalize::Filter, false)
+    };
     let directions = [random("x")?, random("y")?];
     let (x, y) = (0.4, -0.3);
     let plane = Plane::new(directions.clone());

@@ -15,6 +15,7 @@ use fisherscape::draw::contour::{Panel, Style, contour_figure};
 use fisherscape::draw::marks::Marks;
 use fisherscape::landscape::directions::{self, Normalize};
 use fisherscape::landscape::plane::Plane;
+use fisherscape::model::objective::Filters;
 use fisherscape::model::{Objective, Outputs};
 use fisherscape::params::ParamMap;
 use fisherscape::tables::surface::Grid;
@@ -60,7 +61,8 @@ fn main() -> Result<()> {
     let theta = ParamMap::from([("weight".to_string(), Tensor::new(&[[1.5f32, 0.8]], &Device::Cpu)?)]);
 
     // Two random directions, each row as long as that row of the weights (filter normalization).
-    let draw = |axis| directions::gaussian::random(&theta, 0, axis, Normalize::Filter, false);
+    let draw =
+        |axis| directions::gaussian::random(&|_| Filters::Rows, &theta, 0, axis, Normalize::Filter, false);
     let plane = Plane::new([draw("x")?, draw("y")?]);
     let axis: Vec<f64> = (-4..=4).map(|i| f64::from(i) / 4.0).collect();
     let (mut loss, mut loss_se) = (Vec::new(), Vec::new());

@@ -16,7 +16,7 @@ const LONG_VERSION: &str = concat!(
     include_str!("embedded/LICENSE-WORDNET"),
 );
 
-/// Fisher information, guided dropout and loss surfaces for BERT, with an uncertainty beside every number.
+/// Fisher information, guided dropout and loss surfaces for transformers, with an uncertainty beside every number.
 #[derive(Parser, Debug)]
 #[command(version, long_version = LONG_VERSION, propagate_version = true)]
 pub struct Cli {

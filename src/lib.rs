@@ -1,4 +1,4 @@
-//! Fisher information, guided dropout and loss surfaces for BERT, with an uncertainty beside every number.
+//! Fisher information, guided dropout and loss surfaces for transformers, with an uncertainty beside every number.
 //!
 //! An analysis around "Information Guided Regularization for Fine-tuning Language Models" (Sharma et al. 2024,
 //! arXiv 2406.14005): the diagonal Fisher information of a checkpoint, exact per example ([`fisher`]); dropout rates

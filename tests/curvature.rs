@@ -265,6 +265,7 @@ fn lanczos_agrees_with_a_dense_hessian() -> Outcome {
         let scale = norm(&space.flat(&model.theta)?);
         let direction = |_: usize| {
             fisherscape::landscape::directions::gaussian::random(
+                &|name| model.network.filters(name),
                 &model.theta,
                 1,
                 "x",

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use fisherscape::landscape::directions::{
     self, Direction, Directions, Inputs, Normalize, file, gaussian::random, norm,
 };
+use fisherscape::model::objective::Filters;
 use fisherscape::params::{self, Column, ParamMap};
 
 use crate::support::{Outcome, values};
@@ -15,6 +16,11 @@ use crate::toy::{Quadratic, classified};
 fn tensor(shape: &[usize], value: impl Fn(usize) -> f32) -> Tensor {
     let data = (0..shape.iter().product()).map(value).collect::<Vec<f32>>();
     Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
+}
+
+/// Filters of every tensor.
+fn rows(_: &str) -> Filters {
+    Filters::Rows
 }
 
 /// A matrix whose middle row is 0, a tensor of three axes, a vector.
@@ -37,7 +43,7 @@ const CASES: [Case; 4] = [
     Case {
         kind: "gaussian",
         holds: |inputs, made| {
-            let draw = |axis| random(inputs.theta, inputs.seed, axis, Normalize::Filter, false);
+            let draw = |axis| random(&rows, inputs.theta, inputs.seed, axis, Normalize::Filter, false);
             Ok(made.pair == [draw("x")?, draw("y")?] && !made.pair[0].contains_key("vector"))
         },
     },
@@ -164,8 +170,8 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn filter_scales_each_row_to_its_own_norm() -> Outcome {
     let theta = theta();
-    let d = random(&theta, 1, "x", Normalize::Filter, false)?;
-    let drawn = random(&theta, 1, "x", Normalize::None, false)?;
+    let d = random(&rows, &theta, 1, "x", Normalize::Filter, false)?;
+    let drawn = random(&rows, &theta, 1, "x", Normalize::None, false)?;
     assert!(d.keys().eq(["cube", "matrix"]));
     for (name, row) in [("cube", 6), ("matrix", 4)] {
         assert_norms(&d[name], &values(&theta[name]), row);
@@ -178,11 +184,29 @@ fn filter_scales_each_row_to_its_own_norm() -> Outcome {
     Ok(())
 }
 
+/// Oracle: the same direction of the transposed matrix, whose filters are rows. GPT-2 keeps the weights of an output in a
+/// column; filters taken by rows there would be directions of another kind, without an error.
+#[test]
+fn filters_in_columns_are_scaled_by_columns() -> Outcome {
+    let matrix = tensor(&[3, 4], |i| if i % 4 == 2 { 0.0 } else { 1.0 + i as f32 });
+    let transposed = values(&matrix.t()?.contiguous()?);
+    let theta = ParamMap::from([("matrix".to_string(), matrix)]);
+    let d = &random(&|_| Filters::Columns, &theta, 1, "x", Normalize::Filter, false)?["matrix"];
+    let by_column: Vec<f32> = (0..12).map(|i| d[i % 3 * 4 + i / 3]).collect();
+    assert_norms(&by_column, &transposed, 3);
+    let drawn = &random(&rows, &theta, 1, "x", Normalize::None, false)?["matrix"];
+    let drawn: Vec<f32> = (0..12).map(|i| drawn[i % 3 * 4 + i / 3]).collect();
+    for column in [0..3, 3..6, 9..12] {
+        assert!(1.0 - cosine(&by_column[column.clone()], &drawn[column]) < 1e-12);
+    }
+    Ok(())
+}
+
 /// Oracle: the definition. One norm for the whole tensor: the zero row moves too, rows have other norms than in θ.
 #[test]
 fn layer_scales_the_whole_tensor() -> Outcome {
     let theta = theta();
-    let d = random(&theta, 1, "x", Normalize::Layer, false)?;
+    let d = random(&rows, &theta, 1, "x", Normalize::Layer, false)?;
     assert!(d.keys().eq(["cube", "matrix"]));
     for name in ["cube", "matrix"] {
         assert_norms(&d[name], &values(&theta[name]), d[name].len());
@@ -197,14 +221,14 @@ fn layer_scales_the_whole_tensor() -> Outcome {
 fn vectors_move_only_if_asked_for() -> Outcome {
     let theta = theta();
     for normalize in [Normalize::Filter, Normalize::Layer] {
-        let d = random(&theta, 1, "x", normalize, true)?;
+        let d = random(&rows, &theta, 1, "x", normalize, true)?;
         let (own, weight) = (&d["vector"], values(&theta["vector"]));
         assert_norms(own, &weight, 5);
         assert!(own.iter().zip(&weight).all(|(d, w)| (d.abs() - w.abs()).abs() > 1e-3), "{own:?} {weight:?}");
-        let without = random(&theta, 1, "x", normalize, false)?;
+        let without = random(&rows, &theta, 1, "x", normalize, false)?;
         assert!(without.iter().all(|(name, values)| d[name] == *values) && !without.contains_key("vector"));
     }
-    assert!(random(&theta, 1, "x", Normalize::None, true)?["vector"].iter().all(|d| *d != 0.0));
+    assert!(random(&rows, &theta, 1, "x", Normalize::None, true)?["vector"].iter().all(|d| *d != 0.0));
     Ok(())
 }
 
@@ -213,7 +237,7 @@ fn vectors_move_only_if_asked_for() -> Outcome {
 #[test]
 fn unscaled_directions_are_standard_normal_and_axes_independent() -> Outcome {
     let theta = ParamMap::from([("weight".to_string(), tensor(&[200, 500], |_| 3.0))]);
-    let [x, y] = ["x", "y"].map(|axis| random(&theta, 1, axis, Normalize::None, false));
+    let [x, y] = ["x", "y"].map(|axis| random(&rows, &theta, 1, axis, Normalize::None, false));
     let (x, y) = (&x?["weight"], &y?["weight"]);
     let se = 1.0 / (x.len() as f64).sqrt();
     let mean = |f: &dyn Fn(f64, f64) -> f64| {
@@ -235,7 +259,7 @@ fn unscaled_directions_are_standard_normal_and_axes_independent() -> Outcome {
 #[test]
 fn seed_axis_and_name_make_the_direction() -> Outcome {
     let theta = theta();
-    let draw = |theta: &ParamMap, seed, axis| random(theta, seed, axis, Normalize::Filter, false);
+    let draw = |theta: &ParamMap, seed, axis| random(&rows, theta, seed, axis, Normalize::Filter, false);
     let base = draw(&theta, 1, "x")?;
     assert_eq!(base, draw(&theta, 1, "x")?);
     for other in [draw(&theta, 1, "y")?, draw(&theta, 2, "x")?] {
@@ -265,8 +289,8 @@ fn read_with(folder: &Path, tensors: &[(&str, Vec<usize>, f32)]) -> fisherscape:
 fn written_directions_come_back_as_they_were() -> Outcome {
     let (theta, folder) = (theta(), tempfile::tempdir()?);
     let path = folder.path().join("D.safetensors");
-    let x = random(&theta, 1, "x", Normalize::Filter, true)?;
-    let mut y = random(&theta, 1, "y", Normalize::None, false)?;
+    let x = random(&rows, &theta, 1, "x", Normalize::Filter, true)?;
+    let mut y = random(&rows, &theta, 1, "y", Normalize::None, false)?;
     y.remove("cube");
     file::write(&path, &[x.clone(), y.clone()], &theta)?;
     assert_eq!(file::read(&path, &theta)?, [x, y]);

@@ -8,6 +8,7 @@ use fisherscape::dropout::{Dropout, Noise, Place, Rates, Role};
 use fisherscape::model::architectures::bert;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::ops::{self, Packing};
+use fisherscape::model::settings::{Heads, Mask};
 use fisherscape::model::{Checkpoint, Network, Trainable};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
@@ -28,7 +29,7 @@ fn dropout(kind: Kind, p: f64, seed: u64) -> Dropout {
 /// The first `n` factors of a site at a step.
 fn factors(dropout: &Dropout, site: Place, step: u64, n: usize) -> Vec<f32> {
     let mut factors = vec![0f32; n];
-    dropout.noise(site, step).unwrap().fill(0, &mut factors);
+    dropout.noise(site, site, step).unwrap().fill(0, &mut factors);
     factors
 }
 
@@ -105,7 +106,11 @@ fn attention_factors(noise: Option<Noise>, lengths: &[usize], first: usize) -> V
     let kv = Tensor::from_vec(kv, (total, 32), &Device::Cpu).unwrap();
     let positions = positions(lengths);
     let packing = Packing { offsets: &offsets, positions: &positions, first, stride: 8 };
-    let context = values(&ops::Backend::Fused.attention(&q, &kv, 2, noise, &packing, &offsets).unwrap());
+    let context = values(
+        &ops::Backend::Fused
+            .attention(&q, &kv, (Heads::of(2, 16), Mask::All), noise, &packing, &offsets)
+            .unwrap(),
+    );
     let lengths = lengths.iter().flat_map(|&length| vec![length; 2 * length]);
     context.chunks(8).zip(lengths).map(|(row, length)| row[..length].to_vec()).collect()
 }
@@ -197,12 +202,15 @@ fn head_and_zero_rates_are_apart() {
         .into_iter()
         .chain([Place::in_layer(2, Role::FfnOutput), Place::in_layer(0, Role::Intermediate)])
     {
-        assert!(gaussian.noise(site, 0).is_none(), "{site}");
+        assert!(gaussian.noise(site, site, 0).is_none(), "{site}");
     }
     let head = factors(&gaussian, Place::HEAD, 0, 1000);
     assert!(head.iter().all(|v| *v == 0.0 || *v == (1.0f32 / 0.75)) && head.contains(&0.0));
     let arm = Dropout { head: 0.0, ..dropout(Kind::Gaussian, 0.3, 1) };
-    assert!(arm.noise(Place::HEAD, 0).is_none() && arm.noise(Place::EMBEDDINGS, 0).is_some());
+    assert!(
+        arm.noise(Place::HEAD, Place::HEAD, 0).is_none()
+            && arm.noise(Place::EMBEDDINGS, Place::EMBEDDINGS, 0).is_some()
+    );
     let paper = Dropout { head: 0.25, ..dropout(Kind::PaperGaussian, 0.1, 1) };
     let head = factors(&paper, Place::HEAD, 0, 100_000);
     assert_moments(&head, Kind::PaperGaussian, 0.25);
@@ -237,7 +245,7 @@ fn only(site: Place, layers: usize) -> Dropout {
 #[test]
 fn every_site_acts_in_the_model_and_only_where_asked() -> Outcome {
     let (network, theta, examples) = classifier();
-    let layers = network.config.num_hidden_layers;
+    let layers = network.config.num_hidden_layers();
     let batch = Batch::new(&examples.iter().take(4).collect::<Vec<_>>(), 0);
     let losses = |dropout: Option<&Dropout>| {
         network.noisy_losses(&theta, &batch, dropout.map(|d| (d, 3))).map(|out| values(&out.losses))

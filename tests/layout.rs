@@ -27,7 +27,7 @@ fn every_parameter_has_its_place_and_kind() -> Outcome {
             layout.parameters().iter().filter(|p| p.place == place).collect()
         };
         assert_eq!(at(Place::EMBEDDINGS).len(), 5);
-        for k in 0..model.network.config.num_hidden_layers {
+        for k in 0..model.network.config.num_hidden_layers() {
             for (role, tensors) in [
                 (Role::AttentionProbs, 6),
                 (Role::AttentionOutput, 4),

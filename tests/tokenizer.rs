@@ -1,4 +1,6 @@
-//! Token ids against transformers' BertTokenizer.
+//! Token ids against transformers' tokenizers.
+
+use std::path::Path;
 
 use fisherscape::data::row::{Row, RowLabel};
 use fisherscape::data::tokenizer::Tokenizer;
@@ -9,16 +11,30 @@ use crate::support::{Outcome, copy_folder, fixture, json};
 /// pairs, and truncation to even and odd lengths.
 #[test]
 fn ids_and_segments_equal_transformers() -> Outcome {
-    let tokenizer = Tokenizer::load(&fixture("tiny/model"))?;
-    let cases = json(&fixture("tokenizer/expected.json"));
-    for case in cases.as_array().unwrap() {
+    as_expected(&fixture("tiny/model"), &fixture("tokenizer/expected.json"))
+}
+
+/// Oracle: transformers, with byte-level vocabularies (RoBERTa's tokens around texts and pairs, GPT-2's none) and with the
+/// template of a tokenizer.json. Catches BERT's tokens put around them, and segments where the template has none.
+#[test]
+fn other_tokenizers_do_as_their_files_say() -> Outcome {
+    for name in ["roberta", "gpt2", "template"] {
+        let folder = fixture(&format!("tokenizer/{name}"));
+        as_expected(&folder, &folder.join("expected.json"))?;
+    }
+    Ok(())
+}
+
+fn as_expected(folder: &Path, expected: &Path) -> Outcome {
+    let tokenizer = Tokenizer::load(folder)?;
+    for case in json(expected).as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
         let row =
             Row { text: text.into(), pair: case["pair"].as_str().map(String::from), label: RowLabel::None };
         let length = case["max_len"].as_u64().unwrap() as usize;
         let example = tokenizer.examples(&[row], length)?.remove(0);
         let wanted = |key: &str| serde_json::from_value::<Vec<u32>>(case[key].clone()).unwrap();
-        assert_eq!(example.ids, wanted("ids"), "{case}");
+        assert_eq!(example.ids, wanted("ids"), "{} {case}", folder.display());
         assert_eq!(example.types, wanted("types"), "{case}");
     }
     Ok(())

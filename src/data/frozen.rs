@@ -98,12 +98,11 @@ impl FrozenSet {
                 values.extend(own);
             }
             for (at, label) in example.target.pairs() {
-                let place = if column == Column::Tokens { i * t + at as usize } else { i };
-                integers[place] = i64::from(label);
+                integers[column.index(i, at as usize, t)] = i64::from(label);
             }
         }
         let labels = match column {
-            Column::Tokens | Column::Classes => params::Column::I64(&integers),
+            Column::Tokens | Column::NextTokens | Column::Classes => params::Column::I64(&integers),
             Column::Values => params::Column::F32(&values),
         };
         let mut metadata = self.metadata.clone();
@@ -227,6 +226,7 @@ impl Reader<'_> {
         let labels = self.integers("labels")?.0;
         let target = |(i, length): (usize, &usize)| match column {
             Column::Tokens => self.tokens(&labels[i * t..(i + 1) * t], *length, i),
+            Column::NextTokens => Ok(self.tokens(&labels[i * t..(i + 1) * t], *length, i)?.before()),
             _ => Ok(Target::class(self.unsigned("labels", &labels[i..=i], i)?[0])),
         };
         lengths.iter().enumerate().map(target).collect()

@@ -63,7 +63,7 @@ fn mask_one(example: &mut Example, special: &Special, vocabulary: usize, draws: 
         }
         targets.push((at as u32, *id));
         match draws.uniform(replace) {
-            u if u < 0.8 => *id = special.mask,
+            u if u < 0.8 => *id = special.mask.unwrap_or(*id),
             u if u < 0.9 => *id = draws.below(token, vocabulary as u64) as u32,
             _ => {}
         }

@@ -64,6 +64,11 @@ impl Target {
         Target { rows: vec![0], labels: Labels::Values(vec![value]) }
     }
 
+    /// The labels, each read one token earlier; the first token's is left out.
+    pub fn before(self) -> Target {
+        Target::at(self.pairs().filter_map(|(at, label)| Some((at.checked_sub(1)?, label))))
+    }
+
     /// Positions and their labels; none of a regression.
     pub fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
         self.rows.iter().copied().zip(self.labels.classes().iter().copied())
@@ -97,6 +102,11 @@ impl Example {
     /// True for an example without a token, which no reader makes.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Makes each token but the first a target, of the one before it.
+    pub fn ask_for_next_tokens(&mut self) {
+        self.target = Target::at((0..).zip(self.ids.iter().skip(1).copied()));
     }
 
     /// `m_n`, the number of targets.

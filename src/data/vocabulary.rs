@@ -19,7 +19,7 @@ use tokenizers::{
 };
 
 use super::row::Row;
-use super::tokenizer::SPECIAL;
+use super::tokenizer::BERT;
 use crate::error::{Error, Result};
 
 /// Most characters that become pieces; words with a rarer one teach nothing, and are `[UNK]` later.
@@ -103,7 +103,7 @@ impl Pieces {
         };
         let cut: Vec<(Vec<String>, u64)> = counts.iter().filter_map(cut).collect();
         let alphabet: BTreeSet<&String> = cut.iter().flat_map(|(word, _)| word).collect();
-        let special = SPECIAL.iter().map(|token| token.to_string());
+        let special = BERT.iter().map(|token| token.to_string());
         let vocabulary: Vec<String> = special.chain(alphabet.into_iter().cloned()).collect();
         let ids: HashMap<String, u32> = vocabulary.iter().cloned().zip(0..).collect();
         let words =

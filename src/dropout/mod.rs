@@ -11,5 +11,5 @@ pub mod shape;
 pub use arm::Arm;
 pub use assignment::Assignment;
 pub use noise::{Dropout, Noise};
-pub use places::{Place, Role};
+pub use places::{LayerName, Place, Role};
 pub use rates::Rates;

@@ -8,6 +8,8 @@
 //! [`Kind::PaperGaussian`] is that, for repeating its runs, with the two other things that its code does: the noise stays
 //! on in evaluation, and it takes the place of the head's dropout too (docs/definitions.md section 3).
 
+use std::fmt::Display;
+
 use super::places::Place;
 use super::rates::Rates;
 use crate::rng::Stream;
@@ -32,14 +34,15 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// The noise of a site at a training step; `None` where its rate is 0.
-    pub fn noise(&self, place: Place, step: u64) -> Option<Noise> {
+    /// The noise of a site at a training step, drawn under the name `at`, which is its own unless several places share its
+    /// rate; `None` where that is 0.
+    pub fn noise(&self, place: Place, at: impl Display, step: u64) -> Option<Noise> {
         let (kind, p) = match (place, self.kind) {
             (Place::HEAD, Kind::PaperGaussian) => (self.kind, self.head),
             (Place::HEAD, _) => (Kind::Bernoulli, self.head),
             _ => (self.kind, self.rates.get(place)),
         };
-        let stream = Stream::new(self.seed, &format!("dropout/{place}")).at(step);
+        let stream = Stream::new(self.seed, &format!("dropout/{at}")).at(step);
         (p > 0.0).then_some(Noise { kind, p, stream })
     }
 

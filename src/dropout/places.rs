@@ -5,6 +5,7 @@
 //! `layer.K.attention_probs` and so on, `head`.
 
 use std::fmt;
+use std::num::ParseIntError;
 use std::str::FromStr;
 
 /// What a place does. The order is that of colours and markers in figures.
@@ -99,9 +100,53 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     pub role: Role,
-    /// The layer, numbered from 0; none outside the layers.
-    pub layer: Option<usize>,
+    /// None outside the layers.
+    pub layer: Option<LayerName>,
 }
+
+/// A layer, as places name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LayerName {
+    /// Numbered from 0.
+    Number(usize),
+    /// Every layer, where all have the same parameters.
+    Shared,
+}
+
+impl LayerName {
+    /// A place of this role.
+    pub const fn place(self, role: Role) -> Place {
+        Place { role, layer: Some(self) }
+    }
+
+    /// Where it stands among layers; what all share stands first.
+    pub const fn number(self) -> usize {
+        match self {
+            LayerName::Number(k) => k,
+            LayerName::Shared => 0,
+        }
+    }
+}
+
+impl fmt::Display for LayerName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            LayerName::Number(k) => write!(f, "{k}"),
+            LayerName::Shared => write!(f, "{SHARED}"),
+        }
+    }
+}
+
+impl FromStr for LayerName {
+    type Err = ParseIntError;
+
+    fn from_str(name: &str) -> Result<LayerName, ParseIntError> {
+        if name == SHARED { Ok(LayerName::Shared) } else { name.parse().map(LayerName::Number) }
+    }
+}
+
+/// The name of what all layers share.
+const SHARED: &str = "shared";
 
 impl Place {
     pub const EMBEDDINGS: Place = Place { role: Role::Embeddings, layer: None };
@@ -109,17 +154,22 @@ impl Place {
 
     /// A place in a layer.
     pub const fn in_layer(layer: usize, role: Role) -> Place {
-        Place { role, layer: Some(layer) }
+        LayerName::Number(layer).place(role)
     }
 
-    /// The block that it lies in: `embeddings`, `layer.K` or `head`.
+    /// The layer's number; see [`LayerName::number`].
+    pub fn layer_number(self) -> Option<usize> {
+        self.layer.map(LayerName::number)
+    }
+
+    /// The block that it lies in: `embeddings`, `layer.K`, `layer.shared` or `head`.
     pub fn block(self) -> String {
         self.layer.map_or_else(|| self.role.key().to_string(), |k| format!("layer.{k}"))
     }
 
     /// A key that sorts places in the order in which a model applies them.
     pub fn order(self) -> (usize, usize) {
-        let block = match (self.layer, self.role) {
+        let block = match (self.layer_number(), self.role) {
             (Some(k), _) => k + 1,
             (None, Role::Head) => usize::MAX,
             (None, _) => 0,
@@ -167,6 +217,7 @@ mod tests {
             ("layer.0.attention_output", Place::in_layer(0, Role::AttentionOutput)),
             ("layer.2.intermediate", Place::in_layer(2, Role::Intermediate)),
             ("layer.2.ffn_output", Place::in_layer(2, Role::FfnOutput)),
+            ("layer.shared.attention_probs", LayerName::Shared.place(Role::AttentionProbs)),
             ("head", Place::HEAD),
         ] {
             assert_eq!(name.parse(), Ok(place));

@@ -21,7 +21,7 @@ use crate::draw::frame::{self, EDGE};
 use crate::draw::legend::{Entry, Sheet};
 use crate::draw::numbers::scientific;
 use crate::draw::text::{self, NUMBER, SMALL, TEXT, TITLE};
-use crate::dropout::{Place, Role};
+use crate::dropout::{LayerName, Place, Role};
 use crate::error::{Error, Result};
 use crate::fisher::files::Row;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
@@ -107,9 +107,9 @@ impl FisherTable {
     }
 
     /// Layers that have a tensor, ascending.
-    fn layers(&self) -> Vec<usize> {
+    fn layers(&self) -> Vec<LayerName> {
         let tensors = self.layout.parameters().iter();
-        let layers: BTreeSet<usize> = tensors.filter_map(|tensor| tensor.place.layer).collect();
+        let layers: BTreeSet<LayerName> = tensors.filter_map(|tensor| tensor.place.layer).collect();
         layers.into_iter().collect()
     }
 }
@@ -167,7 +167,9 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     let sheet = Sheet::new(width_mm * PT_PER_MM, (left, foot), entries, 10.0);
     let canvas = &sheet.canvas;
 
-    for (row, name) in std::iter::once(String::new()).chain(layers.iter().map(usize::to_string)).enumerate() {
+    for (row, name) in
+        std::iter::once(String::new()).chain(layers.iter().map(LayerName::to_string)).enumerate()
+    {
         let name = if row == 0 { "embeddings" } else { &name };
         let y = top + ROW * (row as f64 + 0.5) + NUMBER * DIGIT_HEIGHT / 2.0;
         canvas.text(name, (left - 2.0 * TICK, y), NUMBER, Anchor::End, 0.0, "#000");
@@ -207,7 +209,7 @@ impl Panel {
         title: &'static str,
         corner: Point,
         width: f64,
-        layers: &[usize],
+        layers: &[LayerName],
         scores: Vec<(Place, f64)>,
     ) -> Panel {
         let score = |site: Place| scores.iter().find(|(s, _)| *s == site).map(|&(_, score)| score);
@@ -218,7 +220,7 @@ impl Panel {
             Area { left: panel.column(0).0, top: corner.1, right: panel.column(2).1, bottom: corner.1 + ROW };
         panel.cells.push(Cell { area: embeddings, score: score(Place::EMBEDDINGS) });
         for (row, &k) in layers.iter().enumerate() {
-            let sites = COLUMNS.map(|role| Place::in_layer(k, role));
+            let sites = COLUMNS.map(|role| k.place(role));
             for (column, site) in sites.into_iter().enumerate() {
                 let ((left, right), top) = (panel.column(column), corner.1 + ROW * (row + 1) as f64);
                 panel

@@ -20,13 +20,13 @@ use crate::draw::legend::{Entry, SIGN, Sheet};
 use crate::draw::numbers::significant;
 use crate::draw::text::{self, SMALL, TITLE};
 use crate::dropout::rates::Row;
-use crate::dropout::{Place, Rates, Role};
+use crate::dropout::{LayerName, Place, Rates, Role};
 use crate::error::{Error, Result};
 use crate::figures::parts::sites;
 use crate::{stats, tables};
 
 /// Colour and marker of the embeddings: of all kinds the last.
-const EMBEDDINGS: usize = sites::KINDS.len() - 1;
+const EMBEDDINGS: usize = 3;
 /// The embeddings stand as far before the first layer, in layers and pt at least.
 const BEFORE: (f64, f64) = (1.5, 16.0);
 /// Between panels, across and upright, pt.
@@ -58,12 +58,17 @@ impl RatesTable {
         let rows: Vec<Row> = tables::read(path)?;
         // Whatever kinds of site it has, each layer has them.
         let places: Vec<Place> = rows.iter().filter_map(|row| row.site.parse().ok()).collect();
-        let layers = places.iter().filter_map(|place| place.layer).max().map_or(0, |k| k + 1);
-        let roles = || sites::KINDS.into_iter().filter(|role| places.iter().any(|place| place.role == *role));
-        let layer =
-            |k| roles().filter(|role| *role != Role::Embeddings).map(move |role| Place::in_layer(k, role));
-        let sites: Vec<Place> =
-            std::iter::once(Place::EMBEDDINGS).chain((0..layers.min(rows.len())).flat_map(layer)).collect();
+        let layers = places.iter().filter_map(|place| place.layer_number()).max().map_or(0, |k| k + 1);
+        let shared = places.iter().any(|place| place.layer == Some(LayerName::Shared));
+        let roles = || Role::ALL.into_iter().filter(|role| places.iter().any(|place| place.role == *role));
+        let layer = |k| {
+            let name = if shared { LayerName::Shared } else { LayerName::Number(k) };
+            roles().filter(|role| *role != Role::Embeddings).map(move |role| name.place(role))
+        };
+        let outside = places.contains(&Place::EMBEDDINGS).then_some(Place::EMBEDDINGS);
+        let mut sites: Vec<Place> =
+            outside.into_iter().chain((0..layers.min(rows.len())).flat_map(layer)).collect();
+        sites.sort_by_key(|site| site.order());
         let rates = Rates::read(path, &sites)?;
         let mut scores = Vec::new();
         for row in rows {
@@ -220,7 +225,12 @@ impl Layout {
 /// Place of a site on the axis of the layers, and its style.
 fn place(plot: &Plot, site: Place) -> (f64, usize) {
     let kind = sites::KINDS.iter().position(|role| *role == site.role);
-    (site.layer.map_or(plot.x.low, |k| k as f64), kind.unwrap_or(EMBEDDINGS))
+    (site.layer_number().map_or(plot.x.low, |k| k as f64), kind.unwrap_or(EMBEDDINGS))
+}
+
+/// The kinds of site that layers have, each with its style.
+fn kinds_of_layers() -> impl Iterator<Item = (usize, Role)> {
+    sites::KINDS.into_iter().enumerate().filter(|(i, _)| *i != EMBEDDINGS)
 }
 
 /// A line for each kind of site through its layers, cut where a value is 0 on a logarithmic axis or missing.
@@ -228,8 +238,10 @@ fn curves(canvas: &Canvas, plot: &Plot, layers: usize, values: &[(Place, f64)]) 
     let value = |site: Place| values.iter().find(|(s, _)| *s == site).map(|&(_, v)| v);
     let point =
         |site: Place| value(site).filter(|&v| plot.y.holds(v)).map(|v| plot.at(place(plot, site).0, v));
-    for (i, role) in sites::KINDS.into_iter().enumerate().take(EMBEDDINGS) {
-        let points: Vec<Option<Point>> = (0..layers).map(|k| point(Place::in_layer(k, role))).collect();
+    for (i, role) in kinds_of_layers() {
+        let site =
+            |k| values.iter().map(|(site, _)| *site).find(|s| s.role == role && s.layer_number() == Some(k));
+        let points: Vec<Option<Point>> = (0..layers).map(|k| point(site(k)?)).collect();
         for piece in points.split(Option::is_none) {
             solid(canvas, &piece.iter().flatten().copied().collect::<Vec<Point>>(), COLOURS[i]);
         }
@@ -242,8 +254,13 @@ fn curves(canvas: &Canvas, plot: &Plot, layers: usize, values: &[(Place, f64)]) 
 
 fn entries(schedules: &[(String, RatesTable)]) -> Vec<Entry<'static>> {
     let scores = || schedules.iter().flat_map(|(_, table)| &table.scores);
-    let mut entries = vec![Entry::marker(EMBEDDINGS, "embeddings")];
-    let kinds = sites::KINDS.into_iter().enumerate().take(EMBEDDINGS);
+    let has =
+        |role: Role| schedules.iter().any(|(_, table)| table.rates.iter().any(|(site, _)| site.role == role));
+    let mut entries = Vec::new();
+    if has(Role::Embeddings) {
+        entries.push(Entry::marker(EMBEDDINGS, "embeddings"));
+    }
+    let kinds = kinds_of_layers().filter(|(_, role)| has(*role));
     entries.extend(kinds.map(|(i, role)| Entry::curve(i, role.long())));
     entries.push(Entry::line(dashed, "#444", "mean p"));
     if scores().any(|(_, _, se)| se.is_some()) {

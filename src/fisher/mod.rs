@@ -15,7 +15,7 @@ use ndarray::Array2;
 use crate::data::{Example, by_length, parts};
 use crate::error::{Error, Result};
 use crate::model::squares::Squares;
-use crate::model::{Estimate, Estimator, Objective, Part, Reached, Reduction, Sums};
+use crate::model::{Estimate, Estimator, Objective, Part, Reduction, Sums};
 use crate::params::ParamMap;
 use crate::progress::Progress;
 use crate::tasks::Kind;
@@ -73,9 +73,7 @@ pub fn estimates(
     }
     let with_target: Vec<&Example> = used.iter().map(|&n| &examples[n]).collect();
     let zeros = |estimate: &Estimate| {
-        let squares = Squares::new(theta, used.len(), |name| {
-            objective.reached(name, &with_target) != Reached::Rows(Default::default())
-        });
+        let squares = Squares::new(theta, used.len(), |name| objective.reached(name, &with_target));
         Sums { estimate: *estimate, squares }
     };
     let mut sums: Vec<Sums> = estimates.iter().map(zeros).collect();

@@ -37,9 +37,19 @@ pub const WEIGHTS: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 
-/// The files that a tokenizer may consist of; one of the first two holds its vocabulary.
-pub const TOKENIZER_FILES: [&str; 4] =
-    ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
+/// The files that hold a tokenizer's vocabulary: one of these is there.
+pub const VOCABULARIES: [&str; 3] = ["tokenizer.json", "vocab.txt", "vocab.json"];
+
+/// The files that a tokenizer may consist of.
+pub const TOKENIZER_FILES: [&str; 7] = [
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
 
 /// What is to be read of a repository.
 #[derive(Clone, Copy, Debug)]
@@ -146,9 +156,11 @@ impl Id {
             Wanted::Tables { .. } => true,
             // Which of the tokenizer's files a repository has is known once it was asked.
             Wanted::Checkpoint => {
-                let [json, vocab, options, _] = TOKENIZER_FILES;
+                let [json, vocab, pairs, _, _, options, _] = TOKENIZER_FILES;
                 let known = |name| cache.is_known(self, &commit, name);
-                cache.offline || names.iter().any(|name| name == json) || (known(vocab) && known(options))
+                let has = |file| names.iter().any(|name| name == file);
+                let vocabulary = has(vocab) || has(pairs) || (known(vocab) && known(pairs));
+                cache.offline || has(json) || (vocabulary && known(options))
             }
         };
         whole.then(|| self.place(cache, &commit, &names))
@@ -180,7 +192,7 @@ impl Id {
         let known = cache.commit(self);
         let (commit, all) = client.revision(known.as_deref().unwrap_or(&self.revision))?;
         let names = self.wanted.choose(&all).map_err(|missing| {
-            let fix = "name a repository of a BERT checkpoint, or of GLUE's tasks as in nyu-mll/glue";
+            let fix = "name a repository of a model's checkpoint, or of GLUE's tasks as in nyu-mll/glue";
             self.error("files", "those that are read here", missing, fix)
         })?;
         let remotes = names.iter().map(|name| client.file(&commit, name)).collect::<Result<Vec<_>>>()?;

@@ -11,9 +11,9 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::architectures;
-use super::config::ModelConfig;
+use super::config::{Architecture, ModelConfig};
 use super::layout::{Kind as ParameterKind, Parameter};
-use super::modules::{Head, HeadModules};
+use super::modules::{Head, HeadModules, Module};
 use super::network::Network;
 use super::ops::Backend;
 use super::weights;
@@ -22,7 +22,7 @@ use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Tokenizer;
 use crate::dropout::Place;
 use crate::error::{Error, Result};
-use crate::hub::{self, TOKENIZER_FILES, Wanted};
+use crate::hub::{self, TOKENIZER_FILES, VOCABULARIES, Wanted};
 use crate::params::{self, ParamMap};
 use crate::tasks::{Answer, Kind};
 use crate::{embedded, files, progress};
@@ -144,7 +144,7 @@ impl Checkpoint {
         let stored = self.stored_outputs();
         let place = set.path.display();
         match set.kind {
-            Kind::MaskedLm => Ok(Head::MaskedLm),
+            Kind::MaskedLm | Kind::CausalLm => self.language_head(set),
             Kind::Regression => match stored {
                 None | Some(1) => Ok(Head::Regression),
                 Some(n) => {
@@ -176,9 +176,21 @@ impl Checkpoint {
         }
     }
 
+    /// The head that scores tokens, if that is what the set's task asks for.
+    fn language_head(&self, set: &FrozenSet) -> Result<Head> {
+        let Architecture { model_type, pretrained, .. } = self.config.architecture;
+        let wanted = if set.kind == Kind::MaskedLm { Head::MaskedLm } else { Head::CausalLm };
+        if *pretrained == wanted {
+            return Ok(wanted);
+        }
+        let (expected, found) = (format!("a task that {model_type} was trained for"), set.kind.spec().words);
+        let fix = "freeze the text with this checkpoint, or use another architecture";
+        Err(Error::field(set.path.display(), "objective", expected, found, fix))
+    }
+
     /// Outputs of the task head that the checkpoint has, if it has one.
     fn stored_outputs(&self) -> Option<usize> {
-        match (self.config.architecture.modules)(&self.config, Head::Regression).head {
+        match self.config.modules(Head::Regression).head {
             HeadModules::Pooled { output, .. } => self.tensors.get(&output.weight)?.dims().first().copied(),
             HeadModules::Decoder { .. } => None,
         }
@@ -221,28 +233,32 @@ impl Checkpoint {
     /// [`Error::Field`] for a missing tensor, a wrong shape, a value that is not finite, a masked-LM head that the
     /// checkpoint lacks, or a task head that it lacks where that is refused.
     pub fn model(mut self, head: Head, missing: MissingHead) -> Result<Model> {
-        if head == Head::MaskedLm {
+        if head.decodes() {
             self.check_tied();
         }
+        let of_head: BTreeSet<String> = {
+            let modules = self.config.modules(head).head;
+            modules.modules().into_iter().flat_map(Module::parameters).map(|p| p.name).collect()
+        };
         let network = Network::new(self.config.clone(), head, Backend::of(&self.device));
         let mut theta = ParamMap::new();
         let mut fresh = Vec::new();
         for parameter in network.layout.parameters() {
             let absent = !self.tensors.contains_key(&parameter.name);
-            let value = match (absent && parameter.place == Place::HEAD, head, missing) {
+            let value = match (absent && of_head.contains(&parameter.name), head, missing) {
                 (true, Head::Classes(_) | Head::Regression, MissingHead::Initialise { seed }) => {
                     fresh.push(parameter.name.clone());
                     parameter.initial(self.config.initializer_range, seed)?
                 }
-                (true, Head::MaskedLm, _) => {
-                    let fix = "add a fresh masked-LM head: fisherscape pretrain --steps 0 --checkpoint FOLDER --out NEW";
-                    return Err(Error::field(
-                        self.folder.display(),
-                        &parameter.name,
-                        "present",
-                        "no masked-LM head",
-                        fix,
-                    ));
+                (true, Head::MaskedLm | Head::CausalLm, _) => {
+                    let (found, fix) = match head {
+                        Head::MaskedLm => (
+                            "no masked-LM head",
+                            "add a fresh masked-LM head: fisherscape pretrain --steps 0 --checkpoint FOLDER --out NEW",
+                        ),
+                        _ => ("none", "use a checkpoint with its language-model head"),
+                    };
+                    return Err(Error::field(self.folder.display(), &parameter.name, "present", found, fix));
                 }
                 _ => self.take(parameter)?,
             };
@@ -252,13 +268,18 @@ impl Checkpoint {
             self.tell_fresh(&fresh, seed);
         }
         self.tell_unused();
-        let has_tokenizer = TOKENIZER_FILES[..2].iter().any(|name| files::exists(&self.folder.join(name)));
+        let has_tokenizer = VOCABULARIES.iter().any(|name| files::exists(&self.folder.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
         Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.folder })
     }
 
     /// The masked-LM model, with a fresh head where the checkpoint has none.
     pub fn with_masked_lm_head(mut self, seed: u64) -> Result<Model> {
+        let Architecture { model_type, pretrained, .. } = self.config.architecture;
+        if *pretrained != Head::MaskedLm {
+            let fix = "masked-LM training is for encoders: use one of their checkpoints";
+            return Err(Error::field(self.folder.display(), "model_type", "an encoder's", model_type, fix));
+        }
         let mut fresh = Vec::new();
         let layout = self.config.layout(Head::MaskedLm);
         for parameter in layout.parameters().iter().filter(|p| p.place == Place::HEAD) {
@@ -298,10 +319,14 @@ impl Checkpoint {
         }
     }
 
-    /// A stored decoder is another name of the token table; transformers ties them whatever the file says.
+    /// A stored decoder is another name of the token table where the two are equal. Where they differ, transformers 5 ties
+    /// them not, whatever the configuration says, and so the decoder has a weight of its own here.
     fn check_tied(&mut self) {
-        let tied = self.config.architecture.decoder;
-        let Some(decoder) = self.tensors.remove(tied) else { return };
+        let name = format!("{}.weight", self.config.architecture.decoder);
+        if !self.config.tied {
+            return;
+        }
+        let Some(decoder) = self.tensors.remove(&name) else { return };
         let equal = |a: &Tensor, b: &Tensor| {
             a.dims() == b.dims()
                 && params::with_values(a, |a| params::with_values(b, |b| a == b)).ok().and_then(|r| r.ok())
@@ -312,8 +337,11 @@ impl Checkpoint {
         if !table.and_then(|p| self.tensors.get(&p.name)).is_some_and(|table| equal(table, &decoder)) {
             let folder = self.folder.display();
             progress::note(format!(
-                "{folder}: {tied} differs from the word embeddings it is tied to: ignored"
+                "{folder}: {name} differs from the word embeddings that config.json ties it to: taken as it is stored"
             ));
+            self.tensors.insert(name, decoder);
+            self.config.tied = false;
+            self.config.json.insert("tie_word_embeddings".into(), false.into());
         }
     }
 
@@ -385,11 +413,11 @@ impl Model {
         }
         let architecture = self.network.config.architecture;
         let (labels, problem) = match self.network.head {
-            Head::MaskedLm => (0, None),
+            Head::MaskedLm | Head::CausalLm => (0, None),
             Head::Classes(n) => (n, Some("single_label_classification")),
             Head::Regression => (1, Some("regression")),
         };
-        config.insert("architectures".into(), json!([(architecture.class)(self.network.head)]));
+        config.insert("architectures".into(), json!([architecture.class(self.network.head)]));
         config.insert("model_type".into(), json!(architecture.model_type));
         config.insert("dtype".into(), json!("float32"));
         if let Some(problem) = problem {
@@ -434,8 +462,8 @@ fn check_examples(
         Err(Error::field(place, field, expected, found, fix))
     };
     for (n, example) in examples.iter().enumerate() {
-        if example.len() > config.max_position_embeddings {
-            let expected = format!("at most {} tokens (the position table)", config.max_position_embeddings);
+        if example.len() > config.positions.longest() {
+            let expected = format!("at most {} tokens (the model's positions)", config.positions.longest());
             let fix = "make the set again with a smaller --max-len";
             return wrong("input_ids", expected, format!("{} in example {n}", example.len()), fix);
         }
@@ -444,7 +472,9 @@ fn check_examples(
             let expected = format!("ids below the vocabulary's {}", config.vocab_size);
             return wrong("input_ids", expected, format!("{id} in example {n}"), fix);
         }
-        if let Some(segment) = example.types.iter().find(|s| **s as usize >= config.type_vocab_size) {
+        // A model without segments reads none.
+        let types = example.types.iter().filter(|_| config.type_vocab_size > 0);
+        if let Some(segment) = types.into_iter().find(|s| **s as usize >= config.type_vocab_size) {
             let expected = format!("segments below {}", config.type_vocab_size);
             return wrong("token_type_ids", expected, format!("{segment} in example {n}"), fix);
         }

@@ -4,14 +4,13 @@ use std::fmt;
 use std::path::Path;
 
 use candle_nn::Activation;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::layout::{Layout, Parameter};
-use super::modules::{Head, Modules};
+use super::modules::{Head, Module, Modules};
+use super::settings::{Heads, LayerSettings, Norm, Order, Positions};
 use crate::dropout::Place;
 use crate::error::{Error, Result};
-use crate::params::ParamMap;
 
 /// What is particular to an architecture.
 pub struct Architecture {
@@ -23,13 +22,23 @@ pub struct Architecture {
     pub modules: fn(&ModelConfig, Head) -> Modules,
     /// The canonical name of a stored tensor; `None` for what is no parameter.
     pub canonical: fn(&str) -> Option<String>,
-    /// The name of a stored decoder, which the token table stands for.
+    /// The path of the decoder, whose weight the token table is where the two are tied.
     pub decoder: &'static str,
-    /// The class of transformers that has this head.
-    pub class: fn(Head) -> &'static str,
-    /// The modules of any model of this many layers whose parameters have these names: for F files of version 0.1.0, which
-    /// do not hold their layout.
-    pub recognise: fn(&ParamMap) -> Layout,
+    /// The head that it is pre-trained with.
+    pub pretrained: Head,
+    /// The classes of transformers: with that head, and with one for a whole example.
+    pub classes: [&'static str; 2],
+}
+
+impl Architecture {
+    /// The class of transformers that has this head; `None` if none has.
+    pub fn class(&self, head: Head) -> Option<&'static str> {
+        let [language, sequence] = self.classes;
+        match head.decodes() {
+            true => (head == self.pretrained).then_some(language),
+            false => Some(sequence),
+        }
+    }
 }
 
 impl fmt::Debug for Architecture {
@@ -38,22 +47,29 @@ impl fmt::Debug for Architecture {
     }
 }
 
-/// The fields of `config.json` that the computation depends on, under the names that most architectures give them.
+/// What the computation depends on, of `config.json`: sizes, and the settings over which the forward pass is written.
 #[derive(Clone, Debug)]
 pub struct ModelConfig {
     pub architecture: &'static Architecture,
     pub vocab_size: usize,
+    /// Width of the tables.
+    pub embedding_size: usize,
     /// H
     pub hidden_size: usize,
-    /// L
-    pub num_hidden_layers: usize,
-    pub num_attention_heads: usize,
     pub intermediate_size: usize,
-    /// Longest sequence.
-    pub max_position_embeddings: usize,
+    pub heads: Heads,
+    pub positions: Positions,
+    /// 0 where the model knows no segments.
     pub type_vocab_size: usize,
-    pub hidden_act: Activation,
-    pub layer_norm_eps: f64,
+    pub order: Order,
+    pub norm: Norm,
+    pub norm_eps: f64,
+    /// Of the feed-forward maps.
+    pub activation: Activation,
+    /// Whether the token table is the decoder's weight as well.
+    pub tied: bool,
+    /// L of them.
+    pub layers: Vec<LayerSettings>,
     /// Standard deviation of freshly initialised weights.
     pub initializer_range: f64,
     /// Drop probability in front of the task head.
@@ -65,7 +81,6 @@ pub struct ModelConfig {
 /// A `config.json`, parsed as far as being an object.
 pub struct Source<'a> {
     path: &'a Path,
-    text: &'a str,
     pub json: Map<String, Value>,
 }
 
@@ -75,9 +90,9 @@ impl<'a> Source<'a> {
     /// # Errors
     ///
     /// [`Error::Field`] for text that is no JSON object.
-    pub fn new(path: &'a Path, text: &'a str) -> Result<Source<'a>> {
+    pub fn new(path: &'a Path, text: &str) -> Result<Source<'a>> {
         let json = serde_json::from_str(text).map_err(|e| unreadable(path, &e))?;
-        Ok(Source { path, text, json })
+        Ok(Source { path, json })
     }
 
     /// What cannot be used in the file.
@@ -85,64 +100,130 @@ impl<'a> Source<'a> {
         Error::field(self.path.display(), field, expected, found.to_string(), fix)
     }
 
-    /// The file as an architecture's own struct.
-    pub fn fields<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(self.text).map_err(|e| unreadable(self.path, &e))
+    /// A field's value, read by `of`; `None` where the file has none, or null.
+    fn value<T>(&self, key: &str, expected: &str, of: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
+        match self.json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => of(value)
+                .map(Some)
+                .ok_or_else(|| self.wrong(key, expected, value, "use the config.json of the checkpoint")),
+        }
     }
 
-    /// The activation of this name.
-    pub fn activation(&self, name: &str) -> Result<Activation> {
+    /// A whole number, which the file must have.
+    pub fn size(&self, key: &str) -> Result<usize> {
+        let size = self.some_size(key)?;
+        size.ok_or_else(|| self.wrong(key, "a whole number", "none", "use the config.json of the checkpoint"))
+    }
+
+    /// A whole number, if the file has it.
+    pub fn some_size(&self, key: &str) -> Result<Option<usize>> {
+        self.value(key, "a whole number", |value| usize::try_from(value.as_u64()?).ok())
+    }
+
+    /// A number, if the file has it.
+    pub fn some_number(&self, key: &str) -> Result<Option<f64>> {
+        self.value(key, "a number", Value::as_f64)
+    }
+
+    /// A number, or this one where the file has none.
+    pub fn number_or(&self, key: &str, otherwise: f64) -> Result<f64> {
+        Ok(self.some_number(key)?.unwrap_or(otherwise))
+    }
+
+    /// A word, or this one where the file has none.
+    pub fn word_or(&self, key: &str, otherwise: &str) -> Result<String> {
+        let word = self.value(key, "a word", |value| value.as_str().map(str::to_string))?;
+        Ok(word.unwrap_or_else(|| otherwise.to_string()))
+    }
+
+    /// A yes or no, or this one where the file has none.
+    pub fn flag_or(&self, key: &str, otherwise: bool) -> Result<bool> {
+        Ok(self.value(key, "true or false", Value::as_bool)?.unwrap_or(otherwise))
+    }
+
+    /// Refuses a file that has another value there; one without it has `wanted`.
+    pub fn only(&self, key: &str, wanted: impl Into<Value>, fix: &str) -> Result<()> {
+        let wanted = wanted.into();
+        match self.json.get(key) {
+            Some(found) if *found != wanted && !found.is_null() => {
+                Err(self.wrong(key, &wanted.to_string(), found, fix))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The activation that a field names, or this one where the file has none.
+    pub fn activation(&self, key: &str, otherwise: &str) -> Result<Activation> {
+        let name = self.word_or(key, otherwise)?;
         // candle-nn knows more of them; these are in use and have a derivative.
-        let known = match name {
+        let known = match name.as_str() {
             "gelu" => Activation::Gelu,
             "gelu_new" => Activation::NewGelu,
             "gelu_pytorch_tanh" => Activation::GeluPytorchTanh,
             "relu" => Activation::Relu,
-            _ => return Err(self.unknown_activation(name)),
+            "silu" => Activation::Silu,
+            _ => return Err(self.unknown_activation(key, &name)),
         };
         Ok(known)
     }
 
-    fn unknown_activation(&self, name: &str) -> Error {
-        let expected = "gelu, gelu_new, gelu_pytorch_tanh or relu";
-        self.wrong("hidden_act", expected, format!("`{name}`"), "use a checkpoint with one of these")
+    fn unknown_activation(&self, key: &str, name: &str) -> Error {
+        let expected = "gelu, gelu_new, gelu_pytorch_tanh, relu or silu";
+        self.wrong(key, expected, format!("`{name}`"), "use a checkpoint with one of these")
     }
 }
 
 fn unreadable(path: &Path, e: &serde_json::Error) -> Error {
-    let fix = "use the config.json of a BERT checkpoint";
-    Error::field(path.display(), "JSON", "a BERT configuration", e, fix)
+    let fix = "use the config.json of the checkpoint";
+    Error::field(path.display(), "JSON", "a model's configuration", e, fix)
 }
 
 impl ModelConfig {
+    /// L
+    pub fn num_hidden_layers(&self) -> usize {
+        self.layers.len()
+    }
+
     /// What holds for every architecture.
     pub fn check(&self, source: &Source) -> Result<()> {
-        if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
+        if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             let fix = "BERT's is 1e-12: use the config.json of the checkpoint";
-            return Err(source.wrong("layer_norm_eps", "in (0, 1)", self.layer_norm_eps, fix));
+            return Err(source.wrong("layer_norm_eps", "in (0, 1)", self.norm_eps, fix));
         }
         let sizes = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
+            ("embedding_size", self.embedding_size),
+            ("num_hidden_layers", self.layers.len()),
+            ("num_attention_heads", self.heads.queries),
+            ("num_key_value_heads", self.heads.keys),
             ("intermediate_size", self.intermediate_size),
-            ("max_position_embeddings", self.max_position_embeddings),
-            ("type_vocab_size", self.type_vocab_size),
+            ("max_position_embeddings", self.positions.longest()),
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(source.wrong(name, "at least 1", 0, "use the config.json of a BERT checkpoint"));
+            return Err(source.wrong(name, "at least 1", 0, "use the config.json of the checkpoint"));
         }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+        if !self.hidden_size.is_multiple_of(self.heads.queries) {
             let expected = format!("a divisor of hidden_size {}", self.hidden_size);
-            let found = self.num_attention_heads;
+            let found = self.heads.queries;
             return Err(source.wrong("num_attention_heads", &expected, found, "correct the two sizes"));
+        }
+        if !self.heads.queries.is_multiple_of(self.heads.keys) {
+            let expected = format!("a divisor of num_attention_heads {}", self.heads.queries);
+            let found = self.heads.keys;
+            return Err(source.wrong("num_key_value_heads", &expected, found, "correct the two sizes"));
         }
         if !(0.0..1.0).contains(&self.head_dropout) {
             let fix = "correct classifier_dropout or hidden_dropout_prob";
             return Err(source.wrong("classifier_dropout", "in [0, 1)", self.head_dropout, fix));
         }
         Ok(())
+    }
+
+    /// A yes or no of the file, or what it is where the file says nothing.
+    pub fn flag(&self, key: &str, otherwise: bool) -> bool {
+        self.json.get(key).and_then(Value::as_bool).unwrap_or(otherwise)
     }
 
     /// The same shape for a vocabulary of this size.
@@ -152,19 +233,31 @@ impl ModelConfig {
         self
     }
 
+    /// The modules of the model with this head.
+    pub fn modules(&self, head: Head) -> Modules {
+        (self.architecture.modules)(self, head)
+    }
+
+    /// The decoder's own weight, where it has one.
+    pub fn own_decoder(&self) -> Option<Module> {
+        let path = self.architecture.decoder;
+        (!self.tied)
+            .then(|| Module::linear(path, Place::HEAD, self.vocab_size, self.embedding_size).biased(false))
+    }
+
     /// What each parameter of the model with this head is.
     pub fn layout(&self, head: Head) -> Layout {
-        (self.architecture.modules)(self, head).layout()
+        self.modules(head).layout(self.order)
     }
 
     /// The parameters below the head.
     pub fn encoder(&self) -> Vec<Parameter> {
-        let all = self.layout(Head::MaskedLm);
+        let all = self.layout(self.architecture.pretrained);
         all.parameters().iter().filter(|p| p.place != Place::HEAD).cloned().collect()
     }
 
     /// The dropout sites, in the order in which the model applies them.
     pub fn sites(&self) -> Vec<Place> {
-        self.layout(Head::MaskedLm).sites().to_vec()
+        self.layout(self.architecture.pretrained).sites().to_vec()
     }
 }

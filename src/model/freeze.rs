@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Checkpoint;
+use super::{Checkpoint, Head};
+use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::data::masking;
 use crate::data::row::Rows;
 use crate::error::{Error, Result};
-use crate::tasks::Answer;
+use crate::progress;
+use crate::tasks::{Answer, Kind};
 
 /// Longest example where nothing else is said: the paper's 512, or the model's position table.
 pub fn longest(max_len: Option<usize>, checkpoint: &Checkpoint) -> Result<usize> {
-    let table = checkpoint.config.max_position_embeddings;
+    let table = checkpoint.config.positions.longest();
     match max_len {
         None => Ok(table.min(512)),
         Some(length) if (3..=table).contains(&length) => Ok(length),
@@ -23,7 +25,15 @@ pub fn longest(max_len: Option<usize>, checkpoint: &Checkpoint) -> Result<usize>
     }
 }
 
-/// The frozen set of rows: tokenized, and masked where they have no labels.
+/// What rows ask of a checkpoint: their labels' task, or without labels the one that it was pre-trained for.
+fn kind(rows: &Rows, checkpoint: &Checkpoint) -> Kind {
+    match (rows.kind(), checkpoint.config.architecture.pretrained) {
+        (Kind::MaskedLm, Head::CausalLm) => Kind::CausalLm,
+        (kind, _) => kind,
+    }
+}
+
+/// The frozen set of rows: tokenized; without labels masked, or each token to be predicted from those before it.
 pub fn frozen(
     path: &Path,
     rows: &Rows,
@@ -34,8 +44,19 @@ pub fn frozen(
 ) -> Result<(FrozenSet, u32)> {
     let tokenizer = checkpoint.tokenizer()?;
     let mut examples = tokenizer.examples(&rows.rows, max_len)?;
-    let kind = rows.kind();
+    let kind = kind(rows, checkpoint);
+    if kind == Kind::CausalLm {
+        examples.iter_mut().for_each(Example::ask_for_next_tokens);
+        let short = examples.iter().filter(|example| example.targets() == 0).count();
+        if short > 0 {
+            progress::excluded(format!(
+                "{}: {short} lines of one token have nothing to predict",
+                path.display()
+            ));
+        }
+    }
     if kind.spec().masked {
+        tokenizer.special.mask(&checkpoint.folder)?;
         masking::mask(&mut examples, &tokenizer.special, checkpoint.config.vocab_size, seed);
         if examples.iter().all(|e| e.targets() == 0) {
             let fix = "use more or longer text, or another seed";

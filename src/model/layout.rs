@@ -5,11 +5,11 @@
 //! their metadata, so nothing else reads a parameter's name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Example;
 use crate::dropout::Place;
 use crate::error::Result;
 use crate::params::ParamMap;
@@ -21,6 +21,8 @@ use crate::rng::Stream;
 pub enum Kind {
     /// A matrix of a linear map. `[out, in]`
     Weight,
+    /// The same, stored `[in, out]`.
+    TransposedWeight,
     /// A vector that is added.
     Bias,
     /// The factors of a normalization.
@@ -48,7 +50,7 @@ impl Kind {
 }
 
 /// Which entries of a parameter examples can reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
     #[default]
@@ -57,6 +59,19 @@ pub enum Reach {
     UsedRows,
     /// None: the gradient is zero by construction. What autograd gives is rounding, and dropped.
     Nothing,
+    /// All but these rows, likewise: `(first, end)` each.
+    AllBut(Vec<(usize, usize)>),
+}
+
+impl Reach {
+    /// All rows of `size` but these.
+    pub fn all_but(idle: &[Range<usize>], size: usize) -> Reach {
+        match idle {
+            [] => Reach::All,
+            [all] if *all == (0..size) => Reach::Nothing,
+            some => Reach::AllBut(some.iter().map(|rows| (rows.start, rows.end)).collect()),
+        }
+    }
 }
 
 /// The entries of a parameter that a set of examples reaches.
@@ -90,7 +105,7 @@ impl Parameter {
         match self.kind {
             Kind::NormWeight => values.fill(1.0),
             Kind::Bias | Kind::NormBias => {}
-            Kind::Weight | Kind::TokenTable | Kind::PositionTable | Kind::SegmentTable => {
+            _ => {
                 Stream::new(seed, &format!("init/{}", self.name)).fill_normal(0, &mut values);
                 values.iter_mut().for_each(|v| *v = (f64::from(*v) * sd) as f32);
             }
@@ -98,21 +113,17 @@ impl Parameter {
         Ok(Tensor::from_vec(values, self.shape.as_slice(), &Device::Cpu)?)
     }
 
-    /// The entries that can change the loss of these examples.
-    pub fn reached(&self, examples: &[&Example]) -> Reached {
-        let rows = |rows: BTreeSet<u32>| Reached::Rows(rows.into_iter().map(|row| row as usize).collect());
-        match (self.reach, self.kind) {
-            (Reach::Nothing, _) => Reached::Rows(BTreeSet::new()),
-            (Reach::UsedRows, Kind::TokenTable) => {
-                rows(examples.iter().flat_map(|e| e.ids.iter().copied()).collect())
+    /// The entries that can change a loss, of examples that use these rows of a table.
+    pub fn reached(&self, used: impl FnOnce(Kind) -> BTreeSet<usize>) -> Reached {
+        match &self.reach {
+            Reach::All => Reached::All,
+            Reach::Nothing => Reached::Rows(BTreeSet::new()),
+            Reach::UsedRows => Reached::Rows(used(self.kind)),
+            Reach::AllBut(idle) => {
+                let rows = 0..self.shape.first().copied().unwrap_or(0);
+                let idle = |row: &usize| idle.iter().any(|(first, end)| (*first..*end).contains(row));
+                Reached::Rows(rows.filter(|row| !idle(row)).collect())
             }
-            (Reach::UsedRows, Kind::SegmentTable) => {
-                rows(examples.iter().flat_map(|e| e.types.iter().copied()).collect())
-            }
-            (Reach::UsedRows, Kind::PositionTable) => {
-                rows((0..examples.iter().map(|e| e.len() as u32).max().unwrap_or(0)).collect())
-            }
-            _ => Reached::All,
         }
     }
 }
@@ -180,7 +191,7 @@ impl Layout {
             name: p.name.clone(),
             kind: p.kind,
             place: p.place.to_string(),
-            reach: p.reach,
+            reach: p.reach.clone(),
         };
         let parameters: Vec<Stored> = self.parameters.iter().map(stored).collect();
         let sites: Vec<String> = self.sites.iter().map(Place::to_string).collect();

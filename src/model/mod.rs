@@ -17,6 +17,7 @@ pub mod modules;
 pub mod network;
 pub mod objective;
 pub mod ops;
+pub mod settings;
 pub mod squares;
 mod weights;
 

@@ -1,17 +1,39 @@
 //! The modules of a network: what an architecture says it is made of, and the layout that follows.
 
-use super::layout::{Kind, Layout, Parameter, Reach};
-use crate::dropout::Place;
+use std::collections::BTreeSet;
+use std::ops::Range;
 
-/// What stands on top of the encoder.
+use super::layout::{Kind, Layout, Parameter, Reach};
+use super::settings::{Curve, LayerSettings, Order};
+use crate::dropout::{LayerName, Place, Role};
+
+/// What stands on top of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// A decoder whose weight is the token table.
+    /// Scores of the vocabulary's tokens, at masked ones.
     MaskedLm,
-    /// This many classes, from the first token.
+    /// Scores of the token that comes next.
+    CausalLm,
+    /// This many classes, from one token.
     Classes(usize),
-    /// A single output, from the first token.
+    /// A single output, from one token.
     Regression,
+}
+
+impl Head {
+    /// Whether it scores the vocabulary's tokens.
+    pub fn decodes(self) -> bool {
+        matches!(self, Head::MaskedLm | Head::CausalLm)
+    }
+
+    /// Numbers that a head for one token's answer gives; none for a vocabulary.
+    pub fn outputs(self) -> Option<usize> {
+        match self {
+            Head::MaskedLm | Head::CausalLm => None,
+            Head::Classes(n) => Some(n),
+            Head::Regression => Some(1),
+        }
+    }
 }
 
 /// The modules of a network, by what they do.
@@ -19,56 +41,113 @@ pub enum Head {
 pub struct Modules {
     pub embeddings: Embeddings,
     pub layers: Vec<Layer>,
+    /// Closes the layers, where their norms stand in front of what they feed.
+    pub last_norm: Option<Module>,
     pub head: HeadModules,
     /// Places where the model drops out, in the order in which it applies them.
     pub sites: Vec<Place>,
 }
 
-/// Tables, whose rows are added, and the norm behind them.
+/// Tables, whose rows are added, and what stands behind them.
 #[derive(Clone, Debug)]
 pub struct Embeddings {
     pub tokens: Module,
-    pub positions: Module,
-    pub segments: Module,
-    pub norm: Module,
+    pub positions: Option<Module>,
+    pub segments: Option<Module>,
+    pub norm: Option<Module>,
+    /// From the tables' width to that of the layers.
+    pub projection: Option<Module>,
 }
 
 /// The modules of a layer, in the order in which it applies them.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    pub query: Module,
-    pub key: Module,
-    pub value: Module,
+    /// In front of attention or behind it, as the configuration's order says.
+    pub attention_norm: Option<Module>,
+    pub projections: Projections,
     pub attended: Module,
-    pub attended_norm: Module,
-    pub inner: Module,
-    pub outer: Module,
-    pub outer_norm: Module,
+    /// In front of the feed-forward maps or behind them.
+    pub feed_forward_norm: Module,
+    pub feed_forward: FeedForward,
+    /// What its attention sees.
+    pub settings: LayerSettings,
+    /// As its places name it.
+    pub name: LayerName,
 }
 
-/// What stands on top of the encoder.
+/// The maps to queries, keys and values.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // a model has few layers
+pub enum Projections {
+    Apart {
+        query: Module,
+        key: Module,
+        value: Module,
+    },
+    /// One map, whose outputs are all queries, then all keys, then all values.
+    Stacked(Module),
+    /// One map, whose outputs are query, key and value of one head after the other.
+    Interleaved(Module),
+}
+
+/// The maps of a layer behind its attention.
+#[derive(Clone, Debug)]
+pub enum FeedForward {
+    /// `outer(σ(inner(x)))`
+    Plain { inner: Module, outer: Module },
+    /// `outer(σ(gate(x)) ⊙ up(x))`
+    Gated { gate: Module, up: Module, outer: Module },
+    /// `outer(σ(a) ⊙ b)`, a and b the halves of `inner(x)`
+    Halves { inner: Module, outer: Module },
+}
+
+/// What stands on top of the layers.
 #[derive(Clone, Debug)]
 pub enum HeadModules {
-    /// Transform, norm, and a decoder whose weight is the token table.
-    Decoder { transform: Module, norm: Module, bias: Module },
-    /// A map of the first token, tanh, and a map to the outputs.
-    Pooled { pooler: Module, output: Module },
+    /// A map to the vocabulary, whose weight is the token table unless it has its own.
+    Decoder { transform: Option<Transform>, weight: Option<Module>, bias: Option<Module> },
+    /// A map of one token to the outputs.
+    Pooled {
+        transform: Option<Transform>,
+        output: Module,
+        reads: Reads,
+        /// Whether dropout acts in front of the transform, too.
+        twice: bool,
+    },
+}
+
+/// The token that answers for an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    First,
+    Last,
+}
+
+/// `norm(σ(dense(x)))`
+#[derive(Clone, Debug)]
+pub struct Transform {
+    pub dense: Module,
+    pub curve: Curve,
+    pub norm: Option<Module>,
 }
 
 /// A module and the place of its parameters.
 #[derive(Clone, Debug)]
 pub struct Module {
     pub weight: String,
-    /// Empty for a table, which has none.
-    pub bias: String,
+    pub bias: Option<String>,
+    /// Whether the weight is stored `[in, out]`.
+    pub transposed: bool,
+    /// Entries of the bias whose gradient is zero by construction.
+    idle: Vec<Range<usize>>,
     shape: Shape,
     place: Place,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Shape {
     /// `[out, in]` and `[out]`
-    Linear { outputs: usize, inputs: usize, bias: Reach },
+    Linear { outputs: usize, inputs: usize },
     /// `[width]` twice
     Norm(usize),
     /// `[rows, width]`
@@ -79,20 +158,13 @@ enum Shape {
 
 impl Module {
     fn new(path: &str, place: Place, shape: Shape) -> Module {
-        Module { weight: format!("{path}.weight"), bias: format!("{path}.bias"), shape, place }
+        let bias = (!matches!(shape, Shape::Table { .. })).then(|| format!("{path}.bias"));
+        Module { weight: format!("{path}.weight"), bias, transposed: false, idle: Vec::new(), shape, place }
     }
 
     /// `y = x Wᵀ + b` from `inputs` to `outputs` values.
     pub fn linear(path: &str, place: Place, outputs: usize, inputs: usize) -> Module {
-        Module::new(path, place, Shape::Linear { outputs, inputs, bias: Reach::All })
-    }
-
-    /// A linear map whose bias has a zero gradient by construction.
-    pub fn with_idle_bias(mut self) -> Module {
-        if let Shape::Linear { bias, .. } = &mut self.shape {
-            *bias = Reach::Nothing;
-        }
-        self
+        Module::new(path, place, Shape::Linear { outputs, inputs })
     }
 
     /// A normalization with a factor and a shift for each of `width` values.
@@ -117,60 +189,165 @@ impl Module {
         Module::new(path, place, Shape::Bias(width))
     }
 
+    /// The same map without a bias, unless `keep`.
+    pub fn biased(mut self, keep: bool) -> Module {
+        self.bias = self.bias.filter(|_| keep);
+        self
+    }
+
+    /// The same map, whose weight is stored `[in, out]`.
+    pub fn transposed(self) -> Module {
+        Module { transposed: true, ..self }
+    }
+
+    /// A map whose whole bias has a zero gradient by construction.
+    pub fn with_idle_bias(self) -> Module {
+        let all = match self.shape {
+            Shape::Linear { outputs, .. } => 0..outputs,
+            _ => 0..0,
+        };
+        self.with_idle([all])
+    }
+
+    /// A map whose bias has a zero gradient by construction in these entries.
+    pub fn with_idle(self, idle: impl IntoIterator<Item = Range<usize>>) -> Module {
+        Module { idle: idle.into_iter().collect(), ..self }
+    }
+
+    /// Outputs of a linear map.
+    pub fn outputs(&self) -> usize {
+        match self.shape {
+            Shape::Linear { outputs, .. } => outputs,
+            Shape::Norm(width) | Shape::Bias(width) | Shape::Table { width, .. } => width,
+        }
+    }
+
     /// Its parameters, the weight first.
-    fn parameters(&self) -> Vec<Parameter> {
-        let parameter = |name: &String, shape: Vec<usize>, kind, reach| Parameter {
-            name: name.clone(),
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let parameter = |name: &str, shape: Vec<usize>, kind, reach| Parameter {
+            name: name.to_string(),
             shape,
             kind,
             place: self.place,
             reach,
         };
-        let (weight, bias) = (&self.weight, &self.bias);
-        match self.shape {
-            Shape::Linear { outputs, inputs, bias: reach } => vec![
-                parameter(weight, vec![outputs, inputs], Kind::Weight, Reach::All),
-                parameter(bias, vec![outputs], Kind::Bias, reach),
-            ],
-            Shape::Norm(width) => vec![
-                parameter(weight, vec![width], Kind::NormWeight, Reach::All),
-                parameter(bias, vec![width], Kind::NormBias, Reach::All),
-            ],
-            Shape::Table { rows, width, kind, reach } => {
-                vec![parameter(weight, vec![rows, width], kind, reach)]
+        let weight = self.weight.as_str();
+        let bias = |width: usize, kind, reach| {
+            self.bias.as_ref().map(|name| parameter(name, vec![width], kind, reach))
+        };
+        match &self.shape {
+            Shape::Linear { outputs, inputs } => {
+                let (shape, kind) = match self.transposed {
+                    true => (vec![*inputs, *outputs], Kind::TransposedWeight),
+                    false => (vec![*outputs, *inputs], Kind::Weight),
+                };
+                let weight = parameter(weight, shape, kind, Reach::All);
+                let bias = bias(*outputs, Kind::Bias, Reach::all_but(&self.idle, *outputs));
+                [weight].into_iter().chain(bias).collect()
             }
-            Shape::Bias(width) => vec![parameter(bias, vec![width], Kind::Bias, Reach::All)],
+            Shape::Norm(width) => {
+                let weight = parameter(weight, vec![*width], Kind::NormWeight, Reach::All);
+                [weight].into_iter().chain(bias(*width, Kind::NormBias, Reach::All)).collect()
+            }
+            Shape::Table { rows, width, kind, reach } => {
+                vec![parameter(weight, vec![*rows, *width], *kind, reach.clone())]
+            }
+            Shape::Bias(width) => bias(*width, Kind::Bias, Reach::All).into_iter().collect(),
         }
     }
 }
 
 impl Embeddings {
-    fn modules(&self) -> [&Module; 4] {
-        [&self.tokens, &self.positions, &self.segments, &self.norm]
+    fn modules(&self) -> Vec<&Module> {
+        let Embeddings { tokens, positions, segments, norm, projection } = self;
+        [Some(tokens), positions.as_ref(), segments.as_ref(), norm.as_ref(), projection.as_ref()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+impl Projections {
+    fn modules(&self) -> Vec<&Module> {
+        match self {
+            Projections::Apart { query, key, value } => vec![query, key, value],
+            Projections::Stacked(all) | Projections::Interleaved(all) => vec![all],
+        }
+    }
+}
+
+impl FeedForward {
+    fn modules(&self) -> Vec<&Module> {
+        match self {
+            FeedForward::Plain { inner, outer } | FeedForward::Halves { inner, outer } => vec![inner, outer],
+            FeedForward::Gated { gate, up, outer } => vec![gate, up, outer],
+        }
     }
 }
 
 impl Layer {
-    fn modules(&self) -> [&Module; 8] {
-        let Layer { query, key, value, attended, attended_norm, inner, outer, outer_norm } = self;
-        [query, key, value, attended, attended_norm, inner, outer, outer_norm]
+    /// Its modules; a norm beside what it feeds or closes.
+    pub fn modules(&self, order: Order) -> Vec<&Module> {
+        let (maps, feed) = (self.projections.modules(), self.feed_forward.modules());
+        let (norm, other, attended) = (&self.attention_norm, &self.feed_forward_norm, &self.attended);
+        let mut all: Vec<&Module> = Vec::new();
+        match order {
+            Order::Pre | Order::Parallel => {
+                all.extend(norm);
+                all.extend(maps);
+                all.extend([attended, other]);
+                all.extend(feed);
+            }
+            Order::Post => {
+                all.extend(maps);
+                all.push(attended);
+                all.extend(norm);
+                all.extend(feed);
+                all.push(other);
+            }
+        }
+        all
+    }
+
+    /// The place of this role.
+    pub fn place(&self, role: Role) -> Place {
+        self.name.place(role)
+    }
+}
+
+impl Transform {
+    fn modules(&self) -> Vec<&Module> {
+        std::iter::once(&self.dense).chain(&self.norm).collect()
     }
 }
 
 impl HeadModules {
-    fn modules(&self) -> Vec<&Module> {
+    /// Its modules.
+    pub fn modules(&self) -> Vec<&Module> {
         match self {
-            HeadModules::Decoder { transform, norm, bias } => vec![transform, norm, bias],
-            HeadModules::Pooled { pooler, output } => vec![pooler, output],
+            HeadModules::Decoder { transform, weight, bias } => {
+                transform.iter().flat_map(Transform::modules).chain(weight).chain(bias).collect()
+            }
+            HeadModules::Pooled { transform, output, .. } => {
+                transform.iter().flat_map(Transform::modules).chain([output]).collect()
+            }
         }
     }
 }
 
 impl Modules {
-    /// What each parameter is, in the order in which the model applies them.
-    pub fn layout(&self) -> Layout {
-        let layers = self.layers.iter().flat_map(Layer::modules);
-        let all = self.embeddings.modules().into_iter().chain(layers).chain(self.head.modules());
-        Layout::new(all.flat_map(Module::parameters).collect(), self.sites.clone())
+    /// Every module, in the order in which the model applies them; `order` says where a layer's norms stand.
+    fn all(&self, order: Order) -> Vec<&Module> {
+        let layers = self.layers.iter().flat_map(|layer| layer.modules(order));
+        let embeddings = self.embeddings.modules().into_iter();
+        embeddings.chain(layers).chain(&self.last_norm).chain(self.head.modules()).collect()
+    }
+
+    /// What each parameter is, in the order in which the model applies them. A parameter that layers share stands once.
+    pub fn layout(&self, order: Order) -> Layout {
+        let mut seen = BTreeSet::new();
+        let parameters = self.all(order).into_iter().flat_map(Module::parameters);
+        let once = parameters.filter(|p| seen.insert(p.name.clone())).collect();
+        Layout::new(once, self.sites.clone())
     }
 }

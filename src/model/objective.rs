@@ -34,6 +34,11 @@ pub trait Objective: Sync {
         Reached::All
     }
 
+    /// Where the weights of one output stand in the matrix `name`.
+    fn filters(&self, _name: &str) -> Filters {
+        Filters::Rows
+    }
+
     /// Adds the squared gradients of some examples to each estimate's sums, all from one forward pass.
     ///
     /// This provided version is [`add_one_by_one`].
@@ -125,6 +130,13 @@ pub trait Trainable: Objective {
 
     /// All that its results depend on beside the parameters, in words.
     fn identity(&self) -> String;
+}
+
+/// Where the weights of one output of a map stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filters {
+    Rows,
+    Columns,
 }
 
 /// Examples whose squared gradients are added.

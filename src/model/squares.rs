@@ -1,11 +1,13 @@
 //! Running sums of squared gradients: F by parameter, and `s[n,t]`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use ndarray::Array2;
 use rayon::prelude::*;
 
+use super::layout::Reached;
 use crate::error::Result;
 use crate::params::{self, ParamMap};
 use crate::threads;
@@ -24,15 +26,31 @@ pub struct Entry {
     shape: Vec<usize>,
     /// False for a parameter whose gradient is zero by construction: what autograd gives is rounding, and dropped.
     counted: bool,
+    /// Entries of a vector of which that holds.
+    idle: Vec<usize>,
     squares: Vec<f32>,
 }
 
+/// A gradient with 0 in the entries that have none.
+fn without<'a>(g: &'a [f32], idle: &[usize]) -> Cow<'a, [f32]> {
+    let mut g = Cow::Borrowed(g);
+    idle.iter().for_each(|i| g.to_mut()[*i] = 0.0);
+    g
+}
+
 impl Squares {
-    /// Zeros for `examples` examples; `counted` says which parameters may have a gradient.
-    pub fn new(theta: &ParamMap, examples: usize, counted: impl Fn(&str) -> bool) -> Squares {
+    /// Zeros for `examples` examples; `reached` says which entries of a parameter may have a gradient.
+    pub fn new(theta: &ParamMap, examples: usize, reached: impl Fn(&str) -> Reached) -> Squares {
         let entry = |(column, (name, t)): (usize, (&String, &Tensor))| {
             let squares = threads::zeros(t.elem_count());
-            (name.clone(), Entry { column, shape: t.dims().to_vec(), counted: counted(name), squares })
+            let (counted, idle) = match reached(name) {
+                Reached::All => (true, Vec::new()),
+                Reached::Rows(rows) if rows.is_empty() => (false, Vec::new()),
+                // Rows of a table that no example uses have a gradient of exactly 0 anyway.
+                Reached::Rows(_) if t.rank() > 1 => (true, Vec::new()),
+                Reached::Rows(rows) => (true, (0..t.elem_count()).filter(|i| !rows.contains(i)).collect()),
+            };
+            (name.clone(), Entry { column, shape: t.dims().to_vec(), counted, idle, squares })
         };
         let tensors: BTreeMap<String, Entry> = theta.iter().enumerate().map(entry).collect();
         Squares { sums: Array2::zeros((examples, tensors.len())), tensors }
@@ -46,7 +64,8 @@ impl Squares {
             .map(|(name, entry)| match gradient.get(name).filter(|_| entry.counted) {
                 None => Ok(0.0),
                 Some(g) => params::with_values(g, |g| {
-                    entry.squares.iter_mut().zip(g).for_each(|(f, g)| *f += g * g);
+                    let g = without(g, &entry.idle);
+                    entry.squares.iter_mut().zip(&*g).for_each(|(f, g)| *f += g * g);
                     g.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>()
                 }),
             })
@@ -70,6 +89,21 @@ impl Squares {
         for (b, sum) in sums.into_iter().enumerate() {
             self.sums[[first + b, entry.column]] += sum;
         }
+    }
+
+    /// As [`with`](Self::with), of a vector whose gradients these are, one for each example; `add` squares one of them.
+    pub fn add_vectors<'a>(
+        &mut self,
+        name: &str,
+        first: usize,
+        examples: usize,
+        own: impl Iterator<Item = &'a [f32]>,
+        add: impl Fn(&mut [f32], &[f32], &mut f64),
+    ) {
+        let Some(idle) = self.tensors.get(name).map(|entry| entry.idle.clone()) else { return };
+        self.with(name, first, examples, |f, sums| {
+            own.zip(sums).for_each(|(own, sum)| add(f, &without(own, &idle), sum));
+        });
     }
 
     /// Name of the tensor of a column.

@@ -80,7 +80,7 @@ impl Inputs<'_> {
 
     /// Whether the rates of the arms are for such a model.
     fn rates(&self, config: &ModelConfig) -> Result<()> {
-        let (sites, layers) = (config.sites(), config.num_hidden_layers);
+        let (sites, layers) = (config.sites(), config.num_hidden_layers());
         let arms = || self.analysis.train.iter().flat_map(|train| &train.arms);
         for Parsed(arm) in arms() {
             if let PlannedArm::Other(Arm::Scheduled(assignment, path)) = arm {

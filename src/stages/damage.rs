@@ -381,7 +381,7 @@ impl Job<'_> {
     fn direction(&self, tensors: &[String], k: usize) -> Result<Direction> {
         let own = |name: &String| Some((name.clone(), self.reference.get(name)?.clone()));
         let part: ParamMap = tensors.iter().filter_map(own).collect();
-        self.stage.gaussian.draw(&part, self.stage.seed, "x", k)
+        self.stage.gaussian.draw(&self.model.network, &part, self.stage.seed, "x", k)
     }
 
     /// Samples of the Hessian's diagonal over what the set reaches, and the names of its tensors.

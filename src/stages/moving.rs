@@ -14,7 +14,7 @@ use crate::fisher::files as fisher_files;
 use crate::landscape::directions::{self, Direction, Normalize};
 use crate::landscape::mask::{Choice, Mask, MaskUnit, Norm, Select};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Checkpoint, Model};
+use crate::model::{Checkpoint, Model, Network, Objective};
 use crate::params::ParamMap;
 use crate::progress::say;
 use crate::provenance::Provenance;
@@ -44,9 +44,17 @@ pub struct GaussianOptions {
 
 impl Gaussian {
     /// The `k`-th random direction of an axis, scaled to the weights `theta`.
-    pub fn draw(&self, theta: &ParamMap, seed: u64, axis: &str, k: usize) -> Result<Direction> {
+    pub fn draw(
+        &self,
+        network: &Network,
+        theta: &ParamMap,
+        seed: u64,
+        axis: &str,
+        k: usize,
+    ) -> Result<Direction> {
         let axis = if k == 0 { axis.to_string() } else { format!("{axis}{k}") };
-        directions::gaussian::random(theta, seed, &axis, self.options.normalize, self.options.vectors)
+        let GaussianOptions { normalize, vectors } = self.options;
+        directions::gaussian::random(&|name| network.filters(name), theta, seed, &axis, normalize, vectors)
     }
 
     /// The weights that directions are scaled to, and their hash where they are not the model's own.

@@ -16,7 +16,7 @@ use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, text, vocabulary};
 use crate::dropout::Arm;
 use crate::error::{Error, Result};
-use crate::hub::TOKENIZER_FILES;
+use crate::hub::VOCABULARIES;
 use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model, architectures};
 use crate::progress::{self, say};
@@ -182,16 +182,16 @@ impl Pretrain {
         let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Model::prepare_folder(beside, &self.out)?;
         let (Some(size), Some(training)) = (self.vocab_size, training) else {
-            if !TOKENIZER_FILES[..2].iter().any(|name| files::exists(&beside.join(name))) {
+            if !VOCABULARIES.iter().any(|name| files::exists(&beside.join(name))) {
                 let fix = "copy a tokenizer's files there, or give --vocab-size N and --text to train one";
-                let expected = "tokenizer.json or vocab.txt beside the configuration";
-                return Err(Error::field(beside.display(), "tokenizer", expected, "neither", fix));
+                let expected = "tokenizer.json, vocab.txt or vocab.json beside the configuration";
+                return Err(Error::field(beside.display(), "tokenizer", expected, "none", fix));
             }
             return Checkpoint::untrained(shape, beside, self.seed);
         };
         let pieces = vocabulary::train(&training.rows, size)?;
         progress::note(format!("vocabulary: {} pieces", pieces.len()));
-        Tokenizer::write(&self.out, &pieces, shape.max_position_embeddings)?;
+        Tokenizer::write(&self.out, &pieces, shape.positions.longest())?;
         Checkpoint::untrained(shape.with_vocabulary(pieces.len()), &self.out, self.seed)
     }
 

@@ -206,7 +206,7 @@ impl Sharpness {
         mask: &Mask,
         examples: &[&Example],
     ) -> Result<Direction> {
-        let d = self.gaussian.draw(reference, self.seed, "x", k)?;
+        let d = self.gaussian.draw(&model.network, reference, self.seed, "x", k)?;
         let own = std::slice::from_ref(&d);
         let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, examples));
         let (mut masked, _) = mask.apply(d, &effective, self.moving.options.norm);

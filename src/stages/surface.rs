@@ -246,7 +246,7 @@ impl Surface {
                 hash.iter()
                     .zip(&self.gaussian.reference)
                     .try_for_each(|(hash, path)| provenance.checkpoint("reference", path, hash))?;
-                let draw = |axis| self.gaussian.draw(&weights, self.seed, axis, self.draw);
+                let draw = |axis| self.gaussian.draw(&model.network, &weights, self.seed, axis, self.draw);
                 [draw("x")?, if self.profile { Direction::new() } else { draw("y")? }]
             }
         };

@@ -4,6 +4,7 @@
 //! and a label each ([`crate::data::Targets`]). All else that tasks differ in stands in one [`Spec`] for each [`Kind`], in a
 //! file of its own (docs/definitions.md sections 1 and 8).
 
+pub mod causal_lm;
 pub mod classes;
 pub mod masked_lm;
 pub mod regression;
@@ -16,6 +17,7 @@ pub enum Kind {
     MaskedLm,
     Classes,
     Regression,
+    CausalLm,
 }
 
 /// All that tasks differ in.
@@ -42,6 +44,8 @@ pub struct Spec {
 pub enum Column {
     /// int64 `[N, T]`, -100 at a token that is no target.
     Tokens,
+    /// The same; the label at a token is what the one before it is to predict, so that at the first is none.
+    NextTokens,
     /// int64 `[N]`
     Classes,
     /// float32 `[N]`
@@ -83,13 +87,14 @@ pub struct Predictions {
 
 impl Kind {
     /// In the order in which a set that does not name its objective is tried.
-    pub const ALL: [Kind; 3] = [Kind::MaskedLm, Kind::Classes, Kind::Regression];
+    pub const ALL: [Kind; 4] = [Kind::MaskedLm, Kind::Classes, Kind::Regression, Kind::CausalLm];
 
     pub fn spec(self) -> &'static Spec {
         match self {
             Kind::MaskedLm => &masked_lm::SPEC,
             Kind::Classes => &classes::SPEC,
             Kind::Regression => &regression::SPEC,
+            Kind::CausalLm => &causal_lm::SPEC,
         }
     }
 }
@@ -97,15 +102,24 @@ impl Kind {
 impl Column {
     pub fn dtype(self) -> Dtype {
         match self {
-            Column::Tokens | Column::Classes => Dtype::I64,
+            Column::Tokens | Column::NextTokens | Column::Classes => Dtype::I64,
             Column::Values => Dtype::F32,
         }
     }
 
     pub fn shape(self, n: usize, t: usize) -> Vec<usize> {
         match self {
-            Column::Tokens => vec![n, t],
+            Column::Tokens | Column::NextTokens => vec![n, t],
             Column::Classes | Column::Values => vec![n],
+        }
+    }
+
+    /// Where the label of example `n` that the token at `row` predicts stands among `t` to an example.
+    pub fn index(self, n: usize, row: usize, t: usize) -> usize {
+        match self {
+            Column::Tokens => n * t + row,
+            Column::NextTokens => n * t + row + 1,
+            Column::Classes | Column::Values => n,
         }
     }
 

@@ -19,8 +19,8 @@ use crate::fisher::layers::Granularity;
 use crate::tables::Table;
 
 /// Kinds of site in the order of colours and markers.
-pub(crate) const KINDS: [Role; 4] =
-    [Role::AttentionProbs, Role::AttentionOutput, Role::FfnOutput, Role::Embeddings];
+pub(crate) const KINDS: [Role; 5] =
+    [Role::AttentionProbs, Role::AttentionOutput, Role::FfnOutput, Role::Embeddings, Role::Intermediate];
 /// Part of the colour map that layers take up: its bright end is faint on white.
 const LAYERS: f64 = 0.86;
 /// Most room for a name, pt.

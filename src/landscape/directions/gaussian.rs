@@ -1,7 +1,8 @@
 //! Gaussian directions, normalized to the weights (Li et al. 2018).
 //!
-//! Filter normalization scales each row (first axis) of a tensor of two or more axes to that row's norm in θ:
-//! `d_r ← d_r · ‖θ_r‖ / ‖d_r‖`; a row of norm 0 gets direction 0. Biases and LayerNorm vectors stay at zero unless
+//! Filter normalization scales the weights of each output of a map to their norm in θ: `d_r ← d_r · ‖θ_r‖ / ‖d_r‖` for
+//! each row (first axis) of a tensor of two or more axes, or for each column where outputs stand there (GPT-2's
+//! `Conv1D`); a filter of norm 0 gets direction 0. Biases and LayerNorm vectors stay at zero unless
 //! asked for, as in the paper's code. Each tensor draws from a stream of its own, named for axis and tensor, so one
 //! seed gives one direction on every machine and for every model that has the tensor.
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Direction, Directions, Inputs, Source, length, norm};
 use crate::error::Result;
+use crate::model::objective::Filters;
 use crate::params::{self, ParamMap};
 use crate::rng::Stream;
 
@@ -24,7 +26,16 @@ pub const GAUSSIAN: Source = Source {
 };
 
 fn make(inputs: &Inputs) -> Result<Directions> {
-    let draw = |axis| random(inputs.theta, inputs.seed, axis, inputs.normalize, inputs.vectors);
+    let draw = |axis| {
+        random(
+            &|name| inputs.objective.filters(name),
+            inputs.theta,
+            inputs.seed,
+            axis,
+            inputs.normalize,
+            inputs.vectors,
+        )
+    };
     let pair = [draw("x")?, draw("y")?];
     Ok(Directions {
         lengths: pair.each_ref().map(length),
@@ -38,7 +49,7 @@ fn make(inputs: &Inputs) -> Result<Directions> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Normalize {
-    /// Each row to the norm of that row in θ.
+    /// Each filter to its norm in θ.
     #[default]
     Filter,
     /// Each tensor to its norm in θ.
@@ -47,29 +58,42 @@ pub enum Normalize {
     None,
 }
 
-/// A random direction for `axis` ("x" or "y"). `vectors`: 1-D parameters move too, scaled to their norm.
+/// A random direction for `axis` ("x" or "y") of tensors whose filters lie as `filters` says. `vectors`: 1-D parameters move too, scaled to their norm.
 pub fn random(
+    filters: &dyn Fn(&str) -> Filters,
     theta: &ParamMap,
     seed: u64,
     axis: &str,
     normalize: Normalize,
     vectors: bool,
 ) -> Result<Direction> {
-    let moving: Vec<(&String, &Tensor)> = theta.iter().filter(|(_, t)| vectors || t.rank() > 1).collect();
+    let moving = theta.iter().filter(|(_, t)| vectors || t.rank() > 1);
+    let moving: Vec<(&String, &Tensor, Filters)> = moving.map(|(name, t)| (name, t, filters(name))).collect();
     moving
         .par_iter()
-        .map(|(name, weight)| {
+        .map(|(name, weight, filters)| {
             let mut d = vec![0f32; weight.elem_count()];
             Stream::new(seed, &format!("direction/{axis}/{name}")).fill_normal(0, &mut d);
-            normalize.apply(&mut d, weight)?;
+            normalize.apply(&mut d, weight, *filters)?;
             Ok(((*name).clone(), d))
         })
         .collect()
 }
 
 impl Normalize {
-    /// Scales the direction of a tensor to its weights.
-    pub fn apply(self, d: &mut [f32], weight: &Tensor) -> Result<()> {
+    /// Scales the direction of a tensor, whose filters are these, to its weights.
+    pub fn apply(self, d: &mut [f32], weight: &Tensor, filters: Filters) -> Result<()> {
+        if let (Normalize::Filter, Filters::Columns, &[rows, columns]) = (self, filters, weight.dims()) {
+            return params::with_values(weight, |weight| {
+                for column in 0..columns {
+                    let of =
+                        |all: &[f32]| (0..rows).map(|row| all[row * columns + column]).collect::<Vec<f32>>();
+                    let mut own = of(d);
+                    scale_to(&mut own, &of(weight));
+                    own.iter().enumerate().for_each(|(row, v)| d[row * columns + column] = *v);
+                }
+            });
+        }
         let row = match self {
             Normalize::Filter if weight.rank() > 1 => d.len() / weight.dim(0)?.max(1),
             Normalize::Filter | Normalize::Layer => d.len(),

@@ -27,14 +27,21 @@ pub const GRADIENT: Source = Source {
 fn make(inputs: &Inputs) -> Result<Directions> {
     let mut x = gradient(inputs)?;
     for (name, d) in &mut x {
-        inputs.normalize.apply(d, &inputs.theta[name])?;
+        inputs.normalize.apply(d, &inputs.theta[name], inputs.objective.filters(name))?;
     }
     let long = length(&x);
     if long == 0.0 {
         let fix = "use another checkpoint or set: here no direction is uphill";
         return Err(Error::field("directions", "gradient", "other than zero", "zero", fix));
     }
-    let mut y = random(inputs.theta, inputs.seed, "y", inputs.normalize, inputs.vectors)?;
+    let mut y = random(
+        &|name| inputs.objective.filters(name),
+        inputs.theta,
+        inputs.seed,
+        "y",
+        inputs.normalize,
+        inputs.vectors,
+    )?;
     let along = inner(&y, &x) / (long * long);
     for (name, d) in &mut y {
         if let Some(x) = x.get(name) {

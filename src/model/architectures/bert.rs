@@ -1,24 +1,24 @@
 //! BERT (Devlin et al. 2019): post-norm layers, learned positions, segments.
+//!
+//! Its relatives differ in little, and take their common parts from here.
 
-use candle_core::Tensor;
-use candle_nn::Activation;
-use serde::Deserialize;
-
-use crate::dropout::{Place, Role};
+use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
-use crate::model::layout::{Kind, Layout, Parameter, Reach};
-use crate::model::modules::{Embeddings, Head, HeadModules, Layer, Module, Modules};
-use crate::params::ParamMap;
+use crate::model::layout::Kind;
+use crate::model::modules::{
+    Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads, Transform,
+};
+use crate::model::settings::{Curve, Heads, LayerSettings, Norm, Order, Positions};
 
 pub const BERT: Architecture = Architecture {
     model_type: "bert",
-    read,
+    read: |source| read(&BERT, source),
     modules,
     canonical,
-    decoder: "cls.predictions.decoder.weight",
-    class,
-    recognise,
+    decoder: "cls.predictions.decoder",
+    pretrained: Head::MaskedLm,
+    classes: ["BertForMaskedLM", "BertForSequenceClassification"],
 };
 
 /// Layers, width and vocabulary of bert-base-uncased, which the published schedule is for.
@@ -26,144 +26,141 @@ pub const BASE: (usize, usize, usize) = (12, 768, 30522);
 
 /// Whether a model has the shape of bert-base-uncased.
 pub fn is_base(config: &ModelConfig) -> bool {
-    let shape = (config.num_hidden_layers, config.hidden_size, config.vocab_size);
+    let shape = (config.layers.len(), config.hidden_size, config.vocab_size);
     config.architecture.model_type == BERT.model_type && shape == BASE
 }
 
-/// More than any BERT has: beyond, a number in a name counts no layer.
-const MOST_LAYERS: usize = 10_000;
-
-/// As in the file; defaults are those of transformers' `BertConfig`.
-#[derive(Deserialize)]
-struct Raw {
-    vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    #[serde(default = "defaults::positions")]
-    max_position_embeddings: usize,
-    #[serde(default = "defaults::types")]
-    type_vocab_size: usize,
-    #[serde(default = "defaults::act")]
-    hidden_act: String,
-    #[serde(default = "defaults::eps")]
-    layer_norm_eps: f64,
-    #[serde(default = "defaults::range")]
-    initializer_range: f64,
-    #[serde(default = "defaults::dropout")]
-    hidden_dropout_prob: f64,
-    classifier_dropout: Option<f64>,
-    position_embedding_type: Option<String>,
-    tie_word_embeddings: Option<bool>,
-    is_decoder: Option<bool>,
-}
-
-mod defaults {
-    pub fn positions() -> usize {
-        512
-    }
-    pub fn types() -> usize {
-        2
-    }
-    pub fn act() -> String {
-        "gelu".into()
-    }
-    pub fn eps() -> f64 {
-        1e-12
-    }
-    pub fn range() -> f64 {
-        0.02
-    }
-    pub fn dropout() -> f64 {
-        0.1
-    }
-}
-
-fn read(source: &Source) -> Result<ModelConfig> {
-    let raw: Raw = source.fields()?;
-    if let Some(kind) = raw.position_embedding_type.filter(|kind| kind != "absolute") {
-        let fix = "relative positions are not supported: use a checkpoint with absolute ones";
-        return Err(source.wrong("position_embedding_type", "`absolute`", format!("`{kind}`"), fix));
-    }
-    if raw.tie_word_embeddings == Some(false) {
-        let fix = "untied decoders are not supported: Fisher counts the tied weight once";
-        return Err(source.wrong("tie_word_embeddings", "true", "false", fix));
-    }
-    if raw.is_decoder == Some(true) {
-        let fix = "causal attention is not supported: use an encoder's checkpoint";
-        return Err(source.wrong("is_decoder", "false", "true", fix));
-    }
+/// The fields that BERT and its relatives have in common; defaults are those of transformers' `BertConfig`.
+pub fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelConfig> {
+    let fix = "relative positions are not supported: use a checkpoint with absolute ones";
+    source.only("position_embedding_type", "absolute", fix)?;
+    source.only(
+        "is_decoder",
+        false,
+        "causal attention is not supported here: use an encoder's checkpoint",
+    )?;
+    let (hidden_size, heads) = (source.size("hidden_size")?, source.size("num_attention_heads")?);
+    let dropout = source.number_or("hidden_dropout_prob", 0.1)?;
     Ok(ModelConfig {
-        architecture: &BERT,
-        vocab_size: raw.vocab_size,
-        hidden_size: raw.hidden_size,
-        num_hidden_layers: raw.num_hidden_layers,
-        num_attention_heads: raw.num_attention_heads,
-        intermediate_size: raw.intermediate_size,
-        max_position_embeddings: raw.max_position_embeddings,
-        type_vocab_size: raw.type_vocab_size,
-        hidden_act: source.activation(&raw.hidden_act)?,
-        layer_norm_eps: raw.layer_norm_eps,
-        initializer_range: raw.initializer_range,
-        head_dropout: raw.classifier_dropout.unwrap_or(raw.hidden_dropout_prob),
+        architecture,
+        vocab_size: source.size("vocab_size")?,
+        embedding_size: hidden_size,
+        hidden_size,
+        intermediate_size: source.size("intermediate_size")?,
+        heads: Heads::of(heads, hidden_size),
+        positions: Positions::Table { rows: source.some_size("max_position_embeddings")?.unwrap_or(512) },
+        type_vocab_size: source.some_size("type_vocab_size")?.unwrap_or(2),
+        order: Order::Post,
+        norm: Norm::Layer,
+        norm_eps: source.number_or("layer_norm_eps", 1e-12)?,
+        activation: source.activation("hidden_act", "gelu")?,
+        tied: source.flag_or("tie_word_embeddings", true)?,
+        layers: vec![LayerSettings::default(); source.size("num_hidden_layers")?],
+        initializer_range: source.number_or("initializer_range", 0.02)?,
+        head_dropout: source.number_or("classifier_dropout", dropout)?,
         json: source.json.clone(),
     })
 }
 
 fn modules(config: &ModelConfig, head: Head) -> Modules {
-    let (h, decodes) = (config.hidden_size, head == Head::MaskedLm);
-    let table = |name: &str, kind, rows, decodes| {
-        Module::table(&format!("bert.embeddings.{name}"), Place::EMBEDDINGS, kind, (rows, h), decodes)
+    let head = match head.outputs() {
+        None => decoder(config, "cls.predictions.transform", "LayerNorm", "cls.predictions"),
+        Some(outputs) => {
+            let h = config.hidden_size;
+            let pooler = Module::linear("bert.pooler.dense", Place::HEAD, h, h);
+            pooled(pooler, Curve::Tanh, Module::linear("classifier", Place::HEAD, outputs, h))
+        }
     };
+    encoder(config, "bert", head)
+}
+
+/// Tables, layers and sites under the names that begin with `prefix`, and a head on top.
+pub fn encoder(config: &ModelConfig, prefix: &str, head: HeadModules) -> Modules {
     Modules {
-        embeddings: Embeddings {
-            tokens: table("word_embeddings", Kind::TokenTable, config.vocab_size, decodes),
-            positions: table(
-                "position_embeddings",
-                Kind::PositionTable,
-                config.max_position_embeddings,
-                false,
-            ),
-            segments: table("token_type_embeddings", Kind::SegmentTable, config.type_vocab_size, false),
-            norm: Module::norm("bert.embeddings.LayerNorm", Place::EMBEDDINGS, h),
-        },
-        layers: (0..config.num_hidden_layers).map(|k| layer(k, h, config.intermediate_size)).collect(),
-        head: match head {
-            Head::MaskedLm => HeadModules::Decoder {
-                transform: Module::linear("cls.predictions.transform.dense", Place::HEAD, h, h),
-                norm: Module::norm("cls.predictions.transform.LayerNorm", Place::HEAD, h),
-                bias: Module::bias("cls.predictions", Place::HEAD, config.vocab_size),
-            },
-            Head::Classes(outputs) => pooled(h, outputs),
-            Head::Regression => pooled(h, 1),
-        },
-        sites: sites(config.num_hidden_layers),
+        embeddings: embeddings(config, prefix, &head),
+        layers: (0..config.layers.len()).map(|k| layer(config, prefix, k)).collect(),
+        last_norm: None,
+        head,
+        sites: sites(config.layers.len()),
     }
 }
 
-fn layer(k: usize, h: usize, inner: usize) -> Layer {
-    let at = |role| Place::in_layer(k, role);
-    let path = |name: &str| format!("bert.encoder.layer.{k}.{name}");
+/// The tables under `prefix.embeddings`, and their norm.
+pub fn embeddings(config: &ModelConfig, prefix: &str, head: &HeadModules) -> Embeddings {
+    let (width, decodes) = (config.embedding_size, matches!(head, HeadModules::Decoder { weight: None, .. }));
+    let path = |name: &str| format!("{prefix}.embeddings.{name}");
+    let table = |name: &str, kind, rows, decodes| {
+        Module::table(&path(name), Place::EMBEDDINGS, kind, (rows, width), decodes)
+    };
+    let positions = match config.positions {
+        Positions::Table { rows } | Positions::Behind { rows, .. } => Some(rows),
+        Positions::Rotary { .. } => None,
+    };
+    let types = Some(config.type_vocab_size).filter(|rows| *rows > 0);
+    Embeddings {
+        tokens: table("word_embeddings", Kind::TokenTable, config.vocab_size, decodes),
+        positions: positions.map(|rows| table("position_embeddings", Kind::PositionTable, rows, false)),
+        segments: types.map(|rows| table("token_type_embeddings", Kind::SegmentTable, rows, false)),
+        norm: Some(Module::norm(&path("LayerNorm"), Place::EMBEDDINGS, width)),
+        projection: None,
+    }
+}
+
+fn layer(config: &ModelConfig, prefix: &str, k: usize) -> Layer {
+    let (h, inner, at) = (config.hidden_size, config.intermediate_size, |role| Place::in_layer(k, role));
+    let path = |name: &str| format!("{prefix}.encoder.layer.{k}.{name}");
     let linear = |name: &str, role, outputs, inputs| Module::linear(&path(name), at(role), outputs, inputs);
     let norm = |name: &str, role| Module::norm(&path(name), at(role), h);
     Layer {
-        query: linear("attention.self.query", Role::AttentionProbs, h, h),
-        // Softmax ignores a shift of all scores of a row.
-        key: linear("attention.self.key", Role::AttentionProbs, h, h).with_idle_bias(),
-        value: linear("attention.self.value", Role::AttentionProbs, h, h),
+        projections: Projections::Apart {
+            query: linear("attention.self.query", Role::AttentionProbs, h, h),
+            // Softmax ignores a shift of all scores of a row.
+            key: linear("attention.self.key", Role::AttentionProbs, h, h).with_idle_bias(),
+            value: linear("attention.self.value", Role::AttentionProbs, h, h),
+        },
         attended: linear("attention.output.dense", Role::AttentionOutput, h, h),
-        attended_norm: norm("attention.output.LayerNorm", Role::AttentionOutput),
-        inner: linear("intermediate.dense", Role::Intermediate, inner, h),
-        outer: linear("output.dense", Role::FfnOutput, h, inner),
-        outer_norm: norm("output.LayerNorm", Role::FfnOutput),
+        attention_norm: Some(norm("attention.output.LayerNorm", Role::AttentionOutput)),
+        feed_forward: FeedForward::Plain {
+            inner: linear("intermediate.dense", Role::Intermediate, inner, h),
+            outer: linear("output.dense", Role::FfnOutput, h, inner),
+        },
+        feed_forward_norm: norm("output.LayerNorm", Role::FfnOutput),
+        settings: config.layers[k].clone(),
+        name: LayerName::Number(k),
     }
 }
 
-fn pooled(h: usize, outputs: usize) -> HeadModules {
+/// A map, activation and norm under the name `transform`, then the token table and the bias `bias`.
+pub fn decoder(config: &ModelConfig, transform: &str, norm: &str, bias: &str) -> HeadModules {
+    let width = config.embedding_size;
+    let dense = format!("{transform}.dense");
+    HeadModules::Decoder {
+        transform: Some(Transform {
+            dense: Module::linear(&dense, Place::HEAD, width, config.hidden_size),
+            curve: Curve::Of(config.activation),
+            norm: Some(Module::norm(&format!("{transform}.{norm}"), Place::HEAD, width)),
+        }),
+        weight: config.own_decoder(),
+        bias: Some(Module::bias(bias, Place::HEAD, config.vocab_size)),
+    }
+}
+
+/// A map of the first token, a curve, and a map to the outputs.
+pub fn pooled(dense: Module, curve: Curve, output: Module) -> HeadModules {
+    let transform = Some(Transform { dense, curve, norm: None });
+    HeadModules::Pooled { transform, output, reads: Reads::First, twice: false }
+}
+
+/// The head of RoBERTa and ELECTRA: `classifier.dense`, a curve and `classifier.out_proj`, with dropout before each map.
+pub fn classifier(config: &ModelConfig, curve: Curve, outputs: usize) -> HeadModules {
+    let h = config.hidden_size;
+    let dense = Module::linear("classifier.dense", Place::HEAD, h, h);
+    let output = Module::linear("classifier.out_proj", Place::HEAD, outputs, h);
     HeadModules::Pooled {
-        pooler: Module::linear("bert.pooler.dense", Place::HEAD, h, h),
-        output: Module::linear("classifier", Place::HEAD, outputs, h),
+        transform: Some(Transform { dense, curve, norm: None }),
+        output,
+        reads: Reads::First,
+        twice: true,
     }
 }
 
@@ -176,60 +173,19 @@ pub fn sites(layers: usize) -> Vec<Place> {
 
 /// With the prefix `bert.` and `LayerNorm.weight`/`bias`; older checkpoints have neither. `position_ids` is no parameter.
 fn canonical(stored: &str) -> Option<String> {
-    let name = match stored.split('.').next() {
-        Some("embeddings" | "encoder" | "pooler") => format!("bert.{stored}"),
-        _ => stored.to_string(),
-    };
-    if name == "cls.predictions.decoder.bias" {
+    if stored == "cls.predictions.decoder.bias" {
         return Some("cls.predictions.bias".into());
     }
+    prefixed("bert", &["embeddings", "encoder", "pooler"], stored)
+}
+
+/// With this prefix where the name begins with one of `bare`, and with the names that norms have today.
+pub fn prefixed(prefix: &str, bare: &[&str], stored: &str) -> Option<String> {
+    let first = stored.split('.').next().unwrap_or(stored);
+    let name = if bare.contains(&first) { format!("{prefix}.{stored}") } else { stored.to_string() };
     match name.rsplit_once("LayerNorm.") {
-        Some((prefix, "gamma")) => Some(format!("{prefix}LayerNorm.weight")),
-        Some((prefix, "beta")) => Some(format!("{prefix}LayerNorm.bias")),
+        Some((path, "gamma")) => Some(format!("{path}LayerNorm.weight")),
+        Some((path, "beta")) => Some(format!("{path}LayerNorm.bias")),
         _ => (!name.ends_with("position_ids")).then_some(name),
     }
-}
-
-fn class(head: Head) -> &'static str {
-    match head {
-        Head::MaskedLm => "BertForMaskedLM",
-        Head::Classes(_) | Head::Regression => "BertForSequenceClassification",
-    }
-}
-
-fn recognise(tensors: &ParamMap) -> Layout {
-    let number = |name: &String| name.strip_prefix("bert.encoder.layer.")?.split('.').next()?.parse().ok();
-    let deepest = tensors.keys().filter_map(number).filter(|k: &usize| *k < MOST_LAYERS).max();
-    // Shapes are the tensors' own: no other size matters.
-    let config = ModelConfig {
-        architecture: &BERT,
-        vocab_size: 0,
-        hidden_size: 0,
-        num_hidden_layers: deepest.map_or(0, |k| k + 1),
-        num_attention_heads: 1,
-        intermediate_size: 0,
-        max_position_embeddings: 0,
-        type_vocab_size: 0,
-        hidden_act: Activation::Gelu,
-        layer_norm_eps: 1e-12,
-        initializer_range: 0.02,
-        head_dropout: 0.0,
-        json: Default::default(),
-    };
-    let [masked, pooled] = [Head::MaskedLm, Head::Classes(1)].map(|head| modules(&config, head).layout());
-    let of_decoder = masked.parameters().iter().filter(|p| pooled.get(&p.name).is_none());
-    let mut known: Vec<Parameter> = pooled.parameters().iter().chain(of_decoder).cloned().collect();
-    known.retain(|p| tensors.contains_key(&p.name));
-    let unknown = |(name, tensor): (&String, &Tensor)| Parameter {
-        name: name.clone(),
-        shape: Vec::new(),
-        kind: if tensor.rank() > 1 { Kind::Weight } else { Kind::Bias },
-        place: Place::HEAD,
-        reach: Reach::All,
-    };
-    let others: Vec<Parameter> =
-        tensors.iter().filter(|(name, _)| known.iter().all(|p| p.name != **name)).map(unknown).collect();
-    known.extend(others);
-    known.iter_mut().for_each(|p| p.shape = tensors[&p.name].dims().to_vec());
-    Layout::new(known, if deepest.is_some() { masked.sites().to_vec() } else { Vec::new() })
 }

@@ -2,22 +2,48 @@
 //!
 //! An architecture is data: how its `config.json` is read, which modules it has and what they are called, and the names of
 //! its classes in transformers. The [`Layout`] follows from the modules; the forward pass ([`super::network`]) is written
-//! once over them and over the [`ModelConfig`].
+//! once over them and over the settings of the [`ModelConfig`].
 
+pub mod albert;
 pub mod bert;
+pub mod distilbert;
+pub mod electra;
+pub mod gpt2;
+pub mod gpt_neox;
+pub mod llama;
+pub mod modernbert;
+pub mod roberta;
 
 use std::path::Path;
 
+use candle_core::Tensor;
+use candle_nn::Activation;
 use serde_json::Value;
 
 use super::config::{Architecture, ModelConfig, Source};
-use super::layout::Layout;
+use super::layout::{Kind, Layout, Parameter, Reach};
+use super::settings::{Heads, LayerSettings, Norm, Order, Positions};
+use crate::dropout::Place;
 use crate::error::Result;
 use crate::files;
 use crate::params::ParamMap;
 
 /// Every architecture; first that of a configuration without a `model_type`.
-pub const ALL: [&Architecture; 1] = [&bert::BERT];
+pub const ALL: [&Architecture; 13] = [
+    &bert::BERT,
+    &roberta::ROBERTA,
+    &roberta::XLM_ROBERTA,
+    &roberta::CAMEMBERT,
+    &distilbert::DISTILBERT,
+    &electra::ELECTRA,
+    &albert::ALBERT,
+    &modernbert::MODERNBERT,
+    &gpt2::GPT2,
+    &gpt_neox::GPT_NEOX,
+    &llama::LLAMA,
+    &llama::MISTRAL,
+    &llama::QWEN2,
+];
 
 /// Reads and checks `config.json`.
 ///
@@ -33,10 +59,10 @@ pub fn read(path: &Path) -> Result<ModelConfig> {
         Some(kind) => {
             let known = ALL.into_iter().find(|known| kind == known.model_type);
             let kind = kind.as_str().map_or_else(|| kind.to_string(), str::to_string);
-            let expected: Vec<String> = ALL.iter().map(|known| format!("`{}`", known.model_type)).collect();
-            let fix = "only BERT encoders are supported";
-            known
-                .ok_or_else(|| source.wrong("model_type", &expected.join(" or "), format!("`{kind}`"), fix))?
+            let expected: Vec<&str> = ALL.iter().map(|known| known.model_type).collect();
+            let fix = "use a checkpoint of one of these architectures";
+            let expected = format!("one of {}", expected.join(", "));
+            known.ok_or_else(|| source.wrong("model_type", &expected, format!("`{kind}`"), fix))?
         }
     };
     let config = (architecture.read)(&source)?;
@@ -44,9 +70,69 @@ pub fn read(path: &Path) -> Result<ModelConfig> {
     Ok(config)
 }
 
+/// More layers than any model has: beyond, a number in a name counts none.
+const MOST_LAYERS: usize = 10_000;
+
 /// The layout of parameters that no file describes, by the names that an architecture gives them. A tensor that none
 /// knows belongs to the head.
 pub fn recognise(tensors: &ParamMap) -> Layout {
-    let known = ALL.iter().map(|architecture| (architecture.recognise)(tensors));
-    known.max_by_key(|layout| layout.sites().len()).unwrap_or_default()
+    let numbers = tensors.keys().flat_map(|name| name.split('.')).filter_map(|part| part.parse().ok());
+    let layers = numbers.filter(|k: &usize| *k < MOST_LAYERS).max().map_or(0, |k| k + 1);
+    let mut best: Option<(Vec<Parameter>, Layout)> = None;
+    for architecture in ALL {
+        let known = known(tensors, &nameless(architecture, layers));
+        if best.as_ref().is_none_or(|(most, _)| known.0.len() > most.len()) {
+            best = Some(known);
+        }
+    }
+    let Some((mut known, all)) = best else { return Layout::default() };
+    let in_layers = known.iter().any(|p| p.place.layer.is_some());
+    let others = tensors.iter().filter(|(name, _)| known.iter().all(|p| p.name != **name)).map(unknown);
+    let others: Vec<Parameter> = others.collect();
+    known.extend(others);
+    known.iter_mut().for_each(|p| p.shape = tensors[&p.name].dims().to_vec());
+    Layout::new(known, if in_layers { all.sites().to_vec() } else { Vec::new() })
+}
+
+/// The parameters that the tensors are, of any head; and the layout of the model with the head it is pre-trained with.
+fn known(tensors: &ParamMap, config: &ModelConfig) -> (Vec<Parameter>, Layout) {
+    let pretrained = config.layout(config.architecture.pretrained);
+    let pooled = config.layout(super::Head::Regression);
+    let other = pretrained.parameters().iter().filter(|p| pooled.get(&p.name).is_none());
+    let all = pooled.parameters().iter().chain(other);
+    (all.filter(|p| tensors.contains_key(&p.name)).cloned().collect(), pretrained)
+}
+
+fn unknown((name, tensor): (&String, &Tensor)) -> Parameter {
+    Parameter {
+        name: name.clone(),
+        shape: Vec::new(),
+        kind: if tensor.rank() > 1 { Kind::Weight } else { Kind::Bias },
+        place: Place::HEAD,
+        reach: Reach::All,
+    }
+}
+
+/// A configuration of which the names of parameters count alone.
+fn nameless(architecture: &'static Architecture, layers: usize) -> ModelConfig {
+    ModelConfig {
+        architecture,
+        vocab_size: 1,
+        // Other than the width: a model whose tables are narrower has a map between the two.
+        embedding_size: 2,
+        hidden_size: 1,
+        intermediate_size: 1,
+        heads: Heads::of(1, 1),
+        positions: Positions::Table { rows: 1 },
+        type_vocab_size: 1,
+        order: Order::Post,
+        norm: Norm::Layer,
+        norm_eps: 1e-12,
+        activation: Activation::Gelu,
+        tied: true,
+        layers: vec![LayerSettings::default(); layers],
+        initializer_range: 0.0,
+        head_dropout: 0.0,
+        json: Default::default(),
+    }
 }

@@ -5,20 +5,22 @@
 
 mod pass;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{Result, Tensor, Var};
 
 use super::config::ModelConfig;
 use super::gradient::{Gradient, Gradients};
-use super::layout::{Layout, Reached};
-use super::modules::{Head, Modules};
-use super::objective::{Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
+use super::layout::{Kind, Layout, Reached};
+use super::modules::{Head, HeadModules, Layer, Module, Modules, Reads};
+use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
 use super::ops::fused::{Deferred, Tap};
 use super::ops::{self, Backend};
 use super::squares::Squares;
 use crate::data::{Batch, Example};
-use crate::dropout::{Dropout, Place};
+use crate::dropout::{Dropout, LayerName, Place};
 use crate::error;
 use crate::params::{self, ParamMap};
 use pass::{Pass, losses};
@@ -37,18 +39,48 @@ pub struct Network {
 impl Network {
     /// The network of a configuration, with this head.
     pub fn new(config: ModelConfig, head: Head, backend: Backend) -> Network {
-        let modules = (config.architecture.modules)(&config, head);
-        Network { layout: modules.layout(), config, head, modules, backend }
+        let modules = config.modules(head);
+        Network { layout: modules.layout(config.order), config, head, modules, backend }
     }
 
-    /// The tables, and the rows of them that a batch uses.
-    fn tables<'a>(&'a self, batch: &'a Batch) -> [(&'a String, &'a Vec<u32>); 3] {
+    /// The tables, that of the tokens first, and the rows of them that a batch uses.
+    fn tables(&self, batch: &Batch) -> Vec<(&str, Vec<u32>)> {
         let tables = &self.modules.embeddings;
-        [
-            (&tables.tokens.weight, &batch.ids),
-            (&tables.positions.weight, &batch.positions),
-            (&tables.segments.weight, &batch.types),
-        ]
+        let mut used = vec![(tables.tokens.weight.as_str(), batch.ids.clone())];
+        if let Some(positions) = &tables.positions {
+            let examples = batch.offsets.windows(2).map(|span| &batch.ids[span[0]..span[1]]);
+            let rows = examples.flat_map(|ids| self.config.positions.rows(ids)).collect();
+            used.push((&positions.weight, rows));
+        }
+        used.extend(tables.segments.iter().map(|segments| (segments.weight.as_str(), batch.types.clone())));
+        used
+    }
+
+    /// The batch, whose targets stand at the rows that the head reads: the last token's in place of the first one's, where it
+    /// answers for the example.
+    fn placed<'a>(&self, batch: &'a Batch) -> Cow<'a, Batch> {
+        match &self.modules.head {
+            HeadModules::Pooled { reads: Reads::Last, .. } => {
+                let mut batch = batch.clone();
+                let targets = &mut batch.targets;
+                targets.rows = targets.owners.iter().map(|b| batch.offsets[b + 1] as u32 - 1).collect();
+                Cow::Owned(batch)
+            }
+            _ => Cow::Borrowed(batch),
+        }
+    }
+
+    /// The first layer that a parameter which `moves` has a share in; the number of layers if only the head has.
+    fn first_moving(&self, moves: &dyn Fn(&str) -> bool) -> usize {
+        let moving = |module: &&Module| module.parameters().iter().any(|p| moves(&p.name));
+        let layers = &self.modules.layers;
+        let own = |layer: &Layer| layer.modules(self.config.order).iter().any(moving);
+        layers.iter().position(own).unwrap_or(layers.len())
+    }
+
+    /// Whether layers have parameters in common: then an example's gradient is a sum over them, to be squared as a whole.
+    fn shares_layers(&self) -> bool {
+        self.modules.layers.iter().any(|layer| layer.name == LayerName::Shared)
     }
 }
 
@@ -58,7 +90,7 @@ impl Objective for Network {
     }
 
     fn add_squared_gradients(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
-        if self.backend.taps() {
+        if self.backend.taps() && !self.shares_layers() {
             return self.add_tapped(&params::detached(theta), part, into);
         }
         add_one_by_one(self, theta, part, into)
@@ -70,21 +102,21 @@ impl Objective for Network {
         batch: &Batch,
         moves: &dyn Fn(&str) -> bool,
     ) -> error::Result<Option<Prefix>> {
-        let moving = || self.layout.parameters().iter().filter(|p| moves(&p.name));
-        if moving().any(|p| p.place == Place::EMBEDDINGS) {
+        let parameters = self.layout.parameters().iter();
+        if parameters.filter(|p| p.place == Place::EMBEDDINGS).any(|p| moves(&p.name)) {
             return Ok(None);
         }
-        let all = self.config.num_hidden_layers;
-        let layers = moving().filter_map(|p| p.place.layer).min().unwrap_or(all);
-        let theta = params::detached(theta);
-        let pass = Pass::new(self, &theta, batch, None);
+        let layers = self.first_moving(moves);
+        let (theta, batch) = (params::detached(theta), self.placed(batch));
+        let pass = Pass::new(self, &theta, &batch, None);
         let hidden = pass.layers(&pass.first(&pass.embeddings()?)?, 0..layers)?;
         Ok(Some(Prefix { layers, hidden }))
     }
 
     fn losses_after(&self, prefix: &Prefix, theta: &ParamMap, batch: &Batch) -> error::Result<Outputs> {
-        let pass = Pass::new(self, theta, batch, None);
-        let layers = prefix.layers..self.config.num_hidden_layers;
+        let batch = self.placed(batch);
+        let pass = Pass::new(self, theta, &batch, None);
+        let layers = prefix.layers..self.modules.layers.len();
         Ok(pass.head(&pass.layers(&prefix.hidden, layers)?)?)
     }
 
@@ -92,8 +124,21 @@ impl Objective for Network {
         self.backward(theta, batch, None, &vec![1.0; batch.targets.rows.len()])
     }
 
+    fn filters(&self, name: &str) -> Filters {
+        let transposed = self.layout.get(name).is_some_and(|p| p.kind == Kind::TransposedWeight);
+        if transposed { Filters::Columns } else { Filters::Rows }
+    }
+
     fn reached(&self, name: &str, examples: &[&Example]) -> Reached {
-        self.layout.get(name).map_or(Reached::All, |parameter| parameter.reached(examples))
+        let used = |kind: Kind| -> BTreeSet<usize> {
+            let rows = |example: &&Example| match kind {
+                Kind::PositionTable => self.config.positions.rows(&example.ids),
+                Kind::SegmentTable => example.types.clone(),
+                _ => example.ids.clone(),
+            };
+            examples.iter().flat_map(rows).map(|row| row as usize).collect()
+        };
+        self.layout.get(name).map_or(Reached::All, |parameter| parameter.reached(used))
     }
 }
 
@@ -104,7 +149,8 @@ impl Trainable for Network {
         batch: &Batch,
         dropout: Option<(&Dropout, u64)>,
     ) -> error::Result<Outputs> {
-        let pass = Pass::new(self, theta, batch, dropout);
+        let batch = self.placed(batch);
+        let pass = Pass::new(self, theta, &batch, dropout);
         Ok(pass.outputs(&pass.embeddings()?)?)
     }
 
@@ -116,15 +162,16 @@ impl Trainable for Network {
         dropout: Option<(&Dropout, u64)>,
         weights: &[f32],
     ) -> error::Result<(f64, Gradients)> {
-        let pass = Pass::new(self, theta, batch, dropout);
+        let batch = self.placed(batch);
+        let pass = Pass::new(self, theta, &batch, dropout);
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
         let losses = pass.outputs(&embedded)?.losses;
         let loss = (&losses * Tensor::new(weights, losses.device())?)?.sum_all()?;
         let mut gradients = loss.backward()?;
         let g = gradients.remove(&embedded).ok_or_else(no_gradient)?;
-        let mut by_name = Gradients::new();
+        let (mut by_name, tables) = (Gradients::new(), self.tables(&batch));
         for (name, p) in theta {
-            let table = self.tables(batch).into_iter().find(|(table, _)| *table == name);
+            let table = tables.iter().find(|(table, _)| table == name);
             let gradient = match (table, gradients.remove(p)) {
                 (Some((_, ids)), None) if self.backend == Backend::Fused => {
                     let shape = p.dims2()?;
@@ -153,15 +200,16 @@ impl Trainable for Network {
         let all: usize = examples.iter().map(Example::len).sum();
         let tokens = most.max(longest).min(all);
         let (h, inner) = (config.hidden_size, config.intermediate_size);
+        let heads = config.heads.queries;
         // Input, key, value, query, context, two projections, two norms with what they keep; the feed-forward pair.
-        let layer = tokens * (11 * h + 2 * inner + config.num_attention_heads * longest);
+        let layer = tokens * (11 * h + 2 * inner + heads * longest);
         let values = match backward {
             false => layer,
             true => {
                 let targets: usize = examples.iter().map(Example::targets).sum();
-                let classes = if self.head == Head::MaskedLm { config.vocab_size } else { 0 };
+                let classes = if self.head.decodes() { config.vocab_size } else { 0 };
                 // Logits, their gradient, and a copy for the tied decoder.
-                layer * (config.num_hidden_layers + 1) + 3 * (targets * tokens / all.max(1)) * classes
+                layer * (config.layers.len() + 1) + 3 * (targets * tokens / all.max(1)) * classes
             }
         };
         values * size_of::<f32>()
@@ -182,6 +230,7 @@ impl Network {
     /// never formed for the batch.
     fn add_tapped(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
         let batch = Batch::new(&part.examples, 0);
+        let batch = self.placed(&batch);
         let owners = &batch.targets.owners;
         let targets = (0..=batch.len()).map(|b| owners.partition_point(|owner| *owner < b)).collect();
         let probe = Probe {
@@ -210,13 +259,15 @@ impl Network {
 
     /// Squares of the tables' gradients, from that at the embedded tokens.
     fn tap_tables(&self, probe: &Probe, batch: &Batch, g: Option<&Tensor>) -> Result<()> {
-        let g = g.ok_or_else(no_gradient)?.flatten_all()?.to_vec1::<f32>()?;
+        let g = g.ok_or_else(no_gradient)?;
+        let width = g.dim(1)?;
+        let g = g.flatten_all()?.to_vec1::<f32>()?;
         let tap = probe.tap(&probe.targets, &[], &[]);
         // What the decoder left is for the token table.
         let tied = Tap { deferred: Some(probe.decoder.clone()), ..tap.clone() };
-        let tables = self.tables(batch);
-        for ((name, ids), tap) in tables.into_iter().zip([&tied, &tap, &tap]) {
-            tap.add_table(name, ids, &batch.offsets, &g, self.config.hidden_size)?;
+        let taps = std::iter::once(&tied).chain(std::iter::repeat(&tap));
+        for ((name, ids), tap) in self.tables(batch).into_iter().zip(taps) {
+            tap.add_table(name, &ids, &batch.offsets, &g, width)?;
         }
         Ok(())
     }
@@ -251,6 +302,7 @@ impl Probe {
             spans: spans.clone(),
             weights: weights.to_vec(),
             biases: biases.to_vec(),
+            transposed: false,
             deferred: None,
         }
     }

@@ -1,7 +1,8 @@
-//! The forward pass of a network, written once over the modules of its architecture.
+//! The forward pass of a network, written once over the modules and settings of its architecture.
 //!
 //! Shapes: `[total, H]` for tokens, `[M, H]` for the rows that the head reads.
 
+use std::fmt::Display;
 use std::ops::Range;
 
 use candle_core::{Result, Tensor};
@@ -9,10 +10,11 @@ use candle_core::{Result, Tensor};
 use super::{Network, Probe};
 use crate::data::{Batch, Labels};
 use crate::dropout::{Dropout, Noise, Place, Role};
-use crate::model::modules::{HeadModules, Module};
+use crate::model::modules::{FeedForward, HeadModules, Layer, Module, Projections, Transform};
 use crate::model::objective::Outputs;
 use crate::model::ops::fused::Tap;
 use crate::model::ops::{self, Backend};
+use crate::model::settings::{Curve, Order};
 use crate::params::ParamMap;
 
 /// Losses of the targets `[M]` from the model's scores.
@@ -21,6 +23,10 @@ pub fn losses(backend: Backend, scores: &Tensor, labels: &Labels) -> Result<Tens
         Labels::Classes(labels) => backend.cross_entropy(scores, labels),
         Labels::Values(values) => (scores - Tensor::new(values.as_slice(), scores.device())?)?.sqr(),
     }
+}
+
+fn no_parameter(name: &str) -> candle_core::Error {
+    candle_core::Error::Msg(format!("no parameter {name}"))
 }
 
 /// What the rows of an operation's input are.
@@ -75,53 +81,76 @@ impl<'a> Pass<'a> {
     }
 
     fn parameter(&self, name: &str) -> Result<&Tensor> {
-        self.theta.get(name).ok_or_else(|| candle_core::Error::Msg(format!("no parameter {name}")))
+        self.theta.get(name).ok_or_else(|| no_parameter(name))
     }
 
-    fn pair(&self, module: &Module) -> Result<(&Tensor, &Tensor)> {
-        Ok((self.parameter(&module.weight)?, self.parameter(&module.bias)?))
+    fn bias(&self, module: &Module) -> Result<Option<&Tensor>> {
+        module.bias.as_deref().map(|name| self.parameter(name)).transpose()
+    }
+
+    /// The weight of a linear map, `[out, in]`.
+    fn weight(&self, module: &Module) -> Result<Tensor> {
+        let weight = self.parameter(&module.weight)?;
+        if module.transposed { weight.t()?.contiguous() } else { Ok(weight.clone()) }
     }
 
     /// A tap for the weights and biases of these modules, stacked by rows.
     fn tap(&self, rows: Rows, modules: &[&Module]) -> Option<Tap> {
         let weights: Vec<String> = modules.iter().map(|module| module.weight.clone()).collect();
-        let biases: Vec<String> = modules.iter().map(|module| module.bias.clone()).collect();
+        let biases: Vec<String> = modules.iter().filter_map(|module| module.bias.clone()).collect();
+        let transposed = modules.iter().any(|module| module.transposed);
         self.probe.map(|probe| {
             let spans = match rows {
                 Rows::Tokens => &probe.tokens,
                 Rows::Targets => &probe.targets,
             };
-            probe.tap(spans, &weights, &biases)
+            Tap { transposed, ..probe.tap(spans, &weights, &biases) }
         })
     }
 
     fn linear(&self, x: &Tensor, rows: Rows, module: &Module) -> Result<Tensor> {
-        let (w, b) = self.pair(module)?;
-        self.model.backend.linear(x, w, b, self.tap(rows, &[module]))
+        self.model.backend.linear(x, &self.weight(module)?, self.bias(module)?, self.tap(rows, &[module]))
     }
 
-    /// `LayerNorm(x ⊙ noise + residual)`
-    fn norm(
+    /// `norm(x ⊙ noise + residual)`
+    fn summed_norm(
         &self,
         x: &Tensor,
         residual: &Tensor,
         rows: Rows,
         module: &Module,
-        place: Option<Place>,
+        noise: Option<Noise>,
     ) -> Result<Tensor> {
-        let (packing, eps) = (self.packing(rows), self.model.config.layer_norm_eps);
-        let noise = place.and_then(|place| self.noise(place)).map(|noise| (noise, &packing));
-        let (pair, tap) = (self.pair(module)?, self.tap(rows, &[module]));
-        self.model.backend.residual_layer_norm(x, residual, pair, eps, noise, tap)
+        let (packing, config) = (self.packing(rows), &self.model.config);
+        let noise = noise.map(|noise| (noise, &packing));
+        let parameters = (self.parameter(&module.weight)?, self.bias(module)?);
+        let (norm, tap) = ((config.norm, config.norm_eps), self.tap(rows, &[module]));
+        self.model.backend.residual_norm(x, residual, parameters, norm, noise, tap)
     }
 
-    fn noise(&self, place: Place) -> Option<Noise> {
-        self.dropout.and_then(|(dropout, step)| dropout.noise(place, step))
+    /// `norm(x)`; `x` itself without a norm.
+    fn norm(&self, x: &Tensor, rows: Rows, module: Option<&Module>) -> Result<Tensor> {
+        module
+            .map_or_else(|| Ok(x.clone()), |module| self.summed_norm(x, &x.zeros_like()?, rows, module, None))
     }
 
-    /// How rows of these kind belong to examples.
+    fn dropout(&self, x: &Tensor, rows: Rows, noise: Option<Noise>) -> Result<Tensor> {
+        ops::dropout(x, noise, &self.packing(rows))
+    }
+
+    /// The noise of a site, drawn under its own name.
+    fn noise(&self, site: Place) -> Option<Noise> {
+        self.noise_of(site, site)
+    }
+
+    /// The noise of a site, drawn under the name `at`: layers that share a site differ in it.
+    fn noise_of(&self, site: Place, at: impl Display) -> Option<Noise> {
+        self.dropout.and_then(|(dropout, step)| dropout.noise(site, at, step))
+    }
+
+    /// How rows of this kind belong to examples.
     fn packing(&self, rows: Rows) -> ops::Packing<'_> {
-        let (first, stride) = (self.batch.first, self.model.config.max_position_embeddings);
+        let (first, stride) = (self.batch.first, self.model.config.positions.longest());
         match rows {
             Rows::Tokens => {
                 ops::Packing { offsets: &self.batch.offsets, positions: &self.batch.positions, first, stride }
@@ -132,13 +161,12 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Token, position and segment embeddings, added: `[total, H]`.
+    /// Token, position and segment embeddings, added: `[total, E]`.
     pub fn embeddings(&self) -> Result<Tensor> {
-        let tables = &self.model.modules.embeddings;
-        let token = ops::rows(self.parameter(&tables.tokens.weight)?, &self.batch.ids)?;
-        let position = ops::rows(self.parameter(&tables.positions.weight)?, &self.batch.positions)?;
-        let segment = ops::rows(self.parameter(&tables.segments.weight)?, &self.batch.types)?;
-        (token + position)? + segment
+        let mut tables = self.model.tables(self.batch).into_iter();
+        let rows = |(name, ids): (&str, Vec<u32>)| ops::rows(self.parameter(name)?, &ids);
+        let tokens = tables.next().map(rows).ok_or_else(|| no_parameter("of the tokens"))??;
+        tables.try_fold(tokens, |sum, table| sum + rows(table)?)
     }
 
     /// Losses and scores from the embedded tokens.
@@ -151,11 +179,12 @@ impl<'a> Pass<'a> {
         self.layers(&self.first(embedded)?, 0..self.model.modules.layers.len())
     }
 
-    /// What the first layer sees: the embedded tokens normalized, with their dropout.
+    /// What the first layer sees: the embedded tokens normalized, with their dropout, as wide as the layers.
     pub fn first(&self, embedded: &Tensor) -> Result<Tensor> {
-        let norm = &self.model.modules.embeddings.norm;
-        let x = self.norm(embedded, &embedded.zeros_like()?, Rows::Tokens, norm, None)?;
-        ops::dropout(&x, self.noise(Place::EMBEDDINGS), &self.packing(Rows::Tokens))
+        let modules = &self.model.modules.embeddings;
+        let x = self.norm(embedded, Rows::Tokens, modules.norm.as_ref())?;
+        let x = self.dropout(&x, Rows::Tokens, self.noise(Place::EMBEDDINGS))?;
+        modules.projection.as_ref().map_or_else(|| Ok(x.clone()), |map| self.linear(&x, Rows::Tokens, map))
     }
 
     /// Some layers, on what the one before them gave; the last one gives the rows that the head reads.
@@ -168,35 +197,123 @@ impl<'a> Pass<'a> {
 
     /// Layer `k` on `[total, H]`, computed at these rows.
     fn layer(&self, x: &Tensor, k: usize, rows: Rows) -> Result<Tensor> {
-        let (config, backend) = (&self.model.config, self.model.backend);
         let layer = &self.model.modules.layers[k];
-        let place = |role| Place::in_layer(k, role);
-        let ((kw, kb), (vw, vb)) = (self.pair(&layer.key)?, self.pair(&layer.value)?);
-        let (w, b) = (Tensor::cat(&[kw, vw], 0)?, Tensor::cat(&[kb, vb], 0)?);
-        let kv = backend.linear(x, &w, &b, self.tap(Rows::Tokens, &[&layer.key, &layer.value]))?;
-        let x = match rows {
-            Rows::Tokens => x.clone(),
-            Rows::Targets => ops::rows(x, &self.batch.targets.rows)?,
+        let noise = |role| self.noise_of(layer.place(role), Place::in_layer(k, role));
+        let own = |x: &Tensor| match rows {
+            Rows::Tokens => Ok(x.clone()),
+            Rows::Targets => ops::rows(x, &self.batch.targets.rows),
         };
-        let q = self.linear(&x, rows, &layer.query)?;
-        let (noise, heads) = (self.noise(place(Role::AttentionProbs)), config.num_attention_heads);
-        let context = backend.attention(&q, &kv, heads, noise, &self.packing(rows), &self.batch.offsets)?;
-        let attended = self.linear(&context, rows, &layer.attended)?;
-        let site = Some(place(Role::AttentionOutput));
-        let x = self.norm(&attended, &x, rows, &layer.attended_norm, site)?;
-        let inner = backend.activate(&self.linear(&x, rows, &layer.inner)?, config.hidden_act)?;
-        let fed = self.linear(&inner, rows, &layer.outer)?;
-        self.norm(&fed, &x, rows, &layer.outer_norm, Some(place(Role::FfnOutput)))
+        let (attention, feed) = (noise(Role::AttentionOutput), noise(Role::FfnOutput));
+        let inner = noise(Role::Intermediate);
+        match self.model.config.order {
+            Order::Post => {
+                let own = own(x)?;
+                let attended = self.attention((x, &own), layer, rows, noise(Role::AttentionProbs))?;
+                let x = match &layer.attention_norm {
+                    Some(norm) => self.summed_norm(&attended, &own, rows, norm, attention)?,
+                    None => (self.dropout(&attended, rows, attention)? + own)?,
+                };
+                let fed = self.feed_forward(&x, layer, rows, inner)?;
+                self.summed_norm(&fed, &x, rows, &layer.feed_forward_norm, feed)
+            }
+            order => {
+                let seen = self.norm(x, Rows::Tokens, layer.attention_norm.as_ref())?;
+                let seen = (&seen, &own(&seen)?);
+                let attended = self.attention(seen, layer, rows, noise(Role::AttentionProbs))?;
+                let x = own(x)?;
+                let sum = (self.dropout(&attended, rows, attention)? + &x)?;
+                let seen = if order == Order::Parallel { &x } else { &sum };
+                let seen = self.norm(seen, rows, Some(&layer.feed_forward_norm))?;
+                let fed = self.feed_forward(&seen, layer, rows, inner)?;
+                sum + self.dropout(&fed, rows, feed)?
+            }
+        }
+    }
+
+    /// The attention of a layer, from what its maps see, `[total, H]` and at these rows, where the queries are.
+    fn attention(
+        &self,
+        x: (&Tensor, &Tensor),
+        layer: &Layer,
+        rows: Rows,
+        noise: Option<Noise>,
+    ) -> Result<Tensor> {
+        let (heads, batch) = (self.model.config.heads, self.batch);
+        let (mut q, mut kv) = self.projected(x, layer, rows)?;
+        let packing = self.packing(rows);
+        if let Some(rotary) = &layer.settings.rotary {
+            let width = heads.keys * heads.depth;
+            let (keys, values) = (kv.narrow(1, 0, width)?, kv.narrow(1, width, width)?);
+            q = ops::rotate(&q, heads.depth, packing.positions, rotary)?;
+            kv = Tensor::cat(&[&ops::rotate(&keys, heads.depth, &batch.positions, rotary)?, &values], 1)?;
+        }
+        let settings = (heads, layer.settings.mask);
+        let context = self.model.backend.attention(&q, &kv, settings, noise, &packing, &batch.offsets)?;
+        self.linear(&context, rows, &layer.attended)
+    }
+
+    /// Queries at these rows, and keys and values of all tokens side by side.
+    fn projected(
+        &self,
+        (x, at_rows): (&Tensor, &Tensor),
+        layer: &Layer,
+        rows: Rows,
+    ) -> Result<(Tensor, Tensor)> {
+        let own = |x: Tensor| match rows {
+            Rows::Tokens => Ok(x),
+            Rows::Targets => ops::rows(&x, &self.batch.targets.rows),
+        };
+        let heads = self.model.config.heads;
+        let (wide, narrow) = (heads.queries * heads.depth, heads.keys * heads.depth);
+        match &layer.projections {
+            Projections::Apart { query, key, value } => {
+                let w = Tensor::cat(&[self.weight(key)?, self.weight(value)?], 0)?;
+                let b = match (self.bias(key)?, self.bias(value)?) {
+                    (Some(key), Some(value)) => Some(Tensor::cat(&[key, value], 0)?),
+                    _ => None,
+                };
+                let tap = self.tap(Rows::Tokens, &[key, value]);
+                let kv = self.model.backend.linear(x, &w, b.as_ref(), tap)?;
+                Ok((self.linear(at_rows, rows, query)?, kv))
+            }
+            Projections::Stacked(all) => {
+                let all = self.linear(x, Rows::Tokens, all)?;
+                let q = own(all.narrow(1, 0, wide)?.contiguous()?)?;
+                Ok((q, all.narrow(1, wide, 2 * narrow)?.contiguous()?))
+            }
+            Projections::Interleaved(all) => {
+                let all = self.linear(x, Rows::Tokens, all)?;
+                let all = all.reshape((x.dim(0)?, heads.keys, 3, heads.depth))?;
+                let part = |i: usize| all.narrow(2, i, 1)?.contiguous()?.reshape((x.dim(0)?, narrow));
+                Ok((own(part(0)?)?, Tensor::cat(&[part(1)?, part(2)?], 1)?))
+            }
+        }
+    }
+
+    /// The feed-forward maps of a layer, with noise in front of the last.
+    fn feed_forward(&self, x: &Tensor, layer: &Layer, rows: Rows, noise: Option<Noise>) -> Result<Tensor> {
+        let (backend, activation) = (self.model.backend, self.model.config.activation);
+        let map = |module: &Module| self.linear(x, rows, module);
+        let activate = |x: &Tensor| backend.activate(x, activation);
+        let (inner, outer) = match &layer.feed_forward {
+            FeedForward::Plain { inner, outer } => (activate(&map(inner)?)?, outer),
+            FeedForward::Gated { gate, up, outer } => ((activate(&map(gate)?)? * map(up)?)?, outer),
+            FeedForward::Halves { inner, outer } => {
+                let both = map(inner)?.chunk(2, 1)?;
+                ((activate(&both[0].contiguous()?)? * both[1].contiguous()?)?, outer)
+            }
+        };
+        self.linear(&self.dropout(&inner, rows, noise)?, rows, outer)
     }
 
     /// Losses and scores from the last hidden state at the rows that the head reads.
     pub fn head(&self, x: &Tensor) -> Result<Outputs> {
         let (backend, labels) = (self.model.backend, &self.batch.targets.labels);
-        if let (HeadModules::Decoder { transform, norm, bias }, Labels::Classes(labels)) =
+        if let (HeadModules::Decoder { transform, weight, bias }, Labels::Classes(labels)) =
             (&self.model.modules.head, labels)
         {
-            let decoder = self.parameter(&self.model.modules.embeddings.tokens.weight)?;
-            let (x, bias) = (self.transformed(x, transform, norm)?, self.parameter(&bias.bias)?);
+            let x = self.transformed(&self.closed(x)?, transform.as_ref())?;
+            let (decoder, bias) = (self.decoder(weight.as_ref())?, self.bias_of(bias.as_ref())?);
             let (losses, scores) = backend.decoded_cross_entropy(&x, decoder, bias, labels)?;
             return Ok(Outputs { losses, scores: scores.detach() });
         }
@@ -207,19 +324,26 @@ impl<'a> Pass<'a> {
     /// Scores from the last hidden state at the rows that the head reads: logits `[M, V]`, or the outputs of a regression
     /// `[M]`.
     pub fn scores(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.closed(x)?;
         match &self.model.modules.head {
-            HeadModules::Decoder { transform, norm, bias } => {
-                let tap = self.probe.map(|probe| Tap {
-                    deferred: Some(probe.decoder.clone()),
-                    ..probe.tap(&probe.targets, &[], std::slice::from_ref(&bias.bias))
+            HeadModules::Decoder { transform, weight, bias } => {
+                let x = self.transformed(&x, transform.as_ref())?;
+                let biases: Vec<String> = bias.iter().filter_map(|bias| bias.bias.clone()).collect();
+                let tap = self.probe.map(|probe| match weight {
+                    Some(own) => probe.tap(&probe.targets, std::slice::from_ref(&own.weight), &biases),
+                    None => Tap {
+                        deferred: Some(probe.decoder.clone()),
+                        ..probe.tap(&probe.targets, &[], &biases)
+                    },
                 });
-                let decoder = self.parameter(&self.model.modules.embeddings.tokens.weight)?;
-                let x = self.transformed(x, transform, norm)?;
-                self.model.backend.linear(&x, decoder, self.parameter(&bias.bias)?, tap)
+                let (decoder, bias) = (self.decoder(weight.as_ref())?, self.bias_of(bias.as_ref())?);
+                self.model.backend.linear(&x, decoder, bias, tap)
             }
-            HeadModules::Pooled { pooler, output } => {
-                let pooled = self.linear(x, Rows::Targets, pooler)?.tanh()?;
-                let pooled = ops::dropout(&pooled, self.noise(Place::HEAD), &self.packing(Rows::Targets))?;
+            HeadModules::Pooled { transform, output, twice, .. } => {
+                let first = if *twice { self.noise_of(Place::HEAD, "head.input") } else { None };
+                let x = self.dropout(&x, Rows::Targets, first)?;
+                let pooled = self.transformed(&x, transform.as_ref())?;
+                let pooled = self.dropout(&pooled, Rows::Targets, self.noise(Place::HEAD))?;
                 let outputs = self.linear(&pooled, Rows::Targets, output)?;
                 // A regression's only output is the prediction itself.
                 match self.batch.targets.labels {
@@ -230,10 +354,29 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What the masked-LM decoder reads, `[M, H]`.
-    fn transformed(&self, x: &Tensor, transform: &Module, norm: &Module) -> Result<Tensor> {
-        let x = self.linear(x, Rows::Targets, transform)?;
-        let x = self.model.backend.activate(&x, self.model.config.hidden_act)?;
-        self.norm(&x, &x.zeros_like()?, Rows::Targets, norm, None)
+    /// The last hidden state behind the norm that closes the layers, if one does.
+    fn closed(&self, x: &Tensor) -> Result<Tensor> {
+        self.norm(x, Rows::Targets, self.model.modules.last_norm.as_ref())
+    }
+
+    /// The decoder's weight `[V, E]`: its own, or the token table.
+    fn decoder(&self, own: Option<&Module>) -> Result<&Tensor> {
+        let module = own.unwrap_or(&self.model.modules.embeddings.tokens);
+        self.parameter(&module.weight)
+    }
+
+    fn bias_of(&self, module: Option<&Module>) -> Result<Option<&Tensor>> {
+        module.map_or(Ok(None), |module| self.bias(module))
+    }
+
+    /// What a head makes of its rows before its last map.
+    fn transformed(&self, x: &Tensor, transform: Option<&Transform>) -> Result<Tensor> {
+        let Some(Transform { dense, curve, norm }) = transform else { return Ok(x.clone()) };
+        let x = self.linear(x, Rows::Targets, dense)?;
+        let x = match curve {
+            Curve::Tanh => x.tanh()?,
+            Curve::Of(activation) => self.model.backend.activate(&x, *activation)?,
+        };
+        self.norm(&x, Rows::Targets, norm.as_ref())
     }
 }

@@ -6,14 +6,27 @@
 //! the padding.
 
 use candle_core::{D, Device, Result, Tensor};
-use candle_nn::ops::{log_softmax, softmax};
+use candle_nn::ops::{layer_norm_slow, log_softmax, rms_norm_slow, softmax};
 use candle_nn::{Linear, Module};
 
 use super::Packing;
 use crate::dropout::Noise;
+use crate::model::settings::{Heads, Mask, Norm};
 
-pub fn linear(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Linear::new(w.clone(), Some(b.clone())).forward(x)
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    Linear::new(w.clone(), b.cloned()).forward(x)
+}
+
+pub fn norm(
+    x: &Tensor,
+    (weight, bias): (&Tensor, Option<&Tensor>),
+    (norm, eps): (Norm, f64),
+) -> Result<Tensor> {
+    let bias = bias.map_or_else(|| weight.zeros_like(), |bias| Ok(bias.clone()))?;
+    match norm {
+        Norm::Layer => layer_norm_slow(x, weight, &bias, eps as f32),
+        Norm::Rms => rms_norm_slow(x, weight, eps as f32)?.broadcast_add(&bias),
+    }
 }
 
 pub fn dropout(x: &Tensor, noise: Noise, packing: &Packing) -> Result<Tensor> {
@@ -36,19 +49,26 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
 pub fn attention(
     q: &Tensor,
     kv: &Tensor,
-    heads: usize,
+    (Heads { queries: heads, keys: key_heads, depth }, mask): (Heads, Mask),
     noise: Option<Noise>,
     queries: &Packing,
     keys: &[usize],
 ) -> Result<Tensor> {
-    let (batch, width) = (keys.len() - 1, q.dim(1)?);
-    let (depth, rows, columns) = (width / heads, Padding::new(queries.offsets), Padding::new(keys));
+    let (batch, width) = (keys.len() - 1, key_heads * depth);
+    let (rows, columns) = (Padding::new(queries.offsets), Padding::new(keys));
     let (tq, tk) = (rows.longest, columns.longest);
-    let split = |x: Tensor, t: usize| x.reshape((batch, t, heads, depth))?.transpose(1, 2)?.contiguous();
-    let part = |i: usize| split(columns.pad(&kv.narrow(1, i * width, width)?.contiguous()?)?, tk);
-    let (q, k, v) = (split(rows.pad(q)?, tq)?, part(0)?, part(1)?);
+    let split =
+        |x: Tensor, t: usize, n: usize| x.reshape((batch, t, n, depth))?.transpose(1, 2)?.contiguous();
+    let part = |i: usize| {
+        let own = split(columns.pad(&kv.narrow(1, i * width, width)?.contiguous()?)?, tk, key_heads)?;
+        // Once for each head of queries that it serves.
+        let shape = (batch, key_heads, heads / key_heads, tk, depth);
+        own.unsqueeze(2)?.broadcast_as(shape)?.reshape((batch, heads, tk, depth))
+    };
+    let (q, k, v) = (split(rows.pad(q)?, tq, heads)?, part(0)?, part(1)?);
     let scores = (q.matmul(&k.t()?)? * (1.0 / (depth as f64).sqrt()))?;
-    let probabilities = softmax(&columns.mask(&scores)?, D::Minus1)?;
+    let seen = seen(mask, queries, &rows, &columns, scores.device())?;
+    let probabilities = softmax(&scores.broadcast_add(&seen)?, D::Minus1)?;
     let probabilities = match noise {
         None => probabilities,
         Some(noise) => {
@@ -65,8 +85,24 @@ pub fn attention(
                 * Tensor::from_vec(factors, shape, &Device::Cpu)?.to_device(probabilities.device())?)?
         }
     };
-    let context = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch * tq, width))?;
+    let context = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch * tq, heads * depth))?;
     rows.unpad(&context)
+}
+
+/// 0 at the keys that a query sees, minus infinity at the others: `[B, 1, tq, tk]`. A query that is padding sees the
+/// first key: every row keeps at least one.
+fn seen(mask: Mask, queries: &Packing, rows: &Padding, columns: &Padding, device: &Device) -> Result<Tensor> {
+    let (batch, tq, tk) = (rows.lengths.len(), rows.longest, columns.longest);
+    let mut values = vec![f32::NEG_INFINITY; batch * tq * tk];
+    for (i, row) in values.chunks_exact_mut(tk).enumerate() {
+        let (b, query) = (i / tq, i % tq);
+        let visible = match query < rows.lengths[b] {
+            true => mask.visible(queries.positions[queries.offsets[b] + query] as usize, columns.lengths[b]),
+            false => 0..1,
+        };
+        row[visible].fill(0.0);
+    }
+    Tensor::from_vec(values, (batch, 1, tq, tk), device)
 }
 
 /// Between packed rows and a padded rectangle.
@@ -105,17 +141,5 @@ impl Padding {
         }
         let row = |b: usize| (0..self.lengths[b]).map(move |t| (b * self.longest + t) as u32);
         super::rows(padded, &(0..self.lengths.len()).flat_map(row).collect::<Vec<u32>>())
-    }
-
-    /// Minus infinity at the keys that are padding; every row keeps at least one key.
-    fn mask(&self, scores: &Tensor) -> Result<Tensor> {
-        if self.to_padded.is_none() {
-            return Ok(scores.clone());
-        }
-        let value = |b: usize, t: usize| if t < self.lengths[b] { 0f32 } else { f32::NEG_INFINITY };
-        let mask: Vec<f32> =
-            (0..self.lengths.len()).flat_map(|b| (0..self.longest).map(move |t| value(b, t))).collect();
-        let shape = (self.lengths.len(), 1, 1, self.longest);
-        scores.broadcast_add(&Tensor::from_vec(mask, shape, scores.device())?)
     }
 }

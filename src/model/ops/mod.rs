@@ -14,8 +14,9 @@ mod kernels;
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Activation, Module};
 
+use super::settings::{Heads, Mask, Norm, Rotary};
 use crate::dropout::Noise;
-use fused::{PairNoise, RowNoise, Tap};
+use fused::{RowNoise, Tap};
 
 pub use kernels::SparseRows;
 
@@ -56,10 +57,10 @@ impl Backend {
         self == Backend::Fused
     }
 
-    /// `y = x Wᵀ + b`. `x` is `[rows, in]`, `w` `[out, in]`, `b` `[out]`; gives `[rows, out]`.
-    pub fn linear(self, x: &Tensor, w: &Tensor, b: &Tensor, tap: Option<Tap>) -> Result<Tensor> {
+    /// `y = x Wᵀ + b`. `x` is `[rows, in]`, `w` `[out, in]`, `b` `[out]` or none; gives `[rows, out]`.
+    pub fn linear(self, x: &Tensor, w: &Tensor, b: Option<&Tensor>, tap: Option<Tap>) -> Result<Tensor> {
         match self {
-            Backend::Fused => x.contiguous()?.apply_op3(w, b, fused::Linear { tap }),
+            Backend::Fused => x.contiguous()?.apply_op3(w, &or_zeros(b, w)?, fused::Linear { tap }),
             Backend::Composed => untapped(tap).and_then(|()| composed::linear(x, w, b)),
         }
     }
@@ -72,13 +73,13 @@ impl Backend {
         }
     }
 
-    /// `LayerNorm(x ⊙ noise + residual)` over the last axis of `[total, H]`, with weight and bias `[H]`.
-    pub fn residual_layer_norm(
+    /// `norm(x ⊙ noise + residual)` over the last axis of `[total, H]`, with weight and, if any, bias `[H]`.
+    pub fn residual_norm(
         self,
         x: &Tensor,
         residual: &Tensor,
-        (weight, bias): (&Tensor, &Tensor),
-        eps: f64,
+        (weight, bias): (&Tensor, Option<&Tensor>),
+        (norm, eps): (Norm, f64),
         noise: Option<(Noise, &Packing)>,
         tap: Option<Tap>,
     ) -> Result<Tensor> {
@@ -88,7 +89,7 @@ impl Backend {
                 Some((noise, packing)) => composed::dropout(x, noise, packing)?,
                 None => x.clone(),
             };
-            return candle_nn::ops::layer_norm_slow(&(x + residual)?, weight, bias, eps as f32);
+            return composed::norm(&(x + residual)?, (weight, bias), (norm, eps));
         }
         let noise = noise.map(|(noise, packing)| RowNoise {
             noise,
@@ -97,33 +98,28 @@ impl Backend {
             stride: packing.stride,
             positions: packing.positions.to_vec(),
         });
-        let parameters = Tensor::cat(&[weight, bias], 0)?;
-        let op = fused::ResidualLayerNorm::new(eps, noise, tap);
+        let parameters = Tensor::cat(&[weight, &or_zeros(bias, weight)?], 0)?;
+        let op = fused::ResidualNorm::new(norm, eps, noise, tap);
         x.contiguous()?.apply_op3(&residual.contiguous()?, &parameters, op)
     }
 
-    /// Multi-head softmax attention within each example: queries `q` `[rows, H]` as `queries` packs them, keys and values
-    /// `kv` `[total, 2H]` of every token, whose examples begin at `keys`. Gives `[rows, H]`. `noise` multiplies the
-    /// probabilities; its values are numbered by (example, head, position of the query, position of the key).
+    /// Multi-head softmax attention within each example: queries `q` `[rows, hq d]` as `queries` packs them, keys and
+    /// values `kv` `[total, 2 hk d]` of every token, whose examples begin at `keys`; a query sees what `mask` lets it. Gives
+    /// `[rows, hq d]`. `noise` multiplies the probabilities; its values are numbered by (example, head, position of the
+    /// query, position of the key).
     pub fn attention(
         self,
         q: &Tensor,
         kv: &Tensor,
-        heads: usize,
+        (heads, mask): (Heads, Mask),
         noise: Option<Noise>,
         queries: &Packing,
         keys: &[usize],
     ) -> Result<Tensor> {
         if self == Backend::Composed {
-            return composed::attention(q, kv, heads, noise, queries, keys);
+            return composed::attention(q, kv, (heads, mask), noise, queries, keys);
         }
-        let noise = noise.map(|noise| PairNoise {
-            noise,
-            first: queries.first,
-            stride: queries.stride,
-            positions: queries.positions.to_vec(),
-        });
-        let op = fused::Attention::new(heads, queries.offsets, keys, noise);
+        let op = fused::Attention::new(heads, mask, queries, keys, noise);
         q.contiguous()?.apply_op2(&kv.contiguous()?, op)
     }
 
@@ -135,22 +131,46 @@ impl Backend {
         }
     }
 
-    /// [`cross_entropy`](Self::cross_entropy) of the logits `x wᵀ + b`, and the scores to predict from: the logits
+    /// [`cross_entropy`](Self::cross_entropy) of the logits `x wᵀ + b` (`b` may be none), and the scores to predict from: the logits
     /// `[rows, C]` or, where no gradient is wanted, the most likely class itself `[rows]`. The fused body never keeps the
     /// logits of a vocabulary then.
     pub fn decoded_cross_entropy(
         self,
         x: &Tensor,
         w: &Tensor,
-        b: &Tensor,
+        b: Option<&Tensor>,
         labels: &[u32],
     ) -> Result<(Tensor, Tensor)> {
-        if self == Backend::Fused && ![x, w, b].iter().any(|t| t.track_op()) {
-            return fused::decoded_cross_entropy(&x.contiguous()?, w, b, labels);
+        let follows = [x, w].into_iter().chain(b).any(|t| t.track_op());
+        if self == Backend::Fused && !follows {
+            return fused::decoded_cross_entropy(&x.contiguous()?, w, &or_zeros(b, w)?, labels);
         }
         let logits = self.linear(x, w, b, None)?;
         Ok((self.cross_entropy(&logits, labels)?, logits.detach()))
     }
+}
+
+/// A bias, or zeros for each row of the weight.
+fn or_zeros(b: Option<&Tensor>, w: &Tensor) -> Result<Tensor> {
+    b.map_or_else(|| Tensor::zeros(w.dim(0)?, w.dtype(), w.device()), |b| Ok(b.clone()))
+}
+
+/// Turns the pairs of each head's first values by their rows' positions: `x` is `[rows, heads d]`, `positions` `[rows]`.
+pub fn rotate(x: &Tensor, depth: usize, positions: &[u32], rotary: &Rotary) -> Result<Tensor> {
+    let (rows, pairs) = (x.dim(0)?, rotary.frequencies.len());
+    let angle = |position: u32| rotary.frequencies.iter().map(move |f| f64::from(position) * f);
+    let angles: Vec<f64> = positions.iter().copied().flat_map(angle).collect();
+    let table = |of: fn(f64) -> f64| {
+        let values: Vec<f32> = angles.iter().map(|angle| of(*angle) as f32).collect();
+        Tensor::from_vec(values, (rows, 1, pairs), x.device())
+    };
+    let (cos, sin) = (table(libm::cos)?, table(libm::sin)?);
+    let x = x.reshape((rows, x.dim(1)? / depth, depth))?;
+    let (a, b) = (x.narrow(2, 0, pairs)?, x.narrow(2, pairs, pairs)?);
+    let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
+    let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
+    let rest = x.narrow(2, 2 * pairs, depth - 2 * pairs)?;
+    Tensor::cat(&[first, second, rest], 2)?.flatten_from(1)
 }
 
 /// A tap that nobody serves would leave squares at zero without a word.
@@ -215,20 +235,24 @@ mod tests {
     /// both kinds of noise. Catches a wrong backward pass, noise numbered in another way, a row left out.
     #[test]
     fn fused_bodies_equal_the_composed_ones() -> Result<()> {
-        let (h, heads) = (24, 3);
+        let h = 24;
         let positions: Vec<u32> = (0..5).chain(0..1).chain(0..11).collect();
         let packing = Packing { offsets: &[0, 5, 6, 17], positions: &positions, first: 2, stride: 20 };
         // Some queries of each example, none of the second.
         let few = Packing { offsets: &[0, 2, 2, 5], positions: &[1, 4, 0, 3, 9], ..packing };
         let (x, residual, w, b) =
             (random("x", &[17, h]), random("r", &[17, h]), random("w", &[40, h]), random("b", &[40]));
-        assert_equal(&[&x, &w, &b], Fused.linear(&x, &w, &b, None)?, Composed.linear(&x, &w, &b, None)?);
+        assert_equal(
+            &[&x, &w, &b],
+            Fused.linear(&x, &w, Some(&b), None)?,
+            Composed.linear(&x, &w, Some(&b), None)?,
+        );
         assert_equal(&[&x], Fused.activate(&x, Activation::Gelu)?, x.gelu_erf()?);
         let labels: Vec<u32> = (0..17).map(|i| i * 7 % 24).collect();
         assert_equal(&[&x], Fused.cross_entropy(&x, &labels)?, Composed.cross_entropy(&x, &labels)?);
         let (x0, w0, b0) = (x.detach(), w.detach(), b.detach());
-        let (losses, predicted) = Fused.decoded_cross_entropy(&x0, &w0, &b0, &labels)?;
-        let logits = Composed.linear(&x0, &w0, &b0, None)?;
+        let (losses, predicted) = Fused.decoded_cross_entropy(&x0, &w0, Some(&b0), &labels)?;
+        let logits = Composed.linear(&x0, &w0, Some(&b0), None)?;
         let wanted = Composed.cross_entropy(&logits, &labels)?.to_vec1::<f32>()?;
         assert!(
             losses.to_vec1::<f32>()?.iter().zip(wanted).all(|(loss, wanted)| (loss - wanted).abs() < 1e-5)
@@ -236,19 +260,31 @@ mod tests {
         let wanted = logits.argmax(1)?.to_vec1::<u32>()?;
         assert!(predicted.to_vec1::<f32>()?.iter().zip(wanted).all(|(p, wanted)| *p == wanted as f32));
         let (weight, bias) = (random("gamma", &[h]), random("beta", &[h]));
-        let (q, some, kv) = (random("q", &[17, h]), random("some", &[5, h]), random("kv", &[17, 2 * h]));
         let noise = |kind| Noise { kind, p: 0.3, stream: Stream::new(1, "noise") };
-        for noise in [None, Some(noise(Kind::Bernoulli)), Some(noise(Kind::Gaussian))] {
+        let noises = [None, Some(noise(Kind::Bernoulli)), Some(noise(Kind::Gaussian))];
+        for (noise, norm) in noises.into_iter().flat_map(|noise| [(noise, Norm::Layer), (noise, Norm::Rms)]) {
             let with = noise.map(|noise| (noise, &packing));
-            let fused = Fused.residual_layer_norm(&x, &residual, (&weight, &bias), 1e-5, with, None)?;
             let sum = (dropout(&x, noise, &packing)? + &residual)?;
             let zero = sum.zeros_like()?;
-            let plain = Composed.residual_layer_norm(&sum, &zero, (&weight, &bias), 1e-5, None, None)?;
-            assert_equal(&[&x, &residual, &weight, &bias], fused, plain);
-            for (q, queries) in [(&q, &packing), (&some, &few)] {
-                let fused = Fused.attention(q, &kv, heads, noise, queries, packing.offsets)?;
-                let plain = Composed.attention(q, &kv, heads, noise, queries, packing.offsets)?;
-                assert_equal(&[q, &kv], fused, plain);
+            for bias in [Some(&bias), None] {
+                let (parameters, norm) = ((&weight, bias), (norm, 1e-5));
+                let fused = Fused.residual_norm(&x, &residual, parameters, norm, with, None)?;
+                let plain = Composed.residual_norm(&sum, &zero, parameters, norm, None, None)?;
+                let inputs = [&x, &residual, &weight].into_iter().chain(bias);
+                assert_equal(&inputs.collect::<Vec<_>>(), fused, plain);
+            }
+        }
+        // Heads with keys of their own, and pairs of heads that share them.
+        for heads in [Heads::of(4, h), Heads { queries: 4, keys: 2, depth: 6 }] {
+            let width = 2 * heads.keys * heads.depth;
+            let (q, some, kv) = (random("q", &[17, h]), random("some", &[5, h]), random("kv", &[17, width]));
+            for (noise, mask) in noises.into_iter().zip([Mask::All, Mask::Causal, Mask::Window(2)]) {
+                for (q, queries) in [(&q, &packing), (&some, &few)] {
+                    let [fused, plain] = [Fused, Composed].map(|backend| {
+                        backend.attention(q, &kv, (heads, mask), noise, queries, packing.offsets)
+                    });
+                    assert_equal(&[q, &kv], fused?, plain?);
+                }
             }
         }
         Ok(())

@@ -17,10 +17,10 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor,
 use super::kernels;
 use crate::threads;
 
-pub use attention::{Attention, PairNoise};
+pub use attention::Attention;
 pub use cross_entropy::{CrossEntropy, decoded_cross_entropy};
 pub use linear::Linear;
-pub use norm::{ResidualLayerNorm, RowNoise};
+pub use norm::{ResidualNorm, RowNoise};
 pub use tap::{Deferred, Tap};
 
 /// A contiguous float32 slice of an operation's input.

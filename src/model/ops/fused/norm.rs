@@ -1,14 +1,16 @@
-//! LayerNorm of a residual sum, with dropout on the way in.
+//! The norm of a residual sum, with dropout on the way in.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{Saved, Tap, kernels, saved, slice, tensor, with};
 use crate::dropout::Noise;
+use crate::model::settings::Norm;
 use crate::threads::{self, grain};
 
-/// `LayerNorm(x ⊙ noise + residual)`, the third input being weight and bias `[2H]`.
-pub struct ResidualLayerNorm {
+/// `norm(x ⊙ noise + residual)`, the third input being weight and bias `[2H]`.
+pub struct ResidualNorm {
+    pub norm: Norm,
     pub eps: f64,
     /// Noise on `x`, its rows and their numbering.
     pub noise: Option<RowNoise>,
@@ -49,15 +51,15 @@ impl RowNoise {
     }
 }
 
-impl ResidualLayerNorm {
-    pub fn new(eps: f64, noise: Option<RowNoise>, tap: Option<Tap>) -> ResidualLayerNorm {
-        ResidualLayerNorm { eps, noise, tap, normal: Saved::default(), scale: Saved::default() }
+impl ResidualNorm {
+    pub fn new(norm: Norm, eps: f64, noise: Option<RowNoise>, tap: Option<Tap>) -> ResidualNorm {
+        ResidualNorm { norm, eps, noise, tap, normal: Saved::default(), scale: Saved::default() }
     }
 }
 
-impl CustomOp3 for ResidualLayerNorm {
+impl CustomOp3 for ResidualNorm {
     fn name(&self) -> &'static str {
-        "residual-layer-norm"
+        "residual-norm"
     }
 
     fn cpu_fwd(
@@ -81,7 +83,7 @@ impl CustomOp3 for ResidualLayerNorm {
         });
         let (mut y, mut scale) = (threads::zeros(normal.len()), vec![0f32; normal.len() / width]);
         let halves = parameters.split_at(width);
-        kernels::layer_norm(&mut normal, halves, self.eps as f32, &mut y, &mut scale);
+        kernels::norm(self.norm == Norm::Layer, &mut normal, halves, self.eps as f32, &mut y, &mut scale);
         *saved(&self.normal)? = normal;
         *saved(&self.scale)? = scale;
         Ok((CpuStorage::F32(y), xl.shape().clone()))
@@ -95,7 +97,7 @@ impl CustomOp3 for ResidualLayerNorm {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let width = p.elem_count() / 2;
+        let (width, centred) = (p.elem_count() / 2, self.norm == Norm::Layer);
         let mut d = with(&g.contiguous()?, |g| Ok(kernels::copied(g)))?;
         let (normal, scale) = (saved(&self.normal)?, saved(&self.scale)?);
         // Tasks are examples where each is asked for, else runs of rows; shares are added in order.
@@ -115,7 +117,7 @@ impl CustomOp3 for ResidualLayerNorm {
         with(p, |p| {
             parts.into_par_iter().with_min_len(grain()).for_each(|(from, to, d, share)| {
                 let normal = &normal[from * width..to * width];
-                kernels::layer_norm_backward_rows(normal, &scale[from..to], &p[..width], d, share);
+                kernels::norm_backward_rows(centred, normal, &scale[from..to], &p[..width], d, share);
             });
             Ok(())
         })?;

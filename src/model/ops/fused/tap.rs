@@ -20,6 +20,8 @@ pub struct Tap {
     /// The weights, stacked by rows, and the biases.
     pub weights: Vec<String>,
     pub biases: Vec<String>,
+    /// Whether the weights are stored `[in, out]`; then there is one.
+    pub transposed: bool,
     /// For a weight that another operation shares: gradient at the output and input are left here instead.
     pub deferred: Option<Deferred>,
 }
@@ -51,11 +53,8 @@ impl Tap {
         let each = n / names.len().max(1);
         let mut squares = self.squares()?;
         for (i, name) in names.iter().enumerate() {
-            squares.with(name, self.first, examples, |f, sums| {
-                for (own, sum) in gradients.chunks_exact(n).zip(sums) {
-                    kernels::add_squares(f, &own[i * each..(i + 1) * each], sum);
-                }
-            });
+            let own = gradients.chunks_exact(n).map(|own| &own[i * each..(i + 1) * each]);
+            squares.add_vectors(name, self.first, examples, own, kernels::add_squares);
         }
         Ok(())
     }
@@ -69,6 +68,13 @@ impl Tap {
         }
         let each = n / self.weights.len().max(1);
         let mut squares = self.squares()?;
+        if let (true, [name]) = (self.transposed, self.weights.as_slice()) {
+            // The other way round: `x_nᵀ g_n`.
+            squares.with(name, self.first, self.spans.len() - 1, |f, sums| {
+                kernels::add_squared_products(View::rows(x, k), g, &self.spans, None, n, f, sums);
+            });
+            return Ok(());
+        }
         for (i, name) in self.weights.iter().enumerate() {
             let g = View::rows(g, n).from(0, i * each);
             squares.with(name, self.first, self.spans.len() - 1, |f, sums| {

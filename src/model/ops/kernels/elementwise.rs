@@ -1,4 +1,4 @@
-//! Elementwise functions and functions of rows: GELU, LayerNorm, softmax.
+//! Elementwise functions and functions of rows: GELU, norms, softmax.
 
 use rayon::prelude::*;
 
@@ -112,12 +112,13 @@ pub fn largest(a: &[f32]) -> f32 {
     lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, v| larger(m, *v))
 }
 
-/// Rows of a LayerNorm task.
+/// Rows of a norm's task.
 const ROWS: usize = 32;
 
 /// `normal = (x - mean) / sqrt(variance + eps)`, `y = normal ⊙ weight + bias`, by rows; `x` becomes `normal` in place
-/// and `scale` the reciprocal standard deviations.
-pub fn layer_norm(
+/// and `scale` the reciprocal standard deviations. Not `centred`, the mean counts as 0.
+pub fn norm(
+    centred: bool,
     x: &mut [f32],
     (weight, bias): (&[f32], &[f32]),
     eps: f32,
@@ -127,15 +128,19 @@ pub fn layer_norm(
     let width = weight.len();
     let parts =
         x.par_chunks_mut(ROWS * width).zip(y.par_chunks_mut(ROWS * width)).zip(scale.par_chunks_mut(ROWS));
-    parts.with_min_len(grain()).for_each(|((x, y), scale)| layer_norm_rows(x, weight, bias, eps, y, scale));
+    parts
+        .with_min_len(grain())
+        .for_each(|((x, y), scale)| norm_rows(centred, x, weight, bias, eps, y, scale));
 }
 
 vectorized! {
-    fn layer_norm_rows(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32], scale: &mut [f32]) {
+    fn norm_rows(centred: bool, x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32], scale: &mut [f32]) {
         let width = weight.len();
         for ((x, y), scale) in x.chunks_exact_mut(width).zip(y.chunks_exact_mut(width)).zip(scale) {
-            let mean = sum(x) / width as f32;
-            x.iter_mut().for_each(|v| *v -= mean);
+            if centred {
+                let mean = sum(x) / width as f32;
+                x.iter_mut().for_each(|v| *v -= mean);
+            }
             let variance = dot(x, x) / width as f32;
             *scale = 1.0 / (variance + eps).sqrt();
             for (((y, x), w), b) in y.iter_mut().zip(x.iter_mut()).zip(weight).zip(bias) {
@@ -147,9 +152,9 @@ vectorized! {
 }
 
 vectorized! {
-    /// LayerNorm backward over rows of one task: `g` becomes the gradient at the input, and `sums` (weight, then
+    /// Backward of [`norm`] over rows of one task: `g` becomes the gradient at the input, and `sums` (weight, then
     /// bias) gets this task's share of the gradient of the parameters.
-    pub fn layer_norm_backward_rows(normal: &[f32], scale: &[f32], weight: &[f32], g: &mut [f32], sums: &mut [f32]) {
+    pub fn norm_backward_rows(centred: bool, normal: &[f32], scale: &[f32], weight: &[f32], g: &mut [f32], sums: &mut [f32]) {
         let width = weight.len();
         let (weight_sums, bias_sums) = sums.split_at_mut(width);
         for ((x, g), scale) in normal.chunks_exact(width).zip(g.chunks_exact_mut(width)).zip(scale) {
@@ -158,7 +163,7 @@ vectorized! {
                 *bs += *g;
                 *g *= w;
             }
-            let mean = sum(g) / width as f32;
+            let mean = if centred { sum(g) / width as f32 } else { 0.0 };
             let slope = dot(g, x) / width as f32;
             g.iter_mut().zip(x).for_each(|(g, x)| *g = (*g - mean - x * slope) * scale);
         }

@@ -10,9 +10,9 @@ mod cross_entropy;
 mod elementwise;
 mod squares;
 
-pub use attention::{Heads, RowNoise, attention, attention_backward};
+pub use attention::{RowNoise, Span, attention, attention_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward, decoded_cross_entropy};
-pub use elementwise::{gelu, gelu_backward, layer_norm, layer_norm_backward_rows};
+pub use elementwise::{gelu, gelu_backward, norm, norm_backward_rows};
 pub use squares::{SparseRows, add_squared_products, add_squares};
 
 use std::mem::MaybeUninit;

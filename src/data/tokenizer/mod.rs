@@ -1,0 +1,134 @@
+//! Text to token ids, as the checkpoint's own files say: BERT's `[CLS] A [SEP] B [SEP]`, RoBERTa's `<s> A </s></s> B </s>`,
+//! GPT-2's text alone.
+//!
+//! The trap: a `tokenizer.json` carries truncation and padding of its own (MiniLM: fixed 128), applied silently.
+//! Both are switched off on load; truncation (longest first, from the right) is applied here, around the tokens that the
+//! file's post-processor adds.
+
+mod files;
+mod special;
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use tokenizers::decoders::wordpiece::WordPiece as Decoder;
+use tokenizers::utils::truncation::{
+    TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
+};
+use tokenizers::{Encoding, PostProcessor};
+
+use super::Example;
+use super::Target;
+use super::row::{Row, RowLabel};
+use crate::error::{Error, Result};
+use crate::{files as disk, progress};
+
+pub(super) use special::BERT;
+pub use special::Special;
+
+/// A checkpoint's tokenizer.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    pub special: Special,
+    folder: PathBuf,
+    /// True where nothing said whether the model lower-cases, and it is taken to.
+    assumed_lower_case: bool,
+}
+
+impl Tokenizer {
+    /// The tokenizer in a checkpoint's folder: `tokenizer.json`; else `vocab.json` with `merges.txt`, or `vocab.txt`, with the
+    /// options of `tokenizer_config.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a folder without these files, or files that cannot be read.
+    pub fn load(folder: &Path) -> Result<Tokenizer> {
+        let mut assumed_lower_case = false;
+        let mut inner = files::read(folder, &mut assumed_lower_case)?;
+        // Without truncation parameters this cannot fail.
+        inner.with_truncation(None).map_err(|e| {
+            Error::field(folder.display(), "truncation", "removable", e, "delete the key `truncation`")
+        })?;
+        inner.with_padding(None);
+        let special = Special::new(folder, &inner)?;
+        Ok(Tokenizer { inner, special, folder: folder.to_path_buf(), assumed_lower_case })
+    }
+
+    /// Writes the files of a lower-casing WordPiece tokenizer with this vocabulary, as transformers loads them:
+    /// `vocab.txt`, `tokenizer_config.json`, `tokenizer.json`. `longest` is the model's position table.
+    pub fn write(folder: &Path, vocabulary: &[String], longest: usize) -> Result<()> {
+        let [json, vocab, config] =
+            ["tokenizer.json", "vocab.txt", "tokenizer_config.json"].map(|name| folder.join(name));
+        let options = serde_json::json!({
+            "do_lower_case": true, "strip_accents": null, "tokenize_chinese_chars": true,
+            "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",
+            "mask_token": "[MASK]", "model_max_length": longest, "tokenizer_class": "BertTokenizer",
+        });
+        disk::write(&config, format!("{options:#}\n").as_bytes())?;
+        disk::write(&vocab, (vocabulary.join("\n") + "\n").as_bytes())?;
+        let mut tokenizer = files::word_piece(&vocab, &config, &mut false)?;
+        tokenizer.with_decoder(Some(Decoder::default()));
+        let text = tokenizer.to_string(true).map_err(|e| {
+            Error::field(json.display(), "tokenizer", "representable as JSON", e, "report this")
+        })?;
+        disk::write(&json, (text + "\n").as_bytes())
+    }
+
+    /// BLAKE3 of the vocabulary in id order: the same for `vocab.txt` and for the `tokenizer.json` made from it.
+    pub fn vocabulary_hash(&self) -> String {
+        let mut tokens: Vec<(u32, String)> =
+            self.inner.get_vocab(true).into_iter().map(|(token, id)| (id, token)).collect();
+        tokens.sort();
+        let text: String = tokens.iter().map(|(id, token)| format!("{id}\t{token}\n")).collect();
+        disk::hash(text.as_bytes())
+    }
+
+    /// Tokenizes rows into examples of at most `max_len` tokens, special ones included. Rows without a label get an
+    /// empty masked-LM target, for [`super::masking::mask`] to fill.
+    pub fn examples(&self, rows: &[Row], max_len: usize) -> Result<Vec<Example>> {
+        if self.assumed_lower_case {
+            progress::excluded(format!(
+                "{}: nothing says do_lower_case, lower-casing",
+                self.folder.display()
+            ));
+        }
+        rows.par_iter().map(|row| self.example(row, max_len)).collect()
+    }
+
+    fn example(&self, row: &Row, max_len: usize) -> Result<Example> {
+        let added = self.inner.get_post_processor().map_or(0, |own| own.added_tokens(row.pair.is_some()));
+        let text = self.encode(&row.text)?;
+        let pair = row.pair.as_deref().map(|pair| self.encode(pair)).transpose()?;
+        let cut = TruncationParams {
+            max_length: max_len.saturating_sub(added),
+            strategy: TruncationStrategy::LongestFirst,
+            direction: TruncationDirection::Right,
+            stride: 0,
+        };
+        let (text, pair) = truncate_encodings(text, pair, &cut).map_err(|e| self.refused(e))?;
+        let whole = self.inner.post_process(text, pair, true).map_err(|e| self.refused(e))?;
+        let ids = whole.get_ids().to_vec();
+        // Texts that nothing stands between are one segment.
+        let types = if added == 0 { vec![0; ids.len()] } else { whole.get_type_ids().to_vec() };
+        let target = match row.label {
+            RowLabel::None => Target::none(),
+            RowLabel::Class(class) => Target::class(class as u32),
+            RowLabel::Value(value) => Target::value(value),
+        };
+        Ok(Example { ids, types, target })
+    }
+
+    fn encode(&self, text: &str) -> Result<Encoding> {
+        self.inner.encode_fast(text, false).map_err(|e| self.refused(e))
+    }
+
+    fn refused(&self, error: tokenizers::Error) -> Error {
+        Error::field(
+            self.folder.display(),
+            "tokenizer",
+            "able to read the text",
+            error,
+            "use the model's own tokenizer",
+        )
+    }
+}

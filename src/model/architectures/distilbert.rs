@@ -1,0 +1,99 @@
+//! DistilBERT (Sanh et al. 2019): BERT's layers under names of their own, no segments, and no dropout behind attention's
+//! last map, so 1 + 2L sites.
+
+use candle_nn::Activation;
+
+use crate::dropout::{LayerName, Place, Role};
+use crate::error::Result;
+use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::modules::{FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Transform};
+use crate::model::settings::{Curve, Heads, LayerSettings, Norm, Order, Positions};
+
+use super::bert;
+
+pub const DISTILBERT: Architecture = Architecture {
+    model_type: "distilbert",
+    read,
+    modules,
+    canonical: |stored| bert::prefixed("distilbert", &["embeddings", "transformer"], stored),
+    decoder: "vocab_projector",
+    pretrained: Head::MaskedLm,
+    classes: ["DistilBertForMaskedLM", "DistilBertForSequenceClassification"],
+};
+
+fn read(source: &Source) -> Result<ModelConfig> {
+    let (hidden_size, heads) = (source.size("dim")?, source.size("n_heads")?);
+    Ok(ModelConfig {
+        architecture: &DISTILBERT,
+        vocab_size: source.size("vocab_size")?,
+        embedding_size: hidden_size,
+        hidden_size,
+        intermediate_size: source.size("hidden_dim")?,
+        heads: Heads::of(heads, hidden_size),
+        // Sinusoidal ones are stored as a table, too.
+        positions: Positions::Table { rows: source.some_size("max_position_embeddings")?.unwrap_or(512) },
+        type_vocab_size: 0,
+        order: Order::Post,
+        norm: Norm::Layer,
+        norm_eps: 1e-12,
+        activation: source.activation("activation", "gelu")?,
+        tied: source.flag_or("tie_word_embeddings", true)?,
+        layers: vec![LayerSettings::default(); source.size("n_layers")?],
+        initializer_range: source.number_or("initializer_range", 0.02)?,
+        head_dropout: source.number_or("seq_classif_dropout", 0.2)?,
+        json: source.json.clone(),
+    })
+}
+
+fn modules(config: &ModelConfig, head: Head) -> Modules {
+    let h = config.hidden_size;
+    let head = match head.outputs() {
+        None => HeadModules::Decoder {
+            transform: Some(Transform {
+                dense: Module::linear("vocab_transform", Place::HEAD, h, h),
+                curve: Curve::Of(config.activation),
+                norm: Some(Module::norm("vocab_layer_norm", Place::HEAD, h)),
+            }),
+            weight: config.own_decoder(),
+            bias: Some(Module::bias("vocab_projector", Place::HEAD, config.vocab_size)),
+        },
+        Some(outputs) => bert::pooled(
+            Module::linear("pre_classifier", Place::HEAD, h, h),
+            Curve::Of(Activation::Relu),
+            Module::linear("classifier", Place::HEAD, outputs, h),
+        ),
+    };
+    let site = |k| [Role::AttentionProbs, Role::FfnOutput].map(|role| Place::in_layer(k, role));
+    let sites = (0..config.layers.len()).flat_map(site);
+    Modules {
+        embeddings: bert::embeddings(config, "distilbert", &head),
+        layers: (0..config.layers.len()).map(|k| layer(config, k)).collect(),
+        last_norm: None,
+        head,
+        sites: std::iter::once(Place::EMBEDDINGS).chain(sites).collect(),
+    }
+}
+
+fn layer(config: &ModelConfig, k: usize) -> Layer {
+    let (h, inner, at) = (config.hidden_size, config.intermediate_size, |role| Place::in_layer(k, role));
+    let path = |name: &str| format!("distilbert.transformer.layer.{k}.{name}");
+    let linear = |name: &str, role, outputs, inputs| Module::linear(&path(name), at(role), outputs, inputs);
+    let norm = |name: &str, role| Module::norm(&path(name), at(role), h);
+    Layer {
+        projections: Projections::Apart {
+            query: linear("attention.q_lin", Role::AttentionProbs, h, h),
+            // Softmax ignores a shift of all scores of a row.
+            key: linear("attention.k_lin", Role::AttentionProbs, h, h).with_idle_bias(),
+            value: linear("attention.v_lin", Role::AttentionProbs, h, h),
+        },
+        attended: linear("attention.out_lin", Role::AttentionOutput, h, h),
+        attention_norm: Some(norm("sa_layer_norm", Role::AttentionOutput)),
+        feed_forward: FeedForward::Plain {
+            inner: linear("ffn.lin1", Role::Intermediate, inner, h),
+            outer: linear("ffn.lin2", Role::FfnOutput, h, inner),
+        },
+        feed_forward_norm: norm("output_layer_norm", Role::FfnOutput),
+        settings: config.layers[k].clone(),
+        name: LayerName::Number(k),
+    }
+}

@@ -1,0 +1,21 @@
+//! Causal language modelling (Radford et al. 2019): each token of a text but the first, from those before it.
+
+use super::classes::accuracy;
+use super::{Answer, Best, Column, Metric, Spec};
+
+/// Share of the tokens that the model finds.
+pub const TOKEN_ACCURACY: Metric = Metric { name: "token_accuracy", value: accuracy };
+
+pub const SPEC: Spec = Spec {
+    objective: "causal-lm",
+    words: "causal language modelling",
+    unit: "nats",
+    column: Column::NextTokens,
+    answer: Answer::Token,
+    metrics: &[TOKEN_ACCURACY],
+    best: Best::LowestLoss,
+    masked: false,
+    instead_of_exact: Some(
+        "a vocabulary has too many classes to sum over; `mc` samples the same expectation",
+    ),
+};
