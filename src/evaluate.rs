@@ -3,11 +3,15 @@
 //! `L = Σ s_n / M` with its ratio-estimator standard error; the task's metrics beside it. Batches are fixed and sums
 //! run in the order of the examples, so the bits do not depend on the number of threads.
 
+use std::fmt::Display;
+
 use crate::data::{Batch, Example, parts};
 use crate::error::Result;
 use crate::model::{Objective, Outputs, Prefix};
 use crate::params::{self, ParamMap};
+use crate::progress;
 use crate::stats;
+use crate::tasks::classes::other_order;
 use crate::tasks::{Metric, Predictions};
 use crate::threads;
 
@@ -154,12 +158,34 @@ impl Evaluated {
     }
 }
 
+/// Says so where the predictions of a stored classifier of so many classes are clearly worse than chance, and in which order of
+/// classes they would fit: a classifier whose names say nothing (`LABEL_0`) may number them in another order than the data.
+pub fn tell_other_order(place: impl Display, classes: usize, loss: &SetLoss, examples: &[Example]) {
+    let Predictions { predicted, truth } = predictions(loss, examples);
+    let whole = |labels: &[f64]| labels.iter().map(|label| *label as usize).collect::<Vec<_>>();
+    if let Some(other) = other_order(&whole(&truth), &whole(&predicted), classes) {
+        let order: Vec<String> =
+            other.order.iter().enumerate().map(|(k, class)| format!("{k} is {class}")).collect();
+        progress::warn(format!(
+            "{place}: the stored classifier is right for {:.1} % of the examples, clearly below chance. If its class {}, it is \
+             right for {:.1} %: number the labels of the data as the checkpoint does, and freeze them again",
+            100.0 * other.accuracy,
+            order.join(", "),
+            100.0 * other.better
+        ));
+    }
+}
+
 /// Names and values of these metrics.
 pub fn metrics(metrics: &[Metric], loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
+    let predictions = predictions(loss, examples);
+    metrics.iter().map(|metric| (metric.name.to_string(), (metric.value)(&predictions))).collect()
+}
+
+fn predictions(loss: &SetLoss, examples: &[Example]) -> Predictions {
     let targets = |(own, e): (&Vec<f64>, &Example)| {
         own.iter().copied().zip(e.target.labels.numbers()).collect::<Vec<_>>()
     };
     let (predicted, truth) = loss.predictions.iter().zip(examples).flat_map(targets).unzip();
-    let predictions = Predictions { predicted, truth };
-    metrics.iter().map(|metric| (metric.name.to_string(), (metric.value)(&predictions))).collect()
+    Predictions { predicted, truth }
 }

@@ -16,6 +16,7 @@ mod executors;
 mod fisher;
 mod formats;
 mod gallery;
+mod heads;
 mod hub;
 mod imports;
 mod landscape;

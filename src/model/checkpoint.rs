@@ -4,6 +4,8 @@
 //! `weights` reads the tensors under canonical names; here they become the model that a head asks for, and
 //! what is missing, left over or broken is said. The tied decoder is not stored.
 
+mod head;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,7 @@ use serde_json::json;
 use super::architectures;
 use super::config::{Architecture, ModelConfig};
 use super::layout::{Kind as ParameterKind, Parameter};
-use super::modules::{Head, HeadModules, Module};
+use super::modules::{Head, Module};
 use super::network::Network;
 use super::ops::Backend;
 use super::weights;
@@ -26,9 +28,6 @@ use crate::hub::{self, TOKENIZER_FILES, VOCABULARIES, Wanted};
 use crate::params::{self, ParamMap};
 use crate::tasks::{Answer, Kind};
 use crate::{embedded, files, progress};
-
-/// More classes than any task has: beyond, a label is a mistake.
-const MAX_CLASSES: usize = 10_000;
 
 /// A checkpoint's files, read.
 pub struct Checkpoint {
@@ -51,6 +50,8 @@ pub struct Model {
     pub hash: String,
     /// Hash of the tokenizer's vocabulary, if the checkpoint has a tokenizer.
     pub vocabulary: Option<String>,
+    /// Whether the whole head came from the checkpoint.
+    pub stored_head: bool,
     folder: PathBuf,
 }
 
@@ -59,15 +60,10 @@ pub struct Model {
 pub enum MissingHead {
     /// Drawn from this seed, and said.
     Initialise { seed: u64 },
+    /// The same, also where the checkpoint has one.
+    Redraw { seed: u64 },
     /// An error.
     Refuse,
-}
-
-impl MissingHead {
-    /// Refused if `strict`, else drawn from the seed.
-    pub fn unless(strict: bool, seed: u64) -> MissingHead {
-        if strict { MissingHead::Refuse } else { MissingHead::Initialise { seed } }
-    }
 }
 
 impl Checkpoint {
@@ -135,92 +131,14 @@ impl Checkpoint {
         Tokenizer::load(&self.folder)
     }
 
-    /// The head that a set's labels ask for.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Field`] if the checkpoint's classifier has another number of outputs than the labels need.
-    pub fn head_for(&self, set: &FrozenSet) -> Result<Head> {
-        let stored = self.stored_outputs();
-        let place = set.path.display();
-        match set.kind {
-            Kind::MaskedLm | Kind::CausalLm => self.language_head(set),
-            Kind::Regression => match stored {
-                None | Some(1) => Ok(Head::Regression),
-                Some(n) => {
-                    let expected = format!("int64 classes for the checkpoint's {n}-way classifier");
-                    let fix = "give a checkpoint without a classifier, or one with a single output";
-                    Err(Error::field(place, "labels", expected, "float32 values", fix))
-                }
-            },
-            Kind::Classes => {
-                let classes = set.examples.iter().flat_map(|e| e.target.labels.classes());
-                let largest = classes.max().map_or(0, |class| *class as usize);
-                let named = set.label_names().map(|names| names.len());
-                let classes = stored.or(named).unwrap_or((largest + 1).min(MAX_CLASSES));
-                if stored.is_some() {
-                    self.check_label_order(set)?;
-                }
-                if largest >= classes {
-                    let from = match (stored, named) {
-                        (Some(_), _) => "the checkpoint's classifier",
-                        (None, Some(_)) => "the set's label names",
-                        (None, None) => "the most that a fresh head may have",
-                    };
-                    let fix = "use the checkpoint that goes with this set, or make the set again";
-                    let expected = format!("classes 0..={} ({from})", classes.saturating_sub(1));
-                    return Err(Error::field(place, "labels", expected, largest, fix));
-                }
-                Ok(Head::Classes(classes))
-            }
-        }
-    }
-
-    /// The head that scores tokens, if that is what the set's task asks for.
-    fn language_head(&self, set: &FrozenSet) -> Result<Head> {
-        let Architecture { model_type, pretrained, .. } = self.config.architecture;
-        let wanted = if set.kind == Kind::MaskedLm { Head::MaskedLm } else { Head::CausalLm };
-        if *pretrained == wanted {
-            return Ok(wanted);
-        }
-        let (expected, found) = (format!("a task that {model_type} was trained for"), set.kind.spec().words);
-        let fix = "freeze the text with this checkpoint, or use another architecture";
-        Err(Error::field(set.path.display(), "objective", expected, found, fix))
-    }
-
-    /// Outputs of the task head that the checkpoint has, if it has one.
-    fn stored_outputs(&self) -> Option<usize> {
-        match self.config.modules(Head::Regression).head {
-            HeadModules::Pooled { output, .. } => self.tensors.get(&output.weight)?.dims().first().copied(),
-            HeadModules::Decoder { .. } => None,
-        }
-    }
-
-    /// Whether the classifier's label names, where it has real ones, stand in the set's order.
-    fn check_label_order(&self, set: &FrozenSet) -> Result<()> {
-        let lower = |name: &str| name.to_ascii_lowercase();
-        let Some(names) = set.label_names() else { return Ok(()) };
-        let Some(map) = self.config.json.get("id2label").and_then(|m| m.as_object()) else { return Ok(()) };
-        let own: Vec<String> =
-            (0..map.len()).filter_map(|i| map.get(&i.to_string())?.as_str().map(lower)).collect();
-        let wanted: Vec<String> = names.iter().map(|name| lower(name)).collect();
-        let as_set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-        if own == wanted || as_set(&own) != as_set(&wanted) {
-            return Ok(()); // the same order, or names such as LABEL_0 that say nothing
-        }
-        let fix = "number the labels of the data as the checkpoint does, and freeze them again";
-        let expected = format!("in the classifier's order: {}", own.join(", "));
-        Err(Error::field(set.path.display(), "labels", expected, names.join(", "), fix))
-    }
-
     /// Whether examples fit the checkpoint's tables; `fix` says what to do where they do not.
     pub fn check_examples(&self, kind: Kind, examples: &[Example], place: &str, fix: &str) -> Result<()> {
         check_examples(&self.config, kind, examples, place, fix)
     }
 
     /// The model for a frozen set, checked against it.
-    pub fn model_for(self, set: &FrozenSet, missing: MissingHead) -> Result<Model> {
-        let head = self.head_for(set)?;
+    pub fn model_for(mut self, set: &FrozenSet, missing: MissingHead) -> Result<Model> {
+        let head = self.head_for(set, missing)?;
         let model = self.model(head, missing)?;
         model.check(set)?;
         Ok(model)
@@ -246,7 +164,11 @@ impl Checkpoint {
         for parameter in network.layout.parameters() {
             let absent = !self.tensors.contains_key(&parameter.name);
             let value = match (absent && of_head.contains(&parameter.name), head, missing) {
-                (true, Head::Classes(_) | Head::Regression, MissingHead::Initialise { seed }) => {
+                (
+                    true,
+                    Head::Classes(_) | Head::Regression,
+                    MissingHead::Initialise { seed } | MissingHead::Redraw { seed },
+                ) => {
                     fresh.push(parameter.name.clone());
                     parameter.initial(self.config.initializer_range, seed)?
                 }
@@ -264,13 +186,16 @@ impl Checkpoint {
             };
             theta.insert(parameter.name.clone(), value.to_device(&self.device)?);
         }
-        if let (false, MissingHead::Initialise { seed }) = (fresh.is_empty(), missing) {
+        if let (false, MissingHead::Initialise { seed } | MissingHead::Redraw { seed }) =
+            (fresh.is_empty(), missing)
+        {
             self.tell_fresh(&fresh, seed);
         }
         self.tell_unused();
         let has_tokenizer = VOCABULARIES.iter().any(|name| files::exists(&self.folder.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
-        Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.folder })
+        let stored_head = fresh.is_empty();
+        Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.folder, stored_head })
     }
 
     /// The masked-LM model, with a fresh head where the checkpoint has none.

@@ -23,7 +23,6 @@ use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use crate::landscape::sharpness::Measure;
 use crate::landscape::space::{Space, norm};
-use crate::model::checkpoint::MissingHead;
 use crate::model::{Model, Network, Objective, Trainable};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
@@ -131,7 +130,7 @@ impl Damage {
         provenance.input("set", &set.hash);
         provenance.input_file("fisher", &self.fisher)?;
         let (fisher, metadata) = fisher_files::read_for(&self.fisher, &model.theta)?;
-        let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+        let missing = self.inputs.head.missing(self.seed);
         let (reference, hash) = self.gaussian.weights(&model, &set, missing)?;
         hash.iter()
             .zip(&self.gaussian.reference)

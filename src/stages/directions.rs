@@ -14,7 +14,6 @@ use crate::landscape::directions::between::BETWEEN;
 use crate::landscape::directions::principal::PRINCIPAL;
 use crate::landscape::directions::{self, Directions as Made, Inputs, Normalize, Source};
 use crate::model::Checkpoint;
-use crate::model::checkpoint::MissingHead;
 use crate::params::ParamMap;
 use crate::progress::say;
 use crate::provenance::{self, Provenance};
@@ -156,7 +155,7 @@ impl Directions {
 
     /// The parameters of another model with the same head, and its hash.
     fn other(&self, path: &Path, set: &FrozenSet) -> Result<(ParamMap, String)> {
-        let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+        let missing = self.inputs.head.missing(self.seed);
         let model = Checkpoint::open(path)?.model_for(set, missing)?;
         Ok((model.theta, model.hash))
     }

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::{ModelAndSet, with_se};
 use crate::data::masking::unigram_entropy;
 use crate::error::Result;
-use crate::evaluate::{metrics, set_loss};
+use crate::evaluate::{metrics, set_loss, tell_other_order};
+use crate::model::Head;
 use crate::progress::say;
 use crate::tasks::Answer;
 
@@ -26,6 +27,9 @@ impl Loss {
     pub fn run(&self) -> Result<()> {
         let (model, set) = self.inputs.open(self.seed)?;
         let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
+        if let (Head::Classes(classes), true) = (model.network.head, model.stored_head) {
+            tell_other_order(self.inputs.checkpoint.display(), classes, &loss, &set.examples);
+        }
         let metrics = metrics(set.metrics(), &loss, &set.examples);
         let entropy = (set.kind.spec().answer == Answer::Token).then(|| unigram_entropy(&set.examples));
         if self.json {

@@ -115,6 +115,28 @@ impl Compute {
     }
 }
 
+/// Which task head a model gets.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct HeadOptions {
+    /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
+    #[arg(long)]
+    pub strict_head: bool,
+    /// Draw a new task head from the seed, even where the checkpoint has one
+    #[arg(long, conflicts_with = "strict_head")]
+    pub fresh_head: bool,
+}
+
+impl HeadOptions {
+    /// What happens to a head that is missing, or not wanted.
+    pub fn missing(self, seed: u64) -> MissingHead {
+        match self {
+            HeadOptions { strict_head: true, .. } => MissingHead::Refuse,
+            HeadOptions { fresh_head: true, .. } => MissingHead::Redraw { seed },
+            _ => MissingHead::Initialise { seed },
+        }
+    }
+}
+
 /// A checkpoint and the frozen set it is evaluated on.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ModelAndSet {
@@ -123,9 +145,8 @@ pub struct ModelAndSet {
     /// Frozen evaluation set; its labels choose the head
     #[arg(long, value_name = "SET")]
     pub set: PathBuf,
-    /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
-    #[arg(long)]
-    pub strict_head: bool,
+    #[command(flatten)]
+    pub head: HeadOptions,
     #[command(flatten)]
     pub compute: Compute,
 }
@@ -134,7 +155,7 @@ impl ModelAndSet {
     /// Reads both and checks that they go together.
     pub fn open(&self, seed: u64) -> Result<(Model, FrozenSet)> {
         let set = FrozenSet::read(&self.set)?;
-        let missing = MissingHead::unless(self.strict_head, seed);
+        let missing = self.head.missing(seed);
         let model = self.compute.open(&self.checkpoint)?.model_for(&set, missing)?;
         Ok((model, set))
     }

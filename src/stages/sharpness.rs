@@ -19,7 +19,6 @@ use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Flags, Mask};
 use crate::landscape::sharpness::{Found, Plan};
 use crate::landscape::space::{Space, norm};
-use crate::model::checkpoint::MissingHead;
 use crate::model::{Model, Objective, Trainable};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, say};
@@ -130,7 +129,7 @@ impl Sharpness {
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let (mask, space) = self.space(&model, &set, &mut provenance)?;
-        let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+        let missing = self.inputs.head.missing(self.seed);
         let (reference, reference_hash) = self.gaussian.weights(&model, &set, missing)?;
         reference_hash
             .iter()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::defaults;
 use super::source::tell;
-use super::{Compute, checkpoint};
+use super::{Compute, HeadOptions, checkpoint};
 use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
@@ -16,7 +16,6 @@ use crate::error::{Error, Problem, Result};
 use crate::figures::stability::curve_figure;
 use crate::fisher::Fisher;
 use crate::fisher::layers::{Aggregate, Granularity};
-use crate::model::checkpoint::MissingHead;
 use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction, Trainable};
 use crate::progress::{self, say};
@@ -45,7 +44,7 @@ pub struct Stability {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
     /// Fisher information made with --per-example instead: no pass over the corpus
-    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head", "masks", "overlap"])]
+    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head", "fresh_head", "masks", "overlap"])]
     pub fisher: Option<PathBuf>,
     /// Shortest line of text in words
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -67,9 +66,8 @@ pub struct Stability {
     /// Differentiate the mean over an example's targets (the paper's) or their sum
     #[arg(long, value_enum, default_value_t)]
     pub reduction: Reduction,
-    /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
-    #[arg(long)]
-    pub strict_head: bool,
+    #[command(flatten)]
+    pub head: HeadOptions,
     #[command(flatten)]
     pub compute: Compute,
     /// Seed of the draws, the masking and a task head that the checkpoint lacks
@@ -216,7 +214,7 @@ impl Stability {
         }
         fisher::check(set.kind, &[self.estimate()])?;
         let special = (masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
-        let model = checkpoint.model_for(&set, MissingHead::unless(self.strict_head, self.seed))?;
+        let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
         provenance.checkpoint("checkpoint", folder, &model.hash)?;
         let pass = Pass { stage: self, model: &model, examples: &set.examples };
         pass.tell(&set.by_length())?;

@@ -17,12 +17,12 @@ use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
 use crate::landscape::rise;
 use crate::landscape::surface::{Plan, Surface as Evaluated};
-use crate::model::checkpoint::MissingHead;
-use crate::model::{Model, Objective, Trainable};
+use crate::model::{Head, Model, Objective, Trainable};
 use crate::params;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::tables::surface::{Format, Grid};
+use crate::tasks::classes::{ACCURACY, is_below_chance};
 use crate::{estimate, evaluate, files};
 
 /// Loss surface of a checkpoint over a frozen set, along two directions, or its profile along one.
@@ -161,6 +161,7 @@ impl Surface {
         let surface = plan.evaluate(&model.network, &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
         for (name, value) in surface.metrics.iter().zip(&surface.centre.metrics) {
+            warn_below_chance(&model, name, *value, set.examples.len());
             about["centre"][name] = json!(value);
         }
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
@@ -241,7 +242,7 @@ impl Surface {
                 directions::file::read(path, theta)?
             }
             None => {
-                let missing = MissingHead::unless(self.inputs.strict_head, self.seed);
+                let missing = self.inputs.head.missing(self.seed);
                 let (weights, hash) = self.gaussian.weights(model, set, missing)?;
                 hash.iter()
                     .zip(&self.gaussian.reference)
@@ -349,5 +350,18 @@ fn grid([x, y]: [&[f64]; 2], surface: &Evaluated) -> Grid {
         loss: points.iter().map(|p| p.loss).collect(),
         columns,
         centre: Some(surface.centre.loss),
+    }
+}
+/// A stored classifier that is clearly worse than chance numbers its classes in another order than the data, most likely.
+fn warn_below_chance(model: &Model, metric: &str, value: f64, examples: usize) {
+    if let (Head::Classes(classes), true) = (model.network.head, model.stored_head)
+        && metric == ACCURACY.name
+        && is_below_chance(value, examples, classes)
+    {
+        progress::warn(format!(
+            "the stored classifier is right for {:.1} % of the examples, clearly below chance: `fisherscape loss` says in which \
+             order of classes it would fit",
+            100.0 * value
+        ));
     }
 }

@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::options::defaults;
 use super::source::{Source, check_fraction, fraction_of};
-use super::{Compute, checkpoint, history, with_se};
+use super::{Compute, HeadOptions, checkpoint, history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::data::glue::Holdout;
 use crate::dropout::{Arm, Dropout};
 use crate::error::{Problem, Result};
-use crate::model::checkpoint::MissingHead;
 use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
@@ -43,9 +42,8 @@ pub struct Train {
     /// Also keep the parameters at N evenly spaced steps, the first and the last among them, in DIR/trajectory
     #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["early_stopping", "scores_only"])]
     pub snapshots: usize,
-    /// Fail if the checkpoint lacks the task head, instead of drawing one from the seed
-    #[arg(long)]
-    pub strict_head: bool,
+    #[command(flatten)]
+    pub head: HeadOptions,
     #[command(flatten)]
     pub compute: Compute,
     /// Seed of the split, the order, the dropout and a fresh head
@@ -159,7 +157,7 @@ impl Train {
         let dropout = self.dropout.dropout(&config.sites(), config.head_dropout, self.seed)?;
         self.source.note(&mut provenance)?;
         let (set, pad, training) = self.examples(&checkpoint)?;
-        let missing = MissingHead::unless(self.strict_head, self.seed);
+        let missing = self.head.missing(self.seed);
         let mut model = checkpoint.model_for(&set, missing)?;
         Model::prepare_folder(&self.checkpoint, &self.out)?;
         if let Some(dropout) = &dropout {
@@ -226,7 +224,7 @@ impl Train {
     pub fn work(&self) -> Result<Work> {
         let checkpoint = self.compute.open(&self.checkpoint)?;
         let (set, _, training) = self.examples(&checkpoint)?;
-        let model = checkpoint.model_for(&set, MissingHead::Initialise { seed: self.seed })?;
+        let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
         let (examples, held_out) = set.examples.split_at(training);
         let used = fraction_of(training, self.options.fraction);
         let config = self.config(used);

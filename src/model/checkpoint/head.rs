@@ -1,0 +1,158 @@
+//! Which head a model gets: the one that a set's labels ask for, stored or drawn.
+//!
+//! A stored head serves only if it is of the kind and size that the set asks for. `config.json` says what it is
+//! (`architectures`, `problem_type`); its names and shapes alone do not: the classifier of named entities looks like one of
+//! whole texts.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Checkpoint, MissingHead};
+use crate::data::frozen::FrozenSet;
+use crate::error::{Error, Result};
+use crate::model::config::Architecture;
+use crate::model::modules::{Head, HeadModules, Module};
+use crate::progress;
+use crate::tasks::Kind;
+
+/// More classes than any task has: beyond, a label is a mistake.
+const MAX_CLASSES: usize = 10_000;
+
+impl Checkpoint {
+    /// The head that a set's labels ask for. A stored one that is of another kind, or is to be drawn anew, is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] if the checkpoint's classifier has another number of outputs than the labels need.
+    pub fn head_for(&mut self, set: &FrozenSet, missing: MissingHead) -> Result<Head> {
+        if matches!(set.kind, Kind::MaskedLm | Kind::CausalLm) {
+            return self.language_head(set);
+        }
+        if let (MissingHead::Redraw { .. }, Some(n)) = (missing, self.stored_outputs()) {
+            let folder = self.folder.display();
+            progress::note(format!("{folder}: the stored head of {n} outputs is left out for a fresh one"));
+            self.forget_head();
+        } else if let (Some(what), Some(_)) = (self.foreign_head(set.kind), self.stored_outputs()) {
+            progress::excluded(format!(
+                "{}: the stored head is {what}: it counts as none",
+                self.folder.display()
+            ));
+            self.forget_head();
+        }
+        if set.kind == Kind::Regression { self.single_output(set) } else { self.classes(set) }
+    }
+
+    /// The head that scores tokens, if that is what the set's task asks for.
+    fn language_head(&self, set: &FrozenSet) -> Result<Head> {
+        let Architecture { model_type, pretrained, .. } = self.config.architecture;
+        let wanted = if set.kind == Kind::MaskedLm { Head::MaskedLm } else { Head::CausalLm };
+        if *pretrained == wanted {
+            return Ok(wanted);
+        }
+        let (expected, found) = (format!("a task that {model_type} was trained for"), set.kind.spec().words);
+        let fix = "freeze the text with this checkpoint, or use another architecture";
+        Err(Error::field(set.path.display(), "objective", expected, found, fix))
+    }
+
+    fn single_output(&self, set: &FrozenSet) -> Result<Head> {
+        match self.stored_outputs() {
+            None | Some(1) => Ok(Head::Regression),
+            Some(n) => {
+                let expected = format!("int64 classes for the checkpoint's {n}-way classifier");
+                let fix = "give --fresh-head, or a checkpoint without a classifier or with a single output";
+                Err(Error::field(set.path.display(), "labels", expected, "float32 values", fix))
+            }
+        }
+    }
+
+    fn classes(&self, set: &FrozenSet) -> Result<Head> {
+        let wrong = |expected: String, found: String, fix: &str| {
+            Err(Error::field(set.path.display(), "labels", expected, found, fix))
+        };
+        let labels = set.examples.iter().flat_map(|e| e.target.labels.classes());
+        let largest = labels.max().map_or(0, |class| *class as usize);
+        let named = set.label_names().map(|names| names.len());
+        let (stored, fix) =
+            (self.stored_outputs(), "give --fresh-head, or the checkpoint that goes with this set");
+        if let (Some(stored), Some(named)) = (stored, named)
+            && stored != named
+        {
+            let expected = format!("{stored} classes, as the checkpoint's classifier has");
+            return wrong(expected, format!("{named}"), fix);
+        }
+        if stored.is_some() {
+            self.check_label_order(set)?;
+        }
+        let classes = stored.or(named).unwrap_or((largest + 1).min(MAX_CLASSES));
+        let last = classes.saturating_sub(1);
+        if largest >= classes {
+            let from = match (stored, named) {
+                (Some(_), _) => "the checkpoint's classifier",
+                (None, Some(_)) => "the set's label names",
+                (None, None) => "the most that a fresh head may have",
+            };
+            return wrong(format!("classes 0..={last} ({from})"), largest.to_string(), fix);
+        }
+        if largest < last && named.is_none() {
+            let folder = self.folder.display();
+            progress::note(format!(
+                "{folder}: the classifier has {classes} classes; the set uses 0..={largest}"
+            ));
+        }
+        Ok(Head::Classes(classes))
+    }
+
+    /// Outputs of the task head that the checkpoint has, if it has one.
+    fn stored_outputs(&self) -> Option<usize> {
+        let HeadModules::Pooled { output, .. } = self.config.modules(Head::Regression).head else {
+            return None;
+        };
+        self.tensors.get(&output.weight)?.dims().first().copied()
+    }
+
+    /// What the stored head is, where the configuration says that it is no head for such labels.
+    fn foreign_head(&self, kind: Kind) -> Option<String> {
+        let class = self.config.json.get("architectures").and_then(|names| names.get(0)?.as_str());
+        if let Some(class) = class.filter(|class| !class.ends_with("ForSequenceClassification")) {
+            return Some(format!("that of {class}, no classifier of whole texts"));
+        }
+        let wanted = if kind == Kind::Regression { "regression" } else { "single_label_classification" };
+        let problem = self.config.json.get("problem_type").and_then(Value::as_str);
+        problem
+            .filter(|problem| *problem != wanted)
+            .map(|problem| format!("for {problem}, and not for {wanted}"))
+    }
+
+    /// Leaves out the task head, but what belongs to the model below it (BERT's pooler) or to the head that it was
+    /// pre-trained with.
+    fn forget_head(&mut self) {
+        let config = &self.config;
+        let kept = config.layout(config.architecture.pretrained);
+        let below = config.encoder();
+        let prefix = below.first().and_then(|p| p.name.split('.').next()).unwrap_or_default().to_string();
+        let modules = config.modules(Head::Regression).head;
+        let own = modules.modules().into_iter().flat_map(Module::parameters).map(|p| p.name);
+        let names: Vec<String> = own
+            .filter(|name| kept.get(name).is_none() && name.split('.').next() != Some(prefix.as_str()))
+            .collect();
+        names.iter().for_each(|name| drop(self.tensors.remove(name)));
+    }
+
+    /// Whether the classifier's label names, where it has real ones, stand in the set's order.
+    fn check_label_order(&self, set: &FrozenSet) -> Result<()> {
+        let lower = |name: &str| name.to_ascii_lowercase();
+        let Some(names) = set.label_names() else { return Ok(()) };
+        let Some(map) = self.config.json.get("id2label").and_then(|m| m.as_object()) else { return Ok(()) };
+        let own: Vec<String> =
+            (0..map.len()).filter_map(|i| map.get(&i.to_string())?.as_str().map(lower)).collect();
+        let wanted: Vec<String> = names.iter().map(|name| lower(name)).collect();
+        let as_set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        if own == wanted || as_set(&own) != as_set(&wanted) {
+            return Ok(()); // the same order, or names such as LABEL_0 that say nothing
+        }
+        let fix = "number the labels of the data as the checkpoint does, and freeze them again";
+        let expected = format!("in the classifier's order: {}", own.join(", "));
+        Err(Error::field(set.path.display(), "labels", expected, names.join(", "), fix))
+    }
+}
