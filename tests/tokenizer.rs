@@ -40,6 +40,69 @@ fn as_expected(folder: &Path, expected: &Path) -> Outcome {
     Ok(())
 }
 
+/// Oracle: on paper. Two texts of ten and four words and their two special tokens, at most eight tokens: one is cut, by four of
+/// its twelve.
+#[test]
+fn what_is_cut_off_is_counted() -> Outcome {
+    let row = |text: &str| Row { text: text.into(), pair: None, label: RowLabel::None };
+    let rows =
+        [row("film story song novel actor scene ending dialogue picture play"), row("the film is long")];
+    let tokenizer = Tokenizer::load(&fixture("tiny/model"))?;
+    let words = "1 of 2 examples cut to 8 tokens, 33 % of their tokens left out";
+    assert_eq!(tokenizer.tokenized(&rows, 8)?.1.as_deref(), Some(words));
+    assert_eq!(tokenizer.tokenized(&rows, 12)?.1, None);
+    Ok(())
+}
+
+/// Oracle: transformers, for folders whose options stand beside a vocabulary or against a tokenizer.json, and whose tokens were
+/// added to. Catches options that are not read, added tokens that are split, and ids of their own.
+#[test]
+fn options_and_added_tokens_are_those_of_the_files() -> Outcome {
+    let expected = json(&fixture("tokenizer/options.json"));
+    let texts: Vec<String> = serde_json::from_value(expected["texts"].clone())?;
+    let row = |text: &String| Row { text: text.clone(), pair: None, label: RowLabel::None };
+    let rows: Vec<Row> = texts.iter().map(row).collect();
+    for case in expected["folders"].as_array().unwrap() {
+        let folder = tempfile::tempdir()?;
+        for (name, content) in case["files"].as_object().unwrap() {
+            std::fs::write(folder.path().join(name), content.to_string())?;
+        }
+        if !folder.path().join("tokenizer.json").exists() {
+            std::fs::copy(fixture("tiny/model/vocab.txt"), folder.path().join("vocab.txt"))?;
+        }
+        let examples = Tokenizer::load(folder.path())?.examples(&rows, 48)?;
+        let ids: Vec<Vec<u32>> = serde_json::from_value(case["ids"].clone())?;
+        for ((example, ids), text) in examples.iter().zip(ids).zip(&texts) {
+            assert_eq!(example.ids, ids, "{}: {text}", case["name"]);
+        }
+    }
+    Ok(())
+}
+
+/// Oracle: the files. A class that takes words apart in another way would give other ids without an error; an id that
+/// another token has, or that leaves a gap, is no id of this vocabulary.
+#[test]
+fn classes_and_ids_that_do_not_fit_are_refused() -> Outcome {
+    let load = |name: &str, content: &str| -> Outcome<String> {
+        let folder = tempfile::tempdir()?;
+        std::fs::copy(fixture("tiny/model/vocab.txt"), folder.path().join("vocab.txt"))?;
+        std::fs::write(folder.path().join(name), content)?;
+        Ok(Tokenizer::load(folder.path()).err().ok_or("no error")?.to_string())
+    };
+    for class in ["BertJapaneseTokenizer", "RobertaTokenizer", "T5TokenizerFast"] {
+        let message = load("tokenizer_config.json", &format!(r#"{{"tokenizer_class": "{class}"}}"#))?;
+        let family = class.split("Tokenizer").next().unwrap();
+        for part in ["tokenizer_config.json", "`tokenizer_class`", family, "fix:"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+    for (id, says) in [(7, "id 7"), (1_000_000, "the next id")] {
+        let message = load("added_tokens.json", &format!(r#"{{"graft": {id}}}"#))?;
+        assert!(message.contains("graft") && message.contains(says), "{message}");
+    }
+    Ok(())
+}
+
 /// Oracle: the same text without the settings. A tokenizer.json with truncation to 8 and padding to 20 of its own
 /// must give neither.
 #[test]

@@ -43,7 +43,8 @@ pub fn frozen(
     mut metadata: BTreeMap<String, String>,
 ) -> Result<(FrozenSet, u32)> {
     let tokenizer = checkpoint.tokenizer()?;
-    let mut examples = tokenizer.examples(&rows.rows, max_len)?;
+    let (mut examples, truncated) = tokenizer.tokenized(&rows.rows, max_len)?;
+    metadata.extend(truncated.map(|words| ("truncated".to_string(), words)));
     let kind = kind(rows, checkpoint);
     if kind == Kind::CausalLm {
         examples.iter_mut().for_each(Example::ask_for_next_tokens);

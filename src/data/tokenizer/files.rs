@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use serde_json::{Map, Value};
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::wordpiece::WordPiece;
@@ -10,37 +11,87 @@ use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::processors::roberta::RobertaProcessing;
-use tokenizers::{AddedToken, ModelWrapper, Tokenizer};
+use tokenizers::{AddedToken, ModelWrapper, NormalizerWrapper, Tokenizer};
 
+use super::added;
 use super::special::{self, BERT, ROBERTA};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// The tokenizer of a folder, with the post-processor that its kind has.
+/// Classes of transformers whose `vocab.txt` is read as BERT's.
+const WORD_PIECE: [&str; 6] = ["Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert"];
+
+/// Those whose `vocab.json` and `merges.txt` are read as GPT-2's or RoBERTa's.
+const BYTE_LEVEL: [&str; 4] = ["GPT2", "Roberta", "Longformer", "Bart"];
+
+/// Those that take words apart before any file here says how.
+const OTHERS: [&str; 2] = ["BertJapanese", "Bertweet"];
+
+/// The tokenizer of a folder, with the post-processor that its kind has and the tokens that were added to it.
 pub fn read(folder: &Path, assumed_lower_case: &mut bool) -> Result<Tokenizer> {
     let [json, vocab, pairs, merges, config] =
         ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"]
             .map(|name| folder.join(name));
-    if files::exists(&json) {
-        let mut tokenizer = Tokenizer::from_bytes(files::read(&json)?).map_err(|e| {
-            Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
-        })?;
-        // The file of a WordPiece tokenizer may leave out what BERT adds.
-        let word_piece = matches!(tokenizer.get_model(), ModelWrapper::WordPiece(_));
-        if word_piece && tokenizer.get_post_processor().is_none() {
-            as_bert(&mut tokenizer);
+    let options = special::options(&config)?;
+    let class = options.get("tokenizer_class").and_then(Value::as_str).map(family);
+    let refused = |class: &str, known: &[&str]| {
+        let expected = format!("a class that is read here, such as {}Tokenizer", known.join("Tokenizer, "));
+        let fix = "save the tokenizer as a tokenizer.json (AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)), or use \
+                   another checkpoint";
+        Error::field(config.display(), "tokenizer_class", expected, format!("{class}Tokenizer"), fix)
+    };
+    let known = |known: &[&str]| match class {
+        Some(class) if !known.contains(&class) && class != "PreTrained" => Err(refused(class, known)),
+        _ => Ok(()),
+    };
+    let mut tokenizer = if files::exists(&json) {
+        if let Some(class) = class.filter(|class| OTHERS.contains(class)) {
+            return Err(refused(class, &WORD_PIECE));
         }
-        return Ok(tokenizer);
+        from_json(&json, &options, class)?
+    } else if files::exists(&vocab) {
+        known(&WORD_PIECE)?;
+        word_piece(&vocab, &config, assumed_lower_case)?
+    } else if files::exists(&pairs) && files::exists(&merges) {
+        known(&BYTE_LEVEL)?;
+        byte_level(&pairs, &merges, &config)?
+    } else {
+        let expected = "tokenizer.json, vocab.txt, or vocab.json and merges.txt";
+        let fix = "copy the tokenizer files of the model into this folder";
+        return Err(Error::field(folder.display(), "tokenizer", expected, "none of them", fix));
+    };
+    added::add(&mut tokenizer, folder, &options)?;
+    Ok(tokenizer)
+}
+
+/// `Bert` of `BertTokenizerFast`.
+fn family(class: &str) -> &str {
+    class.split_once("Tokenizer").map_or(class, |(family, _)| family)
+}
+
+/// As the file says; a class of BERT's kind applies the options of `tokenizer_config.json` to it, as transformers does.
+fn from_json(json: &Path, options: &Map<String, Value>, class: Option<&str>) -> Result<Tokenizer> {
+    let mut tokenizer = Tokenizer::from_bytes(files::read(json)?).map_err(|e| {
+        Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
+    })?;
+    // The file of a WordPiece tokenizer may leave out what BERT adds.
+    let word_piece = matches!(tokenizer.get_model(), ModelWrapper::WordPiece(_));
+    if word_piece && tokenizer.get_post_processor().is_none() {
+        as_bert(&mut tokenizer);
     }
-    if files::exists(&vocab) {
-        return word_piece(&vocab, &config, assumed_lower_case);
+    let own = class.is_some_and(|class| WORD_PIECE.contains(&class));
+    if let (true, Some(NormalizerWrapper::BertNormalizer(normalizer))) = (own, tokenizer.get_normalizer()) {
+        let mut normalizer = *normalizer;
+        let flag = |key: &str| options.get(key).and_then(Value::as_bool);
+        normalizer.lowercase = flag("do_lower_case").unwrap_or(normalizer.lowercase);
+        normalizer.strip_accents = flag("strip_accents").or(normalizer.strip_accents);
+        normalizer.handle_chinese_chars =
+            flag("tokenize_chinese_chars").unwrap_or(normalizer.handle_chinese_chars);
+        tokenizer.with_normalizer(Some(normalizer)).map_err(|e| {
+            Error::field(json.display(), "normalizer", "one that BERT has", e, "fetch the file again")
+        })?;
     }
-    if files::exists(&pairs) && files::exists(&merges) {
-        return byte_level(&pairs, &merges, &config);
-    }
-    let expected = "tokenizer.json, vocab.txt, or vocab.json and merges.txt";
-    let fix = "copy the tokenizer files of the model into this folder";
-    Err(Error::field(folder.display(), "tokenizer", expected, "none of them", fix))
+    Ok(tokenizer)
 }
 
 /// `[CLS] A [SEP] B [SEP]`, where the vocabulary has these tokens.
@@ -58,8 +109,8 @@ fn byte_level(vocab: &Path, merges: &Path, config: &Path) -> Result<Tokenizer> {
         Error::field(path.display(), "vocabulary", "of a byte-level BPE", e, "fetch the file again")
     };
     let options = special::options(config)?;
-    let flag = |key: &str| options.get(key).and_then(serde_json::Value::as_bool).unwrap_or(false);
-    let pieces: serde_json::Value =
+    let flag = |key: &str| options.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let pieces: Value =
         serde_json::from_str(&files::read_text(vocab)?).map_err(|e| refused(vocab, e.into()))?;
     let text = files::read_text(merges)?;
     let rules: Vec<&str> =
@@ -97,7 +148,7 @@ fn byte_level(vocab: &Path, merges: &Path, config: &Path) -> Result<Tokenizer> {
 /// lower-cases, and it is taken to.
 pub fn word_piece(vocab: &Path, config: &Path, assumed: &mut bool) -> Result<Tokenizer> {
     let options = special::options(config)?;
-    let flag = |key: &str| options.get(key).and_then(serde_json::Value::as_bool);
+    let flag = |key: &str| options.get(key).and_then(Value::as_bool);
     let refused = |e: tokenizers::Error| {
         Error::field(vocab.display(), "vocabulary", "a WordPiece vocabulary", e, "fetch the file again")
     };

@@ -5,6 +5,7 @@
 //! Both are switched off on load; truncation (longest first, from the right) is applied here, around the tokens that the
 //! file's post-processor adds.
 
+mod added;
 mod files;
 mod special;
 
@@ -83,19 +84,35 @@ impl Tokenizer {
         disk::hash(text.as_bytes())
     }
 
-    /// Tokenizes rows into examples of at most `max_len` tokens, special ones included. Rows without a label get an
-    /// empty masked-LM target, for [`super::masking::mask`] to fill.
+    /// Tokenizes rows into examples of at most `max_len` tokens, special ones included, and says what that cuts off. Rows
+    /// without a label get an empty masked-LM target, for [`super::masking::mask`] to fill.
     pub fn examples(&self, rows: &[Row], max_len: usize) -> Result<Vec<Example>> {
+        Ok(self.tokenized(rows, max_len)?.0)
+    }
+
+    /// As [`examples`](Self::examples), with the words that say what was cut off, if anything was.
+    pub fn tokenized(&self, rows: &[Row], max_len: usize) -> Result<(Vec<Example>, Option<String>)> {
         if self.assumed_lower_case {
             progress::excluded(format!(
                 "{}: nothing says do_lower_case, lower-casing",
                 self.folder.display()
             ));
         }
-        rows.par_iter().map(|row| self.example(row, max_len)).collect()
+        let all = rows.par_iter().map(|row| self.example(row, max_len)).collect::<Result<Vec<_>>>()?;
+        let cut: Vec<usize> =
+            all.iter().filter(|(_, cut)| *cut > 0).map(|(own, cut)| own.len() + cut).collect();
+        let kept = all.iter().filter(|(_, cut)| *cut > 0).map(|(own, _)| own.len()).sum::<usize>();
+        let words = (!cut.is_empty()).then(|| {
+            let share = 100.0 * (1.0 - kept as f64 / cut.iter().sum::<usize>() as f64);
+            let (some, of) = (cut.len(), all.len());
+            format!("{some} of {of} examples cut to {max_len} tokens, {share:.0} % of their tokens left out")
+        });
+        words.iter().for_each(progress::excluded);
+        Ok((all.into_iter().map(|(example, _)| example).collect(), words))
     }
 
-    fn example(&self, row: &Row, max_len: usize) -> Result<Example> {
+    /// An example, and how many of its tokens were cut off.
+    fn example(&self, row: &Row, max_len: usize) -> Result<(Example, usize)> {
         let added = self.inner.get_post_processor().map_or(0, |own| own.added_tokens(row.pair.is_some()));
         let text = self.encode(&row.text)?;
         let pair = row.pair.as_deref().map(|pair| self.encode(pair)).transpose()?;
@@ -105,7 +122,11 @@ impl Tokenizer {
             direction: TruncationDirection::Right,
             stride: 0,
         };
+        let length =
+            |text: &Encoding, pair: &Option<Encoding>| text.len() + pair.as_ref().map_or(0, Encoding::len);
+        let before = length(&text, &pair);
         let (text, pair) = truncate_encodings(text, pair, &cut).map_err(|e| self.refused(e))?;
+        let cut = before - length(&text, &pair);
         let whole = self.inner.post_process(text, pair, true).map_err(|e| self.refused(e))?;
         let ids = whole.get_ids().to_vec();
         // Texts that nothing stands between are one segment.
@@ -115,7 +136,7 @@ impl Tokenizer {
             RowLabel::Class(class) => Target::class(class as u32),
             RowLabel::Value(value) => Target::value(value),
         };
-        Ok(Example { ids, types, target })
+        Ok((Example { ids, types, target }, cut))
     }
 
     fn encode(&self, text: &str) -> Result<Encoding> {

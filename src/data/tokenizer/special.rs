@@ -78,7 +78,7 @@ impl Special {
 }
 
 /// A token as files write it: the text, or an object that holds it.
-fn text(value: &Value) -> Option<&str> {
+pub fn text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
