@@ -29,6 +29,7 @@ mod reliability;
 mod stability;
 mod study;
 mod support;
+mod tables;
 mod tasks;
 mod tokenizer;
 mod toy;

@@ -79,12 +79,12 @@ impl Cache {
     /// Names of the files in a snapshot that may be read, as the hub lists them; links to blobs that are gone count for
     /// nothing.
     pub fn names(&self, id: &Id, commit: &str) -> Vec<String> {
-        let inner = match id.wanted {
-            Wanted::Checkpoint => String::new(),
-            Wanted::Tables { folder, .. } => format!("{folder}/"),
-        };
-        let listed = files::list(&self.snapshot(id, commit).join(&inner)).unwrap_or_default();
-        let name = |path: &PathBuf| Some(format!("{inner}{}", path.file_name()?.to_str()?));
+        let folder = self.snapshot(id, commit);
+        let mut listed = files::list(&folder).unwrap_or_default();
+        if let Wanted::Tables { .. } = id.wanted {
+            listed.extend(files::tables_below(&folder));
+        }
+        let name = |path: &PathBuf| Some(path.strip_prefix(&folder).ok()?.to_str()?.to_string());
         listed.iter().filter(|path| path.is_file()).filter_map(name).collect()
     }
 

@@ -46,7 +46,7 @@ pub const TOKENIZER_FILES: [&str; 4] =
 pub enum Wanted {
     /// A model's configuration, weights and tokenizer.
     Checkpoint,
-    /// Of a data set the shards `FOLDER/STEM-KKKKK-of-NNNNN.parquet` of every stem.
+    /// Of a data set the parquet tables of every stem, in the folder of this name if it has one: [`tables`].
     Tables { folder: &'static str, stems: &'static [&'static str] },
 }
 
@@ -158,7 +158,9 @@ impl Id {
         let mut folder = cache.snapshot(self, commit);
         let mut files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
         files.sort();
-        if let Wanted::Tables { folder: inner, .. } = self.wanted {
+        if let Wanted::Tables { folder: inner, .. } = self.wanted
+            && files.iter().all(|file| file.starts_with(folder.join(inner)))
+        {
             folder.push(inner);
         }
         Place { folder, origin: Some(Origin { name: self.given.clone(), commit: commit.to_string(), files }) }
@@ -233,11 +235,50 @@ impl Wanted {
                 Ok(chosen)
             }
             Wanted::Tables { folder, stems } => {
-                let each =
-                    stems.iter().map(|stem| shards(names.clone(), &format!("{folder}/{stem}"), "parquet", 0));
+                let folder = format!("{folder}/");
+                let each = stems.iter().map(|stem| tables(names.clone(), &[&folder, "", "data/"], stem));
                 Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
             }
         }
+    }
+}
+
+/// The parquet tables of a split among `names`, in order, in the first of `folders` that has any; or what is wrong. They are
+/// `STEM-KKKKK-of-NNNNN.parquet`, one `STEM.parquet`, or, as the hub converts what is stored otherwise, `STEM/KKKK.parquet`.
+pub(crate) fn tables<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    folders: &[&str],
+    stem: &str,
+) -> Result<Vec<String>, String> {
+    let mut wrong = None;
+    for folder in folders {
+        let stem = format!("{folder}{stem}");
+        let sharded = shards(names.clone(), &stem, "parquet", 0);
+        if sharded.is_ok() {
+            return sharded;
+        }
+        let one = format!("{stem}.parquet");
+        if names.clone().any(|name| name == one) {
+            return Ok(vec![one]);
+        }
+        let inner = numbered(names.clone(), &stem)?;
+        if !inner.is_empty() {
+            return Ok(inner);
+        }
+        wrong = wrong.or(sharded.err());
+    }
+    Err(wrong.unwrap_or_default())
+}
+
+/// `FOLDER/KKKK.parquet` from 0, all of them and in order; none if there is no such folder.
+fn numbered<'a>(names: impl Iterator<Item = &'a str>, folder: &str) -> Result<Vec<String>, String> {
+    let number =
+        |name: &str| name.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(".parquet")?.parse().ok();
+    let mut found: Vec<(usize, &str)> = names.filter_map(|name| Some((number(name)?, name))).collect();
+    found.sort();
+    match found.iter().enumerate().all(|(i, (number, _))| i == *number) {
+        true => Ok(found.into_iter().map(|(_, name)| name.to_string()).collect()),
+        false => Err(format!("of {folder}/*.parquet some missing, or some twice")),
     }
 }
 
