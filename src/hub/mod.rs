@@ -4,6 +4,7 @@
 //! What is a file or folder here is never one. The cache is the one of Python's `huggingface_hub`, and shared with it:
 //! `$HF_HUB_CACHE/models--owner--name/{blobs/ETAG, refs/REVISION, snapshots/COMMIT/FILE}`, the files of a snapshot being
 //! links to blobs. `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there, and so do
+//! their older names (`HUGGINGFACE_HUB_CACHE`, `TRANSFORMERS_CACHE`, `HUGGING_FACE_HUB_TOKEN`, `TRANSFORMERS_OFFLINE`),
 //! `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE` for a network whose certificates are its own.
 //!
 //! What is in the cache is used without asking the hub, so a command that ran once runs again, without a network and on
@@ -172,9 +173,12 @@ impl Id {
             return Ok(place);
         }
         if cache.offline {
-            let fix = format!("unset HF_HUB_OFFLINE to fetch it, or {}", self.by_hand());
-            let expected =
-                format!("a folder, or in the cache {}, as HF_HUB_OFFLINE is set", cache.folder.display());
+            let fix =
+                format!("unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE to fetch it, or {}", self.by_hand());
+            let expected = format!(
+                "a folder, or in the cache {}, as HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
+                cache.folder.display()
+            );
             return Err(self.error("name", expected, "no such folder, and not all of it in the cache", fix));
         }
         let client = Client::new(self, cache)?;
@@ -187,18 +191,18 @@ impl Id {
         })?;
         let remotes = names.iter().map(|name| client.file(&commit, name)).collect::<Result<Vec<_>>>()?;
         let wanting = remotes.iter().filter(|remote| !cache.blob(self, &remote.etag).exists());
-        let bytes: u64 = wanting.map(|remote| remote.size).sum();
+        let bytes: u64 = wanting.filter_map(|remote| remote.size).sum();
         let (files, size) = (names.len(), HumanBytes(bytes));
         progress::status(format!("{}: fetching {files} files of commit {commit}, {size}", self.given));
         let progress = Progress::bytes(&self.given, bytes);
         for remote in &remotes {
             let blob = cache.blob(self, &remote.etag);
             if !blob.exists() {
-                let _lock = cache.lock(self, &remote.etag)?;
+                let lock = cache.lock(self, &remote.etag);
                 // While this process waited another may have fetched it.
                 match blob.exists() {
-                    true => progress.advance(remote.size as usize),
-                    false => client.fetch(remote, &blob, &progress)?,
+                    true => progress.advance(remote.size.unwrap_or(0) as usize),
+                    false => client.fetch(remote, &blob, lock.is_none(), &progress)?,
                 }
             }
             cache.link(&blob, &cache.snapshot(self, &commit).join(&remote.name))?;
@@ -368,6 +372,17 @@ mod tests {
             "{dev} rte/test-00000-of-00001.parquet {train} cola/train-00000-of-00001.parquet"
         ));
         assert_eq!(rte.choose(&all), Ok(names(&format!("{train} {dev}"))));
+        // Other names of a split's tables: by hand, one file, a folder, and all in a folder of data.
+        for other in [
+            "rte/train.parquet rte/validation.parquet",
+            "rte/train/0000.parquet rte/train/0001.parquet rte/validation/0000.parquet",
+            "train.parquet validation.parquet",
+            "data/train-00000-of-00001.parquet data/validation-00000-of-00001.parquet",
+        ] {
+            let all = format!("README.md {other} cola/train.parquet rte/test/0000.parquet");
+            assert_eq!(rte.choose(&names(&all)), Ok(names(other)), "{other}");
+        }
+        assert!(rte.choose(&names("rte/train/0001.parquet")).unwrap_err().contains("missing"));
         for (wanted, all, missing) in [
             (Wanted::Checkpoint, "model.safetensors", "config.json"),
             (Wanted::Checkpoint, "config.json model.ckpt", "model.safetensors"),
