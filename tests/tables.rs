@@ -83,6 +83,11 @@ fn one_table_is_the_same_in_every_form_that_pandas_writes() -> Result<()> {
         let rows = text::read(&[fixture("rows").join(name)], Some(&"text".parse()?), 4)?;
         assert_eq!((texts(&rows), rows.short), (TEXTS.to_vec(), 0), "{name}");
     }
+    // A shard is not the whole, which is said.
+    let folder = tempfile::tempdir().unwrap();
+    let shard = folder.path().join("train-00000-of-00002.parquet");
+    std::fs::copy(fixture("rows/none.parquet"), &shard).unwrap();
+    says(&table::read(&shard, &"text,mood".parse()?, None)?.read_as, &["one of 2 parts, read alone"]);
     for name in ["text.txt", "text16.txt", "text.txt.gz"] {
         let rows = text::read(&[fixture("rows").join(name)], None, 5)?;
         assert_eq!((texts(&rows), rows.short), (TEXTS[1..3].to_vec(), 2), "{name}");

@@ -27,7 +27,8 @@ pub(super) fn read(path: &Path, columns: &Columns) -> Result<Found> {
     match form::open(path)? {
         Form::Parquet => {
             let (records, skipped) = parquet::read(path, columns, parquet::Labels::Any)?;
-            return Ok(Found { records, skipped, form: Some("a parquet table".into()) });
+            let form = format!("a parquet table{}", shard(path).unwrap_or_default());
+            return Ok(Found { records, skipped, form: Some(form) });
         }
         Form::Text(mut reader) => reader.read_to_end(&mut text).map_err(Error::io(path, "read"))?,
     };
@@ -39,4 +40,11 @@ pub(super) fn read(path: &Path, columns: &Columns) -> Result<Found> {
     let (records, skipped) = delimited::read(path, &text, separator, columns, None)?;
     let form = separator.unusual(path).map(|name| format!("columns between {name}"));
     Ok(Found { records, skipped, form })
+}
+
+/// Of a shard such as `train-00000-of-00002.parquet` that it is one alone.
+fn shard(path: &Path) -> Option<String> {
+    let (_, count) = path.file_stem()?.to_str()?.rsplit_once("-of-")?;
+    let count: usize = count.parse().ok().filter(|count| *count > 1)?;
+    Some(format!(", of which this is one of {count} parts, read alone"))
 }
