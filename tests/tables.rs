@@ -101,7 +101,9 @@ fn one_table_is_the_same_in_every_form_that_pandas_writes() -> Result<()> {
 fn labels_of_every_type_are_read_from_parquet() -> Result<()> {
     let path = fixture("rows/labels.parquet");
     let read = |label: &str, wanted| table::read(&path, &format!("text,{label}").parse()?, wanted);
-    let cases: [(&str, &[&str], &[usize], &[u64]); 5] = [
+    // A column, its classes, the class of each row, and the rows without a label.
+    type Case<'a> = (&'a str, &'a [&'a str], &'a [usize], &'a [u64]);
+    let cases: [Case; 5] = [
         ("words", &["a", "b"], &[1, 0, 1], &[3]),
         ("category", &["a", "b"], &[1, 0, 1, 0], &[]),
         ("bool", &["false", "true"], &[1, 0, 0, 1], &[]),
