@@ -56,6 +56,22 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// The parquet tables in the folders of a folder, down to two levels below it, in name order.
+pub fn tables_below(folder: &Path) -> Vec<PathBuf> {
+    let folders = |folder: &Path| {
+        let mut inner = list(folder).unwrap_or_default();
+        inner.retain(|path| is_folder(path));
+        inner
+    };
+    let first = folders(folder);
+    let second: Vec<PathBuf> = first.iter().flat_map(|inner| folders(inner)).collect();
+    let files = first.iter().chain(&second).flat_map(|inner| list(inner).unwrap_or_default());
+    let mut tables: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|e| e == "parquet")).collect();
+    tables.sort();
+    tables
+}
+
 /// The text of a file; a byte-order mark at its start is removed.
 pub fn read_text(path: &Path) -> Result<String> {
     let text = String::from_utf8(read(path)?)

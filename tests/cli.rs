@@ -403,7 +403,7 @@ const BAD: &[Bad] = &[
     },
     Bad {
         name: "more examples than there are",
-        prepare: |folder| std::fs::write(folder.join("table.tsv"), "text\tlabel\na b\t1\n").unwrap(),
+        prepare: |folder| std::fs::write(folder.join("table.tsv"), "text\tlabel\na b\t1\nb a\t0\n").unwrap(),
         command: "freeze --checkpoint tiny --table table.tsv --columns text,label --examples 5 --out out.safetensors",
         says: &["--examples", "found 5"],
     },

@@ -44,7 +44,7 @@ fn the_embedded_checkpoint_is_the_recorded_one() -> Outcome {
 fn held_out_loss_is_a_nat_below_the_unigram_entropy() -> Outcome {
     let checkpoint = Checkpoint::open(Path::new(FOLDER))?;
     let tokenizer = checkpoint.tokenizer()?;
-    let rows = text::read(&[Path::new(FOLDER).join("held-out.txt")], 3)?;
+    let rows = text::read(&[Path::new(FOLDER).join("held-out.txt")], None, 3)?;
     let mut examples = tokenizer.examples(&rows.rows, 64)?;
     mask(&mut examples, &tokenizer.special, checkpoint.config.vocab_size, 0);
     examples.retain(|e| e.targets() > 0);
@@ -81,7 +81,7 @@ fn the_parts_of_the_task_share_no_text() -> Outcome {
         seen.extend(rows.rows.into_iter().map(|row| row.text.to_lowercase()));
         total += n;
     }
-    let held_out = text::read(&[Path::new(FOLDER).join("held-out.txt")], 1)?.rows;
+    let held_out = text::read(&[Path::new(FOLDER).join("held-out.txt")], None, 1)?.rows;
     total += held_out.len();
     seen.extend(held_out.into_iter().map(|row| row.text.to_lowercase()));
     assert_eq!(seen.len(), total);

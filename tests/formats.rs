@@ -234,7 +234,7 @@ const BAD: &[Bad] = &[
     (
         "none.h5",
         |path| sets(path, &[("xcoordinates", &[3]), ("val_loss", &[3])]),
-        &["none.h5", "`train_loss`", "only xcoordinates, val_loss"],
+        &["none.h5", "`train_loss`", "found xcoordinates [3], val_loss [3]"],
     ),
     (
         "axis.h5",
@@ -360,4 +360,45 @@ fn render_converts_between_formats_and_draws_beside_them() -> Outcome {
     assert!(run("render m.h5 a.csv --out two.svg")?.status.success());
     assert!(folder.path().join("m.svg").exists() && folder.path().join("m.html").exists());
     Ok(())
+}
+
+/// Oracle: the values that make_foreign.py gives numpy, as literals. Catches the bias of an exponent, the order of bytes, and a
+/// transposed landscape: `loss[i, j] = 10 i + j` is at x = i.
+#[test]
+fn numpys_other_types_and_landscapers_files_are_read() -> Outcome {
+    let read = |name: &str| Grid::read(&fixture("foreign").join(name));
+    for name in ["half.npz", "half_big.npz", "single_big.npz", "longdouble.npz"] {
+        let grid = read(name)?;
+        assert_eq!((grid.x, grid.y), (vec![-1.0, 0.0, 1.0], vec![0.0, 1.0]), "{name}");
+        assert_eq!(grid.loss, [0.5, 1.25, -2.0, f64::INFINITY, 65504.0, 2f64.powi(-24)], "{name}");
+        assert_eq!(grid.centre, Some(1.25), "{name}");
+    }
+    let grid = read("bool.npz")?;
+    assert_eq!((grid.x, grid.loss), (vec![-1.0, 0.0, 1.0], vec![1.0, 0.0, 1.0, 1.0, 1.0, 0.0]));
+    let grid = read("landscaper.npz")?;
+    assert_eq!((&grid.x, &grid.y), (&vec![-0.5, 0.0, 0.5], &vec![-1.0, 0.0, 1.0]));
+    assert_eq!(grid.loss, [0.0, 10.0, 20.0, 1.0, 11.0, 21.0, 2.0, 12.0, 22.0]);
+    assert_eq!(grid.centre, Some(11.0));
+    let grid = read("landscaper1.npz")?;
+    assert_eq!((grid.x, grid.y, grid.loss), (vec![-0.5, 0.0, 0.5], vec![0.0], vec![0.0, 10.0, 20.0]));
+    Ok(())
+}
+
+/// Oracle: the data sets that make_foreign.py writes. Catches a message that says "only" and then nothing, since all stands in
+/// groups.
+#[test]
+fn files_that_hold_no_surface_are_described() {
+    let cases: [(&str, &[&str]); 4] = [
+        (
+            "directions.h5",
+            &["`train_loss`", "found directions: xdirection/0 [4, 3]", "and 2 more", "[-1.0,1.0,51].h5"],
+        ),
+        ("other.h5", &["`train_loss`", "found features [2, 3]", "xcoordinates"]),
+        ("complex.npz", &["`loss`", "loss (no numbers)"]),
+        ("landscaper3.npz", &["`coordinates`", "one or two axes", "[3, 3]", "loss[:, :, 0].T"]),
+    ];
+    for (name, words) in cases {
+        let message = Grid::read(&fixture("foreign").join(name)).unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)) && message.contains(name), "{message}");
+    }
 }

@@ -74,6 +74,7 @@ struct Seen {
     path: String,
     range: Option<String>,
     token: Option<String>,
+    host: Option<String>,
 }
 
 /// What goes wrong.
@@ -88,6 +89,18 @@ struct Faults {
     changed: Option<&'static str>,
     /// Every answer has this status and error code.
     status: Option<(u16, &'static str)>,
+    /// So many answers have status 429 and ask to wait so many seconds.
+    limited: (usize, &'static str),
+    /// Every path is redirected for good to another host, where it begins with /real.
+    moved: bool,
+    /// Answers to HEAD of small files have no length.
+    no_length: bool,
+    /// What stands in place of a small file's etag, `*` for its hash, `%` for 32 digits as of an MD5.
+    etag: Option<&'static str>,
+    /// The API's tree is there.
+    tree: bool,
+    /// Ranges are ignored.
+    whole: bool,
 }
 
 /// The server.
@@ -164,9 +177,12 @@ impl Hub {
 fn online(arguments: &str) -> Command {
     let mut command = fisherscape(arguments);
     let unset = ["HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HOME"];
+    let older =
+        ["TRANSFORMERS_OFFLINE", "TRANSFORMERS_CACHE", "HUGGINGFACE_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"];
+    unset.iter().chain(&older).for_each(|name| _ = command.env_remove(name));
     let certificates = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
     let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-    unset.iter().chain(&certificates).chain(&proxies).for_each(|name| _ = command.env_remove(name));
+    certificates.iter().chain(&proxies).for_each(|name| _ = command.env_remove(name));
     command
 }
 
@@ -190,12 +206,13 @@ fn answer(
         .filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_ascii_lowercase(), v.to_string())))
         .collect();
     let header = |name: &str| headers.get(name).cloned();
-    let (range, token) = (header("range"), header("authorization"));
+    let (range, token, host) = (header("range"), header("authorization"), header("host"));
     seen.lock().unwrap().push(Seen {
         method: method.clone(),
         path: path.clone(),
         range: range.clone(),
         token,
+        host,
     });
     let faults_now = faults.lock().unwrap().clone();
     let mut out = stream;
@@ -204,6 +221,18 @@ fn answer(
     if let Some((status, code)) = faults_now.status {
         return head(&format!("{status} no"), &format!("x-error-code: {code}\r\ncontent-length: 0\r\n"));
     }
+    if faults_now.limited.0 > 0 {
+        faults.lock().unwrap().limited.0 -= 1;
+        return head("429 Too Many", &format!("{}\r\ncontent-length: 0\r\n", faults_now.limited.1));
+    }
+    let path = match path.strip_prefix("/real") {
+        Some(rest) => rest.to_string(),
+        None if faults_now.moved && !path.starts_with("/storage/") => {
+            let place = storage.trim_end_matches("/storage");
+            return head("308 Moved", &format!("location: {place}/real{path}\r\ncontent-length: 0\r\n"));
+        }
+        None => path,
+    };
     let known = |name: &str, revision: &str| match (name, revision) {
         ("acme/tiny", "main" | MAIN) => Some(MAIN),
         ("acme/tiny", "v2" | "refs%2Fpr%2F1" | OTHER) => Some(OTHER),
@@ -220,6 +249,24 @@ fn answer(
         let names = FILES.iter().filter(|file| (file.0, file.1) == (name, commit));
         let siblings: Vec<_> = names.map(|file| serde_json::json!({"rfilename": file.2})).collect();
         let body = serde_json::json!({"id": name, "sha": commit, "siblings": siblings}).to_string();
+        head("200 OK", &format!("content-length: {}\r\n", body.len()))?;
+        return out.write_all(body.as_bytes()).ok();
+    }
+    if let Some((name, commit)) =
+        api.and_then(|rest| rest.strip_suffix("?recursive=true")?.split_once("/tree/"))
+    {
+        let own = FILES.iter().filter(|file| (file.0, file.1) == (name, commit) && faults_now.tree);
+        // As the hub answers: `oid` is git's hash, for large files that of the pointer, whose content has another.
+        let entry = |file: &(&str, &str, &str, &str, &str)| {
+            let size = std::fs::read(fixture(file.3)).unwrap().len();
+            let mut entry = serde_json::json!({"type": "file", "path": file.2, "size": size, "oid": file.4});
+            if file.4.len() == 64 {
+                entry["oid"] = "e".repeat(40).into();
+                entry["lfs"] = serde_json::json!({"oid": file.4, "size": size, "pointerSize": 134});
+            }
+            entry
+        };
+        let body = serde_json::Value::from(own.map(entry).collect::<Vec<_>>()).to_string();
         head("200 OK", &format!("content-length: {}\r\n", body.len()))?;
         return out.write_all(body.as_bytes()).ok();
     }
@@ -250,13 +297,22 @@ fn answer(
         content[10] ^= 1;
     }
     let whole = content.len();
+    let range = range.filter(|_| !faults_now.whole);
     let from = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let body = content.split_off(from.unwrap_or(0));
     let (status, of) = match from {
         Some(from) => ("206 Partial", format!("content-range: bytes {from}-{}/{whole}\r\n", whole - 1)),
         None => ("200 OK", String::new()),
     };
-    head(status, &format!("etag: \"{hash}\"\r\n{of}content-length: {}\r\n", body.len()))?;
+    let etag = match faults_now.etag.filter(|_| !large) {
+        Some(other) => other.replace('*', hash).replace('%', &hash[..hash.len().min(32)]),
+        None => format!("etag: \"{hash}\"\r\n"),
+    };
+    let length = match faults_now.no_length && method == "HEAD" {
+        true => String::new(),
+        false => format!("content-length: {}\r\n", body.len()),
+    };
+    head(status, &format!("{etag}{of}{length}"))?;
     if method == "HEAD" {
         return Some(());
     }
@@ -528,6 +584,135 @@ fn what_cannot_be_had_is_said_with_a_way_out() -> Outcome {
     );
     let assert = hub.command(&by("acme/tiny")).env("HF_ENDPOINT", "http://nowhere.invalid").assert().code(1);
     says(&String::from_utf8_lossy(&assert.get_output().stderr), &["http://nowhere.invalid", "HF_ENDPOINT"]);
+    Ok(())
+}
+
+/// Oracle: the folder's loss, the hashes of `sha256sum` and `git hash-object` as names of blobs, and the server's requests.
+/// Catches a file that is refused, or taken for another, because a mirror or a proxy changed what stands beside it.
+#[test]
+fn what_mirrors_and_proxies_take_away_is_found_elsewhere() -> Outcome {
+    let (hub, folder) = (Hub::start(), tempfile::tempdir()?);
+    let set = set_in(folder.path());
+    let by = |checkpoint: &str| format!("loss --checkpoint {checkpoint} --set {} --json", set.display());
+    let expected = loss(&mut hub.command(&by(&fixture("tiny/model").display().to_string())));
+    const MD5: &str = "etag: \"%\"\r\n";
+    let faults = Faults::default;
+    let cases = [
+        ("moved", Faults { moved: true, ..faults() }, Some(CONFIG)),
+        ("no length", Faults { no_length: true, ..faults() }, Some(CONFIG)),
+        ("no length, but a tree", Faults { no_length: true, tree: true, ..faults() }, Some(CONFIG)),
+        ("packed", Faults { etag: Some("etag: W/\"*-gzip\"\r\n"), ..faults() }, Some(CONFIG)),
+        ("md5, but a tree", Faults { etag: Some(MD5), tree: true, ..faults() }, Some(CONFIG)),
+        (
+            "nothing, but a tree",
+            Faults { etag: Some(""), no_length: true, tree: true, ..faults() },
+            Some(CONFIG),
+        ),
+        // As Python does: under the name that the server gives.
+        ("md5", Faults { etag: Some(MD5), ..faults() }, Some(&CONFIG[..32])),
+        ("nothing", Faults { etag: Some(""), ..faults() }, None),
+        ("md5, no length", Faults { etag: Some(MD5), no_length: true, ..faults() }, None),
+    ];
+    for (name, faults, blob) in cases {
+        hub.set(faults);
+        let mut command = hub.command(&by("acme/tiny"));
+        command.env("HF_TOKEN", "hf_secret");
+        match blob {
+            Some(_) => assert_eq!(loss(&mut command), expected, "{name}"),
+            None => {
+                let said = String::from_utf8(command.assert().code(1).get_output().stderr.clone())?;
+                says(&said, &["acme/tiny", "config.json", "etag", "proxy or mirror", "hf download"]);
+            }
+        }
+        let blobs = hub.cache("models--acme--tiny/blobs");
+        assert_eq!(blob.map(|blob| blobs.join(blob).exists()), blob.map(|_| true), "{name}");
+        for Seen { path, token, host, .. } in hub.seen() {
+            let own = host.is_some_and(|host| host.starts_with("127.0.0.1"));
+            assert_eq!(token.is_some(), own, "{name}: {path}");
+        }
+        let _ = std::fs::remove_dir_all(hub.cache("models--acme--tiny"));
+    }
+    Ok(())
+}
+
+/// Oracle: the server's count: one try that brings something, five in vain. A server that begins anew each time was asked for
+/// ever, since every try brought bytes.
+#[test]
+fn a_proxy_that_begins_anew_each_time_is_given_up_and_named() -> Outcome {
+    let (hub, folder) = (Hub::start(), tempfile::tempdir()?);
+    let text = format!("loss --checkpoint acme/tiny --set {}", set_in(folder.path()).display());
+    hub.set(Faults { cuts: usize::MAX, after: 20_000, whole: true, ..Faults::default() });
+    let parts = ["connection", "20000 of", "begins anew", "5 times", "a proxy or mirror", "hf download"];
+    hub.fails_with(&text, &parts);
+    assert_eq!(ranges(&hub).len(), 6);
+    // Nobody listens where the proxy should be.
+    let mut command = hub.command(&text);
+    let assert = command.env("HTTPS_PROXY", "http://user:secret@127.0.0.1:1").assert().code(1);
+    let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    says(&said, &["the proxy 127.0.0.1:1", "HTTPS_PROXY", "NO_PROXY"]);
+    assert!(!said.contains("secret"), "{said}");
+    Ok(())
+}
+
+/// Oracle: the clock and the server's count. Both headers are those that the hub sends.
+#[test]
+fn a_hub_that_asks_to_wait_is_waited_for() -> Outcome {
+    let (hub, folder) = (Hub::start(), tempfile::tempdir()?);
+    let text = format!("loss --checkpoint acme/tiny --set {}", set_in(folder.path()).display());
+    for asks in ["retry-after: 2", "ratelimit: \"resolvers\";r=0;t=2"] {
+        hub.set(Faults { limited: (1, asks), ..Faults::default() });
+        let started = Instant::now();
+        hub.command(&text).assert().success();
+        assert!(started.elapsed() >= Duration::from_secs(2), "{asks}");
+        std::fs::remove_dir_all(hub.home.path())?;
+    }
+    hub.seen();
+    hub.set(Faults { limited: (9, "retry-after: 3600"), ..Faults::default() });
+    hub.fails_with(&text, &["acme/tiny", "status 429", "3600 s", "HF_TOKEN"]);
+    assert_eq!(hub.seen().len(), 1);
+    Ok(())
+}
+
+/// Oracle: `huggingface_hub` itself, asked by make_hub_environment.py in each of these environments. Catches a folder named
+/// `~`, and a cache that Python looks for elsewhere.
+#[test]
+fn the_environment_means_what_it_means_in_python() -> Outcome {
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_str(&std::fs::read_to_string(fixture("hub_environment.json"))?)?;
+    assert!(cases.len() > 8);
+    for case in cases {
+        let set = fixture("parity/cls/set.safetensors");
+        let mut command = fisherscape(&format!("loss --checkpoint acme/tiny --set {}", set.display()));
+        command.env_clear().env("HF_HUB_OFFLINE", "1");
+        let environment = case["environment"].as_object().ok_or("no environment")?;
+        environment.iter().for_each(|(name, value)| _ = command.env(name, value.as_str().unwrap()));
+        let output = command.assert().code(1).get_output().stderr.clone();
+        let cache = format!("in the cache {},", case["cache"].as_str().unwrap());
+        says(&String::from_utf8(output)?, &[&cache]);
+    }
+    let (hub, folder) = (Hub::start(), tempfile::tempdir()?);
+    let text = format!("loss --checkpoint acme/tiny --set {}", set_in(folder.path()).display());
+    hub.command(&text).env("TRANSFORMERS_OFFLINE", "1").assert().code(1);
+    assert_eq!(hub.seen(), []);
+    hub.command(&text).env("HUGGING_FACE_HUB_TOKEN", "hf_older").assert().success();
+    assert_eq!(hub.seen()[0].token.as_deref(), Some("Bearer hf_older"));
+    Ok(())
+}
+
+/// Oracle: the folder's loss. A folder where the lock should be stands for every lock that cannot be had: another user's, or
+/// on a file system without any.
+#[test]
+fn without_locks_a_file_is_fetched_all_the_same() -> Outcome {
+    let (hub, folder) = (Hub::start(), tempfile::tempdir()?);
+    let set = set_in(folder.path());
+    let by = |checkpoint: &str| format!("loss --checkpoint {checkpoint} --set {} --json", set.display());
+    let expected = loss(&mut hub.command(&by(&fixture("tiny/model").display().to_string())));
+    for hash in [CONFIG, VOCAB, TOKENIZER, WEIGHTS] {
+        std::fs::create_dir_all(hub.cache(".locks/models--acme--tiny").join(format!("{hash}.lock")))?;
+    }
+    assert_eq!(loss(&mut hub.command(&by("acme/tiny"))), expected);
+    let blobs = std::fs::read_dir(hub.cache("models--acme--tiny/blobs"))?;
+    assert_eq!(blobs.count(), 4, "nothing half-fetched is left");
     Ok(())
 }
 

@@ -30,6 +30,7 @@ mod reliability;
 mod stability;
 mod study;
 mod support;
+mod tables;
 mod tasks;
 mod tokenizer;
 mod toy;

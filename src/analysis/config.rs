@@ -12,8 +12,9 @@ use std::str::FromStr;
 use clap::{Args, Command};
 use serde::Deserialize;
 
-use crate::data::delimited::Columns;
+use crate::data::columns::Columns;
 use crate::data::glue::{self, Holdout, Task};
+use crate::data::labels::Labels;
 use crate::dropout::Arm;
 use crate::dropout::Assignment;
 use crate::landscape::directions::Source;
@@ -118,6 +119,9 @@ pub struct Data {
     /// The table's columns: text,label or text,text2,label
     #[arg(long, value_name = "NAMES")]
     pub columns: Option<Parsed<Columns>>,
+    /// What the table's labels are [default: what they look like]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub labels: Option<Labels>,
     /// Plain text, one example a line
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,

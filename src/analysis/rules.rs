@@ -82,6 +82,12 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
             "given with a table, and only then",
             "write columns = \"text,label\"",
         ),
+        (
+            data.labels.is_none() || data.table.is_some(),
+            "data.labels",
+            "left out without a table",
+            "a task's labels are known",
+        ),
     ]
 }
 

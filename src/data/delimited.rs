@@ -1,7 +1,8 @@
 //! Delimited files: the wanted columns of every sound record, each with its physical line number.
 //!
-//! A name that ends in `.csv` means commas with ordinary quoting; anything else means tabs without quoting,
-//! since GLUE's sentences have unbalanced quotes that would swallow the lines up to the next one.
+//! What separates columns is found by their names: the usual one of the file's name (commas where it ends in `.csv`, else
+//! tabs) unless another finds all of them in the header. Tabs come without quoting, since GLUE's sentences have unbalanced
+//! quotes that would swallow the lines up to the next one; everything else has ordinary quotes.
 //!
 //! Traps: the csv crate places a record where the previous one ended, so empty lines and the `\n` of a
 //! `\r\n` must be added to its line number. A stray tab inside a sentence shifts every later column, the
@@ -10,84 +11,107 @@
 //!
 //! Labels stay text here: [`super::table`] and [`super::glue`] read them.
 
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 
+use super::columns::{Columns, Record};
 use super::row::{Reason, Skipped};
 use crate::error::{Error, Result};
-use crate::files;
 
-/// The columns to read, by their names in the header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns {
-    pub text: String,
-    pub pair: Option<String>,
-    pub label: String,
+/// What stands between columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Separator {
+    by: u8,
+    quotes: bool,
 }
 
-/// What `--columns` takes: `text,label` or `text,text2,label`.
-/// As it is written on the command line.
-impl fmt::Display for Columns {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let pair = self.pair.as_ref().map_or(String::new(), |pair| format!("{pair},"));
-        write!(f, "{},{pair}{}", self.text, self.label)
-    }
-}
+impl Separator {
+    pub const TAB: Separator = Separator { by: b'\t', quotes: false };
+    const COMMA: Separator = Separator { by: b',', quotes: true };
+    const OTHERS: [Separator; 5] = [
+        Separator::TAB,
+        Separator::COMMA,
+        Separator { by: b';', quotes: true },
+        Separator { by: b'|', quotes: true },
+        Separator { by: b'\t', quotes: true },
+    ];
 
-impl FromStr for Columns {
-    type Err = Error;
-
-    fn from_str(typed: &str) -> Result<Columns> {
-        let names: Vec<&str> = typed.split(',').map(str::trim).collect();
-        let (text, pair, label) = match names[..] {
-            [text, label] if text != label => (text, None, label),
-            [text, pair, label] if text != pair && text != label && pair != label => {
-                (text, Some(pair), label)
-            }
-            _ => ("", None, ""),
-        };
-        if text.is_empty() || label.is_empty() || pair == Some("") {
-            return Err(Error::field(
-                "--columns",
-                "text[,text2],label",
-                "two or three different column names with commas between them",
-                format!("`{typed}`"),
-                "name the column of the text, for pairs that of the second text, and last that of the label",
-            ));
+    /// That of a file: the usual one, else the first under which the header has all columns, else the one that makes
+    /// most columns of it.
+    pub fn of(path: &Path, text: &[u8], columns: &Columns) -> Separator {
+        let usual = Separator::usual(path);
+        let fits = |by: &Separator| Places::find(path, columns, &by.header(text)).is_ok();
+        let others = Separator::OTHERS.into_iter().filter(|by| *by != usual);
+        let mut all: Vec<Separator> = std::iter::once(usual).chain(others).collect();
+        if let Some(found) = all.iter().find(|by| fits(by)) {
+            return *found;
         }
-        Ok(Columns { text: text.to_string(), pair: pair.map(str::to_string), label: label.to_string() })
+        // The last of equals is the largest: the usual one wins.
+        all.reverse();
+        all.into_iter().max_by_key(|by| by.header(text).len()).unwrap_or(usual)
+    }
+
+    fn usual(path: &Path) -> Separator {
+        let name = path.to_string_lossy().to_ascii_lowercase();
+        if name.trim_end_matches(".gz").ends_with(".csv") { Separator::COMMA } else { Separator::TAB }
+    }
+
+    /// Its name, where it is not the usual one.
+    pub fn unusual(self, path: &Path) -> Option<&'static str> {
+        let name = match (self.by, self.quotes) {
+            (b'\t', false) => "tabs",
+            (b'\t', true) => "tabs with quoting",
+            (b';', _) => "semicolons",
+            (b'|', _) => "vertical bars",
+            _ => "commas",
+        };
+        (self != Separator::usual(path)).then_some(name)
+    }
+
+    /// Tabs end their lines with `\n` only, as a `\r` may stand inside a sentence; trimming removes that of
+    /// `\r\n`.
+    fn reader(self, text: &[u8]) -> Reader<&[u8]> {
+        let mut builder = ReaderBuilder::new();
+        builder.has_headers(false).flexible(true).delimiter(self.by).quoting(self.quotes);
+        if !self.quotes {
+            builder.terminator(Terminator::Any(b'\n'));
+        }
+        builder.from_reader(text)
+    }
+
+    /// The names in the first line that is not empty.
+    fn header(self, text: &[u8]) -> Vec<String> {
+        let mut records = self.reader(text).into_byte_records().map_while(std::result::Result::ok);
+        records.find(|fields| !is_blank(fields)).map_or(Vec::new(), |fields| names(&fields))
     }
 }
 
-/// One sound record: trimmed texts that are not empty, and the trimmed label, which may be anything.
-pub(super) struct Record {
-    pub line: u64,
-    pub text: String,
-    pub pair: Option<String>,
-    pub label: String,
+fn names(fields: &ByteRecord) -> Vec<String> {
+    fields.iter().map(|name| String::from_utf8_lossy(name).trim().to_string()).collect()
 }
 
-/// The sound records of the file at `path`, in file order, and those skipped before their label was looked
+fn is_blank(fields: &ByteRecord) -> bool {
+    fields.len() <= 1 && fields.iter().all(|field| field.trim_ascii().is_empty())
+}
+
+/// The sound records in the text of the file at `path`, in order, and those skipped before their label was looked
 /// at.
 ///
 /// The first line that is not empty names the columns; `header` gives the names for a file without such a
-/// line. Reads the whole file into memory. Empty lines are ignored; a byte-order mark at the start is
-/// removed.
+/// line. Empty lines are ignored.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] if the file cannot be read, [`Error::Field`] if a column is missing or named twice.
 pub(super) fn read(
     path: &Path,
+    bytes: &[u8],
+    separator: Separator,
     columns: &Columns,
     header: Option<&[&str]>,
 ) -> Result<(Vec<Record>, Vec<Skipped>)> {
-    let bytes = files::read(path)?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut reader = reader(path, bytes);
+    let mut reader = separator.reader(bytes);
     let mut places = header.map(|names| Places::find(path, columns, names)).transpose()?;
     let mut records = Vec::new();
     let mut skipped = Vec::new();
@@ -102,9 +126,7 @@ pub(super) fn read(
             continue;
         }
         let Some(places) = &places else {
-            let names: Vec<_> = fields.iter().map(String::from_utf8_lossy).collect();
-            let names: Vec<_> = names.iter().map(|name| name.trim()).collect();
-            places = Some(Places::find(path, columns, &names)?);
+            places = Some(Places::find(path, columns, &names(&fields))?);
             continue;
         };
         let line = line + leading_newlines(raw);
@@ -114,21 +136,9 @@ pub(super) fn read(
         }
     }
     if places.is_none() {
-        Places::find(path, columns, &[])?;
+        Places::find::<&str>(path, columns, &[])?;
     }
     Ok((records, skipped))
-}
-
-/// Tabs end their lines with `\n` only, as a `\r` may stand inside a sentence; trimming removes that of
-/// `\r\n`.
-fn reader<'a>(path: &Path, bytes: &'a [u8]) -> Reader<&'a [u8]> {
-    let commas = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    let mut builder = ReaderBuilder::new();
-    builder.has_headers(false).flexible(true);
-    if !commas {
-        builder.delimiter(b'\t').quoting(false).terminator(Terminator::Any(b'\n'));
-    }
-    builder.from_reader(bytes)
 }
 
 fn leading_newlines(raw: &[u8]) -> u64 {
@@ -139,14 +149,14 @@ fn leading_newlines(raw: &[u8]) -> u64 {
 struct Places {
     text: usize,
     pair: Option<usize>,
-    label: usize,
+    label: Option<usize>,
     width: usize,
 }
 
 impl Places {
-    fn find(path: &Path, columns: &Columns, names: &[&str]) -> Result<Places> {
+    fn find<S: AsRef<str>>(path: &Path, columns: &Columns, names: &[S]) -> Result<Places> {
         let place = |wanted: &str| {
-            let mut places = (0..names.len()).filter(|&column| names[column] == wanted);
+            let mut places = (0..names.len()).filter(|&column| names[column].as_ref() == wanted);
             match (places.next(), places.next()) {
                 (Some(column), None) => Ok(column),
                 _ => Err(Error::field(
@@ -161,7 +171,7 @@ impl Places {
         Ok(Places {
             text: place(&columns.text)?,
             pair: columns.pair.as_deref().map(place).transpose()?,
-            label: place(&columns.label)?,
+            label: columns.label.as_deref().map(place).transpose()?,
             width: names.len(),
         })
     }
@@ -176,7 +186,7 @@ impl Places {
             return Err(Reason::TooManyFields);
         }
         let field = |column: usize| fields.get(column).map(str::trim).ok_or(Reason::TooFewFields);
-        let label = field(self.label)?.to_string();
+        let label = self.label.map(field).transpose()?.unwrap_or_default().to_string();
         let text = field(self.text)?.to_string();
         let pair = self.pair.map(field).transpose()?.map(str::to_string);
         if text.is_empty() || pair.as_deref() == Some("") {
@@ -187,13 +197,13 @@ impl Places {
 }
 
 /// Column names for a message; long ones cut, since without a header they are sentences.
-fn listed(names: &[&str]) -> String {
+fn listed<S: AsRef<str>>(names: &[S]) -> String {
     if names.is_empty() {
         return "(none: the file is empty)".to_string();
     }
-    let cut = |name: &&str| match name.char_indices().nth(40) {
-        Some((end, _)) => format!("`{}…`", &name[..end]),
-        None => format!("`{name}`"),
+    let cut = |name: &S| match name.as_ref().char_indices().nth(40) {
+        Some((end, _)) => format!("`{}…`", &name.as_ref()[..end]),
+        None => format!("`{}`", name.as_ref()),
     };
     names.iter().map(cut).collect::<Vec<_>>().join(", ")
 }

@@ -21,8 +21,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use self::place::{locate, locate_here};
-use super::delimited::{self, Columns, Record};
-use super::parquet;
+use super::columns::{Columns, Record};
+use super::delimited::{self, Separator};
+use super::form;
+use super::labels::is_missing;
+use super::parquet::{self, Labels};
 use super::row::{Reason, Row, RowLabel, Rows, Skipped};
 use crate::embedded;
 use crate::error::{Error, Result};
@@ -87,15 +90,20 @@ pub fn default_data(task: Task) -> &'static str {
 pub fn read(task: Task, given: &Path, split: Split) -> Result<Rows> {
     let paths = place::files_of(task, &place::locate(task, given)?.folder, split)?;
     let classes = task.labels().iter().map(|name| name.to_string()).collect();
-    let mut all = Rows { classes, ..Rows::default() };
+    let mut all = Rows { classes, read_as: task.read_as(), ..Rows::default() };
     for path in &paths {
-        let hub = path.extension().is_some_and(|ending| ending == "parquet");
+        let hub = is_table(path);
         let (records, mut skipped) = match hub {
-            true => parquet::read(path, &task.columns(hub), task.labels().is_empty())?,
-            false => delimited::read(path, &task.columns(hub), task.spec().header)?,
+            true => parquet::read(path, &task.columns(hub), task.stored())?,
+            false => {
+                let (text, header) = (form::text(path)?, task.spec().header);
+                delimited::read(path, &text, Separator::TAB, &task.columns(hub), header)?
+            }
         };
         for Record { line, text, pair, label } in records {
-            match task.read_label(&label) {
+            // On the hub a negative label says that there is none.
+            let none = is_missing(&label) || hub && label.starts_with('-');
+            match if none { Err(Reason::NoLabel) } else { task.read_label(&label) } {
                 Ok(label) => all.rows.push(Row { text, pair, label }),
                 Err(reason) => skipped.push(Skipped { file: path.clone(), line, reason }),
             }
@@ -106,10 +114,15 @@ pub fn read(task: Task, given: &Path, split: Split) -> Result<Rows> {
     let first = paths.first().map_or(given, PathBuf::as_path);
     all.not_empty(
         first.display(),
-        &task.columns(first.extension().is_some_and(|ending| ending == "parquet")).label,
+        task.columns(is_table(first)).label.as_deref().unwrap_or_default(),
         "readable in at least one sound row",
         "use GLUE's own file: tabs without quoting, and labels (test files have none)",
     )
+}
+
+/// Whether a file is one of the hub's tables.
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "parquet")
 }
 
 /// What is known of a task.
@@ -154,7 +167,20 @@ impl Task {
         self.spec().metrics
     }
 
-    /// A label by its name or by its number.
+    /// What its labels are, in words.
+    fn read_as(self) -> String {
+        match self.kind() {
+            Kind::Regression => format!("a regression: the scores of {self}, from 0 to 5"),
+            _ => format!("{} classes, those of {self}: {}", self.labels().len(), self.labels().join(", ")),
+        }
+    }
+
+    /// How a parquet table has the labels.
+    fn stored(self) -> Labels {
+        if self.kind() == Kind::Regression { Labels::Numbers } else { Labels::Classes }
+    }
+
+    /// A label by its name or by its number; of two classes also as no and yes.
     fn read_label(self, label: &str) -> Result<RowLabel, Reason> {
         if self.kind() == Kind::Regression {
             let score = label.parse().ok().filter(|score| (0.0..=5.0).contains(score));
@@ -165,7 +191,9 @@ impl Task {
         }
         let labels = self.labels();
         let number = || label.parse().ok().filter(|number| *number < labels.len());
-        let class = labels.iter().position(|name| *name == label).or_else(number);
+        let yes =
+            || (labels.len() == 2).then(|| ["false", "true"].iter().position(|yes| *yes == label)).flatten();
+        let class = labels.iter().position(|name| *name == label).or_else(number).or_else(yes);
         class.map(RowLabel::Class).ok_or(Reason::UnreadableLabel)
     }
 
@@ -178,7 +206,7 @@ impl Task {
             _ if hub => (text, pair, "label"),
             _ => (text, pair, label),
         };
-        Columns { text: text.to_string(), pair: pair.map(str::to_string), label: label.to_string() }
+        Columns { text: text.to_string(), pair: pair.map(str::to_string), label: Some(label.to_string()) }
     }
 
     fn spec(self) -> &'static Spec {

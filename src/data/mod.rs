@@ -4,11 +4,16 @@
 //! of this crate is computed on; [`tokenizer`] makes examples out of the rows that [`text`], [`table`] and [`glue`] read,
 //! and [`vocabulary`] trains one. [`hub`](crate::hub) finds or fetches what is given by a name on the Hugging Face hub.
 
-pub mod delimited;
+pub mod columns;
+mod delimited;
+mod form;
 pub mod frozen;
 pub mod glue;
+mod json;
+pub mod labels;
 pub mod masking;
 mod parquet;
+mod records;
 pub mod row;
 pub mod table;
 pub mod text;

@@ -36,6 +36,8 @@ pub struct Rows {
     pub rows: Vec<Row>,
     /// Label names in index order; empty for plain text and for regression.
     pub classes: Vec<String>,
+    /// What the columns and labels were taken for, and why, in words.
+    pub read_as: String,
     /// Rows that could not be used, in file order.
     pub skipped: Vec<Skipped>,
     /// Lines of plain text that look like ` = heading = `; 0 for tables.
@@ -56,6 +58,7 @@ pub struct Skipped {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     InvalidUtf8,
+    InvalidJson,
     UnclosedQuote,
     TooFewFields,
     TooManyFields,
@@ -69,6 +72,7 @@ impl Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Reason::InvalidUtf8 => "invalid UTF-8",
+            Reason::InvalidJson => "no object of JSON",
             Reason::UnclosedQuote => "quote never closed, rest of the file lost",
             Reason::TooFewFields => "too few fields",
             Reason::TooManyFields => "too many fields",

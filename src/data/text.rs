@@ -1,28 +1,43 @@
-//! Plain text: one example per line, as in WikiText's raw files.
+//! Plain text: one example per line, as in WikiText's raw files; or the texts of a column of a table.
 //!
 //! Lines like ` = heading = ` and lines of fewer than `min_words` words are left out and counted: they are
 //! ordinary. Lines that are not UTF-8 are not, and are recorded with their place. Blank lines only separate.
 //!
-//! The trap: a heading is often short as well; it counts as a heading.
+//! The trap: a heading is often short as well; it counts as a heading. And a table reads as text too: JSON and parquet
+//! are recognised, so that no model learns their braces.
 //!
 //! Gives [`super::row::Rows`] without labels.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use super::columns::Columns;
+use super::form::{self, Form};
 use super::row::{Reason, Row, RowLabel, Rows, Skipped};
+use super::{json, records};
 use crate::error::{Error, Result};
-use crate::files;
 
-/// The lines of `files` with at least `min_words` whitespace-separated words, trimmed, in order.
+/// The lines of `files`, or the texts in a column of each, with at least `min_words` whitespace-separated words, trimmed,
+/// in order.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if a file cannot be read, [`Error::Field`] if no line of any file is left.
-pub fn read(files: &[PathBuf], min_words: usize) -> Result<Rows> {
-    let mut rows = Rows::default();
+/// [`Error::Io`] if a file cannot be read; [`Error::Field`] for a table without a column, and if no line of any file is left.
+pub fn read(files: &[PathBuf], column: Option<&Columns>, min_words: usize) -> Result<Rows> {
+    let mut rows =
+        Rows { read_as: "text without labels, for masked language modelling".into(), ..Rows::default() };
+    if let Some(columns) = column {
+        if columns.names().count() > 1 {
+            let fix = "name the one column of the text, or give the file by --table";
+            return Err(Error::field("--columns", "text", "one column beside --text", columns, fix));
+        }
+        rows.read_as += &format!(": `{columns}` of a table");
+    }
     for file in files {
-        add(&mut rows, file, min_words)?;
+        match column {
+            None => lines(&mut rows, file, min_words)?,
+            Some(columns) => texts(&mut rows, file, columns, min_words)?,
+        }
     }
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     rows.not_empty(
@@ -33,26 +48,49 @@ pub fn read(files: &[PathBuf], min_words: usize) -> Result<Rows> {
     )
 }
 
-fn add(rows: &mut Rows, path: &Path, min_words: usize) -> Result<()> {
-    let lines = files::open(path)?.split(b'\n');
-    for (line, bytes) in (1..).zip(lines) {
+/// Adds what is in a column.
+fn texts(rows: &mut Rows, path: &Path, column: &Columns, min_words: usize) -> Result<()> {
+    let found = records::read(path, column)?;
+    // A blank line only separates, in a table too.
+    rows.skipped.extend(found.skipped.into_iter().filter(|row| row.reason != Reason::EmptyText));
+    found.records.iter().for_each(|record| add(rows, &record.text, min_words));
+    Ok(())
+}
+
+/// Adds the lines of plain text.
+fn lines(rows: &mut Rows, path: &Path, min_words: usize) -> Result<()> {
+    let Form::Text(reader) = form::open(path)? else { return Err(table(path, "a parquet table")) };
+    let mut begun = false;
+    for (line, bytes) in (1..).zip(reader.split(b'\n')) {
         let bytes = bytes.map_err(Error::io(path, "read"))?;
         let Ok(text) = str::from_utf8(&bytes) else {
             rows.skipped.push(Skipped { file: path.to_path_buf(), line, reason: Reason::InvalidUtf8 });
             continue;
         };
-        let text = if line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         let text = text.trim();
         if text.is_empty() {
             continue;
         }
-        if text.starts_with('=') && text.ends_with('=') {
-            rows.headings += 1;
-        } else if text.split_whitespace().count() < min_words {
-            rows.short += 1;
-        } else {
-            rows.rows.push(Row { text: text.to_string(), pair: None, label: RowLabel::None });
+        if !begun && json::is_object(text) {
+            return Err(table(path, "a table in JSON"));
         }
+        begun = true;
+        add(rows, text, min_words);
     }
     Ok(())
+}
+
+fn add(rows: &mut Rows, text: &str, min_words: usize) {
+    if text.starts_with('=') && text.ends_with('=') {
+        rows.headings += 1;
+    } else if text.split_whitespace().count() < min_words {
+        rows.short += 1;
+    } else {
+        rows.rows.push(Row { text: text.to_string(), pair: None, label: RowLabel::None });
+    }
+}
+
+fn table(path: &Path, found: &str) -> Error {
+    let fix = "name its column of text in --columns NAME, or give it with its labels by --table FILE --columns text,label";
+    Error::field(path.display(), "content", "plain text, one example a line", found, fix)
 }

@@ -2,14 +2,18 @@
 //!
 //! - `GET /api/models/NAME/revision/REVISION`: the commit and the names of its files
 //! - `HEAD /NAME/resolve/COMMIT/FILE`: the etag, the git hash of the file or, where it lies in large storage, its SHA-256
-//!   (`x-linked-etag`), and the size. Redirects on the same host are followed, those to the storage are not.
-//! - `GET` of the same with a `Range`: the bytes from where an earlier try stopped, through redirects
+//!   (`x-linked-etag`), and the size. Redirects are followed until an answer says these, so not to the storage.
+//! - `GET /api/models/NAME/tree/COMMIT`: the same of all files, where a mirror or a proxy takes it out of the headers
+//! - `GET` of the file with a `Range`: the bytes from where an earlier try stopped, through redirects
 //!
-//! A cut connection is tried again, each time from where it stopped, until some tries in a row brought nothing. The bytes get their
-//! name only after their checksum was right.
+//! A cut connection is tried again, each time from where it stopped, until some tries in a row got no further than any before.
+//! The bytes get their name only after their checksum was right.
 //!
-//! The trap: the token goes to the hub alone, never to the storage that it redirects to.
+//! The traps: the token goes to the hub alone, never to the storage or a mirror that it redirects to. And a proxy that ignores
+//! `Range` begins anew each time: bytes that came before are no progress.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -33,23 +37,82 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Nothing from the other side for so long is a cut connection.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Redirects on one host, at most.
+/// Redirects of one request, at most.
 const REDIRECTS: usize = 5;
+
+/// The longest that is waited where the hub asks for it.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A file of a repository.
 pub(super) struct Remote {
     pub name: String,
+    /// The blob's name: its hash, unless the server names none.
     pub etag: String,
-    pub size: u64,
+    /// Where it is known.
+    pub size: Option<u64>,
     url: String,
+}
+
+/// What the API's tree says of a file.
+#[derive(Clone, serde::Deserialize)]
+struct Entry {
+    path: String,
+    oid: String,
+    size: u64,
+    lfs: Option<Large>,
+}
+
+#[derive(Clone, serde::Deserialize)]
+struct Large {
+    oid: String,
+}
+
+/// What came of a file, on the disk.
+struct Partial {
+    path: PathBuf,
+    file: File,
+    have: u64,
+    /// The most that any try had.
+    best: u64,
+}
+
+impl Partial {
+    /// Cuts the file where the next byte goes.
+    fn from(&mut self, have: u64) -> std::io::Result<()> {
+        self.have = have;
+        self.file.set_len(have)?;
+        self.file.seek(SeekFrom::Start(have)).map(drop)
+    }
+
+    /// Appends bytes; how many of them no try had before.
+    fn add(&mut self, bytes: &[u8]) -> std::io::Result<u64> {
+        self.file.write_all(bytes)?;
+        self.have += bytes.len() as u64;
+        let new = self.have.saturating_sub(self.best);
+        self.best += new;
+        Ok(new)
+    }
+}
+
+impl Partial {
+    /// A connection that ended early: progress only where it came further than what was there `before`. `anew` says that the
+    /// server ignored from where it was asked to go on.
+    fn cut(&self, why: &str, remote: &Remote, before: u64, anew: bool) -> Failure {
+        let size = remote.size.map_or("all".to_string(), |size| size.to_string());
+        let ignored = if anew { ", as it begins anew instead of going on" } else { "" };
+        let why = format!("{why} after {} of {size} bytes{ignored}", self.have);
+        if self.best > before { Failure::Partial(why) } else { Failure::Passing(why) }
+    }
 }
 
 /// Why a request failed.
 enum Failure {
     /// It may go better the next time.
     Passing(String),
-    /// The same, but a part of the file came.
+    /// The same, but a part of the file came that had not come before.
     Partial(String),
+    /// The hub asks to wait for so long.
+    Later(Duration, String),
     /// There is no network, or no such host.
     Unreachable(Error),
     Final(Error),
@@ -66,6 +129,8 @@ pub(super) struct Client<'a> {
     id: &'a Id,
     cache: &'a Cache,
     agent: Agent,
+    /// What the API's tree says, by path; asked for once, where it is needed.
+    tree: OnceCell<BTreeMap<String, Entry>>,
 }
 
 impl Client<'_> {
@@ -84,7 +149,7 @@ impl Client<'_> {
             .timeout_connect(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))
             .build();
-        Ok(Client { id, cache, agent: config.new_agent() })
+        Ok(Client { id, cache, agent: config.new_agent(), tree: OnceCell::new() })
     }
 
     /// The commit that a revision is, and the names of its files.
@@ -108,10 +173,17 @@ impl Client<'_> {
             response.body_mut().read_to_string().map_err(|e| Failure::Passing(e.to_string()))
         })?;
         let wrong = |found: String| {
-            let fix = "HF_ENDPOINT must be the hub, or a mirror that answers as it does";
+            let fix = format!(
+                "HF_ENDPOINT must be the hub, or a mirror that answers as it does; {}",
+                self.through()
+            );
             self.id.error(&url, "a commit and its files, in JSON", found, fix)
         };
-        let listing: Listing = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let listing: Listing =
+            serde_json::from_str(&text).map_err(|e| match text.trim_start().starts_with('<') {
+                true => wrong("a web page, as networks show to log in".into()),
+                false => wrong(e.to_string()),
+            })?;
         if !is_commit(&listing.sha) {
             return Err(wrong(format!("the commit `{}`", listing.sha)));
         }
@@ -128,102 +200,131 @@ impl Client<'_> {
             Ok(response)
         })?;
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.trim());
-        let etag = header("x-linked-etag").or(header("etag")).unwrap_or("none");
-        let etag = etag.trim_start_matches("W/").trim_matches('"').to_string();
-        let size = header("x-linked-size").or(header("content-length")).and_then(|size| size.parse().ok());
-        match size {
-            Some(size) if is_hex(&etag, 40) || is_hex(&etag, 64) => {
-                Ok(Remote { name: name.to_string(), etag, size, url })
-            }
-            _ => {
-                let fix = "HF_ENDPOINT must be the hub, or a mirror that passes on its headers";
-                let found =
-                    format!("etag {etag}, size {}", size.map_or("none".into(), |size| size.to_string()));
-                Err(self.id.error(name, "announced with its size and its git hash or SHA-256", found, fix))
-            }
+        // The length of a redirect, or of what was packed on the way, is not the file's.
+        let plain = response.status().is_success() && header("content-encoding").is_none();
+        let length = header("content-length").filter(|_| plain);
+        let mut etag = bare(header("x-linked-etag").or(header("etag")).unwrap_or_default());
+        let mut size = header("x-linked-size").or(length).and_then(|size| size.parse().ok());
+        if (size.is_none() || !is_hash(&etag))
+            && let Some(entry) = self.tree(commit).get(name)
+        {
+            etag = entry.lfs.as_ref().map_or(&entry.oid, |large| &large.oid).clone();
+            size = Some(entry.size);
         }
+        let named = !etag.is_empty() && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        // A hash alone will do, or a size with a name for the blob.
+        if is_hash(&etag) || named && size.is_some() {
+            return Ok(Remote { name: name.to_string(), etag, size, url });
+        }
+        let fix = format!(
+            "HF_ENDPOINT must be the hub, or a mirror that passes on its headers; {}",
+            self.through()
+        );
+        let none = || "none".to_string();
+        let etag = if etag.is_empty() { none() } else { etag };
+        let found = format!("etag {etag}, size {}", size.map_or_else(none, |size: u64| size.to_string()));
+        Err(self.id.error(name, "announced with its size and its git hash or SHA-256", found, fix))
     }
 
-    /// Fetches a file to `blob`, from where an earlier try stopped.
-    pub fn fetch(&self, remote: &Remote, blob: &Path, progress: &Progress) -> Result<()> {
-        let mut partial = blob.as_os_str().to_owned();
-        partial.push(".incomplete");
-        let partial = PathBuf::from(partial);
-        let folder = blob.parent().unwrap_or(Path::new("."));
+    /// What the API's tree says of the files of a commit; nothing where there is no such answer.
+    fn tree(&self, commit: &str) -> &BTreeMap<String, Entry> {
+        self.tree.get_or_init(|| {
+            let (endpoint, kind, name) = (&self.cache.endpoint, self.id.kind(), &self.id.name);
+            let url = format!("{endpoint}/api/{kind}/{name}/tree/{commit}?recursive=true");
+            let text = self.again(false, || {
+                let mut response = self.get(&url, None)?;
+                self.refuse(&response, "the repository")?;
+                response.body_mut().read_to_string().map_err(|e| Failure::Passing(e.to_string()))
+            });
+            let entries: Vec<Entry> =
+                text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect()
+        })
+    }
+
+    /// Fetches a file to `blob`, from where an earlier try stopped; `alone` to a file of its own, as others may fetch it too.
+    pub fn fetch(&self, remote: &Remote, blob: &Path, alone: bool, progress: &Progress) -> Result<()> {
+        let mut path = blob.as_os_str().to_owned();
+        if alone {
+            path.push(format!(".{}", std::process::id()));
+        }
+        path.push(".incomplete");
+        let mut partial = self.partial(PathBuf::from(path), remote)?;
+        progress.advance(partial.have as usize);
+        self.again(true, || self.rest(remote, &mut partial, progress))?;
+        let Partial { path, mut file, have, .. } = partial;
+        if is_hash(&remote.etag) {
+            let found = checksum(&mut file, &remote.etag, have).map_err(Error::io(&path, "read"))?;
+            if found != remote.etag {
+                std::fs::remove_file(&path).map_err(Error::io(&path, "remove"))?;
+                let hash = if remote.etag.len() == 64 { "SHA-256" } else { "git hash" };
+                let fix = format!("run it again; if it stays, {}", self.through());
+                let expected = format!("of {hash} {}", remote.etag);
+                let found = format!("{found}; the file was removed");
+                return Err(self.id.error(&remote.name, expected, found, fix));
+            }
+        } else {
+            let unchecked = "the server names no hash of it: only its size was checked";
+            progress::excluded(format!("{}: {}: {unchecked}", self.id.given, remote.name));
+        }
+        file.sync_all().map_err(Error::io(&path, "write"))?;
+        std::fs::rename(&path, blob).map_err(Error::io(blob, "write"))
+    }
+
+    /// What an earlier try left of a file, if it can be gone on from.
+    fn partial(&self, path: PathBuf, remote: &Remote) -> Result<Partial> {
+        let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&partial)
-            .map_err(Error::io(&partial, "write"))?;
-        let mut have = file.seek(SeekFrom::End(0)).map_err(Error::io(&partial, "read"))?;
-        if have > remote.size {
-            // It is none of this file's.
-            (have, _) = (0, file.set_len(0).map_err(Error::io(&partial, "write"))?);
+        let mut options = File::options();
+        let opened = options.create(true).truncate(false).read(true).write(true).open(&path);
+        let mut file = opened.map_err(Error::io(&path, "write"))?;
+        let left = file.seek(SeekFrom::End(0)).map_err(Error::io(&path, "read"))?;
+        let mut partial = Partial { path: path.clone(), file, have: left, best: left };
+        // More than the whole is none of this file's; of one without a hash or a size nothing tells that the rest fits.
+        if remote.size.is_none_or(|size| left > size) || !is_hash(&remote.etag) {
+            partial.from(0).map_err(Error::io(&path, "write"))?;
+            partial.best = 0;
         }
-        progress.advance(have as usize);
-        self.again(true, || self.rest(remote, &partial, &mut file, &mut have, progress))?;
-        let found = checksum(&mut file, &remote.etag, remote.size).map_err(Error::io(&partial, "read"))?;
-        if found != remote.etag {
-            std::fs::remove_file(&partial).map_err(Error::io(&partial, "remove"))?;
-            let hash = if remote.etag.len() == 64 { "SHA-256" } else { "git hash" };
-            let fix = "run it again; if it stays, what is between here and the hub (HF_ENDPOINT, a proxy) changes files";
-            let expected = format!("of {hash} {}", remote.etag);
-            return Err(self.id.error(&remote.name, expected, format!("{found}; the file was removed"), fix));
-        }
-        file.sync_all().map_err(Error::io(&partial, "write"))?;
-        std::fs::rename(&partial, blob).map_err(Error::io(blob, "write"))
+        Ok(partial)
     }
 
-    /// Appends what is still missing of a file; `have` says how far it came, whatever happens.
-    fn rest(
-        &self,
-        remote: &Remote,
-        path: &Path,
-        file: &mut File,
-        have: &mut u64,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
-        if *have == remote.size {
+    /// Appends what is still missing of a file; `partial` says how far it came, whatever happens.
+    fn rest(&self, remote: &Remote, partial: &mut Partial, progress: &Progress) -> Result<(), Failure> {
+        if remote.size == Some(partial.have) {
             return Ok(());
         }
-        let mut response = self.get(&remote.url, Some(*have))?;
+        let path = partial.path.clone();
+        let write = |e| Failure::Final(Error::io(&path, "write")(e));
+        // Without a size the end of the answer is that of the file, so it must be one answer.
+        let asked = remote.size.map_or(0, |_| partial.have);
+        let mut response = self.get(&remote.url, Some(asked))?;
         if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            *have = 0;
+            partial.have = 0;
             return Err(Failure::Passing("the hub has no such part of the file".into()));
         }
         self.refuse(&response, &remote.name)?;
-        if response.status() != StatusCode::PARTIAL_CONTENT {
-            *have = 0; // the whole file comes, from its beginning
-        }
-        let write = |e| Failure::Final(Error::io(path, "write")(e));
-        file.set_len(*have).map_err(write)?;
-        file.seek(SeekFrom::Start(*have)).map_err(write)?;
+        // Else the whole file comes, from its beginning.
+        let going_on = response.status() == StatusCode::PARTIAL_CONTENT;
+        partial.from(if going_on { asked } else { 0 }).map_err(write)?;
+        let (before, anew) = (partial.best, asked > 0 && !going_on);
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 16];
-        let start = *have;
-        while *have < remote.size {
-            let cut = |why: String| match *have > start {
-                true => Failure::Partial(why),
-                false => Failure::Passing(why),
+        while remote.size.is_none_or(|size| partial.have < size) {
+            let count = match body.read(&mut buffer) {
+                Ok(0) if remote.size.is_none() => return Ok(()),
+                Ok(0) => return Err(partial.cut("the connection was closed", remote, before, anew)),
+                Ok(count) => count,
+                Err(e) => return Err(partial.cut(&e.to_string(), remote, before, anew)),
             };
-            let count = body.read(&mut buffer).map_err(|e| cut(e.to_string()))?;
-            let count = count.min((remote.size - *have) as usize);
-            if count == 0 {
-                return Err(cut("the connection was closed".into()));
-            }
-            file.write_all(&buffer[..count]).map_err(write)?;
-            *have += count as u64;
-            progress.advance(count);
+            let wanted = remote.size.map_or(count, |size| count.min((size - partial.have) as usize));
+            progress.advance(partial.add(&buffer[..wanted]).map_err(write)? as usize);
         }
         Ok(())
     }
 
     fn get(&self, url: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
         let mut request = self.agent.get(url).header("accept-encoding", "identity");
-        if let Some(token) = &self.cache.token {
+        if let Some(token) = self.token_for(url) {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         if let Some(from) = from.filter(|from| *from > 0) {
@@ -232,23 +333,43 @@ impl Client<'_> {
         request.call().map_err(|e| self.unanswered(e))
     }
 
-    /// What the hub says of a file: the answer after redirects on the same host.
+    /// The token, where a request goes to the hub itself.
+    fn token_for(&self, url: &str) -> Option<&str> {
+        self.cache.token.as_deref().filter(|_| origin(url) == origin(&self.cache.endpoint))
+    }
+
+    /// What the hub says of a file: the first answer that says it, or is no redirect.
     fn head(&self, url: &str) -> Result<Response<Body>, Failure> {
         let mut url = url.to_string();
         for _ in 0..REDIRECTS {
             let mut request = self.agent.head(&url).config().max_redirects(0).build();
             request = request.header("accept-encoding", "identity");
-            if let Some(token) = &self.cache.token {
+            if let Some(token) = self.token_for(&url) {
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let response = request.call().map_err(|e| self.unanswered(e))?;
             let location = response.headers().get("location").and_then(|to| to.to_str().ok());
-            match location.filter(|to| response.status().is_redirection() && to.starts_with('/')) {
-                Some(location) => url = format!("{}{location}", origin(&url)),
-                None => return Ok(response),
+            let says = response.headers().contains_key("x-linked-etag");
+            match location.filter(|_| response.status().is_redirection() && !says) {
+                Some(path) if path.starts_with('/') => url = format!("{}{path}", origin(&url)),
+                Some(whole) if whole.contains("://") => url = whole.to_string(),
+                _ => return Ok(response),
             }
         }
         Err(Failure::Passing(format!("more than {REDIRECTS} redirects")))
+    }
+
+    /// The proxy that requests go through, in words.
+    fn proxy(&self) -> Option<String> {
+        let proxy = self.agent.config().proxy()?;
+        let place = format!("{}:{}", proxy.host(), proxy.port());
+        Some(format!("the proxy {place} (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; NO_PROXY goes round it)"))
+    }
+
+    /// What is between here and the hub, as the likely cause of what is wrong with answers.
+    fn through(&self) -> String {
+        let proxy = self.proxy().unwrap_or("a proxy or mirror between here and the hub".into());
+        format!("{proxy} is the likely cause; or {}", self.id.by_hand())
     }
 
     /// An error for an answer that is a refusal.
@@ -263,7 +384,20 @@ impl Client<'_> {
         );
         let error = match (status.as_u16(), code) {
             (200..=399, _) => return Ok(()),
-            (408 | 429 | 500.., _) => return Err(Failure::Passing(format!("status {found}"))),
+            (407, _) => {
+                let expected = "let through by the proxy";
+                let fix = format!(
+                    "put user and password into its address (http://USER:PASSWORD@HOST:PORT); {}",
+                    self.through()
+                );
+                id.error("hub", expected, format!("status {found}"), fix)
+            }
+            (408 | 429 | 500.., _) => {
+                let why = format!("status {found}");
+                return Err(
+                    wait(response).map_or(Failure::Passing(why.clone()), |time| Failure::Later(time, why))
+                );
+            }
             (_, "RevisionNotFound") => {
                 let fix = "name a branch, a tag or a commit of the repository, or none";
                 id.error(
@@ -313,8 +447,11 @@ impl Client<'_> {
                     true => "name the certificates of this network in SSL_CERT_FILE",
                     false => "check the network and HF_ENDPOINT",
                 };
-                let fix =
-                    format!("{check}; or {}; HF_HUB_OFFLINE=1 reads the cache alone", self.id.by_hand());
+                let proxy = self.proxy().map_or(String::new(), |proxy| format!(", and {proxy}"));
+                let fix = format!(
+                    "{check}{proxy}; or {}; HF_HUB_OFFLINE=1 reads the cache alone",
+                    self.id.by_hand()
+                );
                 let expected =
                     format!("within reach at {} (nothing of that name is here)", self.cache.endpoint);
                 Failure::Unreachable(self.id.error("hub", expected, error, fix))
@@ -333,8 +470,25 @@ impl Client<'_> {
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Unreachable(error)) if last || !patient => return Err(error),
                 Err(Failure::Unreachable(_)) => "out of reach".to_string(),
+                Err(Failure::Later(time, why)) if last || time > PATIENCE => {
+                    let fix = "wait so long and run it again: what was fetched is kept; a token in HF_TOKEN is let through more often";
+                    let found = format!("{why}: it asks to wait {} s", time.as_secs());
+                    return Err(self.id.error(
+                        "hub",
+                        format!("free, at {}", self.cache.endpoint),
+                        found,
+                        fix,
+                    ));
+                }
+                Err(Failure::Later(time, why)) => {
+                    let (given, seconds) = (&self.id.given, time.as_secs());
+                    progress::status(format!("{given}: {why}: waiting {seconds} s, as the hub asks"));
+                    std::thread::sleep(time.saturating_sub(pause));
+                    why
+                }
                 Err(Failure::Passing(why)) if last => {
-                    let fix = "run it again: what was fetched is kept, and it goes on from there";
+                    let kept = "run it again: what was fetched is kept, and it goes on from there";
+                    let fix = format!("{kept}; if it stays, {}", self.through());
                     let expected = format!("unbroken, at {}", self.cache.endpoint);
                     return Err(self.id.error("connection", expected, format!("{why}, {TRIES} times"), fix));
                 }
@@ -366,6 +520,29 @@ fn roots(path: &Path) -> Result<RootCerts> {
         return Err(Error::field(path.display(), "certificates", "at least one, in PEM", "none", fix));
     }
     Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// How long the hub asks to wait: `Retry-After` in seconds, or the `t=` of `RateLimit`.
+fn wait(response: &Response<Body>) -> Option<Duration> {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    let limit = || {
+        let number = header("ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t="))?;
+        number.trim().parse().ok()
+    };
+    let seconds: u64 = header("retry-after").and_then(|text| text.trim().parse().ok()).or_else(limit)?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// An etag without what servers put around it.
+fn bare(etag: &str) -> String {
+    let etag = etag.trim_start_matches("W/").trim_matches('"');
+    let packed = ["-gzip", "-br", "--gzip", ";gzip"].iter().find_map(|ending| etag.strip_suffix(ending));
+    packed.unwrap_or(etag).to_string()
+}
+
+/// A git hash or a SHA-256.
+fn is_hash(etag: &str) -> bool {
+    is_hex(etag, 40) || is_hex(etag, 64)
 }
 
 /// Scheme and host of a URL.

@@ -4,6 +4,7 @@
 //! What is a file or folder here is never one. The cache is the one of Python's `huggingface_hub`, and shared with it:
 //! `$HF_HUB_CACHE/models--owner--name/{blobs/ETAG, refs/REVISION, snapshots/COMMIT/FILE}`, the files of a snapshot being
 //! links to blobs. `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there, and so do
+//! their older names (`HUGGINGFACE_HUB_CACHE`, `TRANSFORMERS_CACHE`, `HUGGING_FACE_HUB_TOKEN`, `TRANSFORMERS_OFFLINE`),
 //! `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE` for a network whose certificates are its own.
 //!
 //! What is in the cache is used without asking the hub, so a command that ran once runs again, without a network and on
@@ -56,7 +57,7 @@ pub const TOKENIZER_FILES: [&str; 7] = [
 pub enum Wanted {
     /// A model's configuration, weights and tokenizer.
     Checkpoint,
-    /// Of a data set the shards `FOLDER/STEM-KKKKK-of-NNNNN.parquet` of every stem.
+    /// Of a data set the parquet tables of every stem, in the folder of this name if it has one: [`tables`].
     Tables { folder: &'static str, stems: &'static [&'static str] },
 }
 
@@ -170,7 +171,9 @@ impl Id {
         let mut folder = cache.snapshot(self, commit);
         let mut files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
         files.sort();
-        if let Wanted::Tables { folder: inner, .. } = self.wanted {
+        if let Wanted::Tables { folder: inner, .. } = self.wanted
+            && files.iter().all(|file| file.starts_with(folder.join(inner)))
+        {
             folder.push(inner);
         }
         Place { folder, origin: Some(Origin { name: self.given.clone(), commit: commit.to_string(), files }) }
@@ -182,9 +185,12 @@ impl Id {
             return Ok(place);
         }
         if cache.offline {
-            let fix = format!("unset HF_HUB_OFFLINE to fetch it, or {}", self.by_hand());
-            let expected =
-                format!("a folder, or in the cache {}, as HF_HUB_OFFLINE is set", cache.folder.display());
+            let fix =
+                format!("unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE to fetch it, or {}", self.by_hand());
+            let expected = format!(
+                "a folder, or in the cache {}, as HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
+                cache.folder.display()
+            );
             return Err(self.error("name", expected, "no such folder, and not all of it in the cache", fix));
         }
         let client = Client::new(self, cache)?;
@@ -197,18 +203,18 @@ impl Id {
         })?;
         let remotes = names.iter().map(|name| client.file(&commit, name)).collect::<Result<Vec<_>>>()?;
         let wanting = remotes.iter().filter(|remote| !cache.blob(self, &remote.etag).exists());
-        let bytes: u64 = wanting.map(|remote| remote.size).sum();
+        let bytes: u64 = wanting.filter_map(|remote| remote.size).sum();
         let (files, size) = (names.len(), HumanBytes(bytes));
         progress::status(format!("{}: fetching {files} files of commit {commit}, {size}", self.given));
         let progress = Progress::bytes(&self.given, bytes);
         for remote in &remotes {
             let blob = cache.blob(self, &remote.etag);
             if !blob.exists() {
-                let _lock = cache.lock(self, &remote.etag)?;
+                let lock = cache.lock(self, &remote.etag);
                 // While this process waited another may have fetched it.
                 match blob.exists() {
-                    true => progress.advance(remote.size as usize),
-                    false => client.fetch(remote, &blob, &progress)?,
+                    true => progress.advance(remote.size.unwrap_or(0) as usize),
+                    false => client.fetch(remote, &blob, lock.is_none(), &progress)?,
                 }
             }
             cache.link(&blob, &cache.snapshot(self, &commit).join(&remote.name))?;
@@ -245,11 +251,50 @@ impl Wanted {
                 Ok(chosen)
             }
             Wanted::Tables { folder, stems } => {
-                let each =
-                    stems.iter().map(|stem| shards(names.clone(), &format!("{folder}/{stem}"), "parquet", 0));
+                let folder = format!("{folder}/");
+                let each = stems.iter().map(|stem| tables(names.clone(), &[&folder, "", "data/"], stem));
                 Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
             }
         }
+    }
+}
+
+/// The parquet tables of a split among `names`, in order, in the first of `folders` that has any; or what is wrong. They are
+/// `STEM-KKKKK-of-NNNNN.parquet`, one `STEM.parquet`, or, as the hub converts what is stored otherwise, `STEM/KKKK.parquet`.
+pub(crate) fn tables<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    folders: &[&str],
+    stem: &str,
+) -> Result<Vec<String>, String> {
+    let mut wrong = None;
+    for folder in folders {
+        let stem = format!("{folder}{stem}");
+        let sharded = shards(names.clone(), &stem, "parquet", 0);
+        if sharded.is_ok() {
+            return sharded;
+        }
+        let one = format!("{stem}.parquet");
+        if names.clone().any(|name| name == one) {
+            return Ok(vec![one]);
+        }
+        let inner = numbered(names.clone(), &stem)?;
+        if !inner.is_empty() {
+            return Ok(inner);
+        }
+        wrong = wrong.or(sharded.err());
+    }
+    Err(wrong.unwrap_or_default())
+}
+
+/// `FOLDER/KKKK.parquet` from 0, all of them and in order; none if there is no such folder.
+fn numbered<'a>(names: impl Iterator<Item = &'a str>, folder: &str) -> Result<Vec<String>, String> {
+    let number =
+        |name: &str| name.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(".parquet")?.parse().ok();
+    let mut found: Vec<(usize, &str)> = names.filter_map(|name| Some((number(name)?, name))).collect();
+    found.sort();
+    match found.iter().enumerate().all(|(i, (number, _))| i == *number) {
+        true => Ok(found.into_iter().map(|(_, name)| name.to_string()).collect()),
+        false => Err(format!("of {folder}/*.parquet some missing, or some twice")),
     }
 }
 
@@ -339,6 +384,17 @@ mod tests {
             "{dev} rte/test-00000-of-00001.parquet {train} cola/train-00000-of-00001.parquet"
         ));
         assert_eq!(rte.choose(&all), Ok(names(&format!("{train} {dev}"))));
+        // Other names of a split's tables: by hand, one file, a folder, and all in a folder of data.
+        for other in [
+            "rte/train.parquet rte/validation.parquet",
+            "rte/train/0000.parquet rte/train/0001.parquet rte/validation/0000.parquet",
+            "train.parquet validation.parquet",
+            "data/train-00000-of-00001.parquet data/validation-00000-of-00001.parquet",
+        ] {
+            let all = format!("README.md {other} cola/train.parquet rte/test/0000.parquet");
+            assert_eq!(rte.choose(&names(&all)), Ok(names(other)), "{other}");
+        }
+        assert!(rte.choose(&names("rte/train/0001.parquet")).unwrap_err().contains("missing"));
         for (wanted, all, missing) in [
             (Wanted::Checkpoint, "model.safetensors", "config.json"),
             (Wanted::Checkpoint, "config.json model.ckpt", "model.safetensors"),

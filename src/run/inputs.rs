@@ -143,6 +143,7 @@ impl Inputs<'_> {
             data: data.folder.clone(),
             table: data.table.clone(),
             columns: data.columns.as_ref().map(|columns| columns.0.clone()),
+            labels: data.labels,
         };
         source.rows(Split::Train).map(drop)
     }

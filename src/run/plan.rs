@@ -210,6 +210,7 @@ impl Plan<'_> {
             .maybe_outside("--data", data.folder().as_ref())
             .maybe_outside("--table", data.table.as_ref())
             .maybe("--columns", data.columns.as_ref().map(|columns| &columns.0))
+            .maybe("--labels", data.labels.map(word))
     }
 
     /// A frozen set of a part of the data, as this seed splits it.

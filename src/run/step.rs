@@ -403,9 +403,10 @@ impl Hashes {
         let folder = place.map_or(path, |place| &place.folder);
         let hash = match (files::is_folder(folder), place.and_then(|place| place.origin.as_ref())) {
             (_, Some(origin)) => hash_files(&origin.files)?,
-            (true, None) => hash_files(
-                &files::list(folder)?.into_iter().filter(|file| is_input(file)).collect::<Vec<_>>(),
-            )?,
+            (true, None) => {
+                let own = files::list(folder)?.into_iter().filter(|file| is_input(file));
+                hash_files(&own.chain(files::tables_below(folder)).collect::<Vec<_>>())?
+            }
             (false, None) => files::hash_file(folder)?,
         };
         self.known.insert(path.to_path_buf(), hash.clone());

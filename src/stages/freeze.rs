@@ -73,10 +73,14 @@ impl Freeze {
         } else {
             let names: Vec<String> = self.text.iter().map(|p| p.display().to_string()).collect();
             metadata.insert("source".into(), names.join(" "));
-            let rows = text::read(&self.text, self.min_words)?;
+            let rows = text::read(&self.text, self.source.columns.as_ref(), self.min_words)?;
             tell(&rows);
             rows
         };
+        if self.source.table.is_none() {
+            progress::note(format!("{}: {}", metadata["source"], rows.read_as));
+        }
+        metadata.insert("read_as".into(), rows.read_as.clone());
         if let Some(wanted) = self.examples {
             rows.rows = draw(rows.rows, wanted, self.seed)?;
         }

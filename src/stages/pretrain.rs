@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use super::source::tell;
 use super::{Compute, checkpoint, history, with_se};
+use crate::data::columns::Columns;
 use crate::data::frozen::FrozenSet;
 use crate::data::masking::{Masking, unigram_entropy};
 use crate::data::row::Rows;
@@ -40,6 +41,9 @@ pub struct Pretrain {
     /// Plain text to train on, one example a line
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "steps")]
     pub text: Vec<PathBuf>,
+    /// Of a table given as text, such as JSON Lines or parquet: its column of text
+    #[arg(long, value_name = "NAME", requires = "text")]
+    pub columns: Option<Columns>,
     /// Text to evaluate on, or the fraction of the training text to hold out for that (at most 1000 lines)
     #[arg(long, value_name = "FILE|FRACTION", default_value = "0.05")]
     pub held_out: Evaluation,
@@ -145,12 +149,12 @@ impl Pretrain {
 
     /// The training lines and the held-out lines.
     fn read(&self) -> Result<(Rows, Rows)> {
-        let mut training = text::read(&self.text, self.min_words)?;
+        let mut training = text::read(&self.text, self.columns.as_ref(), self.min_words)?;
         tell(&training);
         let fraction = match &self.held_out {
             Evaluation::Fraction(fraction) => *fraction,
             Evaluation::Text(path) => {
-                let held_out = text::read(std::slice::from_ref(path), self.min_words)?;
+                let held_out = text::read(std::slice::from_ref(path), self.columns.as_ref(), self.min_words)?;
                 tell(&held_out);
                 return Ok((training, held_out));
             }

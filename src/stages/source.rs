@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::delimited::Columns;
+use crate::data::columns::Columns;
 use crate::data::glue::{self, Holdout, Split, Task};
+use crate::data::labels::Labels;
 use crate::data::row::{Row, Rows};
 use crate::data::table;
 use crate::error::{Error, Problem, Result};
@@ -23,12 +24,15 @@ pub struct Source {
     /// supersense is in the binary]
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data: Option<PathBuf>,
-    /// Table with a header: tab-separated, or comma-separated if it ends in .csv
+    /// Table with a header: delimited text, JSON Lines or parquet, recognised by its content
     #[arg(long, value_name = "FILE", requires = "columns")]
     pub table: Option<PathBuf>,
-    /// The table's columns: text,label or text,text2,label
-    #[arg(long, value_name = "NAMES", requires = "table")]
+    /// The table's columns: text,label or text,text2,label; beside --text its column of text
+    #[arg(long, value_name = "NAMES")]
     pub columns: Option<Columns>,
+    /// What the table's labels are [default: what they look like; whole numbers written 1.0 look like both]
+    #[arg(long, value_enum, value_name = "KIND", requires = "table")]
+    pub labels: Option<Labels>,
 }
 
 impl Source {
@@ -39,13 +43,20 @@ impl Source {
 
     /// An error where no data set, or an unknown task, is named; `also` is what else the command takes.
     pub fn check(&self, also: &str) -> Result<()> {
-        let named = self.task()?.is_some() || self.table.is_some();
-        if named { Ok(()) } else { Err(missing(also)) }
+        let task = self.task()?;
+        if let (None, Some(columns)) = (&self.table, &self.columns) {
+            let fix = "give --table FILE too, or leave --columns out: a task has its own";
+            return Err(Error::field("--columns", "columns", "those of a table", columns, fix));
+        }
+        if task.is_some() || self.table.is_some() { Ok(()) } else { Err(missing(also)) }
     }
 
     /// Reads the rows; what was left out is said.
     pub fn read(&self, split: Split) -> Result<Rows> {
         let rows = self.rows(split)?;
+        if self.table.is_some() {
+            progress::note(format!("{}: {}", self.path().display(), rows.read_as));
+        }
         tell(&rows);
         Ok(rows)
     }
@@ -54,7 +65,7 @@ impl Source {
     pub fn rows(&self, split: Split) -> Result<Rows> {
         match (self.task()?, self.folder()?, &self.table, &self.columns) {
             (Some(task), Some(folder), _, _) => glue::read(task, folder, split),
-            (_, _, Some(path), Some(columns)) => table::read(path, columns),
+            (_, _, Some(path), Some(columns)) => table::read(path, columns, self.labels),
             _ => Err(missing("")),
         }
     }
@@ -98,10 +109,9 @@ impl Source {
         provenance.origin(&place);
         let read = ["tsv", "txt", "parquet"];
         let is_read = |path: &&PathBuf| path.extension().is_some_and(|e| read.iter().any(|read| e == *read));
-        files::list(&place.folder)?
-            .iter()
-            .filter(is_read)
-            .try_for_each(|path| provenance.input_file("data", path))
+        let mut all = files::list(&place.folder)?;
+        all.extend(files::tables_below(&place.folder));
+        all.iter().filter(is_read).try_for_each(|path| provenance.input_file("data", path))
     }
 
     /// The folder or table.

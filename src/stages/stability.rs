@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::options::defaults;
 use super::source::tell;
 use super::{Compute, HeadOptions, checkpoint};
+use crate::data::columns::Columns;
 use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
@@ -43,6 +44,9 @@ pub struct Stability {
     /// Plain text instead, masked by the seed
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
+    /// Of a table given as text, such as JSON Lines or parquet: its column of text
+    #[arg(long, value_name = "NAME", requires = "text")]
+    pub columns: Option<Columns>,
     /// Fisher information made with --per-example instead: no pass over the corpus
     #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head", "fresh_head", "masks", "overlap"])]
     pub fisher: Option<PathBuf>,
@@ -243,7 +247,7 @@ impl Stability {
             provenance.input("set", &set.hash);
             return Ok(set);
         }
-        let rows = text::read(&self.text, self.min_words)?;
+        let rows = text::read(&self.text, self.columns.as_ref(), self.min_words)?;
         tell(&rows);
         for path in &self.text {
             provenance.input_file("text", path)?;

@@ -267,6 +267,7 @@ impl Train {
         if let Some(task) = self.source.task()? {
             metadata.insert("task".into(), task.to_string());
         }
+        metadata.insert("read_as".into(), rows.read_as.clone());
         let place = self.source.path();
         let (set, pad) = frozen(place, &rows, checkpoint, max_len, self.seed, metadata)?;
         Ok((set, pad, training))

@@ -1,6 +1,7 @@
 //! Which folder and which files of a task are read.
 //!
-//! GLUE's own files come before parquet tables of the same split. The hub calls the dev split `validation`.
+//! GLUE's own files come before parquet tables of the same split. The hub calls the dev split `validation`; how its tables are
+//! named is [`hub::tables`]'s to know.
 
 use std::path::{Path, PathBuf};
 
@@ -84,7 +85,7 @@ pub(super) fn files_of(task: Task, dir: &Path, split: Split) -> Result<Vec<PathB
                 "leave --data out: the files are in the binary".to_string(),
             ),
             _ => (
-                format!("the folder of {task}'s files, with {names}, or {stem}-*.parquet"),
+                format!("the folder of {task}'s files, with {names}, or {stem}.parquet or {stem}-*.parquet"),
                 format!(
                     "give GLUE's own folder of this task, such as glue/{}, or the one above it; without --data the \
                      hub's {HUB} is read",
@@ -101,10 +102,11 @@ pub(super) fn files_of(task: Task, dir: &Path, split: Split) -> Result<Vec<PathB
     if let Some(path) = candidates.into_iter().find(|path| files::exists(path)) {
         return Ok(vec![path]);
     }
-    let listed = files::list(dir)?;
-    let names = listed.iter().filter_map(|path| path.file_name()?.to_str());
-    let tables = names.clone().any(|name| name.starts_with(stem) && name.ends_with(".parquet"));
-    match hub::shards(names, stem, "parquet", 0) {
+    let mut listed = files::list(dir)?;
+    listed.extend(files::tables_below(dir));
+    let names = listed.iter().filter_map(|path| path.strip_prefix(dir).ok()?.to_str());
+    let tables = names.clone().any(|name| name.contains(stem) && name.ends_with(".parquet"));
+    match hub::tables(names, &["", "data/"], stem) {
         Ok(shards) => Ok(shards.into_iter().map(|name| dir.join(name)).collect()),
         Err(found) if tables => Err(missing(dir, &found)),
         Err(_) => Err(missing(&dir.join(name), "no such file")),

@@ -21,6 +21,8 @@ const ACCURACY: &str = "accuracy";
 /// What their tools fill, beginning from -1.
 const FILLED: [&str; 4] = ["train_loss", "train_acc", "test_loss", "test_acc"];
 const FIX: &str = "fetch or make the file again";
+/// How many data sets are named of a file that is none of surfaces.
+const LISTED: usize = 8;
 
 /// Of `train_loss`; in a file without it of `test_loss`, which is said.
 pub(super) fn read(path: &Path) -> Result<Grid> {
@@ -28,8 +30,12 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     files::open(path)?;
     let broken = |e: rust_hdf5::Hdf5Error| Error::field(path.display(), "HDF5", "a whole HDF5 file", e, FIX);
     let file = H5File::options().no_locking().open(path).map_err(broken)?;
-    let names: Vec<String> = file.dataset_names().into_iter().filter(|name| !name.contains('/')).collect();
+    let all = file.dataset_names();
+    let names: Vec<String> = all.iter().filter(|name| !name.contains('/')).cloned().collect();
     let has = |name: &str| names.iter().any(|known| known == name);
+    if !has("train_loss") && !has("test_loss") {
+        return Err(no_surface(path, &file, &all));
+    }
     let numbers = |name: &str| {
         let wrong = |expected: &str, found: String| Error::field(path.display(), name, expected, found, FIX);
         if !has(name) {
@@ -93,6 +99,40 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
         }
     }
     Ok(grid)
+}
+
+/// What a file without a loss holds, and which file is meant.
+fn no_surface(path: &Path, file: &H5File, names: &[String]) -> Error {
+    let described = |name: &String| {
+        let shape = file.dataset(name).map_or(String::new(), |set| format!(" {:?}", set.shape()));
+        format!("{name}{shape}")
+    };
+    let mut found: Vec<String> = names.iter().take(LISTED).map(described).collect();
+    if names.len() > LISTED {
+        found.push(format!("and {} more", names.len() - LISTED));
+    }
+    let found = if found.is_empty() { "no data set".to_string() } else { found.join(", ") };
+    let under =
+        |folders: &[&str]| names.iter().any(|name| folders.iter().any(|folder| name.starts_with(folder)));
+    let (what, fix) = if under(&["xdirection", "ydirection"]) {
+        (
+            "directions: ",
+            "give the surface that was made along them: its name goes on with the span, as in NAME.h5_[-1.0,1.0,51]x[-1.0,1.0,51].h5",
+        )
+    } else if under(&["proj_xcoord", "proj_ycoord"]) {
+        (
+            "a projected trajectory: ",
+            "give the surface that it is drawn over, which has xcoordinates and train_loss",
+        )
+    } else if under(&["model_weights", "layers/", "optimizer_weights"]) {
+        ("a model of Keras: ", "give a surface, which has xcoordinates and train_loss")
+    } else {
+        (
+            "",
+            "give a file with xcoordinates, ycoordinates and train_loss, or convert it to a .npz with x, y and loss",
+        )
+    };
+    Error::field(path.display(), "train_loss", "a data set", format!("{what}{found}"), fix)
 }
 
 fn values(set: &H5Dataset) -> rust_hdf5::Result<Vec<f64>> {

@@ -3,6 +3,11 @@
 //!
 //! Written uncompressed and with one fixed time, so that the same surface has the same bytes. Read with or without
 //! compression, numbers of any width and byte order, in C or Fortran order.
+//!
+//! Read as well: what Landscaper (Vis4SciML) saves, `loss` and `coordinates` `[axes, n]`.
+//!
+//! The trap: Landscaper computes `loss[i, j]` at `(coordinates[0][i], coordinates[1][j])`, the first direction outer. So x is
+//! its first axis, and its own pictures have the axes exchanged.
 
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -26,6 +31,12 @@ struct Array {
 
 pub(super) fn read(path: &Path) -> Result<Grid> {
     let (mut arrays, names) = arrays(path)?;
+    if let Some(i) = arrays.iter().position(|a| a.name == "coordinates")
+        && !arrays.iter().any(|a| a.name == "x")
+    {
+        let coordinates = arrays.remove(i);
+        from_landscaper(path, coordinates, &mut arrays)?;
+    }
     let wrong = |field: &str, expected: String, found: String| {
         Error::field(path.display(), field, expected, found, FIX)
     };
@@ -62,7 +73,38 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     Ok(grid)
 }
 
-/// The arrays of numbers in a file, and the names of all arrays.
+/// Puts Landscaper's arrays as ours are.
+fn from_landscaper(path: &Path, coordinates: Array, arrays: &mut Vec<Array>) -> Result<()> {
+    let wrong = |field: &str, expected: &str, found: &[usize]| {
+        let fix =
+            "save a part of it: numpy.savez(file, x=coordinates[0], y=coordinates[1], loss=loss[:, :, 0].T)";
+        Error::field(path.display(), field, expected, format!("shape {found:?}"), fix)
+    };
+    let (axes, n) = match coordinates.shape[..] {
+        [axes @ (1 | 2), n] => (axes, n),
+        _ => return Err(wrong("coordinates", "those of one or two axes", &coordinates.shape)),
+    };
+    if let Some(loss) = arrays.iter_mut().find(|array| array.name == "loss") {
+        if loss.shape != vec![n; axes] {
+            return Err(wrong("loss", "one value for each pair of coordinates", &loss.shape));
+        }
+        if axes == 2 {
+            loss.values = transposed(&loss.values, n, n);
+        }
+    }
+    for (name, values) in ["x", "y"].iter().zip(coordinates.values.chunks(n.max(1))) {
+        arrays.push(Array { name: name.to_string(), shape: vec![n], values: values.to_vec() });
+    }
+    progress::note(format!("{}: as Landscaper saves it; x is its first axis", path.display()));
+    Ok(())
+}
+
+/// `[rows, columns]` from `[columns, rows]`.
+fn transposed(values: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+    (0..rows).flat_map(|r| (0..columns).map(move |c| c * rows + r)).map(|i| values[i]).collect()
+}
+
+/// The arrays of numbers in a file, and the names of all arrays, with the type of those that are none of numbers.
 fn arrays(path: &Path) -> Result<(Vec<Array>, Vec<String>)> {
     let broken = |found: String| {
         Error::field(path.display(), "npz", "a whole numpy archive", found, "fetch or make the file again")
@@ -75,8 +117,9 @@ fn arrays(path: &Path) -> Result<(Vec<Array>, Vec<String>)> {
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(|e| broken(format!("`{name}`: {e}")))?;
-        arrays.extend(parse(&name, &bytes).map_err(|found| broken(format!("`{name}`: {found}")))?);
-        names.push(name);
+        let array = parse(&name, &bytes).map_err(|found| broken(format!("`{name}`: {found}")))?;
+        names.push(if array.is_some() { name } else { format!("{name} (no numbers)") });
+        arrays.extend(array);
     }
     Ok((arrays, names))
 }
@@ -101,16 +144,14 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Option<Array>, String> {
     let shape = entry("shape").and_then(|value| value.strip_prefix('(')?.split_once(')')).ok_or_else(cut)?.0;
     let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
     let shape: Vec<usize> = sizes.map(|size| size.parse().map_err(|_| cut())).collect::<Result<_, _>>()?;
-    let width = kind[2..].parse::<usize>().map_err(|_| cut())?;
+    let width = kind.get(2..).unwrap_or_default().parse::<usize>().map_err(|_| cut())?;
     let expected = shape.iter().try_fold(width, |bytes, size| bytes.checked_mul(*size));
     if expected != Some(data.len()) {
         return Err(format!("{} bytes for shape {shape:?} of {kind}", data.len()));
     }
     let values: Vec<f64> = data.chunks_exact(width).map(read).collect();
     let values = match (entry("fortran_order").is_some_and(|value| value.starts_with("True")), &shape[..]) {
-        (true, &[rows, columns]) => {
-            (0..rows).flat_map(|r| (0..columns).map(move |c| c * rows + r)).map(|i| values[i]).collect()
-        }
+        (true, &[rows, columns]) => transposed(&values, rows, columns),
         (true, [_, _, _, ..]) => return Ok(None),
         _ => values,
     };
@@ -129,16 +170,57 @@ fn reader(kind: &str) -> Option<fn(&[u8]) -> f64> {
         ">f8" => number!(f64, from_be_bytes),
         "<f4" => number!(f32, from_le_bytes),
         ">f4" => number!(f32, from_be_bytes),
+        "<f2" => |bytes| bytes.try_into().map_or(f64::NAN, |bytes| half(u16::from_le_bytes(bytes))),
+        ">f2" => |bytes| bytes.try_into().map_or(f64::NAN, |bytes| half(u16::from_be_bytes(bytes))),
+        "<f16" | "<f12" => extended,
         "<i8" => number!(i64, from_le_bytes),
+        ">i8" => number!(i64, from_be_bytes),
         "<i4" => number!(i32, from_le_bytes),
+        ">i4" => number!(i32, from_be_bytes),
         "<i2" => number!(i16, from_le_bytes),
+        ">i2" => number!(i16, from_be_bytes),
         "|i1" => number!(i8, from_le_bytes),
         "<u8" => number!(u64, from_le_bytes),
+        ">u8" => number!(u64, from_be_bytes),
         "<u4" => number!(u32, from_le_bytes),
+        ">u4" => number!(u32, from_be_bytes),
         "<u2" => number!(u16, from_le_bytes),
-        "|u1" => number!(u8, from_le_bytes),
+        ">u2" => number!(u16, from_be_bytes),
+        "|u1" | "|b1" => number!(u8, from_le_bytes),
         _ => return None,
     })
+}
+
+/// IEEE half precision: a sign, 5 bits of exponent (bias 15), 10 of the fraction.
+fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// The 80-bit numbers of x86, which numpy's longdouble is there: a sign, 15 bits of exponent (bias 16383), 64 of the fraction
+/// with its leading one; what fills them up to 12 or 16 bytes means nothing.
+fn extended(bytes: &[u8]) -> f64 {
+    let Some((fraction, rest)) = bytes.split_first_chunk::<8>() else { return f64::NAN };
+    let Some((top, _)) = rest.split_first_chunk::<2>() else { return f64::NAN };
+    let (fraction, top) = (u64::from_le_bytes(*fraction), u16::from_le_bytes(*top));
+    let exponent = i32::from(top & 0x7fff);
+    let size = match exponent {
+        0x7fff if fraction << 1 == 0 => f64::INFINITY,
+        0x7fff => f64::NAN,
+        // In two steps, as 2^-1100 alone is zero.
+        _ => {
+            fraction as f64
+                * 2f64.powi((exponent - 16446) / 2)
+                * 2f64.powi(exponent - 16446 - (exponent - 16446) / 2)
+        }
+    };
+    if top >> 15 == 1 { -size } else { size }
 }
 
 pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
