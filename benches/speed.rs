@@ -27,7 +27,7 @@ use fisherscape::model::objective::Filters;
 use fisherscape::model::{Checkpoint, Head, Network, Objective, Outputs, Reached, Reduction, Trainable};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
-use fisherscape::tasks::Kind;
+use fisherscape::tasks::{Kind, Scoring};
 use fisherscape::train::adamw::{self, AdamW};
 use fisherscape::{fisher, progress, stats, train};
 
@@ -174,7 +174,7 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
         theta: &job.theta,
         examples: &job.examples,
         by_length: &job.by_length,
-        metrics: Kind::Classes.spec().metrics,
+        scoring: Scoring::of(Kind::Classes),
         plane: &plane,
         coordinates: [&[x], &[y]],
         per_example: false,

@@ -12,7 +12,7 @@ use crate::params::{self, ParamMap};
 use crate::progress;
 use crate::stats;
 use crate::tasks::classes::other_order;
-use crate::tasks::{Metric, Predictions};
+use crate::tasks::{Names, Predictions, Scoring};
 use crate::threads;
 
 /// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
@@ -161,7 +161,7 @@ impl Evaluated {
 /// Says so where the predictions of a stored classifier of so many classes are clearly worse than chance, and in which order of
 /// classes they would fit: a classifier whose names say nothing (`LABEL_0`) may number them in another order than the data.
 pub fn tell_other_order(place: impl Display, classes: usize, loss: &SetLoss, examples: &[Example]) {
-    let Predictions { predicted, truth } = predictions(loss, examples);
+    let Predictions { predicted, truth, .. } = predictions(loss, examples, Names::default());
     let whole = |labels: &[f64]| labels.iter().map(|label| *label as usize).collect::<Vec<_>>();
     if let Some(other) = other_order(&whole(&truth), &whole(&predicted), classes) {
         let order: Vec<String> =
@@ -177,15 +177,16 @@ pub fn tell_other_order(place: impl Display, classes: usize, loss: &SetLoss, exa
 }
 
 /// Names and values of these metrics.
-pub fn metrics(metrics: &[Metric], loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
-    let predictions = predictions(loss, examples);
-    metrics.iter().map(|metric| (metric.name.to_string(), (metric.value)(&predictions))).collect()
+pub fn metrics(scoring: &Scoring, loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
+    let predictions = predictions(loss, examples, scoring.names.clone());
+    scoring.metrics.iter().map(|metric| (metric.name.to_string(), (metric.value)(&predictions))).collect()
 }
 
-fn predictions(loss: &SetLoss, examples: &[Example]) -> Predictions {
+fn predictions(loss: &SetLoss, examples: &[Example], names: Names) -> Predictions {
     let targets = |(own, e): (&Vec<f64>, &Example)| {
         own.iter().copied().zip(e.target.labels.numbers()).collect::<Vec<_>>()
     };
     let (predicted, truth) = loss.predictions.iter().zip(examples).flat_map(targets).unzip();
-    Predictions { predicted, truth }
+    let lengths = loss.predictions.iter().map(Vec::len).collect();
+    Predictions { predicted, truth, lengths, names }
 }

@@ -30,7 +30,7 @@ fn classes(rows: &Rows) -> Vec<usize> {
         RowLabel::Class(class) => class,
         other => panic!("{other:?} is not a class"),
     };
-    rows.rows.iter().map(|row| class(row.label)).collect()
+    rows.rows.iter().map(|row| class(row.label.clone())).collect()
 }
 
 fn skipped(rows: &Rows) -> Vec<(u64, Reason)> {
@@ -130,8 +130,8 @@ fn labels_of_a_free_table_say_what_the_task_is() -> Result<()> {
     for (labels, names, expected) in cases {
         let lines: Vec<String> = labels.iter().map(|label| format!("{label}\tsome text\n")).collect();
         let rows = read_table("a.tsv", format!("l\ts\n{}", lines.concat()).as_bytes(), "s,l")?;
-        let read: Vec<RowLabel> = rows.rows.iter().map(|row| row.label).collect();
-        assert_eq!(read, expected.iter().flatten().copied().collect::<Vec<_>>(), "{labels:?}");
+        let read: Vec<RowLabel> = rows.rows.iter().map(|row| row.label.clone()).collect();
+        assert_eq!(read, expected.iter().flatten().cloned().collect::<Vec<_>>(), "{labels:?}");
         assert_eq!(rows.classes, names, "{labels:?}");
         let unread: Vec<u64> =
             (2..).zip(expected).filter(|(_, label)| label.is_none()).map(|(line, _)| line).collect();
@@ -238,7 +238,7 @@ fn single_sentences_and_scores_are_read() -> Result<()> {
     assert_eq!(classes(&glue::read(Task::Rte, folder.path(), Split::Dev)?), [0, 1]);
     write("sentence1\tsentence2\tscore\nA cat.\tA dog.\t1.250\nA cat.\tThe cat.\t5.1\nA.\tB.\tnan\n");
     let rows = glue::read(Task::Stsb, folder.path(), Split::Dev)?;
-    assert_eq!(rows.rows.iter().map(|row| row.label).collect::<Vec<_>>(), [RowLabel::Value(1.25)]);
+    assert_eq!(rows.rows.iter().map(|row| row.label.clone()).collect::<Vec<_>>(), [RowLabel::Value(1.25)]);
     assert_eq!(skipped(&rows), [(3, Reason::UnreadableLabel), (4, Reason::NoLabel)]);
     assert!(rows.classes.is_empty());
     Ok(())

@@ -14,7 +14,7 @@ use fisherscape::landscape::sharpness::{Measure, compare_measure};
 use fisherscape::landscape::surface::{Plan, Point, Surface};
 use fisherscape::model::{Objective, Outputs};
 use fisherscape::params::ParamMap;
-use fisherscape::tasks::Kind;
+use fisherscape::tasks::{Kind, Scoring};
 
 use crate::support::Outcome;
 use crate::toy::{Quadratic, SoftmaxRegression, classified, flat, labelled};
@@ -59,7 +59,7 @@ fn evaluate(
         theta: &theta,
         examples: &examples,
         by_length: &[0, 1],
-        metrics: Kind::Classes.spec().metrics,
+        scoring: Scoring::of(Kind::Classes),
         plane: &plane,
         coordinates,
         per_example: true,
@@ -143,7 +143,7 @@ fn theta_is_left_as_it_was() -> Outcome {
         theta: &theta,
         examples: &examples,
         by_length: &[0, 1],
-        metrics: Kind::Classes.spec().metrics,
+        scoring: Scoring::of(Kind::Classes),
         plane: &Plane::new(directions),
         coordinates: [&xs, &xs],
         per_example: false,
@@ -169,7 +169,7 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         theta: &theta,
         examples: &examples,
         by_length: &[2, 3, 0],
-        metrics: Kind::Classes.spec().metrics,
+        scoring: Scoring::of(Kind::Classes),
         plane: &Plane::new(directions),
         coordinates: [&xs, &[0.0]],
         per_example: true,

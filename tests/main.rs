@@ -36,3 +36,4 @@ mod tokenizer;
 mod toy;
 mod training;
 mod vocabulary;
+mod words;

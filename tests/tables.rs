@@ -21,7 +21,7 @@ fn texts(rows: &Rows) -> Vec<&str> {
 }
 
 fn labels(rows: &Rows) -> Vec<RowLabel> {
-    rows.rows.iter().map(|row| row.label).collect()
+    rows.rows.iter().map(|row| row.label.clone()).collect()
 }
 
 fn classes(of: &[usize]) -> Vec<RowLabel> {

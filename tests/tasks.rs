@@ -11,7 +11,7 @@ use fisherscape::model::ops::Backend;
 use fisherscape::model::{Estimate, Estimator, Reduction};
 use fisherscape::model::{Head, Network, Trainable};
 use fisherscape::params::{self, Column, ParamMap};
-use fisherscape::tasks::Kind;
+use fisherscape::tasks::{Kind, Scoring};
 
 use crate::parity::open;
 use crate::support::{Outcome, fixture, values};
@@ -43,7 +43,7 @@ const IDS: [&[u32]; 4] = [&[2, 1, 3], &[1], &[3, 2], &[0, 1]];
 
 /// Oracle of the metrics: on paper. Accuracies are shares. The deviations of 1, 2, 3, 6 and of 2, 1, 4, 5 from their means
 /// multiply to 10, their squares sum to 14 and 10; of their ranks two differ by 1, so 1 - 6 · 2 / 60.
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         kind: Kind::MaskedLm,
         unnamed: true,
@@ -84,6 +84,17 @@ const CASES: [Case; 4] = [
         predicted: [&[1.0, 1.0], &[], &[2.0], &[1.0]],
         metrics: &[("token_accuracy", 0.75)],
         no_exact: Some("empirical or mc for causal language modelling"),
+    },
+    Case {
+        kind: Kind::TokenClasses,
+        unnamed: false,
+        objective: "token-classes",
+        column: (Stored::Integers(&[0, -100, 2, 1, -100, -100, -100, -100, -100, -100, 2, -100]), &[4, 3]),
+        targets: [&[(0, 0.0), (2, 2.0)], &[(0, 1.0)], &[], &[(1, 2.0)]],
+        predicted: [&[0.0, 1.0], &[1.0], &[], &[2.0]],
+        // Classes without names are no entities.
+        metrics: &[("entity_f1", 0.0), ("accuracy", 0.75)],
+        no_exact: None,
     },
 ];
 
@@ -210,7 +221,7 @@ fn metrics_of_every_kind_are_those_counted_by_hand() {
         let predictions = case.predicted.map(<[f64]>::to_vec).to_vec();
         let (loss, loss_se) = (f64::NAN, f64::NAN);
         let loss = SetLoss { loss, loss_se, examples: 0, targets: 0, by_example: nothing, predictions };
-        let found = evaluate::metrics(case.kind.spec().metrics, &loss, &examples);
+        let found = evaluate::metrics(&Scoring::of(case.kind), &loss, &examples);
         assert_eq!(found.len(), case.metrics.len());
         for ((name, value), (wanted_name, wanted)) in found.into_iter().zip(case.metrics) {
             assert_eq!(name, *wanted_name);
@@ -262,8 +273,8 @@ fn a_set_whose_objective_contradicts_its_labels_is_refused() -> Outcome {
         assert!(message.contains("`objective`") && message.contains("speech"), "{message}");
         assert!(CASES.iter().all(|case| message.contains(case.objective)), "{message}");
     }
-    // Of four kinds, two of which have the same column: ordered pairs of different columns.
-    assert_eq!(refused, 10);
+    // Of five kinds, three of which have the same column: ordered pairs of different columns.
+    assert_eq!(refused, 14);
     Ok(())
 }
 
@@ -280,7 +291,7 @@ fn a_set_is_scored_by_its_glue_task() -> Outcome {
             ("stsb", Kind::Regression, vec!["pearson", "spearman"]),
         ] {
             case.file(&path, &[("task", task), ("objective", case.objective)])?;
-            let found: Vec<&str> = FrozenSet::read(&path)?.metrics().iter().map(|m| m.name).collect();
+            let found: Vec<&str> = FrozenSet::read(&path)?.scoring().metrics.iter().map(|m| m.name).collect();
             assert_eq!(found, if kind == case.kind { metrics } else { plain.clone() }, "{task}");
         }
     }

@@ -121,7 +121,7 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
             snapshots: 0,
             seed: 0,
         };
-        let held_out = HeldOut { examples: &set.examples, kind: set.kind, metrics: set.kind.spec().metrics };
+        let held_out = HeldOut { examples: &set.examples, kind: set.kind, scoring: set.scoring() };
         let (examples, network) = (&set.examples, &model.network);
         let run = Run {
             network,
@@ -192,7 +192,7 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
     let dropout =
         Dropout { kind: Kind::Bernoulli, rates: Rates::uniform(&bert::sites(2), 0.1), head: 0.1, seed };
     let (examples, held) = set.examples.split_at(24);
-    let held_out = HeldOut { examples: held, kind: set.kind, metrics: set.kind.spec().metrics };
+    let held_out = HeldOut { examples: held, kind: set.kind, scoring: set.scoring() };
     let dropout = Some(&dropout);
     check(
         Run {

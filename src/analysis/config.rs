@@ -122,6 +122,15 @@ pub struct Data {
     /// What the table's labels are [default: what they look like]
     #[arg(long, value_enum, value_name = "KIND")]
     pub labels: Option<Labels>,
+    /// Words in columns instead, with a class for each, as CoNLL has them
+    #[arg(long, value_name = "FILE")]
+    pub conll: Option<PathBuf>,
+    /// Column of their classes, counted from 1 [default: the last]
+    #[arg(long, value_name = "K")]
+    pub column: Option<u16>,
+    /// Held out in place of a fifth of them: another such file
+    #[arg(long, value_name = "FILE")]
+    pub dev: Option<PathBuf>,
     /// Plain text, one example a line
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
@@ -352,8 +361,10 @@ impl Analysis {
     /// Whether each seed has a schedule of its own. From labels, and where seeds hold out different examples, that of one
     /// seed would have seen what another seed's run is judged by.
     pub fn schedule_by_seed(&self) -> bool {
-        // A table has no split of its own.
-        let split = |train: &Train| self.data.table.is_some() || train.options.split == Holdout::Paper;
+        // A table has no split of its own, and two files of words have one.
+        let data = &self.data;
+        let cut = data.table.is_some() || data.conll.is_some() && data.dev.is_none();
+        let split = |train: &Train| cut || data.conll.is_none() && train.options.split == Holdout::Paper;
         let own = |train: &Train| train.arms.iter().any(|arm| arm.0.own().is_some());
         self.fisher_over() == Over::Task
             && self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_none())
@@ -390,6 +401,7 @@ impl Analysis {
         let kind = match (&self.data.task, &self.data.table) {
             (Some(task), _) => task.0.kind(),
             (None, Some(_)) => return "loss".into(),
+            (None, None) if self.data.conll.is_some() => Kind::TokenClasses,
             (None, None) => Kind::MaskedLm,
         };
         format!("loss ({})", kind.spec().unit)

@@ -54,7 +54,8 @@ fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Probl
 }
 
 fn labelled(analysis: &Analysis) -> bool {
-    analysis.data.task.is_some() || analysis.data.table.is_some()
+    let data = &analysis.data;
+    data.task.is_some() || data.table.is_some() || data.conll.is_some()
 }
 
 fn distinct<T: PartialEq>(items: &[T]) -> bool {
@@ -67,14 +68,26 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
         (
             labelled(analysis) || data.text.is_some(),
             "data",
-            "a task, a table or text",
-            "give data.task, data.table or data.text",
+            "a task, a table, words or text",
+            "give data.task, data.table, data.conll or data.text",
         ),
         (
             data.task.is_none() || data.table.is_none(),
             "data.table",
             "left out beside a task",
             "choose one of the two",
+        ),
+        (
+            data.conll.is_none() || data.task.is_none() && data.table.is_none(),
+            "data.conll",
+            "left out beside a task or a table",
+            "choose one of them",
+        ),
+        (
+            data.conll.is_some() || data.column.is_none() && data.dev.is_none(),
+            "data.conll",
+            "given with data.column and data.dev",
+            "name the file of words",
         ),
         (
             data.table.is_some() == data.columns.is_some(),
@@ -101,8 +114,8 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
         (
             train.is_none() || labelled(analysis),
             "train",
-            "about a task or table",
-            "give data.task or data.table",
+            "about a task, a table or words",
+            "give data.task, data.table or data.conll",
         ),
         (
             train.is_none() || (1..=16).contains(&names.len()) && distinct(&names),

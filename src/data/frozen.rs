@@ -14,7 +14,7 @@ use super::{Example, Labels, Target, by_length};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::params;
-use crate::tasks::{Column, Kind, Metric};
+use crate::tasks::{Column, Kind, Scoring};
 
 /// The label that marks "no target here" in a masked-LM set.
 pub const NO_TARGET: i64 = -100;
@@ -127,9 +127,10 @@ impl FrozenSet {
     }
 
     /// What it is scored by: a GLUE task's own metrics, unless its name came with labels of another kind.
-    pub fn metrics(&self) -> &'static [Metric] {
+    pub fn scoring(&self) -> Scoring {
         let task = self.task().filter(|task| task.kind() == self.kind);
-        task.map_or(self.kind.spec().metrics, Task::metrics)
+        let metrics = task.map_or(self.kind.spec().metrics, Task::metrics);
+        Scoring { metrics, names: self.label_names().unwrap_or_default().into() }
     }
 
     /// [`by_length`] of its examples.

@@ -5,6 +5,7 @@
 //! and [`vocabulary`] trains one. [`hub`](crate::hub) finds or fetches what is given by a name on the Hugging Face hub.
 
 pub mod columns;
+pub mod conll;
 mod delimited;
 mod form;
 pub mod frozen;

@@ -4,7 +4,7 @@
 //! silently: its place and the reason go into [`Skipped`], and [`Rows::left_out`] is what the user is shown.
 //! The trap: a count alone cannot be checked, so the first places are named too.
 //!
-//! Made by [`super::text`], [`super::table`] and [`super::glue`]; consumed by the tokenizer.
+//! Made by [`super::text`], [`super::table`], [`super::conll`] and [`super::glue`]; consumed by the tokenizer.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -21,13 +21,15 @@ pub struct Row {
     pub label: RowLabel,
 }
 
-/// What an example is labelled with: nothing (plain text), a class (an index into [`Rows::classes`]) or a
-/// finite number (regression).
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What an example is labelled with: nothing (plain text), a class (an index into [`Rows::classes`]), a finite number
+/// (regression) or a class for each word.
+#[derive(Debug, Clone, PartialEq)]
 pub enum RowLabel {
     None,
     Class(usize),
     Value(f32),
+    /// A class for each word of the text.
+    Words(Vec<(String, usize)>),
 }
 
 /// What was read, in file order, and what was not.
@@ -103,9 +105,10 @@ impl Rows {
 
     /// The task that the labels make: without any the tokens themselves are the labels.
     pub fn kind(&self) -> Kind {
-        match self.rows.first().map(|row| row.label) {
+        match self.rows.first().map(|row| &row.label) {
             Some(RowLabel::Class(_)) => Kind::Classes,
             Some(RowLabel::Value(_)) => Kind::Regression,
+            Some(RowLabel::Words(_)) => Kind::TokenClasses,
             Some(RowLabel::None) | None => Kind::MaskedLm,
         }
     }

@@ -15,7 +15,7 @@ use crate::evaluate::{Evaluator, metrics};
 use crate::model::Objective;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
-use crate::tasks::Metric;
+use crate::tasks::Scoring;
 
 /// One evaluated point.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +44,7 @@ pub struct Plan<'a> {
     pub theta: &'a ParamMap,
     pub examples: &'a [Example],
     pub by_length: &'a [usize],
-    /// The chief one first.
-    pub metrics: &'a [Metric],
+    pub scoring: Scoring,
     pub plane: &'a Plane,
     /// Coordinates along x and along y.
     pub coordinates: [&'a [f64]; 2],
@@ -86,7 +85,7 @@ impl Plan<'_> {
                 progress.advance(1);
             }
         }
-        let names: Vec<String> = self.metrics.iter().map(|metric| metric.name.to_string()).collect();
+        let names: Vec<String> = self.scoring.metrics.iter().map(|metric| metric.name.to_string()).collect();
         let examples = done[centre].len() - HEAD - names.len();
         let point = |values: &Vec<f64>| Point {
             x: values[0],
@@ -118,7 +117,7 @@ impl Plan<'_> {
     fn point(&self, objective: &impl Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
         let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
         let mut values = vec![x, y, at.loss, at.loss_se];
-        values.extend(metrics(self.metrics, &at, self.examples).into_iter().map(|(_, value)| value));
+        values.extend(metrics(&self.scoring, &at, self.examples).into_iter().map(|(_, value)| value));
         values.extend(at.by_example.iter().filter(|_| self.per_example).map(|(sum, _)| sum));
         Ok(values)
     }

@@ -166,7 +166,7 @@ impl Checkpoint {
             let value = match (absent && of_head.contains(&parameter.name), head, missing) {
                 (
                     true,
-                    Head::Classes(_) | Head::Regression,
+                    Head::Classes(_) | Head::Regression | Head::TokenClasses(_),
                     MissingHead::Initialise { seed } | MissingHead::Redraw { seed },
                 ) => {
                     fresh.push(parameter.name.clone());
@@ -340,12 +340,13 @@ impl Model {
         let (labels, problem) = match self.network.head {
             Head::MaskedLm | Head::CausalLm => (0, None),
             Head::Classes(n) => (n, Some("single_label_classification")),
+            Head::TokenClasses(n) => (n, None),
             Head::Regression => (1, Some("regression")),
         };
         config.insert("architectures".into(), json!([architecture.class(self.network.head)]));
         config.insert("model_type".into(), json!(architecture.model_type));
         config.insert("dtype".into(), json!("float32"));
-        if let Some(problem) = problem {
+        if labels > 0 {
             let name = |i: usize| {
                 label_names.and_then(|names| names.get(i)).cloned().unwrap_or_else(|| format!("LABEL_{i}"))
             };
@@ -354,7 +355,7 @@ impl Model {
             config.insert("num_labels".into(), json!(labels));
             config.insert("id2label".into(), json!(id2label));
             config.insert("label2id".into(), json!(label2id));
-            config.insert("problem_type".into(), json!(problem));
+            config.extend(problem.map(|problem| ("problem_type".to_string(), json!(problem))));
         }
         let text = format!("{:#}\n", serde_json::Value::Object(config));
         files::write(&folder.join("config.json"), text.as_bytes())?;

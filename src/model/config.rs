@@ -11,6 +11,7 @@ use super::modules::{Head, Module, Modules};
 use super::settings::{Heads, LayerSettings, Norm, Order, Positions};
 use crate::dropout::Place;
 use crate::error::{Error, Result};
+use crate::tasks::Kind;
 
 /// What is particular to an architecture.
 pub struct Architecture {
@@ -26,18 +27,22 @@ pub struct Architecture {
     pub decoder: &'static str,
     /// The head that it is pre-trained with.
     pub pretrained: Head,
-    /// The classes of transformers: with that head, and with one for a whole example.
-    pub classes: [&'static str; 2],
+    /// The classes of transformers: with that head, with one for a whole example, and with one for each word; empty where
+    /// there is none.
+    pub classes: [&'static str; 3],
 }
 
 impl Architecture {
     /// The class of transformers that has this head; `None` if none has.
     pub fn class(&self, head: Head) -> Option<&'static str> {
-        let [language, sequence] = self.classes;
-        match head.decodes() {
-            true => (head == self.pretrained).then_some(language),
-            false => Some(sequence),
-        }
+        let [language, sequence, tokens] = self.classes;
+        let class = match head {
+            Head::MaskedLm | Head::CausalLm if head != self.pretrained => "",
+            Head::MaskedLm | Head::CausalLm => language,
+            Head::Classes(_) | Head::Regression => sequence,
+            Head::TokenClasses(_) => tokens,
+        };
+        Some(class).filter(|class| !class.is_empty())
     }
 }
 
@@ -72,8 +77,10 @@ pub struct ModelConfig {
     pub layers: Vec<LayerSettings>,
     /// Standard deviation of freshly initialised weights.
     pub initializer_range: f64,
-    /// Drop probability in front of the task head.
+    /// Drop probability in front of a head for whole examples.
     pub head_dropout: f64,
+    /// Likewise of one for words.
+    pub token_dropout: f64,
     /// The whole file, kept for saving.
     pub json: Map<String, Value>,
 }
@@ -231,6 +238,11 @@ impl ModelConfig {
         self.vocab_size = size;
         self.json.insert("vocab_size".into(), size.into());
         self
+    }
+
+    /// Drop probability in front of the head that such labels ask for.
+    pub fn dropout_before(&self, kind: Kind) -> f64 {
+        if kind == Kind::TokenClasses { self.token_dropout } else { self.head_dropout }
     }
 
     /// The modules of the model with this head.

@@ -18,6 +18,8 @@ pub enum Head {
     Classes(usize),
     /// A single output, from one token.
     Regression,
+    /// This many classes, of each word.
+    TokenClasses(usize),
 }
 
 impl Head {
@@ -26,11 +28,16 @@ impl Head {
         matches!(self, Head::MaskedLm | Head::CausalLm)
     }
 
-    /// Numbers that a head for one token's answer gives; none for a vocabulary.
+    /// Whether it answers for words, and not for a whole example.
+    pub fn is_for_words(self) -> bool {
+        matches!(self, Head::TokenClasses(_))
+    }
+
+    /// Numbers that a head which does not score the vocabulary gives.
     pub fn outputs(self) -> Option<usize> {
         match self {
             Head::MaskedLm | Head::CausalLm => None,
-            Head::Classes(n) => Some(n),
+            Head::Classes(n) | Head::TokenClasses(n) => Some(n),
             Head::Regression => Some(1),
         }
     }
@@ -106,7 +113,7 @@ pub enum FeedForward {
 pub enum HeadModules {
     /// A map to the vocabulary, whose weight is the token table unless it has its own.
     Decoder { transform: Option<Transform>, weight: Option<Module>, bias: Option<Module> },
-    /// A map of one token to the outputs.
+    /// A map of some tokens to the outputs.
     Pooled {
         transform: Option<Transform>,
         output: Module,
@@ -116,10 +123,12 @@ pub enum HeadModules {
     },
 }
 
-/// The token that answers for an example.
+/// The tokens that a head reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    First,
+    /// Those of the targets; the first one where the answer is for the whole example.
+    Targets,
+    /// The last one, which answers for the whole example.
     Last,
 }
 

@@ -144,6 +144,9 @@ impl Inputs<'_> {
             table: data.table.clone(),
             columns: data.columns.as_ref().map(|columns| columns.0.clone()),
             labels: data.labels,
+            conll: data.conll.clone(),
+            column: data.column,
+            dev: data.dev.clone(),
         };
         source.rows(Split::Train).map(drop)
     }

@@ -211,6 +211,9 @@ impl Plan<'_> {
             .maybe_outside("--table", data.table.as_ref())
             .maybe("--columns", data.columns.as_ref().map(|columns| &columns.0))
             .maybe("--labels", data.labels.map(word))
+            .maybe_outside("--conll", data.conll.as_ref())
+            .maybe("--column", data.column)
+            .maybe_outside("--dev", data.dev.as_ref())
     }
 
     /// A frozen set of a part of the data, as this seed splits it.
@@ -223,7 +226,7 @@ impl Plan<'_> {
             step = self.labelled(step);
             let split = if part == Part::Train { "train" } else { "dev" };
             let train = self.analysis.train.as_ref();
-            if train.is_some() || data.table.is_some() {
+            if train.is_some() || data.table.is_some() || data.conll.is_some() {
                 let holdout = train.map(|train| train.options.split).unwrap_or_default();
                 step = step.option("--holdout", word(holdout));
                 if let Some(train) = train {

@@ -23,7 +23,7 @@ pub struct Freeze {
     #[arg(long, value_name = "C", help = checkpoint("Checkpoint whose tokenizer is used"))]
     pub checkpoint: PathBuf,
     /// Plain text, one example a line, for masked language modelling
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table", "conll"])]
     pub text: Vec<PathBuf>,
     #[command(flatten)]
     pub source: Source,
@@ -69,7 +69,7 @@ impl Freeze {
                 metadata.insert("task".into(), task.to_string());
             }
             metadata.insert("source".into(), self.source.path().display().to_string());
-            self.labelled(&mut metadata)?
+            self.labelled(&mut metadata, &checkpoint)?
         } else {
             let names: Vec<String> = self.text.iter().map(|p| p.display().to_string()).collect();
             metadata.insert("source".into(), names.join(" "));
@@ -110,12 +110,18 @@ impl Freeze {
 
 impl Freeze {
     /// The rows of a split of the files, or of a part as `train` makes it.
-    fn labelled(&self, metadata: &mut BTreeMap<String, String>) -> Result<Rows> {
+    fn labelled(&self, metadata: &mut BTreeMap<String, String>, checkpoint: &Checkpoint) -> Result<Rows> {
         let split = self.split.unwrap_or(Split::Dev);
         let Some(holdout) = self.holdout else {
-            if self.split.is_some() && self.source.table.is_some() {
-                let fix = "give --holdout too, to split the table as `train` does";
+            if self.split.is_some() && self.source.task.is_none() {
+                let fix = "give --holdout too, to split the file as `train` does";
                 return Err(Error::field("--split", "split", "one of a task's files", split, fix));
+            }
+            if self.source.conll.is_some() {
+                // In the order of the checkpoint's own classes, where it has a head for words.
+                let rows = self.source.words(false, checkpoint.word_classes().as_deref())?.0;
+                tell(&rows);
+                return Ok(rows);
             }
             metadata.insert("split".into(), split.to_string());
             return self.source.read(split);

@@ -30,7 +30,7 @@ impl Loss {
         if let (Head::Classes(classes), true) = (model.network.head, model.stored_head) {
             tell_other_order(self.inputs.checkpoint.display(), classes, &loss, &set.examples);
         }
-        let metrics = metrics(set.metrics(), &loss, &set.examples);
+        let metrics = metrics(&set.scoring(), &loss, &set.examples);
         let entropy = (set.kind.spec().answer == Answer::Token).then(|| unigram_entropy(&set.examples));
         if self.json {
             let all: serde_json::Map<String, serde_json::Value> =

@@ -223,7 +223,7 @@ impl Pretrain {
             network: &model.network,
             examples: &examples,
             masking: Some(&masking),
-            held_out: HeldOut { examples: &set.examples, kind: set.kind, metrics: set.metrics() },
+            held_out: HeldOut { examples: &set.examples, kind: set.kind, scoring: set.scoring() },
             dropout: dropout.as_ref(),
             config: &config,
             snapshots: None,

@@ -1,8 +1,9 @@
-//! Where labelled examples come from: a GLUE task's folder or a table.
+//! Where labelled examples come from: a GLUE task's folder, a table, or words in columns.
 
 use std::path::{Path, PathBuf};
 
 use crate::data::columns::Columns;
+use crate::data::conll;
 use crate::data::glue::{self, Holdout, Split, Task};
 use crate::data::labels::Labels;
 use crate::data::row::{Row, Rows};
@@ -17,7 +18,7 @@ use crate::{files, progress};
 #[group(required = false, multiple = true)]
 pub struct Source {
     /// GLUE task: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte or wnli; or supersense, which is in the binary
-    #[arg(long, value_name = "NAME", conflicts_with = "table")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["table", "conll"])]
     pub task: Option<String>,
     /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout, or with the hub's parquet tables; or the folder
     /// above those of all tasks; or a data set on the hub, as owner/name or owner/name@REVISION [default: nyu-mll/glue;
@@ -25,7 +26,7 @@ pub struct Source {
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data: Option<PathBuf>,
     /// Table with a header: delimited text, JSON Lines or parquet, recognised by its content
-    #[arg(long, value_name = "FILE", requires = "columns")]
+    #[arg(long, value_name = "FILE", requires = "columns", conflicts_with = "conll")]
     pub table: Option<PathBuf>,
     /// The table's columns: text,label or text,text2,label; beside --text its column of text
     #[arg(long, value_name = "NAMES")]
@@ -33,6 +34,15 @@ pub struct Source {
     /// What the table's labels are [default: what they look like; whole numbers written 1.0 look like both]
     #[arg(long, value_enum, value_name = "KIND", requires = "table")]
     pub labels: Option<Labels>,
+    /// Words in columns, one a line, with a class for each: named entities as CoNLL has them
+    #[arg(long, value_name = "FILE")]
+    pub conll: Option<PathBuf>,
+    /// Column of the classes, counted from 1 [default: the last]
+    #[arg(long, value_name = "K", requires = "conll", value_parser = clap::value_parser!(u16).range(2..))]
+    pub column: Option<u16>,
+    /// Held out in place of a fifth: another file of words
+    #[arg(long, value_name = "FILE", requires = "conll")]
+    pub dev: Option<PathBuf>,
 }
 
 impl Source {
@@ -48,13 +58,17 @@ impl Source {
             let fix = "give --table FILE too, or leave --columns out: a task has its own";
             return Err(Error::field("--columns", "columns", "those of a table", columns, fix));
         }
-        if task.is_some() || self.table.is_some() { Ok(()) } else { Err(missing(also)) }
+        if task.is_some() || self.table.is_some() || self.conll.is_some() {
+            Ok(())
+        } else {
+            Err(missing(also))
+        }
     }
 
     /// Reads the rows; what was left out is said.
     pub fn read(&self, split: Split) -> Result<Rows> {
         let rows = self.rows(split)?;
-        if self.table.is_some() {
+        if self.table.is_some() || self.conll.is_some() {
             progress::note(format!("{}: {}", self.path().display(), rows.read_as));
         }
         tell(&rows);
@@ -66,12 +80,21 @@ impl Source {
         match (self.task()?, self.folder()?, &self.table, &self.columns) {
             (Some(task), Some(folder), _, _) => glue::read(task, folder, split),
             (_, _, Some(path), Some(columns)) => table::read(path, columns, self.labels),
-            _ => Err(missing("")),
+            _ => Ok(self.words(split == Split::Train, None)?.0),
         }
     }
 
-    /// All rows, the training part first and shuffled by the seed, and how many that part has. Of a table a fifth is held
-    /// out.
+    /// The sentences of the file, with those that are held out behind them where `both`; and how many are of the first.
+    /// `known` names the classes of a model that is there already.
+    pub fn words(&self, both: bool, known: Option<&[String]>) -> Result<(Rows, usize)> {
+        let file = self.conll.as_deref().ok_or_else(|| missing(""))?;
+        let dev = self.dev.as_ref().filter(|_| both);
+        let (rows, lengths) = conll::read(&conll::paths(file, dev), self.column.map(usize::from), known)?;
+        Ok((rows, lengths.first().copied().unwrap_or(0)))
+    }
+
+    /// All rows, the training part first and shuffled by the seed, and how many that part has. Of a table or a file of words a
+    /// fifth is held out.
     ///
     /// # Errors
     ///
@@ -83,7 +106,11 @@ impl Source {
         if task.is_some() {
             rows.rows.extend(self.read(Split::Dev)?.rows);
         }
-        let keeps_own = task.is_some_and(|task| holdout == Holdout::Official || task == Task::Mnli);
+        let own_task = task.is_some_and(|task| holdout == Holdout::Official || task == Task::Mnli);
+        if self.dev.is_some() {
+            training = self.words(true, None)?.1;
+        }
+        let keeps_own = own_task || self.dev.is_some();
         if !keeps_own {
             training = rows.rows.len() - rows.rows.len() / 5;
         }
@@ -104,6 +131,9 @@ impl Source {
         if let Some(path) = &self.table {
             provenance.input_file("table", path)?;
         }
+        for path in self.conll.iter().chain(&self.dev) {
+            provenance.input_file("words", path)?;
+        }
         let (Some(task), Some(given)) = (self.task()?, self.folder()?) else { return Ok(()) };
         let place = glue::locate(task, given)?;
         provenance.origin(&place);
@@ -116,7 +146,12 @@ impl Source {
 
     /// The folder or table.
     pub fn path(&self) -> &Path {
-        self.folder().ok().flatten().or(self.table.as_deref()).unwrap_or(Path::new(""))
+        self.folder()
+            .ok()
+            .flatten()
+            .or(self.table.as_deref())
+            .or(self.conll.as_deref())
+            .unwrap_or(Path::new(""))
     }
 
     /// Where the task's files are: what is named, else the binary or the hub.
@@ -128,7 +163,7 @@ impl Source {
 
 /// No data set is named; `also` is what else the command takes.
 fn missing(also: &str) -> Error {
-    let fix = format!("give {also}--task NAME, or --table FILE --columns text[,text2],label");
+    let fix = format!("give {also}--task NAME, --table FILE --columns text[,text2],label, or --conll FILE");
     Error::field("options", "data", "a data set", "none", fix)
 }
 

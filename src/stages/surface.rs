@@ -151,7 +151,7 @@ impl Surface {
             theta: &model.theta,
             examples: &set.examples,
             by_length: &by_length,
-            metrics: set.metrics(),
+            scoring: set.scoring(),
             plane: &Plane::new(pair),
             coordinates: [&xs, &ys],
             per_example: self.per_example,

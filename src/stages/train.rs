@@ -153,10 +153,10 @@ impl Train {
         let checkpoint = self.compute.open(&self.checkpoint)?;
         provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
-        let config = &checkpoint.config;
-        let dropout = self.dropout.dropout(&config.sites(), config.head_dropout, self.seed)?;
         self.source.note(&mut provenance)?;
         let (set, pad, training) = self.examples(&checkpoint)?;
+        let config = &checkpoint.config;
+        let dropout = self.dropout.dropout(&config.sites(), config.dropout_before(set.kind), self.seed)?;
         let missing = self.head.missing(self.seed);
         let mut model = checkpoint.model_for(&set, missing)?;
         Model::prepare_folder(&self.checkpoint, &self.out)?;
@@ -176,7 +176,7 @@ impl Train {
             network: &network,
             examples: &examples[..used],
             masking: None,
-            held_out: HeldOut { examples: held_out, kind: set.kind, metrics: set.metrics() },
+            held_out: HeldOut { examples: held_out, kind: set.kind, scoring: set.scoring() },
             dropout: dropout.as_ref(),
             config: &config,
             snapshots: Some(&trajectory),
@@ -232,7 +232,7 @@ impl Train {
             network: &model.network,
             examples: &examples[..used],
             masking: None,
-            held_out: HeldOut { examples: held_out, kind: set.kind, metrics: set.metrics() },
+            held_out: HeldOut { examples: held_out, kind: set.kind, scoring: set.scoring() },
             dropout: None,
             config: &config,
             snapshots: None,

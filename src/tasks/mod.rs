@@ -8,6 +8,9 @@ pub mod causal_lm;
 pub mod classes;
 pub mod masked_lm;
 pub mod regression;
+pub mod token_classes;
+
+use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
 
@@ -18,6 +21,7 @@ pub enum Kind {
     Classes,
     Regression,
     CausalLm,
+    TokenClasses,
 }
 
 /// All that tasks differ in.
@@ -83,11 +87,41 @@ pub struct Predictions {
     /// Tokens or classes with the highest score, or numbers.
     pub predicted: Vec<f64>,
     pub truth: Vec<f64>,
+    /// How many of them belong to each example, in turn.
+    pub lengths: Vec<usize>,
+    /// Names of the classes, where the data have them.
+    pub names: Names,
+}
+
+/// Names of classes.
+pub type Names = Arc<[String]>;
+
+impl Predictions {
+    /// The name of a class; without names, nothing.
+    pub fn name(&self, class: f64) -> &str {
+        self.names.get(class as usize).map_or("", String::as_str)
+    }
+}
+
+/// What a set is scored by.
+#[derive(Clone)]
+pub struct Scoring {
+    /// The chief metric first.
+    pub metrics: &'static [Metric],
+    pub names: Names,
+}
+
+impl Scoring {
+    /// A kind's own metrics, of classes without names.
+    pub fn of(kind: Kind) -> Scoring {
+        Scoring { metrics: kind.spec().metrics, names: Names::default() }
+    }
 }
 
 impl Kind {
     /// In the order in which a set that does not name its objective is tried.
-    pub const ALL: [Kind; 4] = [Kind::MaskedLm, Kind::Classes, Kind::Regression, Kind::CausalLm];
+    pub const ALL: [Kind; 5] =
+        [Kind::MaskedLm, Kind::Classes, Kind::Regression, Kind::CausalLm, Kind::TokenClasses];
 
     pub fn spec(self) -> &'static Spec {
         match self {
@@ -95,6 +129,7 @@ impl Kind {
             Kind::Classes => &classes::SPEC,
             Kind::Regression => &regression::SPEC,
             Kind::CausalLm => &causal_lm::SPEC,
+            Kind::TokenClasses => &token_classes::SPEC,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::model::Trainable;
 use crate::model::gradient::{self, Gradients};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
-use crate::tasks::{Best, Kind, Metric};
+use crate::tasks::{Best, Kind, Scoring};
 use batches::Order;
 use optimizer::Optimizer;
 use state::{Standing, State};
@@ -93,12 +93,11 @@ impl Config {
 }
 
 /// What a run is evaluated on.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct HeldOut<'a> {
     pub examples: &'a [Example],
     pub kind: Kind,
-    /// The chief one first.
-    pub metrics: &'a [Metric],
+    pub scoring: Scoring,
 }
 
 /// One row of the history.
@@ -329,7 +328,7 @@ impl Run<'_> {
     }
 
     fn row(&self, theta: &ParamMap, at: &Standing, by_length: &[usize]) -> Result<Row> {
-        let HeldOut { examples, metrics, .. } = self.held_out;
+        let HeldOut { examples, scoring, .. } = &self.held_out;
         let held_out = match self.dropout.filter(|dropout| dropout.in_evaluation()) {
             None => set_loss(self.network, theta, examples, by_length)?,
             Some(dropout) => noisy::set_loss((self.network, dropout, at.step), theta, examples, by_length)?,
@@ -342,7 +341,7 @@ impl Run<'_> {
             examples: held_out.examples,
             targets: held_out.targets,
             distinct: distinct(&held_out),
-            metrics: evaluate::metrics(metrics, &held_out, examples),
+            metrics: evaluate::metrics(scoring, &held_out, examples),
         })
     }
 

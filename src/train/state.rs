@@ -156,7 +156,7 @@ fn identity(run: &Run, theta: &ParamMap) -> Result<String> {
     let mut hash = blake3::Hasher::new();
     let (version, network) = (env!("CARGO_PKG_VERSION"), run.network.identity());
     let text = (version, network, run.config, run.dropout, run.masking, run.held_out.kind);
-    let metrics: Vec<&str> = run.held_out.metrics.iter().map(|metric| metric.name).collect();
+    let metrics: Vec<&str> = run.held_out.scoring.metrics.iter().map(|metric| metric.name).collect();
     hash.update(format!("{text:?} {metrics:?}").as_bytes());
     for (name, t) in theta {
         hash.update(name.as_bytes());

@@ -16,7 +16,7 @@ use tokenizers::decoders::wordpiece::WordPiece as Decoder;
 use tokenizers::utils::truncation::{
     TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
 };
-use tokenizers::{Encoding, PostProcessor};
+use tokenizers::{Encoding, InputSequence, PostProcessor};
 
 use super::Example;
 use super::Target;
@@ -114,7 +114,12 @@ impl Tokenizer {
     /// An example, and how many of its tokens were cut off.
     fn example(&self, row: &Row, max_len: usize) -> Result<(Example, usize)> {
         let added = self.inner.get_post_processor().map_or(0, |own| own.added_tokens(row.pair.is_some()));
-        let text = self.encode(&row.text)?;
+        let text = match &row.label {
+            RowLabel::Words(words) => {
+                self.encode(words.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>())?
+            }
+            _ => self.encode(row.text.as_str())?,
+        };
         let pair = row.pair.as_deref().map(|pair| self.encode(pair)).transpose()?;
         let cut = TruncationParams {
             max_length: max_len.saturating_sub(added),
@@ -131,16 +136,17 @@ impl Tokenizer {
         let ids = whole.get_ids().to_vec();
         // Texts that nothing stands between are one segment.
         let types = if added == 0 { vec![0; ids.len()] } else { whole.get_type_ids().to_vec() };
-        let target = match row.label {
+        let target = match &row.label {
             RowLabel::None => Target::none(),
-            RowLabel::Class(class) => Target::class(class as u32),
-            RowLabel::Value(value) => Target::value(value),
+            RowLabel::Class(class) => Target::class(*class as u32),
+            RowLabel::Value(value) => Target::value(*value),
+            RowLabel::Words(words) => first_pieces(whole.get_word_ids(), words),
         };
         Ok((Example { ids, types, target }, cut))
     }
 
-    fn encode(&self, text: &str) -> Result<Encoding> {
-        self.inner.encode_fast(text, false).map_err(|e| self.refused(e))
+    fn encode<'a>(&self, text: impl Into<InputSequence<'a>>) -> Result<Encoding> {
+        self.inner.encode_fast(text.into(), false).map_err(|e| self.refused(e))
     }
 
     fn refused(&self, error: tokenizers::Error) -> Error {
@@ -152,4 +158,14 @@ impl Tokenizer {
             "use the model's own tokenizer",
         )
     }
+}
+
+/// The class of each word, at its first piece; words that were cut off have none.
+fn first_pieces(pieces: &[Option<u32>], words: &[(String, usize)]) -> Target {
+    let first = |(at, word): (usize, &Option<u32>)| {
+        let word = (*word)?;
+        let begins = at == 0 || pieces[at - 1] != Some(word);
+        begins.then(|| Some((at as u32, words.get(word as usize)?.1 as u32))).flatten()
+    };
+    Target::at(pieces.iter().enumerate().filter_map(first))
 }

@@ -21,7 +21,7 @@ pub const ALBERT: Architecture = Architecture {
     },
     decoder: "predictions.decoder",
     pretrained: Head::MaskedLm,
-    classes: ["AlbertForMaskedLM", "AlbertForSequenceClassification"],
+    classes: ["AlbertForMaskedLM", "AlbertForSequenceClassification", "AlbertForTokenClassification"],
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -33,6 +33,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         embedding_size: source.some_size("embedding_size")?.unwrap_or(128),
         activation: source.activation("hidden_act", "gelu_new")?,
         head_dropout: source.number_or("classifier_dropout_prob", 0.1)?,
+        token_dropout: source.number_or("classifier_dropout_prob", 0.1)?,
         ..config
     })
 }
@@ -41,6 +42,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
     let (e, h) = (config.embedding_size, config.hidden_size);
     let head = match head.outputs() {
         None => bert::decoder(config, "predictions", "LayerNorm", "predictions"),
+        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
         Some(outputs) => {
             let pooler = Module::linear("albert.pooler", Place::HEAD, h, h);
             bert::pooled(pooler, Curve::Tanh, Module::linear("classifier", Place::HEAD, outputs, h))

@@ -18,7 +18,7 @@ pub const BERT: Architecture = Architecture {
     canonical,
     decoder: "cls.predictions.decoder",
     pretrained: Head::MaskedLm,
-    classes: ["BertForMaskedLM", "BertForSequenceClassification"],
+    classes: ["BertForMaskedLM", "BertForSequenceClassification", "BertForTokenClassification"],
 };
 
 /// Layers, width and vocabulary of bert-base-uncased, which the published schedule is for.
@@ -58,6 +58,7 @@ pub fn read(architecture: &'static Architecture, source: &Source) -> Result<Mode
         layers: vec![LayerSettings::default(); source.size("num_hidden_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("classifier_dropout", dropout)?,
+        token_dropout: source.number_or("classifier_dropout", dropout)?,
         json: source.json.clone(),
     })
 }
@@ -65,6 +66,7 @@ pub fn read(architecture: &'static Architecture, source: &Source) -> Result<Mode
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let head = match head.outputs() {
         None => decoder(config, "cls.predictions.transform", "LayerNorm", "cls.predictions"),
+        Some(outputs) if head.is_for_words() => tagger(config, outputs),
         Some(outputs) => {
             let h = config.hidden_size;
             let pooler = Module::linear("bert.pooler.dense", Place::HEAD, h, h);
@@ -148,7 +150,17 @@ pub fn decoder(config: &ModelConfig, transform: &str, norm: &str, bias: &str) ->
 /// A map of the first token, a curve, and a map to the outputs.
 pub fn pooled(dense: Module, curve: Curve, output: Module) -> HeadModules {
     let transform = Some(Transform { dense, curve, norm: None });
-    HeadModules::Pooled { transform, output, reads: Reads::First, twice: false }
+    HeadModules::Pooled { transform, output, reads: Reads::Targets, twice: false }
+}
+
+/// A map of each word's first piece to the outputs.
+pub fn tagger(config: &ModelConfig, outputs: usize) -> HeadModules {
+    HeadModules::Pooled {
+        transform: None,
+        output: Module::linear("classifier", Place::HEAD, outputs, config.hidden_size),
+        reads: Reads::Targets,
+        twice: false,
+    }
 }
 
 /// The head of RoBERTa and ELECTRA: `classifier.dense`, a curve and `classifier.out_proj`, with dropout before each map.
@@ -159,7 +171,7 @@ pub fn classifier(config: &ModelConfig, curve: Curve, outputs: usize) -> HeadMod
     HeadModules::Pooled {
         transform: Some(Transform { dense, curve, norm: None }),
         output,
-        reads: Reads::First,
+        reads: Reads::Targets,
         twice: true,
     }
 }

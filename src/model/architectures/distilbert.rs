@@ -18,7 +18,11 @@ pub const DISTILBERT: Architecture = Architecture {
     canonical: |stored| bert::prefixed("distilbert", &["embeddings", "transformer"], stored),
     decoder: "vocab_projector",
     pretrained: Head::MaskedLm,
-    classes: ["DistilBertForMaskedLM", "DistilBertForSequenceClassification"],
+    classes: [
+        "DistilBertForMaskedLM",
+        "DistilBertForSequenceClassification",
+        "DistilBertForTokenClassification",
+    ],
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -41,6 +45,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         layers: vec![LayerSettings::default(); source.size("n_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("seq_classif_dropout", 0.2)?,
+        token_dropout: source.number_or("dropout", 0.1)?,
         json: source.json.clone(),
     })
 }
@@ -57,6 +62,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
             weight: config.own_decoder(),
             bias: Some(Module::bias("vocab_projector", Place::HEAD, config.vocab_size)),
         },
+        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
         Some(outputs) => bert::pooled(
             Module::linear("pre_classifier", Place::HEAD, h, h),
             Curve::Of(Activation::Relu),

@@ -20,7 +20,7 @@ pub const ELECTRA: Architecture = Architecture {
     },
     decoder: "generator_lm_head",
     pretrained: Head::MaskedLm,
-    classes: ["ElectraForMaskedLM", "ElectraForSequenceClassification"],
+    classes: ["ElectraForMaskedLM", "ElectraForSequenceClassification", "ElectraForTokenClassification"],
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -32,6 +32,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let head = match head.outputs() {
         None => generator(config),
+        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
         // GELU whatever `hidden_act` says, as in the generator's head.
         Some(outputs) => bert::classifier(config, Curve::Of(Activation::Gelu), outputs),
     };

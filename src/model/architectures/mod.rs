@@ -133,6 +133,7 @@ fn nameless(architecture: &'static Architecture, layers: usize) -> ModelConfig {
         layers: vec![LayerSettings::default(); layers],
         initializer_range: 0.0,
         head_dropout: 0.0,
+        token_dropout: 0.0,
         json: Default::default(),
     }
 }

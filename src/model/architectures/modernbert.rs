@@ -23,7 +23,11 @@ pub const MODERNBERT: Architecture = Architecture {
     },
     decoder: "decoder",
     pretrained: Head::MaskedLm,
-    classes: ["ModernBertForMaskedLM", "ModernBertForSequenceClassification"],
+    classes: [
+        "ModernBertForMaskedLM",
+        "ModernBertForSequenceClassification",
+        "ModernBertForTokenClassification",
+    ],
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -55,6 +59,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         layers: layers(source, hidden_size / heads.max(1))?,
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("classifier_dropout", 0.0)?,
+        token_dropout: source.number_or("classifier_dropout", 0.0)?,
         json: source.json.clone(),
     })
 }
@@ -109,7 +114,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
         Some(outputs) => HeadModules::Pooled {
             transform,
             output: Module::linear("classifier", Place::HEAD, outputs, h),
-            reads: Reads::First,
+            reads: Reads::Targets,
             twice: false,
         },
     };

@@ -17,20 +17,28 @@ pub const ROBERTA: Architecture = Architecture {
     canonical,
     decoder: "lm_head.decoder",
     pretrained: Head::MaskedLm,
-    classes: ["RobertaForMaskedLM", "RobertaForSequenceClassification"],
+    classes: ["RobertaForMaskedLM", "RobertaForSequenceClassification", "RobertaForTokenClassification"],
 };
 
 pub const XLM_ROBERTA: Architecture = Architecture {
     model_type: "xlm-roberta",
     read: |source| read(&XLM_ROBERTA, source),
-    classes: ["XLMRobertaForMaskedLM", "XLMRobertaForSequenceClassification"],
+    classes: [
+        "XLMRobertaForMaskedLM",
+        "XLMRobertaForSequenceClassification",
+        "XLMRobertaForTokenClassification",
+    ],
     ..ROBERTA
 };
 
 pub const CAMEMBERT: Architecture = Architecture {
     model_type: "camembert",
     read: |source| read(&CAMEMBERT, source),
-    classes: ["CamembertForMaskedLM", "CamembertForSequenceClassification"],
+    classes: [
+        "CamembertForMaskedLM",
+        "CamembertForSequenceClassification",
+        "CamembertForTokenClassification",
+    ],
     ..ROBERTA
 };
 
@@ -49,6 +57,7 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let head = match head.outputs() {
         None => bert::decoder(config, "lm_head", "layer_norm", "lm_head"),
+        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
         Some(outputs) => bert::classifier(config, Curve::Tanh, outputs),
     };
     bert::encoder(config, "roberta", head)

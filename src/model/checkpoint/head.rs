@@ -29,6 +29,14 @@ impl Checkpoint {
         if matches!(set.kind, Kind::MaskedLm | Kind::CausalLm) {
             return self.language_head(set);
         }
+        let head = if set.kind == Kind::TokenClasses { Head::TokenClasses(1) } else { Head::Regression };
+        if self.config.architecture.class(head).is_none() {
+            let model_type = self.config.architecture.model_type;
+            let (expected, found) =
+                (format!("a task that {model_type} has a head for"), set.kind.spec().words);
+            let fix = "use an encoder's checkpoint";
+            return Err(Error::field(set.path.display(), "objective", expected, found, fix));
+        }
         if let (MissingHead::Redraw { .. }, Some(n)) = (missing, self.stored_outputs()) {
             let folder = self.folder.display();
             progress::note(format!("{folder}: the stored head of {n} outputs is left out for a fresh one"));
@@ -41,6 +49,13 @@ impl Checkpoint {
             self.forget_head();
         }
         if set.kind == Kind::Regression { self.single_output(set) } else { self.classes(set) }
+    }
+
+    /// Names of the classes of words that the checkpoint's own head knows, in its order.
+    pub fn word_classes(&self) -> Option<Vec<String>> {
+        self.foreign_head(Kind::TokenClasses).is_none().then_some(())?;
+        let map = self.config.json.get("id2label")?.as_object()?;
+        (0..map.len()).map(|i| Some(map.get(&i.to_string())?.as_str()?.to_string())).collect()
     }
 
     /// The head that scores tokens, if that is what the set's task asks for.
@@ -100,7 +115,7 @@ impl Checkpoint {
                 "{folder}: the classifier has {classes} classes; the set uses 0..={largest}"
             ));
         }
-        Ok(Head::Classes(classes))
+        Ok(if set.kind == Kind::TokenClasses { Head::TokenClasses(classes) } else { Head::Classes(classes) })
     }
 
     /// Outputs of the task head that the checkpoint has, if it has one.
@@ -114,8 +129,15 @@ impl Checkpoint {
     /// What the stored head is, where the configuration says that it is no head for such labels.
     fn foreign_head(&self, kind: Kind) -> Option<String> {
         let class = self.config.json.get("architectures").and_then(|names| names.get(0)?.as_str());
-        if let Some(class) = class.filter(|class| !class.ends_with("ForSequenceClassification")) {
-            return Some(format!("that of {class}, no classifier of whole texts"));
+        let (own, words) = match kind {
+            Kind::TokenClasses => ("ForTokenClassification", "words"),
+            _ => ("ForSequenceClassification", "whole texts"),
+        };
+        if let Some(class) = class.filter(|class| !class.ends_with(own)) {
+            return Some(format!("that of {class}, no classifier of {words}"));
+        }
+        if kind == Kind::TokenClasses {
+            return None;
         }
         let wanted = if kind == Kind::Regression { "regression" } else { "single_label_classification" };
         let problem = self.config.json.get("problem_type").and_then(Value::as_str);
