@@ -34,3 +34,4 @@ mod tokenizer;
 mod toy;
 mod training;
 mod vocabulary;
+mod weights;

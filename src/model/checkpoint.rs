@@ -85,8 +85,9 @@ impl Checkpoint {
                        FOLDER` makes it, or a name on the hub, such as bert-base-uncased";
             return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
         }
+        weights::check(folder)?;
         let config = architectures::read(&folder.join("config.json"))?;
-        let (tensors, sources) = weights::read(folder, config.architecture)?;
+        let (tensors, sources) = weights::read(folder, &config)?;
         let mut hash = blake3::Hasher::new();
         for path in sources.iter().chain([&folder.join("config.json")]) {
             hash.update(files::hash_file(path)?.as_bytes());
@@ -222,7 +223,7 @@ impl Checkpoint {
     /// checkpoint lacks, or a task head that it lacks where that is refused.
     pub fn model(mut self, head: Head, missing: MissingHead) -> Result<Model> {
         if head == Head::MaskedLm {
-            self.check_tied();
+            self.check_tied()?;
         }
         let network = Network::new(self.config.clone(), head, Backend::of(&self.device));
         let mut theta = ParamMap::new();
@@ -298,22 +299,21 @@ impl Checkpoint {
         }
     }
 
-    /// A stored decoder is another name of the token table; transformers ties them whatever the file says.
-    fn check_tied(&mut self) {
+    /// A stored decoder is another name of the token table. Where it is another matrix, transformers 5 does not tie the two,
+    /// whatever config.json says, and neither would be the model without the other.
+    fn check_tied(&mut self) -> Result<()> {
         let tied = self.config.architecture.decoder;
-        let Some(decoder) = self.tensors.remove(tied) else { return };
-        let equal = |a: &Tensor, b: &Tensor| {
-            a.dims() == b.dims()
-                && params::with_values(a, |a| params::with_values(b, |b| a == b)).ok().and_then(|r| r.ok())
-                    == Some(true)
-        };
+        let Some(decoder) = self.tensors.remove(tied) else { return Ok(()) };
         let encoder = self.config.encoder();
         let table = encoder.iter().find(|p| p.kind == ParameterKind::TokenTable);
-        if !table.and_then(|p| self.tensors.get(&p.name)).is_some_and(|table| equal(table, &decoder)) {
-            let folder = self.folder.display();
-            progress::note(format!(
-                "{folder}: {tied} differs from the word embeddings it is tied to: ignored"
-            ));
+        match table.and_then(|p| self.tensors.get(&p.name)) {
+            Some(table) if params::equal(table, &decoder)? => Ok(()),
+            _ => {
+                let fix = "untied decoders are not supported, since Fisher counts the tied weight once: use a checkpoint that \
+                           ties them, or, if the decoder is a leftover, remove it from the file";
+                let found = "another matrix, which transformers 5 then does not tie to them";
+                Err(Error::field(self.folder.display(), tied, "equal to the word embeddings", found, fix))
+            }
         }
     }
 
