@@ -48,7 +48,7 @@ impl Values<'_> {
                 other => Err(format!("a tensor whose type is {}", other.kind())),
             },
             Make::Wrap => self.wrapped(arguments),
-            Make::FromType => self.from_type(arguments),
+            Make::FromType => self.of_class(arguments),
         }
     }
 
@@ -64,7 +64,7 @@ impl Values<'_> {
     }
 
     /// `function(*arguments)` of a class: plain tensors and parameters are the same here.
-    fn from_type(&self, arguments: &[Id]) -> Result<Made, String> {
+    fn of_class(&self, arguments: &[Id]) -> Result<Made, String> {
         let [function, class, inner, _] = arguments else { return Err("a tensor without a class".into()) };
         let plain = matches!(self.get(Some(class)), Value::Global(Global::Tensor | Global::Make(Make::Wrap)));
         match (self.get(Some(function)), self.get(Some(inner))) {
