@@ -39,6 +39,12 @@ pub fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R>
     }
 }
 
+/// Whether two float32 tensors have the same shape and the same values, bit by bit but for the sign of zero.
+pub fn equal(a: &Tensor, b: &Tensor) -> Result<bool> {
+    let same = |(a, b): (&f32, &f32)| a == b || a.to_bits() == b.to_bits();
+    Ok(a.dims() == b.dims() && with_values(a, |a| with_values(b, |b| a.iter().zip(b).all(same)))??)
+}
+
 /// The same values as leaves of the autograd graph.
 pub fn variables(map: &ParamMap) -> Result<ParamMap> {
     into_variables(map.clone())
@@ -54,17 +60,36 @@ pub fn detached(map: &ParamMap) -> ParamMap {
     map.iter().map(|(name, t)| (name.clone(), t.detach())).collect()
 }
 
+/// What a safetensors file holds.
+pub struct Contents {
+    /// Its float tensors, as float32.
+    pub floats: ParamMap,
+    /// The type of each other tensor.
+    pub others: BTreeMap<String, String>,
+    pub metadata: HashMap<String, String>,
+}
+
 /// Every float tensor of a safetensors file as float32, integer ones left out, and the file's metadata.
 pub fn read_safetensors(path: &Path) -> Result<(ParamMap, HashMap<String, String>)> {
+    let Contents { floats, metadata, .. } = read_contents(path)?;
+    Ok((floats, metadata))
+}
+
+/// All that a safetensors file holds.
+pub fn read_contents(path: &Path) -> Result<Contents> {
     let bytes = files::read(path)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, e))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, e))?;
     let read = |(name, view): &(String, TensorView)| {
-        let values = to_f32(view)?;
+        let values = floats(view.dtype(), view.data())?;
         Some(Tensor::from_vec(values, view.shape(), &Device::Cpu).map(|tensor| (name.clone(), tensor)))
     };
-    let map = tensors.tensors().par_iter().filter_map(read).collect::<candle_core::Result<_>>()?;
-    Ok((map, header.metadata().clone().unwrap_or_default()))
+    let map: ParamMap = tensors.tensors().par_iter().filter_map(read).collect::<candle_core::Result<_>>()?;
+    let other = |(name, view): (&str, TensorView)| {
+        (!map.contains_key(name)).then(|| (name.to_string(), view.dtype().to_string()))
+    };
+    let others = tensors.iter().filter_map(other).collect();
+    Ok(Contents { floats: map, others, metadata: header.metadata().clone().unwrap_or_default() })
 }
 
 /// Float64 tensors by name, each with its shape.
@@ -161,13 +186,13 @@ pub fn broken(path: &Path, error: safetensors::SafeTensorError) -> Error {
     )
 }
 
-fn to_f32(view: &TensorView) -> Option<Vec<f32>> {
-    let data = view.data();
+/// Little-endian numbers of a float type as float32, float64 rounded; `None` for another type.
+pub fn floats(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
     fn each<const N: usize>(data: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         data.as_chunks::<N>().0.iter().map(|b| f(*b)).collect()
     }
     // bfloat16 is the upper half of a float32; half precision goes through candle, which has the conversion.
-    match view.dtype() {
+    match dtype {
         Dtype::F32 => Some(each(data, f32::from_le_bytes)),
         Dtype::F64 => Some(each(data, |b| f64::from_le_bytes(b) as f32)),
         Dtype::BF16 => Some(each(data, |[a, b]: [u8; 2]| f32::from_le_bytes([0, 0, a, b]))),

@@ -36,4 +36,5 @@ mod tokenizer;
 mod toy;
 mod training;
 mod vocabulary;
+mod weights;
 mod words;

@@ -81,8 +81,9 @@ impl Checkpoint {
                        FOLDER` makes it, or a name on the hub, such as bert-base-uncased";
             return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
         }
+        weights::check(folder)?;
         let config = architectures::read(&folder.join("config.json"))?;
-        let (tensors, sources) = weights::read(folder, config.architecture)?;
+        let (tensors, sources) = weights::read(folder, &config)?;
         let mut hash = blake3::Hasher::new();
         for path in sources.iter().chain([&folder.join("config.json")]) {
             hash.update(files::hash_file(path)?.as_bytes());
@@ -152,7 +153,7 @@ impl Checkpoint {
     /// checkpoint lacks, or a task head that it lacks where that is refused.
     pub fn model(mut self, head: Head, missing: MissingHead) -> Result<Model> {
         if head.decodes() {
-            self.check_tied();
+            self.check_tied()?;
         }
         let of_head: BTreeSet<String> = {
             let modules = self.config.modules(head).head;
@@ -246,20 +247,19 @@ impl Checkpoint {
 
     /// A stored decoder is another name of the token table where the two are equal. Where they differ, transformers 5 ties
     /// them not, whatever the configuration says, and so the decoder has a weight of its own here.
-    fn check_tied(&mut self) {
+    fn check_tied(&mut self) -> Result<()> {
         let name = format!("{}.weight", self.config.architecture.decoder);
         if !self.config.tied {
-            return;
+            return Ok(());
         }
-        let Some(decoder) = self.tensors.remove(&name) else { return };
-        let equal = |a: &Tensor, b: &Tensor| {
-            a.dims() == b.dims()
-                && params::with_values(a, |a| params::with_values(b, |b| a == b)).ok().and_then(|r| r.ok())
-                    == Some(true)
-        };
+        let Some(decoder) = self.tensors.remove(&name) else { return Ok(()) };
         let encoder = self.config.encoder();
         let table = encoder.iter().find(|p| p.kind == ParameterKind::TokenTable);
-        if !table.and_then(|p| self.tensors.get(&p.name)).is_some_and(|table| equal(table, &decoder)) {
+        let tied = match table.and_then(|p| self.tensors.get(&p.name)) {
+            Some(table) => params::equal(table, &decoder)?,
+            None => false,
+        };
+        if !tied {
             let folder = self.folder.display();
             progress::note(format!(
                 "{folder}: {name} differs from the word embeddings that config.json ties it to: taken as it is stored"
@@ -268,6 +268,7 @@ impl Checkpoint {
             self.config.tied = false;
             self.config.json.insert("tie_word_embeddings".into(), false.into());
         }
+        Ok(())
     }
 
     fn tell_fresh(&self, names: &[String], seed: u64) {
