@@ -17,6 +17,7 @@ use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
+use crate::tasks::Kind;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
 
@@ -153,10 +154,11 @@ impl Train {
         let checkpoint = self.compute.open(&self.checkpoint)?;
         provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
+        let (config, words) = (&checkpoint.config, self.source.conll.is_some());
+        let before = config.dropout_before(if words { Kind::TokenClasses } else { Kind::Classes });
+        let dropout = self.dropout.dropout(&config.sites(), before, self.seed)?;
         self.source.note(&mut provenance)?;
         let (set, pad, training) = self.examples(&checkpoint)?;
-        let config = &checkpoint.config;
-        let dropout = self.dropout.dropout(&config.sites(), config.dropout_before(set.kind), self.seed)?;
         let missing = self.head.missing(self.seed);
         let mut model = checkpoint.model_for(&set, missing)?;
         Model::prepare_folder(&self.checkpoint, &self.out)?;

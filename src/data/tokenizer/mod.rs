@@ -115,10 +115,8 @@ impl Tokenizer {
     fn example(&self, row: &Row, max_len: usize) -> Result<(Example, usize)> {
         let added = self.inner.get_post_processor().map_or(0, |own| own.added_tokens(row.pair.is_some()));
         let text = match &row.label {
-            RowLabel::Words(words) => {
-                self.encode(words.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>())?
-            }
-            _ => self.encode(row.text.as_str())?,
+            RowLabel::Words(words) => self.encode_words(words)?,
+            _ => self.encode(&row.text)?,
         };
         let pair = row.pair.as_deref().map(|pair| self.encode(pair)).transpose()?;
         let cut = TruncationParams {
@@ -145,8 +143,14 @@ impl Tokenizer {
         Ok((Example { ids, types, target }, cut))
     }
 
-    fn encode<'a>(&self, text: impl Into<InputSequence<'a>>) -> Result<Encoding> {
-        self.inner.encode_fast(text.into(), false).map_err(|e| self.refused(e))
+    /// Words one by one: the pieces know whose they are, which the fast way does not keep.
+    fn encode_words(&self, words: &[(String, usize)]) -> Result<Encoding> {
+        let words: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+        self.inner.encode(InputSequence::from(words), false).map_err(|e| self.refused(e))
+    }
+
+    fn encode(&self, text: &str) -> Result<Encoding> {
+        self.inner.encode_fast(text, false).map_err(|e| self.refused(e))
     }
 
     fn refused(&self, error: tokenizers::Error) -> Error {
