@@ -125,7 +125,12 @@ impl<'a> Source<'a> {
 
     /// A whole number, if the file has it.
     pub fn some_size(&self, key: &str) -> Result<Option<usize>> {
-        self.value(key, "a whole number", |value| usize::try_from(value.as_u64()?).ok())
+        // Some scripts write whole numbers with a point.
+        let pointed = |value: &Value| value.as_f64().filter(|v| v.fract() == 0.0 && (0.0..1e15).contains(v));
+        self.value(key, "a whole number", |value| match value.as_u64() {
+            Some(size) => usize::try_from(size).ok(),
+            None => pointed(value).map(|size| size as usize),
+        })
     }
 
     /// A number, if the file has it.
@@ -165,11 +170,12 @@ impl<'a> Source<'a> {
         let name = self.word_or(key, otherwise)?;
         // candle-nn knows more of them; these are in use and have a derivative.
         let known = match name.as_str() {
-            "gelu" => Activation::Gelu,
-            "gelu_new" => Activation::NewGelu,
+            "gelu" | "gelu_python" => Activation::Gelu,
+            // The same function, its constants folded.
+            "gelu_new" | "gelu_fast" => Activation::NewGelu,
             "gelu_pytorch_tanh" => Activation::GeluPytorchTanh,
             "relu" => Activation::Relu,
-            "silu" => Activation::Silu,
+            "silu" | "swish" => Activation::Silu,
             _ => return Err(self.unknown_activation(key, &name)),
         };
         Ok(known)
