@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fisherscape::data::row::{Row, RowLabel};
 use fisherscape::data::tokenizer::Tokenizer;
+use fisherscape::model::Checkpoint;
 
 use crate::support::{Outcome, copy_folder, fixture, json};
 
@@ -100,6 +101,26 @@ fn classes_and_ids_that_do_not_fit_are_refused() -> Outcome {
         let message = load("added_tokens.json", &format!(r#"{{"graft": {id}}}"#))?;
         assert!(message.contains("graft") && message.contains(says), "{message}");
     }
+    Ok(())
+}
+
+/// Oracle: the same checkpoint with its tokenizer. What a training script saves midway often has none.
+#[test]
+fn a_checkpoint_without_a_tokenizer_takes_that_of_another_folder() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture("tiny/model").join(name), folder.path().join(name))?;
+    }
+    let bare = || Checkpoint::open(folder.path());
+    let message = bare()?.tokenizer().err().ok_or("no error")?.to_string();
+    assert!(message.contains("--tokenizer"), "{message}");
+    let other = fixture("tiny/model");
+    let whole = Checkpoint::open(&other)?.tokenizer()?.vocabulary_hash();
+    assert_eq!(bare()?.with_tokenizer(Some(&other)).tokenizer()?.vocabulary_hash(), whole);
+    // Saved with the model that it made examples for.
+    let saved = tempfile::tempdir()?;
+    bare()?.with_tokenizer(Some(&other)).with_masked_lm_head(0)?.save(saved.path(), None)?;
+    assert_eq!(Tokenizer::load(saved.path())?.vocabulary_hash(), whole);
     Ok(())
 }
 

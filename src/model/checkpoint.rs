@@ -32,6 +32,8 @@ use crate::{embedded, files, progress};
 /// A checkpoint's files, read.
 pub struct Checkpoint {
     pub folder: PathBuf,
+    /// Where the tokenizer's files are.
+    tokenizer: PathBuf,
     pub config: ModelConfig,
     /// Everything float in the file, under canonical names.
     tensors: ParamMap,
@@ -52,6 +54,7 @@ pub struct Model {
     pub vocabulary: Option<String>,
     /// Whether the whole head came from the checkpoint.
     pub stored_head: bool,
+    /// Where the tokenizer's files are.
     folder: PathBuf,
 }
 
@@ -90,6 +93,7 @@ impl Checkpoint {
         }
         Ok(Checkpoint {
             folder: folder.to_path_buf(),
+            tokenizer: folder.to_path_buf(),
             config,
             tensors,
             hash: hash.finalize().to_hex().to_string(),
@@ -100,6 +104,13 @@ impl Checkpoint {
     /// The same checkpoint, whose models run on this device. They run on the CPU unless this is said.
     pub fn on(self, device: Device) -> Checkpoint {
         Checkpoint { device, ..self }
+    }
+
+    /// The same checkpoint with the tokenizer of another folder, where one is named: folders that a training script saves midway
+    /// often have none.
+    pub fn with_tokenizer(self, folder: Option<&Path>) -> Checkpoint {
+        let tokenizer = folder.map_or(self.tokenizer, Path::to_path_buf);
+        Checkpoint { tokenizer, ..self }
     }
 
     /// A model that nothing has trained yet, its encoder drawn from `seed` as transformers initialises BERT: the row of
@@ -120,6 +131,7 @@ impl Checkpoint {
         let text = format!("{} {seed} {}", json!(config.json), tokenizer.vocabulary_hash());
         Ok(Checkpoint {
             folder: folder.to_path_buf(),
+            tokenizer: folder.to_path_buf(),
             config,
             tensors,
             hash: files::hash(text.as_bytes()),
@@ -129,7 +141,7 @@ impl Checkpoint {
 
     /// The checkpoint's tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        Tokenizer::load(&self.folder)
+        Tokenizer::load(&self.tokenizer)
     }
 
     /// Whether examples fit the checkpoint's tables; `fix` says what to do where they do not.
@@ -193,10 +205,10 @@ impl Checkpoint {
             self.tell_fresh(&fresh, seed);
         }
         self.tell_unused();
-        let has_tokenizer = VOCABULARIES.iter().any(|name| files::exists(&self.folder.join(name)));
+        let has_tokenizer = VOCABULARIES.iter().any(|name| files::exists(&self.tokenizer.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
         let stored_head = fresh.is_empty();
-        Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.folder, stored_head })
+        Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.tokenizer, stored_head })
     }
 
     /// The masked-LM model, with a fresh head where the checkpoint has none.

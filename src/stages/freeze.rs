@@ -22,6 +22,9 @@ use crate::tasks::Answer;
 pub struct Freeze {
     #[arg(long, value_name = "C", help = checkpoint("Checkpoint whose tokenizer is used"))]
     pub checkpoint: PathBuf,
+    /// Folder with the tokenizer's files, where the checkpoint has none of its own
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: Option<PathBuf>,
     /// Plain text, one example a line, for masked language modelling
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table", "conll"])]
     pub text: Vec<PathBuf>,
@@ -61,7 +64,7 @@ impl Freeze {
             self.source.check("--text FILE, ")?;
         }
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let checkpoint = Checkpoint::open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
         let max_len = longest(self.max_len, &checkpoint)?;
         let mut metadata = BTreeMap::from([("max_len".to_string(), max_len.to_string())]);
         let mut rows = if self.text.is_empty() {

@@ -27,6 +27,9 @@ use crate::{files, params};
 pub struct Train {
     #[arg(long, value_name = "C", help = checkpoint("Checkpoint to start from"))]
     pub checkpoint: PathBuf,
+    /// Folder with the tokenizer's files, where the checkpoint has none of its own
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: Option<PathBuf>,
     #[command(flatten)]
     pub source: Source,
     /// none, uniform:P, gaussian:P, guided:RATES.csv, or a control of the last: matched:RATES.csv (uniform at its mean
@@ -151,7 +154,7 @@ impl Train {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let checkpoint = self.compute.open(&self.checkpoint)?;
+        let checkpoint = self.compute.open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
         provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
         let (config, words) = (&checkpoint.config, self.source.conll.is_some());
@@ -224,7 +227,7 @@ impl Train {
 
     /// What it comes to; early stopping may end it sooner.
     pub fn work(&self) -> Result<Work> {
-        let checkpoint = self.compute.open(&self.checkpoint)?;
+        let checkpoint = self.compute.open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
         let (set, _, training) = self.examples(&checkpoint)?;
         let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
         let (examples, held_out) = set.examples.split_at(training);

@@ -57,7 +57,7 @@ pub fn read(folder: &Path, assumed_lower_case: &mut bool) -> Result<Tokenizer> {
         byte_level(&pairs, &merges, &config)?
     } else {
         let expected = "tokenizer.json, vocab.txt, or vocab.json and merges.txt";
-        let fix = "copy the tokenizer files of the model into this folder";
+        let fix = "copy the tokenizer files of the model into this folder, or name another by --tokenizer";
         return Err(Error::field(folder.display(), "tokenizer", expected, "none of them", fix));
     };
     added::add(&mut tokenizer, folder, &options)?;

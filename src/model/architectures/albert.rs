@@ -6,10 +6,10 @@
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
-use crate::model::modules::{FeedForward, Head, Layer, Module, Modules, Projections};
+use crate::model::modules::{Head, Module, Modules};
 use crate::model::settings::Curve;
 
-use super::bert;
+use super::bert::{self, LayerNames};
 
 pub const ALBERT: Architecture = Architecture {
     model_type: "albert",
@@ -22,6 +22,17 @@ pub const ALBERT: Architecture = Architecture {
     decoder: "predictions.decoder",
     pretrained: Head::MaskedLm,
     classes: ["AlbertForMaskedLM", "AlbertForSequenceClassification", "AlbertForTokenClassification"],
+};
+
+const LAYER: LayerNames = LayerNames {
+    query: "attention.query",
+    key: "attention.key",
+    value: "attention.value",
+    attended: "attention.dense",
+    attention_norm: "attention.LayerNorm",
+    inner: "ffn",
+    outer: "ffn_output",
+    norm: "full_layer_layer_norm",
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -51,37 +62,14 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
     let mut embeddings = bert::embeddings(config, "albert", &head);
     let map = "albert.encoder.embedding_hidden_mapping_in";
     embeddings.projection = Some(Module::linear(map, Place::EMBEDDINGS, h, e));
+    let path = "albert.encoder.albert_layer_groups.0.albert_layers.0";
+    let layer = |k| bert::post_norm_layer(config, (k, LayerName::Shared), path, &LAYER);
     let site = |role| LayerName::Shared.place(role);
     Modules {
         embeddings,
-        layers: (0..config.layers.len()).map(|k| layer(config, k)).collect(),
+        layers: (0..config.layers.len()).map(layer).collect(),
         last_norm: None,
         head,
         sites: vec![Place::EMBEDDINGS, site(Role::AttentionProbs), site(Role::AttentionOutput)],
-    }
-}
-
-fn layer(config: &ModelConfig, k: usize) -> Layer {
-    let (h, inner) = (config.hidden_size, config.intermediate_size);
-    let path = |name: &str| format!("albert.encoder.albert_layer_groups.0.albert_layers.0.{name}");
-    let at = |role| LayerName::Shared.place(role);
-    let linear = |name: &str, role, outputs, inputs| Module::linear(&path(name), at(role), outputs, inputs);
-    let norm = |name: &str, role| Module::norm(&path(name), at(role), h);
-    Layer {
-        projections: Projections::Apart {
-            query: linear("attention.query", Role::AttentionProbs, h, h),
-            // Softmax ignores a shift of all scores of a row.
-            key: linear("attention.key", Role::AttentionProbs, h, h).with_idle_bias(),
-            value: linear("attention.value", Role::AttentionProbs, h, h),
-        },
-        attended: linear("attention.dense", Role::AttentionOutput, h, h),
-        attention_norm: Some(norm("attention.LayerNorm", Role::AttentionOutput)),
-        feed_forward: FeedForward::Plain {
-            inner: linear("ffn", Role::Intermediate, inner, h),
-            outer: linear("ffn_output", Role::FfnOutput, h, inner),
-        },
-        feed_forward_norm: norm("full_layer_layer_norm", Role::FfnOutput),
-        settings: config.layers[k].clone(),
-        name: LayerName::Shared,
     }
 }

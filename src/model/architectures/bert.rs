@@ -78,9 +78,11 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
 
 /// Tables, layers and sites under the names that begin with `prefix`, and a head on top.
 pub fn encoder(config: &ModelConfig, prefix: &str, head: HeadModules) -> Modules {
+    let path = |k| format!("{prefix}.encoder.layer.{k}");
+    let layer = |k| post_norm_layer(config, (k, LayerName::Number(k)), &path(k), &LAYER);
     Modules {
         embeddings: embeddings(config, prefix, &head),
-        layers: (0..config.layers.len()).map(|k| layer(config, prefix, k)).collect(),
+        layers: (0..config.layers.len()).map(layer).collect(),
         last_norm: None,
         head,
         sites: sites(config.layers.len()),
@@ -108,27 +110,57 @@ pub fn embeddings(config: &ModelConfig, prefix: &str, head: &HeadModules) -> Emb
     }
 }
 
-fn layer(config: &ModelConfig, prefix: &str, k: usize) -> Layer {
-    let (h, inner, at) = (config.hidden_size, config.intermediate_size, |role| Place::in_layer(k, role));
-    let path = |name: &str| format!("{prefix}.encoder.layer.{k}.{name}");
-    let linear = |name: &str, role, outputs, inputs| Module::linear(&path(name), at(role), outputs, inputs);
-    let norm = |name: &str, role| Module::norm(&path(name), at(role), h);
+/// What a layer's maps and norms are called.
+pub struct LayerNames {
+    pub query: &'static str,
+    pub key: &'static str,
+    pub value: &'static str,
+    pub attended: &'static str,
+    pub attention_norm: &'static str,
+    pub inner: &'static str,
+    pub outer: &'static str,
+    pub norm: &'static str,
+}
+
+const LAYER: LayerNames = LayerNames {
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    attended: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    inner: "intermediate.dense",
+    outer: "output.dense",
+    norm: "output.LayerNorm",
+};
+
+/// Layer `k` with its norms behind each sum, under `path`; its places are those of `name`.
+pub fn post_norm_layer(
+    config: &ModelConfig,
+    (k, name): (usize, LayerName),
+    path: &str,
+    names: &LayerNames,
+) -> Layer {
+    let (h, inner) = (config.hidden_size, config.intermediate_size);
+    let linear = |own: &str, role, outputs, inputs| {
+        Module::linear(&format!("{path}.{own}"), name.place(role), outputs, inputs)
+    };
+    let norm = |own: &str, role| Module::norm(&format!("{path}.{own}"), name.place(role), h);
     Layer {
         projections: Projections::Apart {
-            query: linear("attention.self.query", Role::AttentionProbs, h, h),
+            query: linear(names.query, Role::AttentionProbs, h, h),
             // Softmax ignores a shift of all scores of a row.
-            key: linear("attention.self.key", Role::AttentionProbs, h, h).with_idle_bias(),
-            value: linear("attention.self.value", Role::AttentionProbs, h, h),
+            key: linear(names.key, Role::AttentionProbs, h, h).with_idle_bias(),
+            value: linear(names.value, Role::AttentionProbs, h, h),
         },
-        attended: linear("attention.output.dense", Role::AttentionOutput, h, h),
-        attention_norm: Some(norm("attention.output.LayerNorm", Role::AttentionOutput)),
+        attended: linear(names.attended, Role::AttentionOutput, h, h),
+        attention_norm: Some(norm(names.attention_norm, Role::AttentionOutput)),
         feed_forward: FeedForward::Plain {
-            inner: linear("intermediate.dense", Role::Intermediate, inner, h),
-            outer: linear("output.dense", Role::FfnOutput, h, inner),
+            inner: linear(names.inner, Role::Intermediate, inner, h),
+            outer: linear(names.outer, Role::FfnOutput, h, inner),
         },
-        feed_forward_norm: norm("output.LayerNorm", Role::FfnOutput),
+        feed_forward_norm: norm(names.norm, Role::FfnOutput),
         settings: config.layers[k].clone(),
-        name: LayerName::Number(k),
+        name,
     }
 }
 

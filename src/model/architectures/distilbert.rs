@@ -6,10 +6,10 @@ use candle_nn::Activation;
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
-use crate::model::modules::{FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Transform};
+use crate::model::modules::{Head, HeadModules, Module, Modules, Transform};
 use crate::model::settings::{Curve, Heads, LayerSettings, Norm, Order, Positions};
 
-use super::bert;
+use super::bert::{self, LayerNames};
 
 pub const DISTILBERT: Architecture = Architecture {
     model_type: "distilbert",
@@ -23,6 +23,17 @@ pub const DISTILBERT: Architecture = Architecture {
         "DistilBertForSequenceClassification",
         "DistilBertForTokenClassification",
     ],
+};
+
+const LAYER: LayerNames = LayerNames {
+    query: "attention.q_lin",
+    key: "attention.k_lin",
+    value: "attention.v_lin",
+    attended: "attention.out_lin",
+    attention_norm: "sa_layer_norm",
+    inner: "ffn.lin1",
+    outer: "ffn.lin2",
+    norm: "output_layer_norm",
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -70,36 +81,14 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
         ),
     };
     let site = |k| [Role::AttentionProbs, Role::FfnOutput].map(|role| Place::in_layer(k, role));
+    let path = |k| format!("distilbert.transformer.layer.{k}");
+    let layer = |k| bert::post_norm_layer(config, (k, LayerName::Number(k)), &path(k), &LAYER);
     let sites = (0..config.layers.len()).flat_map(site);
     Modules {
         embeddings: bert::embeddings(config, "distilbert", &head),
-        layers: (0..config.layers.len()).map(|k| layer(config, k)).collect(),
+        layers: (0..config.layers.len()).map(layer).collect(),
         last_norm: None,
         head,
         sites: std::iter::once(Place::EMBEDDINGS).chain(sites).collect(),
-    }
-}
-
-fn layer(config: &ModelConfig, k: usize) -> Layer {
-    let (h, inner, at) = (config.hidden_size, config.intermediate_size, |role| Place::in_layer(k, role));
-    let path = |name: &str| format!("distilbert.transformer.layer.{k}.{name}");
-    let linear = |name: &str, role, outputs, inputs| Module::linear(&path(name), at(role), outputs, inputs);
-    let norm = |name: &str, role| Module::norm(&path(name), at(role), h);
-    Layer {
-        projections: Projections::Apart {
-            query: linear("attention.q_lin", Role::AttentionProbs, h, h),
-            // Softmax ignores a shift of all scores of a row.
-            key: linear("attention.k_lin", Role::AttentionProbs, h, h).with_idle_bias(),
-            value: linear("attention.v_lin", Role::AttentionProbs, h, h),
-        },
-        attended: linear("attention.out_lin", Role::AttentionOutput, h, h),
-        attention_norm: Some(norm("sa_layer_norm", Role::AttentionOutput)),
-        feed_forward: FeedForward::Plain {
-            inner: linear("ffn.lin1", Role::Intermediate, inner, h),
-            outer: linear("ffn.lin2", Role::FfnOutput, h, inner),
-        },
-        feed_forward_norm: norm("output_layer_norm", Role::FfnOutput),
-        settings: config.layers[k].clone(),
-        name: LayerName::Number(k),
     }
 }
