@@ -97,6 +97,11 @@ fn classes_and_ids_that_do_not_fit_are_refused() -> Outcome {
             assert!(message.contains(part), "{message}");
         }
     }
+    // A folder with SentencePiece's file alone.
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("spiece.model"), "")?;
+    let message = Tokenizer::load(folder.path()).err().ok_or("no error")?.to_string();
+    assert!(message.contains("spiece.model alone") && message.contains("save_pretrained"), "{message}");
     for (id, says) in [(7, "id 7"), (1_000_000, "the next id")] {
         let message = load("added_tokens.json", &format!(r#"{{"graft": {id}}}"#))?;
         assert!(message.contains("graft") && message.contains(says), "{message}");

@@ -12,7 +12,7 @@
 //! are absent. QQP's train.tsv has broken rows, and MNLI's gold label may be `-` (no consensus): both are
 //! skipped.
 //!
-//! `place` finds the files, [`super::delimited`] and `parquet` read them.
+//! `place` finds the files, `delimited` and `parquet` read them.
 
 mod place;
 

@@ -4,7 +4,7 @@
 //!
 //! The trap: class names are those of this file, sorted: a second file that lacks one of them counts differently.
 //!
-//! [`super::records`] reads the file; GLUE's tasks have labels of their own, in [`super::glue`].
+//! `records` reads the file; GLUE's tasks have labels of their own, in [`super::glue`].
 
 use std::path::Path;
 

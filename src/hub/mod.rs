@@ -57,7 +57,7 @@ pub const TOKENIZER_FILES: [&str; 7] = [
 pub enum Wanted {
     /// A model's configuration, weights and tokenizer.
     Checkpoint,
-    /// Of a data set the parquet tables of every stem, in the folder of this name if it has one: [`tables`].
+    /// Of a data set the parquet tables of every stem, in the folder of this name if it has one: `tables`.
     Tables { folder: &'static str, stems: &'static [&'static str] },
 }
 

@@ -56,12 +56,27 @@ pub fn read(folder: &Path, assumed_lower_case: &mut bool) -> Result<Tokenizer> {
         known(&BYTE_LEVEL)?;
         byte_level(&pairs, &merges, &config)?
     } else {
-        let expected = "tokenizer.json, vocab.txt, or vocab.json and merges.txt";
-        let fix = "copy the tokenizer files of the model into this folder, or name another by --tokenizer";
-        return Err(Error::field(folder.display(), "tokenizer", expected, "none of them", fix));
+        return Err(none(folder));
     };
     added::add(&mut tokenizer, folder, &options)?;
     Ok(tokenizer)
+}
+
+/// A folder without files that are read here; those of SentencePiece are named.
+fn none(folder: &Path) -> Error {
+    let expected = "tokenizer.json, vocab.txt, or vocab.json and merges.txt";
+    let models = ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model"];
+    let (found, fix) = match models.into_iter().find(|name| files::exists(&folder.join(name))) {
+        Some(name) => (
+            format!("SentencePiece's {name} alone"),
+            "save the tokenizer as a tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
+        ),
+        None => (
+            "none of them".to_string(),
+            "copy the tokenizer files of the model into this folder, or name another by --tokenizer",
+        ),
+    };
+    Error::field(folder.display(), "tokenizer", expected, found, fix)
 }
 
 /// `Bert` of `BertTokenizerFast`.
