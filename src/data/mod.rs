@@ -60,12 +60,12 @@ impl Target {
         Target { rows, labels: Labels::Classes(labels) }
     }
 
-    /// One class for the example, read at its first token.
+    /// One class for the example, read at its first token, unless the head reads another.
     pub fn class(class: u32) -> Target {
         Target::at([(0, class)])
     }
 
-    /// One number for the example, read at its first token.
+    /// One number for the example, read at its first token, unless the head reads another.
     pub fn value(value: f32) -> Target {
         Target { rows: vec![0], labels: Labels::Values(vec![value]) }
     }

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::architectures;
 use super::config::{Architecture, ModelConfig};
 use super::layout::{Kind as ParameterKind, Parameter};
-use super::modules::{Head, Module};
+use super::modules::{Head, HeadModules, Module};
 use super::network::Network;
 use super::ops::Backend;
 use super::weights;
@@ -195,6 +195,11 @@ impl Checkpoint {
                     };
                     return Err(Error::field(self.folder.display(), &parameter.name, "present", found, fix));
                 }
+                (true, _, MissingHead::Refuse) => {
+                    let fix = "leave --strict-head out to draw one from the seed, or use a checkpoint with this head";
+                    let place = self.folder.display();
+                    return Err(Error::field(place, &parameter.name, "present", "no such head", fix));
+                }
                 _ => self.take(parameter)?,
             };
             theta.insert(parameter.name.clone(), value.to_device(&self.device)?);
@@ -340,11 +345,25 @@ impl Model {
         Ok(())
     }
 
+    /// The parameters as transformers reads them: where a decoder has a weight of its own, it has its bias under its own name, too.
+    fn stored(&self) -> ParamMap {
+        let mut theta = self.theta.clone();
+        let config = &self.network.config;
+        let decoder = format!("{}.bias", config.architecture.decoder);
+        if let (false, HeadModules::Decoder { bias: Some(bias), .. }) =
+            (config.tied, config.modules(self.network.head).head)
+            && let Some(bias) = bias.bias.and_then(|name| theta.get(&name).cloned())
+        {
+            theta.entry(decoder).or_insert(bias);
+        }
+        theta
+    }
+
     /// Writes a folder that transformers loads with the same logits: `model.safetensors`, `config.json`, the
     /// tokenizer's files.
     pub fn save(&self, folder: &Path, label_names: Option<&[String]>) -> Result<()> {
         let format = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-        params::write_params(&folder.join("model.safetensors"), &self.theta, &format)?;
+        params::write_params(&folder.join("model.safetensors"), &self.stored(), &format)?;
         let mut config = self.network.config.json.clone();
         for stale in ["torch_dtype", "_name_or_path", "num_labels", "id2label", "label2id", "problem_type"] {
             config.remove(stale);

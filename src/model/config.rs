@@ -71,6 +71,12 @@ pub struct ModelConfig {
     pub norm_eps: f64,
     /// Of the feed-forward maps.
     pub activation: Activation,
+    /// Of the maps of a head.
+    pub head_activation: Activation,
+    /// The token whose look-ups in tables give no gradient, as under PyTorch's `padding_idx`.
+    pub padding: Option<u32>,
+    /// The token at the end of an example that a head for whole examples passes over.
+    pub head_padding: Option<u32>,
     /// Whether the token table is the decoder's weight as well.
     pub tied: bool,
     /// L of them.
@@ -84,6 +90,9 @@ pub struct ModelConfig {
     /// The whole file, kept for saving.
     pub json: Map<String, Value>,
 }
+
+/// More layers than any model has.
+pub const MOST_LAYERS: usize = 10_000;
 
 /// A `config.json`, parsed as far as being an object.
 pub struct Source<'a> {
@@ -131,6 +140,24 @@ impl<'a> Source<'a> {
             Some(size) => usize::try_from(size).ok(),
             None => pointed(value).map(|size| size as usize),
         })
+    }
+
+    /// The number of layers.
+    pub fn layers(&self, key: &str) -> Result<usize> {
+        let layers = self.size(key)?;
+        if layers > MOST_LAYERS {
+            let (expected, fix) = (format!("at most {MOST_LAYERS}"), "use the config.json of the checkpoint");
+            return Err(self.wrong(key, &expected, layers, fix));
+        }
+        Ok(layers)
+    }
+
+    /// The id of the padding token, or this one where the file has no such key; none where it says that there is none.
+    pub fn padding(&self, otherwise: Option<u32>) -> Result<Option<u32>> {
+        let key = "pad_token_id";
+        let id = self.value(key, "a token's id", |value| value.as_i64())?;
+        let otherwise = otherwise.filter(|_| !self.json.contains_key(key));
+        Ok(id.and_then(|id| u32::try_from(id).ok()).or(otherwise))
     }
 
     /// A number, if the file has it.
@@ -227,9 +254,11 @@ impl ModelConfig {
             let found = self.heads.keys;
             return Err(source.wrong("num_key_value_heads", &expected, found, "correct the two sizes"));
         }
-        if !(0.0..1.0).contains(&self.head_dropout) {
-            let fix = "correct classifier_dropout or hidden_dropout_prob";
-            return Err(source.wrong("classifier_dropout", "in [0, 1)", self.head_dropout, fix));
+        for dropout in [self.head_dropout, self.token_dropout] {
+            if !(0.0..1.0).contains(&dropout) {
+                let fix = "correct classifier_dropout or hidden_dropout_prob";
+                return Err(source.wrong("classifier_dropout", "in [0, 1)", dropout, fix));
+            }
         }
         Ok(())
     }

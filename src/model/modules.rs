@@ -128,8 +128,8 @@ pub enum HeadModules {
 pub enum Reads {
     /// Those of the targets; the first one where the answer is for the whole example.
     Targets,
-    /// The last one, which answers for the whole example.
-    Last,
+    /// The last one that is not this padding, which answers for the whole example.
+    Last { padding: Option<u32> },
 }
 
 /// `norm(σ(dense(x)))`

@@ -120,6 +120,10 @@ impl Freeze {
                 let fix = "give --holdout too, to split the file as `train` does";
                 return Err(Error::field("--split", "split", "one of a task's files", split, fix));
             }
+            if let Some(dev) = &self.source.dev {
+                let fix = "give --holdout too, or freeze that file by --conll";
+                return Err(Error::field("--dev", "file", "left out without --holdout", dev.display(), fix));
+            }
             if self.source.conll.is_some() {
                 // In the order of the checkpoint's own classes, where it has a head for words.
                 let rows = self.source.words(false, checkpoint.word_classes().as_deref())?.0;
@@ -127,9 +131,10 @@ impl Freeze {
                 return Ok(rows);
             }
             metadata.insert("split".into(), split.to_string());
-            return self.source.read(split);
+            return self.source.read(split, None);
         };
-        let (mut rows, training) = self.source.split(holdout, self.seed)?;
+        let (mut rows, training) =
+            self.source.split(holdout, self.seed, checkpoint.word_classes().as_deref())?;
         let (part, range) = match split {
             Split::Train => ("train", 0..fraction_of(training, self.fraction)),
             Split::Dev => ("held_out", training..rows.rows.len()),

@@ -65,9 +65,12 @@ impl Source {
         }
     }
 
-    /// Reads the rows; what was left out is said.
-    pub fn read(&self, split: Split) -> Result<Rows> {
-        let rows = self.rows(split)?;
+    /// Reads the rows; what was left out is said. `known` names the classes of words of a model that is there already.
+    pub fn read(&self, split: Split, known: Option<&[String]>) -> Result<Rows> {
+        let rows = match &self.conll {
+            Some(_) => self.words(split == Split::Train, known)?.0,
+            None => self.rows(split)?,
+        };
         if self.table.is_some() || self.conll.is_some() {
             progress::note(format!("{}: {}", self.path().display(), rows.read_as));
         }
@@ -98,13 +101,13 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// As [`Source::read`]; and [`Error::Field`] where a part would be empty.
-    pub fn split(&self, holdout: Holdout, seed: u64) -> Result<(Rows, usize)> {
-        let mut rows = self.read(Split::Train)?;
+    /// As [`Source::read`], with `known`; and [`Error::Field`] where a part would be empty.
+    pub fn split(&self, holdout: Holdout, seed: u64, known: Option<&[String]>) -> Result<(Rows, usize)> {
+        let mut rows = self.read(Split::Train, known)?;
         let mut training = rows.rows.len();
         let task = self.task()?;
         if task.is_some() {
-            rows.rows.extend(self.read(Split::Dev)?.rows);
+            rows.rows.extend(self.read(Split::Dev, known)?.rows);
         }
         let own_task = task.is_some_and(|task| holdout == Holdout::Official || task == Task::Mnli);
         if self.dev.is_some() {

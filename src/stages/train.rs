@@ -265,7 +265,8 @@ impl Train {
     /// All examples, the training part first, and how many those are.
     fn examples(&self, checkpoint: &Checkpoint) -> Result<(FrozenSet, u32, usize)> {
         let max_len = longest(self.max_len, checkpoint)?;
-        let (rows, training) = self.source.split(self.options.split, self.seed)?;
+        let (rows, training) =
+            self.source.split(self.options.split, self.seed, checkpoint.word_classes().as_deref())?;
         let source = self.source.path().display().to_string();
         let mut metadata =
             BTreeMap::from([("source".to_string(), source), ("max_len".to_string(), max_len.to_string())]);

@@ -1,4 +1,4 @@
-//! Classification: one class for each example, read at its first token.
+//! Classification: one class for each example, read at the token that its head reads.
 
 use super::{Answer, Best, Column, Metric, Predictions, Spec};
 use crate::stats;

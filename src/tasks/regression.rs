@@ -1,4 +1,4 @@
-//! Regression: one number for each example, read at its first token. The loss is `(y - f)²`, not halved, of the labels as they are.
+//! Regression: one number for each example, read at the token that its head reads. The loss is `(y - f)²`, not halved, of the labels as they are.
 
 use super::{Answer, Best, Column, Metric, Spec};
 use crate::stats;

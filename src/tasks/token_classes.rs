@@ -25,11 +25,12 @@ pub const SPEC: Spec = Spec {
 
 fn entity_f1(predictions: &Predictions) -> f64 {
     let (mut right, mut all) = (0, 0);
+    let closes = closes(predictions.names.iter().map(String::as_str));
     let mut first = 0;
     for words in &predictions.lengths {
         let own = |labels: &[f64]| {
             let tags = labels[first..first + words].iter();
-            entities(&tags.map(|label| predictions.name(*label)).collect::<Vec<_>>())
+            entities(&tags.map(|label| predictions.name(*label)).collect::<Vec<_>>(), closes)
         };
         let (truth, found) = (own(&predictions.truth), own(&predictions.predicted));
         right += truth.intersection(&found).count();
@@ -39,9 +40,13 @@ fn entity_f1(predictions: &Predictions) -> f64 {
     if all == 0 { 0.0 } else { 2.0 * right as f64 / all as f64 }
 }
 
+/// Whether a scheme of these labels marks the last word of an entity: IOBES does, IOB2 does not.
+fn closes<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
+    names.any(|name| name.starts_with("E-") || name.starts_with("S-"))
+}
+
 /// Type, first and last word of each entity of a sentence.
-fn entities<'a>(tags: &[&'a str]) -> BTreeSet<(&'a str, usize, usize)> {
-    let closes = tags.iter().any(|tag| tag.starts_with("E-") || tag.starts_with("S-"));
+fn entities<'a>(tags: &[&'a str], closes: bool) -> BTreeSet<(&'a str, usize, usize)> {
     let mut found = BTreeSet::new();
     let mut open: Option<(&str, usize)> = None;
     for (i, tag) in tags.iter().chain([&"O"]).enumerate() {
@@ -73,7 +78,7 @@ mod tests {
     fn entities_are_whole_ones() {
         let found = |tags: &str| {
             let tags: Vec<&str> = tags.split(' ').collect();
-            entities(&tags)
+            entities(&tags, closes(tags.iter().copied()))
                 .into_iter()
                 .map(|(kind, a, b)| format!("{kind}{a}{b}"))
                 .collect::<Vec<_>>()

@@ -54,7 +54,7 @@ pub fn read(folder: &Path, assumed_lower_case: &mut bool) -> Result<Tokenizer> {
         word_piece(&vocab, &config, assumed_lower_case)?
     } else if files::exists(&pairs) && files::exists(&merges) {
         known(&BYTE_LEVEL)?;
-        byte_level(&pairs, &merges, &config)?
+        byte_level(&pairs, &merges, &config, class)?
     } else {
         return Err(none(folder));
     };
@@ -118,8 +118,8 @@ fn as_bert(tokenizer: &mut Tokenizer) {
 }
 
 /// Byte-level pairs (GPT-2, RoBERTa) from `vocab.json` and `merges.txt`. A vocabulary with RoBERTa's tokens gets them around
-/// its texts, another none.
-fn byte_level(vocab: &Path, merges: &Path, config: &Path) -> Result<Tokenizer> {
+/// its texts, unless its class is GPT-2's; another none.
+fn byte_level(vocab: &Path, merges: &Path, config: &Path, class: Option<&str>) -> Result<Tokenizer> {
     let refused = |path: &Path, e: tokenizers::Error| {
         Error::field(path.display(), "vocabulary", "of a byte-level BPE", e, "fetch the file again")
     };
@@ -141,7 +141,7 @@ fn byte_level(vocab: &Path, merges: &Path, config: &Path) -> Result<Tokenizer> {
     tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
     let id = |token: &str| Some((token.to_string(), tokenizer.token_to_id(token)?));
     match (id("</s>"), id("<s>"), id("<mask>")) {
-        (Some(sep), Some(cls), Some(_)) => {
+        (Some(sep), Some(cls), Some(_)) if class != Some("GPT2") => {
             let own = RobertaProcessing::new(sep, cls).add_prefix_space(flag("add_prefix_space"));
             tokenizer.with_post_processor(Some(own));
         }

@@ -108,6 +108,14 @@ impl Tokenizer {
             format!("{some} of {of} examples cut to {max_len} tokens, {share:.0} % of their tokens left out")
         });
         words.iter().for_each(progress::excluded);
+        let asked = |row: &Row| if let RowLabel::Words(words) = &row.label { words.len() } else { 0 };
+        let lost = rows.iter().map(asked).sum::<usize>();
+        let lost = lost.saturating_sub(all.iter().map(|(example, _)| example.targets()).sum());
+        if lost > 0 && rows.iter().any(|row| asked(row) > 0) {
+            progress::excluded(format!(
+                "{lost} words have no label: they were cut off, or no token is left of them"
+            ));
+        }
         Ok((all.into_iter().map(|(example, _)| example).collect(), words))
     }
 

@@ -43,6 +43,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
     Ok(ModelConfig {
         embedding_size: source.some_size("embedding_size")?.unwrap_or(128),
         activation: source.activation("hidden_act", "gelu_new")?,
+        head_activation: source.activation("hidden_act", "gelu_new")?,
         head_dropout: source.number_or("classifier_dropout_prob", 0.1)?,
         token_dropout: source.number_or("classifier_dropout_prob", 0.1)?,
         ..config

@@ -54,8 +54,11 @@ pub fn read(architecture: &'static Architecture, source: &Source) -> Result<Mode
         norm: Norm::Layer,
         norm_eps: source.number_or("layer_norm_eps", 1e-12)?,
         activation: source.activation("hidden_act", "gelu")?,
+        head_activation: source.activation("hidden_act", "gelu")?,
+        padding: source.padding(Some(0))?,
+        head_padding: None,
         tied: source.flag_or("tie_word_embeddings", true)?,
-        layers: vec![LayerSettings::default(); source.size("num_hidden_layers")?],
+        layers: vec![LayerSettings::default(); source.layers("num_hidden_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("classifier_dropout", dropout)?,
         token_dropout: source.number_or("classifier_dropout", dropout)?,
@@ -171,7 +174,7 @@ pub fn decoder(config: &ModelConfig, transform: &str, norm: &str, bias: &str) ->
     HeadModules::Decoder {
         transform: Some(Transform {
             dense: Module::linear(&dense, Place::HEAD, width, config.hidden_size),
-            curve: Curve::Of(config.activation),
+            curve: Curve::Of(config.head_activation),
             norm: Some(Module::norm(&format!("{transform}.{norm}"), Place::HEAD, width)),
         }),
         weight: config.own_decoder(),

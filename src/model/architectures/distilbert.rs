@@ -52,8 +52,11 @@ fn read(source: &Source) -> Result<ModelConfig> {
         norm: Norm::Layer,
         norm_eps: 1e-12,
         activation: source.activation("activation", "gelu")?,
+        head_activation: source.activation("activation", "gelu")?,
+        padding: source.padding(Some(0))?,
+        head_padding: None,
         tied: source.flag_or("tie_word_embeddings", true)?,
-        layers: vec![LayerSettings::default(); source.size("n_layers")?],
+        layers: vec![LayerSettings::default(); source.layers("n_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("seq_classif_dropout", 0.2)?,
         token_dropout: source.number_or("dropout", 0.1)?,
@@ -67,7 +70,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
         None => HeadModules::Decoder {
             transform: Some(Transform {
                 dense: Module::linear("vocab_transform", Place::HEAD, h, h),
-                curve: Curve::Of(config.activation),
+                curve: Curve::Of(config.head_activation),
                 norm: Some(Module::norm("vocab_layer_norm", Place::HEAD, h)),
             }),
             weight: config.own_decoder(),

@@ -5,7 +5,7 @@ use candle_nn::Activation;
 use crate::dropout::Place;
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
-use crate::model::modules::{Head, HeadModules, Module, Modules};
+use crate::model::modules::{Head, Module, Modules};
 use crate::model::settings::Curve;
 
 use super::bert;
@@ -26,27 +26,19 @@ pub const ELECTRA: Architecture = Architecture {
 fn read(source: &Source) -> Result<ModelConfig> {
     let config = bert::read(&ELECTRA, source)?;
     let embedding_size = source.some_size("embedding_size")?.unwrap_or(128);
-    Ok(ModelConfig { embedding_size, ..config })
+    // Heads are of GELU whatever `hidden_act` says.
+    Ok(ModelConfig { embedding_size, head_activation: Activation::Gelu, ..config })
 }
 
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let head = match head.outputs() {
-        None => generator(config),
+        None => bert::decoder(config, "generator_predictions", "LayerNorm", "generator_lm_head"),
         Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
-        // GELU whatever `hidden_act` says, as in the generator's head.
-        Some(outputs) => bert::classifier(config, Curve::Of(Activation::Gelu), outputs),
+        Some(outputs) => bert::classifier(config, Curve::Of(config.head_activation), outputs),
     };
     let mut modules = bert::encoder(config, "electra", head);
     let (e, h) = (config.embedding_size, config.hidden_size);
     let project = || Module::linear("electra.embeddings_project", Place::EMBEDDINGS, h, e);
     modules.embeddings.projection = (e != h).then(project);
     modules
-}
-
-fn generator(config: &ModelConfig) -> HeadModules {
-    let mut head = bert::decoder(config, "generator_predictions", "LayerNorm", "generator_lm_head");
-    if let HeadModules::Decoder { transform: Some(transform), .. } = &mut head {
-        transform.curve = Curve::Of(Activation::Gelu);
-    }
-    head
 }

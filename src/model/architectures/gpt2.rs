@@ -3,6 +3,8 @@
 //! The traps: transformers' `Conv1D` keeps the outputs of a map in its columns, and `c_attn` holds queries, keys and values
 //! side by side, so the middle third of its bias has no gradient (softmax ignores a shift of all scores of a row).
 
+use candle_nn::Activation;
+
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
@@ -44,8 +46,11 @@ fn read(source: &Source) -> Result<ModelConfig> {
         norm: Norm::Layer,
         norm_eps: source.number_or("layer_norm_epsilon", 1e-5)?,
         activation: source.activation("activation_function", "gelu_new")?,
+        head_activation: Activation::Gelu,
+        padding: None,
+        head_padding: source.padding(None)?,
         tied: source.flag_or("tie_word_embeddings", true)?,
-        layers: vec![causal; source.size("n_layer")?],
+        layers: vec![causal; source.layers("n_layer")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,
@@ -83,7 +88,7 @@ pub fn scores(config: &ModelConfig, head: Head) -> HeadModules {
         Some(outputs) => HeadModules::Pooled {
             transform: None,
             output: Module::linear("score", Place::HEAD, outputs, config.hidden_size).biased(false),
-            reads: Reads::Last,
+            reads: Reads::Last { padding: config.head_padding },
             twice: false,
         },
     }

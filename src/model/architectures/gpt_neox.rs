@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use candle_nn::Activation;
+
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
@@ -35,6 +37,11 @@ fn read(source: &Source) -> Result<ModelConfig> {
         None => source.number_or("rotary_pct", 0.25)?,
     };
     let turned = (heads.depth as f64 * share) as usize;
+    if !(0.0..=1.0).contains(&share) || !turned.is_multiple_of(2) {
+        let expected =
+            format!("a share of each head's {} values that is an even number of them", heads.depth);
+        return Err(source.wrong("rotary_pct", &expected, share, "use the config.json of the checkpoint"));
+    }
     let rotary = Some(Rotary::new(llama::base(source, "rotary_emb_base")?, turned));
     source.flag_or("attention_bias", true)?;
     let parallel = source.flag_or("use_parallel_residual", true)?;
@@ -53,8 +60,11 @@ fn read(source: &Source) -> Result<ModelConfig> {
         norm: Norm::Layer,
         norm_eps: source.number_or("layer_norm_eps", 1e-5)?,
         activation: source.activation("hidden_act", "gelu")?,
+        head_activation: Activation::Gelu,
+        padding: None,
+        head_padding: source.padding(None)?,
         tied: source.flag_or("tie_word_embeddings", false)?,
-        layers: vec![LayerSettings { mask: Mask::Causal, rotary }; source.size("num_hidden_layers")?],
+        layers: vec![LayerSettings { mask: Mask::Causal, rotary }; source.layers("num_hidden_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,

@@ -4,6 +4,8 @@
 //! Dropout acts on attention's probabilities alone, so a model has L sites. A model with a sliding window computes the same
 //! as without up to that many tokens, and takes no more here.
 
+use candle_nn::Activation;
+
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
@@ -57,14 +59,17 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
         hidden_size,
         intermediate_size: source.size("intermediate_size")?,
         heads,
-        positions: Positions::Rotary { longest: longest(source)? },
+        positions: Positions::Rotary { longest: longest(source, architecture)? },
         type_vocab_size: 0,
         order: Order::Pre,
         norm: Norm::Rms,
         norm_eps: source.number_or("rms_norm_eps", 1e-6)?,
         activation: source.activation("hidden_act", "silu")?,
+        head_activation: Activation::Gelu,
+        padding: source.padding(None)?,
+        head_padding: source.padding(None)?,
         tied: source.flag_or("tie_word_embeddings", false)?,
-        layers: vec![LayerSettings { mask: Mask::Causal, rotary }; source.size("num_hidden_layers")?],
+        layers: vec![LayerSettings { mask: Mask::Causal, rotary }; source.layers("num_hidden_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,
@@ -73,9 +78,10 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
 }
 
 /// As many tokens as there are positions, and no more than a window holds.
-fn longest(source: &Source) -> Result<usize> {
+fn longest(source: &Source, architecture: &Architecture) -> Result<usize> {
     let longest = source.some_size("max_position_embeddings")?.unwrap_or(2048);
-    let slides = source.flag_or("use_sliding_window", true)?;
+    // Mistral has no such key, and Qwen2 does not slide without it.
+    let slides = source.flag_or("use_sliding_window", architecture.model_type != QWEN2.model_type)?;
     let window = source.some_size("sliding_window")?.filter(|_| slides);
     Ok(window.map_or(longest, |window| longest.min(window)))
 }
@@ -89,8 +95,15 @@ pub fn base(source: &Source, before: &str) -> Result<f64> {
     if let Some(kind) = kinds.into_iter().find(|kind| *kind != "default") {
         return Err(source.wrong("rope_scaling", "of the type `default`", kind, fix));
     }
-    let today = today.and_then(|own| own.get("rope_theta")).and_then(|base| base.as_f64());
-    today.map_or_else(|| source.number_or(before, 10_000.0), Ok)
+    let today = today.and_then(|own| own.get("rope_theta"));
+    let base = match today {
+        Some(base) => base.as_f64(),
+        None => Some(source.number_or(before, 10_000.0)?),
+    };
+    base.filter(|base| base.is_finite() && *base > 0.0).ok_or_else(|| {
+        let found = today.or(source.json.get(before)).cloned().unwrap_or_default();
+        source.wrong("rope_theta", "a positive number", found, "use the config.json of the checkpoint")
+    })
 }
 
 fn modules(config: &ModelConfig, head: Head, biased: bool) -> Modules {

@@ -20,7 +20,7 @@ use candle_core::Tensor;
 use candle_nn::Activation;
 use serde_json::Value;
 
-use super::config::{Architecture, ModelConfig, Source};
+use super::config::{Architecture, MOST_LAYERS, ModelConfig, Source};
 use super::layout::{Kind, Layout, Parameter, Reach};
 use super::settings::{Heads, LayerSettings, Norm, Order, Positions};
 use crate::dropout::Place;
@@ -69,9 +69,6 @@ pub fn read(path: &Path) -> Result<ModelConfig> {
     config.check(&source)?;
     Ok(config)
 }
-
-/// More layers than any model has: beyond, a number in a name counts none.
-const MOST_LAYERS: usize = 10_000;
 
 /// The layout of parameters that no file describes, by the names that an architecture gives them. A tensor that none
 /// knows belongs to the head.
@@ -129,6 +126,9 @@ fn nameless(architecture: &'static Architecture, layers: usize) -> ModelConfig {
         norm: Norm::Layer,
         norm_eps: 1e-12,
         activation: Activation::Gelu,
+        head_activation: Activation::Gelu,
+        padding: None,
+        head_padding: None,
         tied: true,
         layers: vec![LayerSettings::default(); layers],
         initializer_range: 0.0,

@@ -31,11 +31,6 @@ pub const MODERNBERT: Architecture = Architecture {
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
-    source.only(
-        "classifier_pooling",
-        "cls",
-        "pooling by the mean is not supported: use a checkpoint that reads the first token",
-    )?;
     let (hidden_size, heads) = (source.size("hidden_size")?, source.size("num_attention_heads")?);
     for flag in ["attention_bias", "mlp_bias", "norm_bias", "classifier_bias", "decoder_bias"] {
         source.flag_or(flag, false)?;
@@ -55,6 +50,9 @@ fn read(source: &Source) -> Result<ModelConfig> {
         norm: Norm::Layer,
         norm_eps: source.number_or("norm_eps", 1e-5)?,
         activation: source.activation("hidden_activation", "gelu")?,
+        head_activation: source.activation("classifier_activation", "gelu")?,
+        padding: source.padding(Some(50283))?,
+        head_padding: None,
         tied: source.flag_or("tie_word_embeddings", true)?,
         layers: layers(source, hidden_size / heads.max(1))?,
         initializer_range: source.number_or("initializer_range", 0.02)?,
@@ -67,7 +65,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
 /// Which layers see all tokens and which a window, and how each turns by positions.
 fn layers(source: &Source, depth: usize) -> Result<Vec<LayerSettings>> {
     let (number, every) =
-        (source.size("num_hidden_layers")?, source.some_size("global_attn_every_n_layers")?.unwrap_or(3));
+        (source.layers("num_hidden_layers")?, source.some_size("global_attn_every_n_layers")?.unwrap_or(3));
     let window = source.some_size("local_attention")?.unwrap_or(128) / 2;
     let types = source.json.get("layer_types").and_then(|types| types.as_array());
     let is_global = |k: usize| match types.and_then(|types| types.get(k)) {
@@ -91,7 +89,16 @@ fn base(source: &Source, kind: &str, before: &str, otherwise: f64) -> Result<f64
         return Err(source.wrong("rope_parameters", "of the type `default`", scaled, fix));
     }
     let today = today.and_then(|own| own.get("rope_theta")).and_then(|base| base.as_f64());
-    today.map_or_else(|| source.number_or(before, otherwise), Ok)
+    let base = today.map_or_else(|| source.number_or(before, otherwise), Ok)?;
+    if !(base.is_finite() && base > 0.0) {
+        return Err(source.wrong(
+            "rope_theta",
+            "a positive number",
+            base,
+            "use the config.json of the checkpoint",
+        ));
+    }
+    Ok(base)
 }
 
 fn modules(config: &ModelConfig, head: Head) -> Modules {
@@ -99,8 +106,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
     let dense = Module::linear("head.dense", Place::HEAD, h, h);
     let transform = Some(Transform {
         dense: dense.biased(config.flag("classifier_bias", false)),
-        // Beside `hidden_activation`; a file that names another one than GELU was not met.
-        curve: Curve::Of(config.activation),
+        curve: Curve::Of(config.head_activation),
         norm: Some(norm(config, "head.norm", Place::HEAD)),
     });
     let head = match head.outputs() {

@@ -3,6 +3,8 @@
 //! The trap: transformers counts positions by the ids that differ from `pad_token_id`, so a padding token inside a text
 //! has the padding's own position and is not counted.
 
+use candle_nn::Activation;
+
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::modules::{Head, Modules};
@@ -51,7 +53,13 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
         let expected = format!("a token of the vocabulary, below {}", config.vocab_size);
         source.wrong("pad_token_id", &expected, &source.json["pad_token_id"], "use the checkpoint's own file")
     })?;
-    Ok(ModelConfig { positions: Positions::Behind { padding, rows }, ..config })
+    Ok(ModelConfig {
+        positions: Positions::Behind { padding, rows },
+        // Whatever `hidden_act` says.
+        head_activation: Activation::Gelu,
+        padding: Some(padding),
+        ..config
+    })
 }
 
 fn modules(config: &ModelConfig, head: Head) -> Modules {

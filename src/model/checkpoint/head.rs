@@ -19,6 +19,11 @@ use crate::tasks::Kind;
 /// More classes than any task has: beyond, a label is a mistake.
 const MAX_CLASSES: usize = 10_000;
 
+/// A head for such labels, whatever its number of outputs.
+fn like(kind: Kind) -> Head {
+    if kind == Kind::TokenClasses { Head::TokenClasses(1) } else { Head::Regression }
+}
+
 impl Checkpoint {
     /// The head that a set's labels ask for. A stored one that is of another kind, or is to be drawn anew, is forgotten.
     ///
@@ -29,24 +34,29 @@ impl Checkpoint {
         if matches!(set.kind, Kind::MaskedLm | Kind::CausalLm) {
             return self.language_head(set);
         }
-        let head = if set.kind == Kind::TokenClasses { Head::TokenClasses(1) } else { Head::Regression };
-        if self.config.architecture.class(head).is_none() {
+        if self.config.architecture.class(like(set.kind)).is_none() {
             let model_type = self.config.architecture.model_type;
             let (expected, found) =
                 (format!("a task that {model_type} has a head for"), set.kind.spec().words);
             let fix = "use an encoder's checkpoint";
             return Err(Error::field(set.path.display(), "objective", expected, found, fix));
         }
-        if let (MissingHead::Redraw { .. }, Some(n)) = (missing, self.stored_outputs()) {
+        let pooling = self.config.json.get("classifier_pooling").and_then(Value::as_str);
+        if let Some(pooling) = pooling.filter(|pooling| *pooling != "cls" && set.kind != Kind::TokenClasses) {
+            let place = self.folder.join("config.json");
+            let fix = "write \"cls\" there to read the first token, which is then another head, or use another checkpoint";
+            return Err(Error::field(place.display(), "classifier_pooling", "cls", pooling, fix));
+        }
+        if let (MissingHead::Redraw { .. }, Some(n)) = (missing, self.stored_outputs(set.kind)) {
             let folder = self.folder.display();
             progress::note(format!("{folder}: the stored head of {n} outputs is left out for a fresh one"));
-            self.forget_head();
-        } else if let (Some(what), Some(_)) = (self.foreign_head(set.kind), self.stored_outputs()) {
+            self.forget_head(set.kind);
+        } else if let (Some(what), Some(_)) = (self.foreign_head(set.kind), self.stored_outputs(set.kind)) {
             progress::excluded(format!(
                 "{}: the stored head is {what}: it counts as none",
                 self.folder.display()
             ));
-            self.forget_head();
+            self.forget_head(set.kind);
         }
         if set.kind == Kind::Regression { self.single_output(set) } else { self.classes(set) }
     }
@@ -71,7 +81,7 @@ impl Checkpoint {
     }
 
     fn single_output(&self, set: &FrozenSet) -> Result<Head> {
-        match self.stored_outputs() {
+        match self.stored_outputs(set.kind) {
             None | Some(1) => Ok(Head::Regression),
             Some(n) => {
                 let expected = format!("int64 classes for the checkpoint's {n}-way classifier");
@@ -89,7 +99,7 @@ impl Checkpoint {
         let largest = labels.max().map_or(0, |class| *class as usize);
         let named = set.label_names().map(|names| names.len());
         let (stored, fix) =
-            (self.stored_outputs(), "give --fresh-head, or the checkpoint that goes with this set");
+            (self.stored_outputs(set.kind), "give --fresh-head, or the checkpoint that goes with this set");
         if let (Some(stored), Some(named)) = (stored, named)
             && stored != named
         {
@@ -119,8 +129,8 @@ impl Checkpoint {
     }
 
     /// Outputs of the task head that the checkpoint has, if it has one.
-    fn stored_outputs(&self) -> Option<usize> {
-        let HeadModules::Pooled { output, .. } = self.config.modules(Head::Regression).head else {
+    fn stored_outputs(&self, kind: Kind) -> Option<usize> {
+        let HeadModules::Pooled { output, .. } = self.config.modules(like(kind)).head else {
             return None;
         };
         self.tensors.get(&output.weight)?.dims().first().copied()
@@ -148,12 +158,12 @@ impl Checkpoint {
 
     /// Leaves out the task head, but what belongs to the model below it (BERT's pooler) or to the head that it was
     /// pre-trained with.
-    fn forget_head(&mut self) {
+    fn forget_head(&mut self, kind: Kind) {
         let config = &self.config;
         let kept = config.layout(config.architecture.pretrained);
         let below = config.encoder();
         let prefix = below.first().and_then(|p| p.name.split('.').next()).unwrap_or_default().to_string();
-        let modules = config.modules(Head::Regression).head;
+        let modules = config.modules(like(kind)).head;
         let own = modules.modules().into_iter().flat_map(Module::parameters).map(|p| p.name);
         let names: Vec<String> = own
             .filter(|name| kept.get(name).is_none() && name.split('.').next() != Some(prefix.as_str()))
@@ -170,8 +180,18 @@ impl Checkpoint {
             (0..map.len()).filter_map(|i| map.get(&i.to_string())?.as_str().map(lower)).collect();
         let wanted: Vec<String> = names.iter().map(|name| lower(name)).collect();
         let as_set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-        if own == wanted || as_set(&own) != as_set(&wanted) {
-            return Ok(()); // the same order, or names such as LABEL_0 that say nothing
+        if own == wanted {
+            return Ok(());
+        }
+        if as_set(&own) != as_set(&wanted) {
+            let says_nothing = |name: &String| name.starts_with("label_") || name.parse::<f64>().is_ok();
+            if !own.iter().chain(&wanted).any(says_nothing) && !own.is_empty() {
+                let (folder, own, names) = (self.folder.display(), own.join(", "), names.join(", "));
+                progress::excluded(format!(
+                    "{folder}: the classifier's classes are {own}; they serve for {names}, in turn"
+                ));
+            }
+            return Ok(());
         }
         let fix = "number the labels of the data as the checkpoint does, and freeze them again";
         let expected = format!("in the classifier's order: {}", own.join(", "));

@@ -18,6 +18,7 @@ use super::modules::{Head, HeadModules, Layer, Module, Modules, Reads};
 use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
 use super::ops::fused::{Deferred, Tap};
 use super::ops::{self, Backend};
+use super::settings::Positions;
 use super::squares::Squares;
 use crate::data::{Batch, Example};
 use crate::dropout::{Dropout, LayerName, Place};
@@ -44,26 +45,35 @@ impl Network {
     }
 
     /// The tables, that of the tokens first, and the rows of them that a batch uses.
-    fn tables(&self, batch: &Batch) -> Vec<(&str, Vec<u32>)> {
+    fn tables(&self, batch: &Batch) -> Vec<Used> {
         let tables = &self.modules.embeddings;
-        let mut used = vec![(tables.tokens.weight.as_str(), batch.ids.clone())];
+        let used = |module: &Module, rows, padding| Used { table: module.weight.clone(), rows, padding };
+        let mut all = vec![used(&tables.tokens, batch.ids.clone(), self.config.padding)];
         if let Some(positions) = &tables.positions {
             let examples = batch.offsets.windows(2).map(|span| &batch.ids[span[0]..span[1]]);
             let rows = examples.flat_map(|ids| self.config.positions.rows(ids)).collect();
-            used.push((&positions.weight, rows));
+            let padding = match self.config.positions {
+                Positions::Behind { padding, .. } => Some(padding),
+                _ => None,
+            };
+            all.push(used(positions, rows, padding));
         }
-        used.extend(tables.segments.iter().map(|segments| (segments.weight.as_str(), batch.types.clone())));
-        used
+        all.extend(tables.segments.iter().map(|segments| used(segments, batch.types.clone(), None)));
+        all
     }
 
     /// The batch, whose targets stand at the rows that the head reads: the last token's in place of the first one's, where it
     /// answers for the example.
     fn placed<'a>(&self, batch: &'a Batch) -> Cow<'a, Batch> {
         match &self.modules.head {
-            HeadModules::Pooled { reads: Reads::Last, .. } => {
+            HeadModules::Pooled { reads: Reads::Last { padding }, .. } => {
                 let mut batch = batch.clone();
-                let targets = &mut batch.targets;
-                targets.rows = targets.owners.iter().map(|b| batch.offsets[b + 1] as u32 - 1).collect();
+                let last = |b: &usize| {
+                    let (first, end) = (batch.offsets[*b], batch.offsets[b + 1]);
+                    let own = batch.ids[first..end].iter().rposition(|id| Some(*id) != *padding);
+                    (first + own.unwrap_or(0)) as u32
+                };
+                batch.targets.rows = batch.targets.owners.iter().map(last).collect();
                 Cow::Owned(batch)
             }
             _ => Cow::Borrowed(batch),
@@ -171,16 +181,17 @@ impl Trainable for Network {
         let g = gradients.remove(&embedded).ok_or_else(no_gradient)?;
         let (mut by_name, tables) = (Gradients::new(), self.tables(&batch));
         for (name, p) in theta {
-            let table = tables.iter().find(|(table, _)| table == name);
-            let gradient = match (table, gradients.remove(p)) {
-                (Some((_, ids)), None) if self.backend == Backend::Fused => {
+            let used = tables.iter().find(|used| used.table == *name);
+            let gradient = match (used, gradients.remove(p)) {
+                (Some(used), None) if self.backend == Backend::Fused => {
                     let shape = p.dims2()?;
-                    let rows = params::with_values(&g, |g| ops::SparseRows::new(ids, g, shape.1))?;
+                    let rows = params::with_values(&g, |g| used.sparse(g, shape.1))?;
                     Gradient::Rows { shape, rows }
                 }
-                (Some((_, ids)), decoder) => {
+                (Some(used), decoder) => {
                     let decoder = decoder.map_or_else(|| p.zeros_like(), Ok)?;
-                    Gradient::Dense(ops::add_rows_at(&decoder, ids, &g)?)
+                    let g = used.own(&g)?;
+                    Gradient::Dense(ops::add_rows_at(&decoder, &used.rows, &g)?)
                 }
                 (None, Some(dense)) => Gradient::Dense(dense),
                 (None, None) => continue,
@@ -266,10 +277,45 @@ impl Network {
         // What the decoder left is for the token table.
         let tied = Tap { deferred: Some(probe.decoder.clone()), ..tap.clone() };
         let taps = std::iter::once(&tied).chain(std::iter::repeat(&tap));
-        for ((name, ids), tap) in self.tables(batch).into_iter().zip(taps) {
-            tap.add_table(name, &ids, &batch.offsets, &g, width)?;
+        for (used, tap) in self.tables(batch).into_iter().zip(taps) {
+            tap.add_table(&used.table, &used.rows, &batch.offsets, &used.without_padding(&g, width), width)?;
         }
         Ok(())
+    }
+}
+
+/// A table, and what a batch looks up in it.
+struct Used {
+    table: String,
+    /// A row for each token.
+    rows: Vec<u32>,
+    /// The row whose look-ups give no gradient.
+    padding: Option<u32>,
+}
+
+impl Used {
+    /// The gradient at the looked-up rows `[total, width]` without that of the padding's.
+    fn without_padding<'a>(&self, g: &'a [f32], width: usize) -> Cow<'a, [f32]> {
+        let mut g = Cow::Borrowed(g);
+        let still = self.rows.iter().enumerate().filter(|(_, row)| Some(**row) == self.padding);
+        still.for_each(|(i, _)| g.to_mut()[i * width..(i + 1) * width].fill(0.0));
+        g
+    }
+
+    /// By row of the table.
+    fn sparse(&self, g: &[f32], width: usize) -> ops::SparseRows {
+        ops::SparseRows::new(&self.rows, &self.without_padding(g, width), width)
+    }
+
+    /// As a tensor.
+    fn own(&self, g: &Tensor) -> error::Result<Tensor> {
+        if self.rows.iter().all(|row| Some(*row) != self.padding) {
+            return Ok(g.clone());
+        }
+        let kept = |row: &u32| f32::from(u8::from(Some(*row) != self.padding));
+        let kept: Vec<f32> = self.rows.iter().map(kept).collect();
+        let kept = Tensor::from_vec(kept, (self.rows.len(), 1), g.device())?;
+        Ok(g.broadcast_mul(&kept)?)
     }
 }
 

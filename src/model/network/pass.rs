@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor};
 
-use super::{Network, Probe};
+use super::{Network, Probe, Used};
 use crate::data::{Batch, Labels};
 use crate::dropout::{Dropout, Noise, Place, Role};
 use crate::model::modules::{FeedForward, HeadModules, Layer, Module, Projections, Transform};
@@ -164,7 +164,7 @@ impl<'a> Pass<'a> {
     /// Token, position and segment embeddings, added: `[total, E]`.
     pub fn embeddings(&self) -> Result<Tensor> {
         let mut tables = self.model.tables(self.batch).into_iter();
-        let rows = |(name, ids): (&str, Vec<u32>)| ops::rows(self.parameter(name)?, &ids);
+        let rows = |used: Used| ops::rows(self.parameter(&used.table)?, &used.rows);
         let tokens = tables.next().map(rows).ok_or_else(|| no_parameter("of the tokens"))??;
         tables.try_fold(tokens, |sum, table| sum + rows(table)?)
     }
