@@ -3,9 +3,12 @@
 //! A file appears under its final name only once it is whole: bytes go to a temporary neighbour, are synced, and
 //! renamed. Hashes are BLAKE3, in hexadecimal. What is compiled into the binary ([`crate::embedded`]) is read like what
 //! lies on the disk.
+//!
+//! Folders may come from others. So what is kept between runs (records, journals, locks) is opened as a plain file alone,
+//! never through a link, and a path that a file names is taken only if it stays in its folder ([`inside`]).
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::embedded;
 use crate::error::{Error, Result};
@@ -102,12 +105,67 @@ pub fn write_with(
     Ok(())
 }
 
+/// The place of a path in a folder. The folder may itself be reached by a link; nothing in it may.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a path that is absolute or goes upwards, and for a link on its way or at its end.
+pub fn inside(folder: &Path, path: &str) -> Result<PathBuf> {
+    let wrong = |found: String| {
+        let fix = "remove it, or make the whole folder a link instead";
+        Err(Error::field(folder.display(), "path", "a plain one inside this folder", found, fix))
+    };
+    let mut place = folder.to_path_buf();
+    let parts = Path::new(path).components();
+    for part in parts {
+        let Component::Normal(name) = part else { return wrong(path.to_string()) };
+        place.push(name);
+        if place.is_symlink() {
+            return wrong(format!("{}, a symbolic link", place.display()));
+        }
+    }
+    if place == folder { wrong(format!("`{path}`")) } else { Ok(place) }
+}
+
+/// Whether there is a plain file, and no link to one.
+pub fn is_plain(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_file())
+}
+
+/// Refuses a path at which something other than a plain file stands: it would be followed or waited for.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a link, a folder, a pipe and the like.
+pub fn check_plain(path: &Path) -> Result<()> {
+    let found = match path.symlink_metadata() {
+        Err(_) => return Ok(()),
+        Ok(found) if found.is_file() => return Ok(()),
+        Ok(found) if found.is_symlink() => "a symbolic link",
+        Ok(_) => "something else",
+    };
+    Err(Error::field(path.display(), "file", "a plain file, or nothing yet", found, "move it away"))
+}
+
+/// Renames a file or folder to `NAME.ENDING`, or the next such name that is free; gives that name.
+pub fn set_aside(path: &Path, ending: &str) -> Result<PathBuf> {
+    let name = |count: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if count == 1 { format!(".{ending}") } else { format!(".{ending}{count}") });
+        PathBuf::from(name)
+    };
+    let free = (1..).map(name).find(|free| free.symlink_metadata().is_err());
+    let free = free.unwrap_or_else(|| name(0));
+    std::fs::rename(path, &free).map_err(Error::io(path, "set aside"))?;
+    Ok(free)
+}
+
 /// Removes what killed commands left half-written in a folder and below, if there is such a folder; links are not
 /// followed.
 pub fn sweep(folder: &Path) -> Result<()> {
     sweep_beside(folder)?;
     if folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-        list(folder)?.iter().filter(|path| path.is_dir()).try_for_each(|path| sweep(path))?;
+        list(folder)?.iter().try_for_each(|path| sweep(path))?;
     }
     Ok(())
 }
@@ -118,7 +176,7 @@ pub fn sweep_beside(folder: &Path) -> Result<()> {
         return Ok(());
     }
     let partial = |path: &&PathBuf| {
-        path.is_file() && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
+        is_plain(path) && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
     };
     list(folder)?.iter().filter(partial).try_for_each(|path| remove(path))
 }
@@ -128,10 +186,10 @@ pub fn sweep_beside(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if another process holds the lock.
+/// [`Error::Field`] if another process holds the lock, or the file is a link.
 pub fn lock(path: &Path) -> Result<std::fs::File> {
     let io = |e| Error::io(path, "lock")(e);
-    let file = std::fs::File::create(path).map_err(io)?;
+    let file = open_lock(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::Error(e)) => Err(io(e)),
@@ -144,14 +202,24 @@ pub fn lock(path: &Path) -> Result<std::fs::File> {
 
 /// As [`lock`], but waits until it is free.
 pub fn wait_for_lock(path: &Path) -> Result<std::fs::File> {
-    let file = std::fs::File::create(path).map_err(Error::io(path, "lock"))?;
+    let file = open_lock(path)?;
     file.lock().map_err(Error::io(path, "lock"))?;
     Ok(file)
 }
 
+/// Nothing is emptied: whatever the file is, its contents stay.
+fn open_lock(path: &Path) -> Result<std::fs::File> {
+    check_plain(path)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).truncate(false).write(true).open(path).map_err(Error::io(path, "lock"))
+}
+
 /// Puts a file under another name as well, without taking its space again where the system can; what was there is replaced.
-/// Every file is written anew under its name, so a later change of one does not touch the other.
+/// Every file is written anew under its name, so a later change of one does not touch the other. Two names of one file stay.
 pub fn link(from: &Path, to: &Path) -> Result<()> {
+    if to.canonicalize().is_ok_and(|to| from.canonicalize().is_ok_and(|from| from == to)) {
+        return Ok(());
+    }
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
     }
@@ -162,9 +230,12 @@ pub fn link(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes a file, if there is one.
+/// Removes a file, if there is one; of a link, the link.
 pub fn remove(path: &Path) -> Result<()> {
-    if path.exists() { std::fs::remove_file(path).map_err(Error::io(path, "remove")) } else { Ok(()) }
+    match path.symlink_metadata() {
+        Ok(_) => std::fs::remove_file(path).map_err(Error::io(path, "remove")),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Temporary files are private; results are not.

@@ -90,7 +90,7 @@ fn run(objective: &impl Objective, sizes: &Sizes, folder: &Path, memory: usize) 
         seed: 3,
     };
     let mut journal = Journal::open(&folder.join("journal"), "inputs")?;
-    let mut basis = Basis::open(&folder.join("basis"), space.size(), memory)?;
+    let mut basis = Basis::open(&folder.join("basis"), "inputs", space.size(), memory)?;
     plan.run(&curvature, vec![1.0; 3], &mut journal, &mut basis)
 }
 
@@ -289,7 +289,7 @@ fn lanczos_agrees_with_a_dense_hessian() -> Outcome {
             seed: 5,
         };
         let mut journal = Journal::open(&scratch.path().join("journal"), "inputs")?;
-        let mut basis = Basis::open(&scratch.path().join("basis"), space.size(), usize::MAX)?;
+        let mut basis = Basis::open(&scratch.path().join("basis"), "inputs", space.size(), usize::MAX)?;
         let targets = used.iter().map(|e| e.targets() as f64).collect();
         let found = plan.run(&curvature, targets, &mut journal, &mut basis)?;
         let (first, last) = (expected.eigenvalues[0], expected.eigenvalues[expected.eigenvalues.len() - 1]);
@@ -356,7 +356,7 @@ fn converged_eigenvalues_do_not_come_back() -> Outcome {
     let times = |v: &[f32]| Ok(v.iter().zip(&diagonal).map(|(v, d)| (f64::from(*v) * d) as f32).collect());
     let folder = tempfile::tempdir()?;
     let mut journal = Journal::open(&folder.path().join("journal"), "inputs")?;
-    let mut basis = Basis::open(&folder.path().join("basis"), size, 1 << 20)?;
+    let mut basis = Basis::open(&folder.path().join("basis"), "inputs", size, 1 << 20)?;
     let start: Vec<f32> = (0..size).map(|i| 1.0 + (i as f32).cos()).collect();
     let t = lanczos(times, &start, 40, &mut basis, &mut journal)?;
     let ritz = t.ritz();

@@ -13,6 +13,7 @@ mod dropout;
 mod embedded;
 mod estimators;
 mod executors;
+mod faults;
 mod fisher;
 mod formats;
 mod gallery;

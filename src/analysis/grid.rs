@@ -66,15 +66,20 @@ pub(super) fn study(place: &str, loaded: &Loaded, set: &[String]) -> Result<Opti
     for grid in grids.iter().filter_map(Item::as_array_of_tables).flatten() {
         let mut axes = Vec::new();
         leaves(place, grid, "", &mut axes)?;
+        // Counted before they are made.
+        let cells = axes.iter().try_fold(1usize, |cells, (_, values)| cells.checked_mul(values.len()));
+        let all = cells.and_then(|cells| cells.checked_add(settings.len()));
+        if all.is_none_or(|all| all > MOST) {
+            let found = all.map_or("more than can be counted".to_string(), |all| format!("at least {all}"));
+            let expected = format!("at most {MOST} cells in all");
+            return Err(wrong(place, &expected, &found, "use fewer values, or several studies"));
+        }
         let mut own = vec![Vec::new()];
         for (key, values) in axes {
             let with = |cell: &Vec<(String, Value)>, value: &Value| {
                 [cell.as_slice(), &[(key.clone(), value.clone())]].concat()
             };
             own = own.iter().flat_map(|cell| values.iter().map(move |value| with(cell, value))).collect();
-            if own.len() > MOST {
-                return Err(wrong(place, "at most 1000 cells", "more", "use fewer values"));
-            }
         }
         settings.extend(own);
     }

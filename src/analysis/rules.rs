@@ -24,6 +24,9 @@ type Rule = (bool, &'static str, &'static str, &'static str);
 /// Draws that make sense: more would show no more.
 const DRAWS: std::ops::RangeInclusive<usize> = 1..=100;
 
+/// Each seed is a training of every arm: more are a mistake.
+const SEEDS: std::ops::RangeInclusive<usize> = 1..=1000;
+
 /// The first thing that does not fit.
 pub fn problem(analysis: &Analysis) -> Option<Problem> {
     let rules =
@@ -124,9 +127,9 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
             "write, for example, [\"uniform:0.05\", \"guided\"]",
         ),
         (
-            train.is_none_or(|t| t.seeds > 0),
+            train.is_none_or(|t| SEEDS.contains(&t.seeds)),
             "train.seeds",
-            "at least 1",
+            "from 1 to 1000",
             "five give an interval worth having",
         ),
         (

@@ -13,6 +13,7 @@ pub mod glue;
 mod json;
 pub mod labels;
 pub mod masking;
+mod pages;
 mod parquet;
 mod records;
 pub mod row;

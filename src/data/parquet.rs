@@ -5,9 +5,10 @@
 //!
 //! [`super::glue`] and [`super::records`] read tables by this.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
@@ -16,6 +17,7 @@ use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 
 use super::columns::{Columns, Record};
+use super::pages;
 use super::row::{Reason, Skipped};
 use crate::error::{Error, Result};
 
@@ -36,8 +38,30 @@ pub(super) enum Labels {
 /// [`Error::Field`] for a file that is cut or damaged, and for a column that is missing or of another type.
 pub(super) fn read(path: &Path, columns: &Columns, labels: Labels) -> Result<(Vec<Record>, Vec<Skipped>)> {
     // Of some damaged files the reader takes for granted what it should ask, and panics.
-    let rows = std::panic::catch_unwind(|| rows(path, columns, labels));
+    let rows = quietly(|| std::panic::catch_unwind(|| rows(path, columns, labels)));
     rows.unwrap_or_else(|_| Err(damaged(path)(ParquetError::General("one that cannot be decoded".into()))))
+}
+
+/// Runs `f`, in which a panic is caught and said in other words, without its own.
+fn quietly<T>(f: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let said = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                said(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = f();
+    QUIET.set(false);
+    result
+}
+
+thread_local! {
+    /// Whether a panic of this thread is caught.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A table that is none.
@@ -49,11 +73,22 @@ fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error {
 fn rows(path: &Path, columns: &Columns, labels: Labels) -> Result<(Vec<Record>, Vec<Skipped>)> {
     let damaged = damaged(path);
     let file = File::open(path).map_err(Error::io(path, "read"))?;
+    let pages = file.try_clone().map_err(Error::io(path, "read"))?;
     let reader = SerializedFileReader::new(file).map_err(&damaged)?;
     let texts = columns.texts().map(|name| (name, TEXT));
     let wanted = texts.chain(columns.label.as_deref().map(|name| (name, labels.kind())));
     let schema = reader.metadata().file_metadata().schema();
     let fields = wanted.map(|(name, kind)| column(path, schema, name, kind)).collect::<Result<Vec<_>>>()?;
+    let named = |name: &str| fields.iter().any(|field| field.name() == name);
+    for (g, group) in reader.metadata().row_groups().iter().enumerate() {
+        for (c, column) in group.columns().iter().enumerate().filter(|(_, c)| named(c.column_descr().name()))
+        {
+            if pages::check(path, &pages, column)? {
+                let group = reader.get_row_group(g).map_err(&damaged)?;
+                pages::check_lengths(path, column, group.get_column_page_reader(c).map_err(&damaged)?)?;
+            }
+        }
+    }
     let projection = Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(&damaged)?;
     let (mut records, mut skipped) = (Vec::new(), Vec::new());
     // Rows have their columns in the file's order.

@@ -66,7 +66,8 @@ impl<'a, O: Objective> Perturbed<'a, O> {
         let mut evaluator: Option<Evaluator> = None;
         let mut measure = Measure { name: name.to_string(), draws: Vec::with_capacity(draws) };
         for k in 0..draws {
-            let rise = journal.unit(|| {
+            let each = |values: &[f64]| values.len() == self.centre.by_example.len();
+            let rise = journal.unit(each, || {
                 let plane = Plane::new([direction(k)?, Direction::new()]);
                 let evaluator = match &mut evaluator {
                     Some(evaluator) => evaluator,
@@ -162,7 +163,8 @@ pub fn hessian_diagonal<O: Objective>(
     let tensors = space.tensors().count();
     let mut result = Diagonal { tensors: Vec::new(), bins: Vec::new() };
     for k in 0..probes {
-        let sums = journal.unit(|| {
+        let all = |values: &[f64]| values.len() == tensors + bins.count.len();
+        let sums = journal.unit(all, || {
             let z = signs(space.size(), seed, k);
             let product = curvature.times(&z, step)?;
             let entry = |i: usize| f64::from(z[i]) * f64::from(product[i]);

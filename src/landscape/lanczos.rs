@@ -46,7 +46,8 @@ pub fn lanczos(
 ) -> Result<Tridiagonal> {
     let mut t = Tridiagonal::default();
     for j in 0..steps {
-        let entries = journal.unit(|| {
+        let two = |entries: &[f64]| entries.len() == 2 && entries.iter().all(|v| v.is_finite());
+        let entries = journal.unit(two, || {
             if j == 0 {
                 basis.clear()?;
                 let mut q = start.to_vec();

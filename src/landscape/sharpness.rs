@@ -133,12 +133,14 @@ impl Plan<'_> {
         let units = 1 + self.directions * self.radii.len() + 1 + self.signs + self.probes * self.steps;
         let progress = Progress::new("sharpness (parts)", units.saturating_sub(journal.left()));
         let size = curvature.space().size();
-        let centre = journal.unit(|| curvature.centre())?;
+        // One number for each example that has a target.
+        let each = |values: &[f64]| values.len() == targets.len();
+        let centre = journal.unit(each, || curvature.centre())?;
         let mut measures = Vec::new();
         for &radius in self.radii {
             let mut draws = Vec::new();
             for k in 0..self.directions {
-                draws.push(journal.unit(|| {
+                draws.push(journal.unit(each, || {
                     let d = curvature.space().flat_direction(&(self.direction)(k)?)?;
                     let (forth, back) = (
                         curvature.sums(&curvature.at(&d, radius)?)?,
@@ -150,12 +152,12 @@ impl Plan<'_> {
             }
             measures.push(Measure { name: format!("rise_{radius}"), draws });
         }
-        let highest = journal.unit(|| self.ascend(curvature, &centre))?;
+        let highest = journal.unit(each, || self.ascend(curvature, &centre))?;
         measures.push(Measure { name: "epsilon_sharpness".into(), draws: vec![highest] });
         progress.advance(1);
         let mut trace = Vec::new();
         for k in 0..self.signs {
-            trace.push(journal.unit(|| {
+            trace.push(journal.unit(each, || {
                 let along = curvature.along(&signs(size, self.seed, k), self.wide, &centre)?;
                 Ok(along.into_iter().map(|c| c * size as f64).collect())
             })?);
@@ -169,6 +171,7 @@ impl Plan<'_> {
                 progress.advance(1);
                 product
             };
+            basis.begin(k);
             let t = lanczos(times, &start, self.steps, basis, journal)?;
             runs.push(t.ritz());
         }
@@ -176,10 +179,11 @@ impl Plan<'_> {
         let leading = runs.last().cloned().unwrap_or_default();
         let wanted = leading.iter().take(self.vectors.max(1));
         let vectors = wanted.map(|ritz| lanczos::vector(ritz, basis, size)).collect::<Result<Vec<_>>>()?;
-        let along = journal.unit(|| curvature.along(&vectors[0], self.step, &centre))?;
+        let along = journal.unit(each, || curvature.along(&vectors[0], self.step, &centre))?;
         measures.push(Measure { name: "top_eigenvalue".into(), draws: vec![along] });
         measures.push(Measure { name: "trace".into(), draws: trace });
-        let checks = journal.unit(|| {
+        let two = |values: &[f64]| values.len() == 2;
+        let checks = journal.unit(two, || {
             let step = curvature.step_error(&vectors[0], self.step)?;
             let first = signs(size, self.seed, 0);
             let [whole, half] = [self.wide, self.wide / 2.0]

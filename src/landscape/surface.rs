@@ -78,15 +78,18 @@ impl Plan<'_> {
             let bytes = params::bytes(self.theta);
             evaluator.keep_still(objective, self.theta, |name| self.plane.moves(name), bytes)?;
         }
+        let names: Vec<String> = self.scoring.metrics.iter().map(|metric| metric.name.to_string()).collect();
+        let counted = self.examples.iter().filter(|e| e.targets() > 0).count();
+        let examples = if self.per_example { counted } else { 0 };
+        let length = HEAD + names.len() + examples;
         let mut done = Vec::with_capacity(coordinates.len());
         for (i, &(x, y)) in coordinates.iter().enumerate() {
-            done.push(journal.unit(|| self.point(objective, &evaluator, x, y))?);
+            let own = |values: &[f64]| values.len() == length && values[..2] == [x, y];
+            done.push(journal.unit(own, || self.point(objective, &evaluator, x, y))?);
             if i >= before {
                 progress.advance(1);
             }
         }
-        let names: Vec<String> = self.scoring.metrics.iter().map(|metric| metric.name.to_string()).collect();
-        let examples = done[centre].len() - HEAD - names.len();
         let point = |values: &Vec<f64>| Point {
             x: values[0],
             y: values[1],

@@ -10,6 +10,7 @@ mod executor;
 mod findings;
 mod graph;
 mod inputs;
+mod own;
 mod plan;
 mod runner;
 mod step;
@@ -75,14 +76,14 @@ pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
     runner::check_failed(&done.failed)
 }
 
-/// Refuses a folder with files that a run would replace or remove, unless they are an earlier run's: a folder of steps or cells
-/// is, and one with an analysis (the gallery's), if it is not the file that is run.
+/// Refuses a folder with files that a run would replace, unless they are an earlier run's: a folder with the lock of one is, and one
+/// with an analysis (the gallery's), if it is not the file that is run. Within a run's folder each file is asked for again.
 fn check_own(loaded: &Loaded, folder: &Path) -> Result<()> {
     let there = |name: &str| folder.join(name).exists();
     let text = folder.join("analysis.toml");
     let same = |path: &PathBuf| path.canonicalize().ok() == text.canonicalize().ok();
     let given = text.exists() && loaded.path.as_ref().is_some_and(same);
-    if there("steps") || there("cells") || (text.exists() && !given) {
+    if there("steps/lock") || there("cells/lock") || (text.exists() && !given) {
         return Ok(());
     }
     match ["analysis.toml", "report.html", "tables", "figures"].into_iter().find(|name| there(name)) {

@@ -13,6 +13,7 @@ use indicatif::HumanDuration;
 
 use super::executor::{Executor, Finished};
 use super::graph::Graph;
+use super::own::Own;
 use super::plan::{self, Failed};
 use super::step::{self, Hashes, Record, Step};
 use super::{Places, stage};
@@ -93,6 +94,7 @@ pub fn run(
 ) -> Result<Done> {
     let Setting { folder, others, places, force } = setting;
     let graph = planned(&loaded.analysis, folder, &Failed::new())?;
+    check_unlinked(folder)?;
     let lock = files::lock(&step::records(folder)?.join("lock"))?;
     files::sweep_beside(folder)?;
     for own in plan::FOLDERS.iter().chain([&step::RECORDS]) {
@@ -160,6 +162,7 @@ impl Run<'_> {
                     let left =
                         self.graph.steps().iter().filter(|step| !self.records.contains_key(&step.name));
                     progress::status(format!("{at}{}", self.clock.left(left)));
+                    step.make_way(self.folder)?;
                     self.executor.start(&step, &identity)?;
                     self.working.insert(step.name.clone(), (step, identity));
                 }
@@ -170,6 +173,7 @@ impl Run<'_> {
 
     /// The record of a step that is done, here or by another run.
     fn done_before(&mut self, step: &Step, identity: &str) -> Result<Option<Record>> {
+        step.check_record(self.folder)?;
         if !self.force
             && let Some(record) = step.done(identity, self.folder, &mut self.hashes)
         {
@@ -237,14 +241,15 @@ fn planned(analysis: &Analysis, folder: &Path, failed: &Failed) -> Result<Graph>
     Ok(graph)
 }
 
-/// Removes the page and the tables of an earlier run.
+/// Refuses a run's folder in which a name that a run writes is a link: what it leads to is not the run's.
+pub fn check_unlinked(folder: &Path) -> Result<()> {
+    let names = ["analysis.toml", "report.html", "tables", "cells", step::RECORDS];
+    names.iter().chain(&plan::FOLDERS).try_for_each(|name| files::inside(folder, name).map(drop))
+}
+
+/// Removes the page and the tables of an earlier run, and of a study its figures.
 pub fn remove_page(folder: &Path) -> Result<()> {
-    files::remove(&folder.join("report.html"))?;
-    let tables = folder.join("tables");
-    if tables.is_dir() {
-        files::list(&tables)?.iter().try_for_each(|table| files::remove(table))?;
-    }
-    Ok(())
+    Own::of(folder)?.remove()
 }
 
 /// An error that names the runs that failed, once all else is done.
@@ -284,7 +289,8 @@ impl Clock {
     fn left<'a>(&self, steps: impl Iterator<Item = &'a Step>) -> String {
         let each = steps.map(|step| self.seen.get(step.command()).map(|(mean, _)| mean));
         match each.sum::<Option<f64>>() {
-            Some(seconds) if seconds >= 1.0 => {
+            // A record may say anything.
+            Some(seconds) if (1.0..1e10).contains(&seconds) => {
                 // Of a run that was finished once, later steps may be done already.
                 let word = if self.before { "at most" } else { "about" };
                 format!(", {word} {} left", HumanDuration(Duration::from_secs_f64(seconds)))
@@ -406,7 +412,8 @@ mod tests {
             files::write(&at(path), b"half")?;
         }
         run_with(&loaded, folder.path(), &mut Mock::new(folder.path(), 1, None))?;
-        assert!(swept.iter().all(|path| !at(path).exists()) && kept.iter().all(|path| at(path).exists()));
+        let there = |path: &&str| at(path).exists() || at(&format!("{path}.kept")).exists();
+        assert!(swept.iter().all(|path| !there(path)) && kept.iter().all(there));
         Ok(())
     }
 }

@@ -4,7 +4,11 @@
 //! folder of the run and the places of outside files are not in it, so a run may be moved. A record of a finished step
 //! holds that identity and the hashes of what was written; a step whose record still holds is not run again.
 //!
-//! The trap: results are looked at by content. A figure edited by hand is drawn again.
+//! Only what the record names with its hash is this program's: what else stands where a step writes is set aside as
+//! `NAME.kept`, unless the step was at work there and killed (`steps/NAME.begun`). Records may come from others: they name
+//! plain paths below what the step writes, or count as none.
+//!
+//! The trap: results are looked at by content. A figure edited by hand is kept aside and drawn again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::Place;
-use crate::progress::Said;
+use crate::progress::{self, Said};
 use crate::stages::options;
 
 /// The folder of the records in a run's folder.
@@ -68,6 +72,9 @@ pub struct Record {
     /// them among the others.
     pub excluded: Option<Vec<String>>,
     pub results: Vec<String>,
+    /// BLAKE3 of all of the above. None in the records of earlier versions: there the hashes of inputs and outputs speak alone.
+    #[serde(default)]
+    checksum: Option<String>,
 }
 
 impl Record {
@@ -76,7 +83,19 @@ impl Record {
         let Said { notes, excluded, results } = said;
         let (step, identity) = (step.name.clone(), identity.to_string());
         let (outputs, excluded) = (BTreeMap::new(), Some(excluded));
-        Record { step, command, identity, seconds, outputs, notes, excluded, results }
+        Record { step, command, identity, seconds, outputs, notes, excluded, results, checksum: None }
+    }
+
+    fn sealed(mut self) -> Record {
+        self.checksum = None;
+        let text = serde_json::to_vec(&self).unwrap_or_default(); // strings and numbers: cannot fail
+        self.checksum = Some(files::hash(&text));
+        self
+    }
+
+    /// Whether it is as it was written.
+    fn is_whole(&self) -> bool {
+        self.checksum.is_none() || self.clone().sealed().checksum == self.checksum
     }
 }
 
@@ -282,18 +301,39 @@ impl Step {
         folder.join(RECORDS).join(format!("{name}.{ending}"))
     }
 
-    /// The record of this step, if one can be read.
+    /// The record of this step, if there is a whole one that names nothing but what this step writes.
     pub fn record(&self, folder: &Path) -> Option<Record> {
-        serde_json::from_slice(&std::fs::read(self.record_path(folder)).ok()?).ok()
+        let path = Some(self.record_path(folder)).filter(|path| files::is_plain(path))?;
+        let record: Record = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let own = |path: &String| self.written().any(|written| Path::new(path).starts_with(written));
+        let plain = |path: &String| files::inside(folder, path).is_ok();
+        let fits = record.outputs.keys().all(|path| own(path) && plain(path));
+        (record.step == self.name && record.is_whole() && fits).then_some(record)
+    }
+
+    /// Sets a record aside that is damaged, or names what this step does not write.
+    pub fn check_record(&self, folder: &Path) -> Result<()> {
+        let path = self.record_path(folder);
+        if path.symlink_metadata().is_err() || self.record(folder).is_some() {
+            return Ok(());
+        }
+        let kept = files::set_aside(&path, "broken")?;
+        let (path, kept) = (path.display(), kept.display());
+        progress::note(format!(
+            "{path}: damaged or of something else, so its step is run again; kept as {kept}"
+        ));
+        Ok(())
     }
 
     /// The record of this step with this identity, if what it wrote is still there.
     pub fn done(&self, identity: &str, folder: &Path, hashes: &mut Hashes) -> Option<Record> {
         self.record(folder).filter(|record| {
-            let mut kept = record.outputs.iter();
+            let mut kept = record.outputs.iter().map(|(path, hash)| (folder.join(path), hash));
             record.identity == identity
                 && !record.outputs.is_empty()
-                && kept.all(|(path, hash)| hashes.of(&folder.join(path)).is_ok_and(|found| found == *hash))
+                && kept.all(|(path, hash)| {
+                    files::is_plain(&path) && hashes.of(&path).is_ok_and(|found| found == *hash)
+                })
         })
     }
 
@@ -311,7 +351,7 @@ impl Step {
         if record.identity != identity {
             return Err(wrong("one of other inputs: a file changed meanwhile".into()));
         }
-        match record.outputs.keys().find(|path| !folder.join(path).is_file()) {
+        match record.outputs.keys().find(|path| !files::is_plain(&folder.join(path))) {
             Some(missing) => Err(wrong(format!("one without {missing}"))),
             None => Ok(record),
         }
@@ -328,14 +368,13 @@ impl Step {
     ) -> Result<Option<Record>> {
         let found = if other == folder { None } else { self.done(identity, other, hashes) };
         let Some(record) = found else { return Ok(None) };
-        // What an earlier run left in a folder would be taken for a part of this one.
-        for own in self.written().map(|path| folder.join(path)).filter(|own| own.is_dir()) {
-            std::fs::remove_dir_all(&own).map_err(Error::io(&own, "remove"))?;
-        }
+        self.make_way(folder)?;
+        self.clear(folder)?;
         for path in record.outputs.keys() {
             let beside = [format!("{path}.provenance.toml"), sibling(path, "provenance.toml")];
-            for path in beside.iter().filter(|path| other.join(path).is_file()).chain([path]) {
-                files::link(&other.join(path), &folder.join(path))?;
+            let there = |path: &&String| files::inside(other, path).is_ok_and(|path| files::is_plain(&path));
+            for path in beside.iter().filter(there).chain([path]) {
+                files::link(&files::inside(other, path)?, &files::inside(folder, path)?)?;
             }
         }
         let record = Record { command: line.to_string(), ..record };
@@ -356,9 +395,116 @@ impl Step {
     }
 
     fn keep(&self, folder: &Path, record: &Record) -> Result<()> {
-        let text = serde_json::to_string_pretty(record).unwrap_or_default(); // strings and numbers: cannot fail
-        files::write(&self.record_path(folder), format!("{text}\n").as_bytes())
+        let text = serde_json::to_string_pretty(&record.clone().sealed()).unwrap_or_default(); // cannot fail either
+        files::write(&self.record_path(folder), format!("{text}\n").as_bytes())?;
+        record
+            .outputs
+            .iter()
+            .try_for_each(|(path, hash)| drop_same(&folder.join(format!("{path}.kept")), hash))?;
+        files::remove(&self.begun_path(folder))
     }
+
+    fn begun_path(&self, folder: &Path) -> PathBuf {
+        self.beside_record(folder, "begun")
+    }
+
+    /// Before this step writes: sets aside what stands there and is not this program's, and notes that it begins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a link on the way to what it writes.
+    pub fn make_way(&self, folder: &Path) -> Result<()> {
+        let places = self.written().map(|path| files::inside(folder, path)).collect::<Result<Vec<_>>>()?;
+        let begun = self.begun_path(folder);
+        if files::is_plain(&begun) {
+            // It was at work here, and killed: what it left half-done is its own.
+            return Ok(());
+        }
+        let known = self.record(folder).map(|record| record.outputs).unwrap_or_default();
+        for path in places.iter().flat_map(|place| below(place)) {
+            let hash = path.strip_prefix(folder).ok().and_then(|path| known.get(path.to_str()?));
+            if hash.is_none_or(|hash| !has_hash(&path, hash)) {
+                keep_aside(&path)?;
+            }
+        }
+        files::write(&begun, b"")
+    }
+
+    /// Removes what an earlier run of this step left in the folders that it writes, so that it is not taken for a part of this
+    /// one; what it did not record is set aside.
+    fn clear(&self, folder: &Path) -> Result<()> {
+        for path in self.record(folder).iter().flat_map(|record| record.outputs.keys()) {
+            files::remove(&files::inside(folder, path)?)?;
+        }
+        for own in self.written().map(|path| folder.join(path)).filter(|own| own.is_dir()) {
+            prune(&own)?;
+            if own.exists() {
+                keep_aside(&own)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a plain file has this hash.
+pub fn has_hash(path: &Path, hash: &str) -> bool {
+    files::is_plain(path) && files::hash_file(path).is_ok_and(|found| found == hash)
+}
+
+/// Sets aside what is not this program's.
+pub fn keep_aside(path: &Path) -> Result<()> {
+    let kept = files::set_aside(path, "kept")?;
+    progress::note(format!("{}: not as a run wrote it; kept as {}", path.display(), kept.display()));
+    Ok(())
+}
+
+/// What was set aside and turns out to be the same need not be there twice.
+fn drop_same(kept: &Path, hash: &str) -> Result<()> {
+    if has_hash(kept, hash) { files::remove(kept) } else { Ok(()) }
+}
+
+/// What stands at a path that is written, if it may be replaced: the file, or all but folders in it and below. Links are
+/// not followed. A file where a folder is to be is none of it: the command refuses it.
+fn below(place: &Path) -> Vec<PathBuf> {
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    let mut found = Vec::new();
+    let mut folders = vec![place.to_path_buf()];
+    if !is_folder(place) {
+        let there = place.extension().is_some() && place.symlink_metadata().is_ok();
+        return if there { folders } else { found };
+    }
+    while let Some(folder) = folders.pop() {
+        let (inner, own): (Vec<_>, Vec<_>) =
+            files::list(&folder).unwrap_or_default().into_iter().partition(|path| is_folder(path));
+        folders.extend(inner);
+        found.extend(own.into_iter().filter(|path| !is_provenance(path) && !is_aside(path)));
+    }
+    found
+}
+
+/// Removes a folder with nothing in it but provenance and such folders.
+fn prune(folder: &Path) -> Result<()> {
+    for path in files::list(folder)? {
+        match path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            true => prune(&path)?,
+            false if is_provenance(&path) => files::remove(&path)?,
+            false => {}
+        }
+    }
+    if files::list(folder)?.is_empty() {
+        std::fs::remove_dir(folder).map_err(Error::io(folder, "remove"))?;
+    }
+    Ok(())
+}
+
+/// Whether it was set aside.
+fn is_aside(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    ["kept", "broken"].contains(&ending.trim_end_matches(|c: char| c.is_ascii_digit()))
+}
+
+fn is_provenance(path: &Path) -> bool {
+    path.to_string_lossy().ends_with("provenance.toml")
 }
 
 /// The path of a file in the same folder.
@@ -372,8 +518,9 @@ fn results(path: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_path_buf()]);
     }
     let mut found = Vec::new();
-    for path in files::list(path)? {
-        if !path.to_string_lossy().ends_with("provenance.toml") {
+    // A link is nothing that a step writes.
+    for path in files::list(path)?.into_iter().filter(|path| !path.is_symlink()) {
+        if !is_provenance(&path) && !is_aside(&path) {
             found.extend(results(&path)?);
         }
     }

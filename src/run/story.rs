@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::findings::{self, RADIUS, Site, Surface, Training};
+use super::own::Own;
 use super::plan::{self, Model};
-use super::runner::{self, Done};
+use super::runner::Done;
 use super::step::Record;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Parsed, Part, PlannedArm};
@@ -79,12 +80,14 @@ pub fn begun(loaded: &Loaded, command: &str) -> Page {
 
 /// Writes the tables of a page in place of earlier ones.
 pub fn write_tables(page: &Page, folder: &Path) -> Result<()> {
-    runner::remove_page(folder)?;
+    let mut own = Own::of(folder)?;
+    own.remove()?;
     for table in &page.tables {
-        let path = folder.join("tables").join(&table.file);
-        files::write(&path, table.csv.as_bytes())?;
+        let path = format!("tables/{}", table.file);
+        own.write(&path, table.csv.as_bytes())?;
         for (extension, text) in table.texts()? {
-            files::write(&path.with_extension(extension), text.as_bytes())?;
+            let path = Path::new(&path).with_extension(extension);
+            own.write(&path.display().to_string(), text.as_bytes())?;
         }
     }
     Ok(())
@@ -92,7 +95,7 @@ pub fn write_tables(page: &Page, folder: &Path) -> Result<()> {
 
 /// Writes the page.
 pub fn write_page(page: &Page, folder: &Path) -> Result<()> {
-    files::write(&folder.join("report.html"), page.html()?.as_bytes())
+    Own::of(folder)?.write("report.html", page.html()?.as_bytes())
 }
 
 /// What the steps say that they left out or made up, each with the number of steps that say so.

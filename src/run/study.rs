@@ -37,6 +37,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
         }
     };
     let mut places = study.cells.iter().map(places).collect::<Result<Vec<Places>>>()?;
+    runner::check_unlinked(folder)?;
     let cells = folder.join("cells");
     std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
     let _lock = files::lock(&cells.join("lock"))?;
@@ -45,7 +46,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     let text = folder.join("analysis.toml");
     if force || std::fs::read(&text).ok().is_some_and(|old| old != loaded.text.as_bytes()) {
         // They would stand beside another text until the end.
-        summary::remove(folder)?;
+        runner::remove_page(folder)?;
     }
     files::write(&text, loaded.text.as_bytes())?;
     let mut board = Board::new(study, folder, &places, force)?;
@@ -53,7 +54,8 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     let mut standing = Standing::default();
     // Cells share steps that do not depend on what they differ by; also with those of an earlier grid, which went by other names.
     let mut others = if force { Vec::new() } else { files::list(&cells)? };
-    others.retain(|other| other.is_dir());
+    // What a link leads to is another's.
+    others.retain(|other| other.is_dir() && !other.is_symlink());
     for (i, cell) in study.cells.iter().enumerate() {
         let own = folder.join(cell_path(cell));
         let places = std::mem::take(&mut places[i]);
@@ -64,6 +66,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
             }
             continue;
         }
+        files::inside(folder, &cell_path(cell))?;
         progress::status(format!("{}:", cell.name));
         let finished = &mut |step: &Step, ended| board.finished(i, step, ended);
         let mut executor = executor.executor(&own, &places);

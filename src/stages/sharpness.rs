@@ -161,9 +161,20 @@ impl Sharpness {
             (self.out.with_extension("csv.unfinished"), self.out.with_extension("basis.unfinished"));
         let inputs = files::hash(about.to_string().as_bytes());
         let mut journal_file = Journal::open(&journal, &inputs)?;
-        let mut basis = Basis::open(&vectors, space.size(), memory)?;
-        let targets = examples.iter().map(|e| e.targets() as f64).collect();
-        let found = plan.run(&curvature, targets, &mut journal_file, &mut basis)?;
+        let mut basis = Basis::open(&vectors, &inputs, space.size(), memory)?;
+        let targets: Vec<f64> = examples.iter().map(|e| e.targets() as f64).collect();
+        let found = plan.run(&curvature, targets.clone(), &mut journal_file, &mut basis);
+        let found = match found {
+            Err(cause) if basis.is_broken() => {
+                progress::note(format!("{cause}"));
+                drop((journal_file, basis));
+                [&journal, &vectors].into_iter().try_for_each(|path| start_anew(path))?;
+                let mut journal_file = Journal::open(&journal, &inputs)?;
+                let mut basis = Basis::open(&vectors, &inputs, space.size(), memory)?;
+                plan.run(&curvature, targets, &mut journal_file, &mut basis)?
+            }
+            found => found?,
+        };
         self.write(&model.theta, &space, &found, &mut about)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
@@ -329,6 +340,13 @@ impl Sharpness {
         }
         say!("{}", self.out.display());
     }
+}
+
+/// Sets aside what is not to be continued, and says so.
+fn start_anew(path: &Path) -> Result<()> {
+    let kept = files::set_aside(path, "broken")?;
+    progress::note(format!("{}: kept as {}; computed anew", path.display(), kept.display()));
+    Ok(())
 }
 
 /// `SHARPNESS.spectrum.csv` for `SHARPNESS.csv`.

@@ -143,6 +143,18 @@ pub fn snapshot_path(folder: &Path, step: usize) -> PathBuf {
 ///
 /// [`Error::Field`] if there is none.
 pub fn snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
+    let snapshots = named_as_snapshots(folder)?;
+    match snapshots.is_empty() {
+        false => Ok(snapshots),
+        true => {
+            let fix = "train with --snapshots 12, and name the folder `trajectory` of the run";
+            Err(Error::field(folder.display(), "snapshots", "stepNNNNNN.safetensors", "none", fix))
+        }
+    }
+}
+
+/// The files in a folder that are named as snapshots, by step.
+fn named_as_snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
     let step = |path: &PathBuf| {
         let name = path.file_name()?.to_str()?;
         name.strip_prefix("step")?.strip_suffix(".safetensors")?.parse::<usize>().ok()
@@ -151,13 +163,7 @@ pub fn snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
     let mut snapshots: Vec<(usize, PathBuf)> =
         found.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
     snapshots.sort();
-    match snapshots.is_empty() {
-        false => Ok(snapshots),
-        true => {
-            let fix = "train with --snapshots 12, and name the folder `trajectory` of the run";
-            Err(Error::field(folder.display(), "snapshots", "stepNNNNNN.safetensors", "none", fix))
-        }
-    }
+    Ok(snapshots)
 }
 
 impl Run<'_> {
@@ -179,7 +185,7 @@ impl Run<'_> {
         let config = self.config;
         let mut state = State::new(state, self, &theta)?;
         let mut optimizer = Optimizer::new(self.network.backend(), &theta, config.weight_decay);
-        let mut at = match state.resume(&mut theta, &mut optimizer) {
+        let mut at = match state.resume(config.steps, &mut theta, &mut optimizer)? {
             Some(standing) => {
                 progress::note(format!("going on after {} of {} steps", standing.step, config.steps));
                 standing
@@ -228,7 +234,8 @@ impl Run<'_> {
         };
         if step == 0 && folder.exists() {
             // An earlier run's may lie at other steps.
-            files::list(folder)?.iter().try_for_each(|path| files::remove(path))?;
+            let old = named_as_snapshots(folder)?;
+            old.iter().try_for_each(|(_, path)| files::remove(path))?;
         }
         match (0..=gaps).any(|i| i * self.config.steps / gaps == step) {
             true => params::write_params(&snapshot_path(folder, step), theta, &BTreeMap::new()),

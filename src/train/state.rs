@@ -1,11 +1,11 @@
 //! What a killed run goes on from: parameters, moments, step and history, in one file.
 //!
 //! Batches, masked tokens and dropout are functions of the seed and the step, so nothing else is needed for the bytes
-//! of an uninterrupted run. The file names its inputs (a hash over all of them); one of other inputs is left alone
-//! until this run overwrites it. It is written whole or not at all, and so seldom that a save costs about a hundredth
-//! of the time.
+//! of an uninterrupted run. The file names its inputs (a hash over all of them) and holds a checksum over all that is in
+//! it; one of other inputs is left alone until this run overwrites it, and a damaged one is set aside. It is written whole
+//! or not at all, and so seldom that a save costs about a hundredth of the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use super::{Row, Run};
 use crate::data::Example;
 use crate::error::Result;
 use crate::params::{self, Column, ParamMap};
+use crate::{files, progress};
 
 /// How many times as long as a save takes has to pass before the next.
 const SELDOM: u32 = 100;
@@ -68,31 +69,41 @@ impl<'a> State<'a> {
         Ok(State { path, inputs: identity(run, theta)?, started: Instant::now(), saved: None })
     }
 
-    /// Puts parameters and moments back, and says where the run stands; `None` without a whole file of these inputs.
-    pub fn resume(&self, theta: &mut ParamMap, optimizer: &mut Optimizer) -> Option<Standing> {
-        let Optimizer::Fused(optimizer) = optimizer else { return None };
-        if !self.path.exists() {
-            return None;
+    /// Puts parameters and moments back, and says where the run of `steps` stands; `None` without a whole file of these inputs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`](crate::error::Error::Field) if something else than a file has its name.
+    pub fn resume(
+        &self,
+        steps: usize,
+        theta: &mut ParamMap,
+        optimizer: &mut Optimizer,
+    ) -> Result<Option<Standing>> {
+        files::check_plain(self.path)?;
+        let Optimizer::Fused(optimizer) = optimizer else { return Ok(None) };
+        if !files::is_plain(self.path) {
+            return Ok(None);
         }
-        let (mut tensors, metadata) = params::read_safetensors(self.path).ok()?;
-        let stored: Stored = serde_json::from_str(metadata.get("standing")?).ok()?;
-        if metadata.get("inputs")? != &self.inputs {
-            return None;
+        let read = params::read_safetensors(self.path).ok();
+        let path = self.path.display();
+        if let Some((_, metadata)) = &read
+            && metadata.contains_key(CHECKSUM)
+            && metadata.get("inputs") != Some(&self.inputs)
+        {
+            progress::note(format!("{path}: of a training on other inputs, begun anew"));
+            return Ok(None);
         }
-        let mut take = |kind: &str, name: &str| tensors.remove(&format!("{kind}/{name}"));
-        let mut restored = ParamMap::new();
-        let mut moments = BTreeMap::new();
-        for (name, p) in theta.iter() {
-            let value = take("theta", name).filter(|t| t.dims() == p.dims())?;
-            let both = [take("m", name)?, take("v", name)?];
-            let [m, v] = both.map(|t| params::with_values(&t, <[f32]>::to_vec).ok());
-            moments.insert(name.clone(), (m?, v?));
-            restored.insert(name.clone(), value);
-        }
-        optimizer.restore(metadata.get("optimizer_steps")?.parse().ok()?, moments);
-        *theta = restored;
-        let history = stored.history.into_iter().map(StoredRow::row).collect();
-        Some(Standing { step: stored.step, history, sum: f64::from_bits(stored.sum), count: stored.count })
+        let found = read.and_then(|(tensors, metadata)| restored(tensors, &metadata, steps, theta));
+        let Some(Restored { parameters, moments, taken, standing }) = found else {
+            let kept = files::set_aside(self.path, "broken")?;
+            let why = "damaged or of an earlier version, so training begins anew";
+            progress::note(format!("{path}: {why}; kept as {}", kept.display()));
+            return Ok(None);
+        };
+        optimizer.restore(taken, moments);
+        *theta = parameters;
+        Ok(Some(standing))
     }
 
     /// Saves after the first row of the history, or a minute, and then whenever the last save is long ago.
@@ -113,11 +124,18 @@ impl<'a> State<'a> {
             count: standing.count,
             history: standing.history.iter().map(StoredRow::new).collect(),
         };
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("inputs".to_string(), self.inputs.clone()),
             ("optimizer_steps".to_string(), optimizer.steps().to_string()),
             ("standing".to_string(), serde_json::json!(stored).to_string()),
         ]);
+        let mut sum = Checksum::new(NAMES.map(|name| metadata.get(name).map_or("", String::as_str)));
+        for (name, first, second) in optimizer.moments() {
+            if let Some(t) = theta.get(name) {
+                params::with_values(t, |values| sum.add(name, [values, first, second]))?;
+            }
+        }
+        metadata.insert(CHECKSUM.to_string(), sum.end());
         let own =
             theta.iter().map(|(name, t)| (format!("theta/{name}"), t.dims().to_vec(), Column::Tensor(t)));
         let moments = optimizer.moments().flat_map(|(name, m, v)| {
@@ -128,6 +146,83 @@ impl<'a> State<'a> {
         params::write_safetensors(self.path, own.chain(moments), &metadata)?;
         self.saved = Some((Instant::now(), started.elapsed()));
         Ok(())
+    }
+}
+
+/// Of the metadata, what the checksum is over, and where it stands.
+const NAMES: [&str; 3] = ["inputs", "optimizer_steps", "standing"];
+const CHECKSUM: &str = "checksum";
+
+/// What a file holds.
+struct Restored {
+    parameters: ParamMap,
+    moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+    /// Steps of the optimizer.
+    taken: i32,
+    standing: Standing,
+}
+
+/// What a file holds, if it is whole and fits these parameters and a training of so many steps.
+fn restored(
+    mut tensors: ParamMap,
+    metadata: &HashMap<String, String>,
+    steps: usize,
+    theta: &ParamMap,
+) -> Option<Restored> {
+    let [inputs, taken, standing] = NAMES.map(|name| metadata.get(name).map(String::as_str));
+    let mut sum = Checksum::new([inputs?, taken?, standing?]);
+    let mut take = |kind: &str, name: &str, like: &Tensor| {
+        tensors.remove(&format!("{kind}/{name}")).filter(|t| t.dims() == like.dims())
+    };
+    let (mut parameters, mut moments) = (ParamMap::new(), BTreeMap::new());
+    for (name, p) in theta {
+        let value = take("theta", name, p)?;
+        let [m, v] =
+            [take("m", name, p)?, take("v", name, p)?].map(|t| params::with_values(&t, <[f32]>::to_vec).ok());
+        let (m, v) = (m?, v?);
+        params::with_values(&value, |values| sum.add(name, [values, &m, &v])).ok()?;
+        moments.insert(name.clone(), (m, v));
+        parameters.insert(name.clone(), value);
+    }
+    let stored: Stored = serde_json::from_str(standing?).ok()?;
+    let history: Vec<Row> = stored.history.into_iter().map(StoredRow::row).collect();
+    let (sum_of_losses, count, step) = (f64::from_bits(stored.sum), stored.count, stored.step);
+    // The last step is never saved.
+    let fits = metadata.get(CHECKSUM) == Some(&sum.end())
+        && (1..steps).contains(&step)
+        && history.iter().all(|row| row.step <= step);
+    let standing = Standing { step, history, sum: sum_of_losses, count };
+    let taken = taken?.parse().ok().filter(|taken| (0..=step as i64).contains(&i64::from(*taken)))?;
+    fits.then_some(Restored { parameters, moments, taken, standing })
+}
+
+/// BLAKE3 over what a file holds.
+struct Checksum(blake3::Hasher);
+
+impl Checksum {
+    fn new(texts: [&str; 3]) -> Checksum {
+        let mut hash = blake3::Hasher::new();
+        hash.update(format!("{texts:?}").as_bytes());
+        Checksum(hash)
+    }
+
+    /// A parameter and its moments.
+    fn add(&mut self, name: &str, values: [&[f32]; 3]) {
+        self.0.update(format!("{name:?} {}", values[0].len()).as_bytes());
+        values.iter().for_each(|values| add_values(&mut self.0, values));
+    }
+
+    fn end(&self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
+}
+
+fn add_values(hash: &mut blake3::Hasher, values: &[f32]) {
+    let mut bytes = Vec::with_capacity(1 << 16);
+    for part in values.chunks(1 << 14) {
+        bytes.clear();
+        bytes.extend(part.iter().flat_map(|x| x.to_le_bytes()));
+        hash.update(&bytes);
     }
 }
 
@@ -160,14 +255,7 @@ fn identity(run: &Run, theta: &ParamMap) -> Result<String> {
     hash.update(format!("{text:?} {metrics:?}").as_bytes());
     for (name, t) in theta {
         hash.update(name.as_bytes());
-        params::with_values(t, |v| {
-            let mut bytes = Vec::with_capacity(1 << 16);
-            for part in v.chunks(1 << 14) {
-                bytes.clear();
-                bytes.extend(part.iter().flat_map(|x| x.to_le_bytes()));
-                hash.update(&bytes);
-            }
-        })?;
+        params::with_values(t, |values| add_values(&mut hash, values))?;
     }
     for examples in [run.examples, run.held_out.examples] {
         hash.update(&(examples.len() as u64).to_le_bytes());

@@ -53,6 +53,7 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 
 fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
     let fix = "start it again with `run --executor process`";
+    files::check_plain(path)?;
     serde_json::from_slice(&files::read(path)?)
         .map_err(|e| Error::field(path.display(), "text", "as this version writes it", e, fix))
 }

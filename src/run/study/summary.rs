@@ -13,8 +13,9 @@ use crate::error::Result;
 use crate::figures::differences;
 use crate::files;
 use crate::page::{Figure, Page, StepRow, Table};
-use crate::provenance::command_line;
+use crate::provenance::{self, command_line};
 use crate::run::findings;
+use crate::run::own::Own;
 use crate::run::plan::{self, Failed};
 use crate::run::step::Step;
 use crate::run::{runner, stage, story};
@@ -79,7 +80,7 @@ pub(super) fn write(
         let path = cell_path(cell);
         page.links.push((format!("{path}/report.html"), described(&study.names, &cell.values)));
     }
-    remove(folder)?;
+    runner::remove_page(folder)?;
     if summary.rows.is_empty() {
         page.answers
             .push("Nothing was trained, so nothing is compared: each cell has a page of its own.".into());
@@ -95,20 +96,11 @@ pub(super) fn write(
         .collect::<Result<_>>()?;
     summary.tables(&mut page, &along)?;
     story::write_tables(&page, folder)?;
-    files::write(&folder.join("tables").join(RunRow::FILE), csv_text(&summary.runs()?)?.as_bytes())?;
+    let runs = csv_text(&summary.runs()?)?;
+    Own::of(folder)?.write(&format!("tables/{}", RunRow::FILE), runs.as_bytes())?;
     summary.figures(&mut page, folder, &along)?;
     story::write_page(&page, folder)?;
     Ok(page)
-}
-
-/// Removes page, tables and figures of an earlier run.
-pub(super) fn remove(folder: &Path) -> Result<()> {
-    runner::remove_page(folder)?;
-    let drawn = folder.join("figures");
-    if drawn.is_dir() {
-        files::list(&drawn)?.iter().try_for_each(|file| files::remove(file))?;
-    }
-    Ok(())
 }
 
 /// Draws a table of the study, and puts the figure on the page.
@@ -119,8 +111,13 @@ fn draw(page: &mut Page, folder: &Path, name: &str, table: &str, caption: String
         });
     let step = step.file(format!("tables/{table}"));
     let line = command_line(step.words(folder));
+    let mut own = Own::of(folder)?;
+    let beside = step.written().map(|path| provenance::beside(Path::new(path)).display().to_string());
+    let written: Vec<String> = step.written().map(str::to_string).chain(beside).collect();
+    written.iter().try_for_each(|path| own.begin(path))?;
     let (outcome, _) = crate::progress::listen(|| stage(&step, folder).and_then(|stage| stage.run(&line)));
     outcome?;
+    written.iter().try_for_each(|path| own.ended(path))?;
     let svg = files::read_text(&folder.join(format!("figures/{name}.svg")))?;
     page.figures.push(Figure::new(format!("figures/{name}"), svg, caption));
     page.steps.push(StepRow { name: step.name.clone(), command: line, seconds: 0.0, outputs: Vec::new() });

@@ -5,12 +5,15 @@
 //!
 //! The trap: their files declare `train_loss` as `[nx, ny]` and fill it with y outer all the same, others hold it flat.
 //! Read, the numbers have y outer whatever the shape says. Where theirs is -1 nothing was computed.
+//!
+//! A data set may lie in another file, of any kind and anywhere (external storage, virtual data sets): such a surface would be
+//! made of what its author wants to see of this machine. So it is refused.
 
 use std::path::Path;
 
-use rust_hdf5::{H5Dataset, H5File};
+use rust_hdf5::{H5Dataset, H5File, StorageLayout};
 
-use super::Grid;
+use super::{Grid, check_count};
 use crate::error::{Error, Result};
 use crate::{files, progress};
 
@@ -42,6 +45,7 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
             return Err(wrong("a data set", format!("only {}", names.join(", "))));
         }
         let set = file.dataset(name).map_err(broken)?;
+        check_own(path, name, &set)?;
         values(&set).map_err(|e| wrong("whole numbers or decimals", e.to_string()))
     };
     let part = if has("test_loss") && !has("train_loss") { "test" } else { "train" };
@@ -74,13 +78,8 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
             continue;
         }
         let set = file.dataset(name).map_err(broken)?;
-        let mut column = match values(&set) {
-            Ok(column) => column,
-            // Text such as `dir_file` is no column.
-            Err(rust_hdf5::Hdf5Error::TypeMismatch(_)) => continue,
-            Err(e) => return Err(broken(e)),
-        };
-        if column.len() != grid.loss.len() {
+        // Before it is read: it may be large.
+        if count(&set) != Some(grid.loss.len()) {
             progress::excluded(format!(
                 "{}: `{name}` of shape {:?} is left out",
                 path.display(),
@@ -88,6 +87,13 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
             ));
             continue;
         }
+        check_own(path, name, &set)?;
+        let mut column = match values(&set) {
+            Ok(column) => column,
+            // Text such as `dir_file` is no column.
+            Err(rust_hdf5::Hdf5Error::TypeMismatch(_)) => continue,
+            Err(e) => return Err(broken(e)),
+        };
         if FILLED.contains(&name.as_str()) {
             not_computed(&mut column);
         }
@@ -133,6 +139,36 @@ fn no_surface(path: &Path, file: &H5File, names: &[String]) -> Error {
         )
     };
     Error::field(path.display(), "train_loss", "a data set", format!("{what}{found}"), fix)
+}
+
+/// Refuses a data set that lies in another file, or is larger than a surface.
+fn check_own(path: &Path, name: &str, set: &H5Dataset) -> Result<()> {
+    let broken = |e: rust_hdf5::Hdf5Error| Error::field(path.display(), name, "a data set", e, FIX);
+    let elsewhere = |found: String| {
+        let fix =
+            "give a file that holds its numbers itself: other files of this machine are not read through it";
+        Err(Error::field(path.display(), name, "a data set in this file", found, fix))
+    };
+    if let Some(file) = set.external_files().map_err(broken)?.first() {
+        return elsewhere(format!("external storage in {}", file.name));
+    }
+    if set.storage_layout().map_err(broken)? == StorageLayout::Virtual {
+        let mappings = set.virtual_mappings().map_err(broken)?;
+        let from = mappings.first().map_or("another", |mapping| mapping.source_file_name.as_str());
+        return elsewhere(format!("a virtual data set of {from}"));
+    }
+    check_count(path, name, count(set))?;
+    // A chunk is unpacked as a whole, however little of it is used.
+    let chunk = set.chunk_dims().unwrap_or_default();
+    check_count(path, name, product(&chunk))
+}
+
+fn count(set: &H5Dataset) -> Option<usize> {
+    if set.is_null() { Some(0) } else { product(&set.shape()) }
+}
+
+fn product(sizes: &[usize]) -> Option<usize> {
+    sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size))
 }
 
 fn values(set: &H5Dataset) -> rust_hdf5::Result<Vec<f64>> {

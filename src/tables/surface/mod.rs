@@ -57,6 +57,21 @@ impl Format {
     }
 }
 
+/// Numbers that a file may hold of one kind: a grid of 8192 by 8192. A file of a few bytes may name any size, so it is asked for
+/// before memory is.
+const MOST: usize = 1 << 26;
+
+/// Refuses more numbers than a surface has; none: more than can be counted.
+fn check_count(path: &Path, name: &str, count: Option<usize>) -> Result<()> {
+    let found = match count {
+        Some(count) if count <= MOST => return Ok(()),
+        Some(count) => format!("{count}, {} MiB of memory", count >> 17),
+        None => "more than can be counted".into(),
+    };
+    let fix = "give a surface with fewer points, or fetch the file again";
+    Err(Error::field(path.display(), name, format!("at most {MOST} numbers"), found, fix))
+}
+
 impl Grid {
     /// Reads a surface, its format by the file's ending.
     ///

@@ -15,7 +15,7 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::Grid;
+use super::{Grid, MOST, check_count};
 use crate::error::{Error, Result};
 use crate::{files, progress};
 
@@ -109,15 +109,43 @@ fn arrays(path: &Path) -> Result<(Vec<Array>, Vec<String>)> {
     let broken = |found: String| {
         Error::field(path.display(), "npz", "a whole numpy archive", found, "fetch or make the file again")
     };
-    let mut archive = ZipArchive::new(Cursor::new(files::read(path)?)).map_err(|e| broken(e.to_string()))?;
-    let (mut arrays, mut names) = (Vec::new(), Vec::new());
+    let bytes = files::read(path)?;
+    let mut left = bytes.len() as u64;
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(e.to_string()))?;
+    let (mut arrays, mut names): (Vec<Array>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut held = 0usize;
     for i in 0..archive.len() {
         let mut entry = archive.by_index(i).map_err(|e| broken(e.to_string()))?;
         let name = entry.name().map_err(|e| broken(e.to_string()))?;
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
+        // Members that share bytes would make much of little.
+        left = left
+            .checked_sub(entry.compressed_size())
+            .ok_or_else(|| broken(format!("`{name}`: members that overlap")))?;
+        let most = (MOST * size_of::<f64>()) as u64;
+        let size = entry.size();
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|e| broken(format!("`{name}`: {e}")))?;
+        if size <= most {
+            // The size is a claim.
+            let unpacked = entry.by_ref().take(most + 1).read_to_end(&mut bytes);
+            unpacked.map_err(|e| broken(format!("`{name}`: {e}")))?;
+        }
+        if size.max(bytes.len() as u64) > most {
+            let found = format!("{} MiB", size.max(bytes.len() as u64) >> 20);
+            let fix = "give a surface with fewer points, or fetch the file again";
+            return Err(Error::field(
+                path.display(),
+                &name,
+                format!("of at most {} MiB", most >> 20),
+                found,
+                fix,
+            ));
+        }
         let array = parse(&name, &bytes).map_err(|found| broken(format!("`{name}`: {found}")))?;
+        if let Some(values) = &array {
+            held = held.saturating_add(values.values.len());
+            check_count(path, &name, Some(held))?;
+        }
         names.push(if array.is_some() { name } else { format!("{name} (no numbers)") });
         arrays.extend(array);
     }
@@ -148,6 +176,10 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Option<Array>, String> {
     let expected = shape.iter().try_fold(width, |bytes, size| bytes.checked_mul(*size));
     if expected != Some(data.len()) {
         return Err(format!("{} bytes for shape {shape:?} of {kind}", data.len()));
+    }
+    // Each takes eight bytes, however few it has here.
+    if data.len() / width.max(1) > MOST {
+        return Err(format!("{} numbers, where a surface has at most {MOST}", data.len() / width.max(1)));
     }
     let values: Vec<f64> = data.chunks_exact(width).map(read).collect();
     let values = match (entry("fortran_order").is_some_and(|value| value.starts_with("True")), &shape[..]) {
