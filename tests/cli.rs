@@ -214,11 +214,11 @@ const BAD: &[Bad] = &[
         name: "unknown estimator of another kind of model",
         prepare: |folder| {
             let path = folder.join("model/config.json");
-            let text = std::fs::read_to_string(&path).unwrap().replace("\"gelu\"", "\"swish\"");
+            let text = std::fs::read_to_string(&path).unwrap().replace("\"gelu\"", "\"snake\"");
             std::fs::write(path, text).unwrap();
         },
         command: LOSS,
-        says: &["config.json", "hidden_act", "`swish`", "fix:"],
+        says: &["config.json", "hidden_act", "`snake`", "fix:"],
     },
     Bad {
         name: "masked LM without a head",

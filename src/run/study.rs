@@ -41,7 +41,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     let cells = folder.join("cells");
     std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
     let _lock = files::lock(&cells.join("lock"))?;
-    files::sweep_beside(folder)?;
+    [folder.to_path_buf(), folder.join("cells")].iter().try_for_each(|own| files::sweep_beside(own))?;
     ["tables", "figures"].into_iter().try_for_each(|own| files::sweep(&folder.join(own)))?;
     let text = folder.join("analysis.toml");
     if force || std::fs::read(&text).ok().is_some_and(|old| old != loaded.text.as_bytes()) {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{Result, Tensor, Var};
 
 use super::config::ModelConfig;
-use super::gradient::{Gradient, Gradients};
+use super::gradient::{self, Gradient, Gradients};
 use super::layout::{Kind, Layout, Reached};
 use super::modules::{Head, HeadModules, Layer, Module, Modules, Reads};
 use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
@@ -128,6 +128,10 @@ impl Objective for Network {
         let pass = Pass::new(self, theta, &batch, None);
         let layers = prefix.layers..self.modules.layers.len();
         Ok(pass.head(&pass.layers(&prefix.hidden, layers)?)?)
+    }
+
+    fn gradient(&self, theta: &ParamMap, batch: &Batch, weights: &[f32]) -> error::Result<ParamMap> {
+        gradient::dense(&self.backward(theta, batch, None, weights)?.1)
     }
 
     fn summed_gradient(&self, theta: &ParamMap, batch: &Batch) -> error::Result<(f64, Gradients)> {
