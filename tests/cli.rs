@@ -236,7 +236,7 @@ const BAD: &[Bad] = &[
             });
         },
         command: "loss --checkpoint model --set set.safetensors --strict-head",
-        says: &["classifier.weight", "no such tensor"],
+        says: &["classifier.weight", "no such head"],
     },
     Bad {
         name: "mask of zero entries",

@@ -143,7 +143,10 @@ fn item_of(
 ) -> Option<String> {
     let place = tensor.place;
     let site = match place.role {
-        Role::Intermediate if include_intermediate => Place { role: Role::FfnOutput, ..place },
+        // ModernBERT drops out there: then it is a site of its own.
+        Role::Intermediate if include_intermediate && !sites.contains(&place) => {
+            Place { role: Role::FfnOutput, ..place }
+        }
         _ => place,
     };
     match granularity {

@@ -19,7 +19,7 @@ use crate::params::{self, ParamMap};
 use crate::progress;
 
 /// The float tensors under canonical names.
-pub fn canonical(folder: &Path, stored: Vec<Stored>, config: &ModelConfig) -> Result<ParamMap> {
+pub fn canonical(folder: &Path, mut stored: Vec<Stored>, config: &ModelConfig) -> Result<ParamMap> {
     if let Some((name, how)) = stored.iter().find_map(|s| Some((&s.name, quantized::method(&s.name)?))) {
         return Err(quantized::refused(folder, name, &format!("a part of quantized weights ({how})")));
     }
@@ -27,11 +27,14 @@ pub fn canonical(folder: &Path, stored: Vec<Stored>, config: &ModelConfig) -> Re
     let names: Vec<&str> = stored.iter().map(|s| s.name.as_str()).collect();
     let canonical = config.architecture.canonical;
     let prefix = prefix(folder, &names, |name| canonical(name).is_some_and(|name| known.contains(&name)))?;
+    // A decoder computes with the bias under its own name, where another differs from it, as in transformers 5.
+    let chief = format!("{prefix}{}.bias", config.architecture.decoder);
+    stored.sort_by_key(|s| s.name != chief);
     let mut map: BTreeMap<String, (String, Tensor)> = BTreeMap::new();
     for Stored { name, content } in stored {
         let Some(own) = canonical(name.strip_prefix(&prefix).unwrap_or(&name)) else { continue };
         match content {
-            Content::Float(tensor) => insert(&mut map, folder, own, name, tensor)?,
+            Content::Float(tensor) => insert(&mut map, (folder, &chief), own, name, tensor)?,
             Content::Other(kind) if known.contains(&own) => {
                 return Err(quantized::refused(folder, &name, &kind));
             }
@@ -87,7 +90,7 @@ fn strange(folder: &Path, names: &[&str]) -> Error {
 
 fn insert(
     map: &mut BTreeMap<String, (String, Tensor)>,
-    folder: &Path,
+    (folder, chief): (&Path, &str),
     own: String,
     name: String,
     tensor: Tensor,
@@ -96,7 +99,12 @@ fn insert(
         Entry::Vacant(free) => drop(free.insert((name, tensor))),
         Entry::Occupied(taken) => {
             let (first, other) = taken.get();
-            if !params::equal(other, &tensor)? {
+            if first == chief && !params::equal(other, &tensor)? {
+                progress::note(format!(
+                    "{}: {chief} counts, and not {name}, which differs",
+                    folder.display()
+                ));
+            } else if !params::equal(other, &tensor)? {
                 let found = format!("other values under `{name}`, which means the same tensor");
                 let fix = "remove the one that training left behind: nothing says here which of them counts";
                 return Err(Error::field(folder.display(), first, "given once", found, fix));
