@@ -167,11 +167,9 @@ impl Checkpoint {
         if head.decodes() {
             self.check_tied()?;
         }
-        let of_head: BTreeSet<String> = {
-            let modules = self.config.modules(head).head;
-            modules.modules().into_iter().flat_map(Module::parameters).map(|p| p.name).collect()
-        };
         let network = Network::new(self.config.clone(), head, Backend::of(&self.device));
+        let of_head = network.modules.head.modules().into_iter().flat_map(Module::parameters);
+        let of_head: BTreeSet<String> = of_head.map(|p| p.name).collect();
         let mut theta = ParamMap::new();
         let mut fresh = Vec::new();
         for parameter in network.layout.parameters() {
@@ -351,8 +349,8 @@ impl Model {
         let config = &self.network.config;
         let decoder = format!("{}.bias", config.architecture.decoder);
         if let (false, HeadModules::Decoder { bias: Some(bias), .. }) =
-            (config.tied, config.modules(self.network.head).head)
-            && let Some(bias) = bias.bias.and_then(|name| theta.get(&name).cloned())
+            (config.tied, &self.network.modules.head)
+            && let Some(bias) = bias.bias.as_ref().and_then(|name| theta.get(name).cloned())
         {
             theta.entry(decoder).or_insert(bias);
         }

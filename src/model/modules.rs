@@ -267,6 +267,11 @@ impl Module {
 }
 
 impl Embeddings {
+    /// The table of tokens alone.
+    pub fn of_tokens(tokens: Module) -> Embeddings {
+        Embeddings { tokens, positions: None, segments: None, norm: None, projection: None }
+    }
+
     fn modules(&self) -> Vec<&Module> {
         let Embeddings { tokens, positions, segments, norm, projection } = self;
         [Some(tokens), positions.as_ref(), segments.as_ref(), norm.as_ref(), projection.as_ref()]
@@ -331,6 +336,11 @@ impl Transform {
 }
 
 impl HeadModules {
+    /// Whether the token table decodes, too.
+    pub fn is_tied(&self) -> bool {
+        matches!(self, HeadModules::Decoder { weight: None, .. })
+    }
+
     /// Its modules.
     pub fn modules(&self) -> Vec<&Module> {
         match self {

@@ -131,7 +131,7 @@ impl Freeze {
                 return Ok(rows);
             }
             metadata.insert("split".into(), split.to_string());
-            return self.source.read(split, None);
+            return self.source.read(split);
         };
         let (mut rows, training) =
             self.source.split(holdout, self.seed, checkpoint.word_classes().as_deref())?;

@@ -65,17 +65,18 @@ impl Source {
         }
     }
 
-    /// Reads the rows; what was left out is said. `known` names the classes of words of a model that is there already.
-    pub fn read(&self, split: Split, known: Option<&[String]>) -> Result<Rows> {
-        let rows = match &self.conll {
-            Some(_) => self.words(split == Split::Train, known)?.0,
-            None => self.rows(split)?,
-        };
+    /// Reads the rows; what was left out is said.
+    pub fn read(&self, split: Split) -> Result<Rows> {
+        Ok(self.told(self.rows(split)?))
+    }
+
+    /// The rows, when it is said what they were read as and what was left out.
+    fn told(&self, rows: Rows) -> Rows {
         if self.table.is_some() || self.conll.is_some() {
             progress::note(format!("{}: {}", self.path().display(), rows.read_as));
         }
         tell(&rows);
-        Ok(rows)
+        rows
     }
 
     /// Reads the rows.
@@ -101,18 +102,21 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// As [`Source::read`], with `known`; and [`Error::Field`] where a part would be empty.
+    /// As [`Source::read`] and [`Source::words`]; and [`Error::Field`] where a part would be empty.
     pub fn split(&self, holdout: Holdout, seed: u64, known: Option<&[String]>) -> Result<(Rows, usize)> {
-        let mut rows = self.read(Split::Train, known)?;
-        let mut training = rows.rows.len();
+        let (mut rows, mut training) = if self.conll.is_some() {
+            let (rows, first) = self.words(true, known)?;
+            (self.told(rows), first)
+        } else {
+            let rows = self.read(Split::Train)?;
+            let first = rows.rows.len();
+            (rows, first)
+        };
         let task = self.task()?;
         if task.is_some() {
-            rows.rows.extend(self.read(Split::Dev, known)?.rows);
+            rows.rows.extend(self.read(Split::Dev)?.rows);
         }
         let own_task = task.is_some_and(|task| holdout == Holdout::Official || task == Task::Mnli);
-        if self.dev.is_some() {
-            training = self.words(true, None)?.1;
-        }
         let keeps_own = own_task || self.dev.is_some();
         if !keeps_own {
             training = rows.rows.len() - rows.rows.len() / 5;

@@ -94,7 +94,7 @@ pub fn encoder(config: &ModelConfig, prefix: &str, head: HeadModules) -> Modules
 
 /// The tables under `prefix.embeddings`, and their norm.
 pub fn embeddings(config: &ModelConfig, prefix: &str, head: &HeadModules) -> Embeddings {
-    let (width, decodes) = (config.embedding_size, matches!(head, HeadModules::Decoder { weight: None, .. }));
+    let (width, decodes) = (config.embedding_size, head.is_tied());
     let path = |name: &str| format!("{prefix}.embeddings.{name}");
     let table = |name: &str, kind, rows, decodes| {
         Module::table(&path(name), Place::EMBEDDINGS, kind, (rows, width), decodes)

@@ -61,7 +61,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let h = config.hidden_size;
     let head = scores(config, head);
-    let decodes = matches!(head, HeadModules::Decoder { weight: None, .. });
+    let decodes = head.is_tied();
     let table = |name: &str, kind, rows, decodes| {
         Module::table(&format!("transformer.{name}"), Place::EMBEDDINGS, kind, (rows, h), decodes)
     };

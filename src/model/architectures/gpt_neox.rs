@@ -11,9 +11,7 @@ use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::Kind;
-use crate::model::modules::{
-    Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections,
-};
+use crate::model::modules::{Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
 use crate::model::settings::{Heads, LayerSettings, Mask, Norm, Order, Positions, Rotary};
 
 use super::{bert, gpt2, llama};
@@ -75,16 +73,11 @@ fn read(source: &Source) -> Result<ModelConfig> {
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let h = config.hidden_size;
     let head = gpt2::scores(config, head);
-    let decodes = matches!(head, HeadModules::Decoder { weight: None, .. });
     let size = (config.vocab_size, h);
+    let tokens =
+        Module::table("gpt_neox.embed_in", Place::EMBEDDINGS, Kind::TokenTable, size, head.is_tied());
     Modules {
-        embeddings: Embeddings {
-            tokens: Module::table("gpt_neox.embed_in", Place::EMBEDDINGS, Kind::TokenTable, size, decodes),
-            positions: None,
-            segments: None,
-            norm: None,
-            projection: None,
-        },
+        embeddings: Embeddings::of_tokens(tokens),
         layers: (0..config.layers.len()).map(|k| layer(config, k)).collect(),
         last_norm: Some(Module::norm("gpt_neox.final_layer_norm", Place::HEAD, h)),
         head,

@@ -10,9 +10,7 @@ use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::Kind;
-use crate::model::modules::{
-    Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections,
-};
+use crate::model::modules::{Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
 use crate::model::settings::{Heads, LayerSettings, Mask, Norm, Order, Positions, Rotary};
 
 use super::{bert, gpt2};
@@ -108,17 +106,11 @@ pub fn base(source: &Source, before: &str) -> Result<f64> {
 
 fn modules(config: &ModelConfig, head: Head, biased: bool) -> Modules {
     let head = gpt2::scores(config, head);
-    let decodes = matches!(head, HeadModules::Decoder { weight: None, .. });
     let size = (config.vocab_size, config.hidden_size);
     let path = "model.embed_tokens";
+    let tokens = Module::table(path, Place::EMBEDDINGS, Kind::TokenTable, size, head.is_tied());
     Modules {
-        embeddings: Embeddings {
-            tokens: Module::table(path, Place::EMBEDDINGS, Kind::TokenTable, size, decodes),
-            positions: None,
-            segments: None,
-            norm: None,
-            projection: None,
-        },
+        embeddings: Embeddings::of_tokens(tokens),
         layers: (0..config.layers.len()).map(|k| layer(config, k, biased)).collect(),
         last_norm: Some(norm(config, "model.norm", Place::HEAD)),
         head,

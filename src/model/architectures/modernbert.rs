@@ -124,7 +124,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
             twice: false,
         },
     };
-    let decodes = matches!(head, HeadModules::Decoder { weight: None, .. });
+    let decodes = head.is_tied();
     let path = "model.embeddings.tok_embeddings";
     let size = (config.vocab_size, h);
     Modules {
