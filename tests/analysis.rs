@@ -171,7 +171,7 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         (
             "[schedule]\np_upper = 0.2\n[train]\narms = [\"uniform:0.1\", \"guided\"]",
             "[train]\narms = [\"none\", \"matched\"]",
-            "`train.arms` must be without `guided`, `matched`, `reversed` and `shuffled`",
+            "`train.arms` must be without `guided` and its controls",
             "[\"none",
         ),
         (

@@ -45,7 +45,9 @@ fn sorted(rates: &Rates) -> Vec<f64> {
 fn controls_have_the_mean_rate_of_the_schedule() {
     for rows in schedules() {
         let (schedule, mean) = (read(&rows), rows.iter().map(|row| row.p).sum::<f64>() / rows.len() as f64);
-        for assignment in ["guided", "matched", "reversed", "shuffled", "shuffled:1", "shuffled:99"] {
+        for assignment in
+            ["guided", "matched", "reversed", "shuffled", "shuffled:1", "shuffled:99", "by-depth", "by-type"]
+        {
             let rates = assignment.parse::<Assignment>().unwrap().of(&schedule).unwrap();
             let own = values(&rates).iter().sum::<f64>() / rows.len() as f64;
             assert!((own - mean).abs() <= 1e-12, "{assignment}: {own} for {mean}");
@@ -117,6 +119,91 @@ fn reversed_needs_ranks_or_goes_by_the_rates() -> Outcome {
     Ok(())
 }
 
+/// Oracle: the order of the sites as docs/definitions.md section 3 lists it, most dropout first, written down for two layers.
+/// Catches embeddings on the wrong side, types within layers, and rates that follow the ranking of the schedule.
+#[test]
+fn rules_without_data_go_by_the_place_alone() {
+    let score = |(i, site): (usize, Place)| (site.to_string(), ((i * 5 + 2) % 7) as f64);
+    let ranking = Ranking::new(bert::sites(2).into_iter().enumerate().map(score));
+    let schedule = read(&guided(&ranking, &[None; 7], Shape::Linear, 0.0, 0.6));
+    for (assignment, order) in [
+        (
+            Assignment::ByDepth,
+            "embeddings layer.0.attention_probs layer.0.attention_output layer.0.ffn_output layer.1.attention_probs \
+             layer.1.attention_output layer.1.ffn_output",
+        ),
+        (
+            Assignment::ByType,
+            "layer.0.attention_probs layer.1.attention_probs layer.0.attention_output layer.1.attention_output \
+             layer.0.ffn_output layer.1.ffn_output embeddings",
+        ),
+    ] {
+        for schedule in [schedule.clone(), schedule.reversed().unwrap()] {
+            let rates = assignment.of(&schedule).unwrap();
+            let p: Vec<f64> = order.split(' ').map(|site| rates.get(site.parse().unwrap())).collect();
+            let wanted: Vec<f64> = (0..7).map(|k| 0.6 - 0.1 * k as f64).collect();
+            assert!(
+                p.iter().zip(&wanted).all(|(p, wanted)| (p - wanted).abs() < 1e-12),
+                "{assignment}: {p:?}"
+            );
+        }
+    }
+}
+
+/// Oracle: `uniform:0`, which is no dropout but the head's by its definition. Without the head's the trained model is another.
+/// Catches an arm `none` that switches two things off.
+#[test]
+fn no_dropout_keeps_the_heads() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let train = format!(
+        "train --checkpoint {} --table {} --columns sentence,label --epochs 1 --fraction 0.2",
+        fixture("tiny/model").display(),
+        fixture("tiny/sentiment.tsv").display()
+    );
+    let mut trained = Vec::new();
+    for arm in ["none", "uniform:0", "none-at-all"] {
+        fisherscape(&format!("{train} --dropout {arm} --out {}", arm.replace(':', "-")))
+            .current_dir(folder.path())
+            .assert()
+            .success();
+        trained.push(std::fs::read(folder.path().join(arm.replace(':', "-")).join("model.safetensors"))?);
+    }
+    assert!(trained[0] == trained[1] && trained[0] != trained[2]);
+    Ok(())
+}
+
+/// Oracle: the definitions. An untrained model's Fisher information does not depend on the weights of the checkpoint, that of
+/// random labels does, and depends on the seed alone otherwise; both differ from the data's own. Catches a head or a norm
+/// that is not drawn anew, and labels that stay.
+#[test]
+fn controls_take_away_what_was_learned_or_what_labels_mean() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let model = fixture("tiny/model").display().to_string();
+    let table = fixture("tiny/sentiment.tsv").display().to_string();
+    let run = |line: &str| {
+        fisherscape(line).current_dir(folder.path()).assert().success();
+    };
+    run(&format!(
+        "freeze --checkpoint {model} --table {table} --columns sentence,label --examples 12 --out set.safetensors"
+    ));
+    run(&format!(
+        "train --checkpoint {model} --table {table} --columns sentence,label --epochs 1 --lr 1e-2 --dropout none --out trained"
+    ));
+    let fisher = |checkpoint: &str, more: &str| -> Outcome<String> {
+        run(&format!("fisher --checkpoint {checkpoint} --set set.safetensors {more} --out F.safetensors"));
+        Ok(std::fs::read_to_string(at("F.csv"))?)
+    };
+    let untrained = fisher(&model, "--control untrained")?;
+    assert_eq!(untrained, fisher("trained", "--control untrained")?);
+    assert_ne!(untrained, fisher(&model, "--control untrained --seed 1")?);
+    let random = fisher("trained", "--control random-label")?;
+    assert_eq!(random, fisher("trained", "--control random-label")?);
+    let own = fisher("trained", "")?;
+    assert!(own != untrained && own != random && random != fisher(&model, "--control random-label")?);
+    Ok(())
+}
+
 /// Oracle: chance. Each of 400 shuffles is another order; over them every site has the mean rate, within 5 standard errors of
 /// the spread of the published rates; and a shuffle knows nothing of the ranking it is a control for. Catches a shuffle of
 /// pairs of neighbours, one that leaves a site in place, a permutation of the guided rates.
@@ -142,6 +229,7 @@ fn arms_read_as_they_are_written() {
     let scheduled = |assignment, path: &str| Arm::Scheduled(assignment, path.into());
     for (text, arm) in [
         ("none", Arm::None),
+        ("none-at-all", Arm::NoneAtAll),
         ("uniform:0.1", Arm::Uniform(0.1)),
         ("gaussian:0.1", Arm::Gaussian(0.1)),
         ("gaussian-paper:0.1", Arm::GaussianPaper(0.1)),
@@ -153,6 +241,8 @@ fn arms_read_as_they_are_written() {
         ("shuffled:12:r.csv", scheduled(Assignment::Shuffled(12), "r.csv")),
         ("shuffled:C:r.csv", scheduled(Assignment::Shuffled(0), "C:r.csv")),
         ("shuffled:3:C:r.csv", scheduled(Assignment::Shuffled(3), "C:r.csv")),
+        ("by-depth:r.csv", scheduled(Assignment::ByDepth, "r.csv")),
+        ("by-type:r.csv", scheduled(Assignment::ByType, "r.csv")),
     ] {
         assert_eq!(text.parse(), Ok(arm.clone()), "{text}");
         assert_eq!(arm.to_string(), text);

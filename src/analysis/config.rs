@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Command};
+use clap::{Args, Command, ValueEnum};
 use serde::Deserialize;
 
 use crate::data::columns::Columns;
@@ -17,6 +17,7 @@ use crate::data::glue::{self, Holdout, Task};
 use crate::data::labels::Labels;
 use crate::dropout::Arm;
 use crate::dropout::Assignment;
+use crate::fisher::Control;
 use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
 use crate::model::{Estimator, Reduction};
@@ -185,8 +186,9 @@ pub struct Fisher {
 #[derive(Args, Clone, Debug, Deserialize)]
 #[serde(default = "defaults")]
 pub struct Train {
-    /// Each none, uniform:P, gaussian:P or gaussian-paper:P; by [schedule] guided, matched, reversed, shuffled or shuffled:K, or by a
-    /// file, as guided:RATES.csv
+    /// Each none, none-at-all, uniform:P, gaussian:P or gaussian-paper:P; by [schedule] guided, matched, reversed, shuffled,
+    /// shuffled:K, by-depth or by-type; by a [schedule] from the Fisher information of an untrained model or of labels at random:
+    /// untrained, random-label; by a file, as guided:RATES.csv, or other-task:RATES.csv
     #[arg(long, value_delimiter = ',', value_name = "ARM,..")]
     pub arms: Vec<Parsed<PlannedArm>>,
     /// Training runs of each arm, with seeds of their own
@@ -201,6 +203,10 @@ pub struct Train {
 #[derive(Clone, Debug, PartialEq)]
 pub enum PlannedArm {
     Own(Assignment),
+    /// Guided by the Fisher information of a control.
+    Control(Control),
+    /// Guided by a schedule made elsewhere, of another task.
+    OtherTask(PathBuf),
     Other(Arm),
 }
 
@@ -365,7 +371,7 @@ impl Analysis {
         let data = &self.data;
         let cut = data.table.is_some() || data.conll.is_some() && data.dev.is_none();
         let split = |train: &Train| cut || data.conll.is_none() && train.options.split == Holdout::Paper;
-        let own = |train: &Train| train.arms.iter().any(|arm| arm.0.own().is_some());
+        let own = |train: &Train| train.arms.iter().any(|arm| arm.0.scheduled());
         self.fisher_over() == Over::Task
             && self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_none())
             && self.train.as_ref().is_some_and(|train| split(train) && own(train))
@@ -409,11 +415,16 @@ impl Analysis {
 }
 
 impl PlannedArm {
-    /// How an arm of the analysis' own schedule uses it.
-    pub fn own(&self) -> Option<Assignment> {
+    /// Whether its rates come from a schedule that the analysis makes.
+    pub fn scheduled(&self) -> bool {
+        matches!(self, PlannedArm::Own(_) | PlannedArm::Control(_))
+    }
+
+    /// The control whose Fisher information it goes by.
+    pub fn control(&self) -> Option<Control> {
         match self {
-            PlannedArm::Own(assignment) => Some(*assignment),
-            PlannedArm::Other(_) => None,
+            PlannedArm::Control(control) => Some(*control),
+            _ => None,
         }
     }
 }
@@ -425,7 +436,14 @@ impl FromStr for PlannedArm {
         if let Ok(assignment) = text.parse() {
             return Ok(PlannedArm::Own(assignment));
         }
-        let own = "guided, matched, reversed, shuffled, shuffled:K";
+        if let Ok(control) = Control::from_str(text, false) {
+            return Ok(PlannedArm::Control(control));
+        }
+        if let Some(path) = text.strip_prefix("other-task:").filter(|path| !path.is_empty()) {
+            return Ok(PlannedArm::OtherTask(path.into()));
+        }
+        let own = "guided, matched, reversed, shuffled, shuffled:K, by-depth, by-type, untrained, random-label, \
+                   other-task:RATES.csv";
         text.parse().map(PlannedArm::Other).map_err(|_: String| format!("expected {own}, {}", Arm::EXPECTED))
     }
 }

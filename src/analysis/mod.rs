@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// Names and texts of the shipped analyses, in the order in which one would run them.
-pub const SHIPPED: [(&str, &str); 17] = [
+pub const SHIPPED: [(&str, &str); 18] = [
     ("quickstart", include_str!("../../analyses/quickstart.toml")),
     ("landscape", include_str!("../../analyses/landscape.toml")),
     ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),
@@ -37,6 +37,7 @@ pub const SHIPPED: [(&str, &str); 17] = [
     ("controls", include_str!("../../analyses/controls.toml")),
     ("sensitivity", include_str!("../../analyses/sensitivity.toml")),
     ("high-rate", include_str!("../../analyses/high-rate.toml")),
+    ("what-guides", include_str!("../../analyses/what-guides.toml")),
     ("minilm-lr", include_str!("../../analyses/minilm-lr.toml")),
     ("minilm", include_str!("../../analyses/minilm.toml")),
     ("glue", include_str!("../../analyses/glue.toml")),

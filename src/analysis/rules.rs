@@ -139,10 +139,17 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
             "leave it out, or [surface] and agree.arms",
         ),
         (
-            analysis.schedule.is_some() || arms().all(|arm| arm.0.own().is_none()),
+            analysis.schedule.is_some() || arms().all(|arm| !arm.0.scheduled()),
             "train.arms",
-            "without `guided`, `matched`, `reversed` and `shuffled` where there is no [schedule]",
+            "without `guided` and its controls where there is no [schedule]",
             "add a [schedule], name a file (\"guided:RATES.csv\"), or leave the arm out",
+        ),
+        (
+            arms().all(|arm| arm.0.control().is_none())
+                || analysis.fisher.is_some() && !analysis.schedule.as_ref().is_some_and(preset),
+            "train.arms",
+            "without `untrained` and `random-label` where no Fisher information is computed",
+            "add [fisher] and leave schedule.preset out, or leave the arm out",
         ),
         (
             analysis.schedule.as_ref().is_none_or(preset) || analysis.fisher.is_some(),

@@ -1,26 +1,33 @@
 //! What arms and masks are called: in figures and tables, and as parts of paths.
 
 use std::fmt;
+use std::path::Path;
 
 use super::config::PlannedArm;
 use crate::dropout::Arm;
 use crate::dropout::Assignment;
 use crate::landscape::mask::Select;
+use crate::stages::word;
 
 /// As people read it: `uniform 0.05`.
 impl fmt::Display for PlannedArm {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             PlannedArm::Own(assignment) => write!(f, "{}", assignment_title(*assignment)),
+            PlannedArm::Control(control) => write!(f, "{}", word(*control)),
+            PlannedArm::OtherTask(path) => write!(f, "other task {}", stem(path)),
             PlannedArm::Other(Arm::Scheduled(assignment, path)) => {
-                // Commas separate titles on a command line.
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy().replace(',', " ");
-                write!(f, "{} {stem}", assignment_title(*assignment))
+                write!(f, "{} {}", assignment_title(*assignment), stem(path))
             }
             PlannedArm::Other(Arm::GaussianPaper(p)) => write!(f, "paper's gaussian {p}"),
             PlannedArm::Other(dropout) => write!(f, "{}", dropout.to_string().replace(':', " ")),
         }
     }
+}
+
+/// The name of a file. Commas separate titles on a command line.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().replace(',', " ")
 }
 
 /// The use of a schedule as people read it: `shuffled 2`.

@@ -91,6 +91,14 @@ impl Labels {
         }
     }
 
+    /// Of a regression; none of tokens and classes.
+    pub fn values(&self) -> &[f32] {
+        match self {
+            Labels::Classes(_) => &[],
+            Labels::Values(values) => values,
+        }
+    }
+
     /// As numbers.
     pub fn numbers(&self) -> Vec<f64> {
         match self {

@@ -13,7 +13,10 @@ use crate::provenance::Provenance;
 /// The dropout of a training run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arm {
+    /// None but the head's own, which all arms have.
     None,
+    /// Not even that.
+    NoneAtAll,
     Uniform(f64),
     Gaussian(f64),
     /// The Gaussian noise of the paper's code.
@@ -24,8 +27,9 @@ pub enum Arm {
 
 impl Arm {
     /// What can be written for one.
-    pub const EXPECTED: &str = "none, uniform:P, gaussian:P or gaussian-paper:P with P in [0, 1), or guided:RATES.csv, \
-                                matched:RATES.csv, reversed:RATES.csv, shuffled:RATES.csv or shuffled:K:RATES.csv";
+    pub const EXPECTED: &str = "none, none-at-all, uniform:P, gaussian:P or gaussian-paper:P with P in [0, 1), or guided:RATES.csv, \
+                                matched:RATES.csv, reversed:RATES.csv, shuffled:RATES.csv, shuffled:K:RATES.csv, \
+                                by-depth:RATES.csv or by-type:RATES.csv";
 }
 
 impl FromStr for Arm {
@@ -36,6 +40,7 @@ impl FromStr for Arm {
         let rate = |p: &str| p.parse().ok().filter(|p| (0.0..1.0).contains(p)).ok_or_else(wrong);
         match text.split_once(':') {
             None if text == "none" => Ok(Arm::None),
+            None if text == "none-at-all" => Ok(Arm::NoneAtAll),
             Some(("uniform", p)) => Ok(Arm::Uniform(rate(p)?)),
             Some(("gaussian", p)) => Ok(Arm::Gaussian(rate(p)?)),
             Some(("gaussian-paper", p)) => Ok(Arm::GaussianPaper(rate(p)?)),
@@ -62,6 +67,7 @@ impl fmt::Display for Arm {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Arm::None => write!(f, "none"),
+            Arm::NoneAtAll => write!(f, "none-at-all"),
             Arm::Uniform(p) => write!(f, "uniform:{p}"),
             Arm::Gaussian(p) => write!(f, "gaussian:{p}"),
             Arm::GaussianPaper(p) => write!(f, "gaussian-paper:{p}"),
@@ -71,15 +77,15 @@ impl fmt::Display for Arm {
 }
 
 impl Arm {
-    /// The dropout of a model with these sites, whose head drops with probability `head`; `None` switches everything off, the
-    /// head's included.
+    /// The dropout of a model with these sites, whose head drops with probability `head`; no dropout at all is `None`.
     ///
     /// # Errors
     ///
     /// As [`Arm::rates`].
     pub fn dropout(&self, sites: &[Place], head: f64, seed: u64) -> Result<Option<Dropout>> {
         let (kind, rates, head) = match self {
-            Arm::None => return Ok(None),
+            Arm::NoneAtAll => return Ok(None),
+            Arm::None => (Kind::Bernoulli, Rates::uniform(sites, 0.0), head),
             Arm::Uniform(p) => (Kind::Bernoulli, Rates::uniform(sites, *p), head),
             Arm::Gaussian(p) => (Kind::Gaussian, Rates::uniform(sites, *p), head),
             Arm::GaussianPaper(p) => (Kind::PaperGaussian, Rates::uniform(sites, *p), *p),

@@ -3,8 +3,9 @@
 //! With rates `p_(0) >= ... >= p_(S-1)`, of which guided dropout gives `p_(k)` to the site of rank k (0 = lowest Fisher
 //! information): matched gives every site the mean `Σ p / S`; reversed gives `p_(S-1-k)` to the site of rank k, so that the
 //! most important site drops most; shuffled gives `p_(π(i))` to the i-th site in model order, π a random permutation. All
-//! four have the same mean rate. What guided dropout gains over matched comes from unequal rates, over shuffled from which
-//! site has which, over reversed from the direction. (Sharma et al. 2024 compare with a uniform arm of twice the mean.)
+//! four have the same mean rate. So have two rules without data (docs/definitions.md section 3), which give `p_(k)` to the k-th
+//! site of an order that every model of a shape shares. What guided dropout gains over matched comes from unequal rates, over shuffled from which
+//! site has which, over reversed from the direction, over a rule from what the data say beyond the architecture. (Sharma et al. 2024 compare with a uniform arm of twice the mean.)
 //!
 //! The trap: the K-th shuffle is a function of K and S alone. Drawn by the seed of the run, it would be another arm at every
 //! seed; a permutation of the guided rates in place of the sorted ones would depend on the ranking it is a control for.
@@ -12,6 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::places::Place;
 use super::rates::Rates;
 use crate::rng::Stream;
 
@@ -26,6 +28,10 @@ pub enum Assignment {
     Reversed,
     /// The rates at random sites, the K-th shuffle.
     Shuffled(u64),
+    /// The rates falling from the embeddings to the last layer: no data.
+    ByDepth,
+    /// The rates falling from attention probabilities by layer over outputs to the embeddings: no data.
+    ByType,
 }
 
 impl Assignment {
@@ -39,13 +45,27 @@ impl Assignment {
             }
             Assignment::Reversed => schedule.reversed(),
             Assignment::Shuffled(k) => {
-                let mut falling: Vec<f64> = schedule.iter().map(|(_, p)| p).collect();
-                falling.sort_by(|a, b| b.total_cmp(a));
-                let order = Stream::new(0, "dropout/shuffled rates").at(k).permutation(falling.len());
-                Some(schedule.with(|i| falling[order[i]]))
+                let sites = schedule.iter().count();
+                let order = Stream::new(0, "dropout/shuffled rates").at(k).permutation(sites);
+                Some(falling(schedule, &order))
             }
+            Assignment::ByDepth => Some(falling(schedule, &places(schedule, Place::order))),
+            Assignment::ByType => Some(falling(schedule, &places(schedule, Place::order_by_type))),
         }
     }
+}
+
+/// The rates of a schedule, the i-th site with the `order[i]`-th highest.
+fn falling(schedule: &Rates, order: &[usize]) -> Rates {
+    let mut falling: Vec<f64> = schedule.iter().map(|(_, p)| p).collect();
+    falling.sort_by(|a, b| b.total_cmp(a));
+    schedule.with(|i| falling[order[i]])
+}
+
+/// Of each site, how many stand before it in an order.
+fn places(schedule: &Rates, order: fn(Place) -> (usize, usize)) -> Vec<usize> {
+    let keys: Vec<(usize, usize)> = schedule.iter().map(|(site, _)| order(site)).collect();
+    keys.iter().map(|own| keys.iter().filter(|other| *other < own).count()).collect()
 }
 
 impl FromStr for Assignment {
@@ -58,7 +78,9 @@ impl FromStr for Assignment {
             ("reversed", _) => Ok(Assignment::Reversed),
             ("shuffled", _) => Ok(Assignment::Shuffled(0)),
             (_, Some(Ok(k))) => Ok(Assignment::Shuffled(k)),
-            _ => Err("expected guided, matched, reversed, shuffled or shuffled:K".into()),
+            ("by-depth", _) => Ok(Assignment::ByDepth),
+            ("by-type", _) => Ok(Assignment::ByType),
+            _ => Err("expected guided, matched, reversed, shuffled, shuffled:K, by-depth or by-type".into()),
         }
     }
 }
@@ -72,6 +94,8 @@ impl fmt::Display for Assignment {
             Assignment::Reversed => write!(f, "reversed"),
             Assignment::Shuffled(0) => write!(f, "shuffled"),
             Assignment::Shuffled(k) => write!(f, "shuffled:{k}"),
+            Assignment::ByDepth => write!(f, "by-depth"),
+            Assignment::ByType => write!(f, "by-type"),
         }
     }
 }

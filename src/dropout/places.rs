@@ -176,6 +176,15 @@ impl Place {
         };
         (block, self.role.turn())
     }
+
+    /// A key that sorts places by what they do first, layer by layer, the embeddings last: the rule `by-type` of
+    /// docs/definitions.md section 3.
+    pub fn order_by_type(self) -> (usize, usize) {
+        match self.layer_number() {
+            Some(k) => (self.role.turn(), k),
+            None => (usize::MAX, 0),
+        }
+    }
 }
 
 impl fmt::Display for Place {

@@ -7,6 +7,7 @@
 //! Takes any [`Objective`]; gives [`Fisher`], which [`files`] writes and reads.
 
 pub mod concentration;
+pub mod control;
 pub mod files;
 pub mod layers;
 
@@ -19,6 +20,7 @@ use crate::model::{Estimate, Estimator, Objective, Part, Reduction, Sums};
 use crate::params::ParamMap;
 use crate::progress::Progress;
 use crate::tasks::Kind;
+pub use control::Control;
 
 /// The diagonal and the per-example sums of one pass.
 pub struct Fisher {

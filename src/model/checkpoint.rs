@@ -119,13 +119,7 @@ impl Checkpoint {
         let tokenizer = Tokenizer::load(folder)?;
         let mut tensors = ParamMap::new();
         for parameter in config.encoder() {
-            let mut value = parameter.initial(config.initializer_range, seed)?;
-            if parameter.kind == ParameterKind::TokenTable {
-                let keep = |row: u32| if row == tokenizer.special.pad { 0f32 } else { 1.0 };
-                let keep: Vec<f32> = (0..config.vocab_size as u32).map(keep).collect();
-                value =
-                    value.broadcast_mul(&Tensor::from_vec(keep, (config.vocab_size, 1), &Device::Cpu)?)?;
-            }
+            let value = drawn(&parameter, &config, Some(tokenizer.special.pad), seed)?;
             tensors.insert(parameter.name, value);
         }
         let text = format!("{} {seed} {}", json!(config.json), tokenizer.vocabulary_hash());
@@ -327,6 +321,18 @@ impl Model {
         check_examples(&self.network.config, set.kind, &set.examples, &set.path.display().to_string(), again)
     }
 
+    /// Draws all parameters anew from the seed, as a model of this shape begins its training.
+    pub fn draw_anew(&mut self, seed: u64) -> Result<()> {
+        let config = &self.network.config;
+        for parameter in self.network.layout.parameters() {
+            let value = drawn(parameter, config, config.padding, seed)?;
+            if let Some(own) = self.theta.get_mut(&parameter.name) {
+                *own = value.to_device(own.device())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the folder to save to, before any work: it must not be the one that the model came from.
     pub fn prepare_folder(source: &Path, folder: &Path) -> Result<()> {
         if embedded::is_folder(folder) {
@@ -404,6 +410,17 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// A parameter as training begins with it: the token table's row of the padding is zero.
+fn drawn(parameter: &Parameter, config: &ModelConfig, pad: Option<u32>, seed: u64) -> Result<Tensor> {
+    let value = parameter.initial(config.initializer_range, seed)?;
+    if parameter.kind != ParameterKind::TokenTable || pad.is_none() {
+        return Ok(value);
+    }
+    let keep = |row: u32| if Some(row) == pad { 0f32 } else { 1.0 };
+    let keep: Vec<f32> = (0..config.vocab_size as u32).map(keep).collect();
+    Ok(value.broadcast_mul(&Tensor::from_vec(keep, (config.vocab_size, 1), &Device::Cpu)?)?)
 }
 
 /// Whether examples fit the model's tables; `fix` says what to do where they do not.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::analysis::config::{Analysis, Over, Parsed, Part, PlannedArm};
 use crate::data::glue::{self, Split};
-use crate::dropout::Arm;
+use crate::dropout::{Arm, Rates};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{self, Place, Wanted};
@@ -83,8 +83,12 @@ impl Inputs<'_> {
         let (sites, layers) = (config.sites(), config.num_hidden_layers());
         let arms = || self.analysis.train.iter().flat_map(|train| &train.arms);
         for Parsed(arm) in arms() {
-            if let PlannedArm::Other(Arm::Scheduled(assignment, path)) = arm {
-                Arm::rates(*assignment, path, &sites)?;
+            match arm {
+                PlannedArm::Other(Arm::Scheduled(assignment, path)) => {
+                    Arm::rates(*assignment, path, &sites)?;
+                }
+                PlannedArm::OtherTask(path) => drop(Rates::read(path, &sites)?),
+                _ => {}
             }
         }
         let preset = self.analysis.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());

@@ -10,7 +10,7 @@ use super::{ModelAndSet, check_extension, word};
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
-use crate::fisher::{self, files};
+use crate::fisher::{self, Control, control, files};
 use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction, Trainable};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
@@ -30,10 +30,13 @@ pub struct Fisher {
     pub reduction: Vec<Reduction>,
     #[command(flatten)]
     pub options: FisherOptions,
+    /// Fisher information of a control instead: of an untrained model of this shape, or of labels at random
+    #[arg(long, value_enum, value_name = "CONTROL")]
+    pub control: Option<Control>,
     /// Also write F.examples.safetensors: the sum of squared gradients of each example and tensor
     #[arg(long)]
     pub per_example: bool,
-    /// Seed of the labels that mc draws and of a task head that the checkpoint lacks
+    /// Seed of the labels that mc draws, of a control, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The file to write (.safetensors), F.csv beside it; of several estimates F.ESTIMATOR-REDUCTION.safetensors
@@ -64,9 +67,14 @@ impl Fisher {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (model, set) = self.inputs.open(self.seed)?;
+        let (mut model, mut set) = self.inputs.open(self.seed)?;
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
+        match self.control {
+            Some(Control::Untrained) => model.draw_anew(self.seed)?,
+            Some(Control::RandomLabel) => control::exchange_labels(&mut set.examples, self.seed),
+            None => {}
+        }
         let estimates = self.estimates();
         fisher::check(set.kind, &estimates)?;
         self.tell(&model, &set, &estimates)?;
@@ -85,6 +93,10 @@ impl Fisher {
                 ("examples".to_string(), fisher.used.len().to_string()),
                 ("skipped".to_string(), fisher.skipped.to_string()),
             ]);
+            if let Some(control) = self.control {
+                metadata.insert("control".to_string(), word(control));
+                metadata.insert("seed".to_string(), self.seed.to_string());
+            }
             if estimate.estimator == Estimator::Mc {
                 metadata.insert("samples".to_string(), estimate.samples.to_string());
                 metadata.insert("seed".to_string(), estimate.seed.to_string());

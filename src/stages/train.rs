@@ -32,10 +32,13 @@ pub struct Train {
     pub tokenizer: Option<PathBuf>,
     #[command(flatten)]
     pub source: Source,
-    /// none, uniform:P, gaussian:P, guided:RATES.csv, or a control of the last: matched:RATES.csv (uniform at its mean
-    /// rate), reversed:RATES.csv (most important site drops most), shuffled:RATES.csv or shuffled:K:RATES.csv (its rates
-    /// at random sites, the K-th shuffle, 0 unless given, the same at every seed). gaussian-paper:P is the Gaussian noise
-    /// of the paper's code: P/(1-P) as standard deviation, in place of the head's dropout too, and left on in evaluation
+    /// none (but before the head, where all arms have the checkpoint's own; none-at-all switches that off too), uniform:P,
+    /// gaussian:P, guided:RATES.csv, or a control of the last: matched:RATES.csv (uniform at its mean rate),
+    /// reversed:RATES.csv (most important site drops most), shuffled:RATES.csv or shuffled:K:RATES.csv (its rates at random
+    /// sites, the K-th shuffle, 0 unless given, the same at every seed), by-depth:RATES.csv and by-type:RATES.csv (its rates
+    /// by a rule without data: falling with depth, or attention probabilities first, embeddings last). gaussian-paper:P is
+    /// the Gaussian noise of the paper's code: P/(1-P) as standard deviation, in place of the head's dropout too, and left
+    /// on in evaluation
     #[arg(long, value_name = "DROPOUT")]
     pub dropout: Arm,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use super::{Plan, RATES, estimate_stem, figure, fisher_stem, listed, run_path};
 use crate::analysis::config::{Fisher, Over, Parsed, Part, PlannedArm};
-use crate::dropout::Arm;
+use crate::dropout::{Arm, Assignment};
 use crate::model::Estimator;
 use crate::run::step::Step;
 use crate::stages::schedule::ScheduleOptions;
@@ -40,7 +40,35 @@ impl Plan<'_> {
             if let Some(fisher) = self.analysis.fisher.as_ref().filter(|_| self.analysis.schedule_by_seed()) {
                 (1..self.analysis.seeds()).for_each(|k| steps.extend(self.own_schedule(fisher, schedule, k)));
             }
+            if let Some(fisher) = &self.analysis.fisher {
+                steps.extend(self.controls(fisher, schedule));
+            }
             steps.push(figure("schedule", "figure of the schedule").file(RATES).option("--titles", "guided"));
+        }
+        steps
+    }
+
+    /// The schedules of arms that go by the Fisher information of a control, on the examples of the guided arm's.
+    fn controls(&self, fisher: &Fisher, schedule: &ScheduleOptions) -> Vec<Step> {
+        let arms = self.analysis.train.iter().flat_map(|train| &train.arms);
+        let mut steps = Vec::new();
+        for control in arms.filter_map(|arm| arm.0.control()) {
+            let name = word(control);
+            for k in 0..if self.analysis.schedule_by_seed() { self.analysis.seeds() } else { 1 } {
+                let seed = self.analysis.seed + k as u64;
+                let set = match k {
+                    0 => "sets/fisher.safetensors".into(),
+                    _ => format!("sets/fisher_seed{seed}.safetensors"),
+                };
+                let stem = format!("fisher/{name}/seed{seed}");
+                let pass = self.pass_on(fisher, seed, &set, &format!(", {name}, seed {seed}"));
+                let pass = pass.option("--control", &name).writes("--out", format!("{stem}.safetensors"));
+                let pass = ["csv", "examples.safetensors"]
+                    .iter()
+                    .fold(pass, |step, end| step.also_writes(format!("{stem}.{end}")));
+                let rates = self.rates_of(format!("schedule, {name}, seed {seed}"), schedule, &stem);
+                steps.extend([pass, rates.writes("--out", self.rates_path(&name, k))]);
+            }
         }
         steps
     }
@@ -49,13 +77,16 @@ impl Plan<'_> {
     fn pass(&self, fisher: &Fisher, (part, seed): (Part, u64), set: &str, whose: &str) -> [Step; 2] {
         let name = format!("set for the Fisher information{whose}");
         let freeze = self.freeze(&name, (part, seed), fisher.examples, set);
-        let pass = self
-            .with_checkpoint(format!("Fisher information{whose}"), "fisher")
+        [freeze, self.pass_on(fisher, seed, set, whose)]
+    }
+
+    /// The pass over a set.
+    fn pass_on(&self, fisher: &Fisher, seed: u64, set: &str, whose: &str) -> Step {
+        self.with_checkpoint(format!("Fisher information{whose}"), "fisher")
             .reads("--set", set)
             .maybe("--reduction", fisher.reduction.map(word))
             .word("--per-example")
-            .option("--seed", seed);
-        [freeze, pass]
+            .option("--seed", seed)
     }
 
     pub(super) fn fisher_examples(&self) -> String {
@@ -86,14 +117,15 @@ impl Plan<'_> {
             .iter()
             .fold(pass, |step, end| step.also_writes(format!("{stem}.{end}")));
         let rates = self.rates_of(format!("schedule, seed {seed}"), schedule, &stem);
-        [freeze, pass, rates.writes("--out", self.rates_path(k))]
+        [freeze, pass, rates.writes("--out", self.rates_path("rates", k))]
     }
 
-    /// The schedule of the k-th seed's runs.
-    fn rates_path(&self, k: usize) -> String {
-        match self.analysis.schedule_by_seed() && k > 0 {
-            true => format!("schedule/seed{}.csv", self.analysis.seed + k as u64),
-            false => RATES.into(),
+    /// The schedule of the k-th seed's runs: of `rates`, the guided arm's own, or a control.
+    fn rates_path(&self, name: &str, k: usize) -> String {
+        match (self.analysis.schedule_by_seed() && k > 0, name) {
+            (true, "rates") => format!("schedule/seed{}.csv", self.analysis.seed + k as u64),
+            (true, name) => format!("schedule/{name}_seed{}.csv", self.analysis.seed + k as u64),
+            (false, name) => format!("schedule/{name}.csv"),
         }
     }
 
@@ -116,7 +148,14 @@ impl Plan<'_> {
                 let step = self.labelled(step);
                 let step = match arm {
                     PlannedArm::Own(assignment) => {
-                        step.reads_as("--dropout", format!("{assignment}:"), self.rates_path(k))
+                        step.reads_as("--dropout", format!("{assignment}:"), self.rates_path("rates", k))
+                    }
+                    PlannedArm::Control(control) => {
+                        step.reads_as("--dropout", "guided:", self.rates_path(&word(*control), k))
+                    }
+                    PlannedArm::OtherTask(path) => {
+                        let dropout = Arm::Scheduled(Assignment::Guided, path.clone());
+                        step.option("--dropout", dropout).also_outside(path)
                     }
                     PlannedArm::Other(dropout) => {
                         let step = step.option("--dropout", dropout);
