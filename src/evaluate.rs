@@ -33,6 +33,8 @@ pub struct SetLoss {
     pub by_example: Vec<(f64, f64)>,
     /// Predictions by example: one per target.
     pub predictions: Vec<Vec<f64>>,
+    /// Losses by example: one per target.
+    pub losses: Vec<Vec<f64>>,
 }
 
 /// Evaluates the examples that have a target, at `theta`.
@@ -107,18 +109,18 @@ impl<'a> Evaluator<'a> {
             Evaluated::new(&outputs, &batch)
         })?;
         let examples = self.examples;
-        let mut sums = vec![0f64; examples.len()];
+        let mut losses = vec![Vec::new(); examples.len()];
         let mut predictions = vec![Vec::new(); examples.len()];
         for (part, batch) in self.parts.iter().zip(evaluated) {
-            let mut rest = batch.predictions.into_iter();
-            for ((&n, sum), targets) in part.iter().zip(batch.sums).zip(batch.targets) {
-                sums[n] = sum;
-                predictions[n] = rest.by_ref().take(targets).collect();
+            let (mut said, mut lost) = (batch.predictions.into_iter(), batch.losses.into_iter());
+            for (&n, targets) in part.iter().zip(batch.targets) {
+                losses[n] = lost.by_ref().take(targets).collect();
+                predictions[n] = said.by_ref().take(targets).collect();
             }
         }
         let used: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
         let targets: Vec<f64> = used.iter().map(|&n| examples[n].targets() as f64).collect();
-        let sums: Vec<f64> = used.iter().map(|&n| sums[n]).collect();
+        let sums: Vec<f64> = used.iter().map(|&n| losses[n].iter().sum()).collect();
         let count: f64 = targets.iter().sum();
         Ok(SetLoss {
             loss: sums.iter().sum::<f64>() / count,
@@ -127,14 +129,15 @@ impl<'a> Evaluator<'a> {
             targets: count as usize,
             by_example: sums.into_iter().zip(targets).collect(),
             predictions,
+            losses,
         })
     }
 }
 
-/// Sum of losses, number of targets and predictions of each example of a batch.
+/// Losses and predictions of a batch, example by example, and how many each example has.
 struct Evaluated {
-    /// `s_n` `[B]`
-    sums: Vec<f64>,
+    /// Of each target `[M]`.
+    losses: Vec<f64>,
     /// `m_n` `[B]`
     targets: Vec<usize>,
     /// Class (or token) with the highest score, or the regression output, of each target `[M]`.
@@ -143,18 +146,14 @@ struct Evaluated {
 
 impl Evaluated {
     fn new(outputs: &Outputs, batch: &Batch) -> Result<Evaluated> {
-        let (mut sums, mut targets) = (vec![0f64; batch.len()], vec![0usize; batch.len()]);
-        params::with_values(&outputs.losses, |losses| {
-            for (owner, loss) in batch.targets.owners.iter().zip(losses) {
-                sums[*owner] += f64::from(*loss);
-                targets[*owner] += 1;
-            }
-        })?;
+        let mut targets = vec![0usize; batch.len()];
+        batch.targets.owners.iter().for_each(|owner| targets[*owner] += 1);
+        let losses = params::with_values(&outputs.losses, |l| l.iter().map(|x| f64::from(*x)).collect())?;
         let predictions = match outputs.scores.rank() {
             1 => params::with_values(&outputs.scores, |v| v.iter().map(|x| f64::from(*x)).collect())?,
             _ => outputs.scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(f64::from).collect(),
         };
-        Ok(Evaluated { sums, targets, predictions })
+        Ok(Evaluated { losses, targets, predictions })
     }
 }
 
@@ -179,10 +178,11 @@ pub fn tell_other_order(place: impl Display, classes: usize, loss: &SetLoss, exa
 /// Names and values of these metrics.
 pub fn metrics(scoring: &Scoring, loss: &SetLoss, examples: &[Example]) -> Vec<(String, f64)> {
     let predictions = predictions(loss, examples, scoring.names.clone());
-    scoring.metrics.iter().map(|metric| (metric.name.to_string(), (metric.value)(&predictions))).collect()
+    scoring.metrics.iter().map(|metric| (metric.name.to_string(), metric.value(&predictions))).collect()
 }
 
-fn predictions(loss: &SetLoss, examples: &[Example], names: Names) -> Predictions {
+/// What was said at the targets of these examples, beside what is right.
+pub fn predictions(loss: &SetLoss, examples: &[Example], names: Names) -> Predictions {
     let targets = |(own, e): (&Vec<f64>, &Example)| {
         own.iter().copied().zip(e.target.labels.numbers()).collect::<Vec<_>>()
     };

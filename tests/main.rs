@@ -26,6 +26,7 @@ mod layout;
 mod mask;
 mod models;
 mod parity;
+mod predictions;
 mod rates;
 mod reliability;
 mod stability;

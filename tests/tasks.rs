@@ -220,7 +220,15 @@ fn metrics_of_every_kind_are_those_counted_by_hand() {
         let (examples, nothing) = (case.examples(), Vec::new());
         let predictions = case.predicted.map(<[f64]>::to_vec).to_vec();
         let (loss, loss_se) = (f64::NAN, f64::NAN);
-        let loss = SetLoss { loss, loss_se, examples: 0, targets: 0, by_example: nothing, predictions };
+        let loss = SetLoss {
+            loss,
+            loss_se,
+            examples: 0,
+            targets: 0,
+            by_example: nothing,
+            predictions,
+            losses: Vec::new(),
+        };
         let found = evaluate::metrics(&Scoring::of(case.kind), &loss, &examples);
         assert_eq!(found.len(), case.metrics.len());
         for ((name, value), (wanted_name, wanted)) in found.into_iter().zip(case.metrics) {

@@ -91,7 +91,7 @@ const WORD: &str = "bert.embeddings.word_embeddings.weight";
 
 /// The loss of every step, and the parameters at the end.
 fn train(run: &Run, theta: &ParamMap, state: &Path) -> Outcome<(ParamMap, Vec<Row>)> {
-    Ok(run.train(theta.clone(), state, |_, _, _| Ok(()))?)
+    Ok(run.train(theta.clone(), state, |_, _, _, _| Ok(()))?)
 }
 
 /// Oracle: twenty steps of torch.optim.AdamW with two parameter groups and get_linear_schedule_with_warmup, each on the
@@ -224,7 +224,7 @@ fn a_run_that_was_cut_short_ends_as_if_it_had_not_been() -> Outcome {
     let failed = with_run(3, |run, theta| {
         let stop = fisherscape::Error::field("test", "row", "reached", "reached", "none");
         let mut stop = Some(stop);
-        Ok(run.train(theta, &cut, |row, _, _| {
+        Ok(run.train(theta, &cut, |row, _, _, _| {
             seen.push(row.step);
             if row.step == 12 { stop.take().map_or(Ok(()), Err) } else { Ok(()) }
         }))
@@ -235,7 +235,7 @@ fn a_run_that_was_cut_short_ends_as_if_it_had_not_been() -> Outcome {
     assert_same_run(&with_run(4, |run, theta| train(&run, &theta, &whole))?, &other);
     seen.clear();
     let resumed = with_run(3, |run, theta| {
-        Ok(run.train(theta, &cut, |row, _, _| {
+        Ok(run.train(theta, &cut, |row, _, _, _| {
             seen.push(row.step);
             Ok(())
         })?)
@@ -257,7 +257,7 @@ fn training_stops_when_nothing_gets_better() -> Outcome {
             let config = Config { patience, steps: 40, every: 1, lr: 3e-2, ..run.config.clone() };
             let run = Run { config: &config, ..run };
             let fail = || fisherscape::Error::field("test", "row", "reached", "reached", "none");
-            Ok(run.train(theta, &folder.path().join(name), |row, _, _| {
+            Ok(run.train(theta, &folder.path().join(name), |row, _, _, _| {
                 if Some(row.step) == stop { Err(fail()) } else { Ok(()) }
             }))
         })
@@ -302,7 +302,7 @@ fn snapshots_are_the_parameters_along_the_way() -> Outcome {
                         let config = Config { snapshots: 5, ..run.config.clone() };
                         let run = Run { config: &config, snapshots: Some(&snapshots), ..run };
                         let fail = || fisherscape::Error::field("test", "row", "reached", "reached", "none");
-                        Ok(run.train(theta, &state, |row, _, _| {
+                        Ok(run.train(theta, &state, |row, _, _, _| {
                             if stop && row.step == 12 { Err(fail()) } else { Ok(()) }
                         }))
                     })
@@ -342,7 +342,7 @@ fn the_best_row_has_the_highest_chief_metric_so_far() -> Outcome {
         // Evaluated on what it learns, so that there is something to rise.
         let held_out = HeldOut { examples: run.examples, ..run.held_out };
         let run = Run { config: &config, held_out, ..run };
-        Ok(run.train(theta, &state, |_, _, best| {
+        Ok(run.train(theta, &state, |_, _, _, best| {
             flags.push(best);
             Ok(())
         })?)

@@ -73,7 +73,7 @@ fn entities_are_scored_as_seqeval_scores_them() -> Outcome {
         let lengths = truth.iter().map(Vec::len).collect();
         let predictions = Predictions { predicted, truth: truth_classes, lengths, names: names.into() };
         let values: Vec<f64> =
-            Kind::TokenClasses.spec().metrics.iter().map(|metric| (metric.value)(&predictions)).collect();
+            Kind::TokenClasses.spec().metrics.iter().map(|metric| metric.value(&predictions)).collect();
         assert!(
             (values[0] - f1).abs() < 1e-12 && (values[1] - accuracy).abs() < 1e-12,
             "{truth:?} {found:?}: {values:?}, {f1}"

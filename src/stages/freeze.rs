@@ -133,7 +133,7 @@ impl Freeze {
             metadata.insert("split".into(), split.to_string());
             return self.source.read(split);
         };
-        let (mut rows, training) =
+        let (mut rows, training, _) =
             self.source.split(holdout, self.seed, checkpoint.word_classes().as_deref())?;
         let (part, range) = match split {
             Split::Train => ("train", 0..fraction_of(training, self.fraction)),

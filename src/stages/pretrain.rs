@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::history::Beside;
 use super::source::tell;
 use super::{Compute, checkpoint, history, with_se};
 use crate::data::columns::Columns;
@@ -236,7 +237,7 @@ impl Pretrain {
             set.examples.len(),
         ));
         let state = self.out.join("training.unfinished");
-        let report = |row: &Row, _: &_, _| {
+        let report = |row: &Row, _, _: &_, _| {
             let loss = with_se(row.loss, row.loss_se);
             let text = format!("train loss {:.4}, held-out loss {loss}", row.train_loss);
             progress::note(format!("step {} of {steps}: {text}", row.step));
@@ -245,7 +246,13 @@ impl Pretrain {
         let (theta, rows) = run.train(theta, &state, report)?;
         model.theta = theta;
         let constants = [("unigram_entropy", entropy)];
-        history::write(&self.out, &rows, each, &constants, dropout.is_some_and(|d| d.in_evaluation()))?;
+        let beside = Beside {
+            constants: &constants,
+            trained_on: examples.len(),
+            noisy: dropout.is_some_and(|d| d.in_evaluation()),
+            said: None,
+        };
+        history::write(&self.out, &rows, each, &beside)?;
         set.write(pad)?;
         Ok((model, state))
     }

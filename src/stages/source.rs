@@ -6,7 +6,7 @@ use crate::data::columns::Columns;
 use crate::data::conll;
 use crate::data::glue::{self, Holdout, Split, Task};
 use crate::data::labels::Labels;
-use crate::data::row::{Row, Rows};
+use crate::data::row::Rows;
 use crate::data::table;
 use crate::error::{Error, Problem, Result};
 use crate::provenance::Provenance;
@@ -97,13 +97,18 @@ impl Source {
         Ok((rows, lengths.first().copied().unwrap_or(0)))
     }
 
-    /// All rows, the training part first and shuffled by the seed, and how many that part has. Of a table or a file of words a
-    /// fifth is held out.
+    /// All rows, the training part first and shuffled by the seed; how many that part has; and of each row its place among all
+    /// as they were read. Of a table or a file of words a fifth is held out.
     ///
     /// # Errors
     ///
     /// As [`Source::read`] and [`Source::words`]; and [`Error::Field`] where a part would be empty.
-    pub fn split(&self, holdout: Holdout, seed: u64, known: Option<&[String]>) -> Result<(Rows, usize)> {
+    pub fn split(
+        &self,
+        holdout: Holdout,
+        seed: u64,
+        known: Option<&[String]>,
+    ) -> Result<(Rows, usize, Vec<usize>)> {
         let (mut rows, mut training) = if self.conll.is_some() {
             let (rows, first) = self.words(true, known)?;
             (self.told(rows), first)
@@ -127,10 +132,10 @@ impl Source {
             return Err(Error::field(self.path().display(), "examples", "at least 5", found, fix));
         }
         let shuffled = if keeps_own { training } else { rows.rows.len() };
-        let order = Stream::new(seed, "train/split").permutation(shuffled);
-        let shuffled: Vec<Row> = order.into_iter().map(|i| rows.rows[i].clone()).collect();
-        rows.rows.splice(..shuffled.len(), shuffled);
-        Ok((rows, training))
+        let mut order = Stream::new(seed, "train/split").permutation(shuffled);
+        order.extend(shuffled..rows.rows.len());
+        rows.rows = order.iter().map(|i| rows.rows[*i].clone()).collect();
+        Ok((rows, training, order))
     }
 
     /// Notes the hashes of the files: the table, or the text files and tables of the task's folder.

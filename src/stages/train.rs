@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::Beside;
 use super::options::defaults;
 use super::source::{Source, check_fraction, fraction_of};
 use super::{Compute, HeadOptions, checkpoint, history, with_se};
@@ -13,13 +14,14 @@ use crate::data::frozen::FrozenSet;
 use crate::data::glue::Holdout;
 use crate::dropout::{Arm, Dropout};
 use crate::error::{Problem, Result};
+use crate::evaluate::{self, SetLoss};
 use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::tasks::Kind;
 use crate::train::{Config, HeldOut, Row, Run};
-use crate::{files, params};
+use crate::{files, params, tables};
 
 /// Fine-tune a checkpoint on a task.
 #[derive(clap::Args, Clone, Debug)]
@@ -143,6 +145,18 @@ impl TrainOptions {
 /// Examples of the training part that are kept as a frozen set.
 const TRAINING_SET: usize = 1000;
 
+/// Both parts of the data.
+struct Parts {
+    /// All examples, the training part first.
+    set: FrozenSet,
+    /// What pads them in a file.
+    pad: u32,
+    /// Length of the training part.
+    training: usize,
+    /// Of each example its row among all that were read.
+    numbers: Vec<usize>,
+}
+
 /// What a training run takes.
 pub struct Work {
     /// In tokens of a forward pass.
@@ -164,7 +178,7 @@ impl Train {
         let before = config.dropout_before(if words { Kind::TokenClasses } else { Kind::Classes });
         let dropout = self.dropout.dropout(&config.sites(), before, self.seed)?;
         self.source.note(&mut provenance)?;
-        let (set, pad, training) = self.examples(&checkpoint)?;
+        let Parts { set, pad, training, numbers } = self.parts(&checkpoint)?;
         let missing = self.head.missing(self.seed);
         let mut model = checkpoint.model_for(&set, missing)?;
         Model::prepare_folder(&self.checkpoint, &self.out)?;
@@ -193,9 +207,10 @@ impl Train {
         let names = set.label_names();
         let best = self.out.join("best");
         let mut last_is_best = false;
-        let (theta, rows) = run.train(theta, &state, |row, theta, is_best| {
+        let mut last: Option<SetLoss> = None;
+        let (theta, rows) = run.train(theta, &state, |row, evaluated, theta, is_best| {
             self.tell(row, each);
-            last_is_best = is_best;
+            (last_is_best, last) = (is_best, Some(evaluated));
             if is_best && !self.options.scores_only {
                 model.theta = params::detached(theta);
                 model.save(&best, names.as_deref())?;
@@ -211,8 +226,20 @@ impl Train {
                 files::link(&best, &last)?;
             }
         }
-        let noisy = dropout.as_ref().is_some_and(Dropout::in_evaluation);
-        history::write(&self.out, &rows, each, &[], noisy)?;
+        let last = match last {
+            Some(last) => last,
+            // A run that was killed behind its last step.
+            None => run.evaluate(&model.theta, config.steps)?,
+        };
+        let said = evaluate::predictions(&last, held_out, run.held_out.scoring.names.clone());
+        tables::write(&self.out, &history::predictions(&said, &last.losses, &numbers[training..]))?;
+        let beside = Beside {
+            trained_on: used,
+            noisy: dropout.as_ref().is_some_and(Dropout::in_evaluation),
+            said: Some((&said, &run.held_out.scoring)),
+            constants: &[],
+        };
+        history::write(&self.out, &rows, each, &beside)?;
         if let Some(row) = rows.last().filter(|row| row.step < config.steps) {
             progress::note(format!(
                 "stopped after {} of {} steps: no better evaluation",
@@ -231,7 +258,7 @@ impl Train {
     /// What it comes to; early stopping may end it sooner.
     pub fn work(&self) -> Result<Work> {
         let checkpoint = self.compute.open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
-        let (set, _, training) = self.examples(&checkpoint)?;
+        let Parts { set, training, .. } = self.parts(&checkpoint)?;
         let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
         let (examples, held_out) = set.examples.split_at(training);
         let used = fraction_of(training, self.options.fraction);
@@ -265,10 +292,9 @@ impl Train {
         Config { snapshots: self.snapshots, seed: self.seed, ..self.options.config(examples) }
     }
 
-    /// All examples, the training part first, and how many those are.
-    fn examples(&self, checkpoint: &Checkpoint) -> Result<(FrozenSet, u32, usize)> {
+    fn parts(&self, checkpoint: &Checkpoint) -> Result<Parts> {
         let max_len = longest(self.max_len, checkpoint)?;
-        let (rows, training) =
+        let (rows, training, numbers) =
             self.source.split(self.options.split, self.seed, checkpoint.word_classes().as_deref())?;
         let source = self.source.path().display().to_string();
         let mut metadata =
@@ -279,7 +305,7 @@ impl Train {
         metadata.insert("read_as".into(), rows.read_as.clone());
         let place = self.source.path();
         let (set, pad) = frozen(place, &rows, checkpoint, max_len, self.seed, metadata)?;
-        Ok((set, pad, training))
+        Ok(Parts { set, pad, training, numbers })
     }
 
     fn tell(&self, row: &Row, steps_each: usize) {

@@ -274,22 +274,6 @@ pub fn matthews(predictions: &[usize], truth: &[usize]) -> f64 {
     (covariance as f64 / (predicted as f64 * actual as f64).sqrt()).clamp(-1.0, 1.0)
 }
 
-/// F1 of the positive class 1, `2 TP / (2 TP + FP + FN)`, in [0, 1]; every other class counts as negative.
-///
-/// 0 where the denominator is 0 (class 1 neither predicted nor present). NaN if empty or of unequal length.
-pub fn f1(predictions: &[usize], truth: &[usize]) -> f64 {
-    if predictions.len() != truth.len() || truth.is_empty() {
-        return f64::NAN;
-    }
-    let positive = |classes: &[usize]| classes.iter().filter(|&&class| class == 1).count();
-    let hits = predictions.iter().zip(truth).filter(|&(&p, &t)| p == 1 && t == 1).count();
-    // TP + FP is the number of predicted positives, TP + FN that of actual ones.
-    match positive(predictions) + positive(truth) {
-        0 => 0.0,
-        denominator => 2.0 * hits as f64 / denominator as f64,
-    }
-}
-
 // ---- helpers ----
 
 fn has_nan(values: &[f64]) -> bool {
@@ -594,8 +578,7 @@ mod tests {
         }
     }
 
-    /// Oracle: scikit-learn 1.9.1, `matthews_corrcoef(t, q), accuracy_score(t, q), f1_score(t, q)` and the
-    /// same on the binary lists.
+    /// Oracle: scikit-learn 1.9.1, `matthews_corrcoef(t, q), accuracy_score(t, q)` and the first on binary lists.
     #[test]
     fn metrics_equal_scikit_learn() {
         let truth = [0, 1, 2, 2, 1, 0, 0, 2, 1, 1, 0, 2, 1, 0];
@@ -605,10 +588,8 @@ mod tests {
         let truth = [1, 0, 1, 1, 0, 0, 1, 0, 1, 1];
         let predictions = [1, 0, 0, 1, 1, 0, 1, 0, 0, 1];
         assert_close(matthews(&predictions, &truth), 0.408248290463863);
-        assert_close(f1(&predictions, &truth), 0.7272727272727273);
-        // `matthews_corrcoef([0, 1, 1], [1, 1, 1])` and `f1_score([0, 0], [0, 0], zero_division=0)` are 0.
+        // `matthews_corrcoef([0, 1, 1], [1, 1, 1])` is 0.
         assert_eq!(matthews(&[1, 1, 1], &[0, 1, 1]), 0.0);
-        assert_eq!(f1(&[0, 0], &[0, 0]), 0.0);
         assert_eq!(matthews(&[usize::MAX, 0], &[0, usize::MAX]), -1.0);
     }
 
@@ -634,11 +615,7 @@ mod tests {
         assert!(ratio_se(&[1.0], &[1.0]).is_nan() && ratio_se(&[1.0, 2.0], &[1.0, 0.0]).is_nan());
         assert!(ratio_se(&[1.0, 2.0], &[1.0, f64::NAN]).is_nan() && ratio_se(&[1.0, 2.0], &[1.0]).is_nan());
         assert!(ranks(&nan).iter().all(|rank| rank.is_nan()));
-        assert!(accuracy(&[], &[]).is_nan() && matthews(&[], &[]).is_nan() && f1(&[], &[]).is_nan());
-        assert!(
-            accuracy(&[1], &[1, 0]).is_nan()
-                && matthews(&[1], &[1, 0]).is_nan()
-                && f1(&[1], &[1, 0]).is_nan()
-        );
+        assert!(accuracy(&[], &[]).is_nan() && matthews(&[], &[]).is_nan());
+        assert!(accuracy(&[1], &[1, 0]).is_nan() && matthews(&[1], &[1, 0]).is_nan());
     }
 }

@@ -47,7 +47,7 @@ use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 pub use schema::{Schema, columns};
 use sharpness::SpectrumRow;
 use study::{AlongRow, RunRow, StudyRow};
-use training::{HistoryRow, MetricRow};
+use training::{HistoryRow, MetricRow, PredictionRow};
 
 /// A row of a CSV file, and what is known of the file.
 pub trait Table: Serialize + DeserializeOwned {
@@ -82,11 +82,12 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 39] = [
+pub const ALL: [Schema; 40] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
     Schema::of::<MetricRow>(),
+    Schema::of::<PredictionRow>(),
     Schema::of::<Moved>(),
     Schema::of::<Mark>(),
     Schema::of::<sharp::Row>(),

@@ -1,8 +1,11 @@
 //! `history.csv` and `metrics.csv` of `train` and `pretrain`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Table;
+use crate::tasks::Predictions;
 
 /// A row of `history.csv`: one evaluation. Further columns are held-out metrics, the chief one first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,11 +34,11 @@ pub struct MetricRow {
     pub split: String,
     /// Its examples.
     pub examples: usize,
-    /// `loss` first, then the task's chief metric and the others.
+    /// `loss` first, then the task's chief metric and the others; `training_examples`; `distinct_predictions` last.
     pub metric: String,
     /// Its value; of a loss per target.
     pub value: f64,
-    /// Standard error, where one is known (the loss).
+    /// Standard error over the held-out examples: of the loss as a ratio, of metrics by the jackknife. Empty of counts.
     pub se: Option<f64>,
     /// Whether dropout was on when it was evaluated: `off`, or `on` for the paper's Gaussian noise. Not in
     /// files of earlier versions.
@@ -46,4 +49,61 @@ pub struct MetricRow {
 impl Table for MetricRow {
     const FILE: &'static str = "metrics.csv";
     const FIX: &'static str = "run it again with --force";
+}
+
+/// A row of `predictions.csv`: what the trained model says at one target of the held-out part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictionRow {
+    /// Its row among all that were read, the training file's first, counted from 0: the same for every seed.
+    pub example: usize,
+    /// Which of the example's targets, from 0.
+    pub target: usize,
+    /// What is right: the number of a class, or a number.
+    #[serde(serialize_with = "short")]
+    pub label: f64,
+    /// What the model says.
+    #[serde(serialize_with = "short")]
+    pub prediction: f64,
+    /// Name of that class; empty without names.
+    pub label_name: String,
+    /// Name of the one that the model says.
+    pub prediction_name: String,
+    /// Loss at the target.
+    pub loss: f64,
+}
+
+/// Whole numbers without a point, as classes are counted.
+fn short<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+impl Table for PredictionRow {
+    const FILE: &'static str = "predictions.csv";
+    const FIX: &'static str = "run it again with --force";
+}
+
+impl PredictionRow {
+    /// The examples in turn, each once, and what was predicted of them.
+    pub fn read(rows: &[PredictionRow]) -> (Vec<usize>, Predictions) {
+        let examples = rows.chunk_by(|a, b| a.example == b.example);
+        let (numbers, lengths) = examples.map(|own| (own[0].example, own.len())).unzip();
+        let names = |row: &PredictionRow| {
+            [(row.label, row.label_name.clone()), (row.prediction, row.prediction_name.clone())]
+        };
+        let named: BTreeMap<usize, String> = rows
+            .iter()
+            .flat_map(names)
+            .filter(|(_, name)| !name.is_empty())
+            .map(|(k, n)| (k as usize, n))
+            .collect();
+        let classes = named.last_key_value().map_or(0, |(last, _)| last + 1);
+        let name = |k: usize| named.get(&k).cloned().unwrap_or_default();
+        let predictions = Predictions {
+            predicted: rows.iter().map(|row| row.prediction).collect(),
+            truth: rows.iter().map(|row| row.label).collect(),
+            lengths,
+            names: (0..classes).map(name).collect(),
+        };
+        (numbers, predictions)
+    }
 }

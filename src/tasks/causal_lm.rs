@@ -1,10 +1,10 @@
 //! Causal language modelling (Radford et al. 2019): each token of a text but the first, from those before it.
 
-use super::classes::accuracy;
-use super::{Answer, Best, Column, Metric, Spec};
+use super::classes::right;
+use super::{Answer, Best, Column, Measure, Metric, Spec};
 
 /// Share of the tokens that the model finds.
-pub const TOKEN_ACCURACY: Metric = Metric { name: "token_accuracy", value: accuracy };
+pub const TOKEN_ACCURACY: Metric = Metric { name: "token_accuracy", measure: Measure::Ratio(right) };
 
 pub const SPEC: Spec = Spec {
     objective: "causal-lm",

@@ -1,12 +1,12 @@
 //! Classification: one class for each example, read at the token that its head reads.
 
-use super::{Answer, Best, Column, Metric, Predictions, Spec};
+use super::{Answer, Best, Column, Measure, Metric, Predictions, Spec};
 use crate::stats;
 
-pub const ACCURACY: Metric = Metric { name: "accuracy", value: accuracy };
+pub const ACCURACY: Metric = Metric { name: "accuracy", measure: Measure::Ratio(right) };
 /// Of class 1.
-pub const F1: Metric = Metric { name: "f1", value: |p| of_classes(p, stats::f1) };
-pub const MATTHEWS: Metric = Metric { name: "matthews", value: |p| of_classes(p, stats::matthews) };
+pub const F1: Metric = Metric { name: "f1", measure: Measure::Ratio(positives) };
+pub const MATTHEWS: Metric = Metric { name: "matthews", measure: Measure::Whole(matthews) };
 
 pub const SPEC: Spec = Spec {
     objective: "classes",
@@ -20,14 +20,27 @@ pub const SPEC: Spec = Spec {
     instead_of_exact: None,
 };
 
-/// Share of the targets at which the right label has the highest score.
-pub(super) fn accuracy(predictions: &Predictions) -> f64 {
-    of_classes(predictions, stats::accuracy)
+/// At how many targets of each example the right label has the highest score, and how many it has.
+pub(super) fn right(predictions: &Predictions) -> Vec<(f64, f64)> {
+    let (predicted, truth) = (&predictions.predicted, &predictions.truth);
+    let hits = |own: &std::ops::Range<usize>| own.clone().filter(|i| predicted[*i] == truth[*i]).count();
+    predictions.examples().iter().map(|own| (hits(own) as f64, own.len() as f64)).collect()
 }
 
-fn of_classes(predictions: &Predictions, measure: fn(&[usize], &[usize]) -> f64) -> f64 {
+/// `2 TP / (2 TP + FP + FN)` of the positive class 1: what each example has of them. Every other class counts as negative.
+fn positives(predictions: &Predictions) -> Vec<(f64, f64)> {
+    let (predicted, truth) = (&predictions.predicted, &predictions.truth);
+    let part = |own: std::ops::Range<usize>| {
+        let positive = |labels: &[f64]| labels[own.clone()].iter().filter(|label| **label == 1.0).count();
+        let hits = own.clone().filter(|i| predicted[*i] == 1.0 && truth[*i] == 1.0).count();
+        (2.0 * hits as f64, (positive(predicted) + positive(truth)) as f64)
+    };
+    predictions.examples().into_iter().map(part).collect()
+}
+
+fn matthews(predictions: &Predictions) -> f64 {
     let whole = |labels: &[f64]| labels.iter().map(|label| *label as usize).collect::<Vec<_>>();
-    measure(&whole(&predictions.predicted), &whole(&predictions.truth))
+    stats::matthews(&whole(&predictions.predicted), &whole(&predictions.truth))
 }
 
 /// What classes of a classifier that is clearly worse than chance would have to be called for it to fit.
@@ -82,6 +95,25 @@ fn best_order(counts: &[Vec<usize>]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Oracle: scikit-learn 1.9.1, `f1_score(t, q)`, and `f1_score([0, 0], [0, 0], zero_division=0)`, which is 0; classes beside 0 and
+    /// 1 are negative.
+    #[test]
+    fn f1_equals_scikit_learn() {
+        let f1 = |truth: &[f64], predicted: &[f64]| {
+            F1.value(&Predictions {
+                predicted: predicted.to_vec(),
+                truth: truth.to_vec(),
+                lengths: vec![1; truth.len()],
+                names: super::super::Names::default(),
+            })
+        };
+        let truth = [1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0];
+        let predicted = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+        assert!((f1(&truth, &predicted) - 0.7272727272727273).abs() < 1e-15);
+        assert_eq!(f1(&[0.0, 0.0], &[0.0, 0.0]), 0.0);
+        assert_eq!(f1(&[2.0, 1.0], &[2.0, 1.0]), 1.0);
+    }
 
     /// Oracle: on paper. Predictions that are right but for the numbers of their classes; the same with noise; and
     /// predictions that are bad in no order.

@@ -1,10 +1,11 @@
 //! Masked language modelling (Devlin et al. 2019): the tokens that [`crate::data::masking`] drew, from what it left of the text.
 
-use super::classes::accuracy;
-use super::{Answer, Best, Column, Metric, Spec};
+use super::classes::right;
+use super::{Answer, Best, Column, Measure, Metric, Spec};
 
 /// Share of the masked tokens that the model finds.
-pub const MASKED_TOKEN_ACCURACY: Metric = Metric { name: "masked_token_accuracy", value: accuracy };
+pub const MASKED_TOKEN_ACCURACY: Metric =
+    Metric { name: "masked_token_accuracy", measure: Measure::Ratio(right) };
 
 pub const SPEC: Spec = Spec {
     objective: "masked-lm",

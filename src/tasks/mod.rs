@@ -7,11 +7,11 @@
 pub mod causal_lm;
 pub mod classes;
 pub mod masked_lm;
+pub mod metric;
 pub mod regression;
 pub mod token_classes;
 
-use std::sync::Arc;
-
+pub use metric::{Measure, Metric, Names, Predictions};
 use safetensors::tensor::Dtype;
 
 /// The kinds of task.
@@ -72,35 +72,6 @@ pub enum Answer {
 pub enum Best {
     LowestLoss,
     HighestMetric,
-}
-
-/// What predictions are scored by.
-#[derive(Clone, Copy)]
-pub struct Metric {
-    pub name: &'static str,
-    /// NaN where it is not defined (a correlation with a constant).
-    pub value: fn(&Predictions) -> f64,
-}
-
-/// What a model said at the targets of a set, and what is right there: `[M]` each.
-pub struct Predictions {
-    /// Tokens or classes with the highest score, or numbers.
-    pub predicted: Vec<f64>,
-    pub truth: Vec<f64>,
-    /// How many of them belong to each example, in turn.
-    pub lengths: Vec<usize>,
-    /// Names of the classes, where the data have them.
-    pub names: Names,
-}
-
-/// Names of classes.
-pub type Names = Arc<[String]>;
-
-impl Predictions {
-    /// The name of a class; without names, nothing.
-    pub fn name(&self, class: f64) -> &str {
-        self.names.get(class as usize).map_or("", String::as_str)
-    }
 }
 
 /// What a set is scored by.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::classes::accuracy;
-use super::{Answer, Best, Column, Metric, Predictions, Spec};
+use super::classes::right;
+use super::{Answer, Best, Column, Measure, Metric, Predictions, Spec};
 
 /// F1 of whole entities, as seqeval counts in its strict mode: an entity is right if its type, its first and its last word
 /// are. Labels are `O`, `B-TYPE` and `I-TYPE`, with `E-TYPE` and `S-TYPE` where a scheme has them.
-pub const ENTITY_F1: Metric = Metric { name: "entity_f1", value: entity_f1 };
+pub const ENTITY_F1: Metric = Metric { name: "entity_f1", measure: Measure::Ratio(entities_of_sentences) };
 /// Share of the words whose class is right.
-pub const WORD_ACCURACY: Metric = Metric { name: "accuracy", value: accuracy };
+pub const WORD_ACCURACY: Metric = Metric { name: "accuracy", measure: Measure::Ratio(right) };
 
 pub const SPEC: Spec = Spec {
     objective: "token-classes",
@@ -23,21 +23,18 @@ pub const SPEC: Spec = Spec {
     instead_of_exact: None,
 };
 
-fn entity_f1(predictions: &Predictions) -> f64 {
-    let (mut right, mut all) = (0, 0);
+/// Twice the right entities of each sentence, and the true and the found ones together.
+fn entities_of_sentences(predictions: &Predictions) -> Vec<(f64, f64)> {
     let closes = closes(predictions.names.iter().map(String::as_str));
-    let mut first = 0;
-    for words in &predictions.lengths {
+    let part = |words: std::ops::Range<usize>| {
         let own = |labels: &[f64]| {
-            let tags = labels[first..first + words].iter();
+            let tags = labels[words.clone()].iter();
             entities(&tags.map(|label| predictions.name(*label)).collect::<Vec<_>>(), closes)
         };
         let (truth, found) = (own(&predictions.truth), own(&predictions.predicted));
-        right += truth.intersection(&found).count();
-        all += truth.len() + found.len();
-        first += words;
-    }
-    if all == 0 { 0.0 } else { 2.0 * right as f64 / all as f64 }
+        (2.0 * truth.intersection(&found).count() as f64, (truth.len() + found.len()) as f64)
+    };
+    predictions.examples().into_iter().map(part).collect()
 }
 
 /// Whether a scheme of these labels marks the last word of an entity: IOBES does, IOB2 does not.

@@ -167,7 +167,7 @@ fn named_as_snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
 }
 
 impl Run<'_> {
-    /// Trains `theta`; gives the trained parameters and the history. `finished(row, parameters, best)` is called after
+    /// Trains `theta`; gives the trained parameters and the history. `finished(row, evaluation, parameters, best)` is called after
     /// each row, `best` saying whether it is better than all before. The parameters it is shown change in the next step.
     ///
     /// `state` is the file that a killed run goes on from. It is left behind for the caller to remove once the results
@@ -180,7 +180,7 @@ impl Run<'_> {
         &self,
         mut theta: ParamMap,
         state: &Path,
-        mut finished: impl FnMut(&Row, &ParamMap, bool) -> Result<()>,
+        mut finished: impl FnMut(&Row, SetLoss, &ParamMap, bool) -> Result<()>,
     ) -> Result<(ParamMap, Vec<Row>)> {
         let config = self.config;
         let mut state = State::new(state, self, &theta)?;
@@ -192,7 +192,6 @@ impl Run<'_> {
             }
             None => Standing { step: 0, history: Vec::new(), sum: 0.0, count: 0 },
         };
-        let by_length = by_length(self.held_out.examples);
         self.announce(&theta, config.steps - at.step.min(config.steps))?;
         let theta = params::into_variables(theta)?;
         let mut order = Order::new(self.examples, config.step_examples(), config.seed);
@@ -205,9 +204,10 @@ impl Run<'_> {
             self.snapshot(&theta, at.step)?;
             let last = at.step == config.steps;
             if last || at.step.is_multiple_of(config.every) {
-                let row = self.row(&theta, &at, &by_length)?;
+                let evaluated = self.evaluate(&theta, at.step)?;
+                let row = self.row(&evaluated, &at);
                 let best = at.history.iter().all(|earlier| self.score(&row) > self.score(earlier));
-                finished(&row, &theta, best)?;
+                finished(&row, evaluated, &theta, best)?;
                 at.history.push(row);
                 (at.sum, at.count) = (0.0, 0);
             }
@@ -334,22 +334,28 @@ impl Run<'_> {
         Ok((sum, total))
     }
 
-    fn row(&self, theta: &ParamMap, at: &Standing, by_length: &[usize]) -> Result<Row> {
+    /// Evaluates the held-out part after so many steps.
+    pub fn evaluate(&self, theta: &ParamMap, step: usize) -> Result<SetLoss> {
+        let examples = self.held_out.examples;
+        let by_length = by_length(examples);
+        match self.dropout.filter(|dropout| dropout.in_evaluation()) {
+            None => set_loss(self.network, theta, examples, &by_length),
+            Some(dropout) => noisy::set_loss((self.network, dropout, step), theta, examples, &by_length),
+        }
+    }
+
+    fn row(&self, held_out: &SetLoss, at: &Standing) -> Row {
         let HeldOut { examples, scoring, .. } = &self.held_out;
-        let held_out = match self.dropout.filter(|dropout| dropout.in_evaluation()) {
-            None => set_loss(self.network, theta, examples, by_length)?,
-            Some(dropout) => noisy::set_loss((self.network, dropout, at.step), theta, examples, by_length)?,
-        };
-        Ok(Row {
+        Row {
             step: at.step,
             train_loss: at.sum / at.count as f64,
             loss: held_out.loss,
             loss_se: held_out.loss_se,
             examples: held_out.examples,
             targets: held_out.targets,
-            distinct: distinct(&held_out),
-            metrics: evaluate::metrics(scoring, &held_out, examples),
-        })
+            distinct: distinct(held_out),
+            metrics: evaluate::metrics(scoring, held_out, examples),
+        }
     }
 
     /// What the best row has most of.
