@@ -465,7 +465,8 @@ fn a_space_is_its_flagged_entries_in_order() -> Outcome {
 fn sharpness(shift: f64, draws: usize) -> Sharpness {
     let value = |k: usize, n: usize| shift + ((k * 5 + n * 3) as f64).sin();
     let draws = (0..draws).map(|k| (0..6).map(|n| value(k, n)).collect()).collect();
-    Sharpness { measures: vec![Measure { name: "rise_0.5".into(), draws }], targets: vec![1.0; 6] }
+    let measures = vec![Measure { name: "rise_0.5".into(), draws }];
+    Sharpness { measures, targets: vec![1.0; 6], set: String::new() }
 }
 
 /// Oracle: arithmetic. A model that is 0.5 flatter at every draw and example differs by exactly that, without doubt; of several pairs the
@@ -482,6 +483,14 @@ fn models_are_compared_pair_by_pair() -> Outcome {
     let half = 4.302_652_729_749_464 * stats::sd(&shifts) / 3f64.sqrt(); // t of two degrees of freedom
     assert!((several[0].difference + 0.5).abs() < 1e-12);
     assert!((several[0].high - several[0].difference - half).abs() < 1e-9, "{:?}", several[0]);
+    // Over other examples at each seed it is wider, by Nadeau and Bengio's ratio of a fifth held out.
+    let of_set = |k: usize, own: &Sharpness| Sharpness { set: format!("set {k}"), ..own.clone() };
+    let own = |models: &[Sharpness]| models.iter().enumerate().map(|(k, m)| of_set(k, m)).collect::<Vec<_>>();
+    let apart = compare(&own(&first), &own(&second))?;
+    let wider = ((1.0 / 3.0 + 0.25) / (1.0 / 3.0f64)).sqrt();
+    assert!((apart[0].high - apart[0].difference - wider * half).abs() < 1e-9, "{:?}", apart[0]);
+    assert!(one[0].p.is_none() && apart[0].p > several[0].p && several[0].p_corrected == several[0].p);
+    assert!(compare(&first[..1], &own(&second)[..1]).is_err());
     let mut other = sharpness(1.0, 4);
     other.targets[0] = 2.0;
     assert!(compare(&[sharpness(1.0, 4)], &[other]).is_err());

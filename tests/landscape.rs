@@ -10,7 +10,7 @@ use fisherscape::evaluate::set_loss;
 use fisherscape::landscape::directions::Direction;
 use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::rise::ByExample;
-use fisherscape::landscape::sharpness::{Measure, compare_measure};
+use fisherscape::landscape::sharpness::{Measure, Pair, compare_measure};
 use fisherscape::landscape::surface::{Plan, Point, Surface};
 use fisherscape::model::{Objective, Outputs};
 use fisherscape::params::ParamMap;
@@ -214,9 +214,9 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
     assert!((row.value - mean).abs() <= 1e-5, "{} for {mean}", row.value);
     assert!((row.se_examples - (1.5 * squares).sqrt() / 4.0).abs() <= 1e-5);
     // Paired with itself there is no difference, and no doubt about it.
-    let own = std::slice::from_ref(&measure);
-    let none = compare_measure(own, own, &by_example.targets);
-    assert_eq!((none.difference, none.low, none.high), (0.0, 0.0, 0.0));
+    let own = Pair { first: &measure, second: &measure, targets: &by_example.targets };
+    let none = compare_measure(&[own], true);
+    assert_eq!((none.difference, none.low, none.high, none.p), (0.0, 0.0, 0.0, None));
     // What is written is what is read.
     let path = folder.path().join("s.examples.safetensors");
     by_example.write(&path, &Default::default())?;

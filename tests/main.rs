@@ -3,6 +3,7 @@
 mod analysis;
 mod arms;
 mod checkpoint;
+mod claims;
 mod cli;
 mod curvature;
 mod damage;

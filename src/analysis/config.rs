@@ -248,6 +248,10 @@ pub struct Surface {
     /// Planes, each with directions and random masks of its own; the first is drawn
     #[arg(long, default_value_t = 1, value_name = "K")]
     pub draws: usize,
+    /// Seeds whose models have surfaces, the first ones, in the same planes; the first is drawn. Arms are compared only over several:
+    /// one pair of models shows nothing about others. Each costs as much as the first
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seeds: usize,
 }
 
 /// Losses along single directions, each with a random mask of its own, under the masks and over the parts of [surface]
@@ -364,17 +368,29 @@ impl Analysis {
         given.unwrap_or(if self.data.text.is_some() { Over::Text } else { Over::Task })
     }
 
-    /// Whether each seed has a schedule of its own. From labels, and where seeds hold out different examples, that of one
-    /// seed would have seen what another seed's run is judged by.
-    pub fn schedule_by_seed(&self) -> bool {
+    /// Whether each seed holds out other examples.
+    pub fn split_by_seed(&self) -> bool {
         // A table has no split of its own, and two files of words have one.
         let data = &self.data;
         let cut = data.table.is_some() || data.conll.is_some() && data.dev.is_none();
-        let split = |train: &Train| cut || data.conll.is_none() && train.options.split == Holdout::Paper;
+        let paper = |train: &Train| data.conll.is_none() && train.options.split == Holdout::Paper;
+        self.train.as_ref().is_some_and(|train| cut || paper(train))
+    }
+
+    /// Whether each seed has a schedule of its own. From labels, and where seeds hold out different examples, that of one
+    /// seed would have seen what another seed's run is judged by.
+    pub fn schedule_by_seed(&self) -> bool {
         let own = |train: &Train| train.arms.iter().any(|arm| arm.0.scheduled());
         self.fisher_over() == Over::Task
             && self.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_none())
-            && self.train.as_ref().is_some_and(|train| split(train) && own(train))
+            && self.split_by_seed()
+            && self.train.as_ref().is_some_and(own)
+    }
+
+    /// Whether a part of the data is another at each seed: what was held out, or trained on, there.
+    pub fn part_by_seed(&self, part: Part) -> bool {
+        let some = self.train.as_ref().is_some_and(|train| train.options.fraction < 1.0);
+        self.split_by_seed() || part == Part::Train && some
     }
 
     /// Whether more is asked of the trained models than their scores.

@@ -6,6 +6,9 @@
 //! Cells are named by what distinguishes them; arms and seeds do not, for they are what a cell compares. The trap: two cells
 //! that differ in nothing else would be one condition under two names, and are refused.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use super::excerpt::Place;
@@ -150,8 +153,13 @@ fn cells(
     let axes: Vec<String> = keys.iter().filter(differs).map(|key| key.to_string()).collect();
     let names = names(&axes);
     let mut found: Vec<Cell> = Vec::new();
-    for cell in &settings {
-        let values: Vec<String> = axes.iter().map(|key| value(cell, key)).collect();
+    let shown = |key: &String| {
+        let all: Vec<String> = settings.iter().map(|cell| value(cell, key)).collect();
+        if PATHS.contains(&key.as_str()) { stems(all) } else { all }
+    };
+    let columns: Vec<Vec<String>> = axes.iter().map(shown).collect();
+    for (i, cell) in settings.iter().enumerate() {
+        let values: Vec<String> = columns.iter().map(|column| column[i].clone()).collect();
         let name = if values.is_empty() { "all".to_string() } else { plain(&values.join("_")) };
         if found.iter().any(|other| other.name == name) {
             let fix = "let each condition stand in one grid, with all its arms and seeds";
@@ -179,6 +187,20 @@ fn cells(
         });
     }
     Ok(Study { axes, names, cells: found, only: Vec::new() })
+}
+
+/// Keys whose values are paths: cells are named by the file, not by the way to it.
+const PATHS: [&str; 6] =
+    ["data.table", "data.text", "data.folder", "data.conll", "data.dev", "model.checkpoint"];
+
+/// The last parts of paths, without ending where that tells them apart; the paths themselves where nothing less does.
+fn stems(paths: Vec<String>) -> Vec<String> {
+    let distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
+    let all = distinct(&paths);
+    let stem = |path: &String| Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned());
+    let name = |path: &String| Path::new(path).file_name().map(|s| s.to_string_lossy().into_owned());
+    let shorter = [paths.iter().map(stem).collect::<Option<Vec<_>>>(), paths.iter().map(name).collect()];
+    shorter.into_iter().flatten().find(|names| distinct(names) == all).unwrap_or(paths)
 }
 
 /// The last part of each key, or all of it where that is the last of another, too.
@@ -209,6 +231,18 @@ fn wrong(place: &str, expected: &str, found: &str, fix: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Oracle: on paper. The way to a file is not part of its name; endings and ways stay where nothing less tells them apart.
+    #[test]
+    fn cells_are_named_by_the_file() {
+        let stems = |paths: &[&str]| stems(paths.iter().map(|path| path.to_string()).collect()).join(" ");
+        assert_eq!(
+            stems(&["../data/reviews.csv", "/tmp/x/news.tsv", "../data/reviews.csv"]),
+            "reviews news reviews"
+        );
+        assert_eq!(stems(&["a/x.csv", "a/x.tsv"]), "x.csv x.tsv");
+        assert_eq!(stems(&["a/x.csv", "b/x.csv"]), "a/x.csv b/x.csv");
+    }
 
     /// Oracle: by hand. One file for both examples would hold the last one's table.
     #[test]

@@ -266,6 +266,12 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
             "three planes show a spread",
         ),
         (
+            surface.is_none_or(|s| (1..=analysis.seeds().max(1)).contains(&s.seeds)),
+            "surface.seeds",
+            "from 1 to train.seeds",
+            "five give an interval worth having",
+        ),
+        (
             analysis.profile.as_ref().is_none_or(|p| DRAWS.contains(&p.draws)),
             "profile.draws",
             "from 1 to 100",

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Direction;
 use super::basis::Basis;
@@ -30,6 +31,7 @@ use crate::params::{self, Column};
 use crate::progress::Progress;
 use crate::rng::Stream;
 use crate::stats;
+use crate::stats::paired::{self, Difference};
 
 /// One measure of one model: what it is for every draw and example.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +75,8 @@ pub struct Sharpness {
     pub measures: Vec<Measure>,
     /// `m_n` `[N]`
     pub targets: Vec<f64>,
+    /// Hash of the set, where the file says it.
+    pub set: String,
 }
 
 /// What is computed, and how far it goes.
@@ -192,7 +196,7 @@ impl Plan<'_> {
             Ok(vec![step, ((whole? - half) / half).abs()])
         })?;
         Ok(Found {
-            sharpness: Sharpness { measures, targets },
+            sharpness: Sharpness { measures, targets, set: String::new() },
             smallest: leading.last().map_or(f64::NAN, |ritz| ritz.value),
             density: lanczos::density(&runs),
             leading,
@@ -293,7 +297,9 @@ impl Sharpness {
     ///
     /// [`Error::Field`] for a broken file, or tensors that do not fit together.
     pub fn read(path: &Path) -> Result<Sharpness> {
-        let (mut tensors, _) = params::read_float64(path)?;
+        let (mut tensors, metadata) = params::read_float64(path)?;
+        let about = metadata.get("about").and_then(|about| serde_json::from_str::<Value>(about).ok());
+        let set = about.and_then(|about| Some(about.pointer("/set/hash")?.as_str()?.to_string()));
         let wrong = |name: &str, found: String| {
             let fix = "make it again with `fisherscape sharpness`";
             Error::field(path.display(), name, "float64 [draws, examples]", found, fix)
@@ -313,7 +319,7 @@ impl Sharpness {
         // Files keep names in the order of the alphabet.
         let place = |m: &Measure| order(&m.name);
         measures.sort_by(|a, b| place(a).partial_cmp(&place(b)).unwrap_or(std::cmp::Ordering::Equal));
-        Ok(Sharpness { measures, targets })
+        Ok(Sharpness { measures, targets, set: set.unwrap_or_default() })
     }
 }
 
@@ -332,14 +338,14 @@ fn order(name: &str) -> (usize, f64) {
 }
 
 impl Comparison {
-    /// In words: which one is flatter, if that is shown.
-    pub fn verdict(&self) -> &'static str {
-        if self.high < 0.0 {
-            ": the second is flatter"
-        } else if self.low > 0.0 {
-            ": the first is flatter"
-        } else {
-            ": no difference shown"
+    /// In words: which arm is flatter, if that is shown of more than one pair of models.
+    pub fn verdict(&self) -> String {
+        match (self.p_corrected, self.difference < 0.0) {
+            (None, _) => ": one pair of models, so nothing is shown about others".into(),
+            (Some(p), second) if p < 0.05 => {
+                format!(": the {} are flatter (corrected p {p:.3})", if second { "second" } else { "first" })
+            }
+            (Some(p), _) => format!(": no difference shown (corrected p {p:.2})"),
         }
     }
 }
@@ -357,64 +363,106 @@ pub struct Comparison {
     pub second: f64,
     /// Second minus first: below 0 the second is flatter.
     pub difference: f64,
-    /// Lower end of its 95 % interval, by Student's t.
+    /// Lower end of its 95 % interval, of this measure alone.
     pub low: f64,
     /// Upper end.
     pub high: f64,
     /// Degrees of freedom of the interval.
     pub degrees_of_freedom: f64,
+    /// Two-sided p of no difference; empty for one pair, which shows nothing about other models.
+    #[serde(default)]
+    pub p: Option<f64>,
+    /// The same, corrected for all measures of the table (Holm).
+    #[serde(default)]
+    pub p_corrected: Option<f64>,
 }
 
-/// The second models against the first, paired by place in the lists, draw and example.
+/// The second models against the first, paired by place in the lists, draw and example; p corrected for all measures.
 ///
-/// With several pairs (seeds of the training) the differences of the pairs are the sample: the interval is about arms.
-/// With one pair it is about these two models ([`Row::half_width`]).
+/// With several pairs (seeds of the training) the interval is about arms: over pairs, and over the examples that they share.
+/// With one pair it is about these two models ([`Row::half_width`]), and has no p.
 ///
 /// # Errors
 ///
-/// What does not fit, in words: other examples, measures or draws.
+/// What does not fit, in words: other examples within a pair, other measures or draws.
 pub fn compare(first: &[Sharpness], second: &[Sharpness]) -> std::result::Result<Vec<Comparison>, String> {
     if first.len() != second.len() || first.is_empty() {
         return Err(format!("{} against {} models", first.len(), second.len()));
     }
     let shape =
         |s: &Sharpness| s.measures.iter().map(|m| (m.name.clone(), m.draws.len())).collect::<Vec<_>>();
-    for other in first.iter().chain(second) {
-        if other.targets != first[0].targets {
+    for (one, other) in first.iter().zip(second) {
+        if (&one.set, &one.targets) != (&other.set, &other.targets) {
             return Err("models over different examples".into());
         }
-        if shape(other) != shape(&first[0]) {
-            return Err(format!("measures {:?} and {:?}", shape(&first[0]), shape(other)));
+        for own in [one, other] {
+            if shape(own) != shape(&first[0]) {
+                return Err(format!("measures {:?} and {:?}", shape(&first[0]), shape(own)));
+            }
         }
     }
-    let targets = &first[0].targets;
+    let shared = first.iter().all(|own| own.set == first[0].set);
     let row = |i: usize| {
-        let of = |models: &[Sharpness]| models.iter().map(|s| s.measures[i].clone()).collect::<Vec<_>>();
-        compare_measure(&of(first), &of(second), targets)
+        let pairs: Vec<Pair> = first
+            .iter()
+            .zip(second)
+            .map(|(a, b)| Pair { first: &a.measures[i], second: &b.measures[i], targets: &a.targets })
+            .collect();
+        compare_measure(&pairs, shared)
     };
-    Ok((0..first[0].measures.len()).map(row).collect())
+    let mut rows: Vec<Comparison> = (0..first[0].measures.len()).map(row).collect();
+    let p: Vec<f64> = rows.iter().map(|row| row.p.unwrap_or(f64::NAN)).collect();
+    for (row, corrected) in rows.iter_mut().zip(paired::holm(&p)) {
+        row.p_corrected = Some(corrected).filter(|p| p.is_finite());
+    }
+    Ok(rows)
 }
 
-/// One measure of some models against that of others, which must have as many draws of the same examples.
-pub fn compare_measure(first: &[Measure], second: &[Measure], targets: &[f64]) -> Comparison {
-    let value = |measures: &[Measure]| {
-        stats::mean(&measures.iter().map(|m| m.row(targets).value).collect::<Vec<_>>())
-    };
-    let differences: Vec<Row> = first.iter().zip(second).map(|(a, b)| b.minus(a).row(targets)).collect();
+/// One measure of two models, with as many draws, of the same examples.
+pub struct Pair<'a> {
+    pub first: &'a Measure,
+    pub second: &'a Measure,
+    /// `m_n` `[N]`
+    pub targets: &'a [f64],
+}
+
+impl Pair<'_> {
+    /// What each example makes of the difference, which is the mean of it.
+    fn by_example(&self) -> Vec<f64> {
+        stats::ratio_parts(&self.second.minus(self.first).by_example(), self.targets)
+    }
+}
+
+/// One measure over pairs of models, at least one; `shared`: whether all pairs have the same examples.
+pub fn compare_measure(pairs: &[Pair], shared: bool) -> Comparison {
+    let differences: Vec<Row> = pairs.iter().map(|p| p.second.minus(p.first).row(p.targets)).collect();
     let values: Vec<f64> = differences.iter().map(|d| d.value).collect();
-    let (half, degrees_of_freedom) = match &differences[..] {
-        [only] => only.half_width(targets.len()),
-        _ => (stats::half_width(&values), values.len() as f64 - 1.0),
+    let (half, degrees_of_freedom, p) = match (&differences[..], shared) {
+        ([only], _) => {
+            let (half, degrees) = only.half_width(pairs[0].targets.len());
+            (half, degrees, None)
+        }
+        (_, shared) => {
+            let judged = match shared {
+                true => paired::crossed(&pairs.iter().map(Pair::by_example).collect::<Vec<_>>()),
+                false => paired::resampled(&values, paired::FIFTH),
+            };
+            let of = |get: fn(&Difference) -> f64| judged.as_ref().map_or(f64::NAN, get);
+            (of(|d| d.half_width(0.95)), of(|d| d.degrees), judged.map(|d| d.p()))
+        }
     };
+    let mean = |of: fn(&Pair) -> f64| stats::mean(&pairs.iter().map(of).collect::<Vec<_>>());
     let difference = stats::mean(&values);
     Comparison {
-        measure: first.first().map_or_else(String::new, |m| m.name.clone()),
-        pairs: differences.len(),
-        first: value(first),
-        second: value(second),
+        measure: pairs.first().map_or_else(String::new, |pair| pair.first.name.clone()),
+        pairs: pairs.len(),
+        first: mean(|pair| pair.first.row(pair.targets).value),
+        second: mean(|pair| pair.second.row(pair.targets).value),
         difference,
         low: difference - half,
         high: difference + half,
         degrees_of_freedom,
+        p,
+        p_corrected: None,
     }
 }

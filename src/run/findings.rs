@@ -1,24 +1,29 @@
 //! What an analysis found: numbers read from the files of its steps, compared, with intervals.
 //!
-//! Arms are compared with the first one, paired: runs by their seed, surfaces by their planes and examples. A surface
-//! interval is about one pair of models. Intervals are 95 % and not corrected for their number.
+//! Arms are compared with the first one, paired: runs by their seed, surfaces by their planes and examples. One rule says what is
+//! shown ([`correct`]): p below 0.05 after Holm's correction for all comparisons of a page, from intervals that count what runs
+//! share ([`paired`]). The comparison of one pair of models has an interval over examples, but no p: another seed may turn its sign.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::plan::{self, Model};
 use crate::analysis::config::{Analysis, Parsed, Part};
 use crate::analysis::titles::mask_title;
+use crate::data::glue::Task;
+use crate::dropout::rates;
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Granularity, Scores};
 use crate::landscape::directions::Mark;
 use crate::landscape::rise::{self, ByExample};
-use crate::landscape::sharpness::{Comparison, Measure, Row, compare_measure};
-use crate::rng::Stream;
-use crate::stats::paired;
-pub use crate::tables::page::{Score, Sharp, Site, Surface, Training};
+use crate::landscape::sharpness::{Comparison, Measure, Pair, Row, compare_measure};
+use crate::stats::paired::{self, Difference};
+pub use crate::tables::page::{McNemar, Score, Sharp, Site, Surface, Training};
 use crate::tables::surface::Grid;
 use crate::tables::training::MetricRow;
+use crate::tables::training::PredictionRow;
+use crate::tables::{self, Table};
+use crate::tasks::Kind;
 use crate::{files, stats};
 
 /// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
@@ -32,14 +37,68 @@ pub fn score(run: &Path) -> Result<Score> {
     let (Some(loss), Some(chief)) = (metrics.next(), metrics.next()) else {
         return Err(Error::field(path.display(), "rows", "loss and a metric", "fewer", fix));
     };
-    let collapsed = metrics.any(|row| row.metric == "distinct_predictions" && row.value <= 1.0);
+    let rest: Vec<MetricRow> = metrics.collect();
+    let count = |name: &str| rest.iter().find(|row| row.metric == name).map(|row| row.value as usize);
     let MetricRow { examples, metric, value, .. } = chief;
-    Ok(Score { loss: loss.value, metric, value, examples, collapsed })
+    Ok(Score {
+        loss: loss.value,
+        value,
+        examples,
+        collapsed: count("distinct_predictions").is_some_and(|distinct| distinct <= 1),
+        trained_on: count("training_examples"),
+        by_example: by_example(run, &metric)?,
+        metric,
+    })
 }
 
-/// The arms of the training, if there is one.
-pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Training>> {
-    let stream = Stream::new(seed, "training/paired");
+/// What the run's predictions say of the chief metric, example by example.
+fn by_example(run: &Path, metric: &str) -> Result<Option<(Vec<usize>, Vec<f64>)>> {
+    let path = run.join(PredictionRow::FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (numbers, predictions) = PredictionRow::read(&tables::read(&path)?);
+    let chief = Kind::ALL
+        .iter()
+        .flat_map(|kind| kind.spec().metrics)
+        .chain(Task::ALL.iter().flat_map(|t| t.metrics()));
+    let chief = chief.into_iter().find(|known| known.name == metric);
+    Ok(chief.map(|chief| (numbers, chief.pseudo_values(&predictions))))
+}
+
+/// The difference of two arms over runs that are paired by seed, and how it was judged.
+fn difference(pairs: &[(&Score, &Score)]) -> (Option<Difference>, &'static str) {
+    let values: Vec<f64> = pairs.iter().map(|(own, first)| own.value - first.value).collect();
+    let each = pairs.iter().map(|(own, first)| own.by_example.as_ref().zip(first.by_example.as_ref()));
+    let Some(each) = each.collect::<Option<Vec<_>>>().filter(|each| !each.is_empty()) else {
+        return (paired::independent(&values), "runs");
+    };
+    let numbers = &each[0].0.0;
+    if each.iter().any(|(own, first)| own.0 != *numbers || first.0 != *numbers) {
+        return (paired::resampled(&values, paired::FIFTH), "resampled");
+    }
+    let minus = |((_, own), (_, first)): &(&(Vec<usize>, Vec<f64>), &(Vec<usize>, Vec<f64>))| {
+        own.iter().zip(first).map(|(own, first)| own - first).collect::<Vec<f64>>()
+    };
+    // Pseudo-values are about the metric; the difference itself is that of the metrics.
+    let crossed = paired::crossed(&each.iter().map(minus).collect::<Vec<_>>());
+    (crossed.map(|d| Difference { value: stats::mean(&values), ..d }), "crossed")
+}
+
+/// What is shown: p below this after correction.
+pub const LEVEL: f64 = 0.05;
+
+/// Corrects all p of a page for their number, by Holm.
+pub fn correct<'a>(rows: impl IntoIterator<Item = (Option<f64>, &'a mut Option<f64>)>) {
+    let (p, corrected): (Vec<Option<f64>>, Vec<&mut Option<f64>>) = rows.into_iter().unzip();
+    let p: Vec<f64> = p.into_iter().map(|p| p.unwrap_or(f64::NAN)).collect();
+    for (own, corrected) in corrected.into_iter().zip(paired::holm(&p)) {
+        *own = Some(corrected).filter(|p| p.is_finite());
+    }
+}
+
+/// The arms of the training, if there is one; p are not corrected yet.
+pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
     let mut rows: Vec<Training> = Vec::new();
     let mut first: Vec<(String, Score)> = Vec::new();
     for (i, model) in models.iter().enumerate().filter(|(_, model)| !model.runs.is_empty()) {
@@ -53,19 +112,15 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
         }
         // A run that failed has no partner.
         let partner = |seed: &String| first.iter().find(|(other, _)| i > 0 && other == seed);
-        let pair = |(seed, own): &(String, Score)| Some(own.value - partner(seed)?.1.value);
-        let differences: Vec<f64> = runs.iter().filter_map(pair).collect();
+        let pairs: Vec<(&Score, &Score)> =
+            runs.iter().filter_map(|(seed, own)| Some((own, &partner(seed)?.1))).collect();
+        let differences: Vec<f64> = pairs.iter().map(|(own, first)| own.value - first.value).collect();
         let of = |get: fn(&Score) -> f64| runs.iter().map(|(_, score)| get(score)).collect::<Vec<f64>>();
         let (values, losses) = (of(|score| score.value), of(|score| score.loss));
-        let difference = (!differences.is_empty()).then(|| stats::mean(&differences));
-        let largest = differences.iter().fold(0.0_f64, |largest, d| largest.max(d.abs()));
-        let half = Some(stats::half_width(&differences))
-            // Runs that all differ by the same (a coarse metric on few examples) say nothing of their spread; but for rounding.
-            .filter(|half| half.is_finite() && *half > 1e-9 * largest);
+        let mean = (!differences.is_empty()).then(|| stats::mean(&differences));
+        let (judged, interval) = difference(&pairs);
+        let half = judged.map(|d| d.half_width(0.95));
         let spread = |values: &[f64]| (values.len() > 1).then(|| stats::sd(values));
-        let own = stream.at(rows.len() as u64);
-        let bootstrap = paired::bootstrap_interval(&differences, |i, n| own.below(i, n));
-        let p = paired::sign_flip_p(&differences, |i| own.bits(i));
         rows.push(Training {
             arm: model.title.clone(),
             seeds: values.len(),
@@ -77,51 +132,156 @@ pub fn training(folder: &Path, models: &[Model], seed: u64) -> Result<Vec<Traini
             median: stats::median(&values),
             loss: stats::mean(&losses),
             loss_sd: spread(&losses),
-            difference,
-            low: difference.zip(half).map(|(d, half)| d - half),
-            high: difference.zip(half).map(|(d, half)| d + half),
-            bootstrap_low: bootstrap.map(|interval| interval.0),
-            bootstrap_high: bootstrap.map(|interval| interval.1),
-            p: Some(p).filter(|p| p.is_finite()),
+            difference: mean,
+            low: mean.zip(half).map(|(d, half)| d - half),
+            high: mean.zip(half).map(|(d, half)| d + half),
+            interval: judged.map_or(String::new(), |_| interval.to_string()),
+            p: judged.map(|d| d.p()),
             p_corrected: None,
+            least_shown: None,
             held_out_examples: runs[0].1.examples,
             pairs: differences.len(),
+            judged,
             runs,
         });
-    }
-    let p: Vec<f64> = rows.iter().map(|row| row.p.unwrap_or(f64::NAN)).collect();
-    for (row, corrected) in rows.iter_mut().zip(paired::holm(&p)) {
-        row.p_corrected = Some(corrected).filter(|p| p.is_finite());
     }
     Ok(rows)
 }
 
-/// The surfaces over one part, mask by mask.
+/// Who is right at each seed, the first arm or another, on one held-out part; none of numbers, or of several targets to an example.
+pub fn mcnemar(folder: &Path, models: &[Model]) -> Result<Vec<McNemar>> {
+    let mut rows = Vec::new();
+    let read = |run: &String| -> Result<Vec<PredictionRow>> {
+        let path = folder.join(run).join(PredictionRow::FILE);
+        if path.exists() { tables::read(&path) } else { Ok(Vec::new()) }
+    };
+    let Some((first, others)) = models.split_first() else { return Ok(rows) };
+    let seed = |run: &String| run.rsplit('/').next().unwrap_or_default().to_string();
+    for one in &first.runs {
+        let right =
+            |rows: &[PredictionRow]| -> Vec<bool> { rows.iter().map(|r| r.label == r.prediction).collect() };
+        let of_first = read(one)?;
+        // Numbers are hit exactly by chance alone.
+        let classes = of_first
+            .iter()
+            .all(|row| row.target == 0 && row.label.fract() == 0.0 && row.prediction.fract() == 0.0);
+        for model in others.iter().filter(|_| classes && !of_first.is_empty()) {
+            let Some(run) = model.runs.iter().find(|run| seed(run) == seed(one)) else { continue };
+            let own = read(run)?;
+            if own.iter().map(|row| row.example).ne(of_first.iter().map(|row| row.example)) {
+                continue;
+            }
+            let pairs: Vec<(bool, bool)> = right(&of_first).into_iter().zip(right(&own)).collect();
+            let count = |pair: (bool, bool)| pairs.iter().filter(|own| **own == pair).count();
+            let (only_first, only_this) = (count((true, false)), count((false, true)));
+            rows.push(McNemar {
+                arm: model.title.clone(),
+                seed: seed(one).trim_start_matches("seed").to_string(),
+                both: count((true, true)),
+                only_first,
+                only_this,
+                neither: count((false, false)),
+                p: paired::mcnemar_p(only_first, only_this),
+            });
+        }
+    }
+    rows.sort_by_key(|row| models.iter().position(|model| model.title == row.arm));
+    Ok(rows)
+}
+
+/// Arms whose rates differ between sites, and the rank correlation of their rates with the first of them, over the sites; the mean
+/// over the seeds.
+pub fn schedules(folder: &Path, models: &[Model]) -> Result<Vec<(String, f64)>> {
+    let rates = |run: &String| -> Result<Vec<f64>> {
+        let path = folder.join(run).join("rates.csv");
+        let rows = if path.exists() {
+            files::read_csv::<rates::Row>(&path, "run it again with --force")?
+        } else {
+            Vec::new()
+        };
+        Ok(rows.into_iter().map(|row| row.p).collect())
+    };
+    let mut found: Vec<(String, Vec<Vec<f64>>)> = Vec::new();
+    for model in models {
+        let own = model.runs.iter().map(rates).collect::<Result<Vec<_>>>()?;
+        if own.first().is_some_and(|p| p.iter().any(|value| *value != p[0])) {
+            found.push((model.title.clone(), own));
+        }
+    }
+    let Some((_, first)) = found.first() else { return Ok(Vec::new()) };
+    let agree = |own: &Vec<Vec<f64>>| {
+        let each = own.iter().zip(first).filter_map(|(own, first)| stats::spearman(own, first));
+        stats::mean(&each.collect::<Vec<_>>())
+    };
+    Ok(found.iter().map(|(title, own)| (title.clone(), agree(own))).collect())
+}
+
+/// All comparisons of arms on a page.
+pub struct Compared {
+    pub training: Vec<Training>,
+    /// Over all parts.
+    pub surfaces: Vec<Surface>,
+    pub sharpness: Vec<Sharp>,
+}
+
+/// Compares the arms in all that was measured, with p corrected for all of it.
+pub fn compared(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result<Compared> {
+    let mut found = Compared {
+        training: training(folder, models)?,
+        surfaces: Vec::new(),
+        sharpness: sharpness(folder, analysis, models)?,
+    };
+    for part in analysis.surface.iter().flat_map(|_| analysis.surfaces_over()) {
+        found.surfaces.extend(surfaces(folder, analysis, models, part)?);
+    }
+    let surfaces = found.surfaces.iter_mut().map(|row| (row.p, &mut row.p_corrected));
+    let others = surfaces.chain(found.sharpness.iter_mut().map(|row| (row.p, &mut row.p_corrected)));
+    judge(found.training.iter_mut(), others.collect());
+    Ok(found)
+}
+
+/// Corrects p for as many comparisons as there are among these and `others`, and says what could have been shown.
+pub fn judge<'a>(
+    rows: impl Iterator<Item = &'a mut Training>,
+    others: Vec<(Option<f64>, &'a mut Option<f64>)>,
+) {
+    let rows: Vec<&mut Training> = rows.collect();
+    let compared =
+        rows.iter().filter(|row| row.p.is_some()).count() + others.iter().filter(|o| o.0.is_some()).count();
+    let level = 1.0 - LEVEL / compared.max(1) as f64;
+    let own = rows.into_iter().map(move |row| {
+        row.least_shown = row.judged.map(|d| d.half_width(level));
+        (row.p, &mut row.p_corrected)
+    });
+    correct(own.chain(others));
+}
+
+/// The surfaces over one part, mask by mask; p are not corrected yet.
 pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part) -> Result<Vec<Surface>> {
     let mut rows = Vec::new();
     let planes = analysis.surface.as_ref().map_or(1, |surface| surface.draws);
     for Parsed(mask) in analysis.surface.iter().flat_map(|surface| &surface.masks) {
-        let mut first: Option<Measure> = None;
-        for model in models {
-            let path = folder.join(plan::surface_path(part, model, mask, 0));
+        let mut first: Vec<RunRise> = Vec::new();
+        for (i, model) in models.iter().enumerate() {
+            let runs = plan::surface_runs(analysis, model);
+            let of = |run: Option<&String>, k| {
+                folder.join(plan::surface_path(analysis, part, (model, run), mask, k))
+            };
+            let path = of(runs[0], 0);
             let about = about(&path)?;
             let grid = Grid::read(&path)?;
-            let mut draws = Vec::new();
-            let mut targets = Vec::new();
-            for k in 0..planes {
-                let path = folder.join(plan::surface_path(part, model, mask, k));
-                let by_example = ByExample::read(&rise::examples_path(&path))?;
-                draws.extend(by_example.rise(RADIUS));
-                targets = by_example.targets;
+            let mut rises = Vec::new();
+            for run in runs {
+                let paths: Vec<PathBuf> = (0..planes).map(|k| of(run, k)).collect();
+                rises.extend(RunRise::read(run, &paths)?);
             }
-            // Without a grid point within the radius there is none in any plane.
-            let rise = Some(Measure { name: "rise".into(), draws }).filter(|rise| !rise.draws.is_empty());
-            let own = rise.as_ref().map(|rise| rise.row(&targets));
-            let pair = rise.as_ref().zip(first.as_ref());
-            let difference = pair.map(|(own, first)| {
-                compare_measure(std::slice::from_ref(first), std::slice::from_ref(own), &targets)
-            });
-            let difference = difference.filter(|d| d.low.is_finite() && d.high.is_finite());
+            let values: Vec<f64> = rises.iter().map(|run| run.rise.row(&run.targets).value).collect();
+            let own = rises.first().map(|run| run.rise.row(&run.targets));
+            let pairs: Vec<(&RunRise, &RunRise)> = rises
+                .iter()
+                .filter_map(|own| Some((own, first.iter().find(|other| i > 0 && other.seed == own.seed)?)))
+                .collect();
+            let compared = compare_rises(&pairs, !analysis.part_by_seed(part));
             let number = |pointer: &str| about.pointer(pointer).and_then(serde_json::Value::as_f64);
             let finite = grid.loss.iter().copied().filter(|v| v.is_finite());
             let spread = |row: &Row| Some(row.se_draws? * (row.draws as f64).sqrt());
@@ -131,23 +291,58 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
                 model: model.title.clone(),
                 centre: number("/centre/loss").unwrap_or(f64::NAN),
                 centre_se: number("/centre/loss_se").unwrap_or(f64::NAN),
-                rise: own.as_ref().map(|own| own.value),
+                rise: (!values.is_empty()).then(|| stats::mean(&values)),
                 rise_se: own.as_ref().map(|own| own.se_examples),
                 planes,
                 rise_sd: own.as_ref().and_then(spread),
+                seeds: values.len(),
                 highest: finite.fold(f64::NEG_INFINITY, f64::max),
                 not_finite: grid.loss.iter().filter(|v| !v.is_finite()).count(),
                 effective: number("/mask/counts/selected_effective").unwrap_or(0.0) as u64,
-                difference: difference.as_ref().map(|d| d.difference),
-                low: difference.as_ref().map(|d| d.low),
-                high: difference.as_ref().map(|d| d.high),
+                difference: compared.as_ref().map(|d| d.difference),
+                low: compared.as_ref().map(|d| d.low),
+                high: compared.as_ref().map(|d| d.high),
+                p: compared.as_ref().and_then(|d| d.p),
+                p_corrected: None,
             });
-            if first.is_none() {
-                first = rise;
+            if i == 0 {
+                first = rises;
             }
         }
     }
     Ok(rows)
+}
+
+/// The rise around the model of one seed.
+struct RunRise {
+    seed: String,
+    rise: Measure,
+    targets: Vec<f64>,
+}
+
+impl RunRise {
+    /// From its surfaces, plane by plane; `None` without a grid point within the radius, of which there is none in any plane.
+    fn read(run: Option<&String>, surfaces: &[PathBuf]) -> Result<Option<RunRise>> {
+        let (mut draws, mut targets) = (Vec::new(), Vec::new());
+        for path in surfaces {
+            let by_example = ByExample::read(&rise::examples_path(path))?;
+            draws.extend(by_example.rise(RADIUS));
+            targets = by_example.targets;
+        }
+        let seed = run.and_then(|run| run.rsplit('/').next()).unwrap_or_default().to_string();
+        let rise = Measure { name: "rise".into(), draws };
+        Ok((!rise.draws.is_empty()).then_some(RunRise { seed, rise, targets }))
+    }
+}
+
+/// The difference of rises over pairs of models.
+fn compare_rises(pairs: &[(&RunRise, &RunRise)], shared: bool) -> Option<Comparison> {
+    let pairs: Vec<Pair> = pairs
+        .iter()
+        .map(|(own, first)| Pair { first: &first.rise, second: &own.rise, targets: &own.targets })
+        .collect();
+    let compared = (!pairs.is_empty()).then(|| compare_measure(&pairs, shared));
+    compared.filter(|d| d.low.is_finite() && d.high.is_finite())
 }
 
 /// The sharpness of all models, measure by measure.
@@ -184,6 +379,8 @@ pub fn sharpness(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result
                 difference: difference.map(|d| d.difference),
                 low: difference.map(|d| d.low),
                 high: difference.map(|d| d.high),
+                p: difference.and_then(|d| d.p),
+                p_corrected: None,
             });
         }
     }
@@ -278,7 +475,7 @@ mod tests {
                 }
                 models.push(Model { title: title.into(), runs: (0..5).map(run).collect(), failed: 0 });
             }
-            training(folder.path(), &models, 0).unwrap().remove(1)
+            training(folder.path(), &models).unwrap().remove(1)
         };
         let first = [280, 291, 305, 277, 299];
         let equal = of([first, first.map(|n| n + 6)]);

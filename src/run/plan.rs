@@ -91,10 +91,33 @@ fn run_path(analysis: &Analysis, title: &str, k: usize) -> String {
     format!("train/{}/seed{}", plain(title), analysis.seed + k as u64)
 }
 
-/// The surface of a model under a mask, over a part of the data, in the k-th plane.
-pub fn surface_path(part: Part, model: &Model, mask: &Select, k: usize) -> String {
+/// The runs of a model that have surfaces: of the checkpoint itself none, which stands for it.
+pub fn surface_runs<'a>(analysis: &Analysis, model: &'a Model) -> Vec<Option<&'a String>> {
+    let seeds = analysis.surface.as_ref().map_or(1, |surface| surface.seeds);
+    match model.runs.is_empty() {
+        true => vec![None],
+        false => model.runs.iter().take(seeds).map(Some).collect(),
+    }
+}
+
+/// How what belongs to a run is told from what belongs to the first seed's: `_seed3`.
+fn of_seed(analysis: &Analysis, run: Option<&String>) -> String {
+    let seed = run.and_then(|run| run.rsplit('/').next()).unwrap_or_default();
+    let first = format!("seed{}", analysis.seed);
+    if seed.is_empty() || *seed == first { String::new() } else { format!("_{seed}") }
+}
+
+/// The surface of a run of a model under a mask, over a part of the data, in the k-th plane.
+pub fn surface_path(
+    analysis: &Analysis,
+    part: Part,
+    (model, run): (&Model, Option<&String>),
+    mask: &Select,
+    k: usize,
+) -> String {
     let draw = if k == 0 { String::new() } else { format!("_draw{k}") };
-    format!("surfaces/{}/{}_{}{draw}.csv", part_name(part), plain(&model.title), plain(&mask.to_string()))
+    let (title, seed) = (plain(&model.title), of_seed(analysis, run));
+    format!("surfaces/{}/{title}_{}{seed}{draw}.csv", part_name(part), plain(&mask.to_string()))
 }
 
 /// The k-th profile of a model under a mask, over a part of the data.
@@ -147,6 +170,12 @@ pub fn comparison_path(model: &Model, first: &Model) -> String {
 /// The frozen set of the surfaces over a part.
 pub fn surface_set(part: Part) -> String {
     format!("sets/surface_{}.safetensors", part_name(part))
+}
+
+/// That of a run: its own, where each seed has other examples.
+fn set_of(analysis: &Analysis, part: Part, run: Option<&String>) -> String {
+    let seed = if analysis.part_by_seed(part) { of_seed(analysis, run) } else { String::new() };
+    format!("sets/surface_{}{seed}.safetensors", part_name(part))
 }
 
 /// The word for a part in paths.

@@ -5,11 +5,13 @@
 
 mod landscape;
 mod reliability;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::findings::{self, RADIUS, Site, Surface, Training};
+use self::verdict::Verdict;
+use super::findings::{self, Compared, RADIUS, Site, Surface, Training};
 use super::own::Own;
 use super::plan::{self, Model};
 use super::runner::Done;
@@ -29,7 +31,9 @@ use crate::tables::surface::Grid;
 /// Writes tables and page of a run whose steps are done.
 pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
     let analysis = &loaded.analysis;
-    let story = Story { folder, analysis, models: plan::models(analysis, &done.failed) };
+    let models = plan::models(analysis, &done.failed);
+    let found = findings::compared(folder, analysis, &models)?;
+    let story = Story { folder, analysis, models, found };
     let mut page = Page { excluded: excluded(&done.records, folder), ..begun(loaded, command) };
     page.excluded.extend(done.failed.iter().map(|(run, cause)| format!("{run} failed: {cause}")));
     story.training(&mut page)?;
@@ -123,6 +127,7 @@ struct Story<'a> {
     folder: &'a Path,
     analysis: &'a Analysis,
     models: Vec<Model>,
+    found: Compared,
 }
 
 impl Story<'_> {
@@ -144,7 +149,7 @@ impl Story<'_> {
     }
 
     fn training(&self, page: &mut Page) -> Result<()> {
-        let rows = findings::training(self.folder, &self.models, self.analysis.seed)?;
+        let rows = &self.found.training;
         let failed: usize = self.models.iter().map(|model| model.failed).sum();
         if failed > 0 {
             page.answers.push(format!("{} failed; see what was left out.", counted(failed, "training run")));
@@ -160,13 +165,18 @@ impl Story<'_> {
             counted(seeds, "seed"),
             arms.join("; ")
         );
-        let collapsed: usize = rows.iter().map(|row| row.collapsed).sum();
-        if collapsed > 0 {
-            text +=
-                &format!(" {} collapsed: the same prediction for every example.", counted(collapsed, "run"));
+        for row in rows.iter().filter(|row| row.collapsed > 0) {
+            text += &format!(
+                " Of {} {} collapsed: the same prediction for every example.",
+                row.arm,
+                counted(row.collapsed, "run")
+            );
         }
         if seeds == 1 && rows.len() > 1 {
             text += " One seed gives no interval: nothing follows about which arm is better.";
+        }
+        if let Some(trained_on) = first.runs.first().and_then(|(_, score)| score.trained_on) {
+            text += &format!(" Trained on {}.", counted(trained_on, "example"));
         }
         let noisy =
             |Parsed(arm): &&Parsed<PlannedArm>| matches!(arm, PlannedArm::Other(Arm::GaussianPaper(_)));
@@ -176,19 +186,10 @@ impl Story<'_> {
             );
         }
         page.answers.push(text);
-        let compared = rows.iter().filter_map(|row| Some((row, row.difference?, row.low?, row.high?)));
-        page.answers.extend(compared.map(|(row, difference, low, high)| {
-            let verdict = match verdict(low, high) {
-                Verdict::Above => format!("{} is better", row.arm),
-                Verdict::Below => format!("{} is worse", row.arm),
-                Verdict::None => "no difference is shown".to_string(),
-            };
-            let (difference, between) = (signed(difference), between(low, high));
-            format!(
-                "{} minus {}: {difference} {metric}, 95 % interval {between}, paired by seed: {verdict}.",
-                row.arm, first.arm
-            )
-        }));
+        page.answers.extend(rows.iter().filter_map(|row| row.told(&first.arm)));
+        let how = rows.iter().find(|row| row.comparison().is_some()).map(|row| row.interval.as_str());
+        page.answers.extend(how.map(|how| interval_words(how, first.held_out_examples)));
+        page.answers.extend(self.guides()?);
         let arms = rows.iter().map(|row| row.arm.as_str()).collect::<Vec<_>>().join(", ");
         let caption = format!(
             "Training of {arms}, {} each: loss on the batches trained on (with dropout) and on held-out examples, and {} \
@@ -210,6 +211,7 @@ impl Story<'_> {
             "95 % interval",
             "p",
             "p corrected",
+            "least shown",
         ];
         let cells = rows.iter().map(|row: &Training| {
             vec![
@@ -225,25 +227,63 @@ impl Story<'_> {
                 interval(row.low, row.high),
                 optional(row.p),
                 optional(row.p_corrected),
+                optional(row.least_shown),
             ]
         });
-        let pairs = rows.iter().map(|row| row.pairs).filter(|n| *n > 0).min().unwrap_or(seeds);
         let caption = format!(
-            "Arms on held-out examples; differences are to {}, paired by seed; p by exchanging their signs, corrected for the \
-             number of arms by Holm. {} cannot give a p below {:.3}",
-            first.arm,
-            counted(pairs, "pair"),
-            2f64.powi(1 - pairs as i32)
+            "Arms on held-out examples; differences are to {}, paired by seed, with intervals of single comparisons; p is corrected \
+             for all comparisons of this page by Holm. No difference smaller than the last column could have been shown",
+            first.arm
         );
-        page.tables.push(Table::new("training.csv", caption, &header, cells, &rows)?);
+        page.tables.push(Table::new("training.csv", caption, &header, cells, rows)?);
+        self.pairs(page)
+    }
+
+    /// Where two classifiers of one seed differ, example by example.
+    fn pairs(&self, page: &mut Page) -> Result<()> {
+        let rows = findings::mcnemar(self.folder, &self.models)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let header = ["arm", "seed", "both right", "only the first arm", "only this arm", "both wrong", "p"];
+        let cells = rows.iter().map(|row| {
+            vec![
+                row.arm.clone(),
+                row.seed.clone(),
+                row.both.to_string(),
+                row.only_first.to_string(),
+                row.only_this.to_string(),
+                row.neither.to_string(),
+                format!("{:.4}", row.p),
+            ]
+        });
+        let caption = format!(
+            "Held-out examples by who is right, {} or the arm, at each seed; p is McNemar's exact one, about these two models and not \
+             corrected",
+            self.models[0].title
+        );
+        page.tables.push(Table::new("mcnemar.csv", caption, &header, cells, &rows)?);
         Ok(())
+    }
+
+    /// How much the schedules of the arms agree: where a rule without data gives the same one, it is no work of the data.
+    fn guides(&self) -> Result<Option<String>> {
+        let rows = findings::schedules(self.folder, &self.models)?;
+        let Some((first, others)) = rows.split_first() else { return Ok(None) };
+        let each: Vec<String> = others.iter().map(|(arm, rho)| format!("{arm} {rho:.3}")).collect();
+        let text = format!(
+            "The arms' rates agree with those of {} at a rank correlation over the sites of: {}.",
+            first.0,
+            each.join("; ")
+        );
+        Ok((!others.is_empty()).then(|| text.replace('-', "−")))
     }
 
     fn surfaces(&self, page: &mut Page) -> Result<()> {
         let Some(surface) = &self.analysis.surface else { return Ok(()) };
-        let mut all = Vec::new();
         for part in self.analysis.surfaces_over() {
-            let rows = findings::surfaces(self.folder, self.analysis, &self.models, part)?;
+            let over = plan::part_name(part);
+            let rows: Vec<&Surface> = self.found.surfaces.iter().filter(|row| row.over == over).collect();
             let unit = self.unit(part)?;
             let seed = self.analysis.train.as_ref().map(|_| self.analysis.seed);
             page.answers.extend(rises(self.words(part), &self.models, &rows, (unit, seed)));
@@ -267,7 +307,9 @@ impl Story<'_> {
             let mut views = Vec::new();
             for model in &self.models {
                 for Parsed(mask) in &surface.masks {
-                    let grid = Grid::read(&self.folder.join(plan::surface_path(part, model, mask, 0)))?;
+                    let run = plan::surface_runs(self.analysis, model)[0];
+                    let path = plan::surface_path(self.analysis, part, (model, run), mask, 0);
+                    let grid = Grid::read(&self.folder.join(path))?;
                     let title = format!("{}: {}", model.title, mask_title(mask));
                     views.push(View { title, grid, marks: Marks::default() });
                 }
@@ -278,8 +320,8 @@ impl Story<'_> {
                 clip: None,
                 views,
             });
-            all.extend(rows);
         }
+        let all = &self.found.surfaces;
         let header = [
             "over",
             "mask",
@@ -291,6 +333,7 @@ impl Story<'_> {
             "effective",
             "difference",
             "95 % interval",
+            "p corrected",
         ];
         let cells = all.iter().map(|row: &Surface| {
             vec![
@@ -314,15 +357,21 @@ impl Story<'_> {
                 row.effective.to_string(),
                 row.difference.map_or(String::new(), signed),
                 interval(row.low, row.high),
+                optional(row.p_corrected),
             ]
         });
+        let pairs = all.iter().map(|row| row.seeds).max().unwrap_or(1);
+        let about = match pairs {
+            1 => "for this one pair of models, which shows nothing about others".to_string(),
+            n => format!("over {n} pairs of models"),
+        };
         let caption = format!(
             "Surfaces. Rise: mean over the grid points within distance {RADIUS} of the centre of the loss minus that at the centre; \
-             differences are to {}, paired by plane and example, for these models and masks, over {}",
+             differences are to {}, paired by plane and example, {about}, over {}",
             self.models[0].title,
             counted(surface.draws, "plane")
         );
-        page.tables.push(Table::new("surfaces.csv", caption, &header, cells, &all)?);
+        page.tables.push(Table::new("surfaces.csv", caption, &header, cells, all)?);
         Ok(())
     }
 
@@ -367,7 +416,7 @@ impl Story<'_> {
 
 /// How far the loss rises under each mask, and where the models differ. `unit` is that of the loss, `seed` that of the
 /// models.
-fn rises(over: &str, models: &[Model], rows: &[Surface], (unit, seed): (&str, Option<u64>)) -> Vec<String> {
+fn rises(over: &str, models: &[Model], rows: &[&Surface], (unit, seed): (&str, Option<u64>)) -> Vec<String> {
     let first = rows.iter().filter(|row| row.model == models[0].title);
     let each = first.map(|row| match row.rise.zip(row.rise_se) {
         Some((rise, se)) => format!("{} ± {se:.4} ({})", signed(rise), row.mask),
@@ -380,42 +429,52 @@ fn rises(over: &str, models: &[Model], rows: &[Surface], (unit, seed): (&str, Op
         each.collect::<Vec<_>>().join(", ")
     )];
     for model in &models[1..] {
-        let compared = rows.iter().filter(|row| row.model == model.title).map(|row| {
-            let Some(((difference, low), high)) = row.difference.zip(row.low).zip(row.high) else {
-                return format!("not compared in {}", row.mask);
-            };
-            let verdict = match verdict(low, high) {
-                Verdict::Above => "higher",
-                Verdict::Below => "lower",
-                Verdict::None => "no difference shown",
-            };
-            format!("{verdict} in {} ({}, {})", row.mask, signed(difference), between(low, high))
-        });
+        let own: Vec<&&Surface> = rows.iter().filter(|row| row.model == model.title).collect();
+        let pairs = own.iter().map(|row| row.seeds).max().unwrap_or(1);
+        let compared: Vec<String> = own.iter().map(|row| against(row)).collect();
+        let planes = if own.iter().any(|row| row.planes > 1) { " and plane" } else { "" };
+        let end = match pairs {
+            1 => format!(
+                "{which}. This is one pair of models, with intervals over their examples{planes}: those of another seed may differ the \
+                 other way round. Set surface.seeds to compare arms"
+            ),
+            n => format!(", over {n} pairs of models, paired by seed, example{planes}"),
+        };
         sentences.push(format!(
-            "Around {} that change is, against {}: {} (difference, 95 % interval, paired by example{}).",
+            "Around {} that change is, against {}: {}{end}.",
             model.title,
             models[0].title,
-            compared.collect::<Vec<_>>().join("; "),
-            if rows.iter().any(|row| row.planes > 1) { " and plane" } else { "" }
+            compared.join("; ")
         ));
     }
     sentences
 }
 
-/// What an interval of a difference shows.
-enum Verdict {
-    Above,
-    Below,
-    None,
+/// The rise under one mask against the first model's.
+fn against(row: &Surface) -> String {
+    let Some(compared) = row.comparison() else { return format!("not compared in {}", row.mask) };
+    let word = match compared.verdict() {
+        Verdict::Above => "higher in ",
+        Verdict::Below => "lower in ",
+        Verdict::Open => "not shown to differ in ",
+        Verdict::OnePair => "",
+    };
+    format!("{word}{} {}", row.mask, compared.told())
 }
 
-fn verdict(low: f64, high: f64) -> Verdict {
-    if low > 0.0 {
-        Verdict::Above
-    } else if high < 0.0 {
-        Verdict::Below
-    } else {
-        Verdict::None
+/// How intervals over runs count what the runs share.
+fn interval_words(how: &str, held_out: usize) -> String {
+    match how {
+        "crossed" => format!(
+            "These intervals take runs and the {held_out} held-out examples that they share for two draws: neither more seeds nor more \
+             examples alone make them narrow."
+        ),
+        "resampled" => "Each seed splits the same examples anew, so these intervals are widened for what training and held-out parts \
+                        share between seeds (Nadeau and Bengio 2003)."
+            .into(),
+        _ => "These intervals are over runs alone: the runs say nothing of single examples. Run them again with --force for \
+              intervals that count what runs share."
+            .into(),
     }
 }
 

@@ -12,8 +12,9 @@ use crate::provenance::{self, Provenance};
 
 /// Sharpness of models against that of others, paired by place, draw and example.
 ///
-/// With one pair an interval is about these two models: over examples and over draws. With several (seeds of a training) it is
-/// about the two arms: over pairs. Intervals are 95 % each, not corrected for the number of measures.
+/// With one pair an interval is about these two models, over examples and draws, and shows nothing about others. With several (seeds of
+/// a training) it is about the two arms, over pairs and the examples that they share, and p is corrected for the number of measures.
+/// Intervals are 95 % each, of one measure alone.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Compare {
     /// What `sharpness` wrote of the models to compare with

@@ -114,6 +114,15 @@ pub fn ratio_se(sums: &[f64], targets: &[f64]) -> f64 {
     (count as f64 / (count - 1) as f64 * squares).sqrt() / total
 }
 
+/// What each example contributes to a ratio `L = Σ s_n / Σ m_n`: `L + N (s_n - L m_n) / M`, of which L is the mean, and whose
+/// standard error is [`ratio_se`]'s.
+pub fn ratio_parts(sums: &[f64], targets: &[f64]) -> Vec<f64> {
+    let total: f64 = targets.iter().sum();
+    let ratio = sums.iter().sum::<f64>() / total;
+    let part = |(s, m): (&f64, &f64)| ratio + targets.len() as f64 * (s - ratio * m) / total;
+    sums.iter().zip(targets).map(part).collect()
+}
+
 // ---- agreement of two rankings ----
 
 /// Ranks from 1, ascending; tied values share the average of their ranks. All NaN if any value is NaN.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Table;
+use crate::stats::paired::Difference;
 
 const FIX: &str = "run the analysis again with --force";
 
@@ -34,30 +35,36 @@ pub struct Training {
     pub loss_sd: Option<f64>,
     /// Paired by seed: this arm's metric minus the first one's.
     pub difference: Option<f64>,
-    /// Lower end of its 95 % interval, by Student's t.
+    /// Lower end of its 95 % interval, of this comparison alone.
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
-    /// Lower end by the bootstrap over seeds: too narrow for few.
-    pub bootstrap_low: Option<f64>,
-    /// Upper end.
-    pub bootstrap_high: Option<f64>,
-    /// Two-sided p of the paired permutation test.
+    /// How the interval counts what runs share: `crossed` (runs and the examples of one held-out part are both drawn), `resampled` (each
+    /// seed splits the same examples anew) or `runs` (nothing is known of the examples).
+    #[serde(default)]
+    pub interval: String,
+    /// Two-sided p of no difference, by the same.
     pub p: Option<f64>,
-    /// The same, corrected for the number of arms (Holm).
+    /// The same, corrected for all comparisons of the page (Holm).
     pub p_corrected: Option<f64>,
+    /// Smallest difference that would have been shown, at this spread and corrected for as many comparisons.
+    #[serde(default)]
+    pub least_shown: Option<f64>,
     /// Examples of the held-out part.
     pub held_out_examples: usize,
     /// Runs that have a partner in the first arm.
     #[serde(skip)]
     pub pairs: usize,
+    /// The difference with its error.
+    #[serde(skip)]
+    pub judged: Option<Difference>,
     /// Each run, by its seed.
     #[serde(skip)]
     pub runs: Vec<(String, Score)>,
 }
 
 /// How a training run ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Score {
     pub loss: f64,
     /// The task's chief metric, and its value.
@@ -66,10 +73,39 @@ pub struct Score {
     pub examples: usize,
     /// Whether it predicts the same for every held-out example.
     pub collapsed: bool,
+    /// Examples that it was trained on, if it says so.
+    pub trained_on: Option<usize>,
+    /// Pseudo-values of the metric, in the order of the examples that are held out, and their numbers; none of runs of
+    /// earlier versions.
+    pub by_example: Option<(Vec<usize>, Vec<f64>)>,
 }
 
 impl Table for Training {
     const FILE: &'static str = "training.csv";
+    const FIX: &'static str = FIX;
+}
+
+/// A row of `mcnemar.csv`: the held-out examples of one seed by who is right, the first arm or another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct McNemar {
+    /// Title of the other arm.
+    pub arm: String,
+    /// The seed of both runs.
+    pub seed: String,
+    /// Examples that both are right about.
+    pub both: usize,
+    /// Those that only the first arm is right about.
+    pub only_first: usize,
+    /// Those that only this arm is right about.
+    pub only_this: usize,
+    /// Those that neither is right about.
+    pub neither: usize,
+    /// Two-sided p of McNemar's exact test, about these two models; not corrected.
+    pub p: f64,
+}
+
+impl Table for McNemar {
+    const FILE: &'static str = "mcnemar.csv";
     const FIX: &'static str = FIX;
 }
 
@@ -82,31 +118,40 @@ pub struct Surface {
     pub mask: String,
     /// Title of the model.
     pub model: String,
-    /// Loss at the model, per target.
+    /// Loss at the model of the first seed, per target.
     pub centre: f64,
     /// Its standard error over the examples.
     pub centre_se: f64,
-    /// Mean over planes, and over the grid points within distance 1, of the loss minus that at the centre; empty where no grid
+    /// Mean over seeds, planes, and the grid points within distance 1, of the loss minus that at the centre; empty where no grid
     /// point lies there.
     pub rise: Option<f64>,
-    /// Its standard error over the examples.
+    /// Its standard error over the examples, for the model of the first seed.
     pub rise_se: Option<f64>,
     /// Planes (and random masks).
     pub planes: usize,
-    /// Standard deviation of the rise over them; empty for one.
+    /// Standard deviation of the rise over them, for the model of the first seed; empty for one.
     pub rise_sd: Option<f64>,
+    /// Seeds whose models have surfaces.
+    #[serde(default)]
+    pub seeds: usize,
     /// Highest loss of a grid point, per target.
     pub highest: f64,
     /// Grid points whose loss is not finite.
     pub not_finite: usize,
     /// Parameters that move the loss under this mask.
     pub effective: u64,
-    /// Paired by plane and example: this model's rise minus the first one's.
+    /// Paired by seed, plane and example: this model's rise minus the first one's.
     pub difference: Option<f64>,
-    /// Lower end of its 95 % interval.
+    /// Lower end of its 95 % interval, of this comparison alone: over seeds, or for one pair of models over planes and examples.
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
+    /// Two-sided p of no difference; empty for one pair of models, which shows nothing about others.
+    #[serde(default)]
+    pub p: Option<f64>,
+    /// The same, corrected for all comparisons of the page (Holm).
+    #[serde(default)]
+    pub p_corrected: Option<f64>,
 }
 
 impl Table for Surface {
@@ -145,10 +190,16 @@ pub struct Sharp {
     pub se: f64,
     /// Paired by run, draw and example: this arm minus the first.
     pub difference: Option<f64>,
-    /// Lower end of its 95 % interval.
+    /// Lower end of its 95 % interval, of this comparison alone.
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
+    /// Two-sided p of no difference; empty for one pair of models.
+    #[serde(default)]
+    pub p: Option<f64>,
+    /// The same, corrected for all comparisons of the page (Holm).
+    #[serde(default)]
+    pub p_corrected: Option<f64>,
 }
 
 impl Table for Sharp {

@@ -38,24 +38,24 @@ pub struct StudyRow {
     /// Paired by seed: this arm's score minus the first one's.
     #[serde(serialize_with = "shown")]
     pub difference: Option<f64>,
-    /// Lower end of its 95 % interval, by Student's t.
+    /// Lower end of its 95 % interval, of this comparison alone.
     #[serde(serialize_with = "shown")]
     pub difference_low: Option<f64>,
     /// Upper end.
     #[serde(serialize_with = "shown")]
     pub difference_high: Option<f64>,
-    /// Lower end by the bootstrap over seeds: too narrow for few.
-    #[serde(serialize_with = "shown")]
-    pub bootstrap_low: Option<f64>,
-    /// Upper end.
-    #[serde(serialize_with = "shown")]
-    pub bootstrap_high: Option<f64>,
-    /// Two-sided p of the paired permutation test.
+    /// How the interval counts what runs share, as in `training.csv`.
+    #[serde(default)]
+    pub interval: String,
+    /// Two-sided p of no difference, by the same.
     #[serde(serialize_with = "shown")]
     pub p: Option<f64>,
     /// The same, corrected for all comparisons of the study (Holm).
     #[serde(serialize_with = "shown")]
     pub p_corrected: Option<f64>,
+    /// Smallest difference that would have been shown, at this spread and corrected for as many comparisons.
+    #[serde(default, serialize_with = "shown")]
+    pub least_shown: Option<f64>,
     /// Examples of the held-out part.
     pub held_out_examples: usize,
 }

@@ -1,9 +1,11 @@
 //! Steps of surfaces, profiles, planes between models and along training, and sharpness.
 
+use std::collections::BTreeSet;
+
 use super::{
     MARKS, Model, Plan, comparison_path, eigen_path, figure, kind_figure, kind_stem, listed, models_path,
-    part_name, part_words, profile_figure, profile_path, sharpness_path, surface_path, surface_set,
-    trajectory_stem,
+    of_seed, part_name, part_words, profile_figure, profile_path, set_of, sharpness_path, surface_path,
+    surface_runs, surface_set, trajectory_stem,
 };
 use crate::analysis::config::{Parsed, Part};
 use crate::analysis::titles::mask_title;
@@ -16,18 +18,18 @@ impl Plan<'_> {
         let mut steps = Vec::new();
         for part in self.analysis.surfaces_over() {
             let name = part_name(part);
-            let set = surface_set(part);
-            let words = format!("set for the surfaces, {name}");
-            steps.push(self.freeze(&words, (part, self.analysis.seed), surface.examples, &set));
+            steps.extend(self.surface_sets(part));
             let mut titles = Vec::new();
             let mut drawn = Vec::new();
             for model in &self.models {
                 for Parsed(mask) in &surface.masks {
-                    for k in 0..surface.draws {
-                        let out = surface_path(part, model, mask, k);
-                        let name =
-                            format!("surface of {}, {}, {name}{}", model.title, mask_title(mask), draw(k));
-                        let step = self.random(name, part, model, mask, k);
+                    let runs = surface_runs(self.analysis, model);
+                    for (k, run) in (0..surface.draws).flat_map(|k| runs.iter().map(move |run| (k, *run))) {
+                        let out = surface_path(self.analysis, part, (model, run), mask, k);
+                        let seed = of_seed(self.analysis, run).replace("_seed", ", seed ");
+                        let of = format!("{}{seed}, {}", model.title, mask_title(mask));
+                        let step =
+                            self.random(format!("surface of {of}, {name}{}", draw(k)), part, run, mask, k);
                         let step = step.options(&surface.axes, self.analysis.gives("surface"));
                         steps.push(
                             results(step.word("--per-example"), &out)
@@ -35,7 +37,7 @@ impl Plan<'_> {
                         );
                     }
                     titles.push(format!("{}: {}", model.title, mask_title(mask)));
-                    drawn.push(surface_path(part, model, mask, 0));
+                    drawn.push(surface_path(self.analysis, part, (model, runs[0]), mask, 0));
                 }
             }
             for (view, what) in [("flat", "contours"), ("3d", "surfaces")] {
@@ -51,9 +53,32 @@ impl Plan<'_> {
         steps
     }
 
-    /// The k-th random directions of a model, under a mask, over a part.
-    fn random(&self, name: String, part: Part, model: &Model, mask: &Select, k: usize) -> Step {
-        let mut step = self.gaussian(self.at(name, "surface", model.runs.first(), &surface_set(part)));
+    /// The sets of a part that runs are looked at over: that of the first seed, and others' where theirs are others.
+    fn surface_sets(&self, part: Part) -> Vec<Step> {
+        let examples = self.analysis.surface.as_ref().and_then(|surface| surface.examples);
+        let all = self.analysis.sharpness.is_some() && self.analysis.surfaces_over()[0] == part;
+        let looked_at = |model: &'_ Model| -> Vec<String> {
+            match all {
+                true => model.runs.clone(),
+                false => surface_runs(self.analysis, model).into_iter().flatten().cloned().collect(),
+            }
+        };
+        let seed = |run: &String| run.rsplit("/seed").next()?.parse::<u64>().ok();
+        let own = self.models.iter().flat_map(looked_at).filter_map(|run| seed(&run));
+        let own = own.filter(|_| self.analysis.part_by_seed(part));
+        let seeds: BTreeSet<u64> = own.chain([self.analysis.seed]).collect();
+        let set = |seed: u64| {
+            let run = format!("/seed{seed}");
+            let words = of_seed(self.analysis, Some(&run)).replace("_seed", ", seed ");
+            let name = format!("set for the surfaces, {}{words}", part_name(part));
+            self.freeze(&name, (part, seed), examples, &set_of(self.analysis, part, Some(&run)))
+        };
+        seeds.into_iter().map(set).collect()
+    }
+
+    /// The k-th random directions of a model's run, under a mask, over a part.
+    fn random(&self, name: String, part: Part, run: Option<&String>, mask: &Select, k: usize) -> Step {
+        let mut step = self.gaussian(self.at(name, "surface", run, &set_of(self.analysis, part, run)));
         if k > 0 {
             step = step.option("--draw", k);
         }
@@ -94,7 +119,7 @@ impl Plan<'_> {
                         let out = profile_path(part, model, mask, k);
                         let name =
                             format!("profile of {}, {title}, {}{}", model.title, part_name(part), draw(k));
-                        let step = self.random(name, part, model, mask, k).word("--profile");
+                        let step = self.random(name, part, model.runs.first(), mask, k).word("--profile");
                         let step = step.options(&profile.axes, self.analysis.gives("profile"));
                         steps.push(results(step, &out));
                         titles.push(model.title.clone());
@@ -253,7 +278,7 @@ impl Plan<'_> {
     /// Sharpness of every run, each arm against the first, and the planes of leading eigenvectors.
     pub(super) fn sharpness(&self) -> Vec<Step> {
         let Some(sharpness) = &self.analysis.sharpness else { return Vec::new() };
-        let set = surface_set(self.analysis.surfaces_over()[0]);
+        let part = self.analysis.surfaces_over()[0];
         let mut steps = Vec::new();
         let mut spectrum = figure("spectrum", "figure of the spectra");
         let mut planes = figure("eigenvectors", "figure of the leading eigenvectors");
@@ -267,6 +292,7 @@ impl Plan<'_> {
             for (k, run) in runs.into_iter().enumerate() {
                 let out = sharpness_path(model, run);
                 let name = format!("sharpness of {}, run {k}", model.title);
+                let set = set_of(self.analysis, part, run);
                 let step = self.gaussian(self.at(name, "sharpness", run, &set));
                 let mut step = step.options(&sharpness.options, self.analysis.gives("sharpness"));
                 if let Some(Parsed(mask)) = &sharpness.mask {

@@ -1,6 +1,7 @@
 //! What is said of profiles, planes between models and along training, and sharpness.
 
-use super::{Story, Verdict, counted, verdict};
+use super::verdict::Verdict;
+use super::{Story, counted};
 use crate::analysis::config::Parsed;
 use crate::analysis::titles::mask_title;
 use crate::draw::marks::Marks;
@@ -142,26 +143,29 @@ impl Story<'_> {
             return Ok(());
         }
         let over = self.words(self.analysis.surfaces_over()[0]);
-        let rows = findings::sharpness(self.folder, self.analysis, &self.models)?;
+        let rows = &self.found.sharpness;
         let runs = rows.first().map_or(1, |row| row.runs);
         let pairing = match runs {
-            1 => "for one pair of models, over examples and draws".to_string(),
+            1 => "for this one pair of models, over examples and draws, which shows nothing about others"
+                .to_string(),
             n => format!("paired by seed, {n} seeds"),
         };
         for model in &self.models[1..] {
             let own = rows.iter().filter(|row| row.model == model.title);
             let compared = own.filter_map(|row| {
-                let (difference, low, high) = (row.difference?, row.low?, row.high?);
-                let verdict = match verdict(low, high) {
-                    Verdict::Above => "sharper",
-                    Verdict::Below => "flatter",
-                    Verdict::None => "no difference shown",
+                let compared = row.comparison()?;
+                let verdict = match compared.verdict() {
+                    Verdict::Above => "sharper by ",
+                    Verdict::Below => "flatter by ",
+                    Verdict::Open => "not shown to differ by ",
+                    Verdict::OnePair => "",
                 };
                 let name = row.measure.replace('_', " ");
-                Some(
-                    format!("{verdict} by {name} ({difference:+.3e}, {low:+.3e} to {high:+.3e})")
-                        .replace('-', "−"),
-                )
+                let (low, high) = compared.ends;
+                let p = compared.p_corrected.map_or(String::new(), |p| format!(", corrected p {p:.3}"));
+                let text =
+                    format!("{:+.3e}, {low:+.3e} to {high:+.3e}", compared.difference).replace('-', "−");
+                Some(format!("{verdict}{name} ({text}{p})"))
             });
             page.answers.push(format!(
                 "Over {over}, {} is, against {}: {} (difference, 95 % interval, {pairing}).",
@@ -170,7 +174,8 @@ impl Story<'_> {
                 compared.collect::<Vec<_>>().join("; ")
             ));
         }
-        let header = ["measure", "model", "runs", "value", "se", "difference", "95 % interval"];
+        let header =
+            ["measure", "model", "runs", "value", "se", "difference", "95 % interval", "p corrected"];
         let number = |value: f64| format!("{value:.4e}").replace('-', "−");
         let cells = rows.iter().map(|row| {
             vec![
@@ -183,6 +188,7 @@ impl Story<'_> {
                 row.low
                     .zip(row.high)
                     .map_or(String::new(), |(l, h)| format!("{} to {}", number(l), number(h))),
+                row.p_corrected.map_or(String::new(), |p| format!("{p:.4}")),
             ]
         });
         let caption = format!(
@@ -192,7 +198,7 @@ impl Story<'_> {
             self.models[0].title,
             findings::difference_error(self.folder, &self.models)?
         );
-        page.tables.push(Table::new("sharpness.csv", caption, &header, cells, &rows)?);
+        page.tables.push(Table::new("sharpness.csv", caption, &header, cells, rows)?);
         self.figure(
             page,
             "spectrum",

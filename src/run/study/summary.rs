@@ -2,7 +2,6 @@
 //!
 //! The permutation tests are corrected for all comparisons of the study together (Holm), the intervals for none.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::cell_path;
@@ -19,7 +18,6 @@ use crate::run::own::Own;
 use crate::run::plan::{self, Failed};
 use crate::run::step::Step;
 use crate::run::{runner, stage, story};
-use crate::stats::paired;
 use crate::tables::Table as _;
 use crate::tables::page::Training;
 use crate::tables::study::{RunRow, StudyRow};
@@ -61,13 +59,10 @@ pub(super) fn write(
     for (cell, failed) in &standing.done {
         let analysis = &cell.loaded.analysis;
         let models = plan::models(analysis, failed);
-        let found = findings::training(&folder.join(cell_path(cell)), &models, analysis.seed)?;
+        let found = findings::training(&folder.join(cell_path(cell)), &models)?;
         summary.rows.extend(found.into_iter().map(|training| Row { cell, training }));
     }
-    let p: Vec<f64> = summary.rows.iter().map(|row| row.training.p.unwrap_or(f64::NAN)).collect();
-    for (row, corrected) in summary.rows.iter_mut().zip(paired::holm(&p)) {
-        row.training.p_corrected = Some(corrected).filter(|p| p.is_finite());
-    }
+    findings::judge(summary.rows.iter_mut().map(|row| &mut row.training), Vec::new());
     let mut page = story::begun(loaded, command);
     let failed = standing.failed.iter().chain(&standing.before);
     let failed: Vec<String> = failed.map(|(what, cause)| format!("{what} failed: {cause}")).collect();
@@ -128,27 +123,15 @@ impl Summary<'_> {
     fn answers(&self, page: &mut Page, failed: usize) {
         let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
         self.verdict(page, &compared);
-        // The least p of so many pairs, and what Holm's correction makes of it.
-        let least = |pairs: usize| 2f64.powi(1 - pairs as i32);
-        let corrected = |pairs: usize| (compared.len() as f64 * least(pairs)).min(1.0);
-        let few: BTreeSet<usize> = compared
-            .iter()
-            .map(|row| row.training.pairs)
-            .filter(|pairs| *pairs > 1 && corrected(*pairs) >= 0.05)
-            .collect();
-        let enough = (2..64).find(|pairs| corrected(*pairs) < 0.05).unwrap_or(64);
-        page.answers.extend(few.into_iter().map(|pairs| {
-            let p = match least(pairs) {
-                p if p < 1e-3 => format!("{p:.1e}"),
-                p => format!("{p:.3}"),
-            };
-            format!(
-                "{pairs} pairs of runs cannot give a p below {p} by exchanging signs, or {:.2} corrected for {} comparisons, whatever \
-                 the differences: {enough} could; only the intervals speak.",
-                corrected(pairs),
+        let least = compared.iter().filter_map(|row| row.training.least_shown);
+        let (low, high) = least.fold((f64::INFINITY, 0.0_f64), |(low, high), d| (low.min(d), high.max(d)));
+        if low.is_finite() {
+            page.answers.push(format!(
+                "With the runs there are, corrected for {} comparisons, no difference below {low:.4} (in the most certain cell; {high:.4} \
+                 in the least) could have been shown.",
                 compared.len()
-            )
-        }));
+            ));
+        }
         let collapsed: usize = self.rows.iter().map(|row| row.training.collapsed).sum();
         let runs: usize = self.rows.iter().map(|row| row.training.seeds).sum();
         if collapsed > 0 {
@@ -225,12 +208,12 @@ impl Summary<'_> {
         )];
         if self.compares() {
             let caption = format!(
-                "Differences to {first}, paired by seed, with 95 % intervals, not corrected for their number"
+                "Differences to {first}, paired by seed, with 95 % intervals that count what runs share, each of one comparison alone"
             );
             tables.push(("differences".into(), caption, self.wide(Training::interval)));
         }
         let caption = format!(
-            "Every arm of every cell; p by exchanging the signs of the paired differences to {first}, corrected for all \
+            "Every arm of every cell; p of the paired differences to {first} counts what runs share, and is corrected for all \
              {comparisons} comparisons by Holm"
         );
         tables.push(("study".into(), caption, self.long()?));
