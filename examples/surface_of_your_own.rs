@@ -54,8 +54,12 @@ impl Objective for LogisticRegression {
 }
 
 fn main() -> Result<()> {
-    let example =
-        |n: usize| Example { ids: vec![n as u32], types: vec![0], target: Target::class(DATA[n].1) };
+    let example = |n: usize| Example {
+        ids: vec![n as u32],
+        types: vec![0],
+        target: Target::class(DATA[n].1),
+        group: None,
+    };
     let examples: Vec<Example> = (0..DATA.len()).map(example).collect();
     let order = by_length(&examples);
     let theta = ParamMap::from([("weight".to_string(), Tensor::new(&[[1.5f32, 0.8]], &Device::Cpu)?)]);

@@ -23,7 +23,7 @@ pub const BATCH: (usize, usize) = (16, 2048);
 pub struct SetLoss {
     /// `L = Σ s_n / M`, nats (or squared error) per target.
     pub loss: f64,
-    /// Ratio-estimator standard error of `loss`.
+    /// Ratio-estimator standard error of `loss`, over groups of examples where there are groups.
     pub loss_se: f64,
     /// N, examples with a target.
     pub examples: usize,
@@ -122,9 +122,10 @@ impl<'a> Evaluator<'a> {
         let targets: Vec<f64> = used.iter().map(|&n| examples[n].targets() as f64).collect();
         let sums: Vec<f64> = used.iter().map(|&n| losses[n].iter().sum()).collect();
         let count: f64 = targets.iter().sum();
+        let groups: Vec<Option<u32>> = used.iter().map(|&n| examples[n].group).collect();
         Ok(SetLoss {
             loss: sums.iter().sum::<f64>() / count,
-            loss_se: stats::ratio_se(&sums, &targets),
+            loss_se: stats::ratio_se(&stats::by_group(&sums, &groups), &stats::by_group(&targets, &groups)),
             examples: used.len(),
             targets: count as usize,
             by_example: sums.into_iter().zip(targets).collect(),

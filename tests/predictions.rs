@@ -1,5 +1,6 @@
-//! What a training run says of every held-out example, and the numbers that follow from it.
+//! What stands behind errors over examples: what a run says of each, and which of them are one draw.
 
+use fisherscape::data::frozen::FrozenSet;
 use fisherscape::files;
 use fisherscape::tables::training::{MetricRow, PredictionRow};
 
@@ -81,5 +82,39 @@ fn predictions_of_words_give_the_metrics_back() -> Outcome {
         let se = Some(chief.standard_error(&predictions)).filter(|se| se.is_finite());
         assert_eq!(own.se, se, "{}", chief.name);
     }
+    Ok(())
+}
+
+/// Oracle: the text, written article by article. Lines belong to the article whose heading of the first level stands before
+/// them, whatever headings stand between and in whichever file; the set keeps that, and its loss counts articles: the error is
+/// that of twelve articles whose lines are copies, not of as many lines. Too few articles say nothing, and lines are on their own.
+#[test]
+fn lines_of_one_article_are_a_group() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let words = ["me", "and", "us", "the", "film", "is", "joyful", "in", "its", "loud", "ending", "bitter"];
+    let article = |k: usize| {
+        let line = format!("{} {} {}", words[k % 12], words[(5 * k + 1) % 12], words[(7 * k + 2) % 12]);
+        format!(" = Title {k} = \n\n{line}\n = = Section = = \n{line}\n{line}\n")
+    };
+    let files = [folder.path().join("a.txt"), folder.path().join("b.txt")];
+    std::fs::write(&files[0], (0..8).map(article).collect::<String>())?;
+    std::fs::write(&files[1], (8..12).map(article).collect::<String>())?;
+    let rows = fisherscape::data::text::read(&files, None, 3)?;
+    let groups: Vec<Option<u32>> = rows.rows.iter().map(|row| row.group).collect();
+    assert_eq!(groups.len(), 36);
+    assert!(groups.chunks(3).all(|own| own[0].is_some() && own.iter().all(|group| *group == own[0])));
+    assert_eq!(groups.iter().collect::<std::collections::BTreeSet<_>>().len(), 12);
+    let few = fisherscape::data::text::read(&files[..1], None, 3)?;
+    assert!(few.rows.iter().all(|row| row.group.is_none()));
+
+    let freeze = format!(
+        "freeze --checkpoint {} --min-words 3 --text {} {} --out set.safetensors",
+        fixture("tiny/model").display(),
+        files[0].display(),
+        files[1].display()
+    );
+    fisherscape(&freeze).current_dir(folder.path()).assert().success();
+    let set = FrozenSet::read(&folder.path().join("set.safetensors"))?;
+    assert_eq!(set.examples.iter().map(|e| e.group).collect::<Vec<_>>(), groups);
     Ok(())
 }

@@ -109,6 +109,7 @@ fn masking_again_starts_from_the_text() {
             ids: std::iter::once(2).chain((0..40).map(|i| 5 + (n * 7 + i) % 90)).chain([3]).collect(),
             types: vec![0; 42],
             target: Target::none(),
+            group: None,
         })
         .collect();
     let (mut once, mut again) = (plain.clone(), plain.clone());

@@ -109,7 +109,12 @@ impl Case {
                 Stored::Integers(_) => Labels::Classes(targets.iter().map(|(_, l)| *l as u32).collect()),
                 Stored::Numbers(_) => Labels::Values(targets.iter().map(|(_, l)| *l as f32).collect()),
             };
-            Example { ids: ids.to_vec(), types: vec![0; ids.len()], target: Target { rows, labels } }
+            Example {
+                ids: ids.to_vec(),
+                types: vec![0; ids.len()],
+                target: Target { rows, labels },
+                group: None,
+            }
         };
         IDS.iter().zip(&self.targets).map(example).collect()
     }
@@ -311,7 +316,7 @@ fn a_set_is_scored_by_its_glue_task() -> Outcome {
 #[test]
 fn few_masked_tokens_have_logits_too() {
     let (model, _) = open(&fixture("parity/mlm"));
-    let example = |target| Example { ids: vec![2, 7, 3], types: vec![0; 3], target };
+    let example = |target| Example { ids: vec![2, 7, 3], types: vec![0; 3], target, group: None };
     let masked = [example(Target::at([(1, 7)])), example(Target::none())];
     let bytes = |head| {
         let network = Network::new(model.network.config.clone(), head, Backend::Fused);

@@ -30,8 +30,12 @@ fn as_expected(folder: &Path, expected: &Path) -> Outcome {
     let tokenizer = Tokenizer::load(folder)?;
     for case in json(expected).as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
-        let row =
-            Row { text: text.into(), pair: case["pair"].as_str().map(String::from), label: RowLabel::None };
+        let row = Row {
+            text: text.into(),
+            pair: case["pair"].as_str().map(String::from),
+            label: RowLabel::None,
+            group: None,
+        };
         let length = case["max_len"].as_u64().unwrap() as usize;
         let example = tokenizer.examples(&[row], length)?.remove(0);
         let wanted = |key: &str| serde_json::from_value::<Vec<u32>>(case[key].clone()).unwrap();
@@ -45,7 +49,7 @@ fn as_expected(folder: &Path, expected: &Path) -> Outcome {
 /// its twelve.
 #[test]
 fn what_is_cut_off_is_counted() -> Outcome {
-    let row = |text: &str| Row { text: text.into(), pair: None, label: RowLabel::None };
+    let row = |text: &str| Row { text: text.into(), pair: None, label: RowLabel::None, group: None };
     let rows =
         [row("film story song novel actor scene ending dialogue picture play"), row("the film is long")];
     let tokenizer = Tokenizer::load(&fixture("tiny/model"))?;
@@ -61,7 +65,7 @@ fn what_is_cut_off_is_counted() -> Outcome {
 fn options_and_added_tokens_are_those_of_the_files() -> Outcome {
     let expected = json(&fixture("tokenizer/options.json"));
     let texts: Vec<String> = serde_json::from_value(expected["texts"].clone())?;
-    let row = |text: &String| Row { text: text.clone(), pair: None, label: RowLabel::None };
+    let row = |text: &String| Row { text: text.clone(), pair: None, label: RowLabel::None, group: None };
     let rows: Vec<Row> = texts.iter().map(row).collect();
     for case in expected["folders"].as_array().unwrap() {
         let folder = tempfile::tempdir()?;
@@ -149,7 +153,7 @@ fn truncation_and_padding_of_the_file_are_overridden() -> Outcome {
     }));
     inner.save(folder.path().join("tokenizer.json"), true)?;
     let words = "film story song novel actor scene ending dialogue picture play";
-    let row = Row { text: words.into(), pair: None, label: RowLabel::None };
+    let row = Row { text: words.into(), pair: None, label: RowLabel::None, group: None };
     let example = Tokenizer::load(folder.path())?.examples(&[row], 48)?.remove(0);
     assert_eq!(example.len(), 12);
     Ok(())

@@ -13,7 +13,9 @@ const TEXT: &str = "Low lower lowest, the newest newest newest café; wider wide
                     aaaa aaa aaaaa banana bananas ananas na na na\nthe low wide banana was newest of the lot";
 
 fn rows() -> Vec<Row> {
-    TEXT.lines().map(|text| Row { text: text.into(), pair: None, label: RowLabel::None }).collect()
+    TEXT.lines()
+        .map(|text| Row { text: text.into(), pair: None, label: RowLabel::None, group: None })
+        .collect()
 }
 
 /// The definition, written down slowly: count every pair of the text anew before each merge.
@@ -76,7 +78,7 @@ fn a_written_tokenizer_reads_back() -> Outcome {
             .map(String::from)
             .to_vec();
     Tokenizer::write(folder.path(), &pieces, 16)?;
-    let row = Row { text: "Ábab, c aab [MASK]".into(), pair: None, label: RowLabel::None };
+    let row = Row { text: "Ábab, c aab [MASK]".into(), pair: None, label: RowLabel::None, group: None };
     let read = |folder: &Path| -> Outcome<_> {
         let tokenizer = Tokenizer::load(folder)?;
         Ok((tokenizer.examples(std::slice::from_ref(&row), 16)?[0].ids.clone(), tokenizer.vocabulary_hash()))

@@ -38,6 +38,7 @@ pub fn read(paths: &[&Path], column: Option<usize>, known: Option<&[String]>) ->
         text: sentence.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>().join(" "),
         pair: None,
         label: RowLabel::Words(sentence.iter().map(|(word, tag)| (word.clone(), class(tag))).collect()),
+        group: None,
     };
     let scheme =
         if converted > 0 { format!("; {converted} tags of IOB1 made those of IOB2") } else { String::new() };

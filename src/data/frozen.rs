@@ -1,7 +1,7 @@
 //! Frozen evaluation sets: the same examples and the same masked tokens at every point of a surface.
 //!
 //! On disk (safetensors): `input_ids`, `attention_mask`, `token_type_ids` int64 `[N, T]`, right-padded; `labels`
-//! as the task has it ([`Column`]). Metadata: `objective`, the task; source, seed, hash of the tokenizer's vocabulary,
+//! as the task has it ([`Column`]); `groups` int64 `[N]`, where examples are parts of articles. Metadata: `objective`, the task; source, seed, hash of the tokenizer's vocabulary,
 //! label names, GLUE task. The labels of a set without an objective, as older ones are, tell its task.
 
 use std::collections::BTreeMap;
@@ -64,6 +64,7 @@ impl FrozenSet {
             header.metadata().clone().unwrap_or_default().into_iter().collect();
         let kind = reader.kind(metadata.get("objective"), n, t)?;
         let targets = reader.targets(kind.spec().column, &lengths, t)?;
+        let groups = reader.groups(n)?;
         let mut examples = Vec::with_capacity(n);
         for (i, target) in targets.into_iter().enumerate() {
             let row = i * t..i * t + lengths[i];
@@ -71,6 +72,7 @@ impl FrozenSet {
                 ids: reader.unsigned("input_ids", &ids[row.clone()], i)?,
                 types: reader.unsigned("token_type_ids", &types[row], i)?,
                 target,
+                group: groups.get(i).copied(),
             });
         }
         if examples.iter().all(|e| e.targets() == 0) {
@@ -107,13 +109,15 @@ impl FrozenSet {
         };
         let mut metadata = self.metadata.clone();
         metadata.insert("objective".into(), self.kind.spec().objective.into());
+        let groups: Option<Vec<i64>> = self.examples.iter().map(|e| e.group.map(i64::from)).collect();
+        let groups = groups.as_ref().map(|own| ("groups".to_string(), vec![n], params::Column::I64(own)));
         let tensors = [
             ("input_ids".to_string(), vec![n, t], params::Column::I64(&ids)),
             ("attention_mask".to_string(), vec![n, t], params::Column::I64(&mask)),
             ("token_type_ids".to_string(), vec![n, t], params::Column::I64(&types)),
             ("labels".to_string(), shape, labels),
         ];
-        params::write_safetensors(&self.path, tensors, &metadata)
+        params::write_safetensors(&self.path, tensors.into_iter().chain(groups), &metadata)
     }
 
     /// Label names, where the metadata have them.
@@ -189,6 +193,18 @@ impl Reader<'_> {
             Ok(length)
         };
         (0..n).map(length).collect()
+    }
+
+    /// The group of each example; none in a set without groups.
+    fn groups(&self, n: usize) -> Result<Vec<u32>> {
+        if self.tensors.tensor("groups").is_err() {
+            return Ok(Vec::new());
+        }
+        let (groups, shape) = self.integers("groups")?;
+        if shape != [n] {
+            return Err(self.wrong("groups", format!("of shape [{n}]"), format!("{shape:?}")));
+        }
+        self.unsigned("groups", &groups, 0)
     }
 
     /// The task that the metadata name; of a set without an objective, the first that has such labels.

@@ -104,7 +104,7 @@ pub fn read(task: Task, given: &Path, split: Split) -> Result<Rows> {
             // On the hub a negative label says that there is none.
             let none = is_missing(&label) || hub && label.starts_with('-');
             match if none { Err(Reason::NoLabel) } else { task.read_label(&label) } {
-                Ok(label) => all.rows.push(Row { text, pair, label }),
+                Ok(label) => all.rows.push(Row { text, pair, label, group: None }),
                 Err(reason) => skipped.push(Skipped { file: path.clone(), line, reason }),
             }
         }

@@ -30,6 +30,8 @@ pub struct Example {
     /// Segment of each token, 0 or 1: `[T]`.
     pub types: Vec<u32>,
     pub target: Target,
+    /// What it is a part of, such as an article: examples of one group are alike, and count as one draw.
+    pub group: Option<u32>,
 }
 
 /// What an example is to predict.

@@ -19,6 +19,8 @@ pub struct Row {
     pub text: String,
     pub pair: Option<String>,
     pub label: RowLabel,
+    /// The article or question that it is a part of, where the data say so.
+    pub group: Option<u32>,
 }
 
 /// What an example is labelled with: nothing (plain text), a class (an index into [`Rows::classes`]), a finite number

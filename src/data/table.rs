@@ -40,7 +40,7 @@ pub fn read(path: &Path, columns: &Columns, wanted: Option<Labels>) -> Result<Ro
         let reason = match kind.label(&label) {
             _ if is_missing(&label) || matches!(kind, Kind::Hidden) => Reason::NoLabel,
             Some(label) => {
-                rows.rows.push(Row { text, pair, label });
+                rows.rows.push(Row { text, pair, label, group: None });
                 continue;
             }
             None => Reason::UnreadableLabel,

@@ -3,11 +3,15 @@
 //! Lines like ` = heading = ` and lines of fewer than `min_words` words are left out and counted: they are
 //! ordinary. Lines that are not UTF-8 are not, and are recorded with their place. Blank lines only separate.
 //!
+//! Lines of one article, which begins at a heading of the first level (` = heading = `, as in WikiText), are alike and are kept as
+//! one group: errors over examples count articles then, not lines.
+//!
 //! The trap: a heading is often short as well; it counts as a heading. And a table reads as text too: JSON and parquet
 //! are recognised, so that no model learns their braces.
 //!
 //! Gives [`super::row::Rows`] without labels.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +43,11 @@ pub fn read(files: &[PathBuf], column: Option<&Columns>, min_words: usize) -> Re
             Some(columns) => texts(&mut rows, file, columns, min_words)?,
         }
     }
+    let articles: BTreeSet<Option<u32>> = rows.rows.iter().map(|row| row.group).collect();
+    match articles.len() < ARTICLES {
+        true => rows.rows.iter_mut().for_each(|row| row.group = None),
+        false => rows.read_as += &format!("; errors count its {} articles, not lines", articles.len()),
+    }
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     rows.not_empty(
         names.join(", "),
@@ -48,12 +57,15 @@ pub fn read(files: &[PathBuf], column: Option<&Columns>, min_words: usize) -> Re
     )
 }
 
+/// Fewer articles than these say too little of how much articles differ.
+const ARTICLES: usize = 10;
+
 /// Adds what is in a column.
 fn texts(rows: &mut Rows, path: &Path, column: &Columns, min_words: usize) -> Result<()> {
     let found = records::read(path, column)?;
     // A blank line only separates, in a table too.
     rows.skipped.extend(found.skipped.into_iter().filter(|row| row.reason != Reason::EmptyText));
-    found.records.iter().for_each(|record| add(rows, &record.text, min_words));
+    found.records.iter().for_each(|record| add(rows, &record.text, min_words, None));
     Ok(())
 }
 
@@ -61,6 +73,8 @@ fn texts(rows: &mut Rows, path: &Path, column: &Columns, min_words: usize) -> Re
 fn lines(rows: &mut Rows, path: &Path, min_words: usize) -> Result<()> {
     let Form::Text(reader) = form::open(path)? else { return Err(table(path, "a parquet table")) };
     let mut begun = false;
+    // Before the first heading, and in each file anew, an article begins too.
+    let mut article = rows.rows.last().and_then(|row| row.group).map_or(0, |last| last + 1);
     for (line, bytes) in (1..).zip(reader.split(b'\n')) {
         let bytes = bytes.map_err(Error::io(path, "read"))?;
         let Ok(text) = str::from_utf8(&bytes) else {
@@ -75,18 +89,23 @@ fn lines(rows: &mut Rows, path: &Path, min_words: usize) -> Result<()> {
             return Err(table(path, "a table in JSON"));
         }
         begun = true;
-        add(rows, text, min_words);
+        article += u32::from(is_heading(text) && !text.starts_with("= =") && !text.starts_with("=="));
+        add(rows, text, min_words, Some(article));
     }
     Ok(())
 }
 
-fn add(rows: &mut Rows, text: &str, min_words: usize) {
-    if text.starts_with('=') && text.ends_with('=') {
+fn is_heading(text: &str) -> bool {
+    text.starts_with('=') && text.ends_with('=')
+}
+
+fn add(rows: &mut Rows, text: &str, min_words: usize, group: Option<u32>) {
+    if is_heading(text) {
         rows.headings += 1;
     } else if text.split_whitespace().count() < min_words {
         rows.short += 1;
     } else {
-        rows.rows.push(Row { text: text.to_string(), pair: None, label: RowLabel::None });
+        rows.rows.push(Row { text: text.to_string(), pair: None, label: RowLabel::None, group });
     }
 }
 

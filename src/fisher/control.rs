@@ -40,7 +40,7 @@ mod tests {
     use crate::data::Target;
 
     fn examples(targets: impl IntoIterator<Item = Target>) -> Vec<Example> {
-        let example = |target| Example { ids: vec![1, 2, 3], types: vec![0; 3], target };
+        let example = |target| Example { ids: vec![1, 2, 3], types: vec![0; 3], target, group: None };
         targets.into_iter().map(example).collect()
     }
 

@@ -114,6 +114,22 @@ pub fn ratio_se(sums: &[f64], targets: &[f64]) -> f64 {
     (count as f64 / (count - 1) as f64 * squares).sqrt() / total
 }
 
+/// Values added up by group, in the order in which groups first come; without groups, the values themselves.
+pub fn by_group(values: &[f64], groups: &[Option<u32>]) -> Vec<f64> {
+    let Some(groups) = groups.iter().copied().collect::<Option<Vec<u32>>>() else { return values.to_vec() };
+    let mut place: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut sums = Vec::new();
+    for (value, group) in values.iter().zip(groups) {
+        let next = place.len();
+        let at = *place.entry(group).or_insert(next);
+        if at == sums.len() {
+            sums.push(0.0);
+        }
+        sums[at] += value;
+    }
+    sums
+}
+
 /// What each example contributes to a ratio `L = Σ s_n / Σ m_n`: `L + N (s_n - L m_n) / M`, of which L is the mean, and whose
 /// standard error is [`ratio_se`]'s.
 pub fn ratio_parts(sums: &[f64], targets: &[f64]) -> Vec<f64> {
@@ -438,6 +454,19 @@ mod tests {
         assert_close(ratio_se(&[2.0, 3.0], &[1.0, 2.0]), 2.0 / 9.0);
         // An example without a target changes neither N nor M.
         assert_close(ratio_se(&[2.0, 0.0, 3.0], &[1.0, 0.0, 2.0]), 2.0 / 9.0);
+    }
+
+    /// Oracle: on paper. Groups add up wherever their values stand; three copies of each value in a group of its own have the
+    /// error of the single values, and not one that is smaller by √3.
+    #[test]
+    fn values_of_one_group_are_one_draw() {
+        let groups = [Some(7), Some(2), Some(7), Some(2)];
+        assert_eq!(by_group(&[1.0, 2.0, 3.0, 4.0], &groups), [4.0, 6.0]);
+        assert_eq!(by_group(&[1.0, 2.0], &[Some(1), None]), [1.0, 2.0]);
+        let thrice: Vec<f64> = X.iter().flat_map(|x| [*x; 3]).collect();
+        let groups: Vec<Option<u32>> = (0..36).map(|i| Some(i / 3)).collect();
+        let se = ratio_se(&by_group(&thrice, &groups), &by_group(&[1.0; 36], &groups));
+        assert_close(se, standard_error(&X));
     }
 
     /// Oracle: with one target each, L is a mean and its error is [`standard_error`].

@@ -148,7 +148,7 @@ impl Tokenizer {
             RowLabel::Value(value) => Target::value(*value),
             RowLabel::Words(words) => first_pieces(whole.get_word_ids(), words),
         };
-        Ok((Example { ids, types, target }, cut))
+        Ok((Example { ids, types, target, group: row.group }, cut))
     }
 
     /// Words one by one: the pieces know whose they are, which the fast way does not keep.
