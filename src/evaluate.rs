@@ -5,14 +5,14 @@
 
 use std::fmt::Display;
 
-use crate::data::{Batch, Example, parts};
+use crate::data::{Batch, Example, Labels, parts, span_code};
 use crate::error::Result;
 use crate::model::{Objective, Outputs, Prefix};
 use crate::params::{self, ParamMap};
 use crate::progress;
 use crate::stats;
 use crate::tasks::classes::other_order;
-use crate::tasks::{Names, Predictions, Scoring};
+use crate::tasks::{Names, Predictions, Scoring, span};
 use crate::threads;
 
 /// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
@@ -150,12 +150,19 @@ impl Evaluated {
         let mut targets = vec![0usize; batch.len()];
         batch.targets.owners.iter().for_each(|owner| targets[*owner] += 1);
         let losses = params::with_values(&outputs.losses, |l| l.iter().map(|x| f64::from(*x)).collect())?;
-        let predictions = match outputs.scores.rank() {
-            1 => params::with_values(&outputs.scores, |v| v.iter().map(|x| f64::from(*x)).collect())?,
+        let predictions = match (&batch.targets.labels, outputs.scores.rank()) {
+            (Labels::Ends(_), _) => params::with_values(&outputs.scores, |s| spans(s, &batch.offsets))?,
+            (_, 1) => params::with_values(&outputs.scores, |v| v.iter().map(|x| f64::from(*x)).collect())?,
             _ => outputs.scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(f64::from).collect(),
         };
         Ok(Evaluated { losses, targets, predictions })
     }
+}
+
+/// The best span of each example, as one number, from two scores of each token.
+fn spans(scores: &[f32], offsets: &[usize]) -> Vec<f64> {
+    let pairs = scores.as_chunks::<2>().0;
+    offsets.windows(2).map(|own| span_code(span::best(&pairs[own[0]..own[1]]))).collect()
 }
 
 /// Says so where the predictions of a stored classifier of so many classes are clearly worse than chance, and in which order of

@@ -33,7 +33,7 @@ struct Case {
 }
 
 /// Every architecture, with every head that it has.
-const CASES: [Case; 25] = [
+const CASES: [Case; 30] = [
     Case { name: "parity/mlm", skipped: 2 },
     Case { name: "parity/cls", skipped: 0 },
     Case { name: "parity/reg", skipped: 0 },
@@ -59,6 +59,11 @@ const CASES: [Case; 25] = [
     Case { name: "parity/electra-tok", skipped: 2 },
     Case { name: "parity/albert-tok", skipped: 2 },
     Case { name: "parity/modernbert-tok", skipped: 2 },
+    Case { name: "parity/bert-span", skipped: 0 },
+    Case { name: "parity/roberta-span", skipped: 0 },
+    Case { name: "parity/distilbert-span", skipped: 0 },
+    Case { name: "parity/electra-span", skipped: 0 },
+    Case { name: "parity/albert-span", skipped: 0 },
 ];
 
 /// Every architecture has a row, and every row one.

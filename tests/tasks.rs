@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use fisherscape::data::frozen::FrozenSet;
-use fisherscape::data::{Example, Labels, Target};
+use fisherscape::data::{Example, Labels, Target, span_ends};
 use fisherscape::evaluate::{self, SetLoss};
 use fisherscape::fisher;
 use fisherscape::model::ops::Backend;
@@ -37,13 +37,15 @@ struct Case {
 enum Stored {
     Integers(&'static [i64]),
     Numbers(&'static [f32]),
+    /// Of the first and of the last token.
+    Ends(&'static [i64], &'static [i64]),
 }
 
 const IDS: [&[u32]; 4] = [&[2, 1, 3], &[1], &[3, 2], &[0, 1]];
 
 /// Oracle of the metrics: on paper. Accuracies are shares. The deviations of 1, 2, 3, 6 and of 2, 1, 4, 5 from their means
 /// multiply to 10, their squares sum to 14 and 10; of their ranks two differ by 1, so 1 - 6 · 2 / 60.
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         kind: Kind::MaskedLm,
         unnamed: true,
@@ -96,6 +98,18 @@ const CASES: [Case; 5] = [
         metrics: &[("entity_f1", 0.0), ("accuracy", 0.75)],
         no_exact: None,
     },
+    Case {
+        kind: Kind::Span,
+        unnamed: true,
+        objective: "span",
+        // Tokens 1 to 2 as 1 + 2 · 2³², and so on.
+        column: (Stored::Ends(&[1, 0, 0, 0], &[2, 0, 1, 1]), &[4]),
+        targets: [&[(0, 8_589_934_593.0)], &[(0, 0.0)], &[(0, 4_294_967_296.0)], &[(0, 4_294_967_296.0)]],
+        // One token of two and three is shared; the same; one of two and one; the same.
+        predicted: [&[8_589_934_592.0], &[0.0], &[0.0], &[4_294_967_296.0]],
+        metrics: &[("span_f1", (0.8 + 1.0 + 2.0 / 3.0 + 1.0) / 4.0), ("exact_span", 0.5)],
+        no_exact: Some("empirical or mc for spans of a text"),
+    },
 ];
 
 const X: [[f32; 3]; 4] = [[1.0, 2.0, 0.0], [3.0, -4.0, 0.5], [-1.0, 0.25, 2.0], [0.5, 0.5, -3.0]];
@@ -108,6 +122,7 @@ impl Case {
             let labels = match self.column.0 {
                 Stored::Integers(_) => Labels::Classes(targets.iter().map(|(_, l)| *l as u32).collect()),
                 Stored::Numbers(_) => Labels::Values(targets.iter().map(|(_, l)| *l as f32).collect()),
+                Stored::Ends(..) => Labels::Ends(targets.iter().map(|(_, l)| span_ends(*l)).collect()),
             };
             Example {
                 ids: ids.to_vec(),
@@ -128,15 +143,19 @@ impl Case {
         let ids = all(&|id| id.map_or(0, i64::from));
         let (mask, types) = (all(&|id| i64::from(id.is_some())), vec![0i64; 12]);
         let labels = match self.column.0 {
-            Stored::Integers(labels) => Column::I64(labels),
-            Stored::Numbers(labels) => Column::F32(labels),
+            Stored::Integers(labels) => vec![("labels", Column::I64(labels))],
+            Stored::Numbers(labels) => vec![("labels", Column::F32(labels))],
+            Stored::Ends(first, last) => {
+                vec![("start_positions", Column::I64(first)), ("end_positions", Column::I64(last))]
+            }
         };
+        let labels = labels.into_iter().map(|(name, own)| (name.to_string(), self.column.1.to_vec(), own));
         let tensors = [
             ("input_ids".to_string(), shape.clone(), Column::I64(&ids)),
             ("attention_mask".to_string(), shape.clone(), Column::I64(&mask)),
             ("token_type_ids".to_string(), shape, Column::I64(&types)),
-            ("labels".to_string(), self.column.1.to_vec(), labels),
         ];
+        let tensors = tensors.into_iter().chain(labels);
         let metadata = metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         Ok(params::write_safetensors(path, tensors, &metadata)?)
     }
@@ -168,6 +187,10 @@ impl Case {
         f
     }
 
+    fn is_span(&self) -> bool {
+        matches!(self.column.0, Stored::Ends(..))
+    }
+
     fn is_line(&self) -> bool {
         matches!(self.column.0, Stored::Numbers(_))
     }
@@ -180,10 +203,10 @@ fn every_kind_has_a_case() {
 }
 
 /// Oracle: the closed form. Float32 gradients of a few operations: 1e-5. Catches another row read than the target's,
-/// a target of another example, and a wrong count.
+/// a target of another example, and a wrong count. Of spans PyTorch's is in tests/parity.rs.
 #[test]
 fn fisher_information_of_every_kind_equals_its_closed_form() -> Outcome {
-    for case in &CASES {
+    for case in CASES.iter().filter(|case| !case.is_span()) {
         let (examples, reduction) = (case.examples(), Reduction::Mean);
         let (name, found) = if case.is_line() {
             let theta = ParamMap::from([("w".to_string(), Tensor::new(&[0.5f32], &Device::Cpu)?)]);
@@ -271,8 +294,12 @@ fn a_set_whose_objective_contradicts_its_labels_is_refused() -> Outcome {
     let words =
         |case: &Case| format!("{} {:?}", if case.is_line() { "float32" } else { "int64" }, case.column.1);
     let mut refused = 0;
-    for case in &CASES {
-        for other in CASES.iter().filter(|other| words(other) != words(case)) {
+    for case in CASES.iter().filter(|case| !case.is_span()) {
+        case.file(&path, &[("objective", "span")])?;
+        let message = FrozenSet::read(&path).unwrap_err().to_string();
+        assert!(message.contains("`start_positions`") && message.contains("no such tensor"), "{message}");
+        let labelled = CASES.iter().filter(|other| !other.is_span());
+        for other in labelled.filter(|other| words(other) != words(case)) {
             case.file(&path, &[("objective", other.objective)])?;
             let message = FrozenSet::read(&path).unwrap_err().to_string();
             let found = if case.is_line() { "F32" } else { "I64" };
@@ -286,7 +313,7 @@ fn a_set_whose_objective_contradicts_its_labels_is_refused() -> Outcome {
         assert!(message.contains("`objective`") && message.contains("speech"), "{message}");
         assert!(CASES.iter().all(|case| message.contains(case.objective)), "{message}");
     }
-    // Of five kinds, three of which have the same column: ordered pairs of different columns.
+    // Of five kinds with labels, three of which have the same column: ordered pairs of different columns.
     assert_eq!(refused, 14);
     Ok(())
 }

@@ -103,10 +103,21 @@ impl FrozenSet {
                 integers[column.index(i, at as usize, t)] = i64::from(label);
             }
         }
-        let labels = match column {
-            Column::Tokens | Column::NextTokens | Column::Classes => params::Column::I64(&integers),
-            Column::Values => params::Column::F32(&values),
+        let ends = |k: usize| -> Vec<i64> {
+            self.examples
+                .iter()
+                .flat_map(|e| e.target.labels.spans())
+                .map(|ends| i64::from(ends[k]))
+                .collect()
         };
+        let (firsts, lasts) = (ends(0), ends(1));
+        let labels = match column {
+            Column::Tokens | Column::NextTokens | Column::Classes => vec![params::Column::I64(&integers)],
+            Column::Values => vec![params::Column::F32(&values)],
+            Column::Ends => vec![params::Column::I64(&firsts), params::Column::I64(&lasts)],
+        };
+        let labels =
+            column.names().iter().zip(labels).map(|(name, own)| (name.to_string(), shape.clone(), own));
         let mut metadata = self.metadata.clone();
         metadata.insert("objective".into(), self.kind.spec().objective.into());
         let groups: Option<Vec<i64>> = self.examples.iter().map(|e| e.group.map(i64::from)).collect();
@@ -115,9 +126,8 @@ impl FrozenSet {
             ("input_ids".to_string(), vec![n, t], params::Column::I64(&ids)),
             ("attention_mask".to_string(), vec![n, t], params::Column::I64(&mask)),
             ("token_type_ids".to_string(), vec![n, t], params::Column::I64(&types)),
-            ("labels".to_string(), shape, labels),
         ];
-        params::write_safetensors(&self.path, tensors.into_iter().chain(groups), &metadata)
+        params::write_safetensors(&self.path, tensors.into_iter().chain(labels).chain(groups), &metadata)
     }
 
     /// Label names, where the metadata have them.
@@ -209,6 +219,16 @@ impl Reader<'_> {
 
     /// The task that the metadata name; of a set without an objective, the first that has such labels.
     fn kind(&self, objective: Option<&String>, n: usize, t: usize) -> Result<Kind> {
+        let spans = Kind::Span.spec().objective;
+        let absent = Column::Ends.names().iter().find(|name| self.tensors.tensor(name).is_err());
+        match (absent, objective) {
+            (None, objective) if objective.is_none_or(|name| name == spans) => return Ok(Kind::Span),
+            (Some(name), Some(objective)) if objective == spans => {
+                let expected = format!("an int64 tensor, as the objective {spans} has");
+                return Err(self.wrong(name, expected, "no such tensor"));
+            }
+            _ => {}
+        }
         let missing = || self.wrong("labels", "a tensor", "no such tensor");
         let view = self.tensors.tensor("labels").map_err(|_| missing())?;
         let named = |kind: &Kind| objective.is_none_or(|name| name == kind.spec().objective);
@@ -240,6 +260,9 @@ impl Reader<'_> {
             };
             return values.enumerate().map(value).collect();
         }
+        if column == Column::Ends {
+            return self.spans(lengths);
+        }
         let labels = self.integers("labels")?.0;
         let target = |(i, length): (usize, &usize)| match column {
             Column::Tokens => self.tokens(&labels[i * t..(i + 1) * t], *length, i),
@@ -247,6 +270,28 @@ impl Reader<'_> {
             _ => Ok(Target::class(self.unsigned("labels", &labels[i..=i], i)?[0])),
         };
         lengths.iter().enumerate().map(target).collect()
+    }
+
+    fn spans(&self, lengths: &[usize]) -> Result<Vec<Target>> {
+        let mut ends = Vec::new();
+        for name in Column::Ends.names() {
+            let (own, shape) = self.integers(name)?;
+            if shape != [lengths.len()] {
+                return Err(self.wrong(name, format!("of shape [{}]", lengths.len()), format!("{shape:?}")));
+            }
+            ends.push(self.unsigned(name, &own, 0)?);
+        }
+        let span = |(i, length): (usize, &usize)| {
+            let own = [ends[0][i], ends[1][i]];
+            match own[0] <= own[1] && (own[1] as usize) < *length {
+                true => Ok(Target::span(own)),
+                false => {
+                    let expected = format!("in order, within the {length} tokens of example {i}");
+                    Err(self.wrong("start_positions", expected, format!("{} to {}", own[0], own[1])))
+                }
+            }
+        };
+        lengths.iter().enumerate().map(span).collect()
     }
 
     fn tokens(&self, labels: &[i64], length: usize, example: usize) -> Result<Target> {

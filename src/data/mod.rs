@@ -49,7 +49,22 @@ pub enum Labels {
     Classes(Vec<u32>),
     /// Of a regression.
     Values(Vec<f32>),
+    /// First and last token of a span in each example, by position.
+    Ends(Vec<[u32; 2]>),
 }
+
+/// A span as one number, exact for any position in a text.
+pub fn span_code([first, last]: [u32; 2]) -> f64 {
+    f64::from(first) + SPAN * f64::from(last)
+}
+
+/// First and last token of [`span_code`].
+pub fn span_ends(code: f64) -> [u32; 2] {
+    [(code % SPAN) as u32, (code / SPAN) as u32]
+}
+
+/// More than any position.
+const SPAN: f64 = 4_294_967_296.0;
 
 impl Target {
     /// Nothing to predict, yet.
@@ -73,6 +88,11 @@ impl Target {
         Target { rows: vec![0], labels: Labels::Values(vec![value]) }
     }
 
+    /// A span of the example, of which the head reads every token.
+    pub fn span(ends: [u32; 2]) -> Target {
+        Target { rows: vec![0], labels: Labels::Ends(vec![ends]) }
+    }
+
     /// The labels, each read one token earlier; the first token's is left out.
     pub fn before(self) -> Target {
         Target::at(self.pairs().filter_map(|(at, label)| Some((at.checked_sub(1)?, label))))
@@ -89,15 +109,23 @@ impl Labels {
     pub fn classes(&self) -> &[u32] {
         match self {
             Labels::Classes(classes) => classes,
-            Labels::Values(_) => &[],
+            _ => &[],
+        }
+    }
+
+    /// Of spans; none of all else.
+    pub fn spans(&self) -> &[[u32; 2]] {
+        match self {
+            Labels::Ends(spans) => spans,
+            _ => &[],
         }
     }
 
     /// Of a regression; none of tokens and classes.
     pub fn values(&self) -> &[f32] {
         match self {
-            Labels::Classes(_) => &[],
             Labels::Values(values) => values,
+            _ => &[],
         }
     }
 
@@ -106,6 +134,7 @@ impl Labels {
         match self {
             Labels::Classes(classes) => classes.iter().map(|class| f64::from(*class)).collect(),
             Labels::Values(values) => values.iter().map(|value| f64::from(*value)).collect(),
+            Labels::Ends(spans) => spans.iter().map(|ends| span_code(*ends)).collect(),
         }
     }
 }
@@ -174,6 +203,7 @@ impl Batch {
                 owners: Vec::new(),
                 labels: match examples.first().map(|e| &e.target.labels) {
                     Some(Labels::Values(_)) => Labels::Values(Vec::new()),
+                    Some(Labels::Ends(_)) => Labels::Ends(Vec::new()),
                     _ => Labels::Classes(Vec::new()),
                 },
             },
@@ -188,6 +218,7 @@ impl Batch {
             match (&mut batch.targets.labels, &example.target.labels) {
                 (Labels::Classes(all), Labels::Classes(own)) => all.extend(own),
                 (Labels::Values(all), Labels::Values(own)) => all.extend(own),
+                (Labels::Ends(all), Labels::Ends(own)) => all.extend(own),
                 _ => continue,
             }
             batch.targets.rows.extend(example.target.rows.iter().map(|row| start + row));

@@ -23,6 +23,7 @@ pub fn exchange_labels(examples: &mut [Example], seed: u64) {
     let order = Stream::new(seed, "fisher/random-label").permutation(targets);
     let classes: Vec<u32> = examples.iter().flat_map(|e| e.target.labels.classes()).copied().collect();
     let values: Vec<f32> = examples.iter().flat_map(|e| e.target.labels.values()).copied().collect();
+    let spans: Vec<[u32; 2]> = examples.iter().flat_map(|e| e.target.labels.spans()).copied().collect();
     let mut order = order.into_iter();
     for example in examples {
         match &mut example.target.labels {
@@ -30,6 +31,11 @@ pub fn exchange_labels(examples: &mut [Example], seed: u64) {
                 own.iter_mut().zip(order.by_ref()).for_each(|(own, i)| *own = classes[i]);
             }
             Labels::Values(own) => own.iter_mut().zip(order.by_ref()).for_each(|(own, i)| *own = values[i]),
+            // Another example may be shorter.
+            Labels::Ends(own) => own.iter_mut().zip(order.by_ref()).for_each(|(own, i)| {
+                let place = |end: u32| end.min(example.ids.len() as u32 - 1);
+                *own = spans[i].map(place);
+            }),
         }
     }
 }

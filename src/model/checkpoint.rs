@@ -171,7 +171,7 @@ impl Checkpoint {
             let value = match (absent && of_head.contains(&parameter.name), head, missing) {
                 (
                     true,
-                    Head::Classes(_) | Head::Regression | Head::TokenClasses(_),
+                    Head::Classes(_) | Head::Regression | Head::TokenClasses(_) | Head::Span,
                     MissingHead::Initialise { seed } | MissingHead::Redraw { seed },
                 ) => {
                     fresh.push(parameter.name.clone());
@@ -374,7 +374,7 @@ impl Model {
         }
         let architecture = self.network.config.architecture;
         let (labels, problem) = match self.network.head {
-            Head::MaskedLm | Head::CausalLm => (0, None),
+            Head::MaskedLm | Head::CausalLm | Head::Span => (0, None),
             Head::Classes(n) => (n, Some("single_label_classification")),
             Head::TokenClasses(n) => (n, None),
             Head::Regression => (1, Some("regression")),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::layout::{Layout, Parameter};
 use super::modules::{Head, Module, Modules};
 use super::settings::{Heads, LayerSettings, Norm, Order, Positions};
-use crate::dropout::Place;
+use crate::dropout::{LayerName, Place};
 use crate::error::{Error, Result};
 use crate::tasks::Kind;
 
@@ -27,20 +27,21 @@ pub struct Architecture {
     pub decoder: &'static str,
     /// The head that it is pre-trained with.
     pub pretrained: Head,
-    /// The classes of transformers: with that head, with one for a whole example, and with one for each word; empty where
-    /// there is none.
-    pub classes: [&'static str; 3],
+    /// The classes of transformers: with that head, with one for a whole example, with one for each word, and with one for
+    /// spans; empty where there is none.
+    pub classes: [&'static str; 4],
 }
 
 impl Architecture {
     /// The class of transformers that has this head; `None` if none has.
     pub fn class(&self, head: Head) -> Option<&'static str> {
-        let [language, sequence, tokens] = self.classes;
+        let [language, sequence, tokens, span] = self.classes;
         let class = match head {
             Head::MaskedLm | Head::CausalLm if head != self.pretrained => "",
             Head::MaskedLm | Head::CausalLm => language,
             Head::Classes(_) | Head::Regression => sequence,
             Head::TokenClasses(_) => tokens,
+            Head::Span => span,
         };
         Some(class).filter(|class| !class.is_empty())
     }
@@ -87,6 +88,8 @@ pub struct ModelConfig {
     pub head_dropout: f64,
     /// Likewise of one for words.
     pub token_dropout: f64,
+    /// The same before a head that scores spans.
+    pub span_dropout: f64,
     /// The whole file, kept for saving.
     pub json: Map<String, Value>,
 }
@@ -277,12 +280,23 @@ impl ModelConfig {
 
     /// Drop probability in front of the head that such labels ask for.
     pub fn dropout_before(&self, kind: Kind) -> f64 {
-        if kind == Kind::TokenClasses { self.token_dropout } else { self.head_dropout }
+        match kind {
+            Kind::TokenClasses => self.token_dropout,
+            Kind::Span => self.span_dropout,
+            _ => self.head_dropout,
+        }
     }
 
     /// The modules of the model with this head.
     pub fn modules(&self, head: Head) -> Modules {
-        (self.architecture.modules)(self, head)
+        let mut modules = (self.architecture.modules)(self, head);
+        if let (Head::Span, Order::Post, Some(last)) = (head, self.order, modules.layers.last_mut())
+            && last.name != LayerName::Shared
+        {
+            // A shift of all tokens alike shifts all scores of a span's ends alike, which softmax ignores.
+            last.feed_forward_norm = last.feed_forward_norm.clone().with_idle_bias();
+        }
+        modules
     }
 
     /// The decoder's own weight, where it has one.

@@ -71,7 +71,10 @@ impl Estimate {
                 let stream = Stream::new(self.seed, "fisher/labels");
                 let draw = |k: usize| -> Result<Labelling> {
                     let mut place = Places::new(owners, numbers, stream, k, self.samples);
-                    let labels = drawn(&batch.targets.labels, &scores, || place.next())?;
+                    let labels = match &batch.targets.labels {
+                        Labels::Ends(_) => drawn_spans(&scores, &batch.offsets, || place.next())?,
+                        labels => drawn(labels, &scores, || place.next())?,
+                    };
                     Ok(Labelling { labels, weights: scaled(weight) })
                 };
                 (0..self.samples).map(draw).collect()
@@ -153,18 +156,41 @@ fn drawn(data: &Labels, scores: &Tensor, mut place: impl FnMut() -> (Stream, u64
     let (_, classes) = scores.dims2()?;
     let draw = |logits: &[f32]| {
         let (stream, i) = place();
-        let p = softmax(logits);
-        let u = stream.uniform(i);
-        let mut sum = 0.0;
-        let hit = p.iter().position(|p| {
-            sum += p;
-            u < sum
-        });
-        // Rounding may leave the sum a little below 1.
-        hit.unwrap_or(p.len() - 1) as u32
+        inverted(logits, stream.uniform(i))
     };
     let labels = params::with_values(scores, |s| s.chunks_exact(classes).map(draw).collect())?;
     Ok(Labels::Classes(labels))
+}
+
+/// The class at which the cumulated softmax passes `u`.
+fn inverted(logits: &[f32], u: f64) -> u32 {
+    let p = softmax(logits);
+    let mut sum = 0.0;
+    let hit = p.iter().position(|p| {
+        sum += p;
+        u < sum
+    });
+    // Rounding may leave the sum a little below 1.
+    hit.unwrap_or(p.len() - 1) as u32
+}
+
+/// Spans from the model, whose ends are independent: each by its own softmax over the example's tokens.
+fn drawn_spans(
+    scores: &Tensor,
+    offsets: &[usize],
+    mut place: impl FnMut() -> (Stream, u64),
+) -> Result<Labels> {
+    let spans = params::with_values(scores, |s| {
+        let draw = |span: &[usize]| {
+            let (stream, i) = place();
+            [0, 1].map(|end| {
+                let logits: Vec<f32> = (span[0]..span[1]).map(|token| s[2 * token + end]).collect();
+                inverted(&logits, stream.uniform(2 * i + end as u64))
+            })
+        };
+        offsets.windows(2).map(draw).collect()
+    })?;
+    Ok(Labels::Ends(spans))
 }
 
 /// `softmax` of each row, in double precision: `[M][C]`.

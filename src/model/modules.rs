@@ -20,6 +20,8 @@ pub enum Head {
     Regression,
     /// This many classes, of each word.
     TokenClasses(usize),
+    /// Where a span begins and ends: two scores of each token.
+    Span,
 }
 
 impl Head {
@@ -28,9 +30,9 @@ impl Head {
         matches!(self, Head::MaskedLm | Head::CausalLm)
     }
 
-    /// Whether it answers for words, and not for a whole example.
-    pub fn is_for_words(self) -> bool {
-        matches!(self, Head::TokenClasses(_))
+    /// Whether it scores tokens, and not a whole example.
+    pub fn is_for_tokens(self) -> bool {
+        matches!(self, Head::TokenClasses(_) | Head::Span)
     }
 
     /// Numbers that a head which does not score the vocabulary gives.
@@ -39,6 +41,7 @@ impl Head {
             Head::MaskedLm | Head::CausalLm => None,
             Head::Classes(n) | Head::TokenClasses(n) => Some(n),
             Head::Regression => Some(1),
+            Head::Span => Some(2),
         }
     }
 }
@@ -130,6 +133,8 @@ pub enum Reads {
     Targets,
     /// The last one that is not this padding, which answers for the whole example.
     Last { padding: Option<u32> },
+    /// Every token.
+    All,
 }
 
 /// `norm(σ(dense(x)))`
@@ -209,12 +214,9 @@ impl Module {
         Module { transposed: true, ..self }
     }
 
-    /// A map whose whole bias has a zero gradient by construction.
+    /// A map, or a norm, whose whole bias has a zero gradient by construction.
     pub fn with_idle_bias(self) -> Module {
-        let all = match self.shape {
-            Shape::Linear { outputs, .. } => 0..outputs,
-            _ => 0..0,
-        };
+        let all = 0..self.outputs();
         self.with_idle([all])
     }
 
@@ -256,7 +258,8 @@ impl Module {
             }
             Shape::Norm(width) => {
                 let weight = parameter(weight, vec![*width], Kind::NormWeight, Reach::All);
-                [weight].into_iter().chain(bias(*width, Kind::NormBias, Reach::All)).collect()
+                let reach = Reach::all_but(&self.idle, *width);
+                [weight].into_iter().chain(bias(*width, Kind::NormBias, reach)).collect()
             }
             Shape::Table { rows, width, kind, reach } => {
                 vec![parameter(weight, vec![*rows, *width], *kind, reach.clone())]

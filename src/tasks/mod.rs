@@ -9,6 +9,7 @@ pub mod classes;
 pub mod masked_lm;
 pub mod metric;
 pub mod regression;
+pub mod span;
 pub mod token_classes;
 
 pub use metric::{Measure, Metric, Names, Predictions};
@@ -22,6 +23,7 @@ pub enum Kind {
     Regression,
     CausalLm,
     TokenClasses,
+    Span,
 }
 
 /// All that tasks differ in.
@@ -54,6 +56,8 @@ pub enum Column {
     Classes,
     /// float32 `[N]`
     Values,
+    /// int64 `[N]` twice: `start_positions`, `end_positions`.
+    Ends,
 }
 
 /// What a label is, and so what a head gives scores for.
@@ -65,6 +69,8 @@ pub enum Answer {
     Class,
     /// A number.
     Value,
+    /// A span of tokens.
+    Span,
 }
 
 /// Which row of a training run is the best one.
@@ -91,8 +97,8 @@ impl Scoring {
 
 impl Kind {
     /// In the order in which a set that does not name its objective is tried.
-    pub const ALL: [Kind; 5] =
-        [Kind::MaskedLm, Kind::Classes, Kind::Regression, Kind::CausalLm, Kind::TokenClasses];
+    pub const ALL: [Kind; 6] =
+        [Kind::MaskedLm, Kind::Classes, Kind::Regression, Kind::CausalLm, Kind::TokenClasses, Kind::Span];
 
     pub fn spec(self) -> &'static Spec {
         match self {
@@ -101,6 +107,7 @@ impl Kind {
             Kind::Regression => &regression::SPEC,
             Kind::CausalLm => &causal_lm::SPEC,
             Kind::TokenClasses => &token_classes::SPEC,
+            Kind::Span => &span::SPEC,
         }
     }
 }
@@ -108,7 +115,7 @@ impl Kind {
 impl Column {
     pub fn dtype(self) -> Dtype {
         match self {
-            Column::Tokens | Column::NextTokens | Column::Classes => Dtype::I64,
+            Column::Tokens | Column::NextTokens | Column::Classes | Column::Ends => Dtype::I64,
             Column::Values => Dtype::F32,
         }
     }
@@ -116,7 +123,7 @@ impl Column {
     pub fn shape(self, n: usize, t: usize) -> Vec<usize> {
         match self {
             Column::Tokens | Column::NextTokens => vec![n, t],
-            Column::Classes | Column::Values => vec![n],
+            Column::Classes | Column::Values | Column::Ends => vec![n],
         }
     }
 
@@ -125,8 +132,13 @@ impl Column {
         match self {
             Column::Tokens => n * t + row,
             Column::NextTokens => n * t + row + 1,
-            Column::Classes | Column::Values => n,
+            Column::Classes | Column::Values | Column::Ends => n,
         }
+    }
+
+    /// The tensors of a set that hold it.
+    pub fn names(self) -> &'static [&'static str] {
+        if self == Column::Ends { &["start_positions", "end_positions"] } else { &["labels"] }
     }
 
     /// Type and shape, for messages.

@@ -21,7 +21,12 @@ pub const ALBERT: Architecture = Architecture {
     },
     decoder: "predictions.decoder",
     pretrained: Head::MaskedLm,
-    classes: ["AlbertForMaskedLM", "AlbertForSequenceClassification", "AlbertForTokenClassification"],
+    classes: [
+        "AlbertForMaskedLM",
+        "AlbertForSequenceClassification",
+        "AlbertForTokenClassification",
+        "AlbertForQuestionAnswering",
+    ],
 };
 
 const LAYER: LayerNames = LayerNames {
@@ -46,6 +51,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         head_activation: source.activation("hidden_act", "gelu_new")?,
         head_dropout: source.number_or("classifier_dropout_prob", 0.1)?,
         token_dropout: source.number_or("classifier_dropout_prob", 0.1)?,
+        span_dropout: 0.0,
         ..config
     })
 }
@@ -54,7 +60,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
     let (e, h) = (config.embedding_size, config.hidden_size);
     let head = match head.outputs() {
         None => bert::decoder(config, "predictions", "LayerNorm", "predictions"),
-        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
+        Some(_) if head.is_for_tokens() => bert::tagger(config, head),
         Some(outputs) => {
             let pooler = Module::linear("albert.pooler", Place::HEAD, h, h);
             bert::pooled(pooler, Curve::Tanh, Module::linear("classifier", Place::HEAD, outputs, h))

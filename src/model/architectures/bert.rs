@@ -18,7 +18,12 @@ pub const BERT: Architecture = Architecture {
     canonical,
     decoder: "cls.predictions.decoder",
     pretrained: Head::MaskedLm,
-    classes: ["BertForMaskedLM", "BertForSequenceClassification", "BertForTokenClassification"],
+    classes: [
+        "BertForMaskedLM",
+        "BertForSequenceClassification",
+        "BertForTokenClassification",
+        "BertForQuestionAnswering",
+    ],
 };
 
 /// Layers, width and vocabulary of bert-base-uncased, which the published schedule is for.
@@ -62,6 +67,7 @@ pub fn read(architecture: &'static Architecture, source: &Source) -> Result<Mode
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("classifier_dropout", dropout)?,
         token_dropout: source.number_or("classifier_dropout", dropout)?,
+        span_dropout: 0.0,
         json: source.json.clone(),
     })
 }
@@ -69,7 +75,7 @@ pub fn read(architecture: &'static Architecture, source: &Source) -> Result<Mode
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let head = match head.outputs() {
         None => decoder(config, "cls.predictions.transform", "LayerNorm", "cls.predictions"),
-        Some(outputs) if head.is_for_words() => tagger(config, outputs),
+        Some(_) if head.is_for_tokens() => tagger(config, head),
         Some(outputs) => {
             let h = config.hidden_size;
             let pooler = Module::linear("bert.pooler.dense", Place::HEAD, h, h);
@@ -188,14 +194,17 @@ pub fn pooled(dense: Module, curve: Curve, output: Module) -> HeadModules {
     HeadModules::Pooled { transform, output, reads: Reads::Targets, twice: false }
 }
 
-/// A map of each word's first piece to the outputs.
-pub fn tagger(config: &ModelConfig, outputs: usize) -> HeadModules {
-    HeadModules::Pooled {
-        transform: None,
-        output: Module::linear("classifier", Place::HEAD, outputs, config.hidden_size),
-        reads: Reads::Targets,
-        twice: false,
-    }
+/// A map of each word's first piece to the classes, or of every token to the scores of a span's ends.
+pub fn tagger(config: &ModelConfig, head: Head) -> HeadModules {
+    let map = |path: &str| {
+        Module::linear(path, Place::HEAD, head.outputs().unwrap_or_default(), config.hidden_size)
+    };
+    let (output, reads) = match head {
+        // Softmax over the tokens ignores a shift of all scores.
+        Head::Span => (map("qa_outputs").with_idle_bias(), Reads::All),
+        _ => (map("classifier"), Reads::Targets),
+    };
+    HeadModules::Pooled { transform: None, output, reads, twice: false }
 }
 
 /// The head of RoBERTa and ELECTRA: `classifier.dense`, a curve and `classifier.out_proj`, with dropout before each map.

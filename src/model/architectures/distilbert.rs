@@ -22,6 +22,7 @@ pub const DISTILBERT: Architecture = Architecture {
         "DistilBertForMaskedLM",
         "DistilBertForSequenceClassification",
         "DistilBertForTokenClassification",
+        "DistilBertForQuestionAnswering",
     ],
 };
 
@@ -60,6 +61,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("seq_classif_dropout", 0.2)?,
         token_dropout: source.number_or("dropout", 0.1)?,
+        span_dropout: source.number_or("qa_dropout", 0.1)?,
         json: source.json.clone(),
     })
 }
@@ -76,7 +78,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
             weight: config.own_decoder(),
             bias: Some(Module::bias("vocab_projector", Place::HEAD, config.vocab_size)),
         },
-        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
+        Some(_) if head.is_for_tokens() => bert::tagger(config, head),
         Some(outputs) => bert::pooled(
             Module::linear("pre_classifier", Place::HEAD, h, h),
             Curve::Of(Activation::Relu),

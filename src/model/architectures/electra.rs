@@ -20,7 +20,12 @@ pub const ELECTRA: Architecture = Architecture {
     },
     decoder: "generator_lm_head",
     pretrained: Head::MaskedLm,
-    classes: ["ElectraForMaskedLM", "ElectraForSequenceClassification", "ElectraForTokenClassification"],
+    classes: [
+        "ElectraForMaskedLM",
+        "ElectraForSequenceClassification",
+        "ElectraForTokenClassification",
+        "ElectraForQuestionAnswering",
+    ],
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -33,7 +38,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let head = match head.outputs() {
         None => bert::decoder(config, "generator_predictions", "LayerNorm", "generator_lm_head"),
-        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
+        Some(_) if head.is_for_tokens() => bert::tagger(config, head),
         Some(outputs) => bert::classifier(config, Curve::Of(config.head_activation), outputs),
     };
     let mut modules = bert::encoder(config, "electra", head);

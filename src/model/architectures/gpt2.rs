@@ -23,7 +23,7 @@ pub const GPT2: Architecture = Architecture {
     canonical,
     decoder: "lm_head",
     pretrained: Head::CausalLm,
-    classes: ["GPT2LMHeadModel", "GPT2ForSequenceClassification", ""],
+    classes: ["GPT2LMHeadModel", "GPT2ForSequenceClassification", "", ""],
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -54,6 +54,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,
+        span_dropout: 0.0,
         json: source.json.clone(),
     })
 }

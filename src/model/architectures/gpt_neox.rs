@@ -23,7 +23,7 @@ pub const GPT_NEOX: Architecture = Architecture {
     canonical,
     decoder: "lm_head",
     pretrained: Head::CausalLm,
-    classes: ["GPTNeoXForCausalLM", "GPTNeoXForSequenceClassification", ""],
+    classes: ["GPTNeoXForCausalLM", "GPTNeoXForSequenceClassification", "", ""],
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
@@ -66,6 +66,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,
+        span_dropout: 0.0,
         json: source.json.clone(),
     })
 }

@@ -22,14 +22,14 @@ pub const LLAMA: Architecture = Architecture {
     canonical,
     decoder: "lm_head",
     pretrained: Head::CausalLm,
-    classes: ["LlamaForCausalLM", "LlamaForSequenceClassification", ""],
+    classes: ["LlamaForCausalLM", "LlamaForSequenceClassification", "", ""],
 };
 
 pub const MISTRAL: Architecture = Architecture {
     model_type: "mistral",
     read: |source| read(&MISTRAL, source),
     modules: |config, head| modules(config, head, false),
-    classes: ["MistralForCausalLM", "MistralForSequenceClassification", ""],
+    classes: ["MistralForCausalLM", "MistralForSequenceClassification", "", ""],
     ..LLAMA
 };
 
@@ -38,7 +38,7 @@ pub const QWEN2: Architecture = Architecture {
     model_type: "qwen2",
     read: |source| read(&QWEN2, source),
     modules: |config, head| modules(config, head, true),
-    classes: ["Qwen2ForCausalLM", "Qwen2ForSequenceClassification", ""],
+    classes: ["Qwen2ForCausalLM", "Qwen2ForSequenceClassification", "", ""],
     ..LLAMA
 };
 
@@ -71,6 +71,7 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,
+        span_dropout: 0.0,
         json: source.json.clone(),
     })
 }

@@ -95,8 +95,10 @@ pub fn recognise(tensors: &ParamMap) -> Layout {
 fn known(tensors: &ParamMap, config: &ModelConfig) -> (Vec<Parameter>, Layout) {
     let pretrained = config.layout(config.architecture.pretrained);
     let pooled = config.layout(super::Head::Regression);
+    let span = config.architecture.class(super::Head::Span).map(|_| config.layout(super::Head::Span));
     let other = pretrained.parameters().iter().filter(|p| pooled.get(&p.name).is_none());
-    let all = pooled.parameters().iter().chain(other);
+    let ends = span.iter().flat_map(Layout::parameters).filter(|p| p.name.starts_with("qa_outputs"));
+    let all = pooled.parameters().iter().chain(other).chain(ends);
     (all.filter(|p| tensors.contains_key(&p.name)).cloned().collect(), pretrained)
 }
 
@@ -134,6 +136,7 @@ fn nameless(architecture: &'static Architecture, layers: usize) -> ModelConfig {
         initializer_range: 0.0,
         head_dropout: 0.0,
         token_dropout: 0.0,
+        span_dropout: 0.0,
         json: Default::default(),
     }
 }

@@ -27,6 +27,7 @@ pub const MODERNBERT: Architecture = Architecture {
         "ModernBertForMaskedLM",
         "ModernBertForSequenceClassification",
         "ModernBertForTokenClassification",
+        "",
     ],
 };
 
@@ -58,6 +59,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: source.number_or("classifier_dropout", 0.0)?,
         token_dropout: source.number_or("classifier_dropout", 0.0)?,
+        span_dropout: 0.0,
         json: source.json.clone(),
     })
 }

@@ -19,7 +19,12 @@ pub const ROBERTA: Architecture = Architecture {
     canonical,
     decoder: "lm_head.decoder",
     pretrained: Head::MaskedLm,
-    classes: ["RobertaForMaskedLM", "RobertaForSequenceClassification", "RobertaForTokenClassification"],
+    classes: [
+        "RobertaForMaskedLM",
+        "RobertaForSequenceClassification",
+        "RobertaForTokenClassification",
+        "RobertaForQuestionAnswering",
+    ],
 };
 
 pub const XLM_ROBERTA: Architecture = Architecture {
@@ -29,6 +34,7 @@ pub const XLM_ROBERTA: Architecture = Architecture {
         "XLMRobertaForMaskedLM",
         "XLMRobertaForSequenceClassification",
         "XLMRobertaForTokenClassification",
+        "XLMRobertaForQuestionAnswering",
     ],
     ..ROBERTA
 };
@@ -40,6 +46,7 @@ pub const CAMEMBERT: Architecture = Architecture {
         "CamembertForMaskedLM",
         "CamembertForSequenceClassification",
         "CamembertForTokenClassification",
+        "CamembertForQuestionAnswering",
     ],
     ..ROBERTA
 };
@@ -65,7 +72,7 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
 fn modules(config: &ModelConfig, head: Head) -> Modules {
     let head = match head.outputs() {
         None => bert::decoder(config, "lm_head", "layer_norm", "lm_head"),
-        Some(outputs) if head.is_for_words() => bert::tagger(config, outputs),
+        Some(_) if head.is_for_tokens() => bert::tagger(config, head),
         Some(outputs) => bert::classifier(config, Curve::Tanh, outputs),
     };
     bert::encoder(config, "roberta", head)

@@ -21,7 +21,11 @@ const MAX_CLASSES: usize = 10_000;
 
 /// A head for such labels, whatever its number of outputs.
 fn like(kind: Kind) -> Head {
-    if kind == Kind::TokenClasses { Head::TokenClasses(1) } else { Head::Regression }
+    match kind {
+        Kind::TokenClasses => Head::TokenClasses(1),
+        Kind::Span => Head::Span,
+        _ => Head::Regression,
+    }
 }
 
 impl Checkpoint {
@@ -42,7 +46,8 @@ impl Checkpoint {
             return Err(Error::field(set.path.display(), "objective", expected, found, fix));
         }
         let pooling = self.config.json.get("classifier_pooling").and_then(Value::as_str);
-        if let Some(pooling) = pooling.filter(|pooling| *pooling != "cls" && set.kind != Kind::TokenClasses) {
+        let whole = matches!(set.kind, Kind::Classes | Kind::Regression);
+        if let Some(pooling) = pooling.filter(|pooling| *pooling != "cls" && whole) {
             let place = self.folder.join("config.json");
             let fix = "write \"cls\" there to read the first token, which is then another head, or use another checkpoint";
             return Err(Error::field(place.display(), "classifier_pooling", "cls", pooling, fix));
@@ -58,7 +63,11 @@ impl Checkpoint {
             ));
             self.forget_head(set.kind);
         }
-        if set.kind == Kind::Regression { self.single_output(set) } else { self.classes(set) }
+        match set.kind {
+            Kind::Regression => self.single_output(set),
+            Kind::Span => Ok(Head::Span),
+            _ => self.classes(set),
+        }
     }
 
     /// Names of the classes of words that the checkpoint's own head knows, in its order.
@@ -141,12 +150,13 @@ impl Checkpoint {
         let class = self.config.json.get("architectures").and_then(|names| names.get(0)?.as_str());
         let (own, words) = match kind {
             Kind::TokenClasses => ("ForTokenClassification", "words"),
+            Kind::Span => ("ForQuestionAnswering", "spans"),
             _ => ("ForSequenceClassification", "whole texts"),
         };
         if let Some(class) = class.filter(|class| !class.ends_with(own)) {
             return Some(format!("that of {class}, no classifier of {words}"));
         }
-        if kind == Kind::TokenClasses {
+        if matches!(kind, Kind::TokenClasses | Kind::Span) {
             return None;
         }
         let wanted = if kind == Kind::Regression { "regression" } else { "single_label_classification" };

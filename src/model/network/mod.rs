@@ -76,6 +76,11 @@ impl Network {
                 batch.targets.rows = batch.targets.owners.iter().map(last).collect();
                 Cow::Owned(batch)
             }
+            HeadModules::Pooled { reads: Reads::All, .. } => {
+                let mut batch = batch.clone();
+                batch.targets.rows = (0..batch.ids.len() as u32).collect();
+                Cow::Owned(batch)
+            }
             _ => Cow::Borrowed(batch),
         }
     }
@@ -246,8 +251,9 @@ impl Network {
     fn add_tapped(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
         let batch = Batch::new(&part.examples, 0);
         let batch = self.placed(&batch);
-        let owners = &batch.targets.owners;
-        let targets = (0..=batch.len()).map(|b| owners.partition_point(|owner| *owner < b)).collect();
+        let rows = &batch.targets.rows;
+        let before = |end: &usize| rows.partition_point(|row| (*row as usize) < *end);
+        let targets = batch.offsets.iter().map(before).collect();
         let probe = Probe {
             squares: Arc::default(),
             first: part.first,
@@ -260,7 +266,7 @@ impl Network {
         let scores = pass.scores(&pass.encoded(&embedded)?)?;
         for sums in into {
             for labelling in sums.estimate.labellings(&batch, || Ok(scores.detach()), part.numbers)? {
-                let losses = losses(self.backend, &scores, &labelling.labels)?;
+                let losses = losses(self.backend, &scores, &labelling.labels, &batch.offsets)?;
                 let weights = Tensor::new(labelling.weights.as_slice(), losses.device())?;
                 // The operations leave their squares with the probe, whoever asks.
                 probe.exchange(&mut sums.squares)?;
@@ -328,7 +334,7 @@ pub(super) struct Probe {
     squares: Arc<Mutex<Squares>>,
     /// Row of `s[n,t]` of the first example.
     first: usize,
-    /// Rows of each example among the tokens, and among the targets: `[B + 1]`.
+    /// Rows of each example among the tokens, and among those that the head reads: `[B + 1]`.
     pub tokens: Arc<Vec<usize>>,
     pub targets: Arc<Vec<usize>>,
     /// What the tied decoder leaves for the token table.

@@ -17,11 +17,19 @@ use crate::model::ops::{self, Backend};
 use crate::model::settings::{Curve, Order};
 use crate::params::ParamMap;
 
-/// Losses of the targets `[M]` from the model's scores.
-pub fn losses(backend: Backend, scores: &Tensor, labels: &Labels) -> Result<Tensor> {
+/// Losses of the targets `[M]` from the model's scores; `offsets` are where examples begin among the tokens.
+pub fn losses(backend: Backend, scores: &Tensor, labels: &Labels, offsets: &[usize]) -> Result<Tensor> {
     match labels {
         Labels::Classes(labels) => backend.cross_entropy(scores, labels),
         Labels::Values(values) => (scores - Tensor::new(values.as_slice(), scores.device())?)?.sqr(),
+        Labels::Ends(spans) => {
+            let own = |(span, ends): (&[usize], &[u32; 2])| {
+                let scores = scores.narrow(0, span[0], span[1] - span[0])?.t()?.contiguous()?;
+                backend.cross_entropy(&scores, ends)?.mean_all()
+            };
+            let each = offsets.windows(2).zip(spans).map(own).collect::<Result<Vec<Tensor>>>()?;
+            Tensor::stack(&each, 0)
+        }
     }
 }
 
@@ -318,7 +326,8 @@ impl<'a> Pass<'a> {
             return Ok(Outputs { losses, scores: scores.detach() });
         }
         let scores = self.scores(x)?;
-        Ok(Outputs { losses: losses(backend, &scores, labels)?, scores: scores.detach() })
+        let losses = losses(backend, &scores, labels, &self.batch.offsets)?;
+        Ok(Outputs { losses, scores: scores.detach() })
     }
 
     /// Scores from the last hidden state at the rows that the head reads: logits `[M, V]`, or the outputs of a regression
@@ -347,7 +356,7 @@ impl<'a> Pass<'a> {
                 let outputs = self.linear(&pooled, Rows::Targets, output)?;
                 // A regression's only output is the prediction itself.
                 match self.batch.targets.labels {
-                    Labels::Classes(_) => Ok(outputs),
+                    Labels::Classes(_) | Labels::Ends(_) => Ok(outputs),
                     Labels::Values(_) => outputs.squeeze(1),
                 }
             }
