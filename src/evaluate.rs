@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use crate::data::{Batch, Example, Labels, parts, span_code};
+use crate::data::{Batch, Example, Labels, parts};
 use crate::error::Result;
 use crate::model::{Objective, Outputs, Prefix};
 use crate::params::{self, ParamMap};
@@ -162,7 +162,7 @@ impl Evaluated {
 /// The best span of each example, as one number, from two scores of each token.
 fn spans(scores: &[f32], offsets: &[usize]) -> Vec<f64> {
     let pairs = scores.as_chunks::<2>().0;
-    offsets.windows(2).map(|own| span_code(span::best(&pairs[own[0]..own[1]]))).collect()
+    offsets.windows(2).map(|own| span::code(span::best(&pairs[own[0]..own[1]]))).collect()
 }
 
 /// Says so where the predictions of a stored classifier of so many classes are clearly worse than chance, and in which order of

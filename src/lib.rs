@@ -14,7 +14,7 @@
 //!                                   └─▶ landscape ◀───┘ masks ─▶ surface ─▶ figure
 //! ```
 //!
-//! Modules import only from those before them in this order: error, embedded, files, progress, threads, stats, rng,
+//! Modules import only from those before them in this order: error, embedded, files, progress, threads, rng, stats,
 //! params, ranking, hub, provenance, draw, tasks, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability,
 //! tables, figures, page, stages, analysis, run, cli.
 //!

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use fisherscape::data::frozen::FrozenSet;
-use fisherscape::data::{Example, Labels, Target, span_ends};
+use fisherscape::data::{Example, Labels, Target};
 use fisherscape::evaluate::{self, SetLoss};
 use fisherscape::fisher;
 use fisherscape::model::ops::Backend;
 use fisherscape::model::{Estimate, Estimator, Reduction};
 use fisherscape::model::{Head, Network, Trainable};
 use fisherscape::params::{self, Column, ParamMap};
-use fisherscape::tasks::{Kind, Scoring};
+use fisherscape::tasks::{Kind, Scoring, span};
 
 use crate::parity::open;
 use crate::support::{Outcome, fixture, values};
@@ -122,7 +122,7 @@ impl Case {
             let labels = match self.column.0 {
                 Stored::Integers(_) => Labels::Classes(targets.iter().map(|(_, l)| *l as u32).collect()),
                 Stored::Numbers(_) => Labels::Values(targets.iter().map(|(_, l)| *l as f32).collect()),
-                Stored::Ends(..) => Labels::Ends(targets.iter().map(|(_, l)| span_ends(*l)).collect()),
+                Stored::Ends(..) => Labels::Ends(targets.iter().map(|(_, l)| span::ends(*l)).collect()),
             };
             Example {
                 ids: ids.to_vec(),

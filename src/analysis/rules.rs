@@ -217,6 +217,12 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
             "a task's examples have no masks",
         ),
         (
+            stability.is_none_or(|s| s.heads <= 1 || over != Over::Text),
+            "stability.heads",
+            "left out where the Fisher information is over text",
+            "the head that predicts tokens is the checkpoint's own",
+        ),
+        (
             analysis.fisher.is_some() || first.is_none(),
             first.unwrap_or("audit"),
             "beside a [fisher] section",

@@ -22,6 +22,8 @@ pub mod text;
 pub mod tokenizer;
 pub mod vocabulary;
 
+use crate::tasks::span;
+
 /// One tokenized example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
@@ -52,19 +54,6 @@ pub enum Labels {
     /// First and last token of a span in each example, by position.
     Ends(Vec<[u32; 2]>),
 }
-
-/// A span as one number, exact for any position in a text.
-pub fn span_code([first, last]: [u32; 2]) -> f64 {
-    f64::from(first) + SPAN * f64::from(last)
-}
-
-/// First and last token of [`span_code`].
-pub fn span_ends(code: f64) -> [u32; 2] {
-    [(code % SPAN) as u32, (code / SPAN) as u32]
-}
-
-/// More than any position.
-const SPAN: f64 = 4_294_967_296.0;
 
 impl Target {
     /// Nothing to predict, yet.
@@ -134,7 +123,7 @@ impl Labels {
         match self {
             Labels::Classes(classes) => classes.iter().map(|class| f64::from(*class)).collect(),
             Labels::Values(values) => values.iter().map(|value| f64::from(*value)).collect(),
-            Labels::Ends(spans) => spans.iter().map(|ends| span_code(*ends)).collect(),
+            Labels::Ends(spans) => spans.iter().map(|ends| span::code(*ends)).collect(),
         }
     }
 }

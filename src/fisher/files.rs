@@ -15,6 +15,9 @@ use crate::{files, progress, stats};
 
 const FIX: &str = "make it with `fisherscape fisher`";
 
+/// Key of the metadata under which the seed of the task head stands, where the checkpoint had none.
+pub const HEAD_SEED: &str = "head_seed";
+
 /// A row of `F.csv`: one parameter tensor. Fisher information is in squared loss units (nats², where the loss is in nats) per squared
 /// unit of the parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! Gradient and Hessian of a set's mean loss, as vectors of a [`Space`].
 //!
 //! `H v ≈ (g(θ + h v) - g(θ - h v)) / 2h`: symmetric differences of gradients, exact to second order in h. Too long a step
-//! leaves the parabola, too short a one drowns in the rounding of float32 gradients; [`Curvature::step_error`] tells by
+//! leaves the parabola, too short a one drowns in the rounding of float32 gradients; [`Curvature::bound`] tells by
 //! halving it. Curvature along a vector, example by example, comes from losses alone:
 //! `vᵀ H_n v ≈ (s_n(θ + h v) - 2 s_n(θ) + s_n(θ - h v)) / h²`, two forward passes and an independent check.
 
-use super::space::{Space, norm};
+use super::space::{Space, add_scaled, norm};
 use crate::data::{Batch, Example, parts};
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluator;
@@ -115,11 +115,18 @@ impl<'a, O: Objective + ?Sized> Curvature<'a, O> {
         Ok(difference.into_iter().map(|x| x as f32).collect())
     }
 
-    /// How much the length of the step matters: `‖H v - H' v‖ / ‖H v‖`, where `H' v` is by half the step.
-    pub fn step_error(&self, v: &[f32], step: f64) -> Result<f64> {
-        let (whole, half) = (self.times(v, step)?, self.times(v, step / 2.0)?);
-        let difference: Vec<f32> = whole.iter().zip(&half).map(|(a, b)| a - b).collect();
-        Ok(norm(&difference) / norm(&half))
+    /// How far `value` may lie from an eigenvalue of H that has nearly the eigenvector `v`, of length 1. Costs four gradients.
+    ///
+    /// For symmetric H and `‖v‖ = 1` an eigenvalue lies within `‖H v - value v‖` of `value`: written in eigenvectors, that length is
+    /// a mean of the distances. It holds of some eigenvalue; of the k-th only where they lie further apart. H v itself
+    /// is known by differences of the step h and of h/2, `a` and `b`, so `‖b - value v‖ + ‖b - H v‖` is the bound. The last term is an
+    /// ESTIMATE. Where the parabola ends, `a - b = 3 (b - H v)` to fourth order in h. Where rounding rules, the error of b is twice that of
+    /// a and independent, so at most `‖a - b‖`. The sum of both, `4/3 ‖a - b‖`, holds in between.
+    pub fn bound(&self, v: &[f32], value: f64, step: f64) -> Result<Bound> {
+        let (whole, mut half) = (self.times(v, step)?, self.times(v, step / 2.0)?);
+        let (difference, product) = (distance(&whole, &half), norm(&half));
+        add_scaled(&mut half, -value, v);
+        Ok(Bound { within: norm(&half) + 4.0 / 3.0 * difference, step_error: difference / product })
     }
 
     /// `vᵀ H_n v / vᵀ v` of each example's summed loss, by losses `step` away from θ on both sides; `centre` is `s_n` at θ.
@@ -130,4 +137,18 @@ impl<'a, O: Objective + ?Sized> Curvature<'a, O> {
             |((forth, back), centre): ((f64, f64), &f64)| (forth - 2.0 * centre + back) / (step * step);
         Ok(forth.into_iter().zip(back).zip(centre).map(second).collect())
     }
+}
+
+/// What is known of an eigenvalue's error.
+pub struct Bound {
+    /// An eigenvalue of H is no further away than this.
+    pub within: f64,
+    /// How much the length of the step matters: `‖H v - H' v‖ / ‖H' v‖`, where `H' v` is by half the step.
+    pub step_error: f64,
+}
+
+/// `‖a - b‖`
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    norm(&difference)
 }

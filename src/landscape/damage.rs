@@ -165,7 +165,7 @@ pub fn hessian_diagonal<O: Objective>(
     for k in 0..probes {
         let all = |values: &[f64]| values.len() == tensors + bins.count.len();
         let sums = journal.unit(all, || {
-            let z = signs(space.size(), seed, k);
+            let z = signs("damage", space.size(), seed, k);
             let product = curvature.times(&z, step)?;
             let entry = |i: usize| f64::from(z[i]) * f64::from(product[i]);
             let mut sums: Vec<f64> = space.tensors().map(|(_, own)| own.map(entry).sum()).collect();

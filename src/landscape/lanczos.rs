@@ -1,8 +1,8 @@
 //! Lanczos' method with full re-orthogonalization: leading eigenvalues, eigenvectors and the spectral density.
 //!
 //! From a start vector q₀ and products with a symmetric H it builds an orthonormal basis Q in which H is tridiagonal, T.
-//! Eigenvalues of T (Ritz values) approach the outermost ones of H; `|β_m s_m|` bounds how far each is from one of
-//! them (Paige 1972). With random start vectors the squared first components of T's eigenvectors are weights of a quadrature
+//! Eigenvalues of T (Ritz values) approach the outermost ones of H; how far they are from them is measured apart, with products
+//! of their own ([`super::curvature::Curvature::bound`]): T knows nothing of the error of the products that made it. With random start vectors the squared first components of T's eigenvectors are weights of a quadrature
 //! for the spectral density (Golub and Welsch 1969; Ghorbani, Krishnan and Xiao 2019).
 //!
 //! The trap: in floating point the basis loses its orthogonality just when a Ritz value converges, and copies of that
@@ -24,12 +24,10 @@ pub struct Tridiagonal {
     pub beta: Vec<f64>,
 }
 
-/// Eigenvalues of T with what is known about them, the largest first.
+/// An eigenvalue of T with what is known about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ritz {
     pub value: f64,
-    /// An eigenvalue of H is no further away than this.
-    pub residual: f64,
     /// Squared first component of the eigenvector: weight in the spectral density of the start vector.
     pub weight: f64,
     /// Coordinates in the basis.
@@ -97,15 +95,9 @@ impl Tridiagonal {
         let eigen = SymmetricEigen::new(DMatrix::from_fn(m, m, entry));
         let mut order: Vec<usize> = (0..m).collect();
         order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
-        let out = self.beta.last().copied().unwrap_or(0.0);
         let ritz = |i: usize| {
             let coordinates: Vec<f64> = eigen.eigenvectors.column(i).iter().copied().collect();
-            Ritz {
-                value: eigen.eigenvalues[i],
-                residual: (out * coordinates[m - 1]).abs(),
-                weight: coordinates[0].powi(2),
-                coordinates,
-            }
+            Ritz { value: eigen.eigenvalues[i], weight: coordinates[0].powi(2), coordinates }
         };
         order.into_iter().map(ritz).collect()
     }

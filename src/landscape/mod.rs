@@ -1,7 +1,7 @@
 //! Loss surfaces `L(a, b) = loss(θ + a d₁ + b d₂)` over a frozen set, and curvature (docs/definitions.md section 4).
 //!
 //! [`directions`] has a file for each source of directions; [`lanczos`] finds those of the Hessian; [`mask`] says which parameters may move, [`plane`] forms the points, [`surface`] evaluates. [`rise`] and
-//! [`sharpness`] compare models by how far their losses rise around them, [`damage`] parts of one model. [`journal`] and [`basis`] keep what is done.
+//! [`sharpness`] (with [`mod@trace`]) compare models by how far their losses rise around them, [`damage`] parts of one model. [`journal`] and [`basis`] keep what is done.
 
 pub mod basis;
 pub mod curvature;
@@ -15,6 +15,7 @@ pub mod rise;
 pub mod sharpness;
 pub mod space;
 pub mod surface;
+pub mod trace;
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //! - `epsilon_sharpness`: the highest `L(θ + δ) - L(θ)` found with `‖δ‖ ≤ ε ‖θ‖` (the sphere of Foret et al. 2021 instead of
 //!   Keskar et al. 2017's box), by going where the gradient points, again and again. A lower bound of the true maximum.
 //! - `top_eigenvalue`: the largest eigenvalue of the Hessian ([`super::lanczos`]).
-//! - `trace`: that of the Hessian, by Hutchinson's estimator `E[zᵀ H z]` over random signs z.
+//! - `trace`: that of the Hessian, exact on its leading eigenvectors and by random signs on the rest ([`super::trace`]).
 //!
 //! Each is a mean over the examples of something known for every example, and over draws (directions, signs), so two
 //! models over one set, with the same draws, are compared pair by pair.
@@ -14,6 +14,7 @@
 //! weights stands beside.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ use super::curvature::Curvature;
 use super::journal::Journal;
 use super::lanczos::{self, Density, Ritz, lanczos};
 use super::space::{norm, scale};
+use super::trace;
 use crate::error::{Error, Result};
 use crate::model::Objective;
 use crate::params::{self, Column};
@@ -97,6 +99,8 @@ pub struct Plan<'a> {
     /// Length of the differences of gradients, and of losses along random signs, in units of the parameters.
     pub step: f64,
     pub wide: f64,
+    /// Leading eigenvalues that are bounded, and whose vectors the trace is exact on.
+    pub eigenvalues: usize,
     /// Eigenvectors that are kept.
     pub vectors: usize,
     pub seed: u64,
@@ -105,24 +109,44 @@ pub struct Plan<'a> {
 /// What comes out.
 pub struct Found {
     pub sharpness: Sharpness,
-    /// Leading Ritz pairs of the longest run, the largest first.
-    pub leading: Vec<Ritz>,
-    /// The smallest Ritz value.
-    pub smallest: f64,
+    /// Leading eigenvalues by the longest run, the largest first.
+    pub leading: Vec<Eigenvalue>,
+    /// The smallest one seen.
+    pub smallest: Eigenvalue,
     pub density: Density,
     /// Eigenvectors of the leading ones, of length 1.
     pub vectors: Vec<Vec<f32>>,
-    /// How much the lengths of the differences matter: of the first eigenvector's product with H, and of the first
-    /// signs' curvature, both relative.
+    /// How much the lengths of the differences matter: of the first eigenvector's product with H, of the curvature along it by losses,
+    /// and of the first draw of the trace, all relative.
     pub step_error: f64,
+    pub along_error: f64,
     pub wide_error: f64,
+}
+
+/// An eigenvalue of the Hessian.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Eigenvalue {
+    pub value: f64,
+    /// One is no further away than this ([`Curvature::bound`]).
+    pub within: f64,
+}
+
+/// The leading Ritz vectors and the last one, behind the Krylov vectors of the basis.
+struct Known {
+    values: Vec<Eigenvalue>,
+    slots: Range<usize>,
+    /// `v_iᵀ H_n v_i`, `[k, N]`.
+    along: Vec<Vec<f64>>,
+    step_error: f64,
 }
 
 impl Plan<'_> {
     /// Gradients that all of it costs, and evaluations of the loss.
     pub fn cost(&self) -> (usize, usize) {
-        let gradients = 2 * self.probes * self.steps + self.ascent + 4;
-        let losses = 1 + 2 * self.directions * self.radii.len() + 2 * self.signs + self.ascent + 4;
+        let known = self.eigenvalues + 1;
+        let gradients = 2 * self.probes * self.steps + self.ascent + 4 * known;
+        let losses =
+            1 + 2 * self.directions * self.radii.len() + 2 * self.signs + self.ascent + 2 * known + 4;
         (gradients, losses)
     }
 
@@ -159,17 +183,9 @@ impl Plan<'_> {
         let highest = journal.unit(each, || self.ascend(curvature, &centre))?;
         measures.push(Measure { name: "epsilon_sharpness".into(), draws: vec![highest] });
         progress.advance(1);
-        let mut trace = Vec::new();
-        for k in 0..self.signs {
-            trace.push(journal.unit(each, || {
-                let along = curvature.along(&signs(size, self.seed, k), self.wide, &centre)?;
-                Ok(along.into_iter().map(|c| c * size as f64).collect())
-            })?);
-            progress.advance(1);
-        }
         let mut runs = Vec::new();
         for k in 0..self.probes {
-            let start = signs(size, self.seed, self.signs + k);
+            let start = signs("sharpness/lanczos", size, self.seed, k);
             let times = |v: &[f32]| {
                 let product = curvature.times(v, self.step);
                 progress.advance(1);
@@ -180,30 +196,80 @@ impl Plan<'_> {
             runs.push(t.ritz());
         }
         // The basis in hand is the last one's.
-        let leading = runs.last().cloned().unwrap_or_default();
-        let wanted = leading.iter().take(self.vectors.max(1));
-        let vectors = wanted.map(|ritz| lanczos::vector(ritz, basis, size)).collect::<Result<Vec<_>>>()?;
-        let along = journal.unit(each, || curvature.along(&vectors[0], self.step, &centre))?;
-        measures.push(Measure { name: "top_eigenvalue".into(), draws: vec![along] });
-        measures.push(Measure { name: "trace".into(), draws: trace });
-        let two = |values: &[f64]| values.len() == 2;
-        let checks = journal.unit(two, || {
-            let step = curvature.step_error(&vectors[0], self.step)?;
-            let first = signs(size, self.seed, 0);
-            let [whole, half] = [self.wide, self.wide / 2.0]
-                .map(|step| Ok::<f64, Error>(curvature.along(&first, step, &centre)?.iter().sum::<f64>()));
-            let half = half?;
-            Ok(vec![step, ((whole? - half) / half).abs()])
-        })?;
+        let ritz = runs.last().map_or(&[][..], Vec::as_slice);
+        let known = self.known(ritz, curvature, &centre, journal, basis)?;
+        let kept = known.slots.clone().take(self.vectors.max(1));
+        let vectors = kept.map(|k| Ok(basis.get(k)?.into_owned())).collect::<Result<Vec<_>>>()?;
+        let inside: Vec<f64> =
+            (0..targets.len()).map(|n| known.along.iter().map(|own| own[n]).sum()).collect();
+        let mut draw = |k: usize, wide: f64| {
+            let z = signs("sharpness/trace", size, self.seed, k);
+            let outside = trace::outside(curvature, z, (&mut *basis, known.slots.clone()), wide, &centre)?;
+            Ok::<Vec<f64>, Error>(inside.iter().zip(outside).map(|(i, o)| i + o).collect())
+        };
+        let mut traces = Vec::new();
+        for k in 0..self.signs {
+            traces.push(journal.unit(each, || draw(k, self.wide))?);
+            progress.advance(1);
+        }
+        let halves = journal.unit(
+            |values| values.len() == 2,
+            || {
+                let step = trace::step(known.values[0].value, self.wide) / 2.0;
+                let along = curvature.along(&vectors[0], step, &centre)?;
+                Ok(vec![changed(&known.along[0], &along), changed(&traces[0], &draw(0, self.wide / 2.0)?)])
+            },
+        )?;
+        measures.push(Measure { name: "top_eigenvalue".into(), draws: vec![known.along[0].clone()] });
+        measures.push(Measure { name: "trace".into(), draws: traces });
         Ok(Found {
             sharpness: Sharpness { measures, targets, set: String::new() },
-            smallest: leading.last().map_or(f64::NAN, |ritz| ritz.value),
+            smallest: known.values[known.values.len() - 1],
+            leading: known.values[..self.eigenvalues.min(ritz.len())].to_vec(),
             density: lanczos::density(&runs),
-            leading,
             vectors,
-            step_error: checks[0],
-            wide_error: checks[1],
+            step_error: known.step_error,
+            along_error: halves[0],
+            wide_error: halves[1],
         })
+    }
+
+    /// The Ritz vectors that are reported, with the error of their values and each example's curvature along them.
+    fn known(
+        &self,
+        ritz: &[Ritz],
+        curvature: &Curvature<impl Objective>,
+        centre: &[f64],
+        journal: &mut Journal,
+        basis: &mut Basis,
+    ) -> Result<Known> {
+        let (size, first, last) = (curvature.space().size(), self.steps + 1, ritz.len().saturating_sub(1));
+        let chosen = (0..ritz.len()).filter(|&i| i < self.eigenvalues || i == last);
+        let mut known = Known { values: Vec::new(), slots: first..first, along: Vec::new(), step_error: 0.0 };
+        for i in chosen {
+            let (v, value) = (lanczos::vector(&ritz[i], basis, size)?, ritz[i].value);
+            let bound = journal.unit(
+                |values| values.len() == 2,
+                || {
+                    let bound = curvature.bound(&v, value, self.step)?;
+                    Ok(vec![bound.within, bound.step_error])
+                },
+            )?;
+            let each = |values: &[f64]| values.len() == centre.len();
+            let step = trace::step(value, self.wide);
+            known.along.push(journal.unit(each, || curvature.along(&v, step, centre))?);
+            if known.values.is_empty() {
+                known.step_error = bound[1];
+            }
+            known.values.push(Eigenvalue { value, within: bound[0] });
+            basis.set(known.slots.end, v)?;
+            known.slots.end += 1;
+        }
+        // Sums of float32 products know nothing below its epsilon.
+        let largest = known.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max);
+        let rounding = f64::from(f32::EPSILON) * largest;
+        known.values.iter_mut().for_each(|own| own.within = own.within.max(rounding));
+        Ok(known)
     }
 
     /// What each example's loss gains at the highest point found on the sphere.
@@ -216,7 +282,7 @@ impl Plan<'_> {
             at = gradient.into_iter().map(|g| g as f32).collect();
             if norm(&at) == 0.0 {
                 // Nothing points anywhere: any direction will do to begin with.
-                at = signs(size, self.seed, 0);
+                at = signs("sharpness/ascent", size, self.seed, 0);
             }
             let factor = self.ball / norm(&at);
             scale(&mut at, factor);
@@ -231,10 +297,16 @@ impl Plan<'_> {
     }
 }
 
-/// Random signs: the k-th vector of a seed.
-pub(super) fn signs(size: usize, seed: u64, k: usize) -> Vec<f32> {
+/// How much sums over examples differ, relative to the second.
+fn changed(whole: &[f64], half: &[f64]) -> f64 {
+    let (whole, half) = (whole.iter().sum::<f64>(), half.iter().sum::<f64>());
+    ((whole - half) / half).abs()
+}
+
+/// Random signs: the k-th vector of a seed and a use. Each use has its own, so that two that agree are evidence of each other.
+pub fn signs(of: &str, size: usize, seed: u64, k: usize) -> Vec<f32> {
     let mut values = vec![0f32; size];
-    Stream::new(seed, &format!("signs/{k}")).fill_uniform(0, &mut values);
+    Stream::new(seed, &format!("signs/{of}/{k}")).fill_uniform(0, &mut values);
     values.iter_mut().for_each(|v| *v = if *v < 0.5 { -1.0 } else { 1.0 });
     values
 }

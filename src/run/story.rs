@@ -270,13 +270,14 @@ impl Story<'_> {
     fn guides(&self) -> Result<Option<String>> {
         let rows = findings::schedules(self.folder, &self.models)?;
         let Some((first, others)) = rows.split_first() else { return Ok(None) };
-        let each: Vec<String> = others.iter().map(|(arm, rho)| format!("{arm} {rho:.3}")).collect();
+        let number = |rho: &f64| format!("{rho:.3}").replace('-', "−");
+        let each: Vec<String> = others.iter().map(|(arm, rho)| format!("{arm} {}", number(rho))).collect();
         let text = format!(
             "The arms' rates agree with those of {} at a rank correlation over the sites of: {}.",
             first.0,
             each.join("; ")
         );
-        Ok((!others.is_empty()).then(|| text.replace('-', "−")))
+        Ok((!others.is_empty()).then_some(text))
     }
 
     fn surfaces(&self, page: &mut Page) -> Result<()> {

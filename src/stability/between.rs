@@ -2,7 +2,7 @@
 //! tasks.
 //!
 //! Where both come from the same examples these are resampled together, so that what both owe to an example cancels;
-//! otherwise each on its own. Intervals are the basic ones of `bootstrap`, for the same reason: a resample agrees more
+//! otherwise each on its own. Intervals are those of `bootstrap`, for the same reason: a resample agrees more
 //! or less than a fresh sample would, but moves about as much.
 
 use ndarray::Array2;

@@ -11,13 +11,13 @@
 //! The trap: an example taken twice may lie in a draw and in its complement, and the resampled corpus has the noise of
 //! the real one added to its signal. Both make resamples agree better than fresh corpora would. (Keeping an example's
 //! copies on one side instead doubles the noise, and they agree worse: percentiles of that miss the expected value
-//! nearly always.) So no percentile of a resampled agreement is an end of an interval. Only deviations from the
-//! resamples' own mean are used, on the scale of Fisher's z = atanh, where the spread hardly depends on the value:
-//! `z(observed) - (z_b - mean z_b)`, the basic interval (Davison and Hinkley 1997, section 5.2). The observed value is
+//! nearly always.) So no percentile of a resampled agreement is an end of an interval. Only their spread is used, on the
+//! scale of Fisher's z = atanh, where it hardly depends on the value: `z(observed) ± 1.96 sd(z_b)`, the normal interval (Davison and
+//! Hinkley 1997, section 5.2). Quantiles of the deviations did worse near 1, where resamples pile up at the end. The observed value is
 //! unbiased: draws are without replacement.
 //!
-//! Examples must be independent. Where draws hold a few dozen heavy-tailed ones, or an agreement is nearly always 1,
-//! coverage is nearer 90 % than 95 %.
+//! Examples must be independent. Where draws hold a few dozen heavy-tailed ones, coverage is nearer 90 % than 95 %; where an agreement is
+//! nearly always 1, it is more.
 
 use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
@@ -26,8 +26,8 @@ use super::agreement::{Measure, RBO_P};
 use crate::rng::Stream;
 use crate::stats;
 
-/// Coverage aimed at, by pointwise two-sided intervals.
-const COVERAGE: f64 = 0.95;
+/// Standard deviations to either side that hold 95 % of a normal distribution: pointwise, two-sided intervals.
+const REACH: f64 = 1.959_963_984_540_054;
 /// An interval needs this share of the resamples to have a defined agreement.
 const LEAST_DEFINED: f64 = 0.5;
 
@@ -92,7 +92,8 @@ pub(super) fn sum_rows(scores: &Array2<f64>, rows: impl Iterator<Item = usize>) 
 ///
 /// At the ends z is infinite, though R draws that all agree perfectly do not make it certain that the next one will:
 /// they leave a chance of up to 3/R (95 %, the rule of three) that it is off by the smallest step a measure can take.
-/// Values nearer to an end than that, or than half a step, count as that near.
+/// Values nearer to an end than that, or than half a step, count as that near. An interval that gets so far goes to the end itself, which
+/// nothing tells from them: one that ended at its own estimate would say that nothing higher is possible.
 pub(super) struct Scale {
     range: (f64, f64),
     /// Distance kept from the ends, on [-1, 1].
@@ -123,12 +124,13 @@ impl Scale {
         libm::atanh(stretched.clamp(self.margin - 1.0, 1.0 - self.margin))
     }
 
+    /// The value of a z.
     fn value(&self, z: f64) -> f64 {
         let (low, high) = self.range;
         (low + high + (high - low) * libm::tanh(z)) / 2.0
     }
 
-    /// The basic interval about `observed` from resampled values; it always holds `observed`. `None` if too few of
+    /// The interval about `observed` from resampled values; it always holds `observed`. `None` if too few of
     /// `resamples` gave a value.
     pub(super) fn interval(
         &self,
@@ -136,13 +138,16 @@ impl Scale {
         values: impl Iterator<Item = f64>,
         resamples: usize,
     ) -> Option<(f64, f64)> {
-        let mut z: Vec<f64> = values.map(|value| self.z(value)).collect();
-        if z.is_empty() || (z.len() as f64) < LEAST_DEFINED * resamples as f64 {
+        let resampled: Vec<f64> = values.map(|value| self.z(value)).collect();
+        if resampled.is_empty() || (resampled.len() as f64) < LEAST_DEFINED * resamples as f64 {
             return None;
         }
-        z.sort_unstable_by(f64::total_cmp);
-        let (centre, tail) = (stats::mean(&z), (1.0 - COVERAGE) / 2.0);
-        let end = |q: f64| self.value(self.z(observed) - (stats::quantile(&z, q) - centre));
-        Some((end(1.0 - tail).min(observed), end(tail).max(observed)))
+        // Of a single one there is no spread.
+        let spread = Some(stats::sd(&resampled)).filter(|sd| sd.is_finite()).unwrap_or(0.0);
+        let (z, (least, most)) = (self.z(observed), self.range);
+        let (down, up, last) = (z - REACH * spread, z + REACH * spread, self.z(most));
+        let low = if down <= -last { least } else { self.value(down) };
+        let high = if up >= last { most } else { self.value(up) };
+        Some((low.min(observed), high.max(observed)))
     }
 }

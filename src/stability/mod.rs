@@ -8,9 +8,10 @@
 //! two samples that share nothing; it is the one to trust a fraction by.
 //!
 //! [`draw`] says which examples, [`mod@agreement`] how alike, `bootstrap` how certain, [`summary`] which fraction suffices;
-//! [`ranks`] where each layer lands, [`tails`] how few examples a score rests on, [`needed`] how many would do.
-//! [`components`] and [`overlap`] ask what sums of rows cannot tell, and take passes of their own: how much of the noise
-//! is that of the masks, and whether the same PARAMETERS come out on top.
+//! [`ranks`] where each layer lands, [`tails`] how few examples a score rests on, [`needed`] how many would do; [`types`] what is
+//! left where architecture alone does not make rankings agree. [`components`], [`heads`] and [`overlap`] ask what sums of rows
+//! cannot tell, and take passes of their own: how much of the noise is that of the masks, or of a random head, and whether the same
+//! PARAMETERS come out on top.
 
 pub mod agreement;
 pub mod audit;
@@ -18,12 +19,14 @@ pub mod between;
 mod bootstrap;
 pub mod components;
 pub mod draw;
+pub mod heads;
 pub mod needed;
 pub mod overlap;
 pub mod ranks;
 mod rows;
 pub mod summary;
 pub mod tails;
+pub mod types;
 
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
@@ -41,6 +44,7 @@ use ranks::RankRow;
 pub use rows::{AgreementRow, Compared, ScoreRow};
 use summary::{Reference, SummaryRow};
 use tails::TailRow;
+use types::{TypeRow, Types, Within};
 
 /// What to draw.
 #[derive(Clone, Debug)]
@@ -64,6 +68,7 @@ pub struct Stability {
     pub scores: Vec<ScoreRow>,
     pub agreement: Vec<AgreementRow>,
     pub summary: Vec<SummaryRow>,
+    pub types: Vec<TypeRow>,
     pub ranks: Vec<RankRow>,
     pub tails: Vec<TailRow>,
     pub needed: Vec<NeededRow>,
@@ -129,10 +134,17 @@ struct Items {
     scores: Array2<f64>,
     /// Names of the items of each granularity, in the order of the columns.
     groups: Vec<(Granularity, Vec<String>)>,
+    /// Which of the groups are sites, and their types.
+    sites: usize,
+    types: Types,
 }
 
-/// Agreement of one draw with the full set and with its complement, at each granularity.
-type Both = Vec<[Agreement; 2]>;
+/// Agreement of one draw with the full set and with its complement.
+struct Both {
+    /// At each granularity.
+    all: Vec<[Agreement; 2]>,
+    types: [Option<Within>; 2],
+}
 
 impl Items {
     fn new(layout: &Layout, sums: &Array2<f64>, config: &Config) -> Items {
@@ -140,9 +152,12 @@ impl Items {
             .map(|g| (g, Scores::new(layout, g, config.aggregate, config.include_intermediate)));
         let parts: Vec<Array2<f64>> = scores.iter().map(|(_, scores)| scores.of_examples(sums)).collect();
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        let sites = Granularity::ALL.iter().position(|g| *g == Granularity::Site).unwrap_or(0);
         Items {
             // All have a row per example.
             scores: concatenate(Axis(1), &views).unwrap_or_default(),
+            types: Types::new(scores[sites].1.names()),
+            sites,
             groups: scores.into_iter().map(|(g, scores)| (g, scores.names().to_vec())).collect(),
         }
     }
@@ -163,7 +178,12 @@ impl Items {
         let (own, full) = (self.split(own), self.split(full));
         let complement = complement.map(|values| self.split(values));
         let with_complement = |g: usize| complement.as_ref().map(|c| agreement(own[g], c[g]));
-        (0..own.len()).map(|g| [agreement(own[g], full[g]), with_complement(g).unwrap_or_default()]).collect()
+        let both = |g: usize| [agreement(own[g], full[g]), with_complement(g).unwrap_or_default()];
+        let types = |other: &[f64]| self.types.agreement(own[self.sites], other);
+        Both {
+            all: (0..own.len()).map(both).collect(),
+            types: [Some(types(full[self.sites])), complement.as_ref().map(|c| types(c[self.sites]))],
+        }
     }
 
     fn score_rows(
@@ -226,11 +246,11 @@ impl Cell {
         for repeat in 0..self.draws.len() {
             for (g, (granularity, names)) in items.groups.iter().enumerate() {
                 let compared = |reference: usize| {
-                    let values = observed[repeat][g][reference];
+                    let values = observed[repeat].all[g][reference];
                     let interval = |m: usize| {
                         let scale = Scale::new(Measure::ALL[m], names.len(), 1);
-                        let values = resampled.iter().filter_map(|draws| draws[repeat][g][reference][m]);
-                        scale.interval(observed[repeat][g][reference][m]?, values, resamples.len())
+                        let values = resampled.iter().filter_map(|draws| draws[repeat].all[g][reference][m]);
+                        scale.interval(observed[repeat].all[g][reference][m]?, values, resamples.len())
                     };
                     Compared { values, intervals: [0, 1, 2, 3, 4].map(interval) }
                 };
@@ -247,6 +267,11 @@ impl Cell {
             }
         }
         result.summary.extend(self.summaries(items, &observed, &resampled));
+        let cell = (self.kind, self.fraction, self.draws.first().map_or(0, |(members, _)| members.len()));
+        let types = |own: Vec<Both>| own.into_iter().map(|both| both.types).collect::<Vec<_>>();
+        let resampled: Vec<Vec<_>> = resampled.into_iter().map(types).collect();
+        let full = items.split(full)[items.sites];
+        result.types.extend(items.types.rows(cell, full, &types(observed), &resampled));
     }
 
     /// Of how many examples each draw says that they would do.
@@ -285,7 +310,8 @@ impl Cell {
         for (g, (granularity, names)) in items.groups.iter().enumerate() {
             for (r, reference) in Reference::ALL.into_iter().enumerate() {
                 for (m, measure) in Measure::ALL.into_iter().enumerate() {
-                    let of = |draws: &[Both]| draws.iter().filter_map(|d| d[g][r][m]).collect::<Vec<f64>>();
+                    let of =
+                        |draws: &[Both]| draws.iter().filter_map(|d| d.all[g][r][m]).collect::<Vec<f64>>();
                     let values = of(observed);
                     if values.is_empty() {
                         continue;

@@ -72,10 +72,15 @@ pub struct Trust {
 impl SummaryRow {
     /// The mean and its interval.
     pub fn bounded(&self) -> String {
-        match (self.low, self.high) {
-            (Some(low), Some(high)) => format!("{:.3} [{low:.3}, {high:.3}]", self.mean),
-            _ => format!("{:.3}", self.mean),
-        }
+        bounded(self.mean, self.low.zip(self.high))
+    }
+}
+
+/// A value and its interval.
+pub(super) fn bounded(value: f64, interval: Option<(f64, f64)>) -> String {
+    match interval {
+        Some((low, high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+        None => format!("{value:.3}"),
     }
 }
 

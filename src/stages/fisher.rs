@@ -101,6 +101,9 @@ impl Fisher {
                 metadata.insert("samples".to_string(), estimate.samples.to_string());
                 metadata.insert("seed".to_string(), estimate.seed.to_string());
             }
+            if !model.stored_head {
+                metadata.insert(files::HEAD_SEED.to_string(), self.seed.to_string());
+            }
             let out = self.out_of(estimate);
             files::write(&out, fisher, &model.network.layout, &metadata, self.per_example)?;
             written.push(provenance::beside(&out));

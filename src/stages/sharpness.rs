@@ -17,7 +17,7 @@ use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::directions::{self, Direction};
 use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Flags, Mask};
-use crate::landscape::sharpness::{Found, Plan};
+use crate::landscape::sharpness::{Eigenvalue, Found, Plan};
 use crate::landscape::space::{Space, norm};
 use crate::model::{Model, Objective, Trainable};
 use crate::params::{self, ParamMap};
@@ -79,11 +79,11 @@ pub struct SharpnessOptions {
     /// Sign vectors of Hutchinson's estimator of the trace
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub signs: usize,
-    /// Leading eigenvalues to report
+    /// Leading eigenvalues to report, with bounds; on their vectors and the smallest one's the trace is exact
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub eigenvalues: usize,
     /// Length of the differences of gradients, in lengths of the weights
-    #[arg(long, default_value_t = 1e-4, value_name = "H")]
+    #[arg(long, default_value_t = 1e-5, value_name = "H")]
     pub step: f64,
 }
 
@@ -149,6 +149,7 @@ impl Sharpness {
             signs: self.options.signs,
             step: self.options.step * scale,
             wide: WIDE * scale,
+            eigenvalues: self.options.eigenvalues,
             vectors: 2,
             seed: self.seed,
         };
@@ -252,7 +253,7 @@ impl Sharpness {
             },
             "epsilon": {"epsilon": self.options.epsilon, "length": self.options.epsilon * scale, "steps": self.options.ascent},
             "lanczos": {"steps": self.options.steps, "probes": self.options.probes, "difference": self.options.step * scale},
-            "trace": {"signs": self.options.signs, "difference": WIDE * scale},
+            "trace": {"signs": self.options.signs, "exact_on": self.options.eigenvalues + 1, "difference": WIDE * scale},
         }))
     }
 
@@ -266,14 +267,14 @@ impl Sharpness {
         let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
         let batch = model.network.activations(&set.examples, curvature::BATCH.1, true);
         let working = working + rayon::current_num_threads() * batch;
-        let all = (plan.steps + 1) * basis::bytes(size);
+        // Of the Krylov basis, and eigenvectors.
+        let vectors = plan.steps + 1 + plan.eigenvalues + 1;
+        let all = vectors * basis::bytes(size);
         // Half of what is left: others want memory, too.
         let room = estimate::available_bytes().map_or(all, |free| free.saturating_sub(working) / 2).min(all);
         estimate::tell("sharpness", seconds, working + room);
         progress::detail(format!(
-            "{} basis vectors of {} parameters: {} MiB on disk, of which {} MiB stay in memory",
-            plan.steps + 1,
-            size,
+            "{vectors} basis vectors of {size} parameters: {} MiB on disk, of which {} MiB stay in memory",
             all >> 20,
             room >> 20
         ));
@@ -281,11 +282,10 @@ impl Sharpness {
     }
 
     fn write(&self, theta: &ParamMap, space: &Space, found: &Found, about: &mut Value) -> Result<()> {
-        let leading: Vec<Value> =
-            self.leading(found).map(|ritz| json!({"value": ritz.value, "residual": ritz.residual})).collect();
-        about["eigenvalues"] = json!(leading);
-        about["smallest_ritz_value"] = json!(found.smallest);
+        about["eigenvalues"] = json!(found.leading);
+        about["smallest_eigenvalue"] = json!(found.smallest);
         about["lanczos"]["difference_error"] = json!(found.step_error);
+        about["top_eigenvalue"] = json!({"difference_error": found.along_error});
         about["trace"]["difference_error"] = json!(found.wide_error);
         about["density_sigma"] = json!(found.density.sigma);
         let first = found.leading.first().map_or(f64::NAN, |ritz| ritz.value);
@@ -302,9 +302,9 @@ impl Sharpness {
             density: Some(density),
             density_sd: found.density.sd.get(i).copied(),
         });
-        let eigenvalues = self.leading(found).map(|ritz| SpectrumRow {
+        let eigenvalues = found.leading.iter().map(|own| SpectrumRow {
             curve: "eigenvalue".to_string(),
-            eigenvalue: ritz.value,
+            eigenvalue: own.value,
             density: None,
             density_sd: None,
         });
@@ -315,24 +315,20 @@ impl Sharpness {
         files::write_csv(&self.out, &found.sharpness.rows())
     }
 
-    fn leading<'a>(&self, found: &'a Found) -> impl Iterator<Item = &'a crate::landscape::lanczos::Ritz> {
-        found.leading.iter().take(self.options.eigenvalues)
-    }
-
     fn tell(&self, found: &Found) {
         for row in found.sharpness.rows() {
             let draws =
                 row.se_draws.map_or(String::new(), |se| format!(", {se:.2e} over {} draws", row.draws));
             say!("{:18} {:.6e} ± {:.2e} over examples{draws}", row.measure, row.value, row.se_examples);
         }
-        let all: Vec<String> = self
-            .leading(found)
-            .map(|ritz| format!("{:.5} (within {:.1e})", ritz.value, ritz.residual))
-            .collect();
-        say!("eigenvalues {}; smallest seen {:.5}", all.join(", "), found.smallest);
+        let one = |own: &Eigenvalue| format!("{:.5} (within {:.1e})", own.value, own.within);
+        let all: Vec<String> = found.leading.iter().map(one).collect();
+        say!("eigenvalues {}; smallest seen {}", all.join(", "), one(&found.smallest));
         say!(
-            "halving the differences changes H v by {:.1e} and the first curvature by {:.1e}, relative",
+            "halving the differences changes H v by {:.1e}, the curvature along the first eigenvector by {:.1e} and the first \
+             draw of the trace by {:.1e}, relative",
             found.step_error,
+            found.along_error,
             found.wide_error
         );
         if found.step_error > 0.05 {

@@ -25,9 +25,10 @@ use crate::rng::Stream;
 use crate::stability::agreement::Measure;
 use crate::stability::components::{self, ComponentRow, MaskRow};
 use crate::stability::draw::Draws;
+use crate::stability::heads::{self, HeadRow};
 use crate::stability::overlap::{self, Draw, OverlapRow};
 use crate::stability::summary::{self, Reference, SummaryRow};
-use crate::stability::{self, AgreementRow, Config, needed};
+use crate::stability::{self, AgreementRow, Config, needed, types};
 use crate::tables::agreement::Curves;
 use crate::tables::{self, Table};
 use crate::{estimate, files, fisher, params};
@@ -48,7 +49,7 @@ pub struct Stability {
     #[arg(long, value_name = "NAME", requires = "text")]
     pub columns: Option<Columns>,
     /// Fisher information made with --per-example instead: no pass over the corpus
-    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head", "fresh_head", "masks", "overlap"])]
+    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head", "fresh_head", "masks", "heads", "overlap"])]
     pub fisher: Option<PathBuf>,
     /// Shortest line of text in words
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -77,8 +78,8 @@ pub struct Stability {
     /// Seed of the draws, the masking and a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The folder for scores, agreement, summary, trust, ranks, tails and needed (.csv) and agreement.svg; with --masks
-    /// components and masks, with --overlap overlap (.csv)
+    /// The folder for scores, agreement, summary, trust, types, ranks, tails and needed (.csv) and agreement.svg; with --masks
+    /// components and masks, under a random head heads, with --overlap overlap (.csv)
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -106,6 +107,10 @@ pub struct StabilityOptions {
     /// Maskings of every example, to tell the masks' noise from the data's: M - 1 more passes over the corpus
     #[arg(long, default_value_t = 1, value_name = "M")]
     pub masks: usize,
+    /// Task heads, drawn from the seed and those that follow it, to tell the head's part of the spread from the examples': K - 1 more
+    /// passes over the corpus. For a checkpoint that lacks its head
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    pub heads: usize,
     /// Also compare the top fractions of all PARAMETERS (0.01 is the top 1 %): a pass over each draw's examples
     #[arg(long, value_delimiter = ',', value_name = "TOP,..")]
     pub overlap: Vec<f64>,
@@ -128,6 +133,9 @@ impl StabilityOptions {
         if self.masks == 0 {
             return Err(Problem::new("masks", "number", "at least 1", 0, "3 tells masks from data"));
         }
+        if self.heads == 0 {
+            return Err(Problem::new("heads", "number", "at least 1", 0, "5 tells heads from data"));
+        }
         if let Some(top) = self.overlap.iter().find(|top| !(**top > 0.0 && **top < 1.0)) {
             return Err(Problem::new("overlap", "fractions", "between 0 and 1", top, "write 1 % as 0.01"));
         }
@@ -143,6 +151,8 @@ struct Sums {
     /// What further passes have found.
     components: Vec<ComponentRow>,
     masks: Vec<MaskRow>,
+    /// Under each random head; none where the checkpoint has its own.
+    heads: Vec<HeadRow>,
     overlap: Vec<OverlapRow>,
 }
 
@@ -152,7 +162,7 @@ impl Stability {
         let mut provenance = Provenance::start(command, Some(self.seed));
         let config = self.config();
         let input = match &self.fisher {
-            Some(path) => read(path, &mut provenance)?,
+            Some(path) => read(path, &config, &mut provenance)?,
             None => self.passes(&config, &mut provenance)?,
         };
         let result = stability::measure(&input.layout, &input.sums, &config)?;
@@ -162,11 +172,13 @@ impl Stability {
         tables::write(&self.out, &result.agreement)?;
         tables::write(&self.out, &result.summary)?;
         tables::write(&self.out, &trust)?;
+        tables::write(&self.out, &result.types)?;
         tables::write(&self.out, &result.ranks)?;
         tables::write(&self.out, &result.tails)?;
         tables::write(&self.out, &result.needed)?;
         write_or_remove(&self.out, &input.components)?;
         write_or_remove(&self.out, &input.masks)?;
+        write_or_remove(&self.out, &input.heads)?;
         write_or_remove(&self.out, &input.overlap)?;
         let figure = curve_figure(&Curves::read(&file(AgreementRow::FILE))?, None)?;
         files::write(&file("agreement.svg"), figure.as_bytes())?;
@@ -175,6 +187,8 @@ impl Stability {
         if self.options.resamples > 0 {
             trust.iter().for_each(|row| say!("{}", row.sentence(&result.summary)));
         }
+        types::sentences(&result.types).iter().for_each(|text| say!("{text}"));
+        heads::sentences(&input.heads).iter().for_each(|text| say!("{text}"));
         needed::sentences(&result.needed).iter().for_each(|text| say!("{text}"));
         components::sentences(&input.components, &input.masks).iter().for_each(|text| say!("{text}"));
         overlap::sentences(&input.overlap).iter().for_each(|text| say!("{text}"));
@@ -219,6 +233,16 @@ impl Stability {
         fisher::check(set.kind, &[self.estimate()])?;
         let special = (masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
         let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
+        if self.options.heads > 1 && model.stored_head {
+            let fix = "leave --heads out, or draw heads in its place with --fresh-head";
+            return Err(Error::field(
+                "--heads",
+                "checkpoint",
+                "without the head of this set",
+                "one with it",
+                fix,
+            ));
+        }
         provenance.checkpoint("checkpoint", folder, &model.hash)?;
         let pass = Pass { stage: self, model: &model, examples: &set.examples };
         pass.tell(&set.by_length())?;
@@ -230,6 +254,7 @@ impl Stability {
             sums: Array2::zeros((0, 0)),
             components: Vec::new(),
             masks: Vec::new(),
+            heads: Vec::new(),
             overlap: pass.overlap(&full, config)?,
         };
         if let Some(special) = special {
@@ -237,8 +262,24 @@ impl Stability {
             result.components = components::components(&result.layout, &maskings, config);
             result.masks = components::masks(&result.layout, &maskings, config);
         }
+        if !model.stored_head {
+            let sums = self.under_heads(folder, &set, &full)?;
+            result.heads = heads::rows(&result.layout, &sums, config);
+        }
         result.sums = full.sums;
         Ok(result)
+    }
+
+    /// `s[n,t]` of the same examples under each random head, the first one's in hand.
+    fn under_heads(&self, folder: &Path, set: &FrozenSet, first: &Fisher) -> Result<Vec<Array2<f64>>> {
+        let mut sums = vec![first.sums.clone()];
+        for k in 1..self.options.heads as u64 {
+            let missing = self.head.missing(self.seed.wrapping_add(k));
+            let model = self.compute.open(folder)?.model_for(set, missing)?;
+            let pass = Pass { stage: self, model: &model, examples: &set.examples };
+            sums.push(pass.fisher(&set.examples, &first.used)?.sums);
+        }
+        Ok(sums)
     }
 
     fn set(&self, checkpoint: &Checkpoint, provenance: &mut Provenance) -> Result<FrozenSet> {
@@ -286,7 +327,7 @@ impl Pass<'_> {
             .flat_map(|kind| options.fractions.iter().map(move |f| share(kind, *f)))
             .sum();
         let drawn = if options.overlap.is_empty() { 0.0 } else { draws };
-        let passes = options.masks as f64 + drawn;
+        let passes = (options.masks + options.heads - 1) as f64 + drawn;
         let batch = model.network.activations(self.examples, fisher::BATCH.1, true);
         // The full diagonal, the draw's, that of the rest, and copies to sort.
         let held = if stage.options.overlap.is_empty() { 2 } else { 6 };
@@ -294,8 +335,9 @@ impl Pass<'_> {
         let time = seconds * estimate::tokens(self.examples) as f64 * estimate::BACKWARD * passes;
         if passes > 1.0 {
             progress::note(format!(
-                "{passes:.2} passes over the corpus: one, {} for masks, {drawn:.2} for the overlap of parameters",
-                stage.options.masks - 1
+                "{passes:.2} passes over the corpus: one, {} for masks, {} for heads, {drawn:.2} for the overlap of parameters",
+                options.masks - 1,
+                options.heads - 1
             ));
         }
         estimate::tell("stability", time, bytes);
@@ -368,17 +410,21 @@ fn write_or_remove<T: Table>(folder: &Path, rows: &[T]) -> Result<()> {
 }
 
 /// `s[n,t]` of an earlier pass.
-fn read(path: &Path, provenance: &mut Provenance) -> Result<Sums> {
+fn read(path: &Path, config: &Config, provenance: &mut Provenance) -> Result<Sums> {
     let examples = fisher::files::examples_path(path);
-    let fisher::files::Stored { diagonal, layout, .. } = fisher::files::read(path)?;
+    let fisher::files::Stored { diagonal, layout, metadata } = fisher::files::read(path)?;
     let Some(sums) = fisher::files::read_sums(path, &diagonal)? else {
         let fix = "make both again with `fisherscape fisher --per-example`";
         return Err(Error::field(examples.display(), "sums", "beside the Fisher file", "no file", fix));
     };
     provenance.input_file("fisher", path)?;
     provenance.input_file("examples", &examples)?;
+    let heads = match metadata.contains_key(fisher::files::HEAD_SEED) {
+        true => heads::rows(&layout, std::slice::from_ref(&sums), config),
+        false => Vec::new(),
+    };
     let (components, masks, overlap) = Default::default();
-    Ok(Sums { layout, sums, skipped: None, components, masks, overlap })
+    Ok(Sums { layout, sums, skipped: None, components, masks, heads, overlap })
 }
 
 /// Mean, interval and spread of Spearman's rho, for people.

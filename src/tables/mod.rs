@@ -36,11 +36,13 @@ use crate::landscape::mask::Moved;
 use crate::landscape::sharpness::{self as sharp, Comparison};
 use crate::stability::audit::{AuditRow, DriverRow, VariantRow};
 use crate::stability::components::{ComponentRow, MaskRow};
+use crate::stability::heads::HeadRow;
 use crate::stability::needed::NeededRow;
 use crate::stability::overlap::OverlapRow;
 use crate::stability::ranks::RankRow;
 use crate::stability::summary::{SummaryRow, Trust};
 use crate::stability::tails::TailRow;
+use crate::stability::types::TypeRow;
 use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
@@ -82,7 +84,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 41] = [
+pub const ALL: [Schema; 43] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -97,11 +99,13 @@ pub const ALL: [Schema; 41] = [
     Schema::of::<AgreementRow>(),
     Schema::of::<SummaryRow>(),
     Schema::of::<Trust>(),
+    Schema::of::<TypeRow>(),
     Schema::of::<RankRow>(),
     Schema::of::<TailRow>(),
     Schema::of::<NeededRow>(),
     Schema::of::<ComponentRow>(),
     Schema::of::<MaskRow>(),
+    Schema::of::<HeadRow>(),
     Schema::of::<OverlapRow>(),
     Schema::of::<AuditRow>(),
     Schema::of::<VariantRow>(),

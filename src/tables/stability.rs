@@ -2,11 +2,13 @@
 
 use super::{Table, Wrong};
 use crate::stability::components::{ComponentRow, MaskRow};
+use crate::stability::heads::HeadRow;
 use crate::stability::needed::NeededRow;
 use crate::stability::overlap::OverlapRow;
 use crate::stability::ranks::RankRow;
 use crate::stability::summary::{SummaryRow, Trust};
 use crate::stability::tails::TailRow;
+use crate::stability::types::TypeRow;
 use crate::stability::{AgreementRow, ScoreRow};
 
 const FIX: &str = "make the table again with `fisherscape stability`";
@@ -118,4 +120,14 @@ impl Table for OverlapRow {
             None => Ok(()),
         }
     }
+}
+
+impl Table for TypeRow {
+    const FILE: &'static str = "types.csv";
+    const FIX: &'static str = FIX;
+}
+
+impl Table for HeadRow {
+    const FILE: &'static str = "heads.csv";
+    const FIX: &'static str = FIX;
 }

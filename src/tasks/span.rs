@@ -5,7 +5,6 @@
 //! last not before the first, at most [`LONGEST`] tokens.
 
 use super::{Answer, Best, Column, Measure, Metric, Predictions, Spec};
-use crate::data::span_ends;
 use crate::tasks::classes::right;
 
 /// Share of the examples whose span is found exactly.
@@ -25,13 +24,26 @@ pub const SPEC: Spec = Spec {
     instead_of_exact: Some("a text has too many spans to sum over; `mc` samples the same expectation"),
 };
 
+/// A span as one number, exact for any position in a text.
+pub fn code([first, last]: [u32; 2]) -> f64 {
+    f64::from(first) + SPAN * f64::from(last)
+}
+
+/// First and last token of [`code`].
+pub fn ends(code: f64) -> [u32; 2] {
+    [(code % SPAN) as u32, (code / SPAN) as u32]
+}
+
+/// More than any position.
+const SPAN: f64 = 4_294_967_296.0;
+
 /// Tokens of the longest span that is predicted.
 const LONGEST: usize = 30;
 
 /// F1 of each example's span, which is one example.
 fn overlaps(predictions: &Predictions) -> Vec<(f64, f64)> {
     let f1 = |(said, truth): (&f64, &f64)| {
-        let ([a, b], [c, d]) = (span_ends(*said), span_ends(*truth));
+        let ([a, b], [c, d]) = (ends(*said), ends(*truth));
         let shared = (b.min(d) + 1).saturating_sub(a.max(c));
         (2.0 * f64::from(shared) / f64::from(b + 1 - a + d + 1 - c), 1.0)
     };
@@ -56,7 +68,6 @@ pub fn best(scores: &[[f32; 2]]) -> [u32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::span_code;
     use crate::tasks::Names;
 
     /// Oracle: on paper. A last token before the first is none, nor is one 30 tokens behind it; of equal sums the earlier counts.
@@ -75,10 +86,10 @@ mod tests {
     /// Oracle: on paper. Two shared tokens of three and four; none; the same span.
     #[test]
     fn overlap_is_f1_of_tokens() {
-        let code = |spans: [[u32; 2]; 3]| spans.map(span_code).to_vec();
+        let codes = |spans: [[u32; 2]; 3]| spans.map(code).to_vec();
         let predictions = Predictions {
-            predicted: code([[2, 4], [0, 0], [7, 9]]),
-            truth: code([[3, 6], [5, 9], [7, 9]]),
+            predicted: codes([[2, 4], [0, 0], [7, 9]]),
+            truth: codes([[3, 6], [5, 9], [7, 9]]),
             lengths: vec![1; 3],
             names: Names::default(),
         };

@@ -44,10 +44,10 @@ impl Plan<'_> {
     pub(super) fn stability(&self) -> Vec<Step> {
         let Some(stability) = &self.analysis.stability else { return Vec::new() };
         let gives = self.analysis.gives("stability");
-        let of_passes = |key: &str| ["masks", "overlap"].contains(&key);
-        let (masks, overlap) = (stability.masks > 1, !stability.overlap.is_empty());
+        let of_passes = |key: &str| ["masks", "heads", "overlap"].contains(&key);
         // Further passes need the model and the examples; without them the sums of the first will do.
-        let step = match masks || overlap {
+        let further = stability.masks > 1 || stability.heads > 1 || !stability.overlap.is_empty();
+        let step = match further {
             true => {
                 let reduction = self.analysis.fisher.as_ref().and_then(|fisher| fisher.reduction);
                 self.with_checkpoint("stability", "stability")

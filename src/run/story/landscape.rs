@@ -1,11 +1,14 @@
 //! What is said of profiles, planes between models and along training, and sharpness.
 
+use serde_json::Value;
+
 use super::verdict::Verdict;
 use super::{Story, counted};
 use crate::analysis::config::Parsed;
 use crate::analysis::titles::mask_title;
 use crate::draw::marks::Marks;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::files;
 use crate::page::interactive::{Group, View};
 use crate::page::{Page, Table};
 use crate::run::findings;
@@ -204,8 +207,9 @@ impl Story<'_> {
             "spectrum",
             format!(
                 "Spectral density of the Hessian of the loss over {over}, smoothed by {}, and its leading eigenvalues. The \
-                 width of the peak at 0 is that of the smoothing.",
-                findings::smoothing(self.folder, &self.models)?
+                 width of the peak at 0 is that of the smoothing.{}",
+                findings::smoothing(self.folder, &self.models)?,
+                self.extremes()?
             ),
         )?;
         self.figure(
@@ -216,5 +220,27 @@ impl Story<'_> {
                  parabola along the first has risen by 1, so each panel has its own."
             ),
         )
+    }
+
+    /// The largest and the smallest eigenvalue of each model's first run, with their bounds; those of earlier versions have none.
+    fn extremes(&self) -> Result<String> {
+        let mut each = Vec::new();
+        for model in &self.models {
+            let path =
+                self.folder.join(plan::sharpness_path(model, model.runs.first())).with_extension("json");
+            let about: Value = serde_json::from_slice(&files::read(&path)?).map_err(|e| {
+                Error::field(path.display(), "file", "JSON", e, "run the analysis again with --force")
+            })?;
+            let one = |pointer: &str| {
+                let number = |key: &str| about.pointer(&format!("{pointer}/{key}"))?.as_f64();
+                Some(format!("{:.4} (within {:.0e})", number("value")?, number("within")?))
+            };
+            let ends = one("/eigenvalues/0").zip(one("/smallest_eigenvalue"));
+            each.extend(ends.map(|(first, last)| format!("{}: {first} and {last}", model.title)));
+        }
+        Ok(match each.is_empty() {
+            true => String::new(),
+            false => format!(" Largest and smallest eigenvalue, {}.", each.join("; ")),
+        })
     }
 }

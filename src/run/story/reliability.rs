@@ -19,7 +19,7 @@ use crate::stability::components::ComponentRow;
 use crate::stability::needed::NeededRow;
 use crate::stability::summary::{Reference, SummaryRow};
 use crate::stability::tails::TailRow;
-use crate::stability::{AgreementRow, components, needed, overlap};
+use crate::stability::{AgreementRow, components, heads, needed, overlap, types};
 use crate::stages::{bounded, word};
 use crate::tables;
 use crate::tables::agree::{PairRow, ScoreRow};
@@ -34,6 +34,8 @@ impl Story<'_> {
         let curves = Curves::read(&self.path::<AgreementRow>(STABILITY))?;
         let own = curves.trust.iter().filter(|trust| trust.reference == Reference::Complement);
         page.answers.extend(own.map(|trust| format!("Ranking by {}.", trust.sentence(&curves.summary))));
+        page.answers.extend(sentences(types::sentences(&self.rows_if_any(STABILITY)?)));
+        page.answers.extend(sentences(heads::sentences(&self.rows_if_any(STABILITY)?)));
         page.answers.extend(sentences(needed::sentences(&self.rows(STABILITY)?)));
         self.figures(page, STABILITY)?;
         let trusted = |row: &SummaryRow| matches!(row.measure, Measure::Spearman | Measure::RateDifference);
@@ -147,6 +149,11 @@ impl Story<'_> {
 
     fn rows<T: tables::Table>(&self, folder: &str) -> Result<Vec<T>> {
         files::read_csv(&self.path::<T>(folder), FIX)
+    }
+
+    /// The same, or none where there is no such file: earlier versions wrote fewer.
+    fn rows_if_any<T: tables::Table>(&self, folder: &str) -> Result<Vec<T>> {
+        if files::exists(&self.path::<T>(folder)) { self.rows(folder) } else { Ok(Vec::new()) }
     }
 
     /// The figures of a command's tables, with the words that `render` has for them.

@@ -68,6 +68,10 @@ impl Training {
 
     /// What the runs say of this arm against the first.
     pub fn told(&self, first: &str) -> Option<String> {
+        if self.difference == Some(0.0) && self.judged.is_none() && self.pairs > 1 {
+            let metric = self.metric.replace('_', " ");
+            return Some(format!("{} scores the same {metric} as {first} in every run.", self.arm));
+        }
         let compared = self.comparison()?;
         let (low, high) = compared.ends;
         let verdict = match compared.verdict() {
