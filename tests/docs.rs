@@ -170,7 +170,8 @@ fn stands_for(capitals: &str, column: &str, metrics: &[String]) -> bool {
 }
 
 /// Oracle: the gallery, which the program wrote. Every column of every CSV file there is named in docs/formats.md, in the order
-/// of the file; and every column named there is in some file, but for those that only another kind of data has.
+/// of the file; and every column named there is in some file, or in the schema that writes files of that name, but for those
+/// that only another kind of data has.
 #[test]
 fn formats_name_every_column_of_the_gallery() {
     let (sections, metrics) = documented();
@@ -210,8 +211,15 @@ fn formats_name_every_column_of_the_gallery() {
         let seen =
             seen.get(section.heading.as_str()).unwrap_or_else(|| panic!("no file of {}", section.heading));
         let capitals = |column: &str| column.chars().next().is_some_and(char::is_uppercase);
+        let named = |file: &str| section.places.iter().any(|place| place.rsplit('/').next() == Some(file));
+        let schemas = fisherscape::tables::ALL.iter().filter(|schema| named(schema.file));
+        let written: Vec<&str> = schemas.flat_map(|schema| schema.columns()).collect();
         for column in section.columns.iter().filter(|column| !capitals(column)) {
-            assert!(seen.contains(column), "no file has the column {column} of {}", section.heading);
+            assert!(
+                seen.contains(column) || written.contains(&column.as_str()),
+                "no file has the column {column} of {}",
+                section.heading
+            );
         }
     }
 }
