@@ -213,7 +213,7 @@ fn formats_name_every_column_of_the_gallery() {
         let capitals = |column: &str| column.chars().next().is_some_and(char::is_uppercase);
         let named = |file: &str| section.places.iter().any(|place| place.rsplit('/').next() == Some(file));
         let schemas = fisherscape::tables::ALL.iter().filter(|schema| named(schema.file));
-        let written: Vec<&str> = schemas.flat_map(|schema| schema.columns()).collect();
+        let written: Vec<&str> = schemas.flat_map(|schema| schema.columns().iter().copied()).collect();
         for column in section.columns.iter().filter(|column| !capitals(column)) {
             assert!(
                 seen.contains(column) || written.contains(&column.as_str()),
