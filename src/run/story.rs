@@ -28,6 +28,14 @@ use crate::tables::surface::Grid;
 
 /// Writes tables and page of a run whose steps are done.
 pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
+    let page = told(loaded, folder, command, done)?;
+    write_tables(&page, folder)?;
+    write_page(&page, folder)?;
+    Ok(page)
+}
+
+/// The page of a run whose steps are done; nothing is written.
+pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
     let analysis = &loaded.analysis;
     let story = Story { folder, analysis, models: plan::models(analysis, &done.failed) };
     let mut page = Page { excluded: excluded(&done.records, folder), ..begun(loaded, command) };
@@ -57,8 +65,6 @@ pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resu
                 .collect(),
         });
     }
-    write_tables(&page, folder)?;
-    write_page(&page, folder)?;
     Ok(page)
 }
 
