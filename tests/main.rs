@@ -24,6 +24,7 @@ mod landscape;
 mod layers;
 mod layout;
 mod mask;
+mod messages;
 mod models;
 mod parity;
 mod rates;
