@@ -1,13 +1,16 @@
 //! The command line: one variant per command.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::progress;
 use crate::provenance::command_line;
 use crate::run::commands::{Check, List, Run, RunStep};
 use crate::stages::Stage;
+use crate::threads;
 
 /// The version and, since the binary contains data made from WordNet, its licence.
 const LONG_VERSION: &str = concat!(
@@ -22,13 +25,13 @@ const LONG_VERSION: &str = concat!(
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// Threads; results do not depend on them [default: all processors]
-    #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
-    pub threads: Option<std::num::NonZeroUsize>,
-    /// Say nothing on standard error but errors
+    /// Threads, at most four for each processor (or eight); results do not depend on them [default: all processors]
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options", value_parser = at_least_one)]
+    pub threads: Option<usize>,
+    /// Print only errors to standard error
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub quiet: bool,
-    /// Say more
+    /// Print more detail, such as the time of each step
     #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = "Global options")]
     pub verbose: bool,
 }
@@ -44,17 +47,41 @@ pub enum Command {
     Stage(Box<Stage>),
 }
 
+/// A number of threads.
+fn at_least_one(text: &str) -> std::result::Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "expected a whole number, at least 1".into())
+}
+
 impl Cli {
+    /// How many threads work; says so where they are not as many as were asked for.
+    pub fn threads(&self) -> usize {
+        let number = threads::number(self.threads);
+        if let Some(wanted) = self.threads.filter(|wanted| *wanted > number) {
+            progress::note(format!("--threads {wanted}: {number} work, more would wait for one another"));
+        }
+        number
+    }
+
     /// 0: errors only, 1: notes and progress, 2: details.
     pub fn verbosity(&self) -> u8 {
         if self.quiet { 0 } else { 1 + u8::from(self.verbose) }
     }
 }
 
+/// A word of the command line, as the provenance and the steps of a run will repeat it.
+fn utf8(word: OsString) -> Result<String> {
+    let wrong = |word: OsString| {
+        let fix = "rename the file or folder, or go to where it is";
+        Error::field("command line", word.display(), "UTF-8", "other bytes", fix)
+    };
+    word.into_string().map_err(wrong)
+}
+
 impl Command {
     /// Runs the command; the code is that of a step which failed and has said so itself.
     pub fn run(&self) -> Result<ExitCode> {
-        let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        let words: Vec<String> = std::env::args_os().skip(1).map(utf8).collect::<Result<_>>()?;
         match self {
             Command::Run(run) => run.run(&command_line(words))?,
             Command::Check(check) => check.run()?,

@@ -58,6 +58,17 @@ impl Problem {
     }
 }
 
+/// Whether a count is no larger than anybody wants; `each` says what one of them takes.
+pub fn check_at_most(option: &'static str, found: usize, most: usize, each: &str) -> Result<(), Problem> {
+    match found <= most {
+        true => Ok(()),
+        false => {
+            let fix = format!("use fewer: each is {each}");
+            Err(Problem::new(option, "number", format!("at most {most}"), found, fix))
+        }
+    }
+}
+
 /// As the command line knows the option; a file has its own place for it.
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Error {
@@ -97,6 +108,12 @@ impl Error {
             Error::Elsewhere { disk_full, .. } => *disk_full,
             _ => false,
         }
+    }
+
+    /// Whether it is that nothing may be written there.
+    pub fn is_read_only(&self) -> bool {
+        let kinds = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+        matches!(self, Error::Io { cause, .. } if kinds.contains(&cause.kind()))
     }
 
     /// For `map_err`: the operating system refused to `action` ("read", "write") the file at `path`.

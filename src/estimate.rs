@@ -24,7 +24,8 @@ const PROBE: usize = 16;
 pub fn tell(what: &str, seconds: f64, bytes: usize) {
     let mib = (bytes + PROGRAM) >> 20;
     if seconds > progress::LONG {
-        let time = HumanDuration(Duration::from_secs_f64(seconds));
+        // No clock holds more than some 10^19 seconds.
+        let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e12)));
         progress::note(format!("{what}: about {time} and {mib} MiB of memory"));
     }
     if let Some(free) = available_bytes().map(|bytes| bytes >> 20).filter(|free| *free < mib) {

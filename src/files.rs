@@ -20,7 +20,10 @@ const PARTIAL: &str = ".partial-";
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     match embedded::file(path) {
         Some(bytes) => Ok(bytes.to_vec()),
-        None => std::fs::read(path).map_err(Error::io(path, "read")),
+        None => {
+            check_readable(path)?;
+            std::fs::read(path).map_err(Error::io(path, "read"))
+        }
     }
 }
 
@@ -29,10 +32,22 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     match embedded::file(path) {
         Some(bytes) => Ok(Box::new(bytes)),
         None => {
+            check_readable(path)?;
             let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
             Ok(Box::new(BufReader::new(file)))
         }
     }
+}
+
+/// Refuses what is there and no file: a pipe would be waited for, and a device may never end.
+pub fn check_readable(path: &Path) -> Result<()> {
+    let found = std::fs::metadata(path).map_err(Error::io(path, "read"))?;
+    let (found, fix) = match found.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => ("a folder", "name a file in it"),
+        _ => ("a pipe or a device", "write its contents to a file first"),
+    };
+    Err(Error::field(path.display(), "path", "a file", found, fix))
 }
 
 /// Whether there is such a file or folder. Where the folder is the compiled-in one, the disk does not count.

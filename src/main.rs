@@ -18,7 +18,10 @@ fn main() -> ExitCode {
     // come zeroed, page by page.
     // SAFETY: sets a number that is read when memory is freed.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 30_000) };
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse_from(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(answer) => return told(&answer),
+    };
     progress::set_verbosity(cli.verbosity());
     // Work is split over examples and batches, so each tensor operation runs on the thread that asks for it. candle
     // reads these two once, before any thread starts here.
@@ -27,17 +30,28 @@ fn main() -> ExitCode {
         std::env::set_var("RAYON_NUM_THREADS", "1");
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
-    let threads = cli.threads.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
     let outcome = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
+        .num_threads(cli.threads())
         .build_global()
         .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(cli.command.run()?));
+        .and_then(|()| Ok(cli.command.run()?))
+        .and_then(|code| Ok(progress::check_out().map(|()| code)?));
     match outcome {
         Ok(code) => code,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Help, the version, or what is wrong with the words of the command line.
+fn told(answer: &clap::Error) -> ExitCode {
+    progress::lose(answer.print());
+    match progress::check_out() {
+        Ok(()) => ExitCode::from(answer.exit_code() as u8),
+        Err(error) => failed(&error.into()),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::FAILURE
 }

@@ -124,6 +124,7 @@ impl SafetensorsFile {
     /// [`Error::Field`] for a broken header.
     pub fn open(path: &Path) -> Result<SafetensorsFile> {
         let io = |e| Error::io(path, "read")(e);
+        files::check_readable(path)?;
         let mut file = std::fs::File::open(path).map_err(io)?;
         let mut size = [0u8; 8];
         file.read_exact(&mut size).map_err(io)?;
@@ -175,15 +176,21 @@ impl SafetensorsFile {
 
 /// What to say of a safetensors file that does not parse.
 pub fn broken(path: &Path, error: safetensors::SafeTensorError) -> Error {
-    let found =
-        format!("{error} in a file of {} bytes", std::fs::metadata(path).map(|m| m.len()).unwrap_or(0));
-    Error::field(
-        path.display(),
-        "safetensors",
-        "a whole safetensors file",
-        found,
-        "fetch or make the file again",
-    )
+    let size = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
+    let (found, fix) = match is_text(path) {
+        true => ("text".to_string(), "freeze a text or a table first, as `fisherscape freeze` does"),
+        false => (format!("{error} in a file of {size} bytes"), "fetch or make the file again"),
+    };
+    Error::field(path.display(), "safetensors", "a whole safetensors file", found, fix)
+}
+
+/// Whether the first bytes of a file are those of a text.
+fn is_text(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
+    // A letter may be cut at the end. The first eight bytes of a safetensors file are a small number: zeros among them.
+    let text = str::from_utf8(&head).map_or_else(|e| e.error_len().is_none(), |_| true);
+    read.is_ok() && !head.is_empty() && text && !head.contains(&0)
 }
 
 /// Little-endian numbers of a float type as float32, float64 rounded; `None` for another type.

@@ -3,11 +3,13 @@
 //! (a log, a batch system) a line every ten seconds.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::error::{Error, Result};
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Runs shorter than this, in seconds, are not spoken of.
@@ -66,14 +68,44 @@ fn keep(text: &dyn std::fmt::Display, list: fn(&mut Said) -> &mut Vec<String>) -
 /// A line of the result, on standard output. A reader that has gone (`| head`) is no reason to lose the work.
 pub fn result(text: impl std::fmt::Display) {
     if keep(&text, |said| &mut said.results) {
-        let _ = writeln!(std::io::stdout(), "{text}");
+        write_out(&text);
+    }
+}
+
+/// The first error of standard output, but for a reader that has gone.
+static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+fn write_out(text: &dyn std::fmt::Display) {
+    lose(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// Keeps what went wrong with standard output, for [`check_out`]: the work goes on.
+pub fn lose(written: std::io::Result<()>) {
+    if let Err(cause) = written
+        && cause.kind() != ErrorKind::BrokenPipe
+        && let Ok(mut lost) = LOST.lock()
+    {
+        lost.get_or_insert(cause);
+    }
+}
+
+/// Whether all that was to be on standard output is there, or nobody reads it any more.
+///
+/// # Errors
+///
+/// [`Error::Io`] as on a full disk: what a script reads from it is not whole.
+pub fn check_out() -> Result<()> {
+    lose(std::io::stdout().flush());
+    match LOST.lock().ok().and_then(|mut lost| lost.take()) {
+        None => Ok(()),
+        Some(cause) => Err(Error::io(Path::new("standard output"), "write")(cause)),
     }
 }
 
 /// A line of the result that says what the numbers are without: the report names it.
 pub fn excluded_result(text: impl std::fmt::Display) {
     if keep(&text, |said| &mut said.excluded) {
-        let _ = writeln!(std::io::stdout(), "{text}");
+        write_out(&text);
     }
 }
 

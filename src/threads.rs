@@ -13,6 +13,16 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 
+/// Threads to a processor that are of any use: more wait for each other, and thousands for minutes.
+const EACH: usize = 4;
+
+/// The number of threads to work with, of those that were asked for: one for each processor, or at most four; eight may be asked
+/// for anywhere.
+pub fn number(wanted: Option<usize>) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    wanted.map_or(processors, |wanted| wanted.min((EACH * processors).max(8)))
+}
+
 thread_local! {
     /// Tasks that no thread has begun, where this thread works on one of the same lot.
     static WAITING: RefCell<Option<Arc<AtomicUsize>>> = const { RefCell::new(None) };

@@ -8,7 +8,7 @@ use fisherscape::analysis;
 use fisherscape::tables::surface::Grid;
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Outcome, fisherscape, fixture};
+use crate::support::{Outcome, copy_folder, fisherscape, fixture};
 
 /// An analysis of one step that takes time and a few that do not.
 fn text() -> String {
@@ -320,10 +320,10 @@ fn no_journal_is_believed() -> Outcome {
     ] {
         assert_eq!(run(folder.path(), &format!("{command} whole.csv")).0, Some(0));
         let whole = std::fs::read(at("whole.csv"))?;
-        // A run that cannot write its table at the end leaves its journal.
-        std::fs::create_dir(at("s.csv"))?;
+        // A run that cannot write its provenance at the end leaves its journal.
+        std::fs::create_dir(at("s.csv.provenance.toml"))?;
         assert_eq!(run(folder.path(), &format!("{command} s.csv")).0, Some(1));
-        std::fs::remove_dir(at("s.csv"))?;
+        std::fs::remove_dir(at("s.csv.provenance.toml"))?;
         let kept: Vec<Vec<u8>> = states.iter().map(|state| std::fs::read(at(state)).unwrap()).collect();
         for (i, state) in states.iter().enumerate() {
             let bytes = &kept[i];
@@ -661,5 +661,111 @@ fn pages_with_more_lengths_than_values_are_refused() -> Outcome {
             assert!(code == Some(1) && said.contains("memory for 268435455 lengths"), "{encoding}: {said}");
         }
     }
+    Ok(())
+}
+
+/// Oracle: the device that is always full. What a script reads from standard output is whole, or the exit code says that it is not; the
+/// files are written all the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_standard_output_is_an_error() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (model, set) = (fixture("parity/cls/model"), fixture("parity/cls/set.safetensors"));
+    let inputs = format!("--checkpoint {} --set {}", model.display(), set.display());
+    for command in [
+        format!("loss {inputs} --json"),
+        format!("fisher {inputs} --out f.safetensors"),
+        "list --show quickstart".to_string(),
+        "check quickstart".to_string(),
+        "--help".to_string(),
+        "--version".to_string(),
+    ] {
+        let output = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+            .args(command.split_whitespace())
+            .current_dir(folder.path())
+            .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full")?)
+            .output()?;
+        let message = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{command}: {message}");
+        assert!(message.contains("error: standard output: cannot write it"), "{command}: {message}");
+    }
+    assert!(folder.path().join("f.safetensors").exists());
+    Ok(())
+}
+
+/// Oracle: the bytes before. Where a run stops, the page and the tables of the run before stand, and that is said.
+#[test]
+fn a_run_that_stops_leaves_the_page_before() -> Outcome {
+    let folder = prepared()?;
+    let at = |path: &str| folder.path().join(path);
+    assert_eq!(run(folder.path(), "run a.toml --out out").0, Some(0));
+    let page = std::fs::read(at("out/report.html"))?;
+    let tables = std::fs::read_dir(at("out/tables"))?.count();
+    // The next step writes there.
+    std::fs::remove_file(at("out/schedule/rates.csv"))?;
+    std::fs::create_dir(at("out/schedule/rates.csv"))?;
+    let (code, said) = run(folder.path(), "run a.toml --out out --set schedule.p_upper=0.3");
+    assert!(
+        code == Some(1) && said.contains("report.html, the tables beside it, too, are of the run before"),
+        "{said}"
+    );
+    assert!(std::fs::read(at("out/report.html"))? == page);
+    assert_eq!(std::fs::read_dir(at("out/tables"))?.count(), tables);
+    std::fs::remove_dir(at("out/schedule/rates.csv"))?;
+    assert_eq!(run(folder.path(), "run a.toml --out out --set schedule.p_upper=0.3").0, Some(0));
+    assert!(std::fs::read(at("out/report.html"))? != page);
+    Ok(())
+}
+
+/// Oracle: the answers of the run itself. Where nothing can be written, as on a disk that is read alone, a finished run still gives
+/// its answers, and one that is not finished says why not. (Root may write everywhere: there another user asks.)
+#[test]
+#[cfg(target_os = "linux")]
+fn a_finished_run_answers_where_nothing_can_be_written() -> Outcome {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let folder = prepared()?;
+    let at = |path: &str| folder.path().join(path);
+    // Where another user may read them, too.
+    copy_folder(&fixture("tiny/model"), &at("model"));
+    std::fs::copy(fixture("tiny/sentiment.tsv"), at("sentiment.tsv"))?;
+    let own = |text: String, name: &str| {
+        text.replace(&fixture(&format!("tiny/{name}")).display().to_string(), &at(name).display().to_string())
+    };
+    std::fs::write(at("a.toml"), own(own(text(), "model"), "sentiment.tsv"))?;
+    let (code, first) = run(folder.path(), "run a.toml --out out");
+    assert_eq!(code, Some(0), "{first}");
+    let set_mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    set_mode(folder.path(), 0o755)?;
+    let locked = [at("out/steps/lock"), at("out/steps"), at("out")];
+    locked.iter().try_for_each(|path| set_mode(path, 0o555))?;
+    let ask = |more: &str| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"));
+        command.args(["-q", "run", "a.toml", "--out", "out"]).args(more.split_whitespace());
+        command.current_dir(folder.path()).env("HOME", "/nonexistent");
+        command
+    };
+    let is_root = std::fs::write(at("out/steps/lock"), "").is_ok();
+    let asked = |more: &str| -> Outcome<(bool, String)> {
+        let mut command = ask(more);
+        if is_root {
+            command.uid(65534).gid(65534);
+        }
+        let output = command.output()?;
+        let said = String::from_utf8([output.stdout, output.stderr].concat())?;
+        Ok((output.status.success(), said))
+    };
+    let again = asked("");
+    let other = asked("--set schedule.p_upper=0.3");
+    locked.iter().try_for_each(|path| set_mode(path, 0o755))?;
+    // The binary may lie where that user may not go.
+    let Ok((success, said)) = again else { return Ok(()) };
+    assert!(success && said.contains("0 of them run now"), "{said}");
+    let answers =
+        |said: &str| said.lines().filter(|line| line.ends_with('.')).map(str::to_string).collect::<Vec<_>>();
+    let told: Vec<String> = answers(&first).into_iter().filter(|line| said.contains(line)).collect();
+    assert!(!told.is_empty(), "{first}{said}");
+    let (success, said) = other?;
+    assert!(!success && said.contains("cannot lock it"), "{said}");
     Ok(())
 }

@@ -25,6 +25,7 @@ mod landscape;
 mod layers;
 mod layout;
 mod mask;
+mod messages;
 mod models;
 mod parity;
 mod predictions;

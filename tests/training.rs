@@ -543,3 +543,47 @@ fn assert_same(a: &(f64, Gradients), b: &(f64, Gradients)) {
         assert_eq!(values(&g.dense().unwrap()), values(&b.1[name].dense().unwrap()), "{name}");
     });
 }
+
+/// Oracle: on paper. Where the learning rate is so large that one step leaves no number a number, the last step has no other
+/// after it that would notice: the evaluation does, and no model is called trained.
+#[test]
+fn a_training_that_diverges_in_its_last_step_is_an_error() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().join("state");
+    with_run(3, |run, theta| {
+        let config =
+            Config { steps: 1, every: 1, lr: 1e30, warmup: 0.0, weight_decay: 0.0, ..run.config.clone() };
+        let run = Run { config: &config, ..run };
+        let mut rows = 0;
+        let trained = run.train(theta, &state, |_, _, _, _| {
+            rows += 1;
+            Ok(())
+        });
+        let message = trained.err().ok_or("trained")?.to_string();
+        assert!(
+            message.contains("`held-out loss` must be finite") && message.contains("smaller learning rate"),
+            "{message}"
+        );
+        assert_eq!(rows, 0, "a model was shown as trained");
+        Ok(())
+    })
+}
+
+/// Oracle: arithmetic on the tokens. A step has no more examples than there are, and as many as it takes for a batch: so the work of
+/// an epoch is that of its tokens, however it is cut.
+#[test]
+fn the_work_of_an_epoch_is_that_of_its_tokens() -> Outcome {
+    with_run(3, |run, _| {
+        let tokens = |examples: &[Example]| examples.iter().map(|e| e.ids.len()).sum::<usize>() as f64;
+        let each = run.examples.len();
+        for (batch, steps) in [(each, 1), (each * 1000, 1), (1, each)] {
+            let config = Config { batch, accumulate: 1, steps, every: steps, ..run.config.clone() };
+            let (train, held_out) = (tokens(run.examples), tokens(run.held_out.examples));
+            let run = Run { config: &config, held_out: run.held_out.clone(), ..run };
+            let work = run.work(steps);
+            // A forward and a backward pass take as long as four forward ones; rounding of a mean.
+            assert!((work - (4.0 * train + held_out)).abs() < 1e-6 * work, "batch {batch}: {work}");
+        }
+        Ok(())
+    })
+}

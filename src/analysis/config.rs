@@ -144,6 +144,16 @@ pub struct Data {
 }
 
 impl Data {
+    /// The key that names the labelled data.
+    pub fn named(&self) -> &'static str {
+        match self {
+            Data { table: Some(_), .. } => "data.table",
+            Data { conll: Some(_), .. } => "data.conll",
+            Data { folder: Some(_), .. } => "data.folder",
+            _ => "data.task",
+        }
+    }
+
     /// Where the task's files are; `None` where they are in the binary, or there is no task.
     pub fn folder(&self) -> Option<PathBuf> {
         let hub = self.task.as_ref().filter(|task| task.0 != Task::Supersense);

@@ -51,16 +51,17 @@ impl Study {
     }
 }
 
-/// The study that an analysis is; `None` without a `[[grid]]`. `place` is for messages, `set` what was set beside the text.
+/// The study that an analysis is; `None` without a `[[grid]]`. `set` is what was set beside the text.
 ///
 /// # Errors
 ///
 /// [`Error::Field`] for a key without a list of values, cells that are alike, or too many; what a cell's analysis is refused
 /// with.
-pub(super) fn study(place: &str, loaded: &Loaded, set: &[String]) -> Result<Option<Study>> {
+pub(super) fn study(loaded: &Loaded, set: &[String]) -> Result<Option<Study>> {
     if loaded.analysis.grid.is_empty() {
         return Ok(None);
     }
+    let place = loaded.place.as_str();
     let mut document: DocumentMut = loaded.text.parse().map_err(|e: toml_edit::TomlError| {
         Place { name: place, text: &loaded.text }.error(e.span(), e.message(), "mend the file")
     })?;
@@ -103,7 +104,7 @@ pub(super) fn study(place: &str, loaded: &Loaded, set: &[String]) -> Result<Opti
         let fix = "edit the [[grid]], or run some of its cells with --cells";
         return Err(Error::field("--set", "setting", "of a key that no [[grid]] sets", setting, fix));
     }
-    cells(place, loaded, &document, settings).map(Some)
+    cells(loaded, &document, settings).map(Some)
 }
 
 /// The keys of a grid with their lists, sections inside.
@@ -128,12 +129,8 @@ fn leaves(
     Ok(())
 }
 
-fn cells(
-    place: &str,
-    loaded: &Loaded,
-    document: &DocumentMut,
-    settings: Vec<Vec<(String, Value)>>,
-) -> Result<Study> {
+fn cells(loaded: &Loaded, document: &DocumentMut, settings: Vec<Vec<(String, Value)>>) -> Result<Study> {
+    let place = loaded.place.as_str();
     let mut keys: Vec<&String> = Vec::new();
     settings.iter().flatten().for_each(|(key, _)| {
         if !keys.contains(&key) && !COMPARED.contains(&key.as_str()) {
@@ -183,7 +180,7 @@ fn cells(
         found.push(Cell {
             name,
             values,
-            loaded: Loaded { name: loaded.name.clone(), path: None, text, analysis, study: None },
+            loaded: Loaded { name: loaded.name.clone(), path: None, place, text, analysis, study: None },
         });
     }
     Ok(Study { axes, names, cells: found, only: Vec::new() })

@@ -23,7 +23,7 @@ pub fn help() -> String {
         text += &entry(&format!("[{name}]"), &about);
         section.get_arguments().for_each(|key| text += &entry(&format!("  {}", key.get_id()), &meaning(key)));
     }
-    text + "\nA list is written [a, b], a word in quotes. `fisherscape list --show quickstart` shows keys in use."
+    text + "\nA list is written [a, b], a word in quotes. A path is looked for beside the file, then from the current folder. `fisherscape list --show quickstart` shows keys in use."
 }
 
 const GRID: &str = "[[grid]] makes it a study: keys of the others, each with a list of values; every combination is a cell, an \

@@ -4,13 +4,14 @@
 //! not fit together are refused with file, line and caret. `--set key=value` edits the text first, so an error in what
 //! was set points into it too. The shipped analyses are compiled in.
 //!
-//! [`config`] holds the types, [`keys`] lists them, `rules` what must hold between keys, [`grid`] makes a study's cells, [`titles`] names arms and
-//! masks; [`crate::run`] turns them into commands.
+//! [`config`] holds the types, [`keys`] lists them, `rules` what must hold between keys, [`grid`] makes a study's cells, `places` finds the files that are named,
+//! [`titles`] names arms and masks; [`crate::run`] turns them into commands.
 
 pub mod config;
 mod excerpt;
 pub mod grid;
 pub mod keys;
+mod places;
 mod rules;
 pub mod titles;
 
@@ -55,6 +56,8 @@ pub struct Loaded {
     pub name: String,
     /// The file, unless it is a shipped one.
     pub path: Option<PathBuf>,
+    /// What messages call the text.
+    place: String,
     /// The text with what was set.
     pub text: String,
     pub analysis: Analysis,
@@ -63,6 +66,22 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The same error, shown where the key stands that names what is wrong.
+    pub fn point(&self, key: &str, cause: &Error) -> Error {
+        let (what, fix) = match cause {
+            // An option of a command has the name of a key here.
+            Error::Field { place, expected, found, fix, .. } if place.starts_with("--") || place == key => {
+                (format!("`{key}` must be {expected}, found {found}"), fix.to_string())
+            }
+            cause => {
+                let text = cause.to_string();
+                let (what, fix) = text.split_once("\n  fix: ").unwrap_or((&text, "mend it"));
+                (what.to_string(), fix.to_string())
+            }
+        };
+        Place { name: &self.place, text: &self.text }.error(locate(&self.text, key), &what, &fix)
+    }
+
     /// Has these cells of a study run alone.
     ///
     /// # Errors
@@ -100,18 +119,21 @@ impl Loaded {
 /// with line and caret.
 pub fn load(which: &str, set: &[String]) -> Result<Loaded> {
     let (name, mut place, mut text) = find(which)?;
-    // Errors of the file itself come before those of what was set.
-    let original = parse(&place, &text);
+    if set.is_empty() {
+        // A mistake is shown in the text as it stands there.
+        parse(&place, &text)?;
+    }
+    text = places::beside(Path::new(which), text);
     if !set.is_empty() {
         text = edited(&place, &text, set)?;
         place += " with --set";
     }
-    let analysis = if set.is_empty() { original? } else { parse(&place, &text)? };
+    let analysis = parse(&place, &text)?;
     let path = SHIPPED.iter().all(|(own, _)| *own != which).then(|| PathBuf::from(which));
-    let mut loaded = Loaded { name, path, text, analysis, study: None };
-    loaded.study = grid::study(&place, &loaded, set)?;
+    let mut loaded = Loaded { name, path, place, text, analysis, study: None };
+    loaded.study = grid::study(&loaded, set)?;
     if loaded.study.is_none() {
-        check(&place, &loaded.text, &loaded.analysis)?;
+        check(&loaded.place, &loaded.text, &loaded.analysis)?;
     }
     Ok(loaded)
 }
@@ -122,14 +144,32 @@ fn find(which: &str) -> Result<(String, String, String)> {
         return Ok((name.to_string(), format!("{name}.toml (shipped)"), text.to_string()));
     }
     let path = Path::new(which);
-    if !path.is_file() {
-        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-        let expected = format!("a TOML file, or one of {}", names.join(", "));
-        let fix = "`fisherscape list` says what each of them asks";
-        return Err(Error::field("ANALYSIS", "analysis", expected, which, fix));
+    if !path.exists() {
+        return Err(unknown(which, "no such file, and no shipped analysis of this name"));
     }
     let name = path.file_stem().map_or("analysis".into(), |stem| stem.to_string_lossy().into_owned());
     Ok((name, which.to_string(), files::read_text(path)?))
+}
+
+/// The text of a shipped analysis.
+///
+/// # Errors
+///
+/// [`Error::Text`] for another name.
+pub fn shipped(name: &str) -> Result<&'static str> {
+    let found = SHIPPED.iter().find(|(own, _)| *own == name).map(|(_, text)| *text);
+    found.ok_or_else(|| unknown(name, "no shipped analysis has this name"))
+}
+
+fn unknown(which: &str, what: &str) -> Error {
+    let stem = which.trim_end_matches(".toml");
+    let near = SHIPPED.iter().map(|(name, _)| (strsim::damerau_levenshtein(stem, name), name)).min();
+    let near = near
+        .filter(|(distance, _)| 3 * distance <= stem.len())
+        .map(|(_, name)| format!(": did you mean {name}?"));
+    let what = format!("{what}{}", near.unwrap_or_default());
+    let fix = "name a TOML file, or one of those that `fisherscape list` lists";
+    Error::Text { place: which.into(), what: what.into(), excerpt: String::new(), fix: fix.into() }
 }
 
 fn parse(place: &str, text: &str) -> Result<Analysis> {
@@ -143,7 +183,24 @@ fn parse(place: &str, text: &str) -> Result<Analysis> {
         let given = toml::from_str(text)?;
         Ok(Analysis { given, ..analysis })
     });
-    read.map_err(|e| place.error(culprit(text).or(e.span()), e.message(), fix))
+    read.map_err(|e| {
+        let what = plainly(e.message());
+        let fix = if what.starts_with("invalid type: string") { "remove the quotes" } else { fix };
+        place.error(culprit(text).or(e.span()), &what, fix)
+    })
+}
+
+/// The reader's message in words of a TOML file.
+fn plainly(message: &str) -> String {
+    const TYPES: [(&str, &str); 6] = [
+        ("expected usize", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected u16", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list, [a, b]"),
+    ];
+    TYPES.iter().fold(message.to_string(), |message, (type_name, words)| message.replace(type_name, words))
 }
 
 /// Where the key stands whose value is wrong: the one without which nothing is wrong. (Of the options that a
@@ -185,7 +242,7 @@ fn edited(place: &str, text: &str, set: &[String]) -> Result<String> {
             Err(Error::field("--set", "setting", expected, setting, fix))
         };
         let Some((key, value)) = setting.split_once('=') else { return wrong("key=value") };
-        let keys: Vec<&str> = key.split('.').map(str::trim).collect();
+        let (keys, value): (Vec<&str>, &str) = (key.split('.').map(str::trim).collect(), value.trim());
         let Some((last, tables)) = keys.split_last().filter(|_| keys.iter().all(|key| !key.is_empty()))
         else {
             return wrong("key=value");

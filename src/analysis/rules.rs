@@ -8,6 +8,7 @@ use super::titles::{mask_title, plain};
 use crate::error;
 use crate::landscape::mask::Select;
 use crate::model::Estimator;
+use crate::stages::audit::AuditOptions;
 use crate::stages::schedule::ScheduleOptions;
 use crate::stages::stability::StabilityOptions;
 
@@ -43,7 +44,7 @@ pub fn problem(analysis: &Analysis) -> Option<Problem> {
 }
 
 /// What the commands ask of their own options.
-fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Problem>>); 8] {
+fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Problem>>); 9] {
     [
         ("fisher", analysis.fisher.as_ref().map(|s| s.options.check())),
         ("schedule", analysis.schedule.as_ref().map(ScheduleOptions::check)),
@@ -52,6 +53,7 @@ fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Probl
         ("profile", analysis.profile.as_ref().map(|s| s.axes.check())),
         ("sharpness", analysis.sharpness.as_ref().map(|s| s.options.check().and(s.axes.check()))),
         ("stability", analysis.stability.as_ref().map(StabilityOptions::check)),
+        ("audit", analysis.audit.as_ref().map(AuditOptions::check)),
         ("damage", analysis.damage.as_ref().map(|s| s.options.check())),
     ]
 }
@@ -205,6 +207,12 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
     let also = analysis.fisher.as_ref().is_some_and(|fisher| !fisher.also.is_empty());
     vec![
         (
+            analysis.damage.as_ref().is_none_or(|d| d.examples != Some(0)),
+            "damage.examples",
+            "at least 1",
+            "leave it out for all",
+        ),
+        (
             stability.is_none() || analysis.fisher.is_some(),
             "stability",
             "beside a [fisher] section",
@@ -265,6 +273,12 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
     let alone = |plane: &KindPlane| !(plane.kind.0.between || plane.kind.0.along);
     let without_surface = sections.iter().find_map(|(name, there)| there.then_some(*name));
     vec![
+        (
+            surface.is_none_or(|s| s.examples != Some(0)),
+            "surface.examples",
+            "at least 1",
+            "leave it out for all",
+        ),
         (
             surface.is_none_or(|s| DRAWS.contains(&s.draws)),
             "surface.draws",

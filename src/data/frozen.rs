@@ -62,6 +62,11 @@ impl FrozenSet {
         let lengths = reader.lengths(&mask, n, t)?;
         let metadata: BTreeMap<String, String> =
             header.metadata().clone().unwrap_or_default().into_iter().collect();
+        if let Some(names) = metadata.get("labels")
+            && serde_json::from_str::<Vec<String>>(names).is_err()
+        {
+            return Err(reader.wrong("labels", "a JSON list of class names in the metadata", names));
+        }
         let kind = reader.kind(metadata.get("objective"), n, t)?;
         let targets = reader.targets(kind.spec().column, &lengths, t)?;
         let groups = reader.groups(n)?;

@@ -49,8 +49,17 @@ pub fn read(files: &[PathBuf], column: Option<&Columns>, min_words: usize) -> Re
         false => rows.read_as += &format!("; errors count its {} articles, not lines", articles.len()),
     }
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let names = names.join(", ");
+    let (cut, broken) = (rows.short + rows.headings, !rows.skipped.is_empty());
+    if rows.rows.is_empty() && cut == 0 {
+        let (expected, found, fix) = match broken {
+            true => ("UTF-8", "no line of it", "convert it: iconv -f LATIN1 -t UTF-8 FILE > NEW"),
+            false => ("one example a line", "nothing: it is empty", "name another file"),
+        };
+        return Err(Error::field(names, "text", expected, found, fix));
+    }
     rows.not_empty(
-        names.join(", "),
+        names,
         "--min-words",
         &format!("low enough to leave a line (it is {min_words})"),
         "lower --min-words, or give a text with one paragraph or sentence per line",

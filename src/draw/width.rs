@@ -1,4 +1,4 @@
-//! Widths of figures: millimetres, or the column or text of a venue, so that a paper need not scale the figure and its
+//! Widths of figures: millimetres or another unit, or the column or text of a venue, so that a paper need not scale the figure and its
 //! texts keep their sizes.
 
 use std::str::FromStr;
@@ -40,12 +40,21 @@ impl FromStr for Width {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Width, String> {
+        let text = text.to_lowercase();
         let venue = VENUES.iter().find(|(name, _)| *name == text).map(|(_, mm)| *mm);
-        match venue.or_else(|| text.trim_end_matches("mm").trim_end().parse().ok()) {
+        match venue.or_else(|| length(&text)) {
             Some(mm) if mm > 0.0 && mm < f64::INFINITY => Ok(Width(mm)),
-            _ => Err(format!("neither millimetres nor one of {}", names())),
+            _ => Err(format!("neither millimetres (or 3.25in) nor one of {}", names())),
         }
     }
+}
+
+/// Millimetres of a number with its unit, which may be left out.
+fn length(text: &str) -> Option<f64> {
+    const UNITS: [(&str, f64); 4] = [("mm", 1.0), ("cm", 10.0), ("in", 25.4), ("pt", 25.4 / 72.27)];
+    let unit = UNITS.iter().find_map(|(unit, mm)| Some((text.strip_suffix(unit)?, *mm)));
+    let (number, mm) = unit.unwrap_or((text, 1.0));
+    number.trim_end().parse::<f64>().ok().map(|number| number * mm)
 }
 
 /// The names of all venues.
@@ -79,7 +88,9 @@ mod tests {
     #[test]
     fn other_widths_are_millimetres() {
         assert_eq!(("84".parse(), "120.5mm".parse()), (Ok(Width(84.0)), Ok(Width(120.5))));
-        for wrong in ["0", "-3", "inf", "NaN", "nips", ""] {
+        assert_eq!(("3.25in".parse(), "ICLR".parse()), (Ok(Width(82.55)), Ok(Width(139.7))));
+        assert_eq!(("8.4 cm".parse(), "72.27pt".parse()), (Ok(Width(84.0)), Ok(Width(25.4))));
+        for wrong in ["0", "-3", "inf", "NaN", "nips", "", "3ft", "in"] {
             assert!(wrong.parse::<Width>().unwrap_err().contains("neurips"), "{wrong}");
         }
     }

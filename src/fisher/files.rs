@@ -125,11 +125,17 @@ pub fn read(path: &Path) -> Result<Stored> {
     if diagonal.is_empty() {
         return Err(Error::field(path.display(), "tensors", "one per parameter", "none", FIX));
     }
+    let mut zero = true;
     for (name, f) in &diagonal {
+        zero &= params::with_values(f, |f| f.iter().all(|v| *v == 0.0))?;
         let bad = params::with_values(f, |f| f.iter().copied().find(|v| !(v.is_finite() && *v >= 0.0)))?;
         if let Some(value) = bad {
             return Err(Error::field(path.display(), name, "finite and not negative", value, FIX));
         }
+    }
+    if zero {
+        let fix = "no example moves any parameter: use a model that is not yet certain of every one of them";
+        return Err(Error::field(path.display(), "values", "above 0 somewhere", "0 everywhere", fix));
     }
     let layout = Layout::stored(&metadata, &diagonal)
         .map_err(|found| Error::field(path.display(), "layout", "what each tensor is", found, FIX))?

@@ -82,7 +82,8 @@ impl Checkpoint {
         if !files::is_folder(folder) {
             let fix = "give a folder with config.json, the weights and the tokenizer, as `hf download MODEL --local-dir \
                        FOLDER` makes it, or a name on the hub, such as bert-base-uncased";
-            return Err(Error::field(folder.display(), "checkpoint", "a folder", "none", fix));
+            let found = if files::exists(folder) { "a file" } else { "none" };
+            return Err(Error::field(folder.display(), "checkpoint", "a folder", found, fix));
         }
         weights::check(folder)?;
         let config = architectures::read(&folder.join("config.json"))?;
@@ -317,6 +318,12 @@ impl Model {
             let fix = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
             return Err(Error::field(set.path.display(), "vocabulary", expected, short(made), fix));
         }
+        if let (None, Some(_)) = (made, &self.vocabulary) {
+            progress::note(format!(
+                "{}: does not say of which vocabulary it is, so it is not checked against the checkpoint's",
+                set.path.display()
+            ));
+        }
         let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
         check_examples(&self.network.config, set.kind, &set.examples, &set.path.display().to_string(), again)
     }
@@ -333,7 +340,8 @@ impl Model {
         Ok(())
     }
 
-    /// Makes the folder to save to, before any work: it must not be the one that the model came from.
+    /// Makes the folder to save to, before any work: it must not be the one that the model came from, nor hold files of
+    /// others. [`Model::close_folder`] follows.
     pub fn prepare_folder(source: &Path, folder: &Path) -> Result<()> {
         if embedded::is_folder(folder) {
             let fix = "choose another folder: this name is taken, for the model in the binary";
@@ -346,7 +354,20 @@ impl Model {
             let fix = "choose another folder: saving would overwrite the checkpoint";
             return Err(Error::field("--out", "folder", "another than --checkpoint", folder.display(), fix));
         }
-        Ok(())
+        let (begun, marks) = (folder.join(BEGUN), [BEGUN, UNFINISHED, "provenance.toml"]);
+        let own = marks.iter().any(|name| files::is_plain(&folder.join(name)));
+        if let Some(other) = written().find(|name| !own && folder.join(name).symlink_metadata().is_ok()) {
+            let (found, fix) = (format!("{other}, which no training wrote"), "choose another folder");
+            return Err(Error::field("--out", folder.display(), "empty, or a training's", found, fix));
+        }
+        files::check_plain(&begun)?;
+        files::write(&begun, b"")
+    }
+
+    /// A training in the folder has come to its end: nothing of it is unfinished.
+    pub fn close_folder(folder: &Path) -> Result<()> {
+        files::remove(&folder.join(UNFINISHED))?;
+        files::remove(&folder.join(BEGUN))
     }
 
     /// The parameters as transformers reads them: where a decoder has a weight of its own, it has its bias under its own name, too.
@@ -396,8 +417,7 @@ impl Model {
         let text = format!("{:#}\n", serde_json::Value::Object(config));
         files::write(&folder.join("config.json"), text.as_bytes())?;
         // What an earlier model left in this folder would be loaded in place of, or along with, this one's files.
-        let others = ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
-        for name in others.into_iter().chain(TOKENIZER_FILES) {
+        for name in OTHERS.into_iter().chain(TOKENIZER_FILES) {
             let (source, target) = (self.folder.join(name), folder.join(name));
             if TOKENIZER_FILES.contains(&name) && files::exists(&source) {
                 files::write(&target, &files::read(&source)?)?;
@@ -421,6 +441,30 @@ fn drawn(parameter: &Parameter, config: &ModelConfig, pad: Option<u32>, seed: u6
     let keep = |row: u32| if Some(row) == pad { 0f32 } else { 1.0 };
     let keep: Vec<f32> = (0..config.vocab_size as u32).map(keep).collect();
     Ok(value.broadcast_mul(&Tensor::from_vec(keep, (config.vocab_size, 1), &Device::Cpu)?)?)
+}
+
+/// Weights in other forms, which would be loaded in place of, or along with, those that are saved.
+const OTHERS: [&str; 3] =
+    ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+
+/// The state of a training that has not ended, in its folder.
+pub const UNFINISHED: &str = "training.unfinished";
+
+/// Empty: what stands in the folder is a training's own, though it has not ended.
+const BEGUN: &str = "training.begun";
+
+/// What a training writes into its folder or removes from it.
+fn written() -> impl Iterator<Item = &'static str> {
+    let own = [
+        "model.safetensors",
+        "config.json",
+        "history.csv",
+        "metrics.csv",
+        "predictions.csv",
+        "rates.csv",
+        "best",
+    ];
+    own.into_iter().chain(OTHERS).chain(TOKENIZER_FILES)
 }
 
 /// Whether examples fit the model's tables; `fix` says what to do where they do not.

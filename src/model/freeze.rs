@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Checkpoint, Head};
+use super::{Checkpoint, Head, ModelConfig};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::data::masking;
@@ -13,8 +13,8 @@ use crate::progress;
 use crate::tasks::{Answer, Kind};
 
 /// Longest example where nothing else is said: the paper's 512, or the model's position table.
-pub fn longest(max_len: Option<usize>, checkpoint: &Checkpoint) -> Result<usize> {
-    let table = checkpoint.config.positions.longest();
+pub fn longest(max_len: Option<usize>, config: &ModelConfig) -> Result<usize> {
+    let table = config.positions.longest();
     match max_len {
         None => Ok(table.min(512)),
         Some(length) if (3..=table).contains(&length) => Ok(length),
@@ -43,6 +43,13 @@ pub fn frozen(
     mut metadata: BTreeMap<String, String>,
 ) -> Result<(FrozenSet, u32)> {
     let tokenizer = checkpoint.tokenizer()?;
+    let (pieces, rows_of_table) = (tokenizer.pieces(), checkpoint.config.vocab_size);
+    if pieces < rows_of_table / 2 {
+        progress::warn(format!(
+            "{}: the tokenizer knows {pieces} tokens and the model {rows_of_table}: are its files this model's?",
+            checkpoint.folder.display()
+        ));
+    }
     let (mut examples, truncated) = tokenizer.tokenized(&rows.rows, max_len)?;
     metadata.extend(truncated.map(|words| ("truncated".to_string(), words)));
     let kind = kind(rows, checkpoint);

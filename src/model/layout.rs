@@ -217,7 +217,7 @@ impl Layout {
         let sites: Vec<String> = serde_json::from_str(sites).map_err(unreadable)?;
         let mut layout = Layout::default();
         for Stored { name, kind, place, reach } in parameters {
-            let Some(tensor) = tensors.get(&name) else { continue };
+            let tensor = tensors.get(&name).ok_or_else(|| format!("no tensor {name}"))?;
             let place = place.parse().map_err(|place: String| format!("the place {place:?}"))?;
             layout.parameters.push(Parameter { name, shape: tensor.dims().to_vec(), kind, place, reach });
         }

@@ -57,8 +57,8 @@ pub(crate) fn scripts(groups: &[Group]) -> String {
         return String::new();
     }
     let data: Vec<Data> = groups.iter().map(data).collect();
-    // `</` would end the script.
-    let data = json!(data).to_string().replace("</", "<\\/");
+    // `</` would end the script, and `<!--` keep it from ending.
+    let data = json!(data).to_string().replace('<', "\\u003c");
     format!(
         "<script>{PLOTLY}</script>\n<script type=\"application/json\" id=\"surface-data\">{data}</script>\n<script>{SCRIPT}</script>"
     )
@@ -140,6 +140,19 @@ pub fn page(group: Group) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Oracle: HTML's rules for scripts, by hand: no `<` is left in the data, so neither `</script` ends them nor `<!--<script` keeps them
+    /// from ending, and JSON reads the title as it was.
+    #[test]
+    fn no_title_breaks_the_page() {
+        let title = "<!--<script></script>";
+        let group = Group { title: title.into(), label: "l".into(), clip: None, views: Vec::new() };
+        let scripts = scripts(&[group]);
+        let (_, data) = scripts.split_once("id=\"surface-data\">").unwrap();
+        let data = data.split_once("</script>").unwrap().0;
+        assert!(!data.contains('<'));
+        assert_eq!(serde_json::from_str::<Value>(data).unwrap()[0]["title"], title);
+    }
 
     /// Oracle: a plane is its own linear interpolation; also at the edges, on uneven coordinates that differ in x and y.
     #[test]

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::analysis::{self, Analysis, SHIPPED, keys};
+use crate::analysis::{self, SHIPPED, keys};
 use crate::error::Result;
 use crate::progress::{self, say};
 use crate::run::executor::{Kind, process};
-use crate::run::inputs::{Missing, check_inputs};
 use crate::run::{self, Order};
 
 /// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
@@ -104,24 +103,16 @@ impl Check {
     pub fn run(&self) -> Result<()> {
         for which in &self.analyses {
             let loaded = analysis::load(which, &self.set)?;
-            let analyses: Vec<&Analysis> = match &loaded.study {
-                Some(study) => study.cells.iter().map(|cell| &cell.loaded.analysis).collect(),
-                None => vec![&loaded.analysis],
-            };
-            let steps = analyses.iter().map(|analysis| run::steps(analysis)).sum::<Result<usize>>()?;
+            // Cells of a study say the same of what they share.
+            let (steps, said) = progress::listen(|| run::check(&loaded));
+            let notes: BTreeSet<String> = said.notes.into_iter().chain(said.excluded).collect();
+            notes.iter().for_each(progress::note);
+            let steps = steps?;
             let cells =
                 loaded.study.as_ref().map_or(String::new(), |study| format!("{} cells, ", study.cells.len()));
             say!("{which}: sound, {cells}{steps} steps");
             for cell in loaded.study.iter().flat_map(|study| &study.cells) {
                 say!("  {}", cell.name);
-            }
-            let missing = |analysis: &&Analysis| check_inputs(analysis, Missing::Tell).err();
-            // Cells of a study say the same of what they share.
-            let (missing, said) = progress::listen(|| analyses.iter().find_map(missing));
-            let notes: BTreeSet<String> = said.notes.into_iter().chain(said.excluded).collect();
-            notes.iter().for_each(progress::note);
-            if let Some(missing) = missing {
-                progress::note(format!("not to be run as it is: {missing}"));
             }
         }
         Ok(())
@@ -131,8 +122,7 @@ impl Check {
 impl List {
     pub fn run(&self) -> Result<()> {
         if let Some(name) = &self.show {
-            let loaded = analysis::load(name, &[])?;
-            say!("{}", loaded.text.trim_end());
+            say!("{}", analysis::shipped(name)?.trim_end());
             return Ok(());
         }
         for (name, _) in SHIPPED {

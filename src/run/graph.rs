@@ -55,6 +55,15 @@ impl Graph {
         &self.steps
     }
 
+    /// Names of the steps for which `own` holds, and for all that they wait for.
+    pub fn unchanged(&self, own: impl Fn(&Step) -> bool) -> BTreeSet<String> {
+        let mut same: Vec<bool> = Vec::new();
+        for (step, needs) in self.steps.iter().zip(&self.needs) {
+            same.push(needs.iter().all(|&i| same[i]) && own(step));
+        }
+        self.steps.iter().zip(same).filter(|(_, same)| *same).map(|(step, _)| step.name.clone()).collect()
+    }
+
     /// The first step that has not begun and waits for none.
     pub fn ready(&self, begun: impl Fn(&Step) -> bool, done: impl Fn(&Step) -> bool) -> Option<&Step> {
         let mut steps = self.steps.iter().zip(&self.needs);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Over, Parsed, Part, PlannedArm};
 use crate::data::glue::{self, Split};
 use crate::dropout::{Arm, Rates};
@@ -11,6 +12,7 @@ use crate::files;
 use crate::hub::{self, Place, Wanted};
 use crate::model::ModelConfig;
 use crate::model::architectures::{self, bert};
+use crate::model::freeze::longest;
 use crate::progress;
 use crate::stages::source::Source;
 
@@ -18,21 +20,25 @@ use crate::stages::source::Source;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     Fetch,
-    /// They are named, and what depends on them is not checked.
+    /// Names on the hub are noted, and what depends on them is not checked.
     Tell,
 }
 
 /// Where inputs are that are not read where they are named.
 pub type Places = HashMap<PathBuf, Place>;
 
-/// What is missing. Gives the places of what is not read where it is named.
-pub fn check_inputs(analysis: &Analysis, missing: Missing) -> Result<Places> {
+/// What is missing, shown where the analysis names it. Gives the places of what is not read where it is named.
+pub fn check_inputs(loaded: &Loaded, missing: Missing) -> Result<Places> {
+    let analysis = &loaded.analysis;
     let mut inputs = Inputs { analysis, missing, places: Places::new() };
-    if let Some(config) = inputs.checkpoint()? {
-        inputs.rates(&config)?;
+    let at = |key: &'static str| move |cause: Error| loaded.point(key, &cause);
+    if let Some(config) = inputs.checkpoint().map_err(at("model.checkpoint"))? {
+        longest(analysis.data.max_len, &config).map_err(at("data.max_len"))?;
+        inputs.rates(&config).map_err(at("train.arms"))?;
+        inputs.preset(&config).map_err(at("schedule.preset"))?;
     }
-    inputs.text()?;
-    inputs.data()?;
+    inputs.text().map_err(at("data.text"))?;
+    inputs.data().map_err(at(analysis.data.named()))?;
     Ok(inputs.places)
 }
 
@@ -73,16 +79,20 @@ impl Inputs<'_> {
         if !files::is_folder(&folder) {
             let fix = "set model.checkpoint to a folder with config.json, the weights and the tokenizer, or to a name on \
                        the hub: --set model.checkpoint=FOLDER";
-            return Err(Error::field("model.checkpoint", given.display(), "a folder", "none", fix));
+            let found = format!("none: {}", given.display());
+            return Err(Error::field("model.checkpoint", "checkpoint", "a folder", found, fix));
         }
         architectures::read(&folder.join("config.json")).map(Some)
     }
 
+    fn arms(&self) -> impl Iterator<Item = &PlannedArm> {
+        self.analysis.train.iter().flat_map(|train| &train.arms).map(|Parsed(arm)| arm)
+    }
+
     /// Whether the rates of the arms are for such a model.
     fn rates(&self, config: &ModelConfig) -> Result<()> {
-        let (sites, layers) = (config.sites(), config.num_hidden_layers());
-        let arms = || self.analysis.train.iter().flat_map(|train| &train.arms);
-        for Parsed(arm) in arms() {
+        let sites = config.sites();
+        for arm in self.arms() {
             match arm {
                 PlannedArm::Other(Arm::Scheduled(assignment, path)) => {
                     Arm::rates(*assignment, path, &sites)?;
@@ -91,14 +101,20 @@ impl Inputs<'_> {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Whether the published schedule is for such a model.
+    fn preset(&self, config: &ModelConfig) -> Result<()> {
+        let layers = config.num_hidden_layers();
         let preset = self.analysis.schedule.as_ref().is_some_and(|schedule| schedule.preset.is_some());
-        if !preset || bert::is_base(config) || !arms().any(|Parsed(arm)| matches!(arm, PlannedArm::Own(_))) {
+        if !preset || bert::is_base(config) || !self.arms().any(|arm| matches!(arm, PlannedArm::Own(_))) {
             return Ok(());
         }
         if layers != bert::BASE.0 {
             let fix = "--set schedule.preset= makes a schedule for this model";
             let expected = format!("left out for a model of {layers} layers");
-            return Err(Error::field("schedule", "schedule.preset", expected, "that of bert-base", fix));
+            return Err(Error::field("schedule.preset", "preset", expected, "that of bert-base", fix));
         }
         progress::note(format!(
             "schedule.preset ranks the sites of bert-base-uncased, which {} is not: --set schedule.preset= ranks its own",
@@ -120,8 +136,8 @@ impl Inputs<'_> {
         let read = self.parts().contains(&Part::Text) || self.fisher_over(Over::Text);
         match self.analysis.data.text.as_ref().filter(|path| read && !files::exists(path)) {
             Some(path) => {
-                let fix = "set data.text to a file with one example a line: --set data.text=FILE";
-                Err(Error::field("data.text", path.display(), "a file", "none", fix))
+                let fix = "name a file with one example a line, beside the analysis or from the current folder: --set data.text=FILE";
+                Err(Error::field("data.text", "text", "a file", format!("none: {}", path.display()), fix))
             }
             None => Ok(()),
         }

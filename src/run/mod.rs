@@ -16,7 +16,9 @@ mod runner;
 mod step;
 mod story;
 mod study;
+mod trial;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -28,7 +30,7 @@ use self::runner::Setting;
 use self::step::Step;
 use crate::analysis::{Analysis, Loaded};
 use crate::error::{Error, Result};
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::stages::Stage;
 
 /// A step's words as the command line reads them.
@@ -65,15 +67,34 @@ pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
     if let Some(study) = &loaded.study {
         return study::run(loaded, study, order);
     }
-    let places = check_inputs(&loaded.analysis, Missing::Fetch)?;
+    let places = check_inputs(loaded, Missing::Fetch)?;
     let mut executor = executor.executor(folder, &places);
-    let setting = Setting { folder, others: &[], places, force };
-    let done = runner::run(loaded, setting, &mut *executor, &mut |_, _| ())?;
-    let page = story::write(loaded, folder, command, &done)?;
+    let setting = Setting { folder, others: &[], places: places.clone(), force };
+    let (done, page) = match runner::run(loaded, setting, &mut *executor, &mut |_, _| ()) {
+        Ok(done) => {
+            let page = story::write(loaded, folder, command, &done)?;
+            (done, page)
+        }
+        Err(cause) => {
+            tell_page(folder);
+            let finished = Some(places).filter(|_| cause.is_read_only() && !force);
+            let done = finished.and_then(|places| runner::finished(loaded, folder, places)).ok_or(cause)?;
+            let page = story::told(loaded, folder, command, &done)?;
+            (done, page)
+        }
+    };
     page.answers.iter().for_each(|answer| say!("{answer}"));
     let all = done.records.len();
     say!("{}: {all} steps, {} of them run now", folder.join("report.html").display(), done.ran);
     runner::check_failed(&done.failed)
+}
+
+/// Says so if the page is still that of an earlier run.
+fn tell_page(folder: &Path) {
+    let page = folder.join("report.html");
+    if page.is_file() {
+        progress::note(format!("{}, the tables beside it, too, are of the run before", page.display()));
+    }
 }
 
 /// Refuses a folder with files that a run would replace, unless they are an earlier run's: a folder with the lock of one is, and one
@@ -96,8 +117,23 @@ fn check_own(loaded: &Loaded, folder: &Path) -> Result<()> {
     }
 }
 
-/// The number of steps of an analysis, each of which is a sound command.
-pub fn steps(analysis: &Analysis) -> Result<usize> {
+/// The number of steps of an analysis or a study that can be run. What has a name on the hub may yet be fetched.
+///
+/// # Errors
+///
+/// What a run would be refused with, or stop at because of the analysis or its inputs.
+pub fn check(loaded: &Loaded) -> Result<usize> {
+    let cells = loaded.study.iter().flat_map(|study| study.cells.iter().map(|cell| &cell.loaded));
+    let analyses: Vec<&Loaded> = if loaded.study.is_some() { cells.collect() } else { vec![loaded] };
+    let count = analyses.iter().map(|loaded| steps(&loaded.analysis)).sum::<Result<usize>>()?;
+    analyses.iter().try_for_each(|loaded| check_inputs(loaded, Missing::Tell).map(drop))?;
+    let mut tried = BTreeSet::new();
+    analyses.iter().try_for_each(|loaded| trial::check(loaded, &mut tried))?;
+    Ok(count)
+}
+
+/// The number of steps, each of which is a sound command.
+fn steps(analysis: &Analysis) -> Result<usize> {
     let graph = Graph::new(plan::steps(analysis, &plan::Failed::new()))?;
     let steps = graph.steps();
     steps.iter().try_for_each(|step| stage(step, Path::new("")).map(drop))?;

@@ -4,7 +4,7 @@
 //! Where models are looked at afterwards (surfaces, sharpness and the like) there is nothing to go on with, and it is an error
 //! at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,8 +43,8 @@ pub struct Done {
     pub failed: Failed,
     /// Steps run now.
     pub ran: usize,
-    /// Keeps other processes out of the folder.
-    _lock: File,
+    /// Keeps other processes out of the folder, where it is written to.
+    _lock: Option<File>,
 }
 
 /// How a step ended.
@@ -74,6 +74,15 @@ pub fn ended(loaded: &Loaded, folder: &Path, places: Places) -> Option<Failed> {
     let some = trainings.is_empty() || failed.len() < trainings.len();
     // What follows the trainings was done without them, or it was not yet done.
     (some && plan::steps(analysis, &failed).iter().all(done)).then_some(failed)
+}
+
+/// What a run that came to its end did, read alone.
+pub fn finished(loaded: &Loaded, folder: &Path, places: Places) -> Option<Done> {
+    let failed = ended(loaded, folder, places)?;
+    let steps = plan::steps(&loaded.analysis, &failed);
+    let records = steps.iter().map(|step| step.record(folder)).collect::<Option<_>>()?;
+    let lines = steps.iter().map(|step| command_line(step.words(folder))).collect();
+    Some(Done { records, lines, failed, ran: 0, _lock: None })
 }
 
 /// Whether a step may fail and the others go on: a training that nothing else looks at.
@@ -108,7 +117,7 @@ pub fn run(
         others,
         force,
         hashes: Hashes::at(places),
-        clock: Clock::new(graph.steps(), folder),
+        clock: Clock::new(&graph, folder, force),
         graph,
         working: HashMap::new(),
         records: HashMap::new(),
@@ -179,10 +188,6 @@ impl Run<'_> {
         {
             return Ok(Some(record));
         }
-        if self.clock.ran == 0 {
-            // From here on they would be those of another run.
-            remove_page(self.folder)?;
-        }
         let line = command_line(step.words(self.folder));
         let adopt = |other: &PathBuf| step.adopt(identity, &line, other, self.folder, &mut self.hashes);
         self.others.iter().map(adopt).filter_map(Result::transpose).next().transpose()
@@ -230,7 +235,7 @@ impl Run<'_> {
         };
         let records = self.graph.steps().iter().map(record).collect::<Result<_>>()?;
         let lines = self.graph.steps().iter().map(|step| command_line(step.words(self.folder))).collect();
-        Ok(Done { records, lines, failed: self.failed, ran: self.clock.ran, _lock: lock })
+        Ok(Done { records, lines, failed: self.failed, ran: self.clock.ran, _lock: Some(lock) })
     }
 }
 
@@ -262,40 +267,51 @@ pub fn check_failed(failed: &Failed) -> Result<()> {
 
 /// How long steps take, to say what is left.
 struct Clock {
-    /// Mean seconds and number of steps by command.
+    /// Mean seconds and number of steps by their work.
     seen: HashMap<String, (f64, usize)>,
+    /// Those that an earlier run has most likely done: they will be passed over.
+    before: BTreeSet<String>,
     ran: usize,
-    /// Whether an earlier run left records.
-    before: bool,
 }
 
 impl Clock {
-    /// Begins with what an earlier run in this folder recorded.
-    fn new(steps: &[Step], folder: &Path) -> Clock {
-        let mut clock = Clock { seen: HashMap::new(), ran: 0, before: false };
-        let records = steps.iter().filter_map(|step| Some((step, step.record(folder)?)));
-        records.for_each(|(step, Record { seconds, .. })| clock.took(step, seconds));
-        clock.before = !clock.seen.is_empty();
+    /// Begins with what an earlier run in this folder recorded of the same commands on the same inputs: others take another time.
+    fn new(graph: &Graph, folder: &Path, force: bool) -> Clock {
+        let line = |step: &Step| command_line(step.words(folder));
+        let same = |step: &Step| step.record(folder).is_some_and(|record| record.command == line(step));
+        let before = graph.unchanged(same);
+        let mut clock = Clock { seen: HashMap::new(), before: BTreeSet::new(), ran: 0 };
+        for step in graph.steps().iter().filter(|step| before.contains(&step.name)) {
+            if let Some(Record { seconds, .. }) = step.record(folder) {
+                clock.took(step, seconds);
+            }
+        }
+        if !force {
+            clock.before = before;
+        }
         clock
     }
 
     fn took(&mut self, step: &Step, seconds: f64) {
-        let (mean, count) = self.seen.entry(step.command().to_string()).or_insert((0.0, 0));
+        let (mean, count) = self.seen.entry(step.work()).or_insert((0.0, 0));
         *mean = (*mean * *count as f64 + seconds) / (*count + 1) as f64;
         *count += 1;
     }
 
-    /// What these steps will take, once each of their commands has been seen.
+    /// What these steps will take: a lower bound while such work has not been seen.
     fn left<'a>(&self, steps: impl Iterator<Item = &'a Step>) -> String {
-        let each = steps.map(|step| self.seen.get(step.command()).map(|(mean, _)| mean));
-        match each.sum::<Option<f64>>() {
-            // A record may say anything.
-            Some(seconds) if (1.0..1e10).contains(&seconds) => {
-                // Of a run that was finished once, later steps may be done already.
-                let word = if self.before { "at most" } else { "about" };
-                format!(", {word} {} left", HumanDuration(Duration::from_secs_f64(seconds)))
+        let (mut seconds, mut unknown) = (0.0, false);
+        for step in steps.filter(|step| !self.before.contains(&step.name)) {
+            match self.seen.get(&step.work()) {
+                Some((mean, _)) => seconds += mean,
+                None => unknown |= step.is_heavy(),
             }
-            _ => String::new(),
+        }
+        let word = if unknown { "at least" } else { "about" };
+        // A record may say anything.
+        match (1.0..1e10).contains(&seconds) {
+            true => format!(", {word} {} left", HumanDuration(Duration::from_secs_f64(seconds))),
+            false => String::new(),
         }
     }
 }
@@ -397,6 +413,42 @@ mod tests {
             run_with(&loaded, folder.path(), &mut again).unwrap();
             assert_eq!(again.started.first().map(String::as_str), Some(name));
         }
+    }
+
+    /// Oracle: by hand. Time is told of work that has been seen, whatever its arm and seed; other epochs are other work, of which an
+    /// earlier run says nothing. Steps that it has done are passed over.
+    #[test]
+    fn time_is_told_by_the_work() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = |set: &str| {
+            let set = ["surface=", "train.seeds=2", set].map(str::to_string);
+            planned(&analysis::load("quickstart", &set)?.analysis, folder.path(), &Failed::new())
+        };
+        let trainings = |graph: &Graph| -> Vec<Step> {
+            graph.steps().iter().filter(|step| step.command() == "train").cloned().collect()
+        };
+        let (same, longer) = (graph("train.epochs=3")?, graph("train.epochs=9")?);
+        let mut clock = Clock::new(&same, folder.path(), false);
+        assert_eq!(clock.left(same.steps().iter()), "");
+        let (short, long) = (trainings(&same), trainings(&longer));
+        assert_eq!(short.len(), 4);
+        clock.took(&short[0], 600.0);
+        assert_eq!(clock.left(short[1..3].iter()), ", about 20 minutes left");
+        assert_eq!(clock.left(long.iter()), "");
+        assert_eq!(clock.left(short[1..3].iter().chain(&long)), ", at least 20 minutes left");
+        let set = ["surface=", "train.seeds=2", "train.epochs=3"].map(str::to_string);
+        run_with(
+            &analysis::load("quickstart", &set)?,
+            folder.path(),
+            &mut Mock::new(folder.path(), 1, None),
+        )?;
+        let clock = Clock::new(&longer, folder.path(), false);
+        assert!(
+            clock.before.contains("schedule") && !long.iter().any(|step| clock.before.contains(&step.name))
+        );
+        assert_eq!(Clock::new(&same, folder.path(), false).before.len(), same.steps().len());
+        assert!(Clock::new(&same, folder.path(), true).before.is_empty());
+        Ok(())
     }
 
     /// Oracle: the files themselves. What a kill left half-written is removed wherever a run writes, and nothing else.

@@ -205,13 +205,13 @@ impl Step {
 
     /// The words of the command for a run in `folder`.
     pub fn words(&self, folder: &Path) -> Vec<String> {
-        let inside = |path: &str| folder.join(path).display().to_string();
+        let inside = |path: &str| no_option(folder.join(path).display().to_string());
         let word = |word: &Word| match word {
             Word::Plain(text) => text.clone(),
             Word::Read(prefix, path) => format!("{prefix}{}", inside(path)),
             Word::ReadAll(paths) => paths.iter().map(|path| inside(path)).collect::<Vec<_>>().join(","),
             Word::Write(path) | Word::Near(path) => inside(path),
-            Word::Outside(path) => path.display().to_string(),
+            Word::Outside(path) => no_option(path.display().to_string()),
         };
         self.words.iter().map(word).collect()
     }
@@ -260,6 +260,25 @@ impl Step {
     /// Whether it takes long: all others take seconds.
     pub fn is_heavy(&self) -> bool {
         ["train", "pretrain", "fisher", "surface", "sharpness", "damage", "loss"].contains(&self.command())
+    }
+
+    /// What its time goes by, as far as its words say: all but seeds, arms and masks; of a step of seconds the command alone.
+    pub fn work(&self) -> String {
+        const SAME: [&str; 4] = ["--seed", "--dropout", "--mask", "--draw"];
+        let plain = |word: &Word| match word {
+            Word::Plain(text) => text.clone(),
+            _ => String::new(),
+        };
+        let words: Vec<String> = self.words.iter().map(plain).collect();
+        let same = |i: usize| i > 0 && SAME.contains(&words[i - 1].as_str());
+        match self.is_heavy() {
+            false => self.command().to_string(),
+            true => (0..words.len())
+                .filter(|&i| !same(i))
+                .map(|i| words[i].as_str())
+                .collect::<Vec<_>>()
+                .join(" "),
+        }
     }
 
     /// BLAKE3 over all that the result depends on.
@@ -444,6 +463,11 @@ impl Step {
         }
         Ok(())
     }
+}
+
+/// A path that is not taken for an option.
+fn no_option(path: String) -> String {
+    if path.starts_with('-') { format!("./{path}") } else { path }
 }
 
 /// Whether a plain file has this hash.

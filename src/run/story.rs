@@ -30,6 +30,14 @@ use crate::tables::surface::Grid;
 
 /// Writes tables and page of a run whose steps are done.
 pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
+    let page = told(loaded, folder, command, done)?;
+    write_tables(&page, folder)?;
+    write_page(&page, folder)?;
+    Ok(page)
+}
+
+/// The page of a run whose steps are done; nothing is written.
+pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
     let analysis = &loaded.analysis;
     let models = plan::models(analysis, &done.failed);
     let found = findings::compared(folder, analysis, &models)?;
@@ -61,8 +69,6 @@ pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resu
                 .collect(),
         });
     }
-    write_tables(&page, folder)?;
-    write_page(&page, folder)?;
     Ok(page)
 }
 

@@ -30,11 +30,9 @@ fn cell_path(cell: &Cell) -> String {
 pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     let Order { folder, command, force, executor } = *order;
     let places = |cell: &Cell| match study.runs(cell) {
-        true => check_inputs(&cell.loaded.analysis, Missing::Fetch).map_err(|cause| of_cell(cell, cause)),
+        true => check_inputs(&cell.loaded, Missing::Fetch).map_err(|cause| of_cell(cell, cause)),
         // What is not to be run need not be here.
-        false => {
-            Ok(progress::listen(|| check_inputs(&cell.loaded.analysis, Missing::Tell)).0.unwrap_or_default())
-        }
+        false => Ok(progress::listen(|| check_inputs(&cell.loaded, Missing::Tell)).0.unwrap_or_default()),
     };
     let mut places = study.cells.iter().map(places).collect::<Result<Vec<Places>>>()?;
     runner::check_unlinked(folder)?;
@@ -43,12 +41,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     let _lock = files::lock(&cells.join("lock"))?;
     [folder.to_path_buf(), folder.join("cells")].iter().try_for_each(|own| files::sweep_beside(own))?;
     ["tables", "figures"].into_iter().try_for_each(|own| files::sweep(&folder.join(own)))?;
-    let text = folder.join("analysis.toml");
-    if force || std::fs::read(&text).ok().is_some_and(|old| old != loaded.text.as_bytes()) {
-        // They would stand beside another text until the end.
-        runner::remove_page(folder)?;
-    }
-    files::write(&text, loaded.text.as_bytes())?;
+    files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
     let mut board = Board::new(study, folder, &places, force)?;
     board.announce();
     let mut standing = Standing::default();

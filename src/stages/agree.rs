@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 
-use super::{bounded, word};
+use super::{bounded, check_resamples, word};
+use crate::dropout::Place;
 use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
@@ -96,6 +97,7 @@ impl Agree {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        check_resamples(self.resamples)?;
         let (titles, files) = (self.titles.len(), self.fisher.len());
         if titles > 0 && titles != files {
             let expected = format!("one for each of {files} files");
@@ -135,7 +137,11 @@ impl Agree {
         Ok(File { title: self.title(i), layout, totals, by_example, set })
     }
 
-    /// Leaves the tensors that all files have.
+    /// Leaves the tensors that all files have. Heads may differ: another task has another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a file of another model than the first.
     fn intersect(&self, inputs: &mut [File]) -> Result<()> {
         let all: Vec<Layout> = inputs.iter().map(|file| file.layout.clone()).collect();
         let common = |tensor: &Parameter| {
@@ -145,18 +151,15 @@ impl Agree {
         };
         for (file, path) in inputs.iter_mut().zip(&self.fisher) {
             let columns = file.layout.columns();
-            let keep: Vec<usize> = (0..columns.len()).filter(|&t| common(columns[t])).collect();
-            if keep.is_empty() {
-                let fix = "compare models of one architecture";
-                let found = "none of the same name and size";
-                return Err(Error::field(path.display(), "tensors", "some that all files have", found, fix));
+            if let Some(other) = columns.iter().find(|t| t.place != Place::HEAD && !common(t)) {
+                let fix = "compare estimates of one model, or of models trained from it";
+                let found = format!("{}, which not all files have in this size", other.name);
+                return Err(Error::field(path.display(), "tensors", "those of one model", found, fix));
             }
+            let keep: Vec<usize> = (0..columns.len()).filter(|&t| common(columns[t])).collect();
             let left = columns.len() - keep.len();
             if left > 0 {
-                progress::excluded(format!(
-                    "{}: {left} tensors only in the one or the other left out",
-                    file.title
-                ));
+                progress::excluded(format!("{}: {left} tensors of its own head left out", file.title));
             }
             file.layout = file.layout.clone().only(common);
             file.totals = keep.iter().map(|&t| file.totals[t]).collect();

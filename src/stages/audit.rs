@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::options::defaults;
-use super::{bounded, word};
-use crate::error::Result;
+use super::{bounded, check_resamples, word};
+use crate::error::{Problem, Result};
 use crate::fisher::concentration::{ConcentrationRow, concentration};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::Aggregate;
@@ -41,8 +41,21 @@ pub struct AuditOptions {
     pub resamples: usize,
 }
 
+impl AuditOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        check_resamples(self.resamples)
+    }
+}
+
 impl Audit {
+    /// What is wrong with the options alone.
+    pub(super) fn check(&self) -> Result<()> {
+        Ok(self.options.check()?)
+    }
+
     pub fn run(&self, command: &str) -> Result<()> {
+        self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let fisher_files::Stored { diagonal, layout, .. } = fisher_files::read(&self.fisher)?;
         provenance.input_file("fisher", &self.fisher)?;

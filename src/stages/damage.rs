@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::moving::{Gaussian, GaussianOptions};
 use super::options::defaults;
-use super::{ModelAndSet, about_set, word};
+use super::{ModelAndSet, about_set, check_resamples, word};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Problem, Result};
+use crate::error::{Problem, Result, check_at_most};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::landscape::curvature::{self, Curvature};
@@ -88,6 +88,9 @@ impl DamageOptions {
         if self.draws == 0 {
             return Err(Problem::new("draws", "number", "at least 1", 0, fix));
         }
+        check_at_most("draws", self.draws, 10_000, "two evaluations for every layer and fraction")?;
+        check_at_most("probes", self.probes, 10_000, "two gradients over the set")?;
+        check_resamples(self.resamples)?;
         for (option, length) in [("radius", self.radius), ("step", self.step)] {
             if !(length > 0.0 && length.is_finite()) {
                 return Err(Problem::new(option, "length", "above 0", length, fix));

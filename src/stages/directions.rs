@@ -25,6 +25,7 @@ use crate::{files, train};
 /// in the plane, whose directions are orthogonal and of one length. Along a training run the directions are the leading principal
 /// components of its snapshots, as long as its path reaches.
 #[derive(clap::Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("of").required(true).multiple(true).args(["to", "trajectory", "kind"])))]
 pub struct Directions {
     #[command(flatten)]
     pub inputs: ModelAndSet,
@@ -32,13 +33,7 @@ pub struct Directions {
     #[arg(long, value_name = "KIND", value_parser = kinds())]
     pub kind: Option<Source>,
     /// One or two checkpoints to go to
-    #[arg(
-        long,
-        value_name = "C,C",
-        value_delimiter = ',',
-        required_unless_present_any = ["trajectory", "kind"],
-        conflicts_with = "trajectory"
-    )]
+    #[arg(long, value_name = "C,C", value_delimiter = ',', conflicts_with = "trajectory")]
     pub to: Vec<PathBuf>,
     /// Names for the checkpoint and those to go to, for figures [default: names of their folders]
     #[arg(long, value_name = "TEXT", value_delimiter = ',', conflicts_with = "trajectory")]

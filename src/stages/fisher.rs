@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::options::defaults;
 use super::{ModelAndSet, check_extension, word};
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, check_at_most};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, Control, control, files};
 use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction, Trainable};
@@ -58,7 +58,7 @@ impl FisherOptions {
     pub fn check(&self) -> Result<(), Problem> {
         match self.mc_samples {
             0 => Err(Problem::new("mc_samples", "number", "at least 1", 0, "1 is usual")),
-            _ => Ok(()),
+            samples => check_at_most("mc_samples", samples, 1000, "a backward pass over the set"),
         }
     }
 }

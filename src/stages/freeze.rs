@@ -56,16 +56,51 @@ pub struct Freeze {
     pub out: PathBuf,
 }
 
+/// A set before it is written.
+pub struct Frozen {
+    pub set: FrozenSet,
+    /// The token that it is padded with.
+    pad: u32,
+    classes: Vec<String>,
+    /// Whose tokens it is of.
+    pub checkpoint: Checkpoint,
+}
+
 impl Freeze {
     pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "safetensors")?;
+        let mut provenance = Provenance::start(command, Some(self.seed));
+        let Frozen { set, pad, classes, checkpoint } = self.make()?;
+        set.write(pad)?;
+        provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
+        self.source.note(&mut provenance)?;
+        for path in &self.text {
+            provenance.input_file("text", path)?;
+        }
+        provenance.write(&provenance::beside(&self.out))?;
+        let targets: usize = set.examples.iter().map(Example::targets).sum();
+        let empty = set.examples.iter().filter(|e| e.targets() == 0).count();
+        let mut text = format!("{}: {} examples, {targets} targets", self.out.display(), set.examples.len());
+        text += &format!(", longest {} tokens", set.longest());
+        if set.kind.spec().answer == Answer::Class {
+            tell_empty_classes(&set, &classes);
+            text += &format!(", {} classes", classes.len());
+        }
+        match empty {
+            0 => progress::result(text),
+            _ => progress::excluded_result(format!("{text}, {empty} examples without a target")),
+        }
+        Ok(())
+    }
+
+    /// The set that is to be written; nothing is.
+    pub fn make(&self) -> Result<Frozen> {
         check_fraction(self.fraction)?;
         if self.text.is_empty() {
             self.source.check("--text FILE, ")?;
         }
-        let mut provenance = Provenance::start(command, Some(self.seed));
         let checkpoint = Checkpoint::open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
-        let max_len = longest(self.max_len, &checkpoint)?;
+        let max_len = longest(self.max_len, &checkpoint.config)?;
         let mut metadata = BTreeMap::from([("max_len".to_string(), max_len.to_string())]);
         let mut rows = if self.text.is_empty() {
             if let Some(task) = self.source.task()? {
@@ -88,26 +123,7 @@ impl Freeze {
             rows.rows = draw(rows.rows, wanted, self.seed)?;
         }
         let (set, pad) = frozen(&self.out, &rows, &checkpoint, max_len, self.seed, metadata)?;
-        set.write(pad)?;
-        provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
-        self.source.note(&mut provenance)?;
-        for path in &self.text {
-            provenance.input_file("text", path)?;
-        }
-        provenance.write(&provenance::beside(&self.out))?;
-        let targets: usize = set.examples.iter().map(Example::targets).sum();
-        let empty = set.examples.iter().filter(|e| e.targets() == 0).count();
-        let mut text = format!("{}: {} examples, {targets} targets", self.out.display(), set.examples.len());
-        text += &format!(", longest {} tokens", set.longest());
-        if set.kind.spec().answer == Answer::Class {
-            tell_empty_classes(&set, &rows.classes);
-            text += &format!(", {} classes", rows.classes.len());
-        }
-        match empty {
-            0 => progress::result(text),
-            _ => progress::excluded_result(format!("{text}, {empty} examples without a target")),
-        }
-        Ok(())
+        Ok(Frozen { set, pad, classes: rows.classes, checkpoint })
     }
 }
 

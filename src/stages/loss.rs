@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ModelAndSet, with_se};
+use super::{ModelAndSet, check_finite, with_se};
 use crate::data::masking::unigram_entropy;
 use crate::error::Result;
 use crate::evaluate::{metrics, set_loss, tell_other_order};
@@ -27,6 +27,7 @@ impl Loss {
     pub fn run(&self) -> Result<()> {
         let (model, set) = self.inputs.open(self.seed)?;
         let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
+        check_finite(&self.inputs.checkpoint, loss.loss)?;
         if let (Head::Classes(classes), true) = (model.network.head, model.stored_head) {
             tell_other_order(self.inputs.checkpoint.display(), classes, &loss, &set.examples);
         }

@@ -13,6 +13,7 @@ mod history;
 pub mod loss;
 pub mod moving;
 pub mod options;
+mod outputs;
 pub mod pretrain;
 pub mod render;
 pub mod schedule;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result, check_at_most};
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, DeviceChoice, Model};
 
@@ -53,6 +54,7 @@ pub enum Stage {
 impl Stage {
     /// Does the work; `command` is the line that repeats it, for the provenance.
     pub fn run(&self, command: &str) -> Result<()> {
+        outputs::check(self)?;
         match self {
             Stage::Freeze(stage) => stage.run(command),
             Stage::Loss(stage) => stage.run(),
@@ -84,6 +86,7 @@ impl Stage {
             Stage::Surface(stage) => stage.check(),
             Stage::Sharpness(stage) => stage.check(),
             Stage::Stability(stage) => stage.check(),
+            Stage::Audit(stage) => stage.check(),
             Stage::Agree(stage) => stage.check(),
             Stage::Damage(stage) => stage.check(),
             _ => Ok(()),
@@ -158,6 +161,22 @@ impl ModelAndSet {
         let missing = self.head.missing(seed);
         let model = self.compute.open(&self.checkpoint)?.model_for(&set, missing)?;
         Ok((model, set))
+    }
+}
+
+/// Whether so many resamples are worth their time.
+fn check_resamples(resamples: usize) -> Result<(), Problem> {
+    check_at_most("resamples", resamples, 100_000, "all scores anew; 1000 give an interval")
+}
+
+/// Refuses a model whose loss says nothing.
+fn check_finite(checkpoint: &Path, loss: f64) -> Result<()> {
+    match loss.is_finite() {
+        true => Ok(()),
+        false => {
+            let fix = "its weights are too large, most likely of a training that diverged: train it with a smaller learning rate";
+            Err(Error::field(checkpoint.display(), "loss", "finite", loss, fix))
+        }
     }
 }
 

@@ -38,7 +38,9 @@ pub fn words<O: Args + Serialize>(options: &O, given: impl Fn(&str) -> bool) -> 
             Value::Null | Value::Bool(false) => {}
             Value::Bool(true) => words.push(format!("--{flag}")),
             // The value may begin with a minus sign.
-            value if argument.is_allow_hyphen_values_set() => words.push(format!("--{flag}={}", text(value))),
+            value if argument.is_allow_hyphen_values_set() || text(value).starts_with('-') => {
+                words.push(format!("--{flag}={}", text(value)))
+            }
             value => words.extend([format!("--{flag}"), text(value)]),
         }
     }

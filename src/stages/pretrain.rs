@@ -17,8 +17,9 @@ use crate::data::row::Rows;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{Example, text, vocabulary};
 use crate::dropout::Arm;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_at_most};
 use crate::hub::VOCABULARIES;
+use crate::model::checkpoint::UNFINISHED;
 use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model, architectures};
 use crate::progress::{self, say};
@@ -30,8 +31,9 @@ use crate::{files, params};
 
 /// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head (or draw a new model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
+#[command(group(clap::ArgGroup::new("start").args(["checkpoint", "config"])))]
 pub struct Pretrain {
-    #[arg(long, value_name = "C", help = checkpoint("Checkpoint to go on from"), required_unless_present = "config", conflicts_with = "config")]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint to go on from"))]
     pub checkpoint: Option<PathBuf>,
     /// Configuration of a new model, its tokenizer's files beside it unless --vocab-size trains one
     #[arg(long, value_name = "CONFIG.json")]
@@ -113,6 +115,11 @@ const ROWS: usize = 20;
 impl Pretrain {
     pub fn run(&self, command: &str) -> Result<()> {
         self.settings(1, 1).check("pretrain")?;
+        if self.checkpoint.is_none() && self.config.is_none() {
+            let fix = "give --checkpoint C to go on from, or --config CONFIG.json for a new model";
+            return Err(Error::field("options", "model", "--checkpoint or --config", "neither", fix));
+        }
+        check_at_most("steps", self.steps.unwrap_or(0), 10_000_000, "a batch of examples")?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         for path in &self.text {
             provenance.input_file("text", path)?;
@@ -132,18 +139,13 @@ impl Pretrain {
             Some(given) => provenance.checkpoint("checkpoint", given, &checkpoint.hash)?,
             None => provenance.input("checkpoint", &checkpoint.hash),
         }
-        let (model, state) = match parts.filter(|_| self.steps != Some(0)) {
-            None => (checkpoint.with_masked_lm_head(self.seed)?, None),
-            Some(parts) => {
-                let (model, state) = self.train(checkpoint, parts)?;
-                (model, Some(state))
-            }
+        let model = match parts.filter(|_| self.steps != Some(0)) {
+            None => checkpoint.with_masked_lm_head(self.seed)?,
+            Some(parts) => self.train(checkpoint, parts)?,
         };
         model.save(&self.out, None)?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        if let Some(state) = state {
-            files::remove(&state)?;
-        }
+        Model::close_folder(&self.out)?;
         say!("{}: {} parameters, masked-LM head", self.out.display(), params::count(&model.theta));
         Ok(())
     }
@@ -200,9 +202,8 @@ impl Pretrain {
         Checkpoint::untrained(shape.with_vocabulary(pieces.len()), &self.out, self.seed)
     }
 
-    /// Trains; gives the model and the file of the unfinished run.
-    fn train(&self, checkpoint: Checkpoint, (training, held_out): (Rows, Rows)) -> Result<(Model, PathBuf)> {
-        let max_len = longest(self.max_len, &checkpoint)?;
+    fn train(&self, checkpoint: Checkpoint, (training, held_out): (Rows, Rows)) -> Result<Model> {
+        let max_len = longest(self.max_len, &checkpoint.config)?;
         let (set, pad) = self.held_out_set(&held_out, &checkpoint, max_len)?;
         let tokenizer = checkpoint.tokenizer()?;
         let examples = tokenizer.examples(&training.rows, max_len)?;
@@ -236,7 +237,7 @@ impl Pretrain {
             examples.len(),
             set.examples.len(),
         ));
-        let state = self.out.join("training.unfinished");
+        let state = self.out.join(UNFINISHED);
         let report = |row: &Row, _, _: &_, _| {
             let loss = with_se(row.loss, row.loss_se);
             let text = format!("train loss {:.4}, held-out loss {loss}", row.train_loss);
@@ -254,7 +255,7 @@ impl Pretrain {
         };
         history::write(&self.out, &rows, each, &beside)?;
         set.write(pad)?;
-        Ok((model, state))
+        Ok(model)
     }
 
     /// The held-out examples, masked once.

@@ -219,13 +219,13 @@ impl Render {
         let bytes = files::read(path)?;
         let text = std::str::from_utf8(&bytes).unwrap_or("").trim_start_matches('\u{feff}');
         let header: Vec<&str> = text.lines().next().unwrap_or("").split(',').map(str::trim).collect();
-        if text.is_empty() || ["x", "y", "loss"].iter().all(|name| header.contains(name)) {
-            let found = format!("{}, which is no CSV or a surface", path.display());
-            return Err(wrong(
-                "of rows and columns, as CSV",
-                found,
-                "draw a surface, or convert it to .csv, .h5, .npz or .vti",
-            ));
+        if ["x", "y", "loss"].iter().all(|name| header.contains(name)) {
+            let fix = "a surface has no text: name it .svg, .pdf, .png or .html, or .csv, .h5, .npz or .vti";
+            return Err(wrong("a table that is no surface", format!("the surface {}", path.display()), fix));
+        }
+        if text.is_empty() {
+            let found = format!("{}, which is no CSV", path.display());
+            return Err(wrong("of rows and columns, as CSV", found, "name the .csv of a table"));
         }
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let title = self.titles.first().cloned().unwrap_or_else(|| stem.replace('_', " "));
@@ -285,9 +285,11 @@ mod tests {
         let expected = "**a b**\n\n| name | x ± se |\n| :--- | ---: |\n| `layer.0` | 1.23 ± 0.10 |\n";
         assert_eq!(files::read_text(&at("t.md")).unwrap(), expected);
         assert!(files::read_text(&at("t.tex")).unwrap().contains("\\label{tab:a-b}"));
-        for (inputs, words) in
-            [(&["surface.csv"][..], "a surface"), (&["surface.h5"], "no CSV"), (&["a_b.csv"; 2], "2 files")]
-        {
+        for (inputs, words) in [
+            (&["surface.csv"][..], "a surface has no text"),
+            (&["surface.h5"], "no CSV"),
+            (&["a_b.csv"; 2], "2 files"),
+        ] {
             let inputs: Vec<PathBuf> = inputs.iter().map(|name| at(name)).collect();
             let (out_file, inputs) = (at("u.md"), inputs.iter().map(PathBuf::as_path));
             let message =

@@ -11,7 +11,7 @@ use super::options::defaults;
 use super::{ModelAndSet, about_set, check_extension};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, check_at_most};
 use crate::landscape::basis::{self, Basis};
 use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::directions::{self, Direction};
@@ -101,6 +101,9 @@ impl SharpnessOptions {
         ];
         if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(Problem::new(option, "number", "at least 1", 0, fix));
+        }
+        for (option, count) in counts {
+            check_at_most(option, count, 10_000, "one pass over the set, or several")?;
         }
         let lengths = self.radii.iter().map(|r| ("radii", r));
         let lengths = lengths.chain([("epsilon", &self.epsilon), ("step", &self.step)]);

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::options::defaults;
 use super::source::tell;
-use super::{Compute, HeadOptions, checkpoint};
+use super::{Compute, HeadOptions, check_resamples, checkpoint};
 use crate::data::columns::Columns;
 use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
 use crate::data::{Example, masking, text};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, check_at_most};
 use crate::figures::stability::curve_figure;
 use crate::fisher::Fisher;
 use crate::fisher::layers::{Aggregate, Granularity};
@@ -122,6 +122,9 @@ impl StabilityOptions {
         if self.repeats == 0 {
             return Err(Problem::new("repeats", "number", "at least 1", 0, "10 is a good number"));
         }
+        check_at_most("repeats", self.repeats, 10_000, "a draw of every fraction, with rows of its own")?;
+        check_at_most("masks", self.masks, 1000, "a pass over the corpus")?;
+        check_resamples(self.resamples)?;
         if !(self.threshold > -1.0 && self.threshold < 1.0) {
             let fix = "0.9 asks for nearly the same order";
             return Err(Problem::new("threshold", "rho", "between -1 and 1", self.threshold, fix));
@@ -293,7 +296,7 @@ impl Stability {
         for path in &self.text {
             provenance.input_file("text", path)?;
         }
-        let max_len = longest(self.max_len, checkpoint)?;
+        let max_len = longest(self.max_len, &checkpoint.config)?;
         let place = self.text.first().map_or(Path::new("text"), PathBuf::as_path);
         Ok(frozen(place, &rows, checkpoint, max_len, self.seed, BTreeMap::new())?.0)
     }

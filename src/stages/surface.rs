@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::moving::{Gaussian, GaussianOptions, Moving};
 use super::options::defaults;
-use super::{ModelAndSet, about_set, check_extension, with_se};
+use super::{ModelAndSet, about_set, check_extension, check_finite, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result};
@@ -156,6 +156,9 @@ impl Surface {
             coordinates: [&xs, &ys],
             per_example: self.per_example,
         };
+        // Around a model that has diverged there is nothing to see, which is known before all points are.
+        let centre = evaluate::set_loss(&model.network, plan.theta, plan.examples, plan.by_length)?;
+        check_finite(&self.inputs.checkpoint, centre.loss)?;
         self.announce(&model, &plan)?;
         let journal = self.beside("unfinished");
         let surface = plan.evaluate(&model.network, &journal, &inputs)?;

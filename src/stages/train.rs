@@ -13,8 +13,9 @@ use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::data::glue::Holdout;
 use crate::dropout::{Arm, Dropout};
-use crate::error::{Problem, Result};
+use crate::error::{Problem, Result, check_at_most};
 use crate::evaluate::{self, SetLoss};
+use crate::model::checkpoint::UNFINISHED;
 use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
@@ -110,6 +111,7 @@ impl TrainOptions {
             let fix = "see `fisherscape train --help`";
             return Err(Problem::new("epochs", "number", "above 0", 0, fix));
         }
+        check_at_most("epochs", self.epochs, 10_000, "a pass over the training part")?;
         if self.early_stopping == Some(0) {
             let fix = "leave it out: then training ends with its last step";
             return Err(Problem::new("early_stopping", "number", "above 0", 0, fix));
@@ -191,8 +193,10 @@ impl Train {
         let (network, theta) = (model.network.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");
         if self.snapshots > 0 {
-            let mib = (self.snapshots * params::bytes(&theta)) >> 20;
-            progress::note(format!("{} snapshots take {mib} MiB of disk", self.snapshots));
+            // One for each step, and one for the start, are all there can be.
+            let kept = self.snapshots.min(config.steps + 1);
+            let mib = (kept * params::bytes(&theta)) >> 20;
+            progress::note(format!("{kept} snapshots take {mib} MiB of disk"));
         }
         let run = Run {
             network: &network,
@@ -203,7 +207,7 @@ impl Train {
             config: &config,
             snapshots: Some(&trajectory),
         };
-        let state = self.out.join("training.unfinished");
+        let state = self.out.join(UNFINISHED);
         let names = set.label_names();
         let best = self.out.join("best");
         let mut last_is_best = false;
@@ -250,7 +254,7 @@ impl Train {
             self.write_sets(&set, (&examples[..used], held_out), pad)?;
         }
         provenance.write(&self.out.join("provenance.toml"))?;
-        files::remove(&state)?;
+        Model::close_folder(&self.out)?;
         say!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
         Ok(())
     }
@@ -293,7 +297,7 @@ impl Train {
     }
 
     fn parts(&self, checkpoint: &Checkpoint) -> Result<Parts> {
-        let max_len = longest(self.max_len, checkpoint)?;
+        let max_len = longest(self.max_len, &checkpoint.config)?;
         let (rows, training, numbers) =
             self.source.split(self.options.split, self.seed, checkpoint.word_classes().as_deref())?;
         let source = self.source.path().display().to_string();

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::data::masking::Masking;
 use crate::data::{Batch, Example, by_length};
 use crate::dropout::Dropout;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, check_at_most};
 use crate::estimate;
 use crate::evaluate::{self, SetLoss, set_loss};
 use crate::files;
@@ -77,8 +77,9 @@ impl Config {
             return wrong("eval_steps", "above 0", 0.0);
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
-            return wrong("lr", "above 0", self.lr);
+            return wrong("lr", "finite and above 0", self.lr);
         }
+        check_at_most("snapshots", self.snapshots, SNAPSHOTS, "a file of all parameters")?;
         if self.snapshots == 1 {
             return wrong("snapshots", "0, or at least 2: the first step and the last", 1.0);
         }
@@ -91,6 +92,12 @@ impl Config {
         Ok(())
     }
 }
+
+/// Most snapshots of a training.
+const SNAPSHOTS: usize = 1000;
+
+/// What to do about a training whose numbers are not finite.
+const DIVERGED: &str = "the training diverged: use a smaller learning rate";
 
 /// What a run is evaluated on.
 #[derive(Clone)]
@@ -206,6 +213,7 @@ impl Run<'_> {
             if last || at.step.is_multiple_of(config.every) {
                 let evaluated = self.evaluate(&theta, at.step)?;
                 let row = self.row(&evaluated, &at);
+                check_finite(&row)?;
                 let best = at.history.iter().all(|earlier| self.score(&row) > self.score(earlier));
                 finished(&row, evaluated, &theta, best)?;
                 at.history.push(row);
@@ -246,8 +254,8 @@ impl Run<'_> {
     /// What so many steps come to with the evaluations between them, in tokens of a forward pass.
     pub fn work(&self, steps: usize) -> f64 {
         let rows = steps.div_ceil(self.config.every);
-        let trained = estimate::BACKWARD * (self.tokens(self.config.step_examples()) * steps) as f64;
-        trained + (rows * estimate::tokens(self.held_out.examples)) as f64
+        let trained = estimate::BACKWARD * self.step_tokens() * steps as f64;
+        trained + rows as f64 * estimate::tokens(self.held_out.examples) as f64
     }
 
     /// Seconds of a forward pass for each token, from one batch on this machine.
@@ -260,9 +268,11 @@ impl Run<'_> {
         estimate::seconds_each(self.network, theta, held_out, &by_length(held_out))
     }
 
-    /// Tokens of so many examples, about.
-    fn tokens(&self, examples: usize) -> usize {
-        estimate::tokens(self.examples) * examples / self.examples.len().max(1)
+    /// Tokens of a step, about: no more examples to it than there are.
+    fn step_tokens(&self) -> f64 {
+        let all = self.examples.len().max(1);
+        let part = self.config.step_examples().min(all) as f64 / all as f64;
+        estimate::tokens(self.examples) as f64 * part
     }
 
     /// Says what so many steps will take.
@@ -299,9 +309,8 @@ impl Run<'_> {
         let (loss, gradient) = self.backward(theta, &batch, count, step as u64)?;
         let norm = adamw::norm(&gradient)?;
         if !(loss.is_finite() && norm.is_finite()) {
-            let fix = "use a smaller learning rate";
             let found = format!("loss {loss}, gradient norm {norm} at step {step}");
-            return Err(Error::field("training", "loss and gradient", "finite", found, fix));
+            return Err(Error::field("training", "loss and gradient", "finite", found, DIVERGED));
         }
         let config = self.config;
         let warmup = schedule::warmup_steps(config.warmup, config.steps);
@@ -365,6 +374,17 @@ impl Run<'_> {
             Best::HighestMetric => row.metrics.first().map_or(f64::NAN, |(_, value)| *value),
         };
         if score.is_nan() { f64::NEG_INFINITY } else { score }
+    }
+}
+
+/// The last step of a training that diverges has no other after it to notice.
+fn check_finite(row: &Row) -> Result<()> {
+    match row.loss.is_finite() {
+        true => Ok(()),
+        false => {
+            let found = format!("{} after step {}", row.loss, row.step);
+            Err(Error::field("training", "held-out loss", "finite", found, DIVERGED))
+        }
     }
 }
 

@@ -75,6 +75,11 @@ impl Tokenizer {
         disk::write(&json, (text + "\n").as_bytes())
     }
 
+    /// How many tokens there are.
+    pub fn pieces(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
     /// BLAKE3 of the vocabulary in id order: the same for `vocab.txt` and for the `tokenizer.json` made from it.
     pub fn vocabulary_hash(&self) -> String {
         let mut tokens: Vec<(u32, String)> =

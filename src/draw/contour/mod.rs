@@ -160,7 +160,8 @@ fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels> {
     check(panels, options)?;
     let (min, max) = upsample::range(panels.iter().flat_map(|panel| &panel.loss));
     if min > max {
-        let fix = "evaluate nearer to (0, 0)";
+        let fix =
+            "the model has diverged, or the surface reaches too far: lower the learning rate, or the span";
         return Err(Error::field("figure", "loss", "finite at one point at least", "none", fix));
     }
     let clip = options.clip.filter(|clip| *clip < max || clip.is_nan());

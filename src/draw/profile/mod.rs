@@ -241,7 +241,7 @@ fn loss_axis(losses: &[Draws], options: &Style) -> Result<Axis> {
     let log = options.spacing == Spacing::Log;
     let values = losses.iter().flat_map(Draws::values).filter(|v| !log || *v > 0.0);
     let Some((low, mut high)) = axis::range(values) else {
-        let fix = "evaluate nearer to 0";
+        let fix = "the model has diverged, or the line reaches too far: lower the learning rate, or the span";
         return Err(Error::field("figure", "loss", "finite at one point at least", "none", fix));
     };
     if let Some(clip) = options.clip {

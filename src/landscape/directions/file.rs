@@ -56,8 +56,23 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<[Direction; 2]> {
         let fix = "use directions that were made for this checkpoint";
         return Err(Error::field(path.display(), "tensors", "some parameter of the model", "none", fix));
     }
+    tell_still(path, theta, &directions);
     if !foreign.is_empty() {
         progress::excluded(format!("{}: not in the model, left out: {}", path.display(), foreign.join(", ")));
     }
     Ok(directions)
+}
+
+/// Says which weight matrices a direction leaves where they are, if it moves others. (Vectors may stand still by choice.)
+fn tell_still(path: &Path, theta: &ParamMap, directions: &[Direction; 2]) {
+    for (axis, direction) in ["x", "y"].iter().zip(directions).filter(|(_, d)| !d.is_empty()) {
+        let still = theta.iter().filter(|(name, t)| t.rank() > 1 && !direction.contains_key(*name));
+        let names: Vec<&str> = still.map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            let (path, names) = (path.display(), names.join(", "));
+            progress::excluded(format!(
+                "{path}: the direction {axis} has none of these, which stay: {names}"
+            ));
+        }
+    }
 }

@@ -128,6 +128,12 @@ impl Checkpoint {
             };
             return wrong(format!("classes 0..={last} ({from})"), largest.to_string(), fix);
         }
+        if stored.is_none() && named.is_none() {
+            let set = set.path.display();
+            progress::note(format!(
+                "{set}: names no classes, so there are {classes}, as its labels 0..={largest} say"
+            ));
+        }
         if largest < last && named.is_none() {
             let folder = self.folder.display();
             progress::note(format!(
