@@ -275,7 +275,9 @@ fn strange_names_of_outputs_make_no_other_folder() -> Outcome {
             "plane=",
         ];
         let mut command = fisherscape("run quickstart");
-        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         command.arg(out).current_dir(folder.path()).output()
     };
     let mut option = std::ffi::OsString::from("--out=");

@@ -444,7 +444,9 @@ mod tests {
         )?;
         let clock = Clock::new(&longer, folder.path(), false);
         assert!(
-            clock.before.contains("schedule") && !long.iter().any(|step| clock.before.contains(&step.name))
+            clock.before.contains("schedule") && !long.iter().any(|step| clock.before.contains(&step.name)),
+            "{:?}",
+            clock.before
         );
         assert_eq!(Clock::new(&same, folder.path(), false).before.len(), same.steps().len());
         assert!(Clock::new(&same, folder.path(), true).before.is_empty());

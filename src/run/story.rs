@@ -429,7 +429,11 @@ fn rises(over: &str, models: &[Model], rows: &[&Surface], (unit, seed): (&str, O
         Some((rise, se)) => format!("{} ± {se:.4} ({})", signed(rise), row.mask),
         None => format!("no grid point ({})", row.mask),
     });
-    let which = seed.map_or(String::new(), |seed| format!(" (models of seed {seed})"));
+    let which = match (seed, rows.iter().map(|row| row.seeds).max()) {
+        (None, _) => String::new(),
+        (Some(_), Some(seeds)) if seeds > 1 => format!(" (means over the models of {seeds} seeds)"),
+        (Some(seed), _) => format!(" (models of seed {seed})"),
+    };
     let mut sentences = vec![format!(
         "Within distance {RADIUS} of {} the loss over {over} changes, on average, by {}, in {unit} per target{which}.",
         models[0].title,

@@ -9,6 +9,7 @@ use super::{Executor, Finished};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::Said;
+use crate::provenance::command_line;
 use crate::run::graph::Graph;
 use crate::run::step::{Record, Step};
 
@@ -67,8 +68,8 @@ impl Mock {
         if mishap == Some(Mishap::Killed) {
             return Err(Error::Elsewhere { cause: "its process ended by signal".into(), disk_full: false });
         }
-        let record =
-            step.finish(&self.folder, Record::new(step, String::new(), identity, 1.0, Said::default()))?;
+        let line = command_line(step.words(&self.folder));
+        let record = step.finish(&self.folder, Record::new(step, line, identity, 1.0, Said::default()))?;
         if mishap == Some(Mishap::Lost) {
             record.outputs.keys().try_for_each(|path| files::remove(&self.folder.join(path)))?;
         }
