@@ -417,6 +417,9 @@ fn options_are_checked_before_any_work() -> Outcome {
         ("sharpness.radii=[0.1,-1.0]".into(), "sharpness.radii"),
         ("profile.resolution=1".into(), "profile.resolution"),
         ("stability.masks=0".into(), "stability.masks"),
+        ("stability.heads=0".into(), "stability.heads"),
+        // Over text: the decoder is the checkpoint's own.
+        ("stability.heads=2".into(), "stability.heads"),
         ("stability.overlap=[0.1,1.0]".into(), "stability.overlap"),
         ("fisher.mc_samples=0".into(), "fisher.mc_samples"),
         ("damage.radius=0.0".into(), "damage.radius"),

@@ -542,15 +542,20 @@ fn the_rule_is_types_by_layer_with_embeddings_last() -> Outcome {
     Ok(())
 }
 
-/// Oracle: the variances that the scores are made of. Sites one apart, each with a normal number for its head, one for its examples and
-/// one for both: the parts of the spread are theirs, to a tenth (ranks are no line, and 20 draws of 6 heads no crowd). Without noise of
+/// Oracle: a simulation with numpy of the same model (sites one apart, each with a normal number for its head, one for its examples and
+/// one for both; 6 heads, 20 draws of half of 40 examples), whose parts spread by 0.04 from run to run: three of those. They are near
+/// those of the variances, but ranks are no line and put up to 0.14 of what is one's alone to both together. Without noise of
 /// examples nothing is theirs, without noise of heads nothing is the heads'. Catches parts exchanged, and pairs of a head with itself.
 #[test]
 fn heads_and_examples_have_their_parts_of_the_spread() -> Outcome {
     let (heads, n) = (6, 40);
-    for [head, data, both] in
-        [[1.5, 1.5, 0.0], [2.0, 1.0, 0.0], [1.0, 1.0, 1.5], [1.5, 0.0, 0.0], [0.0, 1.5, 0.0]]
-    {
+    for ([head, data, both], parts) in [
+        ([1.5, 1.5, 0.0], [0.43, 0.43, 0.14]),
+        ([2.0, 1.0, 0.0], [0.72, 0.17, 0.11]),
+        ([1.0, 1.0, 1.5], [0.18, 0.19, 0.62]),
+        ([1.5, 0.0, 0.0], [1.0, 0.0, 0.0]),
+        ([0.0, 1.5, 0.0], [0.0, 1.0, 0.0]),
+    ] {
         // A draw has half of the examples: their noise is sqrt(20) times smaller in it.
         let (own, of_both) = (f64::sqrt(20.0) * data, f64::sqrt(20.0) * both);
         let normal = |name: String, n: usize, t: usize| Stream::new(1, &name).at(n as u64).normal(t as u64);
@@ -565,18 +570,16 @@ fn heads_and_examples_have_their_parts_of_the_spread() -> Outcome {
             })
             .collect();
         let rows = heads::rows(&layout(&tensors()), &made, &config(&[0.5], 20, 0));
-        let own: Vec<_> =
-            rows.iter().filter(|r| r.granularity == Granularity::Tensor && r.fraction < 1.0).collect();
+        let is = |r: &&heads::HeadRow| r.granularity == Granularity::Tensor && r.fraction < 1.0;
+        let own: Vec<_> = rows.iter().filter(is).collect();
         assert_eq!(own.len(), 20);
         let mean = |of: fn(&heads::HeadRow) -> Option<f64>| {
             stats::mean(&own.iter().map(|row| of(row).unwrap()).collect::<Vec<f64>>())
         };
         let (a, b, c) = (mean(|r| r.other_head), mean(|r| r.other_examples), mean(|r| r.both));
         let shares = heads::shares(a, b, c).unwrap();
-        let all = head * head + data * data + both * both;
-        for (share, sd) in shares.iter().zip([head, data, both]) {
-            assert!((share - sd * sd / all).abs() < 0.1, "{shares:?} of {head}, {data}, {both}");
-        }
+        let near = shares.iter().zip(parts).all(|(share, part)| (share - part).abs() < 0.12);
+        assert!(near, "{shares:?} for {parts:?}");
         let one = |rho: f64| rho > 1.0 - 1e-12;
         assert_eq!((head == 0.0, data == 0.0), (one(a), one(b)), "{a} {b}");
     }
