@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::Result;
+use crate::progress;
 use crate::provenance::command_line;
 use crate::run::commands::{Check, List, Run, RunStep};
 use crate::stages::Stage;
@@ -54,7 +55,11 @@ impl Cli {
 impl Command {
     /// Runs the command; the code is that of a step which failed and has said so itself.
     pub fn run(&self) -> Result<ExitCode> {
-        let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        // The command itself, behind options such as `--threads 2`.
+        let named = |word: &&String| word.starts_with(|c: char| c.is_ascii_lowercase());
+        progress::at_work(words.iter().find(named).map_or("", String::as_str));
         match self {
             Command::Run(run) => run.run(&command_line(words))?,
             Command::Check(check) => check.run()?,
