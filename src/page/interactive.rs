@@ -57,8 +57,8 @@ pub(crate) fn scripts(groups: &[Group]) -> String {
         return String::new();
     }
     let data: Vec<Data> = groups.iter().map(data).collect();
-    // `</` would end the script.
-    let data = json!(data).to_string().replace("</", "<\\/");
+    // `</` would end the script, `<!--` begin something else. In JSON a `<` stands in texts alone.
+    let data = json!(data).to_string().replace('<', "\\u003c");
     format!(
         "<script>{PLOTLY}</script>\n<script type=\"application/json\" id=\"surface-data\">{data}</script>\n<script>{SCRIPT}</script>"
     )
