@@ -82,6 +82,9 @@ impl Command {
     /// Runs the command; the code is that of a step which failed and has said so itself.
     pub fn run(&self) -> Result<ExitCode> {
         let words: Vec<String> = std::env::args_os().skip(1).map(utf8).collect::<Result<_>>()?;
+        // The command itself, behind options such as `--threads 2`.
+        let named = |word: &&String| word.starts_with(|c: char| c.is_ascii_lowercase());
+        progress::at_work(words.iter().find(named).map_or("", String::as_str));
         match self {
             Command::Run(run) => run.run(&command_line(words))?,
             Command::Check(check) => check.run()?,

@@ -3,9 +3,12 @@
 //! Every message a user can cause is an [`Error::Field`] or an [`Error::Io`]; [`Error::Tensor`] is what is left
 //! for the tensor library to say, and reaching it from user input is a bug.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -121,4 +124,30 @@ impl Error {
         let path = path.to_path_buf();
         move |cause| Error::Io { path, action, cause }
     }
+}
+
+/// Runs a library that panics on some damaged files; the panic is caught, and what it says is the caller's to tell. What `f` was
+/// at work on is not to be used after that.
+pub fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let said = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                said(panic);
+            }
+        }));
+    });
+    let before = QUIET.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    QUIET.set(before);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("what it does not take").to_string()
+    })
+}
+
+thread_local! {
+    /// Whether a panic of this thread is caught.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }

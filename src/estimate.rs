@@ -22,6 +22,7 @@ const PROBE: usize = 16;
 
 /// Says what a run will take, if it is long or wants more memory than there is.
 pub fn tell(what: &str, seconds: f64, bytes: usize) {
+    progress::at_work(what);
     let mib = (bytes + PROGRAM) >> 20;
     if seconds > progress::LONG {
         // No clock holds more than some 10^19 seconds.
@@ -57,9 +58,18 @@ pub fn tokens(examples: &[Example]) -> usize {
     examples.iter().map(Example::len).sum()
 }
 
-/// Bytes of memory that are free, where the system says it.
+/// Bytes of memory that are free, where the system says it; no more than this process may have.
 pub fn available_bytes() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<usize>().ok()? * 1024)
+    let kilobytes = |path: &str, name: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name))?.trim().trim_end_matches(" kB");
+        Some(value.parse::<usize>().ok()? * 1024)
+    };
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"));
+    let limit = limit.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    let left =
+        limit.zip(kilobytes("/proc/self/status", "VmSize:")).map(|(limit, own)| limit.saturating_sub(own));
+    let free = kilobytes("/proc/meminfo", "MemAvailable:");
+    left.into_iter().chain(free).min()
 }

@@ -1,14 +1,54 @@
 //! The binary: parse, set up threads, run, print what went wrong.
 
+use std::alloc::{GlobalAlloc, Layout};
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use fisherscape::{cli::Cli, progress};
+use fisherscape::{Error, cli::Cli, progress};
+use mimalloc::MiMalloc;
 
 // Fresh pages from the system cost a quarter of candle's training time; this allocator keeps them.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Told = Told;
+
+/// mimalloc, which says so where the system has no memory left, and ends the program: else Rust would abort it.
+struct Told;
+
+// SAFETY: each call goes to mimalloc as it came, and what mimalloc gives goes back; where that is nothing, none does.
+unsafe impl GlobalAlloc for Told {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: what the caller promises is what mimalloc asks for.
+        found(unsafe { MiMalloc.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        found(unsafe { MiMalloc.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        found(unsafe { MiMalloc.realloc(place, layout, size) }, size)
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { MiMalloc.dealloc(place, layout) }
+    }
+}
+
+fn found(place: *mut u8, bytes: usize) -> *mut u8 {
+    if place.is_null() {
+        progress::out_of_memory(bytes);
+        // Nothing is unwound: files get their names only when they are whole, and journals are for such ends.
+        #[cfg(unix)]
+        signal_hook::low_level::exit(1);
+        #[cfg(not(unix))]
+        std::process::exit(1);
+    }
+    place
+}
 
 /// mimalloc's option `purge_delay`, in milliseconds, which its bindings leave without a name.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
@@ -30,12 +70,17 @@ fn main() -> ExitCode {
         std::env::set_var("RAYON_NUM_THREADS", "1");
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
+    #[cfg(unix)]
+    mind_signals();
     let outcome = rayon::ThreadPoolBuilder::new()
         .num_threads(cli.threads())
         .build_global()
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(cli.command.run()?))
-        .and_then(|code| Ok(progress::check_out().map(|()| code)?));
+        .map_err(|e| {
+            let fix = "take fewer, or raise the limits (ulimit -u, ulimit -v)";
+            Error::field("--threads", "threads", "as many as the system lets start", e, fix)
+        })
+        .and_then(|()| cli.command.run())
+        .and_then(|code| progress::check_out().map(|()| code));
     match outcome {
         Ok(code) => code,
         Err(error) => failed(&error),
@@ -47,11 +92,25 @@ fn told(answer: &clap::Error) -> ExitCode {
     progress::lose(answer.print());
     match progress::check_out() {
         Ok(()) => ExitCode::from(answer.exit_code() as u8),
-        Err(error) => failed(&error.into()),
+        Err(error) => failed(&error),
     }
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+fn failed(error: &Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {error}");
     ExitCode::FAILURE
+}
+
+/// Says how to go on where a signal ends the program. It ends as it would have without: what is to be kept is on the disk at all times.
+#[cfg(unix)]
+fn mind_signals() {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
+    // Without a thread for it, signals end the program without a word.
+    let _ = std::thread::Builder::new().spawn(move || {
+        for signal in signals.forever() {
+            progress::stopped();
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
 }

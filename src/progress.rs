@@ -147,6 +147,35 @@ pub fn warn(text: impl std::fmt::Display) {
     whisper!("warning: {text}");
 }
 
+/// What is at work, in a few words: who finds no memory says it.
+static WORK: Mutex<String> = Mutex::new(String::new());
+
+/// Sets what is at work from now on.
+pub fn at_work(what: &str) {
+    let what = what.to_string();
+    *WORK.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = what;
+}
+
+/// What an allocator says that finds no memory. It takes none itself, and waits for nobody.
+pub fn out_of_memory(bytes: usize) {
+    let work = WORK.try_lock();
+    let work = work
+        .as_ref()
+        .map(|work| work.as_str())
+        .ok()
+        .filter(|work| !work.is_empty())
+        .unwrap_or("this command");
+    whisper!("error: {work}: `memory` must be enough for it, found none for {bytes} bytes more");
+    whisper!(
+        "  fix: free some, raise its limit (ulimit -v), or take fewer --threads; what was finished is kept, and the same command goes on"
+    );
+}
+
+/// What is said where the user or the system stops the program.
+pub fn stopped() {
+    whisper!("stopped; run the same command again to go on");
+}
+
 /// What stands above the bars of all steps.
 static BOARD: Mutex<String> = Mutex::new(String::new());
 
@@ -196,6 +225,7 @@ impl Progress {
     }
 
     fn of(label: String, total: u64, bytes: bool) -> Progress {
+        at_work(&label);
         let terminal = std::io::stderr().is_terminal();
         let target =
             if terminal && shown(1) { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

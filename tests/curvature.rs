@@ -1,7 +1,7 @@
 //! Hessians that are known: on paper, and whole ones from PyTorch in double precision.
 
-use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{Device, Tensor};
 use fisherscape::data::frozen::FrozenSet;
@@ -172,18 +172,15 @@ fn a_quadratic_has_the_sharpness_it_was_made_with() -> Outcome {
 /// A quadratic that stops working after so many evaluations.
 struct Mortal {
     quadratic: Quadratic,
-    left: Cell<usize>,
+    left: AtomicUsize,
 }
-
-// SAFETY: the tests evaluate on one thread.
-unsafe impl Sync for Mortal {}
 
 impl Objective for Mortal {
     fn losses(&self, theta: &ParamMap, batch: &Batch) -> Result<Outputs> {
-        match self.left.get().checked_sub(1) {
+        match self.left.load(Ordering::Relaxed).checked_sub(1) {
             None => Err(candle_core::Error::Msg("killed".into()).into()),
             Some(left) => {
-                self.left.set(left);
+                self.left.store(left, Ordering::Relaxed);
                 self.quadratic.losses(theta, batch)
             }
         }
@@ -208,11 +205,11 @@ fn a_run_that_dies_anywhere_goes_on_to_the_same_bits() -> Outcome {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     pool.install(|| {
         let sizes = Sizes { directions: 1, steps: 4, probes: 2, signs: 1, eigenvalues: 2 };
-        let mortal = |left| Mortal { quadratic: quadratic(), left: Cell::new(left) };
+        let mortal = |left| Mortal { quadratic: quadratic(), left: AtomicUsize::new(left) };
         let folder = tempfile::tempdir()?;
         let counted = mortal(usize::MAX);
         let whole = bits(&run(&counted, &sizes, folder.path(), usize::MAX)?);
-        let all = usize::MAX - counted.left.get();
+        let all = usize::MAX - counted.left.load(Ordering::Relaxed);
         assert!(all > 40, "{all} evaluations");
         for stop in (0..all).step_by(3) {
             let folder = tempfile::tempdir()?;

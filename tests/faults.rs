@@ -769,3 +769,206 @@ fn a_finished_run_answers_where_nothing_can_be_written() -> Outcome {
     assert!(!success && said.contains("cannot lock it"), "{said}");
     Ok(())
 }
+
+/// A copy of a folder of fixtures in which one file is changed.
+fn changed(from: &str, to: &Path, file: &str, change: impl Fn(&mut serde_json::Value)) -> Outcome {
+    crate::support::copy_folder(&fixture(from), to);
+    let mut value = crate::support::json(&to.join(file));
+    change(&mut value);
+    Ok(std::fs::write(to.join(file), value.to_string())?)
+}
+
+/// Oracle: the file's own words. A size that no model has is refused by its name before memory is taken for it, in every architecture; and a
+/// head is drawn only in the sizes that the weights have. Memory is limited, so what is believed ends otherwise. A spread that makes infinite
+/// heads is refused.
+#[test]
+#[cfg(unix)]
+fn sizes_of_a_configuration_are_asked_for() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let model = folder.path().join("model");
+    let limited = |command: &str| {
+        let program = assert_cmd::cargo::cargo_bin("fisherscape").display().to_string();
+        let line = format!("ulimit -v 2000000; exec '{program}' --threads 1 {command}");
+        let output =
+            std::process::Command::new("bash").args(["-c", &line]).current_dir(folder.path()).output()?;
+        Ok::<_, std::io::Error>((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    let widths = [
+        "hidden_size",
+        "intermediate_size",
+        "n_embd",
+        "n_inner",
+        "dim",
+        "hidden_dim",
+        "embedding_size",
+        "head_dim",
+    ];
+    let rows = ["vocab_size", "max_position_embeddings", "n_positions", "type_vocab_size"];
+    let layers = ["num_hidden_layers", "n_layer", "n_layers"];
+    let mut asked = 0;
+    for entry in std::fs::read_dir(fixture("parity"))?.flatten() {
+        let name = format!("parity/{}/model", entry.file_name().to_string_lossy());
+        let own = crate::support::json(&fixture(&name).join("config.json"));
+        for (keys, size) in
+            [(&widths[..], 1u64 << 33), (&rows, 1_000_000_000_000_000), (&layers, 1_000_000_000)]
+        {
+            for key in keys.iter().filter(|key| own.get(**key).is_some_and(|value| value.is_u64())) {
+                changed(&name, &model, "config.json", |config| config[key] = size.into())?;
+                let read = fisherscape::model::architectures::read(&model.join("config.json"));
+                let text = read.err().ok_or(format!("{name}: {key}"))?.to_string();
+                assert!(text.contains(key) && text.contains("at most"), "{name}: {text}");
+                asked += 1;
+            }
+        }
+        std::fs::remove_dir_all(&model)?;
+    }
+    assert!(asked > 100, "{asked}");
+    for (key, size, word) in [
+        ("vocab_size", serde_json::json!(100_000_000), "shape"),
+        ("hidden_size", serde_json::json!(1_000_000), "shape"),
+        ("initializer_range", serde_json::json!(1e308), "from 0 to 1000"),
+    ] {
+        changed("parity/cls/model", &model, "config.json", |config| config[key] = size.clone())?;
+        let (code, text) = limited("pretrain --steps 0 --checkpoint model --out out")?;
+        assert!(code == Some(1) && text.contains(word), "{key}: {text}");
+    }
+    Ok(())
+}
+
+/// Oracle: the files' own words. Tokenizers in which the library panics, at once or with a text, and one whose special tokens share an id, are
+/// told as unusable, with nothing of the panic beside it.
+#[test]
+fn tokenizers_that_cannot_be_used_are_told() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let model = folder.path().join("model");
+    let precompiled = |map: &str| serde_json::json!({"type": "Precompiled", "precompiled_charsmap": map});
+    type Change = (&'static str, serde_json::Value, &'static str);
+    let cases: [Change; 6] = [
+        // A table of 2^31 - 1 bytes, alone and inside a sequence: memory would be taken for it.
+        ("normalizer", precompiled("////fwAAAAA="), "of 2147483647 bytes, as it says"),
+        (
+            "normalizer",
+            serde_json::json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, precompiled("////fwAAAAA=")]}),
+            "of 2147483647 bytes, as it says",
+        ),
+        ("normalizer", precompiled("AAAA"), "that can be read"),
+        // Of 4 bytes of length, 8 of a table and 3 of text.
+        ("normalizer", precompiled("CAAAAAAAAAD///9/YWJj"), "able to read the text"),
+        ("pre_tokenizer", serde_json::json!({"type": "FixedLength", "length": 0}), "able to read the text"),
+        ("model", serde_json::Value::Null, "an id of its own"),
+    ];
+    for (key, value, words) in cases {
+        crate::support::copy_folder(&fixture("tiny/model"), &model);
+        changed("tokenizer/template", &model, "tokenizer.json", |tokenizer| match &value {
+            serde_json::Value::Null => {
+                let id = tokenizer["model"]["vocab"]["[CLS]"].clone();
+                tokenizer["model"]["vocab"]["[SEP]"] = id;
+                tokenizer["added_tokens"] = serde_json::json!([]);
+            }
+            other => tokenizer[key] = other.clone(),
+        })?;
+        let table = format!("--table {} --columns sentence,label", fixture("tiny/sentiment.tsv").display());
+        let (code, said) =
+            run(folder.path(), &format!("freeze --checkpoint model {table} --out o.safetensors"));
+        assert!(code == Some(1) && said.contains(words) && !said.contains("panicked"), "{key}: {said}");
+    }
+    Ok(())
+}
+
+/// Oracle: the F file itself. Sums by example that are no numbers, lack a tensor, or are of other data (their mean is not F) give no error of a score: they are
+/// refused by name, in every command that reads them.
+#[test]
+fn sums_of_other_data_are_refused() -> Outcome {
+    use fisherscape::fisher::{Fisher, files};
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("F.safetensors");
+    let stored = files::read(&fixture("parity/cls/fisher.safetensors"))?;
+    let totals = files::tensor_sums(&stored.diagonal)?;
+    let write = |change: fn(f64, usize, usize) -> f64| {
+        let sums = ndarray::Array2::from_shape_fn((2, totals.len()), |(n, t)| change(totals[t], n, t));
+        let fisher = Fisher { diagonal: stored.diagonal.clone(), sums, skipped: 0, used: vec![0, 1] };
+        files::write(&path, &fisher, &stored.layout, &Default::default(), true)
+    };
+    write(|total, n, _| total * (0.5 + n as f64))?;
+    assert_eq!(run(folder.path(), "schedule --fisher F.safetensors --out R.csv").0, Some(0));
+    type Change = (fn(f64, usize, usize) -> f64, &'static str);
+    let cases: [Change; 4] = [
+        (|total, n, t| if (n, t) == (1, 3) { f64::NAN } else { total }, "finite and not negative"),
+        (|total, n, t| if (n, t) == (1, 3) { -1e300 } else { total }, "finite and not negative"),
+        (|total, _, _| total * 1.01, "whose mean the Fisher file holds"),
+        (|_, n, _| n as f64, "whose mean the Fisher file holds"),
+    ];
+    for (change, words) in cases {
+        write(change)?;
+        for command in
+            ["schedule --fisher F.safetensors --out R.csv", "audit --fisher F.safetensors --out audit"]
+        {
+            let (code, said) = run(folder.path(), command);
+            assert!(
+                code == Some(1) && said.contains("F.examples.safetensors") && said.contains(words),
+                "{command}: {said}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Oracle: the keys themselves. A path of no letters in an analysis is told by its key and line; a shard of an index that is no file's name is
+/// told as one that is not there.
+#[test]
+fn paths_of_nothing_are_told_where_they_stand() -> Outcome {
+    let folder = prepared()?;
+    let data = format!("table = \"{}\"", fixture("tiny/sentiment.tsv").display());
+    let checkpoint = format!("checkpoint = \"{}\"", fixture("tiny/model").display());
+    for (key, from, to) in [
+        ("data.table", data.as_str(), "table = \"\""),
+        ("data.text", "columns", "text = \"\"\ncolumns"),
+        ("model.checkpoint", &checkpoint, "checkpoint = \"\""),
+    ] {
+        std::fs::write(folder.path().join("a.toml"), text().replacen(from, to, 1))?;
+        let (code, said) = run(folder.path(), "check a.toml");
+        assert!(code == Some(1) && said.contains("a.toml:") && said.contains(key), "{said}");
+    }
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model)?;
+    std::fs::copy(fixture("tiny/model/config.json"), model.join("config.json"))?;
+    for shard in ["..", ".", "/", "", "a/../a.safetensors", "./a.safetensors"] {
+        std::fs::copy(fixture("tiny/model/model.safetensors"), model.join("a.safetensors"))?;
+        let index = serde_json::json!({"weight_map": {"bert.pooler.dense.bias": shard}});
+        std::fs::write(model.join("model.safetensors.index.json"), index.to_string())?;
+        let error = fisherscape::model::Checkpoint::open(&model).err().ok_or(shard)?.to_string();
+        assert!(error.contains("weight_map") && error.contains("not there"), "{shard}: {error}");
+    }
+    Ok(())
+}
+
+/// Oracle: a clock, generously. Work on long headers and tables grows with their length, not with its square: of these a square would be minutes.
+/// Their messages are short, and name the file.
+#[test]
+fn long_tables_take_no_square_of_time() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text);
+    let many = |f: fn(usize) -> String, n: usize| (0..n).map(f).collect::<String>();
+    let cells = |n: usize| (many(|i| format!(",c{i}"), n), ",1".repeat(n));
+    let (names, values) = cells(200_000);
+    write("surface.csv", format!("x,y,loss{names}\n0,0,1{values}\n"))?;
+    let header = "name,site,block,numel,mean,mean_se,sum,max\n";
+    let row = |i: usize| format!("a{},embeddings,embeddings,1,1,0,1,1\n", i % 99_999);
+    write("F.csv", format!("{header}{}", many(row, 100_000)))?;
+    write("a_b.csv", format!("a{names}\n1{values}\n"))?;
+    write("axis.csv", "x,y,loss\n".to_string() + &many(|i| format!("{i},0,1\n"), 100) + "nan,0,1\n")?;
+    write("unequal_rows.csv", "a,b\n1\n".into())?;
+    let started = std::time::Instant::now();
+    for (command, code, words) in [
+        ("render surface.csv --out o.csv", 0, ""),
+        ("render F.csv --out o.svg", 1, "a0 twice"),
+        ("render a_b.csv --out o.md", 0, ""),
+        ("render axis.csv --out o.npz", 1, "axis.csv"),
+        ("render unequal_rows.csv --out o.md", 1, "unequal_rows.csv"),
+    ] {
+        let (found, said) = run(folder.path(), command);
+        assert!(found == Some(code) && said.contains(words) && said.len() < 2000, "{command}: {said}");
+    }
+    assert!(started.elapsed().as_secs() < 60, "{} s", started.elapsed().as_secs());
+    Ok(())
+}

@@ -101,10 +101,12 @@ struct Faults {
     tree: bool,
     /// Ranges are ignored.
     whole: bool,
+    /// The storage is this server.
+    elsewhere: Option<String>,
 }
 
 /// The server.
-struct Hub {
+pub(crate) struct Hub {
     url: String,
     home: tempfile::TempDir,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -112,6 +114,17 @@ struct Hub {
 }
 
 impl Hub {
+    /// One whose answers are cut, so that a download takes several.
+    pub(crate) fn slow() -> Hub {
+        let hub = Hub::start();
+        hub.set(Faults { cuts: usize::MAX, after: 9_000, ..Faults::default() });
+        hub
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn start() -> Hub {
         Hub::over(None)
     }
@@ -282,6 +295,8 @@ fn answer(
     let mut content = std::fs::read(fixture(place)).unwrap();
     let large = hash.len() == 64;
     if path.contains("/resolve/") {
+        let storage =
+            faults_now.elsewhere.as_ref().map_or(storage.to_string(), |url| format!("{url}/storage"));
         let to = if large { format!("{storage}/{hash}") } else { format!("/direct/{commit}/{name}") };
         let linked = if large {
             format!("x-linked-etag: \"{hash}\"\r\nx-linked-size: {}\r\n", content.len())
@@ -737,6 +752,13 @@ fn the_token_goes_to_the_hub_alone() -> Outcome {
         std::fs::remove_dir_all(hub.home.path())?;
         std::fs::create_dir_all(hub.home.path())?;
     }
+    // Another port of the same host is another server.
+    let other = Hub::start();
+    hub.set(Faults { elsewhere: Some(other.url.clone()), ..Faults::default() });
+    hub.command(&text).env("HF_TOKEN", "hf_secret").assert().success();
+    let seen = other.seen();
+    assert!(!seen.is_empty() && seen.iter().all(|seen| seen.token.is_none()), "{seen:?}");
+    assert!(hub.seen().iter().all(|seen| seen.token.as_deref() == Some("Bearer hf_secret")));
     Ok(())
 }
 

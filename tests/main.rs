@@ -17,10 +17,12 @@ mod executors;
 mod faults;
 mod fisher;
 mod formats;
+mod fuzz;
 mod gallery;
 mod heads;
 mod hub;
 mod imports;
+mod kills;
 mod landscape;
 mod layers;
 mod layout;
@@ -42,3 +44,7 @@ mod training;
 mod vocabulary;
 mod weights;
 mod words;
+
+/// Memory is counted for each thread, so that a size which is believed shows.
+#[global_allocator]
+static ALLOCATOR: fuzz::Counting = fuzz::Counting;

@@ -3,6 +3,8 @@
 //! The ranges of single keys are those of the commands' own options; both are asked before anything begins, so that a mistake is
 //! shown where it stands, and not by a command hours later.
 
+use std::path::PathBuf;
+
 use super::config::{Analysis, KindPlane, Over, Part};
 use super::titles::{mask_title, plain};
 use crate::error;
@@ -30,8 +32,14 @@ const SEEDS: std::ops::RangeInclusive<usize> = 1..=1000;
 
 /// The first thing that does not fit.
 pub fn problem(analysis: &Analysis) -> Option<Problem> {
-    let rules =
-        [data(analysis), training(analysis), fisher(analysis), rankings(analysis), landscape(analysis)];
+    let rules = [
+        paths(analysis),
+        data(analysis),
+        training(analysis),
+        fisher(analysis),
+        rankings(analysis),
+        landscape(analysis),
+    ];
     let broken = rules.into_iter().flatten().find(|(holds, ..)| !holds);
     let broken =
         broken.map(|(_, key, expected, fix)| (key.to_string(), expected.to_string(), fix.to_string()));
@@ -65,6 +73,23 @@ fn labelled(analysis: &Analysis) -> bool {
 
 fn distinct<T: PartialEq>(items: &[T]) -> bool {
     items.iter().enumerate().all(|(i, item)| !items[..i].contains(item))
+}
+
+/// A path without a letter would be no word of a command.
+fn paths(analysis: &Analysis) -> Vec<Rule> {
+    let data = &analysis.data;
+    let fix = "name it, or leave the key out";
+    let named = |key, path: Option<&PathBuf>| {
+        (path.is_none_or(|p| !p.as_os_str().is_empty()), key, "a file or folder", fix)
+    };
+    vec![
+        named("model.checkpoint", Some(&analysis.model.checkpoint)),
+        named("data.folder", data.folder.as_ref()),
+        named("data.table", data.table.as_ref()),
+        named("data.conll", data.conll.as_ref()),
+        named("data.dev", data.dev.as_ref()),
+        named("data.text", data.text.as_ref()),
+    ]
 }
 
 fn data(analysis: &Analysis) -> Vec<Rule> {

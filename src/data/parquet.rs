@@ -5,10 +5,9 @@
 //!
 //! [`super::glue`] and [`super::records`] read tables by this.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
@@ -19,7 +18,7 @@ use parquet::schema::types::Type;
 use super::columns::{Columns, Record};
 use super::pages;
 use super::row::{Reason, Skipped};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 
 /// What a column of labels may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,30 +37,8 @@ pub(super) enum Labels {
 /// [`Error::Field`] for a file that is cut or damaged, and for a column that is missing or of another type.
 pub(super) fn read(path: &Path, columns: &Columns, labels: Labels) -> Result<(Vec<Record>, Vec<Skipped>)> {
     // Of some damaged files the reader takes for granted what it should ask, and panics.
-    let rows = quietly(|| std::panic::catch_unwind(|| rows(path, columns, labels)));
+    let rows = caught(|| rows(path, columns, labels));
     rows.unwrap_or_else(|_| Err(damaged(path)(ParquetError::General("one that cannot be decoded".into()))))
-}
-
-/// Runs `f`, in which a panic is caught and said in other words, without its own.
-fn quietly<T>(f: impl FnOnce() -> T) -> T {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let said = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                said(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = f();
-    QUIET.set(false);
-    result
-}
-
-thread_local! {
-    /// Whether a panic of this thread is caught.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A table that is none.

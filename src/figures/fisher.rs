@@ -10,7 +10,7 @@
 //!
 //! Takes [`FisherTable`], the `F.csv` of `fisher`; scores are those of [`crate::fisher::layers`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use crate::draw::axis::{self, Axis, TICK};
@@ -75,8 +75,9 @@ impl FisherTable {
         let wrong =
             |expected: &str, found: String| Error::field(path.display(), "name", expected, found, Row::FIX);
         let mut tensors: Vec<(Parameter, f64)> = Vec::new();
+        let mut seen = HashSet::new();
         for row in tables::read::<Row>(path)? {
-            if tensors.iter().any(|(known, _)| known.name == row.name) {
+            if !seen.insert(row.name.clone()) {
                 return Err(wrong("named once", format!("{} twice", row.name)));
             }
             let place = row.site.parse().unwrap_or(Place::HEAD); // checked as the row was read

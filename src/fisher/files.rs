@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::Fisher;
@@ -205,11 +205,12 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, Array2<f64>)>
     }
 }
 
-/// As [`read_examples`], the sums alone, checked against the diagonal that they stand beside.
+/// As [`read_examples`], the sums of the diagonal's tensors alone, checked against the diagonal that they stand beside.
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a broken file, other tensors than the diagonal's, or sums that are negative or not finite.
+/// [`Error::Field`] for a broken file, one that lacks a tensor of the diagonal, sums that are negative or not finite, and sums
+/// whose mean is not the diagonal's.
 pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<Array2<f64>>> {
     let Some((names, sums)) = read_examples(fisher)? else { return Ok(None) };
     let path = examples_path(fisher);
@@ -217,12 +218,27 @@ pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<Array2<f64
         let fix = "make both again with `fisherscape fisher --per-example`";
         Err(Error::field(path.display(), "sums", expected, found, fix))
     };
-    if !names.iter().eq(diagonal.keys()) {
+    let places: HashMap<&String, usize> = names.iter().zip(0..).collect();
+    let columns: Option<Vec<usize>> = diagonal.keys().map(|name| places.get(name).copied()).collect();
+    let Some(columns) = columns else {
         let found = format!("{} tensors for {}", names.len(), diagonal.len());
         return wrong("of the tensors of the Fisher file", found);
+    };
+    let sums = sums.select(Axis(1), &columns);
+    if let Some(value) = sums.iter().find(|s| !(s.is_finite() && **s >= 0.0)) {
+        return wrong("finite and not negative", value.to_string());
     }
-    if sums.iter().any(|s| !(s.is_finite() && *s >= 0.0)) {
-        return wrong("finite and not negative", "another value".into());
+    for ((f, total), column) in diagonal.values().zip(tensor_sums(diagonal)?).zip(sums.columns()) {
+        let mean = stats::mean(&column.to_vec());
+        // F is rounded to single precision, and its least entries to zero.
+        let rounding = 1e-3 * total.max(mean) + f.elem_count() as f64 * f64::from(f32::MIN_POSITIVE);
+        // Without examples the mean is no number, and not near.
+        if !((mean - total).abs() <= rounding) {
+            return wrong(
+                "those whose mean the Fisher file holds",
+                format!("{mean:e}, where that has {total:e}"),
+            );
+        }
     }
     Ok(Some(sums))
 }

@@ -14,7 +14,7 @@ use crate::model::layout::{Parameter, Reach};
 use crate::ranking::Ranking;
 
 /// What is ranked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
     /// Each parameter tensor, key biases left out: their rank would be rounding noise.

@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest;
-use ureq::config::RedirectAuthHeaders;
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 
 use super::cache::Cache;
 use super::{Id, Wanted, is_commit, is_hex};
@@ -142,7 +142,8 @@ impl Client<'_> {
         let config = Agent::config_builder()
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            // Followed here, as it takes the port too to tell where the token may go.
+            .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("fisherscape/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(SILENCE))
@@ -323,14 +324,11 @@ impl Client<'_> {
     }
 
     fn get(&self, url: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
-        let mut request = self.agent.get(url).header("accept-encoding", "identity");
-        if let Some(token) = self.token_for(url) {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        if let Some(from) = from.filter(|from| *from > 0) {
-            request = request.header("range", format!("bytes={from}-"));
-        }
-        request.call().map_err(|e| self.unanswered(e))
+        let request = |url: &str| match from.filter(|from| *from > 0) {
+            Some(from) => self.agent.get(url).header("range", format!("bytes={from}-")),
+            None => self.agent.get(url),
+        };
+        self.follow(url, request, |_| false)
     }
 
     /// The token, where a request goes to the hub itself.
@@ -340,17 +338,26 @@ impl Client<'_> {
 
     /// What the hub says of a file: the first answer that says it, or is no redirect.
     fn head(&self, url: &str) -> Result<Response<Body>, Failure> {
+        let says = |response: &Response<Body>| response.headers().contains_key("x-linked-etag");
+        self.follow(url, |url| self.agent.head(url), says)
+    }
+
+    /// The answer behind the redirects, or the first that is `enough`. The token goes to the hub itself alone.
+    fn follow(
+        &self,
+        url: &str,
+        request: impl Fn(&str) -> RequestBuilder<WithoutBody>,
+        enough: impl Fn(&Response<Body>) -> bool,
+    ) -> Result<Response<Body>, Failure> {
         let mut url = url.to_string();
-        for _ in 0..REDIRECTS {
-            let mut request = self.agent.head(&url).config().max_redirects(0).build();
-            request = request.header("accept-encoding", "identity");
+        for _ in 0..=REDIRECTS {
+            let mut request = request(&url).header("accept-encoding", "identity");
             if let Some(token) = self.token_for(&url) {
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let response = request.call().map_err(|e| self.unanswered(e))?;
             let location = response.headers().get("location").and_then(|to| to.to_str().ok());
-            let says = response.headers().contains_key("x-linked-etag");
-            match location.filter(|_| response.status().is_redirection() && !says) {
+            match location.filter(|_| response.status().is_redirection() && !enough(&response)) {
                 Some(path) if path.starts_with('/') => url = format!("{}{path}", origin(&url)),
                 Some(whole) if whole.contains("://") => url = whole.to_string(),
                 _ => return Ok(response),

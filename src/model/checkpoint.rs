@@ -218,6 +218,12 @@ impl Checkpoint {
         }
         let mut fresh = Vec::new();
         let layout = self.config.layout(Head::MaskedLm);
+        // A head is drawn in the sizes that the file's tensors bear out, whatever its configuration says.
+        layout
+            .parameters()
+            .iter()
+            .filter(|p| p.place != Place::HEAD)
+            .try_for_each(|p| self.check_shape(p).map(drop))?;
         for parameter in layout.parameters().iter().filter(|p| p.place == Place::HEAD) {
             if !self.tensors.contains_key(&parameter.name) {
                 let value = parameter.initial(self.config.initializer_range, seed)?;
@@ -232,19 +238,25 @@ impl Checkpoint {
         self.model(Head::MaskedLm, MissingHead::Refuse)
     }
 
-    fn take(&mut self, parameter: &Parameter) -> Result<Tensor> {
-        let (name, shape) = (parameter.name.as_str(), parameter.shape.as_slice());
-        let wrong = |expected: String, found: String, fix: &str| {
-            Error::field(self.folder.display(), name, expected, found, fix)
-        };
-        let Some(tensor) = self.tensors.remove(name) else {
+    fn check_shape(&self, Parameter { name, shape, .. }: &Parameter) -> Result<&Tensor> {
+        let wrong = |expected, found, fix| Error::field(self.folder.display(), name, expected, found, fix);
+        let Some(tensor) = self.tensors.get(name) else {
             let fix = "the weights are not those of the configuration: fetch both again";
-            return Err(wrong(format!("a tensor of shape {shape:?}"), "no such tensor".into(), fix));
+            return Err(wrong(format!("a tensor of shape {shape:?}"), "no such tensor".to_string(), fix));
         };
         if tensor.dims() != shape {
             let fix = "config.json and the weights disagree: fetch both again";
             return Err(wrong(format!("of shape {shape:?}"), format!("{:?}", tensor.dims()), fix));
         }
+        Ok(tensor)
+    }
+
+    fn take(&mut self, parameter: &Parameter) -> Result<Tensor> {
+        let tensor = self.check_shape(parameter)?.clone();
+        self.tensors.remove(&parameter.name);
+        let wrong = |expected: String, found: String, fix: &str| {
+            Error::field(self.folder.display(), &parameter.name, expected, found, fix)
+        };
         let bad = params::with_values(&tensor, |v| v.iter().position(|x| !x.is_finite()).map(|i| (i, v[i])))?;
         match bad {
             None => Ok(tensor),

@@ -94,8 +94,13 @@ pub struct ModelConfig {
     pub json: Map<String, Value>,
 }
 
-/// More layers than any model has.
+/// More layers than any model has, values of a row, and tokens, positions or whatever else is counted. A file of a few bytes may name
+/// any number, so it is asked for before memory is.
 pub const MOST_LAYERS: usize = 10_000;
+const MOST_WIDE: usize = 1 << 20;
+const MOST: usize = 1 << 27;
+
+const FIX: &str = "use the config.json of the checkpoint";
 
 /// A `config.json`, parsed as far as being an object.
 pub struct Source<'a> {
@@ -123,36 +128,53 @@ impl<'a> Source<'a> {
     fn value<T>(&self, key: &str, expected: &str, of: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
         match self.json.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => of(value)
-                .map(Some)
-                .ok_or_else(|| self.wrong(key, expected, value, "use the config.json of the checkpoint")),
+            Some(value) => of(value).map(Some).ok_or_else(|| self.wrong(key, expected, value, FIX)),
         }
     }
 
     /// A whole number, which the file must have.
     pub fn size(&self, key: &str) -> Result<usize> {
-        let size = self.some_size(key)?;
-        size.ok_or_else(|| self.wrong(key, "a whole number", "none", "use the config.json of the checkpoint"))
+        self.present(key, self.some_size(key)?)
     }
 
     /// A whole number, if the file has it.
     pub fn some_size(&self, key: &str) -> Result<Option<usize>> {
+        self.at_most(MOST, key)
+    }
+
+    /// The number of values in a row, which the file must have.
+    pub fn width(&self, key: &str) -> Result<usize> {
+        self.present(key, self.some_width(key)?)
+    }
+
+    /// The number of values in a row, if the file has it.
+    pub fn some_width(&self, key: &str) -> Result<Option<usize>> {
+        self.at_most(MOST_WIDE, key)
+    }
+
+    /// The number of layers.
+    pub fn layers(&self, key: &str) -> Result<usize> {
+        self.present(key, self.at_most(MOST_LAYERS, key)?)
+    }
+
+    fn present(&self, key: &str, size: Option<usize>) -> Result<usize> {
+        size.ok_or_else(|| self.wrong(key, "a whole number", "none", FIX))
+    }
+
+    fn at_most(&self, most: usize, key: &str) -> Result<Option<usize>> {
+        match self.whole(key)? {
+            Some(size) if size > most => Err(self.wrong(key, &format!("at most {most}"), size, FIX)),
+            size => Ok(size),
+        }
+    }
+
+    fn whole(&self, key: &str) -> Result<Option<usize>> {
         // Some scripts write whole numbers with a point.
         let pointed = |value: &Value| value.as_f64().filter(|v| v.fract() == 0.0 && (0.0..1e15).contains(v));
         self.value(key, "a whole number", |value| match value.as_u64() {
             Some(size) => usize::try_from(size).ok(),
             None => pointed(value).map(|size| size as usize),
         })
-    }
-
-    /// The number of layers.
-    pub fn layers(&self, key: &str) -> Result<usize> {
-        let layers = self.size(key)?;
-        if layers > MOST_LAYERS {
-            let (expected, fix) = (format!("at most {MOST_LAYERS}"), "use the config.json of the checkpoint");
-            return Err(self.wrong(key, &expected, layers, fix));
-        }
-        Ok(layers)
     }
 
     /// The id of the padding token, or this one where the file has no such key; none where it says that there is none.
@@ -218,8 +240,7 @@ impl<'a> Source<'a> {
 }
 
 fn unreadable(path: &Path, e: &serde_json::Error) -> Error {
-    let fix = "use the config.json of the checkpoint";
-    Error::field(path.display(), "JSON", "a model's configuration", e, fix)
+    Error::field(path.display(), "JSON", "a model's configuration", e, FIX)
 }
 
 impl ModelConfig {
@@ -234,6 +255,10 @@ impl ModelConfig {
             let fix = "BERT's is 1e-12: use the config.json of the checkpoint";
             return Err(source.wrong("layer_norm_eps", "in (0, 1)", self.norm_eps, fix));
         }
+        // A head drawn far wider has infinite scores.
+        if !(0.0..=1e3).contains(&self.initializer_range) {
+            return Err(source.wrong("initializer_range", "from 0 to 1000", self.initializer_range, FIX));
+        }
         let sizes = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -245,7 +270,7 @@ impl ModelConfig {
             ("max_position_embeddings", self.positions.longest()),
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(source.wrong(name, "at least 1", 0, "use the config.json of the checkpoint"));
+            return Err(source.wrong(name, "at least 1", 0, FIX));
         }
         if !self.hidden_size.is_multiple_of(self.heads.queries) {
             let expected = format!("a divisor of hidden_size {}", self.hidden_size);

@@ -1,6 +1,7 @@
 //! The settings over which the forward pass is written: what a configuration says beside sizes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_nn::Activation;
 
@@ -112,8 +113,8 @@ impl Mask {
 /// Rotary positions (Su et al. 2021): pairs of a head's first values are turned by position times frequency.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rotary {
-    /// Radians for each position, by pair. Value i is paired with value i + pairs.
-    pub frequencies: Vec<f64>,
+    /// Radians for each position, by pair. Value i is paired with value i + pairs. Layers share them.
+    pub frequencies: Arc<[f64]>,
 }
 
 impl Rotary {

@@ -119,8 +119,8 @@ impl Table {
     pub fn texts(&self) -> Result<[(&'static str, String); 2]> {
         let label = format!("tab:{}", self.file.trim_end_matches(".csv"));
         Ok([
-            ("md", tabular::markdown(&self.csv, &self.caption)?),
-            ("tex", tabular::latex(&self.csv, &self.caption, &label)?),
+            ("md", tabular::markdown(&self.file, &self.csv, &self.caption)?),
+            ("tex", tabular::latex(&self.file, &self.csv, &self.caption, &label)?),
         ])
     }
 }

@@ -439,8 +439,8 @@ fn about(surface: &Path) -> Result<serde_json::Value> {
 /// Scores of the sites by the paper's aggregate, in model order, with their errors over examples.
 pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
     let path = folder.join(format!("{}.safetensors", plan::fisher_stem(analysis)));
-    let layout = fisher_files::read(&path)?.layout;
-    let Some((_, by_example)) = fisher_files::read_examples(&path)? else { return Ok(Vec::new()) };
+    let fisher_files::Stored { diagonal, layout, .. } = fisher_files::read(&path)?;
+    let Some(by_example) = fisher_files::read_sums(&path, &diagonal)? else { return Ok(Vec::new()) };
     let schedule = analysis.schedule.as_ref();
     let aggregate = schedule.map(|schedule| schedule.aggregate).unwrap_or_default();
     let intermediate = schedule.is_some_and(|schedule| schedule.include_intermediate);

@@ -132,8 +132,12 @@ pub fn check(loaded: &Loaded) -> Result<usize> {
     Ok(count)
 }
 
-/// The number of steps, each of which is a sound command.
-fn steps(analysis: &Analysis) -> Result<usize> {
+/// The number of steps of an analysis, each of which is a sound command.
+///
+/// # Errors
+///
+/// What its commands would refuse by their words alone.
+pub fn steps(analysis: &Analysis) -> Result<usize> {
     let graph = Graph::new(plan::steps(analysis, &plan::Failed::new()))?;
     let steps = graph.steps();
     steps.iter().try_for_each(|step| stage(step, Path::new("")).map(drop))?;

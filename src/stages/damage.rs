@@ -184,7 +184,7 @@ impl Damage {
     fn layers(&self, model: &Model, fisher: &ParamMap) -> Result<Vec<Layer>> {
         let layout = model.network.layout.clone().only(|tensor| fisher.contains_key(&tensor.name));
         let (columns, totals) = (layout.columns(), fisher_files::tensor_sums(fisher)?);
-        let by_example = self.sums(fisher)?;
+        let by_example = fisher_files::read_sums(&self.fisher, fisher)?;
         let mut layers = Vec::new();
         for &granularity in &self.options.granularity {
             let scores = [Aggregate::MeanOfMeans, Aggregate::Mean, Aggregate::Sum]
@@ -214,14 +214,6 @@ impl Damage {
             progress::excluded(format!("{} {text}", before - layers.len()));
         }
         Ok(layers)
-    }
-
-    /// Per-example sums of the tensors that the model has.
-    fn sums(&self, fisher: &ParamMap) -> Result<Option<Array2<f64>>> {
-        let Some((names, sums)) = fisher_files::read_examples(&self.fisher)? else { return Ok(None) };
-        let place = |name: &String| names.iter().position(|own| own == name);
-        let columns: Option<Vec<usize>> = fisher.keys().map(place).collect();
-        Ok(columns.map(|columns| sums.select(ndarray::Axis(1), &columns)))
     }
 
     /// Rank correlations, resampling examples, draws and sign vectors.

@@ -229,9 +229,10 @@ impl Render {
         }
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let title = self.titles.first().cloned().unwrap_or_else(|| stem.replace('_', " "));
+        let place = path.display().to_string();
         match out.extension().is_some_and(|ending| ending == "tex") {
-            true => tabular::latex(text, &title, &format!("tab:{stem}")),
-            false => tabular::markdown(text, &title),
+            true => tabular::latex(&place, text, &title, &format!("tab:{stem}")),
+            false => tabular::markdown(&place, text, &title),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::check_extension;
@@ -11,7 +12,6 @@ use crate::dropout::{Place, rates::guided};
 use crate::error::{Error, Problem, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
-use crate::model::Layout;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::{files, stats};
@@ -117,29 +117,28 @@ impl Schedule {
             let expected = format!("all of the model, {}", sites.len());
             return Err(Error::field(path.display(), "sites", expected, found, fix));
         }
-        guided_rows(path, &scores, &layout, &sums, &self.options)
+        let by_example = fisher_files::read_sums(path, &diagonal)?;
+        Ok(guided_rows(&scores, &sums, by_example.as_ref(), &self.options))
     }
 }
 
 fn guided_rows(
-    path: &std::path::Path,
     scores: &Scores,
-    layout: &Layout,
     sums: &[f64],
+    by_example: Option<&Array2<f64>>,
     options: &ScheduleOptions,
-) -> Result<Vec<Row>> {
-    let names = layout.columns().into_iter().map(|tensor| &tensor.name);
-    let se = match fisher_files::read_examples(path)? {
-        Some((columns, by_example)) if columns.iter().eq(names) => {
-            let scores = scores.of_examples(&by_example);
+) -> Vec<Row> {
+    let se = match by_example {
+        Some(by_example) => {
+            let scores = scores.of_examples(by_example);
             scores.columns().into_iter().map(|c| Some(stats::standard_error(&c.to_vec()))).collect()
         }
-        _ => {
+        None => {
             progress::note(
                 "no per-example sums beside the Fisher information, so no score_se: `fisher --per-example`",
             );
             vec![None; scores.names().len()]
         }
     };
-    Ok(guided(&scores.ranking(sums), &se, options.shape.0, options.p_lower, options.p_upper))
+    guided(&scores.ranking(sums), &se, options.shape.0, options.p_lower, options.p_upper)
 }

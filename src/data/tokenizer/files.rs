@@ -13,8 +13,8 @@ use tokenizers::processors::bert::BertProcessing;
 use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{AddedToken, ModelWrapper, NormalizerWrapper, Tokenizer};
 
-use super::added;
 use super::special::{self, BERT, ROBERTA};
+use super::{added, charsmap};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -86,7 +86,9 @@ fn family(class: &str) -> &str {
 
 /// As the file says; a class of BERT's kind applies the options of `tokenizer_config.json` to it, as transformers does.
 fn from_json(json: &Path, options: &Map<String, Value>, class: Option<&str>) -> Result<Tokenizer> {
-    let mut tokenizer = Tokenizer::from_bytes(files::read(json)?).map_err(|e| {
+    let bytes = files::read(json)?;
+    charsmap::check(json, &bytes)?;
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| {
         Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
     })?;
     // The file of a WordPiece tokenizer may leave out what BERT adds.

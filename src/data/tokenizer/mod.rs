@@ -6,6 +6,7 @@
 //! file's post-processor adds.
 
 mod added;
+mod charsmap;
 mod files;
 mod special;
 
@@ -21,7 +22,7 @@ use tokenizers::{Encoding, InputSequence, PostProcessor};
 use super::Example;
 use super::Target;
 use super::row::{Row, RowLabel};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::{files as disk, progress};
 
 pub(super) use special::BERT;
@@ -45,7 +46,15 @@ impl Tokenizer {
     /// [`Error::Field`] for a folder without these files, or files that cannot be read.
     pub fn load(folder: &Path) -> Result<Tokenizer> {
         let mut assumed_lower_case = false;
-        let mut inner = files::read(folder, &mut assumed_lower_case)?;
+        let mut inner = caught(|| files::read(folder, &mut assumed_lower_case)).unwrap_or_else(|why| {
+            Err(Error::field(
+                folder.display(),
+                "tokenizer",
+                "one that can be read",
+                why,
+                "fetch its files again",
+            ))
+        })?;
         // Without truncation parameters this cannot fail.
         inner.with_truncation(None).map_err(|e| {
             Error::field(folder.display(), "truncation", "removable", e, "delete the key `truncation`")
@@ -103,7 +112,7 @@ impl Tokenizer {
                 self.folder.display()
             ));
         }
-        let all = rows.par_iter().map(|row| self.example(row, max_len)).collect::<Result<Vec<_>>>()?;
+        let all = rows.par_iter().map(|row| self.sound(row, max_len)).collect::<Result<Vec<_>>>()?;
         let cut: Vec<usize> =
             all.iter().filter(|(_, cut)| *cut > 0).map(|(own, cut)| own.len() + cut).collect();
         let kept = all.iter().filter(|(_, cut)| *cut > 0).map(|(own, _)| own.len()).sum::<usize>();
@@ -122,6 +131,12 @@ impl Tokenizer {
             ));
         }
         Ok((all.into_iter().map(|(example, _)| example).collect(), words))
+    }
+
+    /// As [`example`](Self::example). Of some files the library finds only while it reads a text that they cannot be used, and
+    /// panics.
+    fn sound(&self, row: &Row, max_len: usize) -> Result<(Example, usize)> {
+        caught(|| self.example(row, max_len)).unwrap_or_else(|why| Err(self.refused(why.into())))
     }
 
     /// An example, and how many of its tokens were cut off.

@@ -1,5 +1,6 @@
 //! Special tokens: what the files name so, or what vocabularies of their kind call so.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -43,12 +44,15 @@ impl Special {
             options(&folder.join("tokenizer_config.json"))?,
             options(&folder.join("special_tokens_map.json"))?,
         ];
-        let id = |(role, usual): &(&str, &[&str])| {
-            let own = named.iter().find_map(|file| text(file.get(*role)?));
+        let id = |(role, usual): (&'static str, &'static [&'static str])| {
+            let own = named.iter().find_map(|file| text(file.get(role)?));
             let of = |token: &str| tokenizer.token_to_id(token);
-            own.and_then(of).or_else(|| usual.iter().find_map(|token| of(token)))
+            let found = own.and_then(|own| Some((own, of(own)?)));
+            found.or_else(|| usual.iter().find_map(|token| Some((*token, of(token)?))))
         };
-        let ids = ROLES.each_ref().map(id);
+        let found = ROLES.map(id);
+        distinct(folder, &found)?;
+        let ids = found.map(|token| token.map(|(_, id)| id));
         let [pad, _, _, _, mask, _, end] = ids;
         let mut all: Vec<u32> = ids.into_iter().flatten().collect();
         all.sort_unstable();
@@ -75,6 +79,21 @@ impl Special {
         let fix = "use the tokenizer of a model that was trained to fill masked tokens";
         self.mask.ok_or_else(|| Error::field(folder.display(), "vocabulary", "a mask token", "none", fix))
     }
+}
+
+/// Refuses two tokens of one id: one of them would be taken for the other. One token may have several roles.
+fn distinct(folder: &Path, found: &[Option<(&str, u32)>]) -> Result<()> {
+    let mut names = HashMap::new();
+    for (token, id) in found.iter().flatten() {
+        let first = names.entry(id).or_insert(token);
+        if first != &token {
+            let (expected, found) =
+                (format!("an id of its own for {token}"), format!("{id}, which is {first}'s"));
+            let fix = "the tokenizer's files are damaged: fetch them again";
+            return Err(Error::field(folder.display(), "special tokens", expected, found, fix));
+        }
+    }
+    Ok(())
 }
 
 /// A token as files write it: the text, or an object that holds it.

@@ -6,6 +6,7 @@
 //!
 //! Used by [`crate::figures::parts::bump`], [`crate::figures::parts::dots`] and [`crate::figures::audit_audit`].
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::draw::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, text_width};
@@ -145,8 +146,9 @@ pub(crate) fn shown<T: Table>(
             T::FIX,
         ));
     }
-    if let Some(i) = (0..rows.len()).find(|&i| rows[..i].iter().any(|other| key(other) == key(&rows[i]))) {
-        let twice = format!("{} twice", key(&rows[i]).1);
+    let mut seen = HashSet::new();
+    if let Some((_, name)) = rows.iter().map(&key).find(|key| !seen.insert(*key)) {
+        let twice = format!("{name} twice");
         return Err(Error::field(path.display(), "name", "named once", twice, T::FIX));
     }
     let tensors = all - rows.len();

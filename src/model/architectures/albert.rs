@@ -46,7 +46,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
     source.only("inner_group_num", 1, fix)?;
     let config = bert::read(&ALBERT, source)?;
     Ok(ModelConfig {
-        embedding_size: source.some_size("embedding_size")?.unwrap_or(128),
+        embedding_size: source.some_width("embedding_size")?.unwrap_or(128),
         activation: source.activation("hidden_act", "gelu_new")?,
         head_activation: source.activation("hidden_act", "gelu_new")?,
         head_dropout: source.number_or("classifier_dropout_prob", 0.1)?,

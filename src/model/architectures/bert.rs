@@ -44,14 +44,14 @@ pub fn read(architecture: &'static Architecture, source: &Source) -> Result<Mode
         false,
         "causal attention is not supported here: use an encoder's checkpoint",
     )?;
-    let (hidden_size, heads) = (source.size("hidden_size")?, source.size("num_attention_heads")?);
+    let (hidden_size, heads) = (source.width("hidden_size")?, source.size("num_attention_heads")?);
     let dropout = source.number_or("hidden_dropout_prob", 0.1)?;
     Ok(ModelConfig {
         architecture,
         vocab_size: source.size("vocab_size")?,
         embedding_size: hidden_size,
         hidden_size,
-        intermediate_size: source.size("intermediate_size")?,
+        intermediate_size: source.width("intermediate_size")?,
         heads: Heads::of(heads, hidden_size),
         positions: Positions::Table { rows: source.some_size("max_position_embeddings")?.unwrap_or(512) },
         type_vocab_size: source.some_size("type_vocab_size")?.unwrap_or(2),

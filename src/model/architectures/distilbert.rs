@@ -38,13 +38,13 @@ const LAYER: LayerNames = LayerNames {
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
-    let (hidden_size, heads) = (source.size("dim")?, source.size("n_heads")?);
+    let (hidden_size, heads) = (source.width("dim")?, source.size("n_heads")?);
     Ok(ModelConfig {
         architecture: &DISTILBERT,
         vocab_size: source.size("vocab_size")?,
         embedding_size: hidden_size,
         hidden_size,
-        intermediate_size: source.size("hidden_dim")?,
+        intermediate_size: source.width("hidden_dim")?,
         heads: Heads::of(heads, hidden_size),
         // Sinusoidal ones are stored as a table, too.
         positions: Positions::Table { rows: source.some_size("max_position_embeddings")?.unwrap_or(512) },

@@ -30,7 +30,7 @@ pub const ELECTRA: Architecture = Architecture {
 
 fn read(source: &Source) -> Result<ModelConfig> {
     let config = bert::read(&ELECTRA, source)?;
-    let embedding_size = source.some_size("embedding_size")?.unwrap_or(128);
+    let embedding_size = source.some_width("embedding_size")?.unwrap_or(128);
     // Heads are of GELU whatever `hidden_act` says.
     Ok(ModelConfig { embedding_size, head_activation: Activation::Gelu, ..config })
 }

@@ -31,14 +31,14 @@ fn read(source: &Source) -> Result<ModelConfig> {
     source.only("scale_attn_weights", true, fix)?;
     source.only("scale_attn_by_inverse_layer_idx", false, fix)?;
     source.only("add_cross_attention", false, fix)?;
-    let (hidden_size, heads) = (source.size("n_embd")?, source.size("n_head")?);
+    let (hidden_size, heads) = (source.width("n_embd")?, source.size("n_head")?);
     let causal = LayerSettings { mask: Mask::Causal, rotary: None };
     Ok(ModelConfig {
         architecture: &GPT2,
         vocab_size: source.size("vocab_size")?,
         embedding_size: hidden_size,
         hidden_size,
-        intermediate_size: source.some_size("n_inner")?.unwrap_or(4 * hidden_size),
+        intermediate_size: source.some_width("n_inner")?.unwrap_or(4 * hidden_size),
         heads: Heads::of(heads, hidden_size),
         positions: Positions::Table { rows: source.some_size("n_positions")?.unwrap_or(1024) },
         type_vocab_size: 0,

@@ -27,7 +27,7 @@ pub const GPT_NEOX: Architecture = Architecture {
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
-    let (hidden_size, heads) = (source.size("hidden_size")?, source.size("num_attention_heads")?);
+    let (hidden_size, heads) = (source.width("hidden_size")?, source.size("num_attention_heads")?);
     let heads = Heads::of(heads, hidden_size);
     let today = source.json.get("rope_parameters").and_then(|own| own.get("partial_rotary_factor"));
     let share = match today.and_then(|share| share.as_f64()) {
@@ -48,7 +48,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         vocab_size: source.size("vocab_size")?,
         embedding_size: hidden_size,
         hidden_size,
-        intermediate_size: source.size("intermediate_size")?,
+        intermediate_size: source.width("intermediate_size")?,
         heads,
         positions: Positions::Rotary {
             longest: source.some_size("max_position_embeddings")?.unwrap_or(2048),

@@ -43,8 +43,8 @@ pub const QWEN2: Architecture = Architecture {
 };
 
 fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelConfig> {
-    let (hidden_size, queries) = (source.size("hidden_size")?, source.size("num_attention_heads")?);
-    let depth = source.some_size("head_dim")?.unwrap_or(hidden_size / queries.max(1));
+    let (hidden_size, queries) = (source.width("hidden_size")?, source.size("num_attention_heads")?);
+    let depth = source.some_width("head_dim")?.unwrap_or(hidden_size / queries.max(1));
     let heads = Heads { queries, keys: source.some_size("num_key_value_heads")?.unwrap_or(queries), depth };
     let rotary = Some(Rotary::new(base(source, "rope_theta")?, depth));
     for flag in ["attention_bias", "mlp_bias"] {
@@ -55,7 +55,7 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
         vocab_size: source.size("vocab_size")?,
         embedding_size: hidden_size,
         hidden_size,
-        intermediate_size: source.size("intermediate_size")?,
+        intermediate_size: source.width("intermediate_size")?,
         heads,
         positions: Positions::Rotary { longest: longest(source, architecture)? },
         type_vocab_size: 0,

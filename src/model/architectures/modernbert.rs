@@ -32,7 +32,7 @@ pub const MODERNBERT: Architecture = Architecture {
 };
 
 fn read(source: &Source) -> Result<ModelConfig> {
-    let (hidden_size, heads) = (source.size("hidden_size")?, source.size("num_attention_heads")?);
+    let (hidden_size, heads) = (source.width("hidden_size")?, source.size("num_attention_heads")?);
     for flag in ["attention_bias", "mlp_bias", "norm_bias", "classifier_bias", "decoder_bias"] {
         source.flag_or(flag, false)?;
     }
@@ -41,7 +41,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
         vocab_size: source.size("vocab_size")?,
         embedding_size: hidden_size,
         hidden_size,
-        intermediate_size: source.size("intermediate_size")?,
+        intermediate_size: source.width("intermediate_size")?,
         heads: Heads::of(heads, hidden_size),
         positions: Positions::Rotary {
             longest: source.some_size("max_position_embeddings")?.unwrap_or(8192),
@@ -76,11 +76,9 @@ fn layers(source: &Source, depth: usize) -> Result<Vec<LayerSettings>> {
     };
     let global = base(source, "full_attention", "global_rope_theta", 160_000.0)?;
     let local = base(source, "sliding_attention", "local_rope_theta", 10_000.0)?;
-    let layer = |k: usize| match is_global(k) {
-        true => LayerSettings { mask: Mask::All, rotary: Some(Rotary::new(global, depth)) },
-        false => LayerSettings { mask: Mask::Window(window), rotary: Some(Rotary::new(local, depth)) },
-    };
-    Ok((0..number).map(layer).collect())
+    let global = LayerSettings { mask: Mask::All, rotary: Some(Rotary::new(global, depth)) };
+    let local = LayerSettings { mask: Mask::Window(window), rotary: Some(Rotary::new(local, depth)) };
+    Ok((0..number).map(|k| if is_global(k) { &global } else { &local }.clone()).collect())
 }
 
 /// The base of the rotary frequencies, as files of today or of before have it.

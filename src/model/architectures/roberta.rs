@@ -55,10 +55,10 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
     let padding = source.some_size("pad_token_id")?.unwrap_or(1);
     let config = bert::read(architecture, source)?;
     let rows = config.positions.longest();
-    let padding = u32::try_from(padding).ok().filter(|padding| (*padding as usize) < config.vocab_size);
-    let padding = padding.ok_or_else(|| {
+    let own = u32::try_from(padding).ok().filter(|own| (*own as usize) < config.vocab_size);
+    let padding = own.ok_or_else(|| {
         let expected = format!("a token of the vocabulary, below {}", config.vocab_size);
-        source.wrong("pad_token_id", &expected, &source.json["pad_token_id"], "use the checkpoint's own file")
+        source.wrong("pad_token_id", &expected, padding, "use the checkpoint's own file")
     })?;
     Ok(ModelConfig {
         positions: Positions::Behind { padding, rows },

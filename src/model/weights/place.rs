@@ -63,7 +63,7 @@ fn shards(index: &Path) -> Result<Vec<PathBuf>> {
     names
         .into_iter()
         .map(|name| match folder.join(name) {
-            path if path.exists() && Path::new(name).components().count() == 1 => Ok(path),
+            path if path.file_name() == Some(name.as_ref()) && path.exists() => Ok(path),
             _ => Err(wrong(format!("`{name}`, which is not there"))),
         })
         .collect()

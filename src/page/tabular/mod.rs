@@ -10,6 +10,8 @@
 
 mod digits;
 
+use std::collections::{HashMap, HashSet};
+
 use self::digits::{measured, number};
 use crate::error::{Error, Result};
 
@@ -20,9 +22,9 @@ const PAGE: usize = 40;
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a text that is no CSV, has rows of different lengths, or no header.
-pub fn markdown(csv_text: &str, title: &str) -> Result<String> {
-    let table = Table::read(csv_text, title)?;
+/// [`Error::Field`], which names `place`, for a text that is no CSV, has rows of different lengths, or no header.
+pub fn markdown(place: &str, csv_text: &str, title: &str) -> Result<String> {
+    let table = Table::read(csv_text, place)?;
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut out = format!("**{}**\n\n", markdown_words(title));
     out += &line(table.columns.iter().map(|column| markdown_words(&column.title)).collect());
@@ -48,8 +50,8 @@ pub fn markdown(csv_text: &str, title: &str) -> Result<String> {
 /// # Errors
 ///
 /// As [`markdown`].
-pub fn latex(csv_text: &str, title: &str, label: &str) -> Result<String> {
-    let table = Table::read(csv_text, title)?;
+pub fn latex(place: &str, csv_text: &str, title: &str, label: &str) -> Result<String> {
+    let table = Table::read(csv_text, place)?;
     let mut out = "% \\usepackage{booktabs}\n".to_owned();
     if table.rows > PAGE {
         out += &format!("% {} rows: longer than a page, longtable may be wanted\n", table.rows);
@@ -159,13 +161,17 @@ fn columns(header: &[String], cells: &[Vec<String>]) -> Vec<Column> {
         .iter()
         .map(|column| column.iter().all(|cell| cell.is_empty() || number(cell).is_some()))
         .collect();
+    let mut places = HashMap::new();
+    for (i, name) in header.iter().enumerate() {
+        places.entry(name.as_str()).or_insert(i);
+    }
     let find = |i: usize, ending: &str| {
-        let name = format!("{}{ending}", header[i]);
-        header.iter().position(|other| *other == name).filter(|&j| numeric[i] && numeric[j])
+        let place = places.get(format!("{}{ending}", header[i]).as_str()).copied();
+        place.filter(|&j| numeric[i] && numeric[j])
     };
     let interval = |i: usize| find(i, "_low").zip(find(i, "_high"));
     let error = |i: usize| find(i, "_se").or(find(i, "_sd"));
-    let joined: Vec<usize> = (0..header.len())
+    let joined: HashSet<usize> = (0..header.len())
         .flat_map(|i| interval(i).map_or(vec![], |(a, b)| vec![a, b]).into_iter().chain(error(i)))
         .collect();
     let words = |name: &str| name.replace('_', " ");
@@ -302,10 +308,10 @@ mod tests {
             | :--- | :--- | ---: | ---: | ---: | ---: |\n\
             | `layer.0.ffn_output` | in\\|de\\_p | 1.250 ± 0.033 | 0.50 [0.40, 0.60] | −3 | 12 |\n\
             | `embeddings` | 50 % &amp; \\$x | – | – | −2 | 7 |\n";
-        assert_eq!(markdown(TABLE, "a_b").unwrap(), expected);
+        assert_eq!(markdown("t.csv", TABLE, "a_b").unwrap(), expected);
         // One cell of each column in each row: bars that are no part of words.
         let bars = |line: &str| line.replace("\\|", "").matches('|').count();
-        assert!(markdown(TABLE, "t").unwrap().lines().skip(2).all(|line| bars(line) == 7));
+        assert!(markdown("t.csv", TABLE, "t").unwrap().lines().skip(2).all(|line| bars(line) == 7));
     }
 
     /// Oracle: on paper.
@@ -313,7 +319,7 @@ mod tests {
     fn latex_has_a_table_with_caption_and_label() {
         let head = "% \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n  \\caption{a\\_b}\n  \\label{tab:a-b}\n  \
             \\begin{tabular}{llrrrr}\n    \\toprule\n";
-        let text = latex(TABLE, "a_b", "tab:a_b").unwrap();
+        let text = latex("t.csv", TABLE, "a_b", "tab:a_b").unwrap();
         assert!(text.starts_with(head), "{text}");
         for line in [
             "    name & draw & rise $\\pm$ se & spearman [low, high] & log10 low & k \\\\\n    \\midrule\n",
@@ -329,7 +335,7 @@ mod tests {
     #[test]
     fn nothing_breaks_the_table() {
         let odd = "\"[a] {b} \\x ^ ~ # <c> --- ß 中\",12e45678,1e-9\n*,(,2\n";
-        let text = latex(&format!("a,b,c\n{odd}"), "100 %\n$", "x y_é").unwrap();
+        let text = latex("t.csv", &format!("a,b,c\n{odd}"), "100 %\n$", "x y_é").unwrap();
         let unescaped = text.replace("\\{", "").replace("\\}", "");
         assert_eq!(unescaped.matches('{').count(), unescaped.matches('}').count());
         assert!(text.contains("    {}[a] \\{b\\} \\textbackslash{}x \\textasciicircum{} \\textasciitilde{} \\# \\textless{}c\\textgreater{} -{}-{}- ß 中"));
@@ -340,12 +346,12 @@ mod tests {
                 && text.contains("beyond Latin (中)")
         );
         let many: String = (0..=PAGE).map(|i| format!("{i},x\n")).collect();
-        let text = latex(&format!("i,x\n{many}"), "t", "t").unwrap();
+        let text = latex("t.csv", &format!("i,x\n{many}"), "t", "t").unwrap();
         assert!(text.contains("% 41 rows: longer than a page, longtable may be wanted"));
         // A header alone is a table of no rows; nothing at all is none.
-        assert_eq!(markdown("a,b\n", "t").unwrap().lines().count(), 4);
+        assert_eq!(markdown("t.csv", "a,b\n", "t").unwrap().lines().count(), 4);
         for (text, words) in [("", "a header"), ("a,b\n1\n", "rows of one length")] {
-            assert!(latex(text, "t.csv", "t").unwrap_err().to_string().contains(words));
+            assert!(latex("t.csv", text, "t", "t").unwrap_err().to_string().contains(words));
         }
     }
 }

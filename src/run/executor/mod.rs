@@ -84,6 +84,7 @@ impl Kind {
 fn perform(step: &Step, folder: &Path, identity: &str) -> Result<Record> {
     let line = command_line(step.words(folder));
     let stage = stage(step, folder)?;
+    progress::at_work(&step.name);
     let started = Instant::now();
     let (outcome, said) = progress::listen(|| stage.run(&line));
     outcome?;

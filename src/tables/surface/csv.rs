@@ -1,6 +1,7 @@
 //! `SURFACE.csv`: x, y, loss and further columns, y outer and x inner; numbers are the shortest decimals that read back
 //! to the same value. The loss at a centre that is no grid point stands in `SURFACE.json` beside it.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -20,8 +21,9 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     let text = files::read_text(path)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let header: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(str::to_owned).collect();
-    if let Some(i) = (0..header.len()).find(|&i| header[..i].contains(&header[i])) {
-        return Err(wrong("header", "names, each once", format!("`{}` twice", header[i])));
+    let mut seen = HashSet::new();
+    if let Some(twice) = header.iter().find(|name| !seen.insert(*name)) {
+        return Err(wrong("header", "names, each once", format!("`{twice}` twice")));
     }
     // Where x, y and loss stand, then the further columns.
     let mut places = Vec::new();

@@ -165,7 +165,10 @@ impl Grid {
             axis.iter_mut().for_each(|v| *v += 0.0);
             let ascending = axis.windows(2).all(|w| w[0] < w[1]) && axis.iter().all(|v| v.is_finite());
             if axis.is_empty() || !ascending {
-                let found = format!("{axis:?}");
+                let few = axis
+                    .get(..8)
+                    .map_or(format!("{axis:?}"), |few| format!("{} values, first {few:?}", axis.len()));
+                let found = if axis.is_empty() { "none".into() } else { few };
                 let fix = "sort the coordinates, and the losses with them";
                 return Err(Error::field(path.display(), name, "finite, ascending and distinct", found, fix));
             }

@@ -112,16 +112,17 @@ fn arrays(path: &Path) -> Result<(Vec<Array>, Vec<String>)> {
     let bytes = files::read(path)?;
     let mut left = bytes.len() as u64;
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(e.to_string()))?;
+    // Members that share bytes would make much of little.
+    for i in 0..archive.len() {
+        let packed = archive.by_index_raw(i).map_err(|e| broken(e.to_string()))?.compressed_size();
+        left = left.checked_sub(packed).ok_or_else(|| broken("members that overlap".into()))?;
+    }
     let (mut arrays, mut names): (Vec<Array>, Vec<String>) = (Vec::new(), Vec::new());
     let mut held = 0usize;
     for i in 0..archive.len() {
         let mut entry = archive.by_index(i).map_err(|e| broken(e.to_string()))?;
         let name = entry.name().map_err(|e| broken(e.to_string()))?;
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
-        // Members that share bytes would make much of little.
-        left = left
-            .checked_sub(entry.compressed_size())
-            .ok_or_else(|| broken(format!("`{name}`: members that overlap")))?;
         let most = (MOST * size_of::<f64>()) as u64;
         let size = entry.size();
         let mut bytes = Vec::new();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::elementwise::{softmax_backward_rows, softmax_rows};
-use super::{Shared, View, raw_product};
+use super::{Shared, View, own_product, raw_product};
 use crate::model::settings::{Heads, Mask};
 use crate::threads::grain;
 
@@ -124,10 +124,7 @@ pub fn attention(
         for (i, p) in p.chunks_exact_mut(tq * tk).enumerate() {
             let head = task.key_head * group + i;
             let queries = View::rows(&q[task.query * h + head * d..], h);
-            // SAFETY: `p` is this task's own, [tq, tk].
-            unsafe {
-                raw_product((tq, tk, d), (p.as_mut_ptr(), tk), false, queries, part(0).t(), span.scale())
-            };
+            own_product((tq, tk, d), p, false, queries, part(0).t(), span.scale());
             span.probabilities_of(task, p);
             let mut own = Vec::new();
             let kept = match noise {
@@ -164,8 +161,7 @@ pub fn attention_backward(
             let (head, add) = (task.key_head * group + i, i > 0);
             let queries = View::rows(&q[task.query * h + head * d..], h);
             let g = View::rows(&g[task.query * h + head * d..], h);
-            // SAFETY: `slope` is this task's own.
-            unsafe { raw_product((tq, tk, d), (slope.as_mut_ptr(), tk), false, g, part(1).t(), 1.0) };
+            own_product((tq, tk, d), &mut slope, false, g, part(1).t(), 1.0);
             let mut own = Vec::new();
             let kept = match noise {
                 None => p,

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::elementwise::{exp, exp_sum, largest};
-use super::{View, raw_product, vectorized};
+use super::{View, own_product, vectorized};
 use crate::threads::grain;
 
 /// Negative log-likelihood of `labels[i]` under the softmax of row i, and the logarithm of each row's normalizer.
@@ -129,8 +129,7 @@ pub fn decoded_cross_entropy(
                 let tile = &mut tile[..own * wide];
                 tile.chunks_exact_mut(wide).for_each(|row| row.copy_from_slice(&b[column..column + wide]));
                 let (left, right) = (View::rows(&x[row * k..], k), View::rows(&w[column * k..], k).t());
-                // SAFETY: `tile` is this task's own, [own, wide].
-                unsafe { raw_product((own, wide, k), (tile.as_mut_ptr(), wide), true, left, right, 1.0) };
+                own_product((own, wide, k), tile, true, left, right, 1.0);
                 reduce(tile, wide, column as u32, &mut running);
                 for (i, label) in labels[row..row + own].iter().enumerate() {
                     if (column..column + wide).contains(&(*label as usize)) {

@@ -121,6 +121,13 @@ unsafe fn raw_product(
     }
 }
 
+/// The same into a slice of one's own, `[m, n]` without gaps.
+fn own_product((m, n, k): (usize, usize, usize), out: &mut [f32], add: bool, a: View, b: View, scale: f32) {
+    assert_eq!(out.len(), m * n);
+    // SAFETY: `out` is borrowed alone, and as long as its rows.
+    unsafe { raw_product((m, n, k), (out.as_mut_ptr(), n), add, a, b, scale) }
+}
+
 /// A pointer that tiles of one slice are written through, each by one thread.
 #[derive(Clone, Copy)]
 struct Shared(*mut f32);
@@ -196,6 +203,36 @@ pub fn column_sums(g: &[f32], sums: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Oracle: the slices themselves. What stands before and behind a product stays, and one that its slices cannot hold is refused
+    /// before anything is read or written. Catches a bound that is off by a row or a value, and a missing one.
+    #[test]
+    fn products_stay_inside_their_slices() {
+        let (m, n, k) = (5, 7, 3);
+        let (a, b) = (vec![1f32; m * k], vec![1f32; k * n]);
+        let mut all = vec![-1f32; 2 * n + m * n];
+        own_product((m, n, k), &mut all[n..n + m * n], false, View::rows(&a, k), View::rows(&b, n), 1.0);
+        let own = |i: usize| (n..n + m * n).contains(&i);
+        assert!(all.iter().enumerate().all(|(i, v)| *v == if own(i) { 3.0 } else { -1.0 }));
+        let refused = |a: &[f32], b: &[f32], length: usize| {
+            let mut out = vec![0f32; length];
+            let product = || own_product((m, n, k), &mut out, false, View::rows(a, k), View::rows(b, n), 1.0);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(product)).is_err()
+        };
+        assert!(!refused(&a, &b, m * n));
+        assert!(refused(&a[1..], &b, m * n) && refused(&a, &b[1..], m * n) && refused(&a, &b, m * n - 1));
+    }
+
+    /// Oracle: the values themselves, at lengths around those that one thread fills. Catches a part that nobody writes, which would
+    /// be memory without a value.
+    #[test]
+    fn every_value_of_a_copy_is_written() {
+        for length in [0, 1, FILL - 1, FILL, FILL + 1, 3 * FILL + 7] {
+            let values: Vec<f32> = (0..length).map(|i| i as f32).collect();
+            assert_eq!(copied(&values), values);
+            assert_eq!(crate::threads::zeros(length), vec![0.0; length]);
+        }
+    }
 
     /// Oracle: the definition, one entry at a time in f64; sizes that leave a rest in every tile. Catches a tile that
     /// is skipped or counted twice.

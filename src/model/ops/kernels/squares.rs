@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{TILE, View, add_rows, raw_product, vectorized};
+use super::{TILE, View, add_rows, own_product, vectorized};
 use crate::threads::grain;
 
 vectorized! {
@@ -79,9 +79,7 @@ pub fn add_squared_products(
                 if span[0] < span[1] {
                     let left = g.from(span[0], first).t();
                     let right = View::rows(&x[span[0] * k + column..span[1] * k], k);
-                    let place = (product.as_mut_ptr(), wide);
-                    // SAFETY: `product` is this task's own, [rows, wide].
-                    unsafe { raw_product((rows, wide, span[1] - span[0]), place, false, left, right, 1.0) };
+                    own_product((rows, wide, span[1] - span[0]), product, false, left, right, 1.0);
                 } else {
                     product.fill(0.0);
                 }
