@@ -886,7 +886,8 @@ fn sums_of_other_data_are_refused() -> Outcome {
     let totals = files::tensor_sums(&stored.diagonal)?;
     let write = |change: fn(f64, usize, usize) -> f64| {
         let sums = ndarray::Array2::from_shape_fn((2, totals.len()), |(n, t)| change(totals[t], n, t));
-        let fisher = Fisher { diagonal: stored.diagonal.clone(), sums, skipped: 0, used: vec![0, 1] };
+        let fisher =
+            Fisher { diagonal: stored.diagonal.clone(), sums, skipped: 0, used: vec![0, 1], block: 1 };
         files::write(&path, &fisher, &stored.layout, &Default::default(), true)
     };
     write(|total, n, _| total * (0.5 + n as f64))?;

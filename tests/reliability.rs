@@ -33,6 +33,7 @@ fn config(fractions: &[f64], repeats: usize) -> Config {
         aggregate: Aggregate::MeanOfMeans,
         include_intermediate: false,
         threshold: 0.9,
+        block: 1,
         seed: 5,
     }
 }

@@ -24,6 +24,7 @@ fn config(fractions: &[f64], repeats: usize, seed: u64) -> Config {
         aggregate: Aggregate::MeanOfMeans,
         include_intermediate: false,
         threshold: 0.9,
+        block: 1,
         seed,
     }
 }

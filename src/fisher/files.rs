@@ -97,6 +97,9 @@ fn write_examples(path: &Path, fisher: &Fisher, metadata: &BTreeMap<String, Stri
     let numels: Vec<usize> = fisher.diagonal.values().map(|f| f.elem_count()).collect();
     metadata.insert("names".into(), serde_json::json!(names).to_string());
     metadata.insert("numels".into(), serde_json::json!(numels).to_string());
+    if fisher.block > 1 {
+        metadata.insert("block".into(), fisher.block.to_string());
+    }
     let used: Vec<i64> = fisher.used.iter().map(|&n| n as i64).collect();
     let sums: Vec<f64> = fisher.sums.iter().copied().collect();
     let tensors = [
@@ -203,6 +206,13 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, Array2<f64>)>
         }
         _ => Err(wrong(format!("{shape:?} for {} names", names.len()))),
     }
+}
+
+/// How many of the examples beside a Fisher file belong to one group, about; 1 where the file says nothing.
+pub fn read_block(fisher: &Path) -> Result<usize> {
+    let (_, metadata) = params::read_float64(&examples_path(fisher))?;
+    let block = metadata.get("block").and_then(|block| block.parse().ok());
+    Ok(block.filter(|block| *block > 0).unwrap_or(1))
 }
 
 /// As [`read_examples`], the sums of the diagonal's tensors alone, checked against the diagonal that they stand beside.

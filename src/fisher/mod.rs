@@ -19,6 +19,7 @@ use crate::model::squares::Squares;
 use crate::model::{Estimate, Estimator, Objective, Part, Reduction, Sums};
 use crate::params::ParamMap;
 use crate::progress::Progress;
+use crate::stats;
 use crate::tasks::Kind;
 pub use control::Control;
 
@@ -30,6 +31,8 @@ pub struct Fisher {
     pub sums: Array2<f64>,
     /// Which examples were used (those with a target), `[N]`.
     pub used: Vec<usize>,
+    /// How many of them belong to one group, about; 1 without groups.
+    pub block: usize,
     /// How many were skipped for want of a target.
     pub skipped: usize,
 }
@@ -91,7 +94,11 @@ pub fn estimates(
         progress.advance(numbers.len());
     }
     let skipped = numbers.len() - used.len();
-    sums.into_iter().map(|sums| finish(sums.squares, &order, &used, skipped)).collect()
+    let groups: Vec<Option<u32>> = with_target.iter().map(|example| example.group).collect();
+    let block = stats::block(&groups);
+    sums.into_iter()
+        .map(|sums| Ok(Fisher { block, ..finish(sums.squares, &order, &used, skipped)? }))
+        .collect()
 }
 
 /// Whether these estimates exist for this task.
@@ -126,5 +133,5 @@ fn finish(squares: Squares, order: &[usize], used: &[usize], skipped: usize) -> 
         let place = used.partition_point(|used| used < n);
         sums.row_mut(place).assign(&by_length.row(row));
     }
-    Ok(Fisher { diagonal, sums, skipped, used: used.to_vec() })
+    Ok(Fisher { diagonal, sums, skipped, used: used.to_vec(), block: 1 })
 }

@@ -32,7 +32,7 @@ pub fn between(a: &Scored, b: &Scored, paired: bool, resamples: usize, seed: u64
     };
     let other = if paired { stream(seed) } else { Stream::new(seed, "stability/bootstrap/other") };
     let sum = |scores: &Array2<f64>, stream: Stream, k: usize| {
-        sum_rows(scores, resampled_rows(scores.nrows(), stream, k).into_iter())
+        sum_rows(scores, resampled_rows(scores.nrows(), stream, k, 1).into_iter())
     };
     let one = |k: usize| agreement(&sum(x, stream(seed), k), &sum(y, other, k));
     let resampled: Vec<Agreement> = (0..resamples).into_par_iter().map(one).collect();

@@ -16,7 +16,8 @@
 //! Hinkley 1997, section 5.2). Quantiles of the deviations did worse near 1, where resamples pile up at the end. The observed value is
 //! unbiased: draws are without replacement.
 //!
-//! Examples must be independent. Where draws hold a few dozen heavy-tailed ones, coverage is nearer 90 % than 95 %; where an agreement is
+//! Examples must be independent. Lines of one article are not: there whole blocks of neighbours are resampled, as long as three articles
+//! are on average (Künsch 1989), from a corpus that goes on at its beginning where it ends. Where draws hold a few dozen heavy-tailed ones, coverage is nearer 90 % than 95 %; where an agreement is
 //! nearly always 1, it is more.
 
 use ndarray::{Array2, ArrayView1};
@@ -35,15 +36,21 @@ const LEAST_DEFINED: f64 = 0.5;
 pub(super) struct Resamples<'a> {
     scores: &'a Array2<f64>,
     stream: Stream,
+    /// Neighbours that are resampled together.
+    block: usize,
     /// `[resamples, items]`
     totals: Array2<f64>,
 }
 
 impl<'a> Resamples<'a> {
     /// Costs `resamples · N · items` additions.
-    pub(super) fn new(scores: &'a Array2<f64>, resamples: usize, seed: u64) -> Resamples<'a> {
-        let mut result =
-            Resamples { scores, stream: stream(seed), totals: Array2::zeros((0, scores.ncols())) };
+    pub(super) fn new(
+        scores: &'a Array2<f64>,
+        (resamples, block): (usize, usize),
+        seed: u64,
+    ) -> Resamples<'a> {
+        let totals = Array2::zeros((0, scores.ncols()));
+        let mut result = Resamples { scores, stream: stream(seed), block, totals };
         let all: Vec<usize> = (0..scores.nrows()).collect();
         let totals: Vec<f64> =
             (0..resamples).into_par_iter().flat_map_iter(|b| result.sum(b, &all)).collect();
@@ -63,8 +70,8 @@ impl<'a> Resamples<'a> {
 
     /// Sum over `places` of resample `b`, `[items]`.
     pub(super) fn sum(&self, b: usize, places: &[usize]) -> Vec<f64> {
-        let (stream, n) = (self.stream.at(b as u64), self.scores.nrows() as u64);
-        sum_rows(self.scores, places.iter().map(|&i| stream.below(i as u64, n) as usize))
+        let (stream, n) = (self.stream.at(b as u64), self.scores.nrows());
+        sum_rows(self.scores, places.iter().map(|&i| resampled(&stream, n, self.block, i)))
     }
 }
 
@@ -73,10 +80,15 @@ pub(super) fn stream(seed: u64) -> Stream {
     Stream::new(seed, "stability/bootstrap")
 }
 
-/// Which of n examples stand in resample b.
-pub(super) fn resampled_rows(n: usize, stream: Stream, b: usize) -> Vec<usize> {
+/// Which of n examples stand in resample b, of blocks of neighbours.
+pub(super) fn resampled_rows(n: usize, stream: Stream, b: usize, block: usize) -> Vec<usize> {
     let stream = stream.at(b as u64);
-    (0..n as u64).map(|i| stream.below(i, n as u64) as usize).collect()
+    (0..n).map(|i| resampled(&stream, n, block, i)).collect()
+}
+
+/// The example at place i of a resample: block by block, each from a place drawn at random.
+fn resampled(stream: &Stream, n: usize, block: usize, i: usize) -> usize {
+    (stream.below((i / block) as u64, n as u64) as usize + i % block) % n
 }
 
 /// Sum of rows, in the order given.
@@ -149,5 +161,30 @@ impl Scale {
         let low = if down <= -last { least } else { self.value(down) };
         let high = if up >= last { most } else { self.value(up) };
         Some((low.min(observed), high.max(observed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: in closed form. Articles of four equal lines: their total varies as sums of 100 articles do, and blocks of three
+    /// articles give that but for the articles that their ends cut, 5 % of it here; single lines give half. Without groups rows are
+    /// drawn one by one.
+    #[test]
+    fn blocks_vary_as_articles_do() {
+        let stream = Stream::new(3, "test/articles");
+        let article: Vec<f64> = (0..100).map(|k| stream.normal(k)).collect();
+        let scores = Array2::from_shape_fn((400, 1), |(line, _)| article[line / 4]);
+        let groups: Vec<Option<u32>> = (0..400).map(|line| Some(line / 4)).collect();
+        assert_eq!((stats::block(&groups), stats::block(&[None; 4])), (12, 1));
+        let spread = |block: usize| {
+            let resamples = Resamples::new(&scores, (2000, block), 1);
+            let totals: Vec<f64> = (0..2000).map(|b| resamples.total(b)[0]).collect();
+            stats::sd(&totals)
+        };
+        let wanted = 4.0 * stats::sd(&article) * 10.0;
+        let (blocks, lines) = (spread(12) / wanted, spread(1) / wanted);
+        assert!((0.88..=1.04).contains(&blocks) && (lines - 0.5).abs() < 0.04, "{blocks}, {lines}");
     }
 }

@@ -65,7 +65,7 @@ pub fn components(layout: &Layout, maskings: &[Array2<f64>], config: &Config) ->
     let scores: Vec<Items> = maskings.iter().map(|sums| Items::new(layout, sums, config)).collect();
     let n = maskings[0].nrows();
     let resamples: Vec<Vec<usize>> =
-        (0..config.resamples).map(|b| resampled_rows(n, stream(config.seed), b)).collect();
+        (0..config.resamples).map(|b| resampled_rows(n, stream(config.seed), b, config.block)).collect();
     let all: Vec<usize> = (0..n).collect();
     let row = |(column, (granularity, name)): (usize, (Granularity, &String))| {
         let y: Vec<Vec<f64>> = scores.iter().map(|items| items.scores.column(column).to_vec()).collect();

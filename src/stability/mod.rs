@@ -59,6 +59,8 @@ pub struct Config {
     pub include_intermediate: bool,
     /// Spearman's rho that is asked for.
     pub threshold: f64,
+    /// Neighbours that are resampled together, since they are alike: lines of one article; 1 for independent examples.
+    pub block: usize,
     pub seed: u64,
 }
 
@@ -90,7 +92,7 @@ pub fn measure(layout: &Layout, sums: &Array2<f64>, config: &Config) -> Result<S
         return Err(Error::field("stability", "examples with a target", "at least 2", sums.nrows(), fix));
     }
     let items = Items::new(layout, sums, config);
-    let resamples = Resamples::new(&items.scores, config.resamples, config.seed);
+    let resamples = Resamples::new(&items.scores, (config.resamples, config.block), config.seed);
     let full = sum_rows(&items.scores, 0..sums.nrows());
     let mut result = Stability::default();
     result.scores.extend(items.score_rows("full", 1.0, 0, &full, sums.nrows()));

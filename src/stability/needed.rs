@@ -115,7 +115,7 @@ fn row(
     let mut resampled: Vec<f64> = Vec::new();
     if whole && predicted.is_some() {
         let one = |b: usize| {
-            let rows = resampled_rows(scores.nrows(), bootstrap::stream(config.seed), b);
+            let rows = resampled_rows(scores.nrows(), bootstrap::stream(config.seed), b, config.block);
             Model::new(&scores.select(Axis(0), &rows), weights)?.needed(config.threshold)
         };
         // None of them: more than anyone has.

@@ -42,8 +42,9 @@ pub struct TailRow {
 pub(super) fn rows(items: &Items, config: &Config) -> Vec<TailRow> {
     let n = items.scores.nrows();
     let top = super::draw::size(n, TOP);
-    let resamples: Vec<Vec<usize>> =
-        (0..config.resamples.min(RESAMPLES)).map(|b| resampled_rows(n, stream(config.seed), b)).collect();
+    let resamples: Vec<Vec<usize>> = (0..config.resamples.min(RESAMPLES))
+        .map(|b| resampled_rows(n, stream(config.seed), b, config.block))
+        .collect();
     let row = |(column, (granularity, name)): (usize, (Granularity, &String))| {
         let values = items.scores.column(column).to_vec();
         let (sum, largest) = (values.iter().sum::<f64>(), values.iter().copied().fold(0.0, f64::max));

@@ -163,11 +163,15 @@ impl Stability {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let config = self.config();
+        let mut config = self.config();
         let input = match &self.fisher {
-            Some(path) => read(path, &config, &mut provenance)?,
-            None => self.passes(&config, &mut provenance)?,
+            Some(path) => read(path, &mut config, &mut provenance)?,
+            None => self.passes(&mut config, &mut provenance)?,
         };
+        if config.block > 1 {
+            let said = "neighbours, about three articles, are resampled together";
+            progress::note(format!("blocks of {} {said}", config.block));
+        }
         let result = stability::measure(&input.layout, &input.sums, &config)?;
         let trust = summary::trust(&result.summary, Measure::Spearman, self.options.threshold);
         let file = |name: &str| self.out.join(name);
@@ -210,6 +214,7 @@ impl Stability {
             aggregate: self.aggregate,
             include_intermediate: self.include_intermediate,
             threshold: self.options.threshold,
+            block: 1,
             seed: self.seed,
         }
     }
@@ -223,7 +228,7 @@ impl Stability {
     }
 
     /// One pass over the corpus, and those that were asked for beside it.
-    fn passes(&self, config: &Config, provenance: &mut Provenance) -> Result<Sums> {
+    fn passes(&self, config: &mut Config, provenance: &mut Provenance) -> Result<Sums> {
         // Not reached: the command line asks for one where there is no Fisher file.
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
         let checkpoint = self.compute.open(folder)?;
@@ -251,6 +256,7 @@ impl Stability {
         pass.tell(&set.by_length())?;
         let all: Vec<usize> = (0..set.examples.len()).collect();
         let full = pass.fisher(&set.examples, &all)?;
+        config.block = full.block;
         let mut result = Sums {
             layout: model.network.layout.clone(),
             skipped: Some(full.skipped),
@@ -413,13 +419,14 @@ fn write_or_remove<T: Table>(folder: &Path, rows: &[T]) -> Result<()> {
 }
 
 /// `s[n,t]` of an earlier pass.
-fn read(path: &Path, config: &Config, provenance: &mut Provenance) -> Result<Sums> {
+fn read(path: &Path, config: &mut Config, provenance: &mut Provenance) -> Result<Sums> {
     let examples = fisher::files::examples_path(path);
     let fisher::files::Stored { diagonal, layout, metadata } = fisher::files::read(path)?;
     let Some(sums) = fisher::files::read_sums(path, &diagonal)? else {
         let fix = "make both again with `fisherscape fisher --per-example`";
         return Err(Error::field(examples.display(), "sums", "beside the Fisher file", "no file", fix));
     };
+    config.block = fisher::files::read_block(path)?;
     provenance.input_file("fisher", path)?;
     provenance.input_file("examples", &examples)?;
     let heads = match metadata.contains_key(fisher::files::HEAD_SEED) {

@@ -130,6 +130,18 @@ pub fn by_group(values: &[f64], groups: &[Option<u32>]) -> Vec<f64> {
     sums
 }
 
+/// Neighbours to resample together where examples are in groups: as many as three groups have on average, for a block's ends cut groups;
+/// 1 without groups.
+pub fn block(groups: &[Option<u32>]) -> usize {
+    let Some(groups) = groups.iter().copied().collect::<Option<Vec<u32>>>() else { return 1 };
+    let distinct = groups.iter().collect::<std::collections::BTreeSet<_>>().len().max(1);
+    match groups.len() / distinct {
+        // Each on its own, or nearly.
+        1 if groups.len() < 3 * distinct / 2 => 1,
+        _ => (3.0 * groups.len() as f64 / distinct as f64).round() as usize,
+    }
+}
+
 /// What each example contributes to a ratio `L = Σ s_n / Σ m_n`: `L + N (s_n - L m_n) / M`, of which L is the mean, and whose
 /// standard error is [`ratio_se`]'s.
 pub fn ratio_parts(sums: &[f64], targets: &[f64]) -> Vec<f64> {
