@@ -861,9 +861,11 @@ fn tokenizers_that_cannot_be_used_are_told() -> Outcome {
         crate::support::copy_folder(&fixture("tiny/model"), &model);
         changed("tokenizer/template", &model, "tokenizer.json", |tokenizer| match &value {
             serde_json::Value::Null => {
-                let id = tokenizer["model"]["vocab"]["[CLS]"].clone();
-                tokenizer["model"]["vocab"]["[SEP]"] = id;
+                let vocabulary = serde_json::json!({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 2});
+                tokenizer["model"] =
+                    serde_json::json!({"type": "WordLevel", "unk_token": "[UNK]", "vocab": vocabulary});
                 tokenizer["added_tokens"] = serde_json::json!([]);
+                tokenizer["post_processor"] = serde_json::Value::Null;
             }
             other => tokenizer[key] = other.clone(),
         })?;
