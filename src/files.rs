@@ -7,8 +7,10 @@
 //! Folders may come from others. So what is kept between runs (records, journals, locks) is opened as a plain file alone,
 //! never through a link, and a path that a file names is taken only if it stays in its folder ([`inside`]).
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::embedded;
 use crate::error::{Error, Result};
@@ -110,7 +112,10 @@ pub fn write_with(
     let io = |e| Error::io(path, "write")(e);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(io)?;
+    sweep_once(folder)?;
     let temporary = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(folder).map_err(io)?;
+    // Held while it is written; of a killed process nothing is held. Where the system has no locks, nothing is swept.
+    let _ = temporary.as_file().try_lock();
     let mut buffered = std::io::BufWriter::new(temporary.as_file());
     fill(&mut buffered).and_then(|()| buffered.flush()).map_err(io)?;
     drop(buffered);
@@ -193,7 +198,19 @@ pub fn sweep_beside(folder: &Path) -> Result<()> {
     let partial = |path: &&PathBuf| {
         is_plain(path) && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
     };
-    list(folder)?.iter().filter(partial).try_for_each(|path| remove(path))
+    list(folder)?.iter().filter(partial).filter(|path| is_left(path)).try_for_each(|path| remove(path))
+}
+
+/// Whether no process writes a partial file any more.
+fn is_left(path: &Path) -> bool {
+    std::fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// [`sweep_beside`], the first time that this process writes into a folder.
+fn sweep_once(folder: &Path) -> Result<()> {
+    static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let first = SWEPT.lock().is_ok_and(|mut swept| swept.insert(folder.to_path_buf()));
+    if first { sweep_beside(folder) } else { Ok(()) }
 }
 
 /// Keeps other processes out of a folder until the file that is returned is closed, at the latest by the end of this

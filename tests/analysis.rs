@@ -453,12 +453,13 @@ fn shipped_analyses_pass_their_check() -> Outcome {
         let mut command = fisherscape(&format!("check {name}{text}"));
         command.env_remove("HF_HUB_OFFLINE").env("HF_HOME", folder.path()).assert().success();
     }
-    let embedded = "--set model.checkpoint=embedded --set schedule.preset= --set train.seeds=1";
+    let embedded =
+        "--set model.checkpoint=embedded --set data.max_len=64 --set schedule.preset= --set train.seeds=1";
     let missing = [
         ("rte".to_string(), "bert-base-uncased: `name` must be a folder, or in the cache"),
         ("rte --set model.checkpoint=./x".to_string(), "model.checkpoint"),
         (format!("rte {embedded}"), "nyu-mll/glue"),
-        ("sub-samples --set model.checkpoint=embedded".to_string(), "data.text"),
+        ("sub-samples --set model.checkpoint=embedded --set data.max_len=64".to_string(), "data.text"),
     ];
     for (arguments, says) in missing {
         let mut command = fisherscape(&format!("run {arguments} --out out"));

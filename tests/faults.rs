@@ -321,6 +321,7 @@ fn no_journal_is_believed() -> Outcome {
         assert_eq!(run(folder.path(), &format!("{command} whole.csv")).0, Some(0));
         let whole = std::fs::read(at("whole.csv"))?;
         // A run that cannot write its provenance at the end leaves its journal.
+        std::fs::remove_file(at("s.csv.provenance.toml")).ok();
         std::fs::create_dir(at("s.csv.provenance.toml"))?;
         assert_eq!(run(folder.path(), &format!("{command} s.csv")).0, Some(1));
         std::fs::remove_dir(at("s.csv.provenance.toml"))?;

@@ -72,13 +72,13 @@ fn a_layout_travels_with_its_file_and_old_files_do_without() -> Outcome {
     for head in HEADS {
         let (model, _) = open(&fixture(head));
         let layout = &model.network.layout;
-        let zeros = model.theta.iter().map(|(n, t)| Ok((n.clone(), t.zeros_like()?)));
-        let zeros: params::ParamMap = zeros.collect::<Result<_, candle_core::Error>>()?;
-        params::write_params(&path, &zeros, &layout.metadata())?;
+        let ones = model.theta.iter().map(|(n, t)| Ok((n.clone(), t.ones_like()?)));
+        let ones: params::ParamMap = ones.collect::<Result<_, candle_core::Error>>()?;
+        params::write_params(&path, &ones, &layout.metadata())?;
         assert_eq!(fisher_files::read(&path)?.layout, *layout, "{head}");
-        params::write_params(&path, &zeros, &BTreeMap::new())?;
+        params::write_params(&path, &ones, &BTreeMap::new())?;
         let Stored { layout: old, .. } = fisher_files::read(&path)?;
-        assert_eq!(old, recognise(&zeros));
+        assert_eq!(old, recognise(&ones));
         assert_eq!(old.sites(), layout.sites());
         let told = |layout: &Layout| -> Vec<(String, Kind, Place, bool)> {
             let one = |p: &Parameter| (p.name.clone(), p.kind, p.place, p.reach == Reach::Nothing);

@@ -83,7 +83,7 @@ const COMMANDS: &[Row] = &[
         "surface --checkpoint big --set set.safetensors --out x.csv",
         &["big: `loss` must be finite, found NaN"],
     ),
-    (1, "agree f.safetensors mlm.safetensors --out x", &["f.safetensors", "those of one model"]),
+    (1, "agree f.safetensors other.safetensors --out x", &["f.safetensors", "those of one model"]),
     (
         1,
         "schedule --fisher lacks.safetensors --out x.csv",
@@ -158,8 +158,9 @@ fn prepare(folder: &Path) -> Outcome {
         fisherscape(&command).current_dir(folder).assert().success();
     };
     fisher("model", "set.safetensors", "f.safetensors");
-    let mlm = fixture("parity/mlm").display().to_string();
-    fisher(&format!("{mlm}/model"), &format!("{mlm}/set.safetensors"), "mlm.safetensors");
+    let freeze = "freeze --checkpoint tiny --table sentiment.tsv --columns sentence,label --examples 4 --out tiny.safetensors";
+    fisherscape(freeze).current_dir(folder).assert().success();
+    fisher("tiny", "tiny.safetensors", "other.safetensors");
     let (whole, metadata) = params::read_safetensors(&at("f.safetensors"))?;
     let metadata: BTreeMap<String, String> = metadata.into_iter().collect();
     let mut lacks = whole.clone();

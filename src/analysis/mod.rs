@@ -70,7 +70,9 @@ impl Loaded {
     pub fn point(&self, key: &str, cause: &Error) -> Error {
         let (what, fix) = match cause {
             // An option of a command has the name of a key here.
-            Error::Field { place, expected, found, fix, .. } if place.starts_with("--") || place == key => {
+            Error::Field { place, field, expected, found, fix }
+                if place == key || [place, field].iter().any(|name| name.starts_with("--")) =>
+            {
                 (format!("`{key}` must be {expected}, found {found}"), fix.to_string())
             }
             cause => {

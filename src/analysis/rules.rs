@@ -11,8 +11,10 @@ use crate::error;
 use crate::landscape::mask::Select;
 use crate::model::Estimator;
 use crate::stages::audit::AuditOptions;
+use crate::stages::options::defaults;
 use crate::stages::schedule::ScheduleOptions;
 use crate::stages::stability::StabilityOptions;
+use crate::stages::surface::AxisOptions;
 
 /// What does not fit: the key, what it must be, and how to mend it.
 pub struct Problem {
@@ -52,18 +54,34 @@ pub fn problem(analysis: &Analysis) -> Option<Problem> {
 }
 
 /// What the commands ask of their own options.
-fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Problem>>); 9] {
+fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Problem>>); 12] {
+    let line = |problem| error::Problem { option: "line_resolution", ..problem };
     [
         ("fisher", analysis.fisher.as_ref().map(|s| s.options.check())),
         ("schedule", analysis.schedule.as_ref().map(ScheduleOptions::check)),
         ("train", analysis.train.as_ref().map(|s| s.options.check())),
         ("surface", analysis.surface.as_ref().map(|s| s.axes.check())),
         ("profile", analysis.profile.as_ref().map(|s| s.axes.check())),
+        (
+            "plane",
+            analysis
+                .plane
+                .as_ref()
+                .map(|p| axes(&p.span, p.resolution).and(axes(&p.span, p.line_resolution).map_err(line))),
+        ),
+        ("trajectory", analysis.trajectory.as_ref().map(|t| axes(&t.span, t.resolution))),
+        ("planes", analysis.planes.iter().map(|p| axes(&p.span, p.resolution)).find(Result::is_err)),
         ("sharpness", analysis.sharpness.as_ref().map(|s| s.options.check().and(s.axes.check()))),
         ("stability", analysis.stability.as_ref().map(StabilityOptions::check)),
         ("audit", analysis.audit.as_ref().map(AuditOptions::check)),
         ("damage", analysis.damage.as_ref().map(|s| s.options.check())),
     ]
+}
+
+/// What `surface` asks of its axes.
+fn axes(span: &[f64], resolution: Option<usize>) -> Result<(), error::Problem> {
+    let usual = defaults::<AxisOptions>();
+    AxisOptions { span: span.to_vec(), resolution: resolution.unwrap_or(usual.resolution) }.check()
 }
 
 fn labelled(analysis: &Analysis) -> bool {

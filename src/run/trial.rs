@@ -54,7 +54,7 @@ fn try_set(loaded: &Loaded, step: &Step, freeze: &Freeze) -> Result<()> {
 /// The key that an error is about: that of an option, or of the data.
 fn key(loaded: &Loaded, step: &Step, freeze: &Freeze, cause: &Error) -> String {
     let option = match cause {
-        Error::Field { place, .. } => place.strip_prefix("--"),
+        Error::Field { place, field, .. } => [place, field].iter().find_map(|name| name.strip_prefix("--")),
         _ => None,
     };
     // `sets/surface_train.safetensors` holds the examples of [surface].
