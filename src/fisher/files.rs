@@ -243,7 +243,8 @@ pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<Array2<f64
         // F is rounded to single precision, and its least entries to zero.
         let rounding = 1e-3 * total.max(mean) + f.elem_count() as f64 * f64::from(f32::MIN_POSITIVE);
         // Without examples the mean is no number, and not near.
-        if !((mean - total).abs() <= rounding) {
+        let near = (mean - total).abs() <= rounding;
+        if !near {
             return wrong(
                 "those whose mean the Fisher file holds",
                 format!("{mean:e}, where that has {total:e}"),

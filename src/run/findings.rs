@@ -51,8 +51,11 @@ pub fn score(run: &Path) -> Result<Score> {
     })
 }
 
+/// Numbers of examples, and what is known of each.
+type ByNumber = (Vec<usize>, Vec<f64>);
+
 /// What the run's predictions say of the chief metric, example by example.
-fn by_example(run: &Path, metric: &str) -> Result<Option<(Vec<usize>, Vec<f64>)>> {
+fn by_example(run: &Path, metric: &str) -> Result<Option<ByNumber>> {
     let path = run.join(PredictionRow::FILE);
     if !path.exists() {
         return Ok(None);
@@ -77,8 +80,8 @@ fn difference(pairs: &[(&Score, &Score)]) -> (Option<Difference>, &'static str) 
     if each.iter().any(|(own, first)| own.0 != *numbers || first.0 != *numbers) {
         return (paired::resampled(&values, paired::FIFTH), "resampled");
     }
-    let minus = |((_, own), (_, first)): &(&(Vec<usize>, Vec<f64>), &(Vec<usize>, Vec<f64>))| {
-        own.iter().zip(first).map(|(own, first)| own - first).collect::<Vec<f64>>()
+    let minus = |(own, first): &(&ByNumber, &ByNumber)| {
+        own.1.iter().zip(&first.1).map(|(own, first)| own - first).collect::<Vec<f64>>()
     };
     // Pseudo-values are about the metric; the difference itself is that of the metrics.
     let crossed = paired::crossed(&each.iter().map(minus).collect::<Vec<_>>());
