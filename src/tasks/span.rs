@@ -2,7 +2,7 @@
 //!
 //! Each token has a score as the first and one as the last; a softmax over the example's own tokens gives the chance of each. The
 //! loss of an example is half the sum of both ends' nats. What the model says is the pair of ends with the highest sum, the
-//! last not before the first, at most [`LONGEST`] tokens.
+//! last not before the first, at most 30 tokens.
 
 use super::{Answer, Best, Column, Measure, Metric, Predictions, Spec};
 use crate::tasks::classes::right;
