@@ -28,6 +28,7 @@ mod mask;
 mod models;
 mod parity;
 mod predictions;
+mod questions;
 mod rates;
 mod reliability;
 mod stability;

@@ -12,7 +12,7 @@ use crate::hub::{self, Place, Wanted};
 use crate::model::ModelConfig;
 use crate::model::architectures::{self, bert};
 use crate::progress;
-use crate::stages::source::Source;
+use crate::stages::source::{STRIDE, Source};
 
 /// What becomes of inputs that are not here but have a name on the hub.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,6 +150,8 @@ impl Inputs<'_> {
             labels: data.labels,
             conll: data.conll.clone(),
             column: data.column,
+            squad: data.squad.clone(),
+            stride: data.stride.unwrap_or(STRIDE),
             dev: data.dev.clone(),
         };
         source.rows(Split::Train).map(drop)

@@ -1,0 +1,73 @@
+//! Questions to examples: the question, then as much of the text as there is room for, window by window.
+//!
+//! The trap: the tokenizers crate panics where windows share more tokens than they have room for. That is looked at first.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use tokenizers::utils::truncation::{TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{Encoding, PostProcessor};
+
+use super::Tokenizer;
+use crate::data::questions::{Question, Window};
+use crate::data::row::{Row, RowLabel};
+use crate::data::{Example, Target};
+use crate::error::{Error, Result};
+
+impl Tokenizer {
+    /// The windows of questions, at most `max_len` tokens each, of which neighbours share `stride` of the text, as transformers makes
+    /// them. Rows that are no questions are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] where a question leaves no room for more of the text than windows share.
+    pub fn windows(&self, rows: &[Row], max_len: usize, stride: usize) -> Result<Vec<Example>> {
+        let mut inner = self.inner.clone();
+        let added = inner.get_post_processor().map_or(0, |own| own.added_tokens(true));
+        let longest =
+            rows.par_iter().map(|row| Ok(self.encode(&row.text)?.len())).collect::<Result<Vec<_>>>()?;
+        let longest = longest.into_iter().max().unwrap_or(0);
+        let room = max_len.saturating_sub(added + longest);
+        if stride >= room {
+            let expected = format!(
+                "below the {room} tokens that a question of {longest} leaves of {max_len} to its text"
+            );
+            let fix = "choose a smaller --stride, or a longer --max-len";
+            return Err(Error::field("--stride", "tokens", expected, stride, fix));
+        }
+        let cut = TruncationParams {
+            max_length: max_len,
+            strategy: TruncationStrategy::OnlySecond,
+            direction: TruncationDirection::Right,
+            stride,
+        };
+        inner.with_truncation(Some(cut)).map_err(|e| self.refused(e))?;
+        let all = rows.par_iter().map(|row| {
+            let RowLabel::Answer { question, place } = &row.label else { return Ok(Vec::new()) };
+            let mut first = inner
+                .encode_char_offsets((row.text.as_str(), &*question.context), true)
+                .map_err(|e| self.refused(e))?;
+            let others = first.take_overflowing();
+            let example = |own: &Encoding| {
+                let window = self.window(question, own)?;
+                let (ids, types) = (
+                    own.get_ids().to_vec(),
+                    if added == 0 { vec![0; own.len()] } else { own.get_type_ids().to_vec() },
+                );
+                let target = Target::span(window.ends(place.as_ref()));
+                Ok(Example { ids, types, target, group: row.group, window: Some(window) })
+            };
+            std::iter::once(&first).chain(&others).map(example).collect()
+        });
+        Ok(all.collect::<Result<Vec<Vec<Example>>>>()?.into_iter().flatten().collect())
+    }
+
+    fn window(&self, question: &Arc<Question>, encoding: &Encoding) -> Result<Window> {
+        let place = |(sequence, (start, end)): (Option<usize>, &(usize, usize))| {
+            (sequence == Some(1)).then_some([*start as u32, *end as u32])
+        };
+        let places: Vec<Option<[u32; 2]>> =
+            encoding.get_sequence_ids().into_iter().zip(encoding.get_offsets()).map(place).collect();
+        Window::new(question.clone(), &places).ok_or_else(|| self.refused("a text in two parts".into()))
+    }
+}
