@@ -1,11 +1,15 @@
 //! Questions to examples: the question, then as much of the text as there is room for, window by window.
 //!
-//! The trap: the tokenizers crate panics where windows share more tokens than they have room for. That is looked at first.
+//! The trap: the tokenizers crate panics where windows share more tokens than they have room for. That is looked at first. With truncation
+//! set, it reads no more of a text than fits into one window; so texts are read whole, and cut afterwards. Its post-processor moves offsets
+//! each time that it runs, so it runs once.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use tokenizers::utils::truncation::{TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::utils::truncation::{
+    TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
+};
 use tokenizers::{Encoding, PostProcessor};
 
 use super::Tokenizer;
@@ -36,17 +40,20 @@ impl Tokenizer {
             return Err(Error::field("--stride", "tokens", expected, stride, fix));
         }
         let cut = TruncationParams {
-            max_length: max_len,
+            max_length: max_len - added,
             strategy: TruncationStrategy::OnlySecond,
             direction: TruncationDirection::Right,
             stride,
         };
-        inner.with_truncation(Some(cut)).map_err(|e| self.refused(e))?;
+        inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         let all = rows.par_iter().map(|row| {
             let RowLabel::Answer { question, place } = &row.label else { return Ok(Vec::new()) };
-            let mut first = inner
-                .encode_char_offsets((row.text.as_str(), &*question.context), true)
-                .map_err(|e| self.refused(e))?;
+            let read = |text: &str| inner.encode_char_offsets(text, false).map_err(|e| self.refused(e));
+            let (asked, mut context) = (read(&row.text)?, read(&question.context)?);
+            context.set_type_ids(vec![1; context.len()]);
+            let (asked, context) =
+                truncate_encodings(asked, Some(context), &cut).map_err(|e| self.refused(e))?;
+            let mut first = self.inner.post_process(asked, context, true).map_err(|e| self.refused(e))?;
             let others = first.take_overflowing();
             let example = |own: &Encoding| {
                 let window = self.window(question, own)?;
