@@ -103,7 +103,8 @@ impl Objective for MadeUp {
         }
         let losses: Vec<f32> =
             (0..batch.targets.rows.len()).map(|i| batch.ids[batch.offsets[i] + 1] as f32).collect();
-        let (losses, scores) = (Tensor::new(losses, &Device::Cpu)?, Tensor::new(scores, &Device::Cpu)?);
+        let (losses, scores) =
+            (Tensor::new(losses, &Device::Cpu)?, Tensor::new(scores.as_slice(), &Device::Cpu)?);
         Ok(Outputs { losses, scores })
     }
 }
