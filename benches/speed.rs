@@ -267,5 +267,5 @@ fn example(n: u64, head: Head) -> Example {
         _ => Target::class(stream("class").below(0, 3) as u32),
     };
     let types = (0..length).map(|t| u32::from(2 * t > length)).collect();
-    Example { ids: tokens("ids").collect(), types, target, group: None }
+    Example { ids: tokens("ids").collect(), types, target, group: None, window: None }
 }

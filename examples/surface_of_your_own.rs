@@ -59,6 +59,7 @@ fn main() -> Result<()> {
         types: vec![0],
         target: Target::class(DATA[n].1),
         group: None,
+        window: None,
     };
     let examples: Vec<Example> = (0..DATA.len()).map(example).collect();
     let order = by_length(&examples);

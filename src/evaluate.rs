@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 
+use crate::data::questions::{self, Window};
 use crate::data::{Batch, Example, Labels, parts};
 use crate::error::Result;
 use crate::model::{Objective, Outputs, Prefix};
@@ -12,7 +13,7 @@ use crate::params::{self, ParamMap};
 use crate::progress;
 use crate::stats;
 use crate::tasks::classes::other_order;
-use crate::tasks::{Names, Predictions, Scoring, span};
+use crate::tasks::{Names, Predictions, Scoring, answers, span};
 use crate::threads;
 
 /// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
@@ -35,6 +36,8 @@ pub struct SetLoss {
     pub predictions: Vec<Vec<f64>>,
     /// Losses by example: one per target.
     pub losses: Vec<Vec<f64>>,
+    /// Of spans by example: the scores of the predicted one's ends, summed, and those of the first token.
+    pub sums: Vec<[f64; 2]>,
 }
 
 /// Evaluates the examples that have a target, at `theta`.
@@ -106,13 +109,17 @@ impl<'a> Evaluator<'a> {
                 Some(Some(prefix)) => objective.losses_after(prefix, &theta, &batch)?,
                 _ => objective.losses(&theta, &batch)?,
             };
-            Evaluated::new(&outputs, &batch)
+            let windows: Vec<Option<&Window>> =
+                self.parts[i].iter().map(|&n| self.examples[n].window.as_ref()).collect();
+            Evaluated::new(&outputs, &batch, &windows)
         })?;
         let examples = self.examples;
         let mut losses = vec![Vec::new(); examples.len()];
         let mut predictions = vec![Vec::new(); examples.len()];
+        let mut span_sums = vec![[f64::NEG_INFINITY; 2]; examples.len()];
         for (part, batch) in self.parts.iter().zip(evaluated) {
             let (mut said, mut lost) = (batch.predictions.into_iter(), batch.losses.into_iter());
+            part.iter().zip(batch.sums).for_each(|(&n, sums)| span_sums[n] = sums);
             for (&n, targets) in part.iter().zip(batch.targets) {
                 losses[n] = lost.by_ref().take(targets).collect();
                 predictions[n] = said.by_ref().take(targets).collect();
@@ -131,6 +138,7 @@ impl<'a> Evaluator<'a> {
             by_example: sums.into_iter().zip(targets).collect(),
             predictions,
             losses,
+            sums: span_sums,
         })
     }
 }
@@ -143,26 +151,54 @@ struct Evaluated {
     targets: Vec<usize>,
     /// Class (or token) with the highest score, or the regression output, of each target `[M]`.
     predictions: Vec<f64>,
+    /// As [`SetLoss::sums`] `[B]`; empty but of spans.
+    sums: Vec<[f64; 2]>,
 }
 
 impl Evaluated {
-    fn new(outputs: &Outputs, batch: &Batch) -> Result<Evaluated> {
+    fn new(outputs: &Outputs, batch: &Batch, windows: &[Option<&Window>]) -> Result<Evaluated> {
         let mut targets = vec![0usize; batch.len()];
         batch.targets.owners.iter().for_each(|owner| targets[*owner] += 1);
         let losses = params::with_values(&outputs.losses, |l| l.iter().map(|x| f64::from(*x)).collect())?;
+        let mut sums = Vec::new();
         let predictions = match (&batch.targets.labels, outputs.scores.rank()) {
-            (Labels::Ends(_), _) => params::with_values(&outputs.scores, |s| spans(s, &batch.offsets))?,
+            (Labels::Ends(_), _) => {
+                let found = params::with_values(&outputs.scores, |s| spans(s, &batch.offsets, windows))?;
+                let (spans, own) = found.into_iter().unzip();
+                sums = own;
+                spans
+            }
             (_, 1) => params::with_values(&outputs.scores, |v| v.iter().map(|x| f64::from(*x)).collect())?,
             _ => outputs.scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(f64::from).collect(),
         };
-        Ok(Evaluated { losses, targets, predictions })
+        Ok(Evaluated { losses, targets, predictions, sums })
     }
 }
 
-/// The best span of each example, as one number, from two scores of each token.
-fn spans(scores: &[f32], offsets: &[usize]) -> Vec<f64> {
+/// The best span of each example, within its window where it has one, as one number, from two scores of each token; and its sum
+/// of scores beside that of the first token.
+fn spans(scores: &[f32], offsets: &[usize], windows: &[Option<&Window>]) -> Vec<(f64, [f64; 2])> {
     let pairs = scores.as_chunks::<2>().0;
-    offsets.windows(2).map(|own| span::code(span::best(&pairs[own[0]..own[1]]))).collect()
+    let found = |(own, window): (&[usize], &Option<&Window>)| {
+        let tokens = window.map_or(0..own[1] - own[0], |window| window.tokens.clone());
+        let (ends, sum) = span::best(&pairs[own[0] + tokens.start..own[0] + tokens.end]);
+        let nothing = pairs[own[0]].iter().map(|score| f64::from(*score)).sum();
+        (span::code(ends.map(|token| token + tokens.start as u32)), [sum, nothing])
+    };
+    offsets.windows(2).zip(windows).map(found).collect()
+}
+
+/// The answer to a question from what was found in its windows: that of the highest sum, the earlier where two are equal; where
+/// there may be none, nothing if the first token's sum is not lower in any window.
+fn answer(windows: &[Example], found: &[Vec<f64>], sums: &[[f64; 2]]) -> Option<(String, Vec<String>)> {
+    let best = (1..windows.len()).fold(0, |best, i| if sums[i][0] > sums[best][0] { i } else { best });
+    let window = windows.get(best)?.window.as_ref()?;
+    let nothing = sums.iter().map(|own| own[1]).fold(f64::INFINITY, f64::min);
+    let said = match window.question.unanswerable && nothing >= sums[best][0] {
+        true => String::new(),
+        false => window.text(span::ends(*found[best].first()?)),
+    };
+    Some((said, window.question.answers.clone()))
 }
 
 /// Says so where the predictions of a stored classifier of so many classes are clearly worse than chance, and in which order of
@@ -189,12 +225,31 @@ pub fn metrics(scoring: &Scoring, loss: &SetLoss, examples: &[Example]) -> Vec<(
     scoring.metrics.iter().map(|metric| (metric.name.to_string(), metric.value(&predictions))).collect()
 }
 
-/// What was said at the targets of these examples, beside what is right.
+/// What was said at the targets of these examples, beside what is right; of questions, the answer to each.
 pub fn predictions(loss: &SetLoss, examples: &[Example], names: Names) -> Predictions {
+    if examples.iter().any(|example| example.window.is_some()) {
+        let mut end = 0;
+        let answer = |own: &[Example]| {
+            let place = end..end + own.len();
+            end = place.end;
+            answer(own, loss.predictions.get(place.clone())?, loss.sums.get(place)?)
+        };
+        return answers::predictions(questions::each(examples).filter_map(answer));
+    }
     let targets = |(own, e): (&Vec<f64>, &Example)| {
         own.iter().copied().zip(e.target.labels.numbers()).collect::<Vec<_>>()
     };
     let (predicted, truth) = loss.predictions.iter().zip(examples).flat_map(targets).unzip();
     let lengths = loss.predictions.iter().map(Vec::len).collect();
     Predictions { predicted, truth, lengths, names }
+}
+
+/// Losses by example and target; of questions the mean over the windows of each.
+pub fn losses(loss: &SetLoss, examples: &[Example]) -> Vec<Vec<f64>> {
+    let mut all = loss.losses.iter();
+    let own = |own: &[Example]| {
+        let losses: Vec<f64> = all.by_ref().take(own.len()).flatten().copied().collect();
+        if own.iter().any(|example| example.window.is_some()) { vec![stats::mean(&losses)] } else { losses }
+    };
+    questions::each(examples).map(own).collect()
 }

@@ -135,8 +135,13 @@ fn drawn_labels_average_to_the_exact_information() -> Outcome {
 #[test]
 fn drawn_values_have_the_variance_of_the_squared_error() -> Outcome {
     let w = ParamMap::from([("w".to_string(), Tensor::new(&[0.3f32], &Device::Cpu)?)]);
-    let example =
-        |id: u32| Example { ids: vec![id], types: vec![0], target: Target::value(100.0), group: None };
+    let example = |id: u32| Example {
+        ids: vec![id],
+        types: vec![0],
+        target: Target::value(100.0),
+        group: None,
+        window: None,
+    };
     let mc = Estimate { samples: 2000, ..estimate(Estimator::Mc, Reduction::Mean) };
     let f = all(&Line, &w, &[example(1), example(2)], &[mc])?.remove(0);
     let (got, wanted) = (f64::from(values(&f.diagonal["w"])[0]), 2.0 * (1.0 + 4.0) / 2.0);

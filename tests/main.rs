@@ -31,6 +31,7 @@ mod messages;
 mod models;
 mod parity;
 mod predictions;
+mod questions;
 mod rates;
 mod reliability;
 mod stability;

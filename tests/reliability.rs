@@ -111,6 +111,7 @@ fn masking_again_starts_from_the_text() {
             types: vec![0; 42],
             target: Target::none(),
             group: None,
+            window: None,
         })
         .collect();
     let (mut once, mut again) = (plain.clone(), plain.clone());

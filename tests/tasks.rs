@@ -129,6 +129,7 @@ impl Case {
                 types: vec![0; ids.len()],
                 target: Target { rows, labels },
                 group: None,
+                window: None,
             }
         };
         IDS.iter().zip(&self.targets).map(example).collect()
@@ -256,6 +257,7 @@ fn metrics_of_every_kind_are_those_counted_by_hand() {
             by_example: nothing,
             predictions,
             losses: Vec::new(),
+            sums: Vec::new(),
         };
         let found = evaluate::metrics(&Scoring::of(case.kind), &loss, &examples);
         assert_eq!(found.len(), case.metrics.len());
@@ -343,7 +345,8 @@ fn a_set_is_scored_by_its_glue_task() -> Outcome {
 #[test]
 fn few_masked_tokens_have_logits_too() {
     let (model, _) = open(&fixture("parity/mlm"));
-    let example = |target| Example { ids: vec![2, 7, 3], types: vec![0; 3], target, group: None };
+    let example =
+        |target| Example { ids: vec![2, 7, 3], types: vec![0; 3], target, group: None, window: None };
     let masked = [example(Target::at([(1, 7)])), example(Target::none())];
     let bytes = |head| {
         let network = Network::new(model.network.config.clone(), head, Backend::Fused);

@@ -64,7 +64,7 @@ pub fn theta<const C: usize, const D: usize>(weight: &[[f32; D]; C]) -> Result<P
 
 /// One token and its class.
 pub fn classified(id: u32, class: u32) -> Example {
-    Example { ids: vec![id], types: vec![0], target: Target::class(class), group: None }
+    Example { ids: vec![id], types: vec![0], target: Target::class(class), group: None, window: None }
 }
 
 /// Tokens that are all targets, each with its class; none for an example without target.
@@ -73,7 +73,7 @@ pub fn labelled(tokens: &[(u32, u32)]) -> Example {
     let ids: Vec<u32> = tokens.iter().map(|(id, _)| *id).collect();
     // An example without target still has a token.
     let ids = if ids.is_empty() { vec![0] } else { ids };
-    Example { types: vec![0; ids.len()], ids, target: Target::at(targets), group: None }
+    Example { types: vec![0; ids.len()], ids, target: Target::at(targets), group: None, window: None }
 }
 
 /// `½ wᵀ H w` whatever the data, where w is every parameter, in name order.

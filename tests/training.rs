@@ -364,7 +364,7 @@ fn each_step_masks_its_batch_anew() -> Outcome {
     let special = Special { pad: 0, mask: Some(4), all: vec![0, 1, 2, 3, 4] };
     let masking = Masking { special, vocabulary: 10_000, seed: 1 };
     let ids: Vec<u32> = [2].into_iter().chain((0..200).map(|i| 5 + i)).chain([3]).collect();
-    let plain = Example { types: vec![0; ids.len()], ids, target: Target::none(), group: None };
+    let plain = Example { types: vec![0; ids.len()], ids, target: Target::none(), group: None, window: None };
     let at = |step| {
         let mut batch = vec![plain.clone(); 100];
         masking.batch(&mut batch, step);
@@ -399,6 +399,7 @@ fn unigram_entropy_is_that_of_the_targets() {
         types: vec![0; tokens.len()],
         target: Target::at((0..).zip(tokens.iter().copied())),
         group: None,
+        window: None,
     };
     let entropy = masking::unigram_entropy(&[example(&[7, 7]), example(&[9, 9])]);
     assert!((entropy - 2f64.ln()).abs() < 1e-15);

@@ -129,7 +129,13 @@ pub struct Data {
     /// Column of their classes, counted from 1 [default: the last]
     #[arg(long, value_name = "K")]
     pub column: Option<u16>,
-    /// Held out in place of a fifth of them: another such file
+    /// Questions about texts instead, and their answers, as SQuAD has them
+    #[arg(long, value_name = "FILE")]
+    pub squad: Option<PathBuf>,
+    /// Tokens that neighbouring windows of their texts share [default: 128]
+    #[arg(long, value_name = "S")]
+    pub stride: Option<usize>,
+    /// Held out in place of a fifth of words or questions: another such file
     #[arg(long, value_name = "FILE")]
     pub dev: Option<PathBuf>,
     /// Plain text, one example a line
@@ -149,9 +155,15 @@ impl Data {
         match self {
             Data { table: Some(_), .. } => "data.table",
             Data { conll: Some(_), .. } => "data.conll",
+            Data { squad: Some(_), .. } => "data.squad",
             Data { folder: Some(_), .. } => "data.folder",
             _ => "data.task",
         }
+    }
+
+    /// Whether they are of a file that another can stand beside: words, or questions.
+    pub fn in_parts(&self) -> bool {
+        self.conll.is_some() || self.squad.is_some()
     }
 
     /// Where the task's files are; `None` where they are in the binary, or there is no task.
@@ -380,10 +392,10 @@ impl Analysis {
 
     /// Whether each seed holds out other examples.
     pub fn split_by_seed(&self) -> bool {
-        // A table has no split of its own, and two files of words have one.
+        // A table has no split of its own, and two files of words or questions have one.
         let data = &self.data;
-        let cut = data.table.is_some() || data.conll.is_some() && data.dev.is_none();
-        let paper = |train: &Train| data.conll.is_none() && train.options.split == Holdout::Paper;
+        let cut = data.table.is_some() || data.in_parts() && data.dev.is_none();
+        let paper = |train: &Train| !data.in_parts() && train.options.split == Holdout::Paper;
         self.train.as_ref().is_some_and(|train| cut || paper(train))
     }
 
@@ -434,6 +446,7 @@ impl Analysis {
             (Some(task), _) => task.0.kind(),
             (None, Some(_)) => return "loss".into(),
             (None, None) if self.data.conll.is_some() => Kind::TokenClasses,
+            (None, None) if self.data.squad.is_some() => Kind::Span,
             (None, None) => Kind::MaskedLm,
         };
         format!("loss ({})", kind.spec().unit)

@@ -187,8 +187,8 @@ fn cells(loaded: &Loaded, document: &DocumentMut, settings: Vec<Vec<(String, Val
 }
 
 /// Keys whose values are paths: cells are named by the file, not by the way to it.
-const PATHS: [&str; 6] =
-    ["data.table", "data.text", "data.folder", "data.conll", "data.dev", "model.checkpoint"];
+const PATHS: [&str; 7] =
+    ["data.table", "data.text", "data.folder", "data.conll", "data.squad", "data.dev", "model.checkpoint"];
 
 /// The last parts of paths, without ending where that tells them apart; the paths themselves where nothing less does.
 fn stems(paths: Vec<String>) -> Vec<String> {

@@ -86,7 +86,7 @@ fn axes(span: &[f64], resolution: Option<usize>) -> Result<(), error::Problem> {
 
 fn labelled(analysis: &Analysis) -> bool {
     let data = &analysis.data;
-    data.task.is_some() || data.table.is_some() || data.conll.is_some()
+    data.task.is_some() || data.table.is_some() || data.in_parts()
 }
 
 fn distinct<T: PartialEq>(items: &[T]) -> bool {
@@ -116,8 +116,8 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
         (
             labelled(analysis) || data.text.is_some(),
             "data",
-            "a task, a table, words or text",
-            "give data.task, data.table, data.conll or data.text",
+            "a task, a table, words, questions or text",
+            "give data.task, data.table, data.conll, data.squad or data.text",
         ),
         (
             data.task.is_none() || data.table.is_none(),
@@ -132,10 +132,28 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
             "choose one of them",
         ),
         (
-            data.conll.is_some() || data.column.is_none() && data.dev.is_none(),
+            data.conll.is_some() || data.column.is_none(),
             "data.conll",
-            "given with data.column and data.dev",
+            "given with data.column",
             "name the file of words",
+        ),
+        (
+            data.squad.is_none() || data.task.is_none() && data.table.is_none() && data.conll.is_none(),
+            "data.squad",
+            "left out beside a task, a table or words",
+            "choose one of them",
+        ),
+        (
+            data.squad.is_some() || data.stride.is_none(),
+            "data.squad",
+            "given with data.stride",
+            "name the file of questions",
+        ),
+        (
+            data.in_parts() || data.dev.is_none(),
+            "data.dev",
+            "left out without data.conll or data.squad",
+            "name the file of words or of questions",
         ),
         (
             data.table.is_some() == data.columns.is_some(),
@@ -162,8 +180,8 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
         (
             train.is_none() || labelled(analysis),
             "train",
-            "about a task, a table or words",
-            "give data.task, data.table or data.conll",
+            "about a task, a table, words or questions",
+            "give data.task, data.table, data.conll or data.squad",
         ),
         (
             train.is_none() || (1..=16).contains(&names.len()) && distinct(&names),

@@ -4,7 +4,7 @@
 //! most entities have no first word. It is converted to IOB2, and that is said.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::row::{Row, RowLabel, Rows};
 use crate::error::{Error, Result};
@@ -55,11 +55,6 @@ pub fn read(paths: &[&Path], column: Option<usize>, known: Option<&[String]>) ->
     let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let fix = "give a file with a word a line and an empty line after each sentence";
     Ok((rows.not_empty(place, "sentences", "at least one", fix)?, lengths))
-}
-
-/// The files that a source names: the one to train on, and the one held out.
-pub fn paths<'a>(file: &'a Path, dev: Option<&'a PathBuf>) -> Vec<&'a Path> {
-    std::iter::once(file).chain(dev.map(PathBuf::as_path)).collect()
 }
 
 fn sentences(path: &Path, column: Option<usize>) -> Result<Vec<Sentence>> {

@@ -1,23 +1,29 @@
 //! Frozen evaluation sets: the same examples and the same masked tokens at every point of a surface.
 //!
 //! On disk (safetensors): `input_ids`, `attention_mask`, `token_type_ids` int64 `[N, T]`, right-padded; `labels`
-//! as the task has it ([`Column`]); `groups` int64 `[N]`, where examples are parts of articles. Metadata: `objective`, the task; source, seed, hash of the tokenizer's vocabulary,
+//! as the task has it ([`Column`]); `groups` int64 `[N]`, where examples are parts of articles or windows
+//! of questions; then, where the texts are known, `offsets` int64 `[N, T, 2]`, -1 outside of the text. Metadata: `objective`, the task; source, seed, hash of the tokenizer's vocabulary,
 //! label names, GLUE task. The labels of a set without an objective, as older ones are, tell its task.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::glue::Task;
+use super::questions::{Question, Stored, Window};
 use super::{Example, Labels, Target, by_length};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::params;
-use crate::tasks::{Column, Kind, Scoring};
+use crate::tasks::{Column, Kind, Names, Scoring, answers};
 
 /// The label that marks "no target here" in a masked-LM set.
 pub const NO_TARGET: i64 = -100;
+
+/// The metadata of questions' texts.
+const QUESTIONS: &str = "questions";
 
 /// A frozen set in memory.
 #[derive(Clone, Debug)]
@@ -60,7 +66,7 @@ impl FrozenSet {
             }
         }
         let lengths = reader.lengths(&mask, n, t)?;
-        let metadata: BTreeMap<String, String> =
+        let mut metadata: BTreeMap<String, String> =
             header.metadata().clone().unwrap_or_default().into_iter().collect();
         if let Some(names) = metadata.get("labels")
             && serde_json::from_str::<Vec<String>>(names).is_err()
@@ -78,7 +84,11 @@ impl FrozenSet {
                 types: reader.unsigned("token_type_ids", &types[row], i)?,
                 target,
                 group: groups.get(i).copied(),
+                window: None,
             });
+        }
+        if let (Kind::Span, Some(questions)) = (kind, metadata.remove(QUESTIONS)) {
+            reader.windows(&mut examples, &questions, t)?;
         }
         if examples.iter().all(|e| e.targets() == 0) {
             return Err(reader.wrong("labels", "at least one target", "none"));
@@ -125,6 +135,12 @@ impl FrozenSet {
             column.names().iter().zip(labels).map(|(name, own)| (name.to_string(), shape.clone(), own));
         let mut metadata = self.metadata.clone();
         metadata.insert("objective".into(), self.kind.spec().objective.into());
+        let offsets = self.offsets(t);
+        let offsets =
+            offsets.as_ref().map(|own| ("offsets".to_string(), vec![n, t, 2], params::Column::I64(own)));
+        if let Some(stored) = Stored::of(&self.examples) {
+            metadata.insert(QUESTIONS.into(), serde_json::json!(stored).to_string());
+        }
         let groups: Option<Vec<i64>> = self.examples.iter().map(|e| e.group.map(i64::from)).collect();
         let groups = groups.as_ref().map(|own| ("groups".to_string(), vec![n], params::Column::I64(own)));
         let tensors = [
@@ -132,7 +148,23 @@ impl FrozenSet {
             ("attention_mask".to_string(), vec![n, t], params::Column::I64(&mask)),
             ("token_type_ids".to_string(), vec![n, t], params::Column::I64(&types)),
         ];
-        params::write_safetensors(&self.path, tensors.into_iter().chain(labels).chain(groups), &metadata)
+        params::write_safetensors(
+            &self.path,
+            tensors.into_iter().chain(labels).chain(groups).chain(offsets),
+            &metadata,
+        )
+    }
+
+    /// Where the tokens of windows lie in their texts; `None` of other sets.
+    fn offsets(&self, t: usize) -> Option<Vec<i64>> {
+        self.examples.first()?.window.as_ref()?;
+        let mut all = vec![-1; self.examples.len() * t * 2];
+        for (row, example) in all.chunks_mut(2 * t).zip(&self.examples) {
+            let window = example.window.as_ref()?;
+            let places = window.places.iter().flatten().map(|place| i64::from(*place));
+            row[2 * window.tokens.start..].iter_mut().zip(places).for_each(|(own, place)| *own = place);
+        }
+        Some(all)
     }
 
     /// Label names, where the metadata have them.
@@ -145,8 +177,12 @@ impl FrozenSet {
         self.metadata.get("task")?.parse().ok()
     }
 
-    /// What it is scored by: a GLUE task's own metrics, unless its name came with labels of another kind.
+    /// What it is scored by: answers where their texts are known; a GLUE task's own metrics, unless its name came with labels of
+    /// another kind.
     pub fn scoring(&self) -> Scoring {
+        if self.examples.first().is_some_and(|example| example.window.is_some()) {
+            return Scoring { metrics: answers::METRICS, names: Names::default() };
+        }
         let task = self.task().filter(|task| task.kind() == self.kind);
         let metrics = task.map_or(self.kind.spec().metrics, Task::metrics);
         Scoring { metrics, names: self.label_names().unwrap_or_default().into() }
@@ -220,6 +256,59 @@ impl Reader<'_> {
             return Err(self.wrong("groups", format!("of shape [{n}]"), format!("{shape:?}")));
         }
         self.unsigned("groups", &groups, 0)
+    }
+
+    /// Gives windows their questions, which stand in the metadata in the order of the groups.
+    fn windows(&self, examples: &mut [Example], questions: &str, t: usize) -> Result<()> {
+        let stored: Stored = serde_json::from_str(questions)
+            .map_err(|e| self.wrong("questions", "unanswerable, contexts and questions in JSON", e))?;
+        let questions =
+            stored.questions(|what| self.wrong("questions", "about a context that is there", what))?;
+        let (offsets, shape) = self.integers("offsets")?;
+        if shape != [examples.len(), t, 2] {
+            return Err(self.wrong(
+                "offsets",
+                format!("of shape [{}, {t}, 2]", examples.len()),
+                format!("{shape:?}"),
+            ));
+        }
+        let asked: Vec<usize> = examples.chunk_by(|a, b| a.group == b.group).map(<[Example]>::len).collect();
+        if asked.len() != questions.len() {
+            let expected = format!("as many as the {} groups of neighbours", asked.len());
+            return Err(self.wrong("questions", expected, questions.len()));
+        }
+        let each = questions
+            .iter()
+            .zip(asked)
+            .flat_map(|(question, windows)| std::iter::repeat_n(question, windows));
+        for (i, (example, question)) in examples.iter_mut().zip(each).enumerate() {
+            let own = &offsets[2 * i * t..][..2 * example.len()];
+            example.window = Some(self.window(question, own, i)?);
+        }
+        Ok(())
+    }
+
+    fn window(&self, question: &Arc<Question>, offsets: &[i64], example: usize) -> Result<Window> {
+        let length = question.context.chars().count() as i64;
+        let place = |own: &[i64; 2]| match *own {
+            [-1, -1] => Ok(None),
+            [start, end] if 0 <= start && start <= end && end <= length => {
+                Ok(Some([start as u32, end as u32]))
+            }
+            _ => {
+                let expected = format!("places in a text of {length} characters, or -1");
+                Err(self.wrong("offsets", expected, format!("{own:?} in example {example}")))
+            }
+        };
+        let places = offsets.as_chunks::<2>().0.iter().map(place).collect::<Result<Vec<_>>>()?;
+        let parted = || {
+            self.wrong(
+                "offsets",
+                "one stretch of text in an example",
+                format!("several in example {example}"),
+            )
+        };
+        Window::new(question.clone(), &places).ok_or_else(parted)
     }
 
     /// The task that the metadata name; of a set without an objective, the first that has such labels.

@@ -15,14 +15,17 @@ pub mod labels;
 pub mod masking;
 mod pages;
 mod parquet;
+pub mod questions;
 mod records;
 pub mod row;
+pub mod squad;
 pub mod table;
 pub mod text;
 pub mod tokenizer;
 pub mod vocabulary;
 
 use crate::tasks::span;
+use questions::Window;
 
 /// One tokenized example.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +37,8 @@ pub struct Example {
     pub target: Target,
     /// What it is a part of, such as an article: examples of one group are alike, and count as one draw.
     pub group: Option<u32>,
+    /// The part of a text that it is about, of questions whose texts are known.
+    pub window: Option<Window>,
 }
 
 /// What an example is to predict.

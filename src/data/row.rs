@@ -4,12 +4,15 @@
 //! silently: its place and the reason go into [`Skipped`], and [`Rows::left_out`] is what the user is shown.
 //! The trap: a count alone cannot be checked, so the first places are named too.
 //!
-//! Made by [`super::text`], [`super::table`], [`super::conll`] and [`super::glue`]; consumed by the tokenizer.
+//! Made by [`super::text`], [`super::table`], [`super::conll`], [`super::squad`] and [`super::glue`]; consumed by the tokenizer.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::questions::Question;
 use crate::error::{Error, Result};
 use crate::tasks::Kind;
 
@@ -24,7 +27,7 @@ pub struct Row {
 }
 
 /// What an example is labelled with: nothing (plain text), a class (an index into [`Rows::classes`]), a finite number
-/// (regression) or a class for each word.
+/// (regression), a class for each word, or an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RowLabel {
     None,
@@ -32,6 +35,11 @@ pub enum RowLabel {
     Value(f32),
     /// A class for each word of the text.
     Words(Vec<(String, usize)>),
+    /// Of a question, which is the row's text, its answer's place in the question's context, in characters; where it has one.
+    Answer {
+        question: Arc<Question>,
+        place: Option<Range<u32>>,
+    },
 }
 
 /// What was read, in file order, and what was not.
@@ -42,6 +50,8 @@ pub struct Rows {
     pub classes: Vec<String>,
     /// What the columns and labels were taken for, and why, in words.
     pub read_as: String,
+    /// Tokens of a text that neighbouring windows of it share, where rows are questions.
+    pub stride: usize,
     /// Rows that could not be used, in file order.
     pub skipped: Vec<Skipped>,
     /// Lines of plain text that look like ` = heading = `; 0 for tables.
@@ -70,6 +80,7 @@ pub enum Reason {
     UnreadableLabel,
     NoLabel,
     NoConsensus,
+    AnswerElsewhere,
 }
 
 impl Display for Reason {
@@ -84,6 +95,7 @@ impl Display for Reason {
             Reason::UnreadableLabel => "unreadable label",
             Reason::NoLabel => "no label",
             Reason::NoConsensus => "no consensus label",
+            Reason::AnswerElsewhere => "answer not at its place",
         })
     }
 }
@@ -111,6 +123,7 @@ impl Rows {
             Some(RowLabel::Class(_)) => Kind::Classes,
             Some(RowLabel::Value(_)) => Kind::Regression,
             Some(RowLabel::Words(_)) => Kind::TokenClasses,
+            Some(RowLabel::Answer { .. }) => Kind::Span,
             Some(RowLabel::None) | None => Kind::MaskedLm,
         }
     }

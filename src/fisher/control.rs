@@ -46,7 +46,8 @@ mod tests {
     use crate::data::Target;
 
     fn examples(targets: impl IntoIterator<Item = Target>) -> Vec<Example> {
-        let example = |target| Example { ids: vec![1, 2, 3], types: vec![0; 3], target, group: None };
+        let example =
+            |target| Example { ids: vec![1, 2, 3], types: vec![0; 3], target, group: None, window: None };
         targets.into_iter().map(example).collect()
     }
 

@@ -50,9 +50,15 @@ pub fn frozen(
             checkpoint.folder.display()
         ));
     }
-    let (mut examples, truncated) = tokenizer.tokenized(&rows.rows, max_len)?;
-    metadata.extend(truncated.map(|words| ("truncated".to_string(), words)));
     let kind = kind(rows, checkpoint);
+    let (mut examples, truncated) = match kind {
+        Kind::Span => {
+            metadata.insert("stride".into(), rows.stride.to_string());
+            (tokenizer.windows(&rows.rows, max_len, rows.stride)?, None)
+        }
+        _ => tokenizer.tokenized(&rows.rows, max_len)?,
+    };
+    metadata.extend(truncated.map(|words| ("truncated".to_string(), words)));
     if kind == Kind::CausalLm {
         examples.iter_mut().for_each(Example::ask_for_next_tokens);
         let short = examples.iter().filter(|example| example.targets() == 0).count();

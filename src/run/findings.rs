@@ -23,7 +23,7 @@ use crate::tables::surface::Grid;
 use crate::tables::training::MetricRow;
 use crate::tables::training::PredictionRow;
 use crate::tables::{self, Table};
-use crate::tasks::Kind;
+use crate::tasks::{Kind, answers};
 use crate::{files, stats};
 
 /// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
@@ -46,7 +46,7 @@ pub fn score(run: &Path) -> Result<Score> {
         examples,
         collapsed: count("distinct_predictions").is_some_and(|distinct| distinct <= 1),
         trained_on: count("training_examples"),
-        by_example: by_example(run, &metric)?,
+        by_example: by_example(run, &metric, rest.first())?,
         metric,
     })
 }
@@ -54,16 +54,18 @@ pub fn score(run: &Path) -> Result<Score> {
 /// Numbers of examples, and what is known of each.
 type ByNumber = (Vec<usize>, Vec<f64>);
 
-/// What the run's predictions say of the chief metric, example by example.
-fn by_example(run: &Path, metric: &str) -> Result<Option<ByNumber>> {
+/// What the run's predictions say of the chief metric, example by example; answers are told from classes by what stands next.
+fn by_example(run: &Path, metric: &str, next: Option<&MetricRow>) -> Result<Option<ByNumber>> {
     let path = run.join(PredictionRow::FILE);
     if !path.exists() {
         return Ok(None);
     }
     let (numbers, predictions) = PredictionRow::read(&tables::read(&path)?);
-    let chief = Kind::ALL
-        .iter()
-        .flat_map(|kind| kind.spec().metrics)
+    let [f1, exact] = answers::METRICS else { return Ok(None) };
+    let asked = next.is_some_and(|row| row.metric == exact.name).then_some(f1);
+    let chief = asked
+        .into_iter()
+        .chain(Kind::ALL.iter().flat_map(|kind| kind.spec().metrics))
         .chain(Task::ALL.iter().flat_map(|t| t.metrics()));
     let chief = chief.into_iter().find(|known| known.name == metric);
     Ok(chief.map(|chief| (numbers, chief.pseudo_values(&predictions))))
@@ -162,7 +164,7 @@ pub fn mcnemar(folder: &Path, models: &[Model]) -> Result<Vec<McNemar>> {
     let seed = |run: &String| run.rsplit('/').next().unwrap_or_default().to_string();
     for one in &first.runs {
         let right =
-            |rows: &[PredictionRow]| -> Vec<bool> { rows.iter().map(|r| r.label == r.prediction).collect() };
+            |rows: &[PredictionRow]| -> Vec<bool> { rows.iter().map(PredictionRow::is_right).collect() };
         let of_first = read(one)?;
         // Numbers are hit exactly by chance alone.
         let classes = of_first

@@ -14,7 +14,7 @@ use crate::model::ModelConfig;
 use crate::model::architectures::{self, bert};
 use crate::model::freeze::longest;
 use crate::progress;
-use crate::stages::source::Source;
+use crate::stages::source::{STRIDE, Source};
 
 /// What becomes of inputs that are not here but have a name on the hub.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,6 +166,8 @@ impl Inputs<'_> {
             labels: data.labels,
             conll: data.conll.clone(),
             column: data.column,
+            squad: data.squad.clone(),
+            stride: data.stride.unwrap_or(STRIDE),
             dev: data.dev.clone(),
         };
         source.rows(Split::Train).map(drop)

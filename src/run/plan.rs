@@ -242,6 +242,8 @@ impl Plan<'_> {
             .maybe("--labels", data.labels.map(word))
             .maybe_outside("--conll", data.conll.as_ref())
             .maybe("--column", data.column)
+            .maybe_outside("--squad", data.squad.as_ref())
+            .maybe("--stride", data.stride)
             .maybe_outside("--dev", data.dev.as_ref())
     }
 
@@ -255,7 +257,7 @@ impl Plan<'_> {
             step = self.labelled(step);
             let split = if part == Part::Train { "train" } else { "dev" };
             let train = self.analysis.train.as_ref();
-            if train.is_some() || data.table.is_some() || data.conll.is_some() {
+            if train.is_some() || data.table.is_some() || data.in_parts() {
                 let holdout = train.map(|train| train.options.split).unwrap_or_default();
                 step = step.option("--holdout", word(holdout));
                 if let Some(train) = train {

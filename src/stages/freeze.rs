@@ -26,7 +26,7 @@ pub struct Freeze {
     #[arg(long, value_name = "DIR")]
     pub tokenizer: Option<PathBuf>,
     /// Plain text, one example a line, for masked language modelling
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table", "conll"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table", "conll", "squad"])]
     pub text: Vec<PathBuf>,
     #[command(flatten)]
     pub source: Source,
@@ -137,12 +137,12 @@ impl Freeze {
                 return Err(Error::field("--split", "split", "one of a task's files", split, fix));
             }
             if let Some(dev) = &self.source.dev {
-                let fix = "give --holdout too, or freeze that file by --conll";
+                let fix = "give --holdout too, or freeze that file by --conll or --squad";
                 return Err(Error::field("--dev", "file", "left out without --holdout", dev.display(), fix));
             }
-            if self.source.conll.is_some() {
+            if self.source.in_parts() {
                 // In the order of the checkpoint's own classes, where it has a head for words.
-                let rows = self.source.words(false, checkpoint.word_classes().as_deref())?.0;
+                let rows = self.source.parts(false, checkpoint.word_classes().as_deref())?.0;
                 tell(&rows);
                 return Ok(rows);
             }

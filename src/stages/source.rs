@@ -1,4 +1,4 @@
-//! Where labelled examples come from: a GLUE task's folder, a table, or words in columns.
+//! Where labelled examples come from: a GLUE task's folder, a table, words in columns, or questions about texts.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,11 @@ use crate::data::conll;
 use crate::data::glue::{self, Holdout, Split, Task};
 use crate::data::labels::Labels;
 use crate::data::row::Rows;
-use crate::data::table;
+use crate::data::{squad, table};
 use crate::error::{Error, Problem, Result};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
+use crate::tasks::Kind;
 use crate::{files, progress};
 
 /// A labelled data set.
@@ -18,7 +19,7 @@ use crate::{files, progress};
 #[group(required = false, multiple = true)]
 pub struct Source {
     /// GLUE task: cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte or wnli; or supersense, which is in the binary
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["table", "conll"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["table", "conll", "squad"])]
     pub task: Option<String>,
     /// Folder with the task's train.tsv and dev.tsv in GLUE's own layout, or with the hub's parquet tables; or the folder
     /// above those of all tasks; or a data set on the hub, as owner/name or owner/name@REVISION [default: nyu-mll/glue;
@@ -26,7 +27,7 @@ pub struct Source {
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data: Option<PathBuf>,
     /// Table with a header: delimited text, JSON Lines or parquet, recognised by its content
-    #[arg(long, value_name = "FILE", requires = "columns", conflicts_with = "conll")]
+    #[arg(long, value_name = "FILE", requires = "columns", conflicts_with_all = ["conll", "squad"])]
     pub table: Option<PathBuf>,
     /// The table's columns: text,label or text,text2,label; beside --text its column of text
     #[arg(long, value_name = "NAMES")]
@@ -35,15 +36,24 @@ pub struct Source {
     #[arg(long, value_enum, value_name = "KIND", requires = "table")]
     pub labels: Option<Labels>,
     /// Words in columns, one a line, with a class for each: named entities as CoNLL has them
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "parts")]
     pub conll: Option<PathBuf>,
     /// Column of the classes, counted from 1 [default: the last]
     #[arg(long, value_name = "K", requires = "conll", value_parser = clap::value_parser!(u16).range(2..))]
     pub column: Option<u16>,
-    /// Held out in place of a fifth: another file of words
-    #[arg(long, value_name = "FILE", requires = "conll")]
+    /// Questions about texts and their answers: SQuAD 1.1 or 2, XQuAD, or JSON made like them
+    #[arg(long, value_name = "FILE", group = "parts")]
+    pub squad: Option<PathBuf>,
+    /// Tokens that neighbouring windows of a text share
+    #[arg(long, value_name = "S", default_value_t = STRIDE, requires = "squad")]
+    pub stride: usize,
+    /// Held out in place of a fifth: another file of words or of questions
+    #[arg(long, value_name = "FILE", requires = "parts")]
     pub dev: Option<PathBuf>,
 }
+
+/// As transformers has it.
+pub const STRIDE: usize = 128;
 
 impl Source {
     /// The task, if one is named.
@@ -58,11 +68,7 @@ impl Source {
             let fix = "give --table FILE too, or leave --columns out: a task has its own";
             return Err(Error::field("--columns", "columns", "those of a table", columns, fix));
         }
-        if task.is_some() || self.table.is_some() || self.conll.is_some() {
-            Ok(())
-        } else {
-            Err(missing(also))
-        }
+        if task.is_some() || self.table.is_some() || self.in_parts() { Ok(()) } else { Err(missing(also)) }
     }
 
     /// Reads the rows; what was left out is said.
@@ -72,7 +78,7 @@ impl Source {
 
     /// The rows, when it is said what they were read as and what was left out.
     fn told(&self, rows: Rows) -> Rows {
-        if self.table.is_some() || self.conll.is_some() {
+        if self.table.is_some() || self.in_parts() {
             progress::note(format!("{}: {}", self.path().display(), rows.read_as));
         }
         tell(&rows);
@@ -84,33 +90,51 @@ impl Source {
         match (self.task()?, self.folder()?, &self.table, &self.columns) {
             (Some(task), Some(folder), _, _) => glue::read(task, folder, split),
             (_, _, Some(path), Some(columns)) => table::read(path, columns, self.labels),
-            _ => Ok(self.words(split == Split::Train, None)?.0),
+            _ => Ok(self.parts(split == Split::Train, None)?.0),
         }
     }
 
-    /// The sentences of the file, with those that are held out behind them where `both`; and how many are of the first.
+    /// Whether the rows are those of a file that another can stand beside: words, or questions.
+    pub fn in_parts(&self) -> bool {
+        self.conll.is_some() || self.squad.is_some()
+    }
+
+    /// The task that it is, as far as is known before it is read.
+    pub fn kind(&self) -> Kind {
+        match (&self.conll, &self.squad) {
+            (Some(_), _) => Kind::TokenClasses,
+            (_, Some(_)) => Kind::Span,
+            _ => Kind::Classes,
+        }
+    }
+
+    /// The sentences or questions of the file, with those that are held out behind them where `both`; and how many are of the first.
     /// `known` names the classes of a model that is there already.
-    pub fn words(&self, both: bool, known: Option<&[String]>) -> Result<(Rows, usize)> {
-        let file = self.conll.as_deref().ok_or_else(|| missing(""))?;
+    pub fn parts(&self, both: bool, known: Option<&[String]>) -> Result<(Rows, usize)> {
+        let file = self.conll.as_ref().or(self.squad.as_ref()).ok_or_else(|| missing(""))?;
         let dev = self.dev.as_ref().filter(|_| both);
-        let (rows, lengths) = conll::read(&conll::paths(file, dev), self.column.map(usize::from), known)?;
+        let paths: Vec<&Path> = std::iter::once(file).chain(dev).map(PathBuf::as_path).collect();
+        let (rows, lengths) = match self.squad {
+            Some(_) => squad::read(&paths, self.stride)?,
+            None => conll::read(&paths, self.column.map(usize::from), known)?,
+        };
         Ok((rows, lengths.first().copied().unwrap_or(0)))
     }
 
     /// All rows, the training part first and shuffled by the seed; how many that part has; and of each row its place among all
-    /// as they were read. Of a table or a file of words a fifth is held out.
+    /// as they were read. Of a table or a file of words or questions a fifth is held out.
     ///
     /// # Errors
     ///
-    /// As [`Source::read`] and [`Source::words`]; and [`Error::Field`] where a part would be empty.
+    /// As [`Source::read`] and [`Source::parts`]; and [`Error::Field`] where a part would be empty.
     pub fn split(
         &self,
         holdout: Holdout,
         seed: u64,
         known: Option<&[String]>,
     ) -> Result<(Rows, usize, Vec<usize>)> {
-        let (mut rows, mut training) = if self.conll.is_some() {
-            let (rows, first) = self.words(true, known)?;
+        let (mut rows, mut training) = if self.in_parts() {
+            let (rows, first) = self.parts(true, known)?;
             (self.told(rows), first)
         } else {
             let rows = self.read(Split::Train)?;
@@ -143,8 +167,9 @@ impl Source {
         if let Some(path) = &self.table {
             provenance.input_file("table", path)?;
         }
-        for path in self.conll.iter().chain(&self.dev) {
-            provenance.input_file("words", path)?;
+        for path in self.conll.iter().chain(&self.squad).chain(&self.dev) {
+            let what = if self.squad.is_some() { "questions" } else { "words" };
+            provenance.input_file(what, path)?;
         }
         let (Some(task), Some(given)) = (self.task()?, self.folder()?) else { return Ok(()) };
         let place = glue::locate(task, given)?;
@@ -163,6 +188,7 @@ impl Source {
             .flatten()
             .or(self.table.as_deref())
             .or(self.conll.as_deref())
+            .or(self.squad.as_deref())
             .unwrap_or(Path::new(""))
     }
 
@@ -175,7 +201,9 @@ impl Source {
 
 /// No data set is named; `also` is what else the command takes.
 fn missing(also: &str) -> Error {
-    let fix = format!("give {also}--task NAME, --table FILE --columns text[,text2],label, or --conll FILE");
+    let fix = format!(
+        "give {also}--task NAME, --table FILE --columns text[,text2],label, --conll FILE or --squad FILE"
+    );
     Error::field("options", "data", "a data set", "none", fix)
 }
 

@@ -12,6 +12,7 @@ use super::{Compute, HeadOptions, checkpoint, history, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::data::glue::Holdout;
+use crate::data::questions::{each, examples_of};
 use crate::dropout::{Arm, Dropout};
 use crate::error::{Problem, Result, check_at_most};
 use crate::evaluate::{self, SetLoss};
@@ -20,7 +21,6 @@ use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
-use crate::tasks::Kind;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params, tables};
 
@@ -153,9 +153,9 @@ struct Parts {
     set: FrozenSet,
     /// What pads them in a file.
     pad: u32,
-    /// Length of the training part.
+    /// Rows of the training part; a question is one, whatever its windows.
     training: usize,
-    /// Of each example its row among all that were read.
+    /// Of each row its place among all that were read.
     numbers: Vec<usize>,
 }
 
@@ -176,8 +176,8 @@ impl Train {
         let checkpoint = self.compute.open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
         provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
-        let (config, words) = (&checkpoint.config, self.source.conll.is_some());
-        let before = config.dropout_before(if words { Kind::TokenClasses } else { Kind::Classes });
+        let config = &checkpoint.config;
+        let before = config.dropout_before(self.source.kind());
         let dropout = self.dropout.dropout(&config.sites(), before, self.seed)?;
         self.source.note(&mut provenance)?;
         let Parts { set, pad, training, numbers } = self.parts(&checkpoint)?;
@@ -187,8 +187,8 @@ impl Train {
         if let Some(dropout) = &dropout {
             files::write_csv(&self.out.join("rates.csv"), &dropout.rates.rows())?;
         }
-        let (examples, held_out) = set.examples.split_at(training);
-        let used = fraction_of(training, self.options.fraction);
+        let (examples, held_out) = set.examples.split_at(examples_of(&set.examples, training));
+        let used = examples_of(examples, fraction_of(training, self.options.fraction));
         let (config, each) = (self.config(used), self.options.steps_each(used));
         let (network, theta) = (model.network.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");
@@ -236,7 +236,8 @@ impl Train {
             None => run.evaluate(&model.theta, config.steps)?,
         };
         let said = evaluate::predictions(&last, held_out, run.held_out.scoring.names.clone());
-        tables::write(&self.out, &history::predictions(&said, &last.losses, &numbers[training..]))?;
+        let losses = evaluate::losses(&last, held_out);
+        tables::write(&self.out, &history::predictions(&said, &losses, &numbers[training..]))?;
         let beside = Beside {
             trained_on: used,
             noisy: dropout.as_ref().is_some_and(Dropout::in_evaluation),
@@ -264,8 +265,8 @@ impl Train {
         let checkpoint = self.compute.open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
         let Parts { set, training, .. } = self.parts(&checkpoint)?;
         let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
-        let (examples, held_out) = set.examples.split_at(training);
-        let used = fraction_of(training, self.options.fraction);
+        let (examples, held_out) = set.examples.split_at(examples_of(&set.examples, training));
+        let used = examples_of(examples, fraction_of(training, self.options.fraction));
         let config = self.config(used);
         let run = Run {
             network: &model.network,
@@ -328,7 +329,8 @@ impl Train {
         (examples, held_out): (&[Example], &[Example]),
         pad: u32,
     ) -> Result<()> {
-        let as_many = &examples[..held_out.len().max(TRAINING_SET).min(examples.len())];
+        let rows = each(held_out).count().max(TRAINING_SET);
+        let as_many = &examples[..examples_of(examples, rows)];
         for (name, part) in [("train", as_many), ("held_out", held_out)] {
             let mut metadata = set.metadata.clone();
             metadata.insert("split".into(), name.into());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Table;
-use crate::tasks::Predictions;
+use crate::tasks::{Predictions, answers};
 
 /// A row of `history.csv`: one evaluation. Further columns are held-out metrics, the chief one first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,15 +58,15 @@ pub struct PredictionRow {
     pub example: usize,
     /// Which of the example's targets, from 0.
     pub target: usize,
-    /// What is right: the number of a class, or a number.
+    /// What is right: the number of a class, or a number; of a question, of the name beside it.
     #[serde(serialize_with = "short")]
     pub label: f64,
     /// What the model says.
     #[serde(serialize_with = "short")]
     pub prediction: f64,
-    /// Name of that class; empty without names.
+    /// Name of that class; of a question the list of its answers in JSON; empty without names.
     pub label_name: String,
-    /// Name of the one that the model says.
+    /// Name of the one that the model says, or its answer.
     pub prediction_name: String,
     /// Loss at the target.
     pub loss: f64,
@@ -83,6 +83,14 @@ impl Table for PredictionRow {
 }
 
 impl PredictionRow {
+    /// Whether what the model says is right: of a question, one of its answers.
+    pub fn is_right(&self) -> bool {
+        match answers::answers(&self.label_name) {
+            Some(answers) => answers::is_right(&self.prediction_name, &answers),
+            None => self.label == self.prediction,
+        }
+    }
+
     /// The examples in turn, each once, and what was predicted of them.
     pub fn read(rows: &[PredictionRow]) -> (Vec<usize>, Predictions) {
         let examples = rows.chunk_by(|a, b| a.example == b.example);

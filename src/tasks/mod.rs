@@ -4,6 +4,7 @@
 //! and a label each ([`crate::data::Targets`]). All else that tasks differ in stands in one [`Spec`] for each [`Kind`], in a
 //! file of its own (docs/definitions.md sections 1 and 8).
 
+pub mod answers;
 pub mod causal_lm;
 pub mod classes;
 pub mod masked_lm;

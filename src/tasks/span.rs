@@ -51,8 +51,8 @@ fn overlaps(predictions: &Predictions) -> Vec<(f64, f64)> {
 }
 
 /// The pair of ends with the highest sum of scores, the earlier one where two are equal: `scores` are those of first and last
-/// for each token of an example.
-pub fn best(scores: &[[f32; 2]]) -> [u32; 2] {
+/// for each token of an example, or of a part of it. With the sum; without a token none is highest.
+pub fn best(scores: &[[f32; 2]]) -> ([u32; 2], f64) {
     let mut best = (f64::NEG_INFINITY, [0, 0]);
     for (first, [start, _]) in scores.iter().enumerate() {
         for (last, [_, end]) in scores.iter().enumerate().skip(first).take(LONGEST) {
@@ -62,7 +62,7 @@ pub fn best(scores: &[[f32; 2]]) -> [u32; 2] {
             }
         }
     }
-    best.1
+    (best.1, best.0)
 }
 
 #[cfg(test)]
@@ -75,12 +75,12 @@ mod tests {
     fn the_best_span_ends_where_it_may() {
         let mut scores = vec![[0.0, 0.0]; 40];
         (scores[5][0], scores[3][1], scores[34][1], scores[35][1]) = (2.0, 9.0, 1.0, 5.0);
-        assert_eq!(best(&scores), [0, 3]); // 9, without the start that stands behind it
+        assert_eq!(best(&scores), ([0, 3], 9.0)); // 9, without the start that stands behind it
         scores[3][1] = 0.0;
-        assert_eq!(best(&scores), [6, 35]); // 5: from 5 it would be 31 tokens
+        assert_eq!(best(&scores), ([6, 35], 5.0)); // 5: from 5 it would be 31 tokens
         scores[35][1] = 0.5;
-        assert_eq!(best(&scores), [5, 34]);
-        assert_eq!(best(&[[1.0, 1.0], [1.0, 1.0]]), [0, 0]);
+        assert_eq!(best(&scores), ([5, 34], 3.0));
+        assert_eq!(best(&[[1.0, 1.0], [1.0, 1.0]]), ([0, 0], 2.0));
     }
 
     /// Oracle: on paper. Two shared tokens of three and four; none; the same span.

@@ -9,6 +9,7 @@ mod added;
 mod charsmap;
 mod files;
 mod special;
+mod windows;
 
 use std::path::{Path, PathBuf};
 
@@ -163,12 +164,12 @@ impl Tokenizer {
         // Texts that nothing stands between are one segment.
         let types = if added == 0 { vec![0; ids.len()] } else { whole.get_type_ids().to_vec() };
         let target = match &row.label {
-            RowLabel::None => Target::none(),
+            RowLabel::None | RowLabel::Answer { .. } => Target::none(),
             RowLabel::Class(class) => Target::class(*class as u32),
             RowLabel::Value(value) => Target::value(*value),
             RowLabel::Words(words) => first_pieces(whole.get_word_ids(), words),
         };
-        Ok((Example { ids, types, target, group: row.group }, cut))
+        Ok((Example { ids, types, target, group: row.group, window: None }, cut))
     }
 
     /// Words one by one: the pieces know whose they are, which the fast way does not keep.
