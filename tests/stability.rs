@@ -398,7 +398,8 @@ type Intervals = [(f64, Vec<(f64, f64, f64)>); 2];
 
 fn intervals(apart: f64, corpora: u64) -> fisherscape::Result<Intervals> {
     let (n, m) = (60, 18);
-    let config = Config { resamples: 120, ..config(&[0.3], 4, 0) };
+    // A threshold that none meets: examples needed are another test's, and most of the time.
+    let config = Config { resamples: 120, threshold: 2.0, ..config(&[0.3], 4, 0) };
     let simulated = |seed: u64| -> [f64; 2] {
         let normal = Stream::new(seed, "test/means");
         let mean = |first: u64, sd: f64| -> Vec<f64> {
@@ -464,19 +465,19 @@ fn coverage_near_one(corpora: u64, within: std::ops::RangeInclusive<f64>) -> Out
     Ok(())
 }
 
-/// Oracle: the known variance ([`intervals`]), where agreements are near 1. Of 300 corpora 93 to 97 % are to hold the expected agreement;
-/// a binomial gives or takes 1.3 %, twice of which is let pass. Catches the end that was the estimate, as if nothing higher were
+/// Oracle: the known variance ([`intervals`]), where agreements are near 1. Of 120 corpora 95 % are to hold the expected agreement;
+/// a binomial gives or takes 2 %, and three of those are let pass, and one more. Catches the end that was the estimate, as if nothing higher were
 /// possible: 0.99982 [0.99947, 0.99982], where fresh draws give 0.99990.
 #[test]
 fn intervals_near_one_hold_it_and_do_not_end_at_their_estimate() -> Outcome {
-    coverage_near_one(300, 0.905..=0.995)
+    coverage_near_one(120, 0.88..=1.0)
 }
 
 /// The same at full size.
 #[test]
 #[ignore = "minutes: cargo test --release full_size -- --ignored"]
 fn intervals_near_one_at_full_size() -> Outcome {
-    coverage_near_one(4000, 0.93..=0.97)
+    coverage_near_one(1000, 0.93..=0.98)
 }
 
 /// Types of the 25 tensors in name order, as numbers: attention probabilities, attention outputs, feed-forward outputs, embeddings.
