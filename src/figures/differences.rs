@@ -18,6 +18,7 @@ use crate::draw::curves::{self, GREY, colour, thick_bar};
 use crate::draw::legend::{Entry, stretch};
 use crate::draw::panels::{Panel, PerRow, Span, counted, counted_from_to, sheet};
 use crate::error::Result;
+use crate::stats::paired::LEVEL;
 use crate::tables::Table;
 use crate::tables::columns::Columns;
 use crate::tables::study::StudyRow;
@@ -101,7 +102,7 @@ impl Forest {
                 seeds: table.count(i, seeds)?,
                 difference,
                 ends: values[1].zip(values[2]),
-                shown: values[3].is_some_and(|p| p < 0.05),
+                shown: values[3].is_some_and(|p| p < LEVEL),
             });
         }
         read.cells.retain(|cell| !cell.rows.is_empty());

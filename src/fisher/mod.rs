@@ -96,9 +96,7 @@ pub fn estimates(
     let skipped = numbers.len() - used.len();
     let groups: Vec<Option<u32>> = with_target.iter().map(|example| example.group).collect();
     let block = stats::block(&groups);
-    sums.into_iter()
-        .map(|sums| Ok(Fisher { block, ..finish(sums.squares, &order, &used, skipped)? }))
-        .collect()
+    sums.into_iter().map(|sums| finish(sums.squares, &order, &used, (skipped, block))).collect()
 }
 
 /// Whether these estimates exist for this task.
@@ -120,7 +118,12 @@ fn wrong(field: &str, expected: &str, found: &str, fix: &str) -> Error {
     Error::field("Fisher information", field, expected, found, fix)
 }
 
-fn finish(squares: Squares, order: &[usize], used: &[usize], skipped: usize) -> Result<Fisher> {
+fn finish(
+    squares: Squares,
+    order: &[usize],
+    used: &[usize],
+    (skipped, block): (usize, usize),
+) -> Result<Fisher> {
     if let Some(((row, column), _)) = squares.sums.indexed_iter().find(|(_, s)| !s.is_finite()) {
         let fix = "the loss is not finite there: look at the example and the checkpoint";
         let (place, name) =
@@ -133,5 +136,5 @@ fn finish(squares: Squares, order: &[usize], used: &[usize], skipped: usize) -> 
         let place = used.partition_point(|used| used < n);
         sums.row_mut(place).assign(&by_length.row(row));
     }
-    Ok(Fisher { diagonal, sums, skipped, used: used.to_vec(), block: 1 })
+    Ok(Fisher { diagonal, sums, skipped, used: used.to_vec(), block })
 }

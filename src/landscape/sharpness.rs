@@ -414,7 +414,7 @@ impl Comparison {
     pub fn verdict(&self) -> String {
         match (self.p_corrected, self.difference < 0.0) {
             (None, _) => ": one pair of models, so nothing is shown about others".into(),
-            (Some(p), second) if p < 0.05 => {
+            (Some(p), second) if p < paired::LEVEL => {
                 format!(": the {} are flatter (corrected p {p:.3})", if second { "second" } else { "first" })
             }
             (Some(p), _) => format!(": no difference shown (corrected p {p:.2})"),
@@ -483,10 +483,7 @@ pub fn compare(first: &[Sharpness], second: &[Sharpness]) -> std::result::Result
         compare_measure(&pairs, shared)
     };
     let mut rows: Vec<Comparison> = (0..first[0].measures.len()).map(row).collect();
-    let p: Vec<f64> = rows.iter().map(|row| row.p.unwrap_or(f64::NAN)).collect();
-    for (row, corrected) in rows.iter_mut().zip(paired::holm(&p)) {
-        row.p_corrected = Some(corrected).filter(|p| p.is_finite());
-    }
+    paired::correct(rows.iter_mut().map(|row| (row.p, &mut row.p_corrected)));
     Ok(rows)
 }
 

@@ -1,7 +1,7 @@
 //! What an analysis found: numbers read from the files of its steps, compared, with intervals.
 //!
 //! Arms are compared with the first one, paired: runs by their seed, surfaces by their planes and examples. One rule says what is
-//! shown ([`correct`]): p below 0.05 after Holm's correction for all comparisons of a page, from intervals that count what runs
+//! shown ([`paired::correct`]): p below 0.05 after Holm's correction for all comparisons of a page, from intervals that count what runs
 //! share ([`paired`]). The comparison of one pair of models has an interval over examples, but no p: another seed may turn its sign.
 
 use std::path::{Path, PathBuf};
@@ -46,28 +46,35 @@ pub fn score(run: &Path) -> Result<Score> {
         examples,
         collapsed: count("distinct_predictions").is_some_and(|distinct| distinct <= 1),
         trained_on: count("training_examples"),
-        by_example: by_example(run, &metric, rest.first())?,
+        by_example: None,
+        beside: rest.into_iter().next().map(|row| row.metric),
         metric,
     })
+}
+
+/// The score of a run with what its predictions say of single examples, which takes a while where a metric is no mean.
+fn score_by_example(run: &Path) -> Result<Score> {
+    let score = score(run)?;
+    Ok(Score { by_example: by_example(run, &score)?, ..score })
 }
 
 /// Numbers of examples, and what is known of each.
 type ByNumber = (Vec<usize>, Vec<f64>);
 
 /// What the run's predictions say of the chief metric, example by example; answers are told from classes by what stands next.
-fn by_example(run: &Path, metric: &str, next: Option<&MetricRow>) -> Result<Option<ByNumber>> {
+fn by_example(run: &Path, score: &Score) -> Result<Option<ByNumber>> {
     let path = run.join(PredictionRow::FILE);
     if !path.exists() {
         return Ok(None);
     }
     let (numbers, predictions) = PredictionRow::read(&tables::read(&path)?);
     let [f1, exact] = answers::METRICS else { return Ok(None) };
-    let asked = next.is_some_and(|row| row.metric == exact.name).then_some(f1);
+    let asked = score.beside.as_ref().is_some_and(|name| name == exact.name).then_some(f1);
     let chief = asked
         .into_iter()
         .chain(Kind::ALL.iter().flat_map(|kind| kind.spec().metrics))
         .chain(Task::ALL.iter().flat_map(|t| t.metrics()));
-    let chief = chief.into_iter().find(|known| known.name == metric);
+    let chief = chief.into_iter().find(|known| known.name == score.metric);
     Ok(chief.map(|chief| (numbers, chief.pseudo_values(&predictions))))
 }
 
@@ -90,18 +97,6 @@ fn difference(pairs: &[(&Score, &Score)]) -> (Option<Difference>, &'static str) 
     (crossed.map(|d| Difference { value: stats::mean(&values), ..d }), "crossed")
 }
 
-/// What is shown: p below this after correction.
-pub const LEVEL: f64 = 0.05;
-
-/// Corrects all p of a page for their number, by Holm.
-pub fn correct<'a>(rows: impl IntoIterator<Item = (Option<f64>, &'a mut Option<f64>)>) {
-    let (p, corrected): (Vec<Option<f64>>, Vec<&mut Option<f64>>) = rows.into_iter().unzip();
-    let p: Vec<f64> = p.into_iter().map(|p| p.unwrap_or(f64::NAN)).collect();
-    for (own, corrected) in corrected.into_iter().zip(paired::holm(&p)) {
-        *own = Some(corrected).filter(|p| p.is_finite());
-    }
-}
-
 /// The arms of the training, if there is one; p are not corrected yet.
 pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
     let mut rows: Vec<Training> = Vec::new();
@@ -109,7 +104,7 @@ pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
     for (i, model) in models.iter().enumerate().filter(|(_, model)| !model.runs.is_empty()) {
         let named = |run: &String| {
             let seed = run.rsplit('/').next().unwrap_or_default().to_string();
-            score(&folder.join(run)).map(|score| (seed, score))
+            score_by_example(&folder.join(run)).map(|score| (seed, score))
         };
         let runs = model.runs.iter().map(named).collect::<Result<Vec<(String, Score)>>>()?;
         if i == 0 {
@@ -253,12 +248,12 @@ pub fn judge<'a>(
     let rows: Vec<&mut Training> = rows.collect();
     let compared =
         rows.iter().filter(|row| row.p.is_some()).count() + others.iter().filter(|o| o.0.is_some()).count();
-    let level = 1.0 - LEVEL / compared.max(1) as f64;
+    let level = 1.0 - paired::LEVEL / compared.max(1) as f64;
     let own = rows.into_iter().map(move |row| {
         row.least_shown = row.judged.map(|d| d.half_width(level));
         (row.p, &mut row.p_corrected)
     });
-    correct(own.chain(others));
+    paired::correct(own.chain(others));
 }
 
 /// The surfaces over one part, mask by mask; p are not corrected yet.

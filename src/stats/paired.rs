@@ -123,6 +123,18 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     corrected
 }
 
+/// What is shown: p below this after correction.
+pub const LEVEL: f64 = 0.05;
+
+/// Corrects all p of a page or table for their number, by Holm.
+pub fn correct<'a>(rows: impl IntoIterator<Item = (Option<f64>, &'a mut Option<f64>)>) {
+    let (p, corrected): (Vec<Option<f64>>, Vec<&mut Option<f64>>) = rows.into_iter().unzip();
+    let p: Vec<f64> = p.into_iter().map(|p| p.unwrap_or(f64::NAN)).collect();
+    for (own, corrected) in corrected.into_iter().zip(holm(&p)) {
+        *own = Some(corrected).filter(|p| p.is_finite());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,6 +75,8 @@ pub struct Score {
     pub collapsed: bool,
     /// Examples that it was trained on, if it says so.
     pub trained_on: Option<usize>,
+    /// The metric that stands next to it, if one does.
+    pub beside: Option<String>,
     /// Pseudo-values of the metric, in the order of the examples that are held out, and their numbers; none of runs of
     /// earlier versions.
     pub by_example: Option<(Vec<usize>, Vec<f64>)>,

@@ -4,7 +4,7 @@
 //! flatter stands without that. One pair of models has no p: what is measured of it is told, and called one pair.
 
 use super::{between, signed};
-use crate::run::findings::LEVEL;
+use crate::stats::paired::LEVEL;
 use crate::tables::page::{Sharp, Surface, Training};
 
 /// What is known of the difference of two arms.

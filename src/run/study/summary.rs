@@ -18,6 +18,7 @@ use crate::run::own::Own;
 use crate::run::plan::{self, Failed};
 use crate::run::step::Step;
 use crate::run::{runner, stage, story};
+use crate::stats::paired::LEVEL;
 use crate::tables::Table as _;
 use crate::tables::page::Training;
 use crate::tables::study::{RunRow, StudyRow};
@@ -184,7 +185,7 @@ impl Summary<'_> {
             |row: &&Row| format!("{} ({})", row.training.arm, described(&self.study.names, &row.cell.values));
         let shown: Vec<String> = compared
             .iter()
-            .filter(|row| row.training.p_corrected.is_some_and(|p| p < 0.05))
+            .filter(|row| row.training.p_corrected.is_some_and(|p| p < LEVEL))
             .map(name)
             .collect();
         page.answers.push(format!(
