@@ -113,9 +113,7 @@ pub fn write_with(
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(io)?;
     sweep_once(folder)?;
-    let temporary = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(folder).map_err(io)?;
-    // Held while it is written; of a killed process nothing is held. Where the system has no locks, nothing is swept.
-    let _ = temporary.as_file().try_lock();
+    let temporary = partial_in(folder).map_err(io)?;
     let mut buffered = std::io::BufWriter::new(temporary.as_file());
     fill(&mut buffered).and_then(|()| buffered.flush()).map_err(io)?;
     drop(buffered);
@@ -123,6 +121,17 @@ pub fn write_with(
     readable_by_others(temporary.as_file()).map_err(io)?;
     temporary.persist(path).map_err(|e| io(e.error))?;
     Ok(())
+}
+
+/// A new partial file, locked for as long as it is open: no sweep takes it away. Between its making and its lock another
+/// process may have swept it; then it is made anew. Where the system has no locks, nothing is swept.
+fn partial_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(folder)?;
+        if file.as_file().lock().is_err() || file.path().exists() {
+            return Ok(file);
+        }
+    }
 }
 
 /// The place of a path in a folder. The folder may itself be reached by a link; nothing in it may.
@@ -198,12 +207,17 @@ pub fn sweep_beside(folder: &Path) -> Result<()> {
     let partial = |path: &&PathBuf| {
         is_plain(path) && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
     };
-    list(folder)?.iter().filter(partial).filter(|path| is_left(path)).try_for_each(|path| remove(path))
+    list(folder)?.iter().filter(partial).for_each(|path| remove_left(path));
+    Ok(())
 }
 
-/// Whether no process writes a partial file any more.
-fn is_left(path: &Path) -> bool {
-    std::fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+/// Removes a partial file that no process writes any more, if that may be done. The lock is held until it is gone, so that a
+/// writer that has just made it sees that it is gone.
+fn remove_left(path: &Path) {
+    let Ok(file) = std::fs::File::open(path) else { return };
+    if file.try_lock().is_ok() {
+        let _ = remove(path);
+    }
 }
 
 /// [`sweep_beside`], the first time that this process writes into a folder.
@@ -264,9 +278,13 @@ pub fn link(from: &Path, to: &Path) -> Result<()> {
 
 /// Removes a file, if there is one; of a link, the link.
 pub fn remove(path: &Path) -> Result<()> {
-    match path.symlink_metadata() {
-        Ok(_) => std::fs::remove_file(path).map_err(Error::io(path, "remove")),
-        Err(_) => Ok(()),
+    // Looked for first: a disk that is read alone refuses even what is not there.
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(Error::io(path, "remove")),
     }
 }
 
@@ -314,4 +332,37 @@ fn csv_bytes<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<Vec<u8>> {
         writer.serialize(row).map_err(|e| failed(e.into()))?;
     }
     writer.into_inner().map_err(|e| failed(e.into_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: what was written. Two threads write while two others sweep the folder, as the processes of one run do. Catches a
+    /// sweep between the making of a partial file and its lock.
+    #[test]
+    fn a_sweep_takes_no_file_that_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let order = std::sync::atomic::Ordering::SeqCst;
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while done.load(order) < 2 {
+                        sweep_beside(folder.path()).unwrap();
+                    }
+                });
+            }
+            for writer in 0..2 {
+                let (folder, done) = (folder.path(), &done);
+                scope.spawn(move || {
+                    let written =
+                        (0..500).try_for_each(|i| write(&folder.join(format!("{writer}-{i}")), b"whole"));
+                    done.fetch_add(1, order);
+                    written.unwrap();
+                });
+            }
+        });
+        assert_eq!(list(folder.path()).unwrap().len(), 1000);
+    }
 }
