@@ -6,9 +6,10 @@ use fisherscape::data::columns::Columns;
 use fisherscape::data::frozen::FrozenSet;
 use fisherscape::data::row::{Row, RowLabel};
 use fisherscape::data::tokenizer::Tokenizer;
-use fisherscape::data::{conll, glue, table, text};
+use fisherscape::data::{conll, glue, squad, table, text};
 use fisherscape::dropout::rates::Rates;
 use fisherscape::error::Result;
+use fisherscape::landscape::basis::Basis;
 use fisherscape::landscape::directions;
 use fisherscape::landscape::journal::Journal;
 use fisherscape::model::checkpoint::MissingHead;
@@ -73,7 +74,7 @@ const CONFIG: (&str, &str) = ("config.json", "parity/cls/model/config.json");
 const MODEL: (&str, &str) = ("model.safetensors", "parity/cls/model/model.safetensors");
 const VOCABULARY: (&str, &str) = ("vocab.txt", "tiny/model/vocab.txt");
 
-pub const READERS: [Reader; 31] = [
+pub const READERS: [Reader; 34] = [
     Reader {
         name: "weights",
         form: Form::Safetensors,
@@ -318,6 +319,16 @@ pub const READERS: [Reader; 31] = [
         read: |path| conll::read(&[path], None, None).map(drop),
     },
     Reader {
+        name: "questions",
+        form: Form::Json,
+        file: "questions.json",
+        share: 60,
+        most: LITTLE,
+        sound: || folder("tests/fixtures/questions", ".json"),
+        beside: &[],
+        read: |path| squad::read(&[path], 4).map(drop),
+    },
+    Reader {
         name: "text",
         form: Form::Text,
         file: "text.txt",
@@ -368,6 +379,16 @@ pub const READERS: [Reader; 31] = [
         most: LITTLE,
         sound: || fixtures(&["tokenizer/gpt2/vocab.json", "tokenizer/roberta/vocab.json"]),
         beside: &[("merges.txt", "tokenizer/gpt2/merges.txt")],
+        read: tokenizer,
+    },
+    Reader {
+        name: "merges of a tokenizer",
+        form: Form::Text,
+        file: "merges.txt",
+        share: 4,
+        most: LITTLE,
+        sound: || fixtures(&["tokenizer/gpt2/merges.txt"]),
+        beside: &[("vocab.json", "tokenizer/gpt2/vocab.json")],
         read: tokenizer,
     },
     Reader {
@@ -424,6 +445,28 @@ pub const READERS: [Reader; 31] = [
         },
     },
     Reader {
+        name: "basis",
+        form: Form::Bytes,
+        file: "s.csv.basis.unfinished",
+        share: 20,
+        most: LITTLE,
+        sound: || vec![made(basis)],
+        beside: &[],
+        read: |path| {
+            let mut basis = Basis::open(path, "owner", 5, 40)?;
+            for k in 0..3 {
+                let read = basis
+                    .get(k)
+                    .map(|vector| assert_eq!(*vector, [k as f32; 5], "a changed vector is taken"));
+                assert_eq!(read.is_err(), basis.is_broken());
+                if read.is_err() {
+                    return basis.clear();
+                }
+            }
+            Ok(())
+        },
+    },
+    Reader {
         name: "training state",
         form: Form::Safetensors,
         file: "training.unfinished",
@@ -464,6 +507,11 @@ fn journal(path: &Path) -> Result<()> {
         journal.unit(|_| true, || Ok(vec![f64::from(i), f64::NAN]))?;
     }
     Ok(())
+}
+
+fn basis(path: &Path) -> Result<()> {
+    let mut basis = Basis::open(path, "owner", 5, 0)?;
+    (0..3).try_for_each(|k| basis.set(k, vec![k as f32; 5]))
 }
 
 /// Writes the state of a training, or goes on from it.
