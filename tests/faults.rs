@@ -718,8 +718,8 @@ fn a_run_that_stops_leaves_the_page_before() -> Outcome {
     Ok(())
 }
 
-/// Oracle: the answers of the run itself. Where nothing can be written, as on a disk that is read alone, a finished run still gives
-/// its answers, and one that is not finished says why not. (Root may write everywhere: there another user asks.)
+/// Oracle: the answers of the run itself. Where nothing can be written, as on a disk that is read alone, a finished run or study still
+/// gives its answers, and one that is not finished says why not. (Root may write everywhere: there another user asks.)
 #[test]
 #[cfg(target_os = "linux")]
 fn a_finished_run_answers_where_nothing_can_be_written() -> Outcome {
@@ -733,41 +733,42 @@ fn a_finished_run_answers_where_nothing_can_be_written() -> Outcome {
     let own = |text: String, name: &str| {
         text.replace(&fixture(&format!("tiny/{name}")).display().to_string(), &at(name).display().to_string())
     };
-    std::fs::write(at("a.toml"), own(own(text(), "model"), "sentiment.tsv"))?;
-    let (code, first) = run(folder.path(), "run a.toml --out out");
-    assert_eq!(code, Some(0), "{first}");
     let set_mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
     set_mode(folder.path(), 0o755)?;
-    let locked = [at("out/steps/lock"), at("out/steps"), at("out")];
-    locked.iter().try_for_each(|path| set_mode(path, 0o555))?;
-    let ask = |more: &str| {
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"));
-        command.args(["-q", "run", "a.toml", "--out", "out"]).args(more.split_whitespace());
-        command.current_dir(folder.path()).env("HOME", "/nonexistent");
-        command
-    };
-    let is_root = std::fs::write(at("out/steps/lock"), "").is_ok();
-    let asked = |more: &str| -> Outcome<(bool, String)> {
-        let mut command = ask(more);
-        if is_root {
-            command.uid(65534).gid(65534);
-        }
-        let output = command.output()?;
-        let said = String::from_utf8([output.stdout, output.stderr].concat())?;
-        Ok((output.status.success(), said))
-    };
-    let again = asked("");
-    let other = asked("--set schedule.p_upper=0.3");
-    locked.iter().try_for_each(|path| set_mode(path, 0o755))?;
-    // The binary may lie where that user may not go.
-    let Ok((success, said)) = again else { return Ok(()) };
-    assert!(success && said.contains("0 of them run now"), "{said}");
-    let answers =
-        |said: &str| said.lines().filter(|line| line.ends_with('.')).map(str::to_string).collect::<Vec<_>>();
-    let told: Vec<String> = answers(&first).into_iter().filter(|line| said.contains(line)).collect();
-    assert!(!told.is_empty(), "{first}{said}");
-    let (success, said) = other?;
-    assert!(!success && said.contains("cannot lock it"), "{said}");
+    let cases = [
+        ("a.toml", "steps", "0 of them run now", "schedule.p_upper=0.3"),
+        ("study.toml", "cells", "2 of 2 cells", "fisher.examples=9"),
+    ];
+    for (file, lock, done, change) in cases {
+        std::fs::write(at(file), own(own(std::fs::read_to_string(at(file))?, "model"), "sentiment.tsv"))?;
+        let out = format!("{file}.out");
+        let (code, first) = run(folder.path(), &format!("run {file} --out {out}"));
+        assert_eq!(code, Some(0), "{first}");
+        let locked =
+            [format!("{out}/{lock}/lock"), format!("{out}/{lock}"), out.clone()].map(|path| at(&path));
+        locked.iter().try_for_each(|path| set_mode(path, 0o555))?;
+        let is_root = std::fs::write(&locked[0], "").is_ok();
+        let asked = |more: &[&str]| -> Outcome<(bool, String)> {
+            let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"));
+            command.args(["-q", "run", file, "--out", &out]).args(more);
+            command.current_dir(folder.path()).env("HOME", "/nonexistent");
+            if is_root {
+                command.uid(65534).gid(65534);
+            }
+            let output = command.output()?;
+            let said = String::from_utf8([output.stdout, output.stderr].concat())?;
+            Ok((output.status.success(), said))
+        };
+        let (again, other) = (asked(&[]), asked(&["--set", change]));
+        locked.iter().try_for_each(|path| set_mode(path, 0o755))?;
+        // The binary may lie where that user may not go.
+        let Ok((success, said)) = again else { return Ok(()) };
+        assert!(success && said.contains(done), "{file}: {said}");
+        let mut answers = first.lines().filter(|line| line.ends_with('.'));
+        assert!(answers.any(|line| said.contains(line)), "{file}: {first}{said}");
+        let (success, said) = other?;
+        assert!(!success && said.contains("cannot lock it"), "{file}: {said}");
+    }
     Ok(())
 }
 

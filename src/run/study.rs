@@ -8,6 +8,8 @@ mod board;
 mod summary;
 mod tables;
 
+use std::path::Path;
+
 use self::board::Board;
 use self::summary::Standing;
 use super::Order;
@@ -19,6 +21,7 @@ use crate::analysis::grid::Cell;
 use crate::analysis::{Loaded, Study};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::page::Page;
 use crate::progress::{self, say};
 
 /// The folder of a cell in that of the study.
@@ -37,8 +40,15 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     let mut places = study.cells.iter().map(places).collect::<Result<Vec<Places>>>()?;
     runner::check_unlinked(folder)?;
     let cells = folder.join("cells");
-    std::fs::create_dir_all(&cells).map_err(Error::io(&cells, "make"))?;
-    let _lock = files::lock(&cells.join("lock"))?;
+    let _lock = match locked(&cells) {
+        Ok(lock) => lock,
+        Err(cause) if cause.is_read_only() && !force => {
+            let standing = finished(study, folder, places).ok_or(cause)?;
+            let page = summary::told(loaded, study, &standing, folder, command)?;
+            return end(&page, study, &standing, folder);
+        }
+        Err(cause) => return Err(cause),
+    };
     [folder.to_path_buf(), folder.join("cells")].iter().try_for_each(|own| files::sweep_beside(own))?;
     ["tables", "figures"].into_iter().try_for_each(|own| files::sweep(&folder.join(own)))?;
     files::write(&folder.join("analysis.toml"), loaded.text.as_bytes())?;
@@ -89,6 +99,33 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     }
     board.clear();
     let page = summary::write(loaded, study, &standing, folder, command)?;
+    end(&page, study, &standing, folder)
+}
+
+/// Makes the folder of the cells, and keeps other runs out of it.
+fn locked(cells: &Path) -> Result<std::fs::File> {
+    std::fs::create_dir_all(cells).map_err(Error::io(cells, "make"))?;
+    files::lock(&cells.join("lock"))
+}
+
+/// What came of a study whose cells all came to their ends, read alone.
+fn finished<'a>(study: &'a Study, folder: &Path, places: Vec<Places>) -> Option<Standing<'a>> {
+    let mut standing = Standing::default();
+    for (cell, places) in study.cells.iter().zip(places) {
+        match runner::ended(&cell.loaded, &folder.join(cell_path(cell)), places) {
+            Some(failed) => {
+                standing.before.extend(named(cell, &failed));
+                standing.done.push((cell, failed));
+            }
+            None if study.runs(cell) => return None,
+            None => {}
+        }
+    }
+    Some(standing)
+}
+
+/// Says what came out.
+fn end(page: &Page, study: &Study, standing: &Standing, folder: &Path) -> Result<()> {
     page.answers.iter().for_each(|answer| say!("{answer}"));
     say!("{}: {} of {} cells", folder.join("report.html").display(), standing.done.len(), study.cells.len());
     runner::check_failed(&standing.failed)

@@ -48,14 +48,25 @@ impl Standing<'_> {
     }
 }
 
-/// Writes tables, figures and page of the cells that are done.
-pub(super) fn write(
+/// What the page of the cells that are done says, with nothing written.
+pub(super) fn told(
     loaded: &Loaded,
     study: &Study,
     standing: &Standing,
     folder: &Path,
     command: &str,
 ) -> Result<Page> {
+    begun(loaded, study, standing, folder, command).map(|(page, _)| page)
+}
+
+/// The page with its answers, and what its tables are made of.
+fn begun<'a>(
+    loaded: &Loaded,
+    study: &'a Study,
+    standing: &Standing<'a>,
+    folder: &Path,
+    command: &str,
+) -> Result<(Page, Summary<'a>)> {
     let mut summary = Summary { study, rows: Vec::new() };
     for (cell, failed) in &standing.done {
         let analysis = &cell.loaded.analysis;
@@ -76,14 +87,29 @@ pub(super) fn write(
         let path = cell_path(cell);
         page.links.push((format!("{path}/report.html"), described(&study.names, &cell.values)));
     }
+    match summary.rows.is_empty() {
+        true => page
+            .answers
+            .push("Nothing was trained, so nothing is compared: each cell has a page of its own.".into()),
+        false => summary.answers(&mut page, failed.len()),
+    }
+    Ok((page, summary))
+}
+
+/// Writes tables, figures and page of the cells that are done.
+pub(super) fn write(
+    loaded: &Loaded,
+    study: &Study,
+    standing: &Standing,
+    folder: &Path,
+    command: &str,
+) -> Result<Page> {
+    let (mut page, summary) = begun(loaded, study, standing, folder, command)?;
     runner::remove_page(folder)?;
     if summary.rows.is_empty() {
-        page.answers
-            .push("Nothing was trained, so nothing is compared: each cell has a page of its own.".into());
         story::write_page(&page, folder)?;
         return Ok(page);
     }
-    summary.answers(&mut page, failed.len());
     let along: Vec<(&str, Vec<Vec<String>>)> = study
         .names
         .iter()
