@@ -101,6 +101,17 @@ impl Error {
         }
     }
 
+    /// The same of a figure, with the files that it was to show.
+    pub fn in_figure_of(mut self, files: &[PathBuf]) -> Error {
+        if let Error::Field { place, .. } = &mut self
+            && place == "figure"
+        {
+            let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+            *place = format!("figure of {}", names.join(", "));
+        }
+        self
+    }
+
     /// Whether the disk is full: then whatever comes next would fail as well.
     pub fn is_full(&self) -> bool {
         match self {

@@ -300,6 +300,18 @@ fn readable_by_others(_: &std::fs::File) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Bytes that the disk of a folder has room for, where the system says it.
+#[cfg(unix)]
+pub fn room(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
+#[cfg(not(unix))]
+pub fn room(_: &Path) -> Option<u64> {
+    None
+}
+
 /// BLAKE3 of a file's bytes.
 pub fn hash_file(path: &Path) -> Result<String> {
     let mut hasher = blake3::Hasher::new();

@@ -101,6 +101,8 @@ struct Faults {
     tree: bool,
     /// Ranges are ignored.
     whole: bool,
+    /// The size that files in large storage are said to have.
+    size: Option<u64>,
     /// The storage is this server.
     elsewhere: Option<String>,
 }
@@ -299,7 +301,8 @@ fn answer(
             faults_now.elsewhere.as_ref().map_or(storage.to_string(), |url| format!("{url}/storage"));
         let to = if large { format!("{storage}/{hash}") } else { format!("/direct/{commit}/{name}") };
         let linked = if large {
-            format!("x-linked-etag: \"{hash}\"\r\nx-linked-size: {}\r\n", content.len())
+            let size = faults_now.size.unwrap_or(content.len() as u64);
+            format!("x-linked-etag: \"{hash}\"\r\nx-linked-size: {size}\r\n")
         } else {
             String::new()
         };
@@ -556,6 +559,19 @@ fn a_wrong_checksum_is_refused_and_the_file_removed() -> Outcome {
         hub.command(&text).assert().success();
         std::fs::remove_dir_all(hub.home.path())?;
     }
+    Ok(())
+}
+
+/// Oracle: the server's own list of requests: a file for which no disk has room is not asked for.
+#[test]
+fn a_file_larger_than_the_disk_is_refused() -> Outcome {
+    let (hub, folder) = (Hub::start(), tempfile::tempdir()?);
+    let text = format!("loss --checkpoint acme/tiny --set {} --json", set_in(folder.path()).display());
+    hub.set(Faults { size: Some(u64::MAX), ..Faults::default() });
+    hub.fails_with(&text, &["acme/tiny", "model.safetensors", "the disk has room for", "HF_HOME"]);
+    assert!(hub.seen().iter().all(|seen| !seen.path.contains(WEIGHTS)));
+    hub.set(Faults::default());
+    hub.command(&text).assert().success();
     Ok(())
 }
 

@@ -72,7 +72,7 @@ const COMMANDS: &[Row] = &[
     (2, "loss --checkpoint model --set set.safetensors --threads 0", &["a whole number, at least 1"]),
     (1, "render s.csv --out x.tex", &["a surface has no text", ".svg, .pdf"]),
     (2, "render s.csv --out x.svg --width 3ft", &["3.25in", "iclr"]),
-    (1, "render nan.csv --out x.svg", &["diverged", "lower the learning rate"]),
+    (1, "render nan.csv --out x.svg", &["figure of nan.csv: ", "diverged", "lower the learning rate"]),
     (
         1,
         "loss --checkpoint big --set set.safetensors",

@@ -19,6 +19,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indicatif::HumanBytes;
 use ring::digest;
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -28,6 +29,7 @@ use ureq::{Agent, Body, RequestBuilder};
 use super::cache::Cache;
 use super::{Id, Wanted, is_commit, is_hex};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::progress::{self, Progress};
 
 /// How often a request is made in vain before it is given up, and the pause after the first, which doubles.
@@ -251,6 +253,7 @@ impl Client<'_> {
         }
         path.push(".incomplete");
         let mut partial = self.partial(PathBuf::from(path), remote)?;
+        self.check_room(remote, &partial)?;
         progress.advance(partial.have as usize);
         self.again(true, || self.rest(remote, &mut partial, progress))?;
         let Partial { path, mut file, have, .. } = partial;
@@ -287,6 +290,19 @@ impl Client<'_> {
             partial.best = 0;
         }
         Ok(partial)
+    }
+
+    /// Refuses a file for which the disk has no room, before it is full.
+    fn check_room(&self, remote: &Remote, partial: &Partial) -> Result<()> {
+        let missing = remote.size.map_or(0, |size| size.saturating_sub(partial.have));
+        match files::room(partial.path.parent().unwrap_or(Path::new("."))) {
+            Some(room) if room < missing => {
+                let expected = format!("one that the disk has room for, {}", HumanBytes(room));
+                let fix = "make room, or name a cache on another disk in HF_HOME";
+                Err(self.id.error(&remote.name, expected, HumanBytes(missing), fix))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Appends what is still missing of a file; `partial` says how far it came, whatever happens.

@@ -203,7 +203,7 @@ impl Id {
         })?;
         let remotes = names.iter().map(|name| client.file(&commit, name)).collect::<Result<Vec<_>>>()?;
         let wanting = remotes.iter().filter(|remote| !cache.blob(self, &remote.etag).exists());
-        let bytes: u64 = wanting.filter_map(|remote| remote.size).sum();
+        let bytes = wanting.filter_map(|remote| remote.size).fold(0, u64::saturating_add);
         let (files, size) = (names.len(), HumanBytes(bytes));
         progress::status(format!("{}: fetching {files} files of commit {commit}, {size}", self.given));
         let progress = Progress::bytes(&self.given, bytes);

@@ -164,7 +164,7 @@ impl Render {
                 self.surfaces.iter().try_for_each(|path| provenance.input_file(kind, path))?;
                 drawn::Drawn::default()
             }
-            false => self.draw(&mut provenance)?,
+            false => self.draw(&mut provenance).map_err(|e| e.in_figure_of(&self.surfaces))?,
         };
         // Nothing is written unless everything can be made.
         let made = |(format, path): (&Format, &PathBuf)| match format {
