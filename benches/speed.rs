@@ -246,7 +246,7 @@ fn job(head: &'static str) -> Outcome<Job> {
     params::write_params(&folder.path().join("model.safetensors"), &theta, &Default::default())?;
     let checkpoint = Checkpoint::open(folder.path())?;
     let model = match head {
-        "masked_lm" => checkpoint.with_masked_lm_head(0)?,
+        "masked_lm" => checkpoint.with_pretraining_head(0)?,
         _ => checkpoint.model(Head::Classes(3), MissingHead::Initialise { seed: 0 })?,
     };
     let examples: Vec<Example> = (0..EXAMPLES).map(|n| example(n as u64, model.network.head)).collect();

@@ -145,13 +145,13 @@ fn twelve_layers_have_202_tensors_under_masked_lm_and_201_under_classification()
     }
     params::write_params(&folder.path().join("model.safetensors"), &map, &BTreeMap::new())?;
     let open = || Checkpoint::open(folder.path());
-    assert_eq!(open()?.with_masked_lm_head(0)?.theta.len(), 202);
+    assert_eq!(open()?.with_pretraining_head(0)?.theta.len(), 202);
     assert_eq!(open()?.model(Head::Classes(2), MissingHead::Initialise { seed: 0 })?.theta.len(), 201);
     assert_eq!(bert::sites(12).len(), 37);
     // A fresh head is drawn from the seed: the same again, another from another seed.
     let weight = |seed| {
         values(
-            &open().unwrap().with_masked_lm_head(seed).unwrap().theta["cls.predictions.transform.dense.weight"],
+            &open().unwrap().with_pretraining_head(seed).unwrap().theta["cls.predictions.transform.dense.weight"],
         )
     };
     assert_eq!(weight(0), weight(0));

@@ -24,6 +24,7 @@ mod hub;
 mod imports;
 mod kills;
 mod landscape;
+mod languages;
 mod layers;
 mod layout;
 mod mask;

@@ -128,7 +128,7 @@ fn a_checkpoint_without_a_tokenizer_takes_that_of_another_folder() -> Outcome {
     assert_eq!(bare()?.with_tokenizer(Some(&other)).tokenizer()?.vocabulary_hash(), whole);
     // Saved with the model that it made examples for.
     let saved = tempfile::tempdir()?;
-    bare()?.with_tokenizer(Some(&other)).with_masked_lm_head(0)?.save(saved.path(), None)?;
+    bare()?.with_tokenizer(Some(&other)).with_pretraining_head(0)?.save(saved.path(), None)?;
     assert_eq!(Tokenizer::load(saved.path())?.vocabulary_hash(), whole);
     Ok(())
 }

@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::architectures;
-use super::config::{Architecture, ModelConfig};
+use super::config::ModelConfig;
 use super::layout::{Kind as ParameterKind, Parameter};
 use super::modules::{Head, HeadModules, Module};
 use super::network::Network;
@@ -209,15 +209,11 @@ impl Checkpoint {
         Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.tokenizer, stored_head })
     }
 
-    /// The masked-LM model, with a fresh head where the checkpoint has none.
-    pub fn with_masked_lm_head(mut self, seed: u64) -> Result<Model> {
-        let Architecture { model_type, pretrained, .. } = self.config.architecture;
-        if *pretrained != Head::MaskedLm {
-            let fix = "masked-LM training is for encoders: use one of their checkpoints";
-            return Err(Error::field(self.folder.display(), "model_type", "an encoder's", model_type, fix));
-        }
+    /// The model that its architecture is pre-trained as, with a fresh head where the checkpoint has none.
+    pub fn with_pretraining_head(mut self, seed: u64) -> Result<Model> {
+        let head = self.config.architecture.pretrained;
         let mut fresh = Vec::new();
-        let layout = self.config.layout(Head::MaskedLm);
+        let layout = self.config.layout(head);
         // A head is drawn in the sizes that the file's tensors bear out, whatever its configuration says.
         layout
             .parameters()
@@ -232,10 +228,10 @@ impl Checkpoint {
             }
         }
         match fresh.is_empty() {
-            true => progress::note(format!("{}: has a masked-LM head already, kept", self.folder.display())),
+            true => progress::note(format!("{}: has all of its head already, kept", self.folder.display())),
             false => self.tell_fresh(&fresh, seed),
         }
-        self.model(Head::MaskedLm, MissingHead::Refuse)
+        self.model(head, MissingHead::Refuse)
     }
 
     fn check_shape(&self, Parameter { name, shape, .. }: &Parameter) -> Result<&Tensor> {

@@ -1,7 +1,8 @@
-//! `pretrain`: masked-LM training of a checkpoint or of a new model, or a fresh head for a checkpoint.
+//! `pretrain`: training of a checkpoint or of a new model on text, as its architecture is pre-trained: encoders by masked
+//! tokens, decoders by the next one. Or a fresh head for a checkpoint.
 //!
-//! One line of text is one example. Each step masks its batch anew, by the seed; the held-out examples are masked once
-//! and kept as a frozen set. The step's loss is the mean over the masked tokens of its batch.
+//! One line of text is one example. Each step of an encoder masks its batch anew, by the seed; the held-out examples are
+//! masked once and kept as a frozen set. The step's loss is the mean over the targets of its batch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ use crate::tasks::Kind;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
 
-/// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head (or draw a new model) and train nothing.
+/// Train on text: encoders by masked tokens, decoders by the next one; with --steps 0, add a fresh language-model head (or
+/// draw a new model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("start").args(["checkpoint", "config"])))]
 pub struct Pretrain {
@@ -140,13 +142,13 @@ impl Pretrain {
             None => provenance.input("checkpoint", &checkpoint.hash),
         }
         let model = match parts.filter(|_| self.steps != Some(0)) {
-            None => checkpoint.with_masked_lm_head(self.seed)?,
+            None => checkpoint.with_pretraining_head(self.seed)?,
             Some(parts) => self.train(checkpoint, parts)?,
         };
         model.save(&self.out, None)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         Model::close_folder(&self.out)?;
-        say!("{}: {} parameters, masked-LM head", self.out.display(), params::count(&model.theta));
+        say!("{}: {} parameters, language-model head", self.out.display(), params::count(&model.theta));
         Ok(())
     }
 
@@ -206,17 +208,20 @@ impl Pretrain {
         let max_len = longest(self.max_len, &checkpoint.config)?;
         let (set, pad) = self.held_out_set(&held_out, &checkpoint, max_len)?;
         let tokenizer = checkpoint.tokenizer()?;
-        let examples = tokenizer.examples(&training.rows, max_len)?;
+        let mut examples = tokenizer.examples(&training.rows, max_len)?;
+        if set.kind == Kind::CausalLm {
+            examples.iter_mut().for_each(Example::ask_for_next_tokens);
+        }
         let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
-        checkpoint.check_examples(Kind::MaskedLm, &examples, "tokens of --text", fix)?;
+        checkpoint.check_examples(set.kind, &examples, "tokens of --text", fix)?;
         let dropout =
             self.dropout.dropout(&checkpoint.config.sites(), checkpoint.config.head_dropout, self.seed)?;
-        let masking = Masking {
+        let masking = set.kind.spec().masked.then(|| Masking {
             special: tokenizer.special.clone(),
             vocabulary: checkpoint.config.vocab_size,
             seed: self.seed,
-        };
-        let mut model = checkpoint.with_masked_lm_head(self.seed)?;
+        });
+        let mut model = checkpoint.with_pretraining_head(self.seed)?;
         let each = examples.len().div_ceil(self.batch.saturating_mul(self.accumulate));
         let steps = self.steps.unwrap_or(3 * each);
         let config = self.settings(steps, steps.div_ceil(ROWS));
@@ -224,7 +229,7 @@ impl Pretrain {
         let run = Run {
             network: &model.network,
             examples: &examples,
-            masking: Some(&masking),
+            masking: masking.as_ref(),
             held_out: HeldOut { examples: &set.examples, kind: set.kind, scoring: set.scoring() },
             dropout: dropout.as_ref(),
             config: &config,
@@ -258,7 +263,7 @@ impl Pretrain {
         Ok(model)
     }
 
-    /// The held-out examples, masked once.
+    /// The held-out examples; of an encoder masked once.
     fn held_out_set(&self, rows: &Rows, checkpoint: &Checkpoint, max_len: usize) -> Result<(FrozenSet, u32)> {
         let source: Vec<String> = match &self.held_out {
             Evaluation::Text(path) => vec![path.display().to_string()],
