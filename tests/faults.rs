@@ -844,8 +844,9 @@ fn tokenizers_that_cannot_be_used_are_told() -> Outcome {
     let folder = tempfile::tempdir()?;
     let model = folder.path().join("model");
     let precompiled = |map: &str| serde_json::json!({"type": "Precompiled", "precompiled_charsmap": map});
+    let replaced = |letters: usize| serde_json::json!({"type": "Replace", "pattern": {"String": "e"}, "content": "e".repeat(letters)});
     type Change = (&'static str, serde_json::Value, &'static str);
-    let cases: [Change; 6] = [
+    let cases: [Change; 8] = [
         // A table of 2^31 - 1 bytes, alone and inside a sequence: memory would be taken for it.
         ("normalizer", precompiled("////fwAAAAA="), "of 2147483647 bytes, as it says"),
         (
@@ -858,6 +859,17 @@ fn tokenizers_that_cannot_be_used_are_told() -> Outcome {
         ("normalizer", precompiled("CAAAAAAAAAD///9/YWJj"), "able to read the text"),
         ("pre_tokenizer", serde_json::json!({"type": "FixedLength", "length": 0}), "able to read the text"),
         ("model", serde_json::Value::Null, "an id of its own"),
+        // Ten thousand letters before each text; three thousand of it in two turns.
+        (
+            "normalizer",
+            serde_json::json!({"type": "Prepend", "prepend": "x".repeat(10_000)}),
+            "at most 4096 bytes, found 10001",
+        ),
+        (
+            "normalizer",
+            serde_json::json!({"type": "Sequence", "normalizers": [replaced(80), replaced(80)]}),
+            "at most 4096 bytes, found 6400",
+        ),
     ];
     for (key, value, words) in cases {
         crate::support::copy_folder(&fixture("tiny/model"), &model);

@@ -14,7 +14,7 @@ use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{AddedToken, ModelWrapper, NormalizerWrapper, Tokenizer};
 
 use super::special::{self, BERT, ROBERTA};
-use super::{added, charsmap};
+use super::{added, charsmap, growth};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -88,6 +88,7 @@ fn family(class: &str) -> &str {
 fn from_json(json: &Path, options: &Map<String, Value>, class: Option<&str>) -> Result<Tokenizer> {
     let bytes = files::read(json)?;
     charsmap::check(json, &bytes)?;
+    growth::check(json, &bytes)?;
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| {
         Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
     })?;

@@ -8,6 +8,7 @@
 mod added;
 mod charsmap;
 mod files;
+mod growth;
 mod special;
 mod windows;
 
