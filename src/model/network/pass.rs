@@ -99,7 +99,7 @@ impl<'a> Pass<'a> {
     /// The weight of a linear map, `[out, in]`.
     fn weight(&self, module: &Module) -> Result<Tensor> {
         let weight = self.parameter(&module.weight)?;
-        if module.transposed { weight.t()?.contiguous() } else { Ok(weight.clone()) }
+        if module.transposed { weight.t() } else { Ok(weight.clone()) }
     }
 
     /// A tap for the weights and biases of these modules, stacked by rows.

@@ -18,6 +18,7 @@ use super::settings::{Heads, Mask, Norm, Rotary};
 use crate::dropout::Noise;
 use fused::{RowNoise, Tap};
 
+use kernels::Curve;
 pub use kernels::SparseRows;
 
 /// Which bodies the operations have.
@@ -67,8 +68,15 @@ impl Backend {
 
     /// Applies the feed-forward activation, element by element.
     pub fn activate(self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        match (self, activation) {
-            (Backend::Fused, Activation::Gelu) => x.contiguous()?.apply_op1(fused::Gelu),
+        let curve = match activation {
+            Activation::Gelu => Some(Curve::Gelu),
+            Activation::NewGelu | Activation::GeluPytorchTanh => Some(Curve::TanhGelu),
+            Activation::Silu | Activation::Swish => Some(Curve::Silu),
+            Activation::Relu => Some(Curve::Relu),
+            _ => None,
+        };
+        match (self, curve) {
+            (Backend::Fused, Some(curve)) => x.contiguous()?.apply_op1(fused::Activate(curve)),
             _ => activation.forward(x),
         }
     }
@@ -247,7 +255,11 @@ mod tests {
             Fused.linear(&x, &w, Some(&b), None)?,
             Composed.linear(&x, &w, Some(&b), None)?,
         );
-        assert_equal(&[&x], Fused.activate(&x, Activation::Gelu)?, x.gelu_erf()?);
+        let activations =
+            [Activation::NewGelu, Activation::GeluPytorchTanh, Activation::Silu, Activation::Swish];
+        for activation in activations.into_iter().chain([Activation::Gelu, Activation::Relu]) {
+            assert_equal(&[&x], Fused.activate(&x, activation)?, Composed.activate(&x, activation)?);
+        }
         let labels: Vec<u32> = (0..17).map(|i| i * 7 % 24).collect();
         assert_equal(&[&x], Fused.cross_entropy(&x, &labels)?, Composed.cross_entropy(&x, &labels)?);
         let (x0, w0, b0) = (x.detach(), w.detach(), b.detach());

@@ -2,10 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Tap, kernels, slice, tensor, with};
+use super::{Tap, kernels, matrix, slice, tensor, with, with_matrix};
 use crate::threads;
 
-/// `y = x wᵀ + b`
+/// `y = x wᵀ + b`, where `w` may be the transpose of what is stored.
 pub struct Linear {
     pub tap: Option<Tap>,
 }
@@ -26,7 +26,7 @@ impl CustomOp3 for Linear {
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, n) = (xl.dims()[0], wl.dims()[0]);
         let mut y = threads::zeros(rows * n);
-        kernels::linear(slice(x, xl)?, slice(w, wl)?, slice(b, bl)?, &mut y);
+        kernels::linear(slice(x, xl)?, matrix(w, wl)?, slice(b, bl)?, &mut y);
         Ok((CpuStorage::F32(y), (rows, n).into()))
     }
 
@@ -43,10 +43,9 @@ impl CustomOp3 for Linear {
             with(x, |xs| {
                 let dx = match x.track_op() {
                     false => None,
-                    true => with(w, |w| {
+                    true => with_matrix(w, |w| {
                         let mut dx = threads::zeros(m * k);
-                        let (g, w) = (kernels::View::rows(g, n), kernels::View::rows(w, k));
-                        kernels::product((m, k, n), &mut dx, false, g, w);
+                        kernels::product((m, k, n), &mut dx, false, kernels::View::rows(g, n), w);
                         tensor(dx, x).map(Some)
                     })?,
                 };

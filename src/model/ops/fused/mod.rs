@@ -40,6 +40,28 @@ fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
     }
 }
 
+/// The same of a matrix, which may be the transpose of what is stored.
+fn matrix<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<kernels::View<'a>> {
+    let (rows, columns) = layout.shape().dims2()?;
+    if layout.is_contiguous() {
+        return Ok(kernels::View::rows(slice(storage, layout)?, columns));
+    }
+    let stored = Layout::contiguous_with_offset((columns, rows), layout.start_offset());
+    match layout.stride() == [1, rows] {
+        true => Ok(kernels::View::rows(slice(storage, &stored)?, rows).t()),
+        false => bail!("fused operations take matrices, or their transposes"),
+    }
+}
+
+/// Runs `f` on a matrix.
+fn with_matrix<R>(tensor: &Tensor, f: impl FnOnce(kernels::View) -> Result<R>) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(matrix(storage, layout)?),
+        _ => bail!("fused operations run on the CPU"),
+    }
+}
+
 fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, like.shape(), like.device())
 }
@@ -51,25 +73,25 @@ fn saved(values: &Saved) -> Result<MutexGuard<'_, Vec<f32>>> {
     values.lock().or_else(|_| bail!("fused operation: poisoned lock"))
 }
 
-/// `x Φ(x)`
-pub struct Gelu;
+/// An activation, value by value.
+pub struct Activate(pub kernels::Curve);
 
-impl CustomOp1 for Gelu {
+impl CustomOp1 for Activate {
     fn name(&self) -> &'static str {
-        "gelu"
+        "activate"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, l)?;
         let mut y = threads::zeros(x.len());
-        kernels::gelu(x, &mut y);
+        kernels::activate(self.0, x, &mut y);
         Ok((CpuStorage::F32(y), l.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let mut d = with(&g.contiguous()?, |g| Ok(kernels::copied(g)))?;
         with(x, |x| {
-            kernels::gelu_backward(x, &mut d);
+            kernels::activate_backward(self.0, x, &mut d);
             Ok(())
         })?;
         tensor(d, x).map(Some)

@@ -1,4 +1,4 @@
-//! Elementwise functions and functions of rows: GELU, norms, softmax.
+//! Elementwise functions and functions of rows: activations, norms, softmax.
 
 use rayon::prelude::*;
 
@@ -41,37 +41,85 @@ fn erf(x: f32) -> f32 {
 /// Values of an elementwise task.
 const CHUNK: usize = 16_384;
 
-vectorized! {
-    fn gelu_chunk(x: &[f32], y: &mut [f32]) {
-        y.iter_mut().zip(x).for_each(|(y, x)| *y = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)));
-    }
+/// `1 / (1 + exp(-z))`
+#[inline(always)]
+fn sigmoid(z: f32) -> f32 {
+    1.0 / (1.0 + exp(-z))
+}
+
+/// `2 √(2/π)`, and the share of the cube: `(1 + tanh u) / 2` is the sigmoid of `2u`.
+const TANH: [f32; 2] = [1.595_769_1, 0.044_715];
+/// Beyond this the approximation is `0` or `x`; a cube would overflow.
+const FAR: f32 = 10.0;
+
+/// `2u` of the approximation by tanh.
+#[inline(always)]
+fn bent(x: f32) -> f32 {
+    TANH[0] * (x + TANH[1] * x * x * x)
+}
+
+/// A feed-forward activation, and how it and its slope are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// `x Φ(x)`
+    Gelu,
+    /// Its approximation by tanh, as in GPT-2.
+    TanhGelu,
+    /// `x / (1 + exp(-x))`
+    Silu,
+    Relu,
 }
 
 vectorized! {
-    fn gelu_backward_chunk(x: &[f32], g: &mut [f32]) {
-        const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 π)
-        for (g, x) in g.iter_mut().zip(x) {
-            let cumulative = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-            *g *= cumulative + x * DENSITY * exp(-0.5 * x * x);
+    fn activate_chunk(curve: Curve, x: &[f32], y: &mut [f32]) {
+        let pairs = y.iter_mut().zip(x);
+        match curve {
+            Curve::Gelu => pairs.for_each(|(y, x)| *y = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))),
+            Curve::TanhGelu => pairs.for_each(|(y, x)| *y = x * sigmoid(bent(x.clamp(-FAR, FAR)))),
+            Curve::Silu => pairs.for_each(|(y, x)| *y = x * sigmoid(*x)),
+            Curve::Relu => pairs.for_each(|(y, x)| *y = if *x < 0.0 { 0.0 } else { *x }),
         }
     }
 }
 
-/// `x Φ(x)`
-pub fn gelu(x: &[f32], y: &mut [f32]) {
+vectorized! {
+    fn activate_backward_chunk(curve: Curve, x: &[f32], g: &mut [f32]) {
+        const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 π)
+        let pairs = g.iter_mut().zip(x);
+        match curve {
+            Curve::Gelu => pairs.for_each(|(g, x)| {
+                let cumulative = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+                *g *= cumulative + x * DENSITY * exp(-0.5 * x * x);
+            }),
+            Curve::TanhGelu => pairs.for_each(|(g, x)| {
+                let x = x.clamp(-FAR, FAR);
+                let s = sigmoid(bent(x));
+                *g *= s + x * s * (1.0 - s) * TANH[0] * (1.0 + 3.0 * TANH[1] * x * x);
+            }),
+            Curve::Silu => pairs.for_each(|(g, x)| {
+                let s = sigmoid(*x);
+                *g *= s + x * s * (1.0 - s);
+            }),
+            Curve::Relu => pairs.for_each(|(g, x)| *g = if *x > 0.0 { *g } else { 0.0 }),
+        }
+    }
+}
+
+/// A curve, value by value.
+pub fn activate(curve: Curve, x: &[f32], y: &mut [f32]) {
     let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.with_min_len(grain()).for_each(|(y, x)| gelu_chunk(x, y));
+    chunks.with_min_len(grain()).for_each(|(y, x)| activate_chunk(curve, x, y));
 }
 
 /// Gradient at the output to gradient at the input, in place.
-pub fn gelu_backward(x: &[f32], g: &mut [f32]) {
+pub fn activate_backward(curve: Curve, x: &[f32], g: &mut [f32]) {
     let chunks = g.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.with_min_len(grain()).for_each(|(g, x)| gelu_backward_chunk(x, g));
+    chunks.with_min_len(grain()).for_each(|(g, x)| activate_backward_chunk(curve, x, g));
 }
 
 /// Σ a b in sixteen interleaved lanes: the same order on every processor.
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; 16];
     let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
     let rest: f32 = a16.remainder().iter().zip(b16.remainder()).map(|(a, b)| a * b).sum();
@@ -205,6 +253,19 @@ mod tests {
             assert!((f64::from(exp(x)) / wanted - 1.0).abs() < 3e-7, "exp({x})");
             let x = x * 0.1;
             assert!((f64::from(erf(x)) - libm::erf(f64::from(x))).abs() < 5e-7, "erf({x})");
+        }
+        // Steep curves far out: no infinity times zero, no value of another sign.
+        for x in [-1e30f32, -1e4, -100.0, 100.0, 1e4, 1e30] {
+            for curve in [Curve::TanhGelu, Curve::Silu, Curve::Relu] {
+                let (mut y, mut g) = ([0f32], [1f32]);
+                activate(curve, &[x], &mut y);
+                activate_backward(curve, &[x], &mut g);
+                let wanted = if x < 0.0 { (0.0, 0.0) } else { (x, 1.0) };
+                assert!(
+                    (y[0] - wanted.0).abs() < 1e-6 && (g[0] - wanted.1).abs() < 1e-6,
+                    "{curve:?} of {x}: {y:?} {g:?}"
+                );
+            }
         }
         assert!(exp(f32::NAN).is_nan() && erf(f32::NAN).is_nan() && exp(-1e30) < 1e-37);
     }

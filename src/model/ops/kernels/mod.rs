@@ -12,7 +12,7 @@ mod squares;
 
 pub use attention::{RowNoise, Span, attention, attention_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward, decoded_cross_entropy};
-pub use elementwise::{gelu, gelu_backward, norm, norm_backward_rows};
+pub use elementwise::{Curve, activate, activate_backward, norm, norm_backward_rows};
 pub use squares::{SparseRows, add_squared_products, add_squares};
 
 use std::mem::MaybeUninit;
@@ -23,7 +23,9 @@ use crate::threads::grain;
 
 /// Rows of a tile of a matrix product.
 const TILE: usize = 128;
-
+/// Longest inner dimension that is given to the library at once: it cuts a longer one by the size of the processor's caches, and
+/// then sums in another order.
+const DEPTH: usize = 512;
 /// Compiles `body` twice, for AVX2 and for the baseline, and calls what the processor can run.
 macro_rules! vectorized {
     ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $body:block) => {
@@ -47,6 +49,56 @@ macro_rules! vectorized {
     };
 }
 use vectorized;
+
+/// Results of a product of rows with rows that the library sums in as many lanes as the processor has.
+const SMALL: usize = 256;
+
+vectorized! {
+    /// Products of rows of `a` with rows of `b`, `k` long and `.1` apart, `n` for each row of `a`: `Σ a b` in lanes whose number is the
+    /// same on every processor.
+    fn dots(a: (&[f32], usize), b: (&[f32], usize), k: usize, n: usize, out: &mut [f32]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = elementwise::dot(&a.0[i / n * a.1..][..k], &b.0[i % n * b.1..][..k]);
+        }
+    }
+}
+
+/// Inner dimensions for which the library has a way of its own, as for single rows, whose order of sums depends on where the result lies
+/// in memory.
+const FEW: usize = 2;
+
+vectorized! {
+    /// A row of a product with one or two terms: `out = scale · Σ a b`, or what is there plus that; `b` with its strides.
+    fn few_terms(a: &[f32], b: (&[f32], usize, usize), rule: (bool, f32), out: &mut [f32]) {
+        let (add, scale) = rule;
+        let (first, second) = (a[0] * scale, a.get(1).map_or(0.0, |a| a * scale));
+        let below = if a.len() > 1 { &b.0[b.1..] } else { b.0 };
+        if b.2 == 1 {
+            for ((out, x), y) in out.iter_mut().zip(b.0).zip(below) {
+                let sum = first * x + second * y;
+                *out = if add { *out + sum } else { sum };
+            }
+            return;
+        }
+        for (j, out) in out.iter_mut().enumerate() {
+            let sum = first * b.0[j * b.2] + second * below[j * b.2];
+            *out = if add { *out + sum } else { sum };
+        }
+    }
+}
+
+vectorized! {
+    /// Adds `Σ a b` to a row: values of `a` `.1` apart, `b` with its strides, one term after the other.
+    fn chain(a: (&[f32], usize), b: (&[f32], usize, usize), k: usize, out: &mut [f32]) {
+        for t in 0..k {
+            let (a, b, step) = (a.0[t * a.1], &b.0[t * b.1..], b.2);
+            match step {
+                1 => out.iter_mut().zip(b).for_each(|(out, b)| *out += a * b),
+                _ => out.iter_mut().enumerate().for_each(|(j, out)| *out += a * b[j * step]),
+            }
+        }
+    }
+}
 
 /// A matrix inside a slice: row and column strides.
 #[derive(Clone, Copy)]
@@ -95,29 +147,71 @@ unsafe fn raw_product(
         return;
     }
     assert!(a.holds(m, k) && b.holds(k, n), "matrix product out of bounds");
-    // SAFETY: the assertion keeps reads inside `a` and `b`; the caller vouches for `out`.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out,
-            1,
-            stride as isize,
-            add,
-            a.values.as_ptr(),
-            a.column as isize,
-            a.row as isize,
-            b.values.as_ptr(),
-            b.column as isize,
-            b.row as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        )
+    if k > 0 && a.column == 1 && b.row == 1 && (m * n <= SMALL || m == 1 || n == 1) {
+        let mut all = vec![0f32; m * n];
+        dots((a.values, a.row), (b.values, b.column), k, n, &mut all);
+        for (i, value) in all.into_iter().enumerate() {
+            // SAFETY: the caller vouches for `out`.
+            let out = unsafe { &mut *out.add(i / n * stride + i % n) };
+            *out = scale * value + if add { *out } else { 0.0 };
+        }
+        return;
+    }
+    if k > 0 && (m == 1 || n == 1) {
+        let (line, matrix) = if m == 1 { (a, b) } else { (b.t(), a.t()) };
+        let mut all = vec![0f32; m * n];
+        chain((line.values, line.column), (matrix.values, matrix.row, matrix.column), k, &mut all);
+        for (i, value) in all.into_iter().enumerate() {
+            // SAFETY: the caller vouches for `out`.
+            let out = unsafe { &mut *out.add(if m == 1 { i } else { i * stride }) };
+            *out = scale * value + if add { *out } else { 0.0 };
+        }
+        return;
+    }
+    if (1..=FEW).contains(&k) {
+        for i in 0..m {
+            // SAFETY: the caller vouches for `out`.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.add(i * stride), n) };
+            let own = &a.values[i * a.row..];
+            let few = [own[0], own.get((k - 1) * a.column).copied().unwrap_or(0.0)];
+            few_terms(&few[..k], (b.values, b.row, b.column), (add, scale), out);
+        }
+        return;
+    }
+    let each = k.div_ceil(k.div_ceil(DEPTH).max(1));
+    let mut first = 0;
+    loop {
+        let depth = each.min(k - first);
+        let add = add || first > 0;
+        let (a, b) = if depth == 0 { (a, b) } else { (a.from(0, first), b.from(first, 0)) };
+        // SAFETY: the assertion keeps reads inside `a` and `b`; the caller vouches for `out`.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                depth,
+                out,
+                1,
+                stride as isize,
+                add,
+                a.values.as_ptr(),
+                a.column as isize,
+                a.row as isize,
+                b.values.as_ptr(),
+                b.column as isize,
+                b.row as isize,
+                1.0,
+                scale,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            )
+        }
+        first += each;
+        if first >= k {
+            return;
+        }
     }
 }
 
@@ -176,12 +270,12 @@ pub fn copied(values: &[f32]) -> Vec<f32> {
 }
 
 /// `y = x wᵀ + b`: `x` `[m, k]`, `w` `[n, k]`, `y` `[m, n]`.
-pub fn linear(x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
+pub fn linear(x: &[f32], w: View, b: &[f32], y: &mut [f32]) {
     let n = b.len();
-    let (m, k) = (y.len() / n, w.len() / n);
+    let (m, k) = (y.len() / n, w.values.len() / n);
     let parts = y.par_chunks_mut(n * 64).with_min_len(grain());
     parts.for_each(|rows| rows.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(b)));
-    product((m, n, k), y, true, View::rows(x, k), View::rows(w, k).t());
+    product((m, n, k), y, true, View::rows(x, k), w.t());
 }
 
 /// Adds `rows` of `width` values into `sum`, row after row.
@@ -203,6 +297,63 @@ pub fn column_sums(g: &[f32], sums: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Oracle: the definition, one value at a time: in parts of equal length one chain of fused multiplications and additions, in order;
+    /// of few rows with rows sixteen lanes, of two terms, or to a
+    /// single row, their plain sum. Bit by bit, so that results do not depend on the processor's caches and lanes. Catches
+    /// a way of the library's that sums in another order, and a part that is left out.
+    #[test]
+    fn products_sum_in_one_order() {
+        #[cfg(target_arch = "x86_64")]
+        if !std::arch::is_x86_feature_detected!("fma") {
+            return;
+        }
+        let random = |name: &str, count: usize| {
+            let mut values = vec![0f32; count];
+            crate::rng::Stream::new(3, name).fill_normal(0, &mut values);
+            values
+        };
+        let depths = [1, 2, 3, 7, 64, 385, 512, 513, 1024, 1537, 3072];
+        let sizes = [(1, 1), (1, 40), (40, 1), (3, 5), (16, 16), (17, 16), (48, 200), (130, 9)];
+        for ((m, n), k) in sizes.into_iter().flat_map(|size| depths.map(|k| (size, k))) {
+            let (a, b) = (random("a", m * k), random("b", k * n));
+            let views =
+                [(View::rows(&a, k), View::rows(&a, m).t()), (View::rows(&b, n), View::rows(&b, k).t())];
+            for (a, b) in
+                [views[0].0, views[0].1].into_iter().flat_map(|a| [(a, views[1].0), (a, views[1].1)])
+            {
+                let mut out = random("out", m * n);
+                let before = out.clone();
+                own_product((m, n, k), &mut out, true, a, b, 1.0);
+                let each = k.div_ceil(k.div_ceil(DEPTH));
+                for (i, found) in out.iter().enumerate() {
+                    let term = |k: usize| {
+                        (a.values[i / n * a.row + k * a.column], b.values[k * b.row + i % n * b.column])
+                    };
+                    let terms: Vec<(f32, f32)> = (0..k).map(term).collect();
+                    let rows = a.column == 1 && b.row == 1 && (m * n <= SMALL || m == 1 || n == 1);
+                    let wanted = match rows {
+                        true => {
+                            let (a, b): (Vec<f32>, Vec<f32>) = terms.into_iter().unzip();
+                            before[i] + elementwise::dot(&a, &b)
+                        }
+                        false if m == 1 || n == 1 => {
+                            before[i] + terms.iter().fold(0.0, |sum: f32, (a, b)| sum + a * b)
+                        }
+                        false if k <= FEW => before[i] + terms.iter().map(|(a, b)| a * b).sum::<f32>(),
+                        false => terms.chunks(each).fold(before[i], |sum, part| {
+                            sum + part.iter().fold(0.0, |sum: f32, (a, b)| a.mul_add(*b, sum))
+                        }),
+                    };
+                    assert_eq!(
+                        found.to_bits(),
+                        wanted.to_bits(),
+                        "{m} x {n} x {k}, value {i}: {found} {wanted}"
+                    );
+                }
+            }
+        }
+    }
 
     /// Oracle: the slices themselves. What stands before and behind a product stays, and one that its slices cannot hold is refused
     /// before anything is read or written. Catches a bound that is off by a row or a value, and a missing one.
