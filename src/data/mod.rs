@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod conll;
+pub mod corruption;
 mod delimited;
 mod form;
 pub mod frozen;
