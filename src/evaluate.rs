@@ -84,7 +84,7 @@ impl<'a> Evaluator<'a> {
         let mut left = bytes;
         for i in 0..self.parts.len() {
             let prefix = objective.prefix(theta, &self.batch(i), &moves)?;
-            let size = prefix.as_ref().map_or(0, |prefix| prefix.hidden.elem_count() * size_of::<f32>());
+            let size = prefix.as_ref().map_or(0, |prefix| prefix.hidden.size() * size_of::<f32>());
             if size == 0 || size > left {
                 break;
             }

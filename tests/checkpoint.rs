@@ -102,7 +102,12 @@ fn a_pickled_checkpoint_gives_the_same_model() -> Outcome {
 /// here.)
 #[test]
 fn a_saved_folder_holds_the_same_model() -> Outcome {
-    for (kind, class) in [("mlm", "BertForMaskedLM"), ("cls", "BertForSequenceClassification")] {
+    for (kind, class) in [
+        ("mlm", "BertForMaskedLM"),
+        ("cls", "BertForSequenceClassification"),
+        ("t5-s2s", "T5ForConditionalGeneration"),
+        ("flan-t5-s2s", "T5ForConditionalGeneration"),
+    ] {
         let set = FrozenSet::read(&fixture(&format!("parity/{kind}/set.safetensors")))?;
         let source = fixture(&format!("parity/{kind}/model"));
         let model = Checkpoint::open(&source)?.model_for(&set, MissingHead::Refuse)?;
@@ -123,6 +128,7 @@ fn a_saved_folder_holds_the_same_model() -> Outcome {
         }
         let stored = tensors(&folder.path().join("model.safetensors"));
         assert!(!stored.contains_key("cls.predictions.decoder.weight"));
+        assert_eq!(stored.contains_key("lm_head.weight"), kind == "flan-t5-s2s");
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use fisherscape::dropout::{Dropout, Noise, Place, Rates, Role};
 use fisherscape::model::architectures::bert;
 use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::ops::{self, Packing};
-use fisherscape::model::settings::{Heads, Mask};
+use fisherscape::model::settings::{Heads, Mask, Scores};
 use fisherscape::model::{Checkpoint, Network, Trainable};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::rng::Stream;
@@ -108,7 +108,7 @@ fn attention_factors(noise: Option<Noise>, lengths: &[usize], first: usize) -> V
     let packing = Packing { offsets: &offsets, positions: &positions, first, stride: 8 };
     let context = values(
         &ops::Backend::Fused
-            .attention(&q, &kv, (Heads::of(2, 16), Mask::All), noise, &packing, &offsets)
+            .attention((&q, &kv, None), Scores::of(Heads::of(2, 16), Mask::All), noise, &packing, &offsets)
             .unwrap(),
     );
     let lengths = lengths.iter().flat_map(|&length| vec![length; 2 * length]);

@@ -40,6 +40,7 @@ mod study;
 mod support;
 mod tables;
 mod tasks;
+mod text_to_text;
 mod tokenizer;
 mod toy;
 mod training;

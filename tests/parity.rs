@@ -4,6 +4,7 @@
 //! Tolerances: both sides compute in float32 with different orders of summation, whose errors are some 1e-7 per
 //! operation and grow with depth; a wrong formula is off by 1e-2 or more.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -18,8 +19,9 @@ use fisherscape::landscape::plane::Plane;
 use fisherscape::landscape::surface::Plan;
 use fisherscape::model::architectures;
 use fisherscape::model::checkpoint::MissingHead;
-use fisherscape::model::layout::Reach;
+use fisherscape::model::layout::{Kind, Reach, Reached};
 use fisherscape::model::ops::Backend;
+use fisherscape::model::settings::Distances;
 use fisherscape::model::{Checkpoint, Model, Objective, Reduction, gradient};
 use fisherscape::params;
 use fisherscape::train;
@@ -33,7 +35,7 @@ struct Case {
 }
 
 /// Every architecture, with every head that it has.
-const CASES: [Case; 30] = [
+const CASES: [Case; 32] = [
     Case { name: "parity/mlm", skipped: 2 },
     Case { name: "parity/cls", skipped: 0 },
     Case { name: "parity/reg", skipped: 0 },
@@ -64,6 +66,8 @@ const CASES: [Case; 30] = [
     Case { name: "parity/distilbert-span", skipped: 0 },
     Case { name: "parity/electra-span", skipped: 0 },
     Case { name: "parity/albert-span", skipped: 0 },
+    Case { name: "parity/t5-s2s", skipped: 0 },
+    Case { name: "parity/flan-t5-s2s", skipped: 0 },
 ];
 
 /// Every architecture has a row, and every row one.
@@ -73,8 +77,8 @@ fn every_architecture_has_a_case() {
         let own = CASES.iter().map(|case| json(&fixture(case.name).join("model/config.json")));
         own.into_iter().any(|config| config["model_type"] == kind)
     };
-    // These three differ from RoBERTa and Llama in the names of their classes alone.
-    let same = ["xlm-roberta", "camembert", "mistral"];
+    // These differ from RoBERTa, Llama and T5 in the names of their classes alone, and in what they are where nothing is said.
+    let same = ["xlm-roberta", "camembert", "mistral", "mt5"];
     for architecture in architectures::ALL {
         let kind = architecture.model_type;
         assert!(has(kind) != same.contains(&kind), "{kind}");
@@ -246,6 +250,41 @@ fn surfaces_equal_pytorch() -> Outcome {
     Ok(())
 }
 
+/// Oracle: transformers' own function (fixture). Catches a bound between two buckets that rounds the other way, and buckets of
+/// keys in front of a query taken for those behind.
+#[test]
+fn buckets_of_distances_equal_transformers() -> Outcome {
+    for row in json(&fixture("parity/distances.json")).as_array().ok_or("no rows")? {
+        let number = |key: &str| row[key].as_u64().unwrap() as usize;
+        let (buckets, farthest) = (number("buckets"), number("farthest"));
+        let distances = Distances { buckets, farthest, both: row["both"].as_bool().unwrap() };
+        let wanted: Vec<usize> = serde_json::from_value(row["of"].clone())?;
+        let got: Vec<usize> = (0..wanted.len()).map(|key| distances.bucket(300, key)).collect();
+        assert_eq!(got, wanted, "{distances:?}");
+    }
+    Ok(())
+}
+
+/// Oracle: the entries of F that are not 0. Catches rows of the table of distances that are said to be out of reach and are not,
+/// or the other way round, and tokens that the decoder alone reads.
+#[test]
+fn examples_reach_what_has_a_gradient() -> Outcome {
+    for name in ["parity/t5-s2s", "parity/flan-t5-s2s"] {
+        let (model, set) = open(&fixture(name));
+        let examples: Vec<&Example> = set.examples.iter().collect();
+        for (name, f) in tensors(&fixture(name).join("fisher.safetensors")) {
+            let parameter = model.network.layout.get(&name).ok_or("no such parameter")?;
+            let Reached::Rows(rows) = model.network.reached(&name, &examples) else { continue };
+            assert!(matches!(parameter.kind, Kind::DistanceTable | Kind::TokenTable), "{name}");
+            let width = parameter.shape[1];
+            let moved = |row: &usize| values(&f)[row * width..(row + 1) * width].iter().any(|f| *f > 0.0);
+            let wanted: BTreeSet<usize> = (0..parameter.shape[0]).filter(moved).collect();
+            assert_eq!(rows, wanted, "{name}");
+        }
+    }
+    Ok(())
+}
+
 /// Oracle: logits of transformers (fixture) and of candle-transformers, an implementation with padding and other
 /// kernels.
 #[test]
@@ -358,13 +397,22 @@ fn what_does_not_move_is_evaluated_once() -> Outcome {
         for from in 0..=layers {
             // Layers from this one on, and the head; the word embeddings are a part of none of them.
             let place = |name: &str| model.network.layout.get(name).expect("a parameter").place;
+            let encoder = model.network.config.decoder.map(|decoder| decoder.first);
+            let number = |layer| match layer {
+                LayerName::Decoder(k) => k + encoder.unwrap_or(0),
+                layer => layer.number(),
+            };
             let moves = |name: &str| match place(name).layer {
-                Some(layer) => layer.number() >= from,
+                Some(layer) => number(layer) >= from,
                 None => place(name) == Place::HEAD,
             };
-            // What all layers share moves in the first one or in none.
+            // What all layers share moves in the first one or in none; an encoder's closing norm is a part of the head.
             let shared = model.theta.keys().any(|name| place(name).layer == Some(LayerName::Shared));
-            let wanted_layers = if shared && from > 0 { layers } else { from };
+            let wanted_layers = match encoder {
+                Some(first) => from.min(first),
+                None if shared && from > 0 => layers,
+                None => from,
+            };
             let shifted = |(name, t): (&String, &candle_core::Tensor)| {
                 (name.clone(), if moves(name) { (t * 1.25).unwrap() } else { t.clone() })
             };

@@ -104,7 +104,7 @@ fn new_masks_hurt_as_much_as_they_vary() {
 /// Oracle: the mask itself. Catches tokens that stay masked, and a mask that is the same again.
 #[test]
 fn masking_again_starts_from_the_text() {
-    let special = Special { pad: 0, mask: Some(4), all: vec![0, 1, 2, 3, 4] };
+    let special = Special { pad: 0, mask: Some(4), end: None, all: vec![0, 1, 2, 3, 4] };
     let plain: Vec<Example> = (0..50u32)
         .map(|n| Example {
             ids: std::iter::once(2).chain((0..40).map(|i| 5 + (n * 7 + i) % 90)).chain([3]).collect(),

@@ -338,7 +338,7 @@ fn freeze_says_what_it_took_and_asks_where_it_cannot_know() -> Outcome {
     says(&text, &["a regression on 3 numbers"]);
     let jsonl = fixture("rows/moods.jsonl");
     let text = said(&mut freeze(&format!("--text {} --columns text --min-words 3", jsonl.display())), 0);
-    says(&text, &["text without labels, for masked language modelling: `text` of a table"]);
+    says(&text, &["text without labels: `text` of a table"]);
     let text = said(&mut freeze(&format!("--text {} --columns text,mood", jsonl.display())), 1);
     says(&text, &["--columns", "one column beside --text"]);
     let text = said(&mut freeze("--task rte --columns text,mood"), 1);

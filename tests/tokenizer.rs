@@ -19,7 +19,7 @@ fn ids_and_segments_equal_transformers() -> Outcome {
 /// template of a tokenizer.json. Catches BERT's tokens put around them, and segments where the template has none.
 #[test]
 fn other_tokenizers_do_as_their_files_say() -> Outcome {
-    for name in ["roberta", "gpt2", "template"] {
+    for name in ["roberta", "gpt2", "template", "t5"] {
         let folder = fixture(&format!("tokenizer/{name}"));
         as_expected(&folder, &folder.join("expected.json"))?;
     }

@@ -361,7 +361,7 @@ fn the_best_row_has_the_highest_chief_metric_so_far() -> Outcome {
 /// otherwise, and no two examples of a batch alike.
 #[test]
 fn each_step_masks_its_batch_anew() -> Outcome {
-    let special = Special { pad: 0, mask: Some(4), all: vec![0, 1, 2, 3, 4] };
+    let special = Special { pad: 0, mask: Some(4), end: None, all: vec![0, 1, 2, 3, 4] };
     let masking = Masking { special, vocabulary: 10_000, seed: 1 };
     let ids: Vec<u32> = [2].into_iter().chain((0..200).map(|i| 5 + i)).chain([3]).collect();
     let plain = Example { types: vec![0; ids.len()], ids, target: Target::none(), group: None, window: None };

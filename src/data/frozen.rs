@@ -1,6 +1,6 @@
 //! Frozen evaluation sets: the same examples and the same masked tokens at every point of a surface.
 //!
-//! On disk (safetensors): `input_ids`, `attention_mask`, `token_type_ids` int64 `[N, T]`, right-padded; `labels`
+//! On disk (safetensors): `input_ids`, `attention_mask` and, unless all are 0, `token_type_ids` int64 `[N, T]`, right-padded; `labels`
 //! as the task has it ([`Column`]); `groups` int64 `[N]`, where examples are parts of articles or windows
 //! of questions; then, where the texts are known, `offsets` int64 `[N, T, 2]`, -1 outside of the text. Metadata: `objective`, the task; source, seed, hash of the tokenizer's vocabulary,
 //! label names, GLUE task. The labels of a set without an objective, as older ones are, tell its task.
@@ -55,7 +55,10 @@ impl FrozenSet {
             return Err(reader.wrong("input_ids", "of shape [N, T]", format!("{shape:?}")));
         };
         let (mask, mask_shape) = reader.integers("attention_mask")?;
-        let (types, type_shape) = reader.integers("token_type_ids")?;
+        let (types, type_shape) = match tensors.tensor("token_type_ids") {
+            Ok(_) => reader.integers("token_type_ids")?,
+            Err(_) => (vec![0; ids.len()], shape.clone()),
+        };
         for (name, found) in [("attention_mask", &mask_shape), ("token_type_ids", &type_shape)] {
             if *found != shape {
                 return Err(reader.wrong(
@@ -103,7 +106,11 @@ impl FrozenSet {
         let mut ids = vec![i64::from(pad); n * t];
         let (mut mask, mut types) = (vec![0i64; n * t], vec![0i64; n * t]);
         let column = self.kind.spec().column;
-        let shape = column.shape(n, t);
+        let u = match column {
+            Column::Written => self.examples.iter().map(Example::targets).max().unwrap_or(0),
+            _ => t,
+        };
+        let shape = column.shape(n, u);
         let (mut integers, mut values) = (vec![NO_TARGET; shape.iter().product()], Vec::new());
         for (i, example) in self.examples.iter().enumerate() {
             for j in 0..example.len() {
@@ -115,7 +122,7 @@ impl FrozenSet {
                 values.extend(own);
             }
             for (at, label) in example.target.pairs() {
-                integers[column.index(i, at as usize, t)] = i64::from(label);
+                integers[column.index(i, at as usize, u)] = i64::from(label);
             }
         }
         let ends = |k: usize| -> Vec<i64> {
@@ -127,7 +134,9 @@ impl FrozenSet {
         };
         let (firsts, lasts) = (ends(0), ends(1));
         let labels = match column {
-            Column::Tokens | Column::NextTokens | Column::Classes => vec![params::Column::I64(&integers)],
+            Column::Tokens | Column::NextTokens | Column::Written | Column::Classes => {
+                vec![params::Column::I64(&integers)]
+            }
             Column::Values => vec![params::Column::F32(&values)],
             Column::Ends => vec![params::Column::I64(&firsts), params::Column::I64(&lasts)],
         };
@@ -333,6 +342,11 @@ impl Reader<'_> {
         }
         let fits = |kind: &&Kind| {
             let column = kind.spec().column;
+            // As long as it is, where the file says that a decoder writes it.
+            let t = match (column, objective, view.shape()) {
+                (Column::Written, Some(_), [_, u]) => *u,
+                _ => t,
+            };
             (column.dtype(), column.shape(n, t)) == (view.dtype(), view.shape().to_vec())
         };
         kinds.iter().find(fits).copied().ok_or_else(|| {
@@ -357,7 +371,10 @@ impl Reader<'_> {
         if column == Column::Ends {
             return self.spans(lengths);
         }
-        let labels = self.integers("labels")?.0;
+        let (labels, shape) = self.integers("labels")?;
+        if let (Column::Written, [_, u]) = (column, shape.as_slice()) {
+            return (0..lengths.len()).map(|i| self.written(&labels[i * u..(i + 1) * u], i)).collect();
+        }
         let target = |(i, length): (usize, &usize)| match column {
             Column::Tokens => self.tokens(&labels[i * t..(i + 1) * t], *length, i),
             Column::NextTokens => Ok(self.tokens(&labels[i * t..(i + 1) * t], *length, i)?.before()),
@@ -386,6 +403,17 @@ impl Reader<'_> {
             }
         };
         lengths.iter().enumerate().map(span).collect()
+    }
+
+    /// What a decoder is to write: tokens, then -100.
+    fn written(&self, labels: &[i64], example: usize) -> Result<Target> {
+        let length = labels.iter().take_while(|label| **label != NO_TARGET).count();
+        let (own, rest) = labels.split_at(length);
+        if let Some(gap) = rest.iter().position(|label| *label != NO_TARGET) {
+            let found = format!("{} behind a -100 in example {example}", rest[gap]);
+            return Err(self.wrong("labels", "token ids, then -100 to the end", found));
+        }
+        Ok(Target::written(self.unsigned("labels", own, example)?))
     }
 
     fn tokens(&self, labels: &[i64], length: usize, example: usize) -> Result<Target> {

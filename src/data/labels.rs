@@ -25,6 +25,8 @@ const FEW: usize = 20;
 pub enum Labels {
     Classes,
     Regression,
+    /// Texts that a model is to write
+    Text,
 }
 
 /// Whether a label says that there is none, as Python, pandas and PyTorch write it.
@@ -41,6 +43,8 @@ pub(super) enum Kind {
     Values,
     /// Names and their classes.
     Names(BTreeMap<String, usize>),
+    /// Texts to write.
+    Texts,
     /// No row has a label.
     Hidden,
 }
@@ -55,7 +59,7 @@ impl Kind {
                 sorted.sort_by_key(|(_, class)| **class);
                 sorted.into_iter().map(|(name, _)| name.clone()).collect()
             }
-            Kind::Values | Kind::Hidden => Vec::new(),
+            Kind::Values | Kind::Texts | Kind::Hidden => Vec::new(),
         }
     }
 
@@ -75,7 +79,17 @@ impl Kind {
                 value.map(RowLabel::Value)
             }
             Kind::Names(names) => names.get(label).copied().map(RowLabel::Class),
+            Kind::Texts => Some(RowLabel::Text(label.to_string())),
             Kind::Hidden => None,
+        }
+    }
+
+    /// Whether there is no label. Texts may well be `None` or `nan`.
+    pub fn lacks(&self, label: &str) -> bool {
+        match self {
+            Kind::Hidden => true,
+            Kind::Texts => label.is_empty(),
+            _ => is_missing(label),
         }
     }
 }
@@ -109,6 +123,9 @@ impl<'a> Column<'a> {
     /// [`Error::Field`] for several labels a row, for labels that could be of two kinds or are not of the kind that is
     /// wanted, for a single class and for more than 10 000.
     pub fn understood(&self, wanted: Option<Labels>) -> Result<(Kind, String)> {
+        if wanted == Some(Labels::Text) {
+            return Ok((Kind::Texts, "texts to write".into()));
+        }
         if let Some(several) = several(&self.distinct, wanted) {
             let fix = "give a column with one label a row; several at once cannot be learned here. A decimal comma must be a \
                        point";
@@ -120,7 +137,7 @@ impl<'a> Column<'a> {
         }
         let (kind, why) = match wanted {
             Some(Labels::Regression) => self.regression()?,
-            Some(Labels::Classes) => (self.classes(), "as --labels says"),
+            Some(_) => (self.classes(), "as --labels says"),
             None => self.guessed()?,
         };
         let words = match &kind {

@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod conll;
+pub mod corruption;
 mod delimited;
 mod form;
 pub mod frozen;
@@ -47,6 +48,8 @@ pub struct Target {
     /// Tokens that the head reads, ascending, one for each label. May be empty.
     pub rows: Vec<u32>,
     pub labels: Labels,
+    /// Whether they are not the example's, but those of a decoder, which reads each label behind the one that it predicts.
+    pub decoded: bool,
 }
 
 /// What is right at each target.
@@ -69,7 +72,12 @@ impl Target {
     /// Labels at some tokens, by position.
     pub fn at(labels: impl IntoIterator<Item = (u32, u32)>) -> Target {
         let (rows, labels) = labels.into_iter().unzip();
-        Target { rows, labels: Labels::Classes(labels) }
+        Target { rows, labels: Labels::Classes(labels), decoded: false }
+    }
+
+    /// A text that a decoder is to write, its end token last.
+    pub fn written(tokens: Vec<u32>) -> Target {
+        Target { decoded: true, ..Target::at((0..).zip(tokens)) }
     }
 
     /// One class for the example, read at its first token, unless the head reads another.
@@ -79,12 +87,12 @@ impl Target {
 
     /// One number for the example, read at its first token, unless the head reads another.
     pub fn value(value: f32) -> Target {
-        Target { rows: vec![0], labels: Labels::Values(vec![value]) }
+        Target { rows: vec![0], labels: Labels::Values(vec![value]), decoded: false }
     }
 
     /// A span of the example, of which the head reads every token.
     pub fn span(ends: [u32; 2]) -> Target {
-        Target { rows: vec![0], labels: Labels::Ends(vec![ends]) }
+        Target { rows: vec![0], labels: Labels::Ends(vec![ends]), decoded: false }
     }
 
     /// The labels, each read one token earlier; the first token's is left out.
@@ -139,6 +147,11 @@ impl Example {
         self.ids.len()
     }
 
+    /// Number of tokens that a model reads of it, those of a decoder included.
+    pub fn size(&self) -> usize {
+        self.len() + if self.target.decoded { self.targets() } else { 0 }
+    }
+
     /// True for an example without a token, which no reader makes.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
@@ -167,6 +180,8 @@ pub struct Batch {
     /// Where each example begins, and where the last one ends: `[B + 1]`.
     pub offsets: Vec<usize>,
     pub targets: Targets,
+    /// What a decoder has written in front of each target, where examples are for one: `[M]`, none at an example's first.
+    pub written: Option<Vec<Option<u32>>>,
     /// Index of the first example in the batch that this one was cut out of. Dropout draws by that index, so
     /// cutting a batch differently changes no draw.
     pub first: usize,
@@ -175,7 +190,7 @@ pub struct Batch {
 /// The targets of a batch.
 #[derive(Clone, Debug)]
 pub struct Targets {
-    /// Rows of the packed batch that the head reads, one for each target: `[M]`.
+    /// Rows of the packed batch that the head reads, one for each target: `[M]`. A network puts a decoder's tokens into the batch.
     pub rows: Vec<u32>,
     /// The example that each target belongs to, ascending: `[M]`.
     pub owners: Vec<usize>,
@@ -192,6 +207,7 @@ impl Batch {
             types: Vec::with_capacity(total),
             positions: Vec::with_capacity(total),
             offsets: vec![0],
+            written: examples.iter().any(|e| e.target.decoded).then(Vec::new),
             targets: Targets {
                 rows: Vec::new(),
                 owners: Vec::new(),
@@ -215,6 +231,10 @@ impl Batch {
                 (Labels::Ends(all), Labels::Ends(own)) => all.extend(own),
                 _ => continue,
             }
+            let tokens = example.target.labels.classes();
+            if let (Some(written), Some(last)) = (&mut batch.written, tokens.len().checked_sub(1)) {
+                written.extend(std::iter::once(None).chain(tokens[..last].iter().copied().map(Some)));
+            }
             batch.targets.rows.extend(example.target.rows.iter().map(|row| start + row));
             batch.targets.owners.resize(batch.targets.rows.len(), b);
         }
@@ -235,7 +255,7 @@ impl Batch {
 /// Indices of the examples that have a target, shortest first: batches of neighbours are of similar length.
 pub fn by_length(examples: &[Example]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
-    order.sort_by_key(|&n| examples[n].len());
+    order.sort_by_key(|&n| examples[n].size());
     order
 }
 
@@ -250,7 +270,7 @@ pub fn parts(
     let mut parts: Vec<Vec<usize>> = Vec::new();
     let mut tokens = 0;
     for &i in indices {
-        let length = examples[i].len();
+        let length = examples[i].size();
         match parts.last_mut() {
             Some(part) if part.len() < examples_each && tokens + length <= tokens_each => {
                 part.push(i);

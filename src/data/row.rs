@@ -27,7 +27,7 @@ pub struct Row {
 }
 
 /// What an example is labelled with: nothing (plain text), a class (an index into [`Rows::classes`]), a finite number
-/// (regression), a class for each word, or an answer.
+/// (regression), a class for each word, an answer, or a text that a model is to write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RowLabel {
     None,
@@ -40,6 +40,7 @@ pub enum RowLabel {
         question: Arc<Question>,
         place: Option<Range<u32>>,
     },
+    Text(String),
 }
 
 /// What was read, in file order, and what was not.
@@ -52,6 +53,8 @@ pub struct Rows {
     pub read_as: String,
     /// Tokens of a text that neighbouring windows of it share, where rows are questions.
     pub stride: usize,
+    /// Whether lines of text are laid end to end and cut into blocks.
+    pub packed: bool,
     /// Rows that could not be used, in file order.
     pub skipped: Vec<Skipped>,
     /// Lines of plain text that look like ` = heading = `; 0 for tables.
@@ -124,6 +127,7 @@ impl Rows {
             Some(RowLabel::Value(_)) => Kind::Regression,
             Some(RowLabel::Words(_)) => Kind::TokenClasses,
             Some(RowLabel::Answer { .. }) => Kind::Span,
+            Some(RowLabel::Text(_)) => Kind::Seq2SeqLm,
             Some(RowLabel::None) | None => Kind::MaskedLm,
         }
     }

@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use super::columns::{Columns, Record};
-use super::labels::{Column, Kind, Labels, is_missing};
+use super::labels::{Column, Labels};
 use super::records;
 use super::row::{Reason, Row, Rows, Skipped};
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ pub fn read(path: &Path, columns: &Columns, wanted: Option<Labels>) -> Result<Ro
     };
     for Record { line, text, pair, label } in found.records {
         let reason = match kind.label(&label) {
-            _ if is_missing(&label) || matches!(kind, Kind::Hidden) => Reason::NoLabel,
+            _ if kind.lacks(&label) => Reason::NoLabel,
             Some(label) => {
                 rows.rows.push(Row { text, pair, label, group: None });
                 continue;

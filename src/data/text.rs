@@ -28,8 +28,7 @@ use crate::error::{Error, Result};
 ///
 /// [`Error::Io`] if a file cannot be read; [`Error::Field`] for a table without a column, and if no line of any file is left.
 pub fn read(files: &[PathBuf], column: Option<&Columns>, min_words: usize) -> Result<Rows> {
-    let mut rows =
-        Rows { read_as: "text without labels, for masked language modelling".into(), ..Rows::default() };
+    let mut rows = Rows { read_as: "text without labels".into(), ..Rows::default() };
     if let Some(columns) = column {
         if columns.names().count() > 1 {
             let fix = "name the one column of the text, or give the file by --table";

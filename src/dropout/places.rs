@@ -5,7 +5,6 @@
 //! `layer.K.attention_probs` and so on, `head`.
 
 use std::fmt;
-use std::num::ParseIntError;
 use std::str::FromStr;
 
 /// What a place does. The order is that of colours and markers in figures.
@@ -23,6 +22,10 @@ pub enum Role {
     Intermediate,
     /// What stands on top of the encoder; never ranked among sites or blocks.
     Head,
+    /// The maps to a decoder's queries, and to keys and values of what the encoder gave.
+    CrossProbs,
+    /// The map behind that attention.
+    CrossOutput,
 }
 
 /// How a role is written.
@@ -49,19 +52,25 @@ const fn words(role: Role) -> Words {
         Role::Embeddings => ("embeddings", "embeddings", "embeddings", ["embed-", "dings"]),
         Role::Intermediate => ("intermediate", "intermediate", "intermediate", ["inter-", "mediate"]),
         Role::Head => ("head", "head", "head", ["", "head"]),
+        Role::CrossProbs => {
+            ("cross_probs", "cross-attention probabilities", "cross probs", ["cross", "probs"])
+        }
+        Role::CrossOutput => ("cross_output", "cross-attention output", "cross output", ["cross", "output"]),
     };
     Words { key, long, short, heading }
 }
 
 impl Role {
     /// In the order of colours and markers.
-    pub const ALL: [Role; 6] = [
+    pub const ALL: [Role; 8] = [
         Role::AttentionProbs,
         Role::AttentionOutput,
         Role::FfnOutput,
         Role::Embeddings,
         Role::Intermediate,
         Role::Head,
+        Role::CrossProbs,
+        Role::CrossOutput,
     ];
 
     /// The word for it in files.
@@ -89,9 +98,11 @@ impl Role {
         match self {
             Role::Embeddings | Role::AttentionProbs => 0,
             Role::AttentionOutput => 1,
-            Role::Intermediate => 2,
-            Role::FfnOutput => 3,
-            Role::Head => 4,
+            Role::CrossProbs => 2,
+            Role::CrossOutput => 3,
+            Role::Intermediate => 4,
+            Role::FfnOutput => 5,
+            Role::Head => 6,
         }
     }
 }
@@ -111,7 +122,14 @@ pub enum LayerName {
     Number(usize),
     /// Every layer, where all have the same parameters.
     Shared,
+    /// Of an encoder that a decoder follows.
+    Encoder(usize),
+    /// Of that decoder.
+    Decoder(usize),
 }
+
+/// More layers than a stack has: a decoder's stand behind those of any encoder.
+const STACK: usize = 1 << 20;
 
 impl LayerName {
     /// A place of this role.
@@ -119,34 +137,61 @@ impl LayerName {
         Place { role, layer: Some(self) }
     }
 
-    /// Where it stands among layers; what all share stands first.
+    /// Where it stands in its stack; what all share stands first.
     pub const fn number(self) -> usize {
         match self {
-            LayerName::Number(k) => k,
+            LayerName::Number(k) | LayerName::Encoder(k) | LayerName::Decoder(k) => k,
             LayerName::Shared => 0,
         }
     }
-}
 
-impl fmt::Display for LayerName {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    /// In a figure, beside its role or at its row.
+    pub fn short(self) -> String {
         match self {
-            LayerName::Number(k) => write!(f, "{k}"),
-            LayerName::Shared => write!(f, "{SHARED}"),
+            LayerName::Number(k) => k.to_string(),
+            LayerName::Shared => "shared".to_string(),
+            LayerName::Encoder(k) => format!("enc. {k}"),
+            LayerName::Decoder(k) => format!("dec. {k}"),
+        }
+    }
+
+    /// A key that sorts layers in the order in which a model applies them.
+    const fn order(self) -> usize {
+        match self {
+            LayerName::Decoder(k) => STACK + k,
+            _ => self.number(),
         }
     }
 }
 
-impl FromStr for LayerName {
-    type Err = ParseIntError;
-
-    fn from_str(name: &str) -> Result<LayerName, ParseIntError> {
-        if name == SHARED { Ok(LayerName::Shared) } else { name.parse().map(LayerName::Number) }
+/// As blocks are called.
+impl fmt::Display for LayerName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            LayerName::Number(k) => write!(f, "layer.{k}"),
+            LayerName::Shared => write!(f, "layer.shared"),
+            LayerName::Encoder(k) => write!(f, "encoder.layer.{k}"),
+            LayerName::Decoder(k) => write!(f, "decoder.layer.{k}"),
+        }
     }
 }
 
-/// The name of what all layers share.
-const SHARED: &str = "shared";
+/// Reads the name of a block; the error is the name itself.
+impl FromStr for LayerName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<LayerName, String> {
+        let (stack, k) = name.rsplit_once('.').ok_or_else(|| name.to_string())?;
+        let number = || k.parse().map_err(|_| name.to_string());
+        match stack {
+            "layer" if k == "shared" => Ok(LayerName::Shared),
+            "layer" => number().map(LayerName::Number),
+            "encoder.layer" => number().map(LayerName::Encoder),
+            "decoder.layer" => number().map(LayerName::Decoder),
+            _ => Err(name.to_string()),
+        }
+    }
+}
 
 impl Place {
     pub const EMBEDDINGS: Place = Place { role: Role::Embeddings, layer: None };
@@ -162,15 +207,15 @@ impl Place {
         self.layer.map(LayerName::number)
     }
 
-    /// The block that it lies in: `embeddings`, `layer.K`, `layer.shared` or `head`.
+    /// The block that it lies in: `embeddings`, `head`, or as layers are called.
     pub fn block(self) -> String {
-        self.layer.map_or_else(|| self.role.key().to_string(), |k| format!("layer.{k}"))
+        self.layer.map_or_else(|| self.role.key().to_string(), |layer| layer.to_string())
     }
 
     /// A key that sorts places in the order in which a model applies them.
     pub fn order(self) -> (usize, usize) {
-        let block = match (self.layer_number(), self.role) {
-            (Some(k), _) => k + 1,
+        let block = match (self.layer, self.role) {
+            (Some(layer), _) => layer.order() + 1,
             (None, Role::Head) => usize::MAX,
             (None, _) => 0,
         };
@@ -180,8 +225,8 @@ impl Place {
     /// A key that sorts places by what they do first, layer by layer, the embeddings last: the rule `by-type` of
     /// docs/definitions.md section 3.
     pub fn order_by_type(self) -> (usize, usize) {
-        match self.layer_number() {
-            Some(k) => (self.role.turn(), k),
+        match self.layer {
+            Some(layer) => (self.role.turn(), layer.order()),
             None => (usize::MAX, 0),
         }
     }
@@ -190,7 +235,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.layer {
-            Some(k) => write!(f, "layer.{k}.{}", self.role.key()),
+            Some(layer) => write!(f, "{layer}.{}", self.role.key()),
             None => write!(f, "{}", self.role.key()),
         }
     }
@@ -201,8 +246,8 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Place, String> {
-        let (layer, key) = match name.strip_prefix("layer.").and_then(|rest| rest.split_once('.')) {
-            Some((k, key)) => (Some(k.parse().map_err(|_| name.to_string())?), key),
+        let (layer, key) = match name.rsplit_once('.') {
+            Some((layer, key)) => (Some(layer.parse().map_err(|_| name.to_string())?), key),
             None => (None, name),
         };
         let role = Role::ALL.into_iter().find(|role| role.key() == key);
@@ -227,13 +272,24 @@ mod tests {
             ("layer.2.intermediate", Place::in_layer(2, Role::Intermediate)),
             ("layer.2.ffn_output", Place::in_layer(2, Role::FfnOutput)),
             ("layer.shared.attention_probs", LayerName::Shared.place(Role::AttentionProbs)),
+            ("encoder.layer.0.intermediate", LayerName::Encoder(0).place(Role::Intermediate)),
+            ("decoder.layer.7.cross_probs", LayerName::Decoder(7).place(Role::CrossProbs)),
+            ("decoder.layer.7.cross_output", LayerName::Decoder(7).place(Role::CrossOutput)),
             ("head", Place::HEAD),
         ] {
             assert_eq!(name.parse(), Ok(place));
             assert_eq!(place.to_string(), name);
         }
-        for name in ["", "layer.x.ffn_output", "layer.1", "layer.1.head", "ffn_output", "layer.0.embeddings"]
-        {
+        for name in [
+            "",
+            "layer.x.ffn_output",
+            "layer.1",
+            "layer.1.head",
+            "ffn_output",
+            "layer.0.embeddings",
+            "encoder.0.ffn_output",
+            ".head",
+        ] {
             assert_eq!(name.parse::<Place>(), Err(name.to_string()));
         }
     }

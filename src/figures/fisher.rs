@@ -169,15 +169,14 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     let canvas = &sheet.canvas;
 
     for (row, name) in
-        std::iter::once(String::new()).chain(layers.iter().map(LayerName::to_string)).enumerate()
+        std::iter::once(String::new()).chain(layers.iter().map(|layer| layer.short())).enumerate()
     {
         let name = if row == 0 { "embeddings" } else { &name };
         let y = top + ROW * (row as f64 + 0.5) + NUMBER * DIGIT_HEIGHT / 2.0;
         canvas.text(name, (left - 2.0 * TICK, y), NUMBER, Anchor::End, 0.0, "#000");
     }
     if let Some(deepest) = layers.last() {
-        let at =
-            (left - 2.0 * TICK - text_width(&deepest.to_string(), NUMBER) - 6.0, top + (ROW + height) / 2.0);
+        let at = (left - 2.0 * TICK - text_width(&deepest.short(), NUMBER) - 6.0, top + (ROW + height) / 2.0);
         let em = text::fitting("layer", TEXT, height - ROW);
         canvas.upright("layer", at, em);
     }

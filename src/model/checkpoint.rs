@@ -178,7 +178,7 @@ impl Checkpoint {
                     fresh.push(parameter.name.clone());
                     parameter.initial(self.config.initializer_range, seed)?
                 }
-                (true, Head::MaskedLm | Head::CausalLm, _) => {
+                (true, Head::MaskedLm | Head::CausalLm | Head::Seq2SeqLm, _) => {
                     let (found, fix) = match head {
                         Head::MaskedLm => (
                             "no masked-LM head",
@@ -279,9 +279,11 @@ impl Checkpoint {
         };
         if !tied {
             let folder = self.folder.display();
-            progress::note(format!(
-                "{folder}: {name} differs from the word embeddings that config.json ties it to: taken as it is stored"
-            ));
+            if self.config.flag("tie_word_embeddings", true) {
+                progress::note(format!(
+                    "{folder}: {name} differs from the word embeddings that config.json ties it to: taken as it is stored"
+                ));
+            }
             self.tensors.insert(name, decoder);
             self.config.tied = false;
             self.config.json.insert("tie_word_embeddings".into(), false.into());
@@ -403,7 +405,7 @@ impl Model {
         }
         let architecture = self.network.config.architecture;
         let (labels, problem) = match self.network.head {
-            Head::MaskedLm | Head::CausalLm | Head::Span => (0, None),
+            Head::MaskedLm | Head::CausalLm | Head::Seq2SeqLm | Head::Span => (0, None),
             Head::Classes(n) => (n, Some("single_label_classification")),
             Head::TokenClasses(n) => (n, None),
             Head::Regression => (1, Some("regression")),
@@ -502,6 +504,10 @@ fn check_examples(
         if let Some(segment) = types.into_iter().find(|s| **s as usize >= config.type_vocab_size) {
             let expected = format!("segments below {}", config.type_vocab_size);
             return wrong("token_type_ids", expected, format!("{segment} in example {n}"), fix);
+        }
+        if example.target.decoded && example.targets() > config.positions.longest() {
+            let expected = format!("at most {} tokens (the model's positions)", config.positions.longest());
+            return wrong("labels", expected, format!("{} in example {n}", example.targets()), fix);
         }
         if kind.spec().answer == Answer::Token
             && let Some(label) =

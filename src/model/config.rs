@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::layout::{Layout, Parameter};
 use super::modules::{Head, Module, Modules};
-use super::settings::{Heads, LayerSettings, Norm, Order, Positions};
+use super::settings::{Decoder, Heads, LayerSettings, Norm, Order, Positions};
 use crate::dropout::{LayerName, Place};
 use crate::error::{Error, Result};
 use crate::tasks::Kind;
@@ -37,8 +37,8 @@ impl Architecture {
     pub fn class(&self, head: Head) -> Option<&'static str> {
         let [language, sequence, tokens, span] = self.classes;
         let class = match head {
-            Head::MaskedLm | Head::CausalLm if head != self.pretrained => "",
-            Head::MaskedLm | Head::CausalLm => language,
+            head if head.decodes() && head != self.pretrained => "",
+            Head::MaskedLm | Head::CausalLm | Head::Seq2SeqLm => language,
             Head::Classes(_) | Head::Regression => sequence,
             Head::TokenClasses(_) => tokens,
             Head::Span => span,
@@ -80,8 +80,12 @@ pub struct ModelConfig {
     pub head_padding: Option<u32>,
     /// Whether the token table is the decoder's weight as well.
     pub tied: bool,
-    /// L of them.
+    /// L of them, those of a decoder last.
     pub layers: Vec<LayerSettings>,
+    /// Where the layers are two stacks.
+    pub decoder: Option<Decoder>,
+    /// What the last hidden state of a decoder is multiplied by.
+    pub output_scale: Option<f64>,
     /// Standard deviation of freshly initialised weights.
     pub initializer_range: f64,
     /// Drop probability in front of a head for whole examples.
@@ -154,7 +158,12 @@ impl<'a> Source<'a> {
 
     /// The number of layers.
     pub fn layers(&self, key: &str) -> Result<usize> {
-        self.present(key, self.at_most(MOST_LAYERS, key)?)
+        self.present(key, self.some_layers(key)?)
+    }
+
+    /// The number of layers, if the file has it.
+    pub fn some_layers(&self, key: &str) -> Result<Option<usize>> {
+        self.at_most(MOST_LAYERS, key)
     }
 
     fn present(&self, key: &str, size: Option<usize>) -> Result<usize> {
@@ -219,16 +228,20 @@ impl<'a> Source<'a> {
 
     /// The activation that a field names, or this one where the file has none.
     pub fn activation(&self, key: &str, otherwise: &str) -> Result<Activation> {
-        let name = self.word_or(key, otherwise)?;
+        self.activation_named(key, &self.word_or(key, otherwise)?)
+    }
+
+    /// The activation of this name, which the field has.
+    pub fn activation_named(&self, key: &str, name: &str) -> Result<Activation> {
         // candle-nn knows more of them; these are in use and have a derivative.
-        let known = match name.as_str() {
+        let known = match name {
             "gelu" | "gelu_python" => Activation::Gelu,
             // The same function, its constants folded.
             "gelu_new" | "gelu_fast" => Activation::NewGelu,
             "gelu_pytorch_tanh" => Activation::GeluPytorchTanh,
             "relu" => Activation::Relu,
             "silu" | "swish" => Activation::Silu,
-            _ => return Err(self.unknown_activation(key, &name)),
+            _ => return Err(self.unknown_activation(key, name)),
         };
         Ok(known)
     }
@@ -266,13 +279,16 @@ impl ModelConfig {
             ("num_hidden_layers", self.layers.len()),
             ("num_attention_heads", self.heads.queries),
             ("num_key_value_heads", self.heads.keys),
+            ("d_kv", self.heads.depth),
             ("intermediate_size", self.intermediate_size),
             ("max_position_embeddings", self.positions.longest()),
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(source.wrong(name, "at least 1", 0, FIX));
         }
-        if !self.hidden_size.is_multiple_of(self.heads.queries) {
+        // Where the file says how deep a head is, heads need not be as wide as the model.
+        let own_depth = ["head_dim", "d_kv"].iter().any(|key| source.json.contains_key(*key));
+        if !own_depth && !self.hidden_size.is_multiple_of(self.heads.queries) {
             let expected = format!("a divisor of hidden_size {}", self.hidden_size);
             let found = self.heads.queries;
             return Err(source.wrong("num_attention_heads", &expected, found, "correct the two sizes"));

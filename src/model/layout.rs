@@ -35,6 +35,8 @@ pub enum Kind {
     PositionTable,
     /// A row for each segment.
     SegmentTable,
+    /// A row for each bucket of distances from query to key.
+    DistanceTable,
 }
 
 impl Kind {

@@ -14,6 +14,8 @@ pub enum Head {
     MaskedLm,
     /// Scores of the token that comes next.
     CausalLm,
+    /// Scores of the token that a decoder writes next.
+    Seq2SeqLm,
     /// This many classes, from one token.
     Classes(usize),
     /// A single output, from one token.
@@ -27,7 +29,7 @@ pub enum Head {
 impl Head {
     /// Whether it scores the vocabulary's tokens.
     pub fn decodes(self) -> bool {
-        matches!(self, Head::MaskedLm | Head::CausalLm)
+        matches!(self, Head::MaskedLm | Head::CausalLm | Head::Seq2SeqLm)
     }
 
     /// Whether it scores tokens, and not a whole example.
@@ -38,7 +40,7 @@ impl Head {
     /// Numbers that a head which does not score the vocabulary gives.
     pub fn outputs(self) -> Option<usize> {
         match self {
-            Head::MaskedLm | Head::CausalLm => None,
+            Head::MaskedLm | Head::CausalLm | Head::Seq2SeqLm => None,
             Head::Classes(n) | Head::TokenClasses(n) => Some(n),
             Head::Regression => Some(1),
             Head::Span => Some(2),
@@ -50,7 +52,10 @@ impl Head {
 #[derive(Clone, Debug)]
 pub struct Modules {
     pub embeddings: Embeddings,
+    /// Those of an encoder, then those of its decoder, if it has one.
     pub layers: Vec<Layer>,
+    /// Closes an encoder that a decoder follows.
+    pub encoder_norm: Option<Module>,
     /// Closes the layers, where their norms stand in front of what they feed.
     pub last_norm: Option<Module>,
     pub head: HeadModules,
@@ -74,15 +79,32 @@ pub struct Embeddings {
 pub struct Layer {
     /// In front of attention or behind it, as the configuration's order says.
     pub attention_norm: Option<Module>,
-    pub projections: Projections,
-    pub attended: Module,
+    pub attention: Attention,
+    /// A decoder's, to what the encoder gave.
+    pub cross: Option<Cross>,
     /// In front of the feed-forward maps or behind them.
     pub feed_forward_norm: Module,
     pub feed_forward: FeedForward,
-    /// What its attention sees.
-    pub settings: LayerSettings,
     /// As its places name it.
     pub name: LayerName,
+}
+
+/// The modules of an attention.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    pub projections: Projections,
+    pub attended: Module,
+    /// A number for each bucket of distances and head, where scores depend on distances.
+    pub distances: Option<Module>,
+    /// What it sees.
+    pub settings: LayerSettings,
+}
+
+/// A second attention, behind the first, with its norm in front.
+#[derive(Clone, Debug)]
+pub struct Cross {
+    pub norm: Module,
+    pub attention: Attention,
 }
 
 /// The maps to queries, keys and values.
@@ -293,6 +315,23 @@ impl Projections {
     }
 }
 
+impl Attention {
+    /// One whose scores depend on no distance.
+    pub fn new(projections: Projections, attended: Module, settings: LayerSettings) -> Attention {
+        Attention { projections, attended, distances: None, settings }
+    }
+
+    fn modules(&self) -> Vec<&Module> {
+        self.projections.modules().into_iter().chain(&self.distances).chain([&self.attended]).collect()
+    }
+}
+
+impl Cross {
+    fn modules(&self) -> Vec<&Module> {
+        std::iter::once(&self.norm).chain(self.attention.modules()).collect()
+    }
+}
+
 impl FeedForward {
     fn modules(&self) -> Vec<&Module> {
         match self {
@@ -305,19 +344,19 @@ impl FeedForward {
 impl Layer {
     /// Its modules; a norm beside what it feeds or closes.
     pub fn modules(&self, order: Order) -> Vec<&Module> {
-        let (maps, feed) = (self.projections.modules(), self.feed_forward.modules());
-        let (norm, other, attended) = (&self.attention_norm, &self.feed_forward_norm, &self.attended);
+        let (maps, feed) = (self.attention.modules(), self.feed_forward.modules());
+        let (norm, other) = (&self.attention_norm, &self.feed_forward_norm);
         let mut all: Vec<&Module> = Vec::new();
         match order {
             Order::Pre | Order::Parallel => {
                 all.extend(norm);
                 all.extend(maps);
-                all.extend([attended, other]);
+                all.extend(self.cross.iter().flat_map(Cross::modules));
+                all.push(other);
                 all.extend(feed);
             }
             Order::Post => {
                 all.extend(maps);
-                all.push(attended);
                 all.extend(norm);
                 all.extend(feed);
                 all.push(other);
@@ -362,7 +401,8 @@ impl Modules {
     fn all(&self, order: Order) -> Vec<&Module> {
         let layers = self.layers.iter().flat_map(|layer| layer.modules(order));
         let embeddings = self.embeddings.modules().into_iter();
-        embeddings.chain(layers).chain(&self.last_norm).chain(self.head.modules()).collect()
+        let norms = self.encoder_norm.iter().chain(&self.last_norm);
+        embeddings.chain(layers).chain(norms).chain(self.head.modules()).collect()
     }
 
     /// What each parameter is, in the order in which the model applies them. A parameter that layers share stands once.

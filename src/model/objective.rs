@@ -165,10 +165,26 @@ pub struct Outputs {
 
 /// Where a forward pass can go on from.
 pub struct Prefix {
-    /// Encoder layers done.
+    /// Layers done.
     pub layers: usize,
-    /// What they gave, outside the autograd graph: `[total, H]`, after the last layer the rows that the head reads.
-    pub hidden: Tensor,
+    /// What they gave, outside the autograd graph.
+    pub hidden: Hidden,
+}
+
+/// What a layer gives the next.
+#[derive(Clone)]
+pub struct Hidden {
+    /// `[total, H]`; after the last layer the rows that the head reads.
+    pub rows: Tensor,
+    /// In an encoder, the embedded tokens of the decoder that follows; in that decoder, what the encoder gave.
+    pub other: Option<Tensor>,
+}
+
+impl Hidden {
+    /// Number of values.
+    pub fn size(&self) -> usize {
+        self.rows.elem_count() + self.other.as_ref().map_or(0, Tensor::elem_count)
+    }
 }
 
 /// Which example loss is differentiated (docs/definitions.md section 1).

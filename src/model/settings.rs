@@ -57,6 +57,8 @@ pub enum Positions {
     Behind { padding: u32, rows: usize },
     /// Queries and keys are turned by their position; no token stands behind this one.
     Rotary { longest: usize },
+    /// Scores depend on how far the key stands from the query ([`Distances`]); no token stands behind this one.
+    Relative { longest: usize },
 }
 
 impl Positions {
@@ -65,7 +67,7 @@ impl Positions {
         match self {
             Positions::Table { rows } => rows,
             Positions::Behind { padding, rows } => rows.saturating_sub(padding as usize + 1),
-            Positions::Rotary { longest } => longest,
+            Positions::Rotary { longest } | Positions::Relative { longest } => longest,
         }
     }
 
@@ -86,6 +88,73 @@ impl Positions {
 pub struct LayerSettings {
     pub mask: Mask,
     pub rotary: Option<Rotary>,
+    pub distances: Option<Distances>,
+    /// Whether products of queries and keys stay as they are, and are not divided by the root of their length.
+    pub unscaled: bool,
+}
+
+/// How an attention makes probabilities of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scores {
+    pub heads: Heads,
+    pub mask: Mask,
+    /// Whether products of queries and keys are divided by the root of their length.
+    pub scaled: bool,
+    /// By which distance belongs to which number that is added.
+    pub distances: Option<Distances>,
+}
+
+impl Scores {
+    /// Scaled, and nothing added.
+    pub fn of(heads: Heads, mask: Mask) -> Scores {
+        Scores { heads, mask, scaled: true, distances: None }
+    }
+
+    /// What a product of a query and a key is multiplied by.
+    pub fn scale(&self) -> f32 {
+        if self.scaled { 1.0 / (self.heads.depth as f32).sqrt() } else { 1.0 }
+    }
+}
+
+/// Buckets of distances from query to key, each with a number for every head that is added to the scores (Raffel et al.
+/// 2020). The first half of the buckets are single distances, the others grow with the logarithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distances {
+    pub buckets: usize,
+    /// From here on all are one.
+    pub farthest: usize,
+    /// Whether keys behind the query have a half of the buckets of their own; else they are as near as can be.
+    pub both: bool,
+}
+
+impl Distances {
+    /// The bucket of a key at position `key`.
+    pub fn bucket(self, query: usize, key: usize) -> usize {
+        let (own, first) = match self.both {
+            true => (self.buckets / 2, if key > query { self.buckets / 2 } else { 0 }),
+            false => (self.buckets, 0),
+        };
+        let distance = if self.both { key.abs_diff(query) } else { query.saturating_sub(key) };
+        let exact = own / 2;
+        first + if distance < exact { distance } else { self.far(distance, exact, own).min(own - 1) }
+    }
+
+    /// In float32, as PyTorch computes it: at a bound between two buckets the rounding decides.
+    fn far(self, distance: usize, exact: usize, own: usize) -> usize {
+        let log = |x: f64| libm::log(x) as f32;
+        let exact = exact as f64;
+        let share = log(f64::from((distance as f64 / exact) as f32)) / log(self.farthest as f64 / exact);
+        exact as usize + (share * (own as f32 - exact as f32)) as usize
+    }
+}
+
+/// The second stack of layers of an encoder-decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoder {
+    /// Its first layer; those before it are the encoder's.
+    pub first: usize,
+    /// The token that stands in front of what it is to write.
+    pub start: u32,
 }
 
 /// The keys that a query sees.

@@ -25,7 +25,7 @@ pub struct Freeze {
     /// Folder with the tokenizer's files, where the checkpoint has none of its own
     #[arg(long, value_name = "DIR")]
     pub tokenizer: Option<PathBuf>,
-    /// Plain text, one example a line, for masked language modelling
+    /// Plain text, one example a line, for what the model was pre-trained for: masked tokens, the next ones, or spans left out
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table", "conll", "squad"])]
     pub text: Vec<PathBuf>,
     #[command(flatten)]
@@ -45,6 +45,10 @@ pub struct Freeze {
     /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
+    /// Lay the lines of text end to end, an end token behind each, and cut them into blocks of --max-len tokens; for causal
+    /// language models
+    #[arg(long, requires = "text")]
+    pub pack: bool,
     /// Shortest line of text in words
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub min_words: usize,
@@ -100,6 +104,7 @@ impl Freeze {
             self.source.check("--text FILE, ")?;
         }
         let checkpoint = Checkpoint::open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
+        let source = self.source.for_model(&checkpoint);
         let max_len = longest(self.max_len, &checkpoint.config)?;
         let mut metadata = BTreeMap::from([("max_len".to_string(), max_len.to_string())]);
         let mut rows = if self.text.is_empty() {
@@ -107,13 +112,13 @@ impl Freeze {
                 metadata.insert("task".into(), task.to_string());
             }
             metadata.insert("source".into(), self.source.path().display().to_string());
-            self.labelled(&mut metadata, &checkpoint)?
+            self.labelled(&source, &mut metadata, &checkpoint)?
         } else {
             let names: Vec<String> = self.text.iter().map(|p| p.display().to_string()).collect();
             metadata.insert("source".into(), names.join(" "));
             let rows = text::read(&self.text, self.source.columns.as_ref(), self.min_words)?;
             tell(&rows);
-            rows
+            Rows { packed: self.pack, ..rows }
         };
         if self.source.table.is_none() {
             progress::note(format!("{}: {}", metadata["source"], rows.read_as));
@@ -129,28 +134,33 @@ impl Freeze {
 
 impl Freeze {
     /// The rows of a split of the files, or of a part as `train` makes it.
-    fn labelled(&self, metadata: &mut BTreeMap<String, String>, checkpoint: &Checkpoint) -> Result<Rows> {
+    fn labelled(
+        &self,
+        source: &Source,
+        metadata: &mut BTreeMap<String, String>,
+        checkpoint: &Checkpoint,
+    ) -> Result<Rows> {
         let split = self.split.unwrap_or(Split::Dev);
         let Some(holdout) = self.holdout else {
-            if self.split.is_some() && self.source.task.is_none() {
+            if self.split.is_some() && source.task.is_none() {
                 let fix = "give --holdout too, to split the file as `train` does";
                 return Err(Error::field("--split", "split", "one of a task's files", split, fix));
             }
-            if let Some(dev) = &self.source.dev {
+            if let Some(dev) = &source.dev {
                 let fix = "give --holdout too, or freeze that file by --conll or --squad";
                 return Err(Error::field("--dev", "file", "left out without --holdout", dev.display(), fix));
             }
-            if self.source.in_parts() {
+            if source.in_parts() {
                 // In the order of the checkpoint's own classes, where it has a head for words.
-                let rows = self.source.parts(false, checkpoint.word_classes().as_deref())?.0;
+                let rows = source.parts(false, checkpoint.word_classes().as_deref())?.0;
                 tell(&rows);
                 return Ok(rows);
             }
             metadata.insert("split".into(), split.to_string());
-            return self.source.read(split);
+            return source.read(split);
         };
         let (mut rows, training, _) =
-            self.source.split(holdout, self.seed, checkpoint.word_classes().as_deref())?;
+            source.split(holdout, self.seed, checkpoint.word_classes().as_deref())?;
         let (part, range) = match split {
             Split::Train => ("train", 0..fraction_of(training, self.fraction)),
             Split::Dev => ("held_out", training..rows.rows.len()),

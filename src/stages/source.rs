@@ -9,6 +9,7 @@ use crate::data::labels::Labels;
 use crate::data::row::Rows;
 use crate::data::{squad, table};
 use crate::error::{Error, Problem, Result};
+use crate::model::{Checkpoint, Head};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::tasks::Kind;
@@ -29,7 +30,7 @@ pub struct Source {
     /// Table with a header: delimited text, JSON Lines or parquet, recognised by its content
     #[arg(long, value_name = "FILE", requires = "columns", conflicts_with_all = ["conll", "squad"])]
     pub table: Option<PathBuf>,
-    /// The table's columns: text,label or text,text2,label; beside --text its column of text
+    /// The table's columns: text,label or text,text2,label; source,target for text to text; beside --text its column of text
     #[arg(long, value_name = "NAMES")]
     pub columns: Option<Columns>,
     /// What the table's labels are [default: what they look like; whole numbers written 1.0 look like both]
@@ -56,6 +57,13 @@ pub struct Source {
 pub const STRIDE: usize = 128;
 
 impl Source {
+    /// The same, its labels texts to write where the model writes texts and nothing else is said.
+    pub fn for_model(&self, checkpoint: &Checkpoint) -> Source {
+        let writes = checkpoint.config.architecture.pretrained == Head::Seq2SeqLm;
+        let texts = (writes && self.table.is_some()).then_some(Labels::Text);
+        Source { labels: self.labels.or(texts), ..self.clone() }
+    }
+
     /// The task, if one is named.
     pub fn task(&self) -> Result<Option<Task>> {
         self.task.as_deref().map(str::parse).transpose()

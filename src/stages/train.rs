@@ -299,8 +299,11 @@ impl Train {
 
     fn parts(&self, checkpoint: &Checkpoint) -> Result<Parts> {
         let max_len = longest(self.max_len, &checkpoint.config)?;
-        let (rows, training, numbers) =
-            self.source.split(self.options.split, self.seed, checkpoint.word_classes().as_deref())?;
+        let (rows, training, numbers) = self.source.for_model(checkpoint).split(
+            self.options.split,
+            self.seed,
+            checkpoint.word_classes().as_deref(),
+        )?;
         let source = self.source.path().display().to_string();
         let mut metadata =
             BTreeMap::from([("source".to_string(), source), ("max_len".to_string(), max_len.to_string())]);

@@ -10,6 +10,7 @@ pub mod classes;
 pub mod masked_lm;
 pub mod metric;
 pub mod regression;
+pub mod seq2seq_lm;
 pub mod span;
 pub mod token_classes;
 
@@ -25,6 +26,7 @@ pub enum Kind {
     CausalLm,
     TokenClasses,
     Span,
+    Seq2SeqLm,
 }
 
 /// All that tasks differ in.
@@ -46,13 +48,15 @@ pub struct Spec {
     pub instead_of_exact: Option<&'static str>,
 }
 
-/// The tensor `labels` of a frozen set of N examples of up to T tokens.
+/// The tensor `labels` of a frozen set of N examples of up to T tokens, or of up to U that a decoder writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     /// int64 `[N, T]`, -100 at a token that is no target.
     Tokens,
     /// The same; the label at a token is what the one before it is to predict, so that at the first is none.
     NextTokens,
+    /// int64 `[N, U]`: what a decoder is to write, -100 behind its end.
+    Written,
     /// int64 `[N]`
     Classes,
     /// float32 `[N]`
@@ -98,8 +102,15 @@ impl Scoring {
 
 impl Kind {
     /// In the order in which a set that does not name its objective is tried.
-    pub const ALL: [Kind; 6] =
-        [Kind::MaskedLm, Kind::Classes, Kind::Regression, Kind::CausalLm, Kind::TokenClasses, Kind::Span];
+    pub const ALL: [Kind; 7] = [
+        Kind::MaskedLm,
+        Kind::Classes,
+        Kind::Regression,
+        Kind::CausalLm,
+        Kind::TokenClasses,
+        Kind::Span,
+        Kind::Seq2SeqLm,
+    ];
 
     pub fn spec(self) -> &'static Spec {
         match self {
@@ -109,6 +120,7 @@ impl Kind {
             Kind::CausalLm => &causal_lm::SPEC,
             Kind::TokenClasses => &token_classes::SPEC,
             Kind::Span => &span::SPEC,
+            Kind::Seq2SeqLm => &seq2seq_lm::SPEC,
         }
     }
 }
@@ -116,14 +128,17 @@ impl Kind {
 impl Column {
     pub fn dtype(self) -> Dtype {
         match self {
-            Column::Tokens | Column::NextTokens | Column::Classes | Column::Ends => Dtype::I64,
+            Column::Tokens | Column::NextTokens | Column::Written | Column::Classes | Column::Ends => {
+                Dtype::I64
+            }
             Column::Values => Dtype::F32,
         }
     }
 
+    /// `t` is the number of tokens to an example, those of a decoder where it writes.
     pub fn shape(self, n: usize, t: usize) -> Vec<usize> {
         match self {
-            Column::Tokens | Column::NextTokens => vec![n, t],
+            Column::Tokens | Column::NextTokens | Column::Written => vec![n, t],
             Column::Classes | Column::Values | Column::Ends => vec![n],
         }
     }
@@ -131,7 +146,7 @@ impl Column {
     /// Where the label of example `n` that the token at `row` predicts stands among `t` to an example.
     pub fn index(self, n: usize, row: usize, t: usize) -> usize {
         match self {
-            Column::Tokens => n * t + row,
+            Column::Tokens | Column::Written => n * t + row,
             Column::NextTokens => n * t + row + 1,
             Column::Classes | Column::Values | Column::Ends => n,
         }
@@ -145,6 +160,9 @@ impl Column {
     /// Type and shape, for messages.
     pub fn words(self, n: usize, t: usize) -> String {
         let dtype = if self.dtype() == Dtype::I64 { "int64" } else { "float32" };
+        if self == Column::Written {
+            return format!("{dtype} [{n}, U]");
+        }
         format!("{dtype} {:?}", self.shape(n, t))
     }
 }

@@ -116,8 +116,8 @@ impl Tokenizer {
         }
         let all = rows.par_iter().map(|row| self.sound(row, max_len)).collect::<Result<Vec<_>>>()?;
         let cut: Vec<usize> =
-            all.iter().filter(|(_, cut)| *cut > 0).map(|(own, cut)| own.len() + cut).collect();
-        let kept = all.iter().filter(|(_, cut)| *cut > 0).map(|(own, _)| own.len()).sum::<usize>();
+            all.iter().filter(|(_, cut)| *cut > 0).map(|(own, cut)| own.size() + cut).collect();
+        let kept = all.iter().filter(|(_, cut)| *cut > 0).map(|(own, _)| own.size()).sum::<usize>();
         let words = (!cut.is_empty()).then(|| {
             let share = 100.0 * (1.0 - kept as f64 / cut.iter().sum::<usize>() as f64);
             let (some, of) = (cut.len(), all.len());
@@ -133,6 +133,47 @@ impl Tokenizer {
             ));
         }
         Ok((all.into_iter().map(|(example, _)| example).collect(), words))
+    }
+
+    /// The tokens of texts alone, without what the post-processor adds, the first `most` of each; and how many were cut off.
+    pub fn bare(&self, rows: &[Row], most: usize) -> Result<(Vec<Vec<u32>>, usize)> {
+        let tokens = |row: &Row| {
+            let whole =
+                caught(|| self.encode(&row.text)).unwrap_or_else(|why| Err(self.refused(why.into())))?;
+            let ids = whole.get_ids();
+            Ok((ids[..ids.len().min(most)].to_vec(), ids.len().saturating_sub(most)))
+        };
+        let all = rows.par_iter().map(tokens).collect::<Result<Vec<_>>>()?;
+        let cut = all.iter().map(|(_, cut)| cut).sum();
+        Ok((all.into_iter().map(|(ids, _)| ids).collect(), cut))
+    }
+
+    /// The token that ends a text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a vocabulary without one.
+    pub fn end(&self) -> Result<u32> {
+        let fix = "name the token that ends a text as eos_token in tokenizer_config.json";
+        let wrong = || Error::field(self.folder.display(), "vocabulary", "an end token", "none", fix);
+        self.special.end.ok_or_else(wrong)
+    }
+
+    /// The marks `<extra_id_0>`, `<extra_id_1>`, … of so many spans that are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a vocabulary that has fewer.
+    pub fn marks(&self, number: usize) -> Result<Vec<u32>> {
+        let mark = |k: usize| {
+            let name = format!("<extra_id_{k}>");
+            self.inner.token_to_id(&name).ok_or_else(|| {
+                let fix = "choose a smaller --max-len, or use the tokenizer of a model that was trained with such marks";
+                let expected = format!("{name}, as a text has {number} spans to leave out");
+                Error::field(self.folder.display(), "vocabulary", expected, "no such token", fix)
+            })
+        };
+        (0..number).map(mark).collect()
     }
 
     /// As [`example`](Self::example). Of some files the library finds only while it reads a text that they cannot be used, and
@@ -159,7 +200,7 @@ impl Tokenizer {
             |text: &Encoding, pair: &Option<Encoding>| text.len() + pair.as_ref().map_or(0, Encoding::len);
         let before = length(&text, &pair);
         let (text, pair) = truncate_encodings(text, pair, &cut).map_err(|e| self.refused(e))?;
-        let cut = before - length(&text, &pair);
+        let mut cut = before - length(&text, &pair);
         let whole = self.inner.post_process(text, pair, true).map_err(|e| self.refused(e))?;
         let ids = whole.get_ids().to_vec();
         // Texts that nothing stands between are one segment.
@@ -169,8 +210,24 @@ impl Tokenizer {
             RowLabel::Class(class) => Target::class(*class as u32),
             RowLabel::Value(value) => Target::value(*value),
             RowLabel::Words(words) => first_pieces(whole.get_word_ids(), words),
+            RowLabel::Text(written) => {
+                let (written, left_out) = self.written(written, max_len)?;
+                cut += left_out;
+                written
+            }
         };
         Ok((Example { ids, types, target, group: row.group, window: None }, cut))
+    }
+
+    /// A text that a model is to write, as the post-processor closes it, and how many of its tokens were cut off.
+    fn written(&self, text: &str, max_len: usize) -> Result<(Target, usize)> {
+        let added = self.inner.get_post_processor().map_or(0, |own| own.added_tokens(false));
+        let mut text = self.encode(text)?;
+        let before = text.len();
+        text.truncate(max_len.saturating_sub(added), 0, TruncationDirection::Right);
+        let cut = before - text.len();
+        let whole = self.inner.post_process(text, None, true).map_err(|e| self.refused(e))?;
+        Ok((Target::written(whole.get_ids().to_vec()), cut))
     }
 
     /// Words one by one: the pieces know whose they are, which the fast way does not keep.

@@ -33,6 +33,8 @@ pub struct Special {
     pub pad: u32,
     /// None where the model was not trained to fill gaps.
     pub mask: Option<u32>,
+    /// What ends a text.
+    pub end: Option<u32>,
     /// All of them, ascending.
     pub all: Vec<u32>,
 }
@@ -62,7 +64,7 @@ impl Special {
                        names";
             Error::field(folder.display(), "vocabulary", "a token for padding", "none", fix)
         })?;
-        Ok(Special { pad, mask, all })
+        Ok(Special { pad, mask, end, all })
     }
 
     /// Whether `id` is one of them.

@@ -76,7 +76,9 @@ impl Look {
 /// The name in few words.
 pub(crate) fn label(name: &str) -> String {
     match name.parse::<Place>() {
-        Ok(Place { role, layer: Some(k) }) if KINDS.contains(&role) => format!("{k} {}", role.short()),
+        Ok(Place { role, layer: Some(k) }) if KINDS.contains(&role) => {
+            format!("{} {}", k.short(), role.short())
+        }
         Ok(Place { role, layer: None }) if KINDS.contains(&role) => role.short().to_owned(),
         _ => layer(name).map_or(name.to_owned(), |k| format!("layer {k}")),
     }

@@ -75,6 +75,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
     Modules {
         embeddings,
         layers: (0..config.layers.len()).map(layer).collect(),
+        encoder_norm: None,
         last_norm: None,
         head,
         sites: vec![Place::EMBEDDINGS, site(Role::AttentionProbs), site(Role::AttentionOutput)],

@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{
-    Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads, Transform,
+    Attention, Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads,
+    Transform,
 };
 use crate::model::settings::{Curve, Heads, LayerSettings, Norm, Order, Positions};
 
@@ -62,6 +63,8 @@ pub fn read(architecture: &'static Architecture, source: &Source) -> Result<Mode
         head_activation: source.activation("hidden_act", "gelu")?,
         padding: source.padding(Some(0))?,
         head_padding: None,
+        decoder: None,
+        output_scale: None,
         tied: source.flag_or("tie_word_embeddings", true)?,
         layers: vec![LayerSettings::default(); source.layers("num_hidden_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
@@ -92,6 +95,7 @@ pub fn encoder(config: &ModelConfig, prefix: &str, head: HeadModules) -> Modules
     Modules {
         embeddings: embeddings(config, prefix, &head),
         layers: (0..config.layers.len()).map(layer).collect(),
+        encoder_norm: None,
         last_norm: None,
         head,
         sites: sites(config.layers.len()),
@@ -107,7 +111,7 @@ pub fn embeddings(config: &ModelConfig, prefix: &str, head: &HeadModules) -> Emb
     };
     let positions = match config.positions {
         Positions::Table { rows } | Positions::Behind { rows, .. } => Some(rows),
-        Positions::Rotary { .. } => None,
+        Positions::Rotary { .. } | Positions::Relative { .. } => None,
     };
     let types = Some(config.type_vocab_size).filter(|rows| *rows > 0);
     Embeddings {
@@ -155,20 +159,23 @@ pub fn post_norm_layer(
     };
     let norm = |own: &str, role| Module::norm(&format!("{path}.{own}"), name.place(role), h);
     Layer {
-        projections: Projections::Apart {
-            query: linear(names.query, Role::AttentionProbs, h, h),
-            // Softmax ignores a shift of all scores of a row.
-            key: linear(names.key, Role::AttentionProbs, h, h).with_idle_bias(),
-            value: linear(names.value, Role::AttentionProbs, h, h),
-        },
-        attended: linear(names.attended, Role::AttentionOutput, h, h),
         attention_norm: Some(norm(names.attention_norm, Role::AttentionOutput)),
+        attention: Attention::new(
+            Projections::Apart {
+                query: linear(names.query, Role::AttentionProbs, h, h),
+                // Softmax ignores a shift of all scores of a row.
+                key: linear(names.key, Role::AttentionProbs, h, h).with_idle_bias(),
+                value: linear(names.value, Role::AttentionProbs, h, h),
+            },
+            linear(names.attended, Role::AttentionOutput, h, h),
+            config.layers[k].clone(),
+        ),
+        cross: None,
         feed_forward: FeedForward::Plain {
             inner: linear(names.inner, Role::Intermediate, inner, h),
             outer: linear(names.outer, Role::FfnOutput, h, inner),
         },
         feed_forward_norm: norm(names.norm, Role::FfnOutput),
-        settings: config.layers[k].clone(),
         name,
     }
 }

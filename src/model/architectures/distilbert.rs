@@ -56,6 +56,8 @@ fn read(source: &Source) -> Result<ModelConfig> {
         head_activation: source.activation("activation", "gelu")?,
         padding: source.padding(Some(0))?,
         head_padding: None,
+        decoder: None,
+        output_scale: None,
         tied: source.flag_or("tie_word_embeddings", true)?,
         layers: vec![LayerSettings::default(); source.layers("n_layers")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
@@ -92,6 +94,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
     Modules {
         embeddings: bert::embeddings(config, "distilbert", &head),
         layers: (0..config.layers.len()).map(layer).collect(),
+        encoder_norm: None,
         last_norm: None,
         head,
         sites: std::iter::once(Place::EMBEDDINGS).chain(sites).collect(),

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{
-    Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads,
+    Attention, Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads,
 };
 use crate::model::settings::{Heads, LayerSettings, Mask, Norm, Order, Positions};
 
@@ -32,7 +32,7 @@ fn read(source: &Source) -> Result<ModelConfig> {
     source.only("scale_attn_by_inverse_layer_idx", false, fix)?;
     source.only("add_cross_attention", false, fix)?;
     let (hidden_size, heads) = (source.width("n_embd")?, source.size("n_head")?);
-    let causal = LayerSettings { mask: Mask::Causal, rotary: None };
+    let causal = LayerSettings { mask: Mask::Causal, ..LayerSettings::default() };
     Ok(ModelConfig {
         architecture: &GPT2,
         vocab_size: source.size("vocab_size")?,
@@ -49,6 +49,8 @@ fn read(source: &Source) -> Result<ModelConfig> {
         head_activation: Activation::Gelu,
         padding: None,
         head_padding: source.padding(None)?,
+        decoder: None,
+        output_scale: None,
         tied: source.flag_or("tie_word_embeddings", true)?,
         layers: vec![causal; source.layers("n_layer")?],
         initializer_range: source.number_or("initializer_range", 0.02)?,
@@ -75,6 +77,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
             projection: None,
         },
         layers: (0..config.layers.len()).map(|k| layer(config, k)).collect(),
+        encoder_norm: None,
         last_norm: Some(Module::norm("transformer.ln_f", Place::HEAD, h)),
         head,
         sites: bert::sites(config.layers.len()),
@@ -105,16 +108,17 @@ fn layer(config: &ModelConfig, k: usize) -> Layer {
     let keys = h..2 * h;
     Layer {
         attention_norm: Some(norm("ln_1", Role::AttentionProbs)),
-        projections: Projections::Stacked(
-            linear("attn.c_attn", Role::AttentionProbs, 3 * h, h).with_idle([keys]),
+        attention: Attention::new(
+            Projections::Stacked(linear("attn.c_attn", Role::AttentionProbs, 3 * h, h).with_idle([keys])),
+            linear("attn.c_proj", Role::AttentionOutput, h, h),
+            config.layers[k].clone(),
         ),
-        attended: linear("attn.c_proj", Role::AttentionOutput, h, h),
+        cross: None,
         feed_forward_norm: norm("ln_2", Role::Intermediate),
         feed_forward: FeedForward::Plain {
             inner: linear("mlp.c_fc", Role::Intermediate, inner, h),
             outer: linear("mlp.c_proj", Role::FfnOutput, h, inner),
         },
-        settings: config.layers[k].clone(),
         name: LayerName::Number(k),
     }
 }

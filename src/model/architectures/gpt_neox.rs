@@ -11,7 +11,7 @@ use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::Kind;
-use crate::model::modules::{Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
+use crate::model::modules::{Attention, Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
 use crate::model::settings::{Heads, LayerSettings, Mask, Norm, Order, Positions, Rotary};
 
 use super::{bert, gpt2, llama};
@@ -61,8 +61,13 @@ fn read(source: &Source) -> Result<ModelConfig> {
         head_activation: Activation::Gelu,
         padding: None,
         head_padding: source.padding(None)?,
+        decoder: None,
+        output_scale: None,
         tied: source.flag_or("tie_word_embeddings", false)?,
-        layers: vec![LayerSettings { mask: Mask::Causal, rotary }; source.layers("num_hidden_layers")?],
+        layers: vec![
+            LayerSettings { mask: Mask::Causal, rotary, ..LayerSettings::default() };
+            source.layers("num_hidden_layers")?
+        ],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,
@@ -80,6 +85,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
     Modules {
         embeddings: Embeddings::of_tokens(tokens),
         layers: (0..config.layers.len()).map(|k| layer(config, k)).collect(),
+        encoder_norm: None,
         last_norm: Some(Module::norm("gpt_neox.final_layer_norm", Place::HEAD, h)),
         head,
         sites: bert::sites(config.layers.len()),
@@ -95,14 +101,17 @@ fn layer(config: &ModelConfig, k: usize) -> Layer {
     let maps = linear("attention.query_key_value", Role::AttentionProbs, 3 * h, h);
     Layer {
         attention_norm: Some(norm("input_layernorm", Role::AttentionProbs)),
-        projections: Projections::Interleaved(maps.biased(bias).with_idle(still(config, k))),
-        attended: linear("attention.dense", Role::AttentionOutput, h, h).biased(bias),
+        attention: Attention::new(
+            Projections::Interleaved(maps.biased(bias).with_idle(still(config, k))),
+            linear("attention.dense", Role::AttentionOutput, h, h).biased(bias),
+            config.layers[k].clone(),
+        ),
+        cross: None,
         feed_forward_norm: norm("post_attention_layernorm", Role::Intermediate),
         feed_forward: FeedForward::Plain {
             inner: linear("mlp.dense_h_to_4h", Role::Intermediate, inner, h),
             outer: linear("mlp.dense_4h_to_h", Role::FfnOutput, h, inner),
         },
-        settings: config.layers[k].clone(),
         name: LayerName::Number(k),
     }
 }

@@ -10,7 +10,7 @@ use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::Kind;
-use crate::model::modules::{Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
+use crate::model::modules::{Attention, Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
 use crate::model::settings::{Heads, LayerSettings, Mask, Norm, Order, Positions, Rotary};
 
 use super::{bert, gpt2};
@@ -66,8 +66,13 @@ fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelCon
         head_activation: Activation::Gelu,
         padding: source.padding(None)?,
         head_padding: source.padding(None)?,
+        decoder: None,
+        output_scale: None,
         tied: source.flag_or("tie_word_embeddings", false)?,
-        layers: vec![LayerSettings { mask: Mask::Causal, rotary }; source.layers("num_hidden_layers")?],
+        layers: vec![
+            LayerSettings { mask: Mask::Causal, rotary, ..LayerSettings::default() };
+            source.layers("num_hidden_layers")?
+        ],
         initializer_range: source.number_or("initializer_range", 0.02)?,
         head_dropout: 0.0,
         token_dropout: 0.0,
@@ -113,6 +118,7 @@ fn modules(config: &ModelConfig, head: Head, biased: bool) -> Modules {
     Modules {
         embeddings: Embeddings::of_tokens(tokens),
         layers: (0..config.layers.len()).map(|k| layer(config, k, biased)).collect(),
+        encoder_norm: None,
         last_norm: Some(norm(config, "model.norm", Place::HEAD)),
         head,
         sites: (0..config.layers.len()).map(|k| Place::in_layer(k, Role::AttentionProbs)).collect(),
@@ -133,19 +139,22 @@ fn layer(config: &ModelConfig, k: usize, biased: bool) -> Layer {
     };
     Layer {
         attention_norm: Some(norm(config, &path("input_layernorm"), at(Role::AttentionProbs))),
-        projections: Projections::Apart {
-            query: linear("self_attn.q_proj", Role::AttentionProbs, wide, h, biased),
-            key: linear("self_attn.k_proj", Role::AttentionProbs, narrow, h, biased),
-            value: linear("self_attn.v_proj", Role::AttentionProbs, narrow, h, biased),
-        },
-        attended: linear("self_attn.o_proj", Role::AttentionOutput, h, wide, attention),
+        attention: Attention::new(
+            Projections::Apart {
+                query: linear("self_attn.q_proj", Role::AttentionProbs, wide, h, biased),
+                key: linear("self_attn.k_proj", Role::AttentionProbs, narrow, h, biased),
+                value: linear("self_attn.v_proj", Role::AttentionProbs, narrow, h, biased),
+            },
+            linear("self_attn.o_proj", Role::AttentionOutput, h, wide, attention),
+            config.layers[k].clone(),
+        ),
+        cross: None,
         feed_forward_norm: norm(config, &path("post_attention_layernorm"), at(Role::Intermediate)),
         feed_forward: FeedForward::Gated {
             gate: linear("mlp.gate_proj", Role::Intermediate, inner, h, mlp),
             up: linear("mlp.up_proj", Role::Intermediate, inner, h, mlp),
             outer: linear("mlp.down_proj", Role::FfnOutput, h, inner, mlp),
         },
-        settings: config.layers[k].clone(),
         name: LayerName::Number(k),
     }
 }

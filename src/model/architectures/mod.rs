@@ -13,6 +13,7 @@ pub mod gpt_neox;
 pub mod llama;
 pub mod modernbert;
 pub mod roberta;
+pub mod t5;
 
 use std::path::Path;
 
@@ -22,14 +23,15 @@ use serde_json::Value;
 
 use super::config::{Architecture, MOST_LAYERS, ModelConfig, Source};
 use super::layout::{Kind, Layout, Parameter, Reach};
-use super::settings::{Heads, LayerSettings, Norm, Order, Positions};
+use super::modules::Head;
+use super::settings::{Decoder, Heads, LayerSettings, Norm, Order, Positions};
 use crate::dropout::Place;
 use crate::error::Result;
 use crate::files;
 use crate::params::ParamMap;
 
 /// Every architecture; first that of a configuration without a `model_type`.
-pub const ALL: [&Architecture; 13] = [
+pub const ALL: [&Architecture; 15] = [
     &bert::BERT,
     &roberta::ROBERTA,
     &roberta::XLM_ROBERTA,
@@ -43,6 +45,8 @@ pub const ALL: [&Architecture; 13] = [
     &llama::LLAMA,
     &llama::MISTRAL,
     &llama::QWEN2,
+    &t5::T5,
+    &t5::MT5,
 ];
 
 /// Reads and checks `config.json`.
@@ -94,8 +98,8 @@ pub fn recognise(tensors: &ParamMap) -> Layout {
 /// The parameters that the tensors are, of any head; and the layout of the model with the head it is pre-trained with.
 fn known(tensors: &ParamMap, config: &ModelConfig) -> (Vec<Parameter>, Layout) {
     let pretrained = config.layout(config.architecture.pretrained);
-    let pooled = config.layout(super::Head::Regression);
-    let span = config.architecture.class(super::Head::Span).map(|_| config.layout(super::Head::Span));
+    let pooled = config.layout(Head::Regression);
+    let span = config.architecture.class(Head::Span).map(|_| config.layout(Head::Span));
     let other = pretrained.parameters().iter().filter(|p| pooled.get(&p.name).is_none());
     let ends = span.iter().flat_map(Layout::parameters).filter(|p| p.name.starts_with("qa_outputs"));
     let all = pooled.parameters().iter().chain(other).chain(ends);
@@ -114,6 +118,8 @@ fn unknown((name, tensor): (&String, &Tensor)) -> Parameter {
 
 /// A configuration of which the names of parameters count alone.
 fn nameless(architecture: &'static Architecture, layers: usize) -> ModelConfig {
+    let decoder = (architecture.pretrained == Head::Seq2SeqLm).then_some(Decoder { first: layers, start: 0 });
+    let layers = if decoder.is_some() { 2 * layers } else { layers };
     ModelConfig {
         architecture,
         vocab_size: 1,
@@ -131,6 +137,8 @@ fn nameless(architecture: &'static Architecture, layers: usize) -> ModelConfig {
         head_activation: Activation::Gelu,
         padding: None,
         head_padding: None,
+        decoder,
+        output_scale: None,
         tied: true,
         layers: vec![LayerSettings::default(); layers],
         initializer_range: 0.0,

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::model::config::{Architecture, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{
-    Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads, Transform,
+    Attention, Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads,
+    Transform,
 };
 use crate::model::settings::{Curve, Heads, LayerSettings, Mask, Norm, Order, Positions, Rotary};
 
@@ -54,6 +55,8 @@ fn read(source: &Source) -> Result<ModelConfig> {
         head_activation: source.activation("classifier_activation", "gelu")?,
         padding: source.padding(Some(50283))?,
         head_padding: None,
+        decoder: None,
+        output_scale: None,
         tied: source.flag_or("tie_word_embeddings", true)?,
         layers: layers(source, hidden_size / heads.max(1))?,
         initializer_range: source.number_or("initializer_range", 0.02)?,
@@ -76,8 +79,16 @@ fn layers(source: &Source, depth: usize) -> Result<Vec<LayerSettings>> {
     };
     let global = base(source, "full_attention", "global_rope_theta", 160_000.0)?;
     let local = base(source, "sliding_attention", "local_rope_theta", 10_000.0)?;
-    let global = LayerSettings { mask: Mask::All, rotary: Some(Rotary::new(global, depth)) };
-    let local = LayerSettings { mask: Mask::Window(window), rotary: Some(Rotary::new(local, depth)) };
+    let global = LayerSettings {
+        mask: Mask::All,
+        rotary: Some(Rotary::new(global, depth)),
+        ..LayerSettings::default()
+    };
+    let local = LayerSettings {
+        mask: Mask::Window(window),
+        rotary: Some(Rotary::new(local, depth)),
+        ..LayerSettings::default()
+    };
     Ok((0..number).map(|k| if is_global(k) { &global } else { &local }.clone()).collect())
 }
 
@@ -136,6 +147,7 @@ fn modules(config: &ModelConfig, head: Head) -> Modules {
             projection: None,
         },
         layers: (0..config.layers.len()).map(|k| layer(config, k)).collect(),
+        encoder_norm: None,
         last_norm: Some(norm(config, "model.final_norm", Place::HEAD)),
         head,
         sites: sites(config.layers.len()),
@@ -155,14 +167,17 @@ fn layer(config: &ModelConfig, k: usize) -> Layer {
     };
     Layer {
         attention_norm: (k > 0).then(|| norm(config, &path("attn_norm"), at(Role::AttentionProbs))),
-        projections: Projections::Stacked(linear("attn.Wqkv", Role::AttentionProbs, 3 * h, h, attention)),
-        attended: linear("attn.Wo", Role::AttentionOutput, h, h, attention),
+        attention: Attention::new(
+            Projections::Stacked(linear("attn.Wqkv", Role::AttentionProbs, 3 * h, h, attention)),
+            linear("attn.Wo", Role::AttentionOutput, h, h, attention),
+            config.layers[k].clone(),
+        ),
+        cross: None,
         feed_forward_norm: norm(config, &path("mlp_norm"), at(Role::Intermediate)),
         feed_forward: FeedForward::Halves {
             inner: linear("mlp.Wi", Role::Intermediate, 2 * inner, h, mlp),
             outer: linear("mlp.Wo", Role::FfnOutput, h, inner, mlp),
         },
-        settings: config.layers[k].clone(),
         name: LayerName::Number(k),
     }
 }

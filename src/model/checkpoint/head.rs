@@ -28,6 +28,16 @@ fn like(kind: Kind) -> Head {
     }
 }
 
+/// The head that scores tokens, for such labels; `None` for those of another.
+fn language(kind: Kind) -> Option<Head> {
+    match kind {
+        Kind::MaskedLm => Some(Head::MaskedLm),
+        Kind::CausalLm => Some(Head::CausalLm),
+        Kind::Seq2SeqLm => Some(Head::Seq2SeqLm),
+        _ => None,
+    }
+}
+
 impl Checkpoint {
     /// The head that a set's labels ask for. A stored one that is of another kind, or is to be drawn anew, is forgotten.
     ///
@@ -35,8 +45,8 @@ impl Checkpoint {
     ///
     /// [`Error::Field`] if the checkpoint's classifier has another number of outputs than the labels need.
     pub fn head_for(&mut self, set: &FrozenSet, missing: MissingHead) -> Result<Head> {
-        if matches!(set.kind, Kind::MaskedLm | Kind::CausalLm) {
-            return self.language_head(set);
+        if let Some(wanted) = language(set.kind) {
+            return self.language_head(wanted, set);
         }
         if self.config.architecture.class(like(set.kind)).is_none() {
             let model_type = self.config.architecture.model_type;
@@ -78,9 +88,8 @@ impl Checkpoint {
     }
 
     /// The head that scores tokens, if that is what the set's task asks for.
-    fn language_head(&self, set: &FrozenSet) -> Result<Head> {
+    fn language_head(&self, wanted: Head, set: &FrozenSet) -> Result<Head> {
         let Architecture { model_type, pretrained, .. } = self.config.architecture;
-        let wanted = if set.kind == Kind::MaskedLm { Head::MaskedLm } else { Head::CausalLm };
         if *pretrained == wanted {
             return Ok(wanted);
         }

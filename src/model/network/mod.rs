@@ -6,9 +6,10 @@
 mod pass;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 use super::config::ModelConfig;
@@ -18,7 +19,7 @@ use super::modules::{Head, HeadModules, Layer, Module, Modules, Reads};
 use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
 use super::ops::fused::{Deferred, Tap};
 use super::ops::{self, Backend};
-use super::settings::Positions;
+use super::settings::{LayerSettings, Positions};
 use super::squares::Squares;
 use crate::data::{Batch, Example};
 use crate::dropout::{Dropout, LayerName, Place};
@@ -81,8 +82,35 @@ impl Network {
                 batch.targets.rows = (0..batch.ids.len() as u32).collect();
                 Cow::Owned(batch)
             }
-            _ => Cow::Borrowed(batch),
+            _ => match self.config.decoder {
+                Some(decoder) => Cow::Owned(with_decoder(batch, decoder.start)),
+                None => Cow::Borrowed(batch),
+            },
         }
+    }
+
+    /// The rows of a table of distances that examples use, by the longest of them in the stack of this layer.
+    fn distances(&self, layer: Option<LayerName>, examples: &[&Example]) -> BTreeSet<usize> {
+        let length = |example: &&Example| match layer {
+            Some(LayerName::Decoder(_)) => example.targets(),
+            _ => example.len(),
+        };
+        let longest = examples.iter().map(length).max().unwrap_or(0);
+        let own = self.modules.layers.iter().find(|own| Some(own.name) == layer);
+        let Some(LayerSettings { mask, distances: Some(distances), .. }) =
+            own.map(|layer| &layer.attention.settings)
+        else {
+            return BTreeSet::new();
+        };
+        let before = (0..longest).map(|query| distances.bucket(query, 0));
+        let behind = mask.visible(0, longest).map(|key| distances.bucket(0, key));
+        before.chain(behind).collect()
+    }
+
+    /// The tokens of an example that are looked up in the table: its own, and what a decoder reads.
+    fn looked_up(&self, example: &Example) -> Vec<u32> {
+        let batch = Batch::new(&[example], 0);
+        self.placed(&batch).ids.clone()
     }
 
     /// The first layer that a parameter which `moves` has a share in; the number of layers if only the head has.
@@ -90,7 +118,12 @@ impl Network {
         let moving = |module: &&Module| module.parameters().iter().any(|p| moves(&p.name));
         let layers = &self.modules.layers;
         let own = |layer: &Layer| layer.modules(self.config.order).iter().any(moving);
-        layers.iter().position(own).unwrap_or(layers.len())
+        let first = layers.iter().position(own).unwrap_or(layers.len());
+        // A decoder's layers begin with the norm that closes its encoder.
+        match (self.config.decoder, self.modules.encoder_norm.iter().any(|norm| moving(&norm))) {
+            (Some(decoder), true) => first.min(decoder.first),
+            _ => first,
+        }
     }
 
     /// Whether layers have parameters in common: then an example's gradient is a sum over them, to be squared as a whole.
@@ -124,7 +157,7 @@ impl Objective for Network {
         let layers = self.first_moving(moves);
         let (theta, batch) = (params::detached(theta), self.placed(batch));
         let pass = Pass::new(self, &theta, &batch, None);
-        let hidden = pass.layers(&pass.first(&pass.embeddings()?)?, 0..layers)?;
+        let hidden = pass.layers(pass.first(&pass.embeddings()?)?, 0..layers)?;
         Ok(Some(Prefix { layers, hidden }))
     }
 
@@ -132,7 +165,7 @@ impl Objective for Network {
         let batch = self.placed(batch);
         let pass = Pass::new(self, theta, &batch, None);
         let layers = prefix.layers..self.modules.layers.len();
-        Ok(pass.head(&pass.layers(&prefix.hidden, layers)?)?)
+        Ok(pass.head(&pass.layers(prefix.hidden.clone(), layers)?.rows)?)
     }
 
     fn gradient(&self, theta: &ParamMap, batch: &Batch, weights: &[f32]) -> error::Result<ParamMap> {
@@ -149,11 +182,15 @@ impl Objective for Network {
     }
 
     fn reached(&self, name: &str, examples: &[&Example]) -> Reached {
+        let layer = self.layout.get(name).and_then(|parameter| parameter.place.layer);
         let used = |kind: Kind| -> BTreeSet<usize> {
+            if kind == Kind::DistanceTable {
+                return self.distances(layer, examples);
+            }
             let rows = |example: &&Example| match kind {
                 Kind::PositionTable => self.config.positions.rows(&example.ids),
                 Kind::SegmentTable => example.types.clone(),
-                _ => example.ids.clone(),
+                _ => self.looked_up(example),
             };
             examples.iter().flat_map(rows).map(|row| row as usize).collect()
         };
@@ -216,8 +253,8 @@ impl Trainable for Network {
 
     fn activations(&self, examples: &[Example], most: usize, backward: bool) -> usize {
         let config = &self.config;
-        let longest = examples.iter().map(Example::len).max().unwrap_or(0);
-        let all: usize = examples.iter().map(Example::len).sum();
+        let longest = examples.iter().map(Example::size).max().unwrap_or(0);
+        let all: usize = examples.iter().map(Example::size).sum();
         let tokens = most.max(longest).min(all);
         let (h, inner) = (config.hidden_size, config.intermediate_size);
         let heads = config.heads.queries;
@@ -240,6 +277,27 @@ impl Trainable for Network {
     }
 }
 
+/// The batch, each example's tokens followed by what its decoder reads: `start`, and what is written before each target.
+/// Those are the rows that the head reads; their positions begin anew.
+fn with_decoder(batch: &Batch, start: u32) -> Batch {
+    let mut both = Batch::new(&[], batch.first);
+    let owners = &batch.targets.owners;
+    let written = batch.written.as_deref().unwrap_or_default();
+    for (b, span) in batch.offsets.windows(2).enumerate() {
+        both.ids.extend(&batch.ids[span[0]..span[1]]);
+        let own = owners.partition_point(|owner| *owner < b)..owners.partition_point(|owner| *owner <= b);
+        let tokens = written.get(own).unwrap_or_default();
+        both.targets.rows.extend((both.ids.len()..).map(|row| row as u32).take(tokens.len()));
+        both.ids.extend(tokens.iter().map(|token| token.unwrap_or(start)));
+        both.positions.extend((0..(span[1] - span[0]) as u32).chain(0..tokens.len() as u32));
+        both.offsets.push(both.ids.len());
+    }
+    both.types = vec![0; both.ids.len()];
+    both.targets.owners = owners.clone();
+    both.targets.labels = batch.targets.labels.clone();
+    both
+}
+
 fn no_gradient() -> candle_core::Error {
     candle_core::Error::Msg("no gradient at the embeddings".into())
 }
@@ -251,17 +309,9 @@ impl Network {
     fn add_tapped(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
         let batch = Batch::new(&part.examples, 0);
         let batch = self.placed(&batch);
-        let rows = &batch.targets.rows;
-        let before = |end: &usize| rows.partition_point(|row| (*row as usize) < *end);
-        let targets = batch.offsets.iter().map(before).collect();
-        let probe = Probe {
-            squares: Arc::default(),
-            first: part.first,
-            tokens: Arc::new(batch.offsets.clone()),
-            targets: Arc::new(targets),
-            decoder: Deferred::default(),
-        };
-        let pass = Pass::new(self, theta, &batch, None).probed(&probe);
+        let pass = Pass::new(self, theta, &batch, None);
+        let probe = pass.probe(part.first)?;
+        let pass = pass.probed(&probe);
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
         let scores = pass.scores(&pass.encoded(&embedded)?)?;
         for sums in into {
@@ -272,6 +322,7 @@ impl Network {
                 probe.exchange(&mut sums.squares)?;
                 let gradients = (&losses * weights)?.sum_all()?.backward()?;
                 self.tap_tables(&probe, &batch, gradients.get(&embedded))?;
+                probe.tap_distances(&gradients)?;
                 probe.exchange(&mut sums.squares)?;
             }
         }
@@ -339,6 +390,8 @@ pub(super) struct Probe {
     pub targets: Arc<Vec<usize>>,
     /// What the tied decoder leaves for the token table.
     pub decoder: Deferred,
+    /// Tables of distances, a copy for each example: layers add their gradients before those are squared. `[B, buckets, heads]`
+    pub distances: BTreeMap<String, Tensor>,
 }
 
 impl Probe {
@@ -347,6 +400,16 @@ impl Probe {
         match self.squares.lock() {
             Ok(mut own) => std::mem::swap(&mut *own, squares),
             Err(_) => candle_core::bail!("squared gradients: poisoned lock"),
+        }
+        Ok(())
+    }
+
+    /// Squares of the gradients of tables of distances.
+    fn tap_distances(&self, gradients: &GradStore) -> Result<()> {
+        let tap = self.tap(&self.targets, &[], &[]);
+        for (name, table) in &self.distances {
+            let Some(g) = gradients.get(table) else { continue };
+            tap.add_vectors(std::slice::from_ref(name), &g.flatten_all()?.to_vec1::<f32>()?)?;
         }
         Ok(())
     }

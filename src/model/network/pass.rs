@@ -2,19 +2,21 @@
 //!
 //! Shapes: `[total, H]` for tokens, `[M, H]` for the rows that the head reads.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::Range;
+use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, Var};
 
 use super::{Network, Probe, Used};
 use crate::data::{Batch, Labels};
-use crate::dropout::{Dropout, Noise, Place, Role};
-use crate::model::modules::{FeedForward, HeadModules, Layer, Module, Projections, Transform};
-use crate::model::objective::Outputs;
-use crate::model::ops::fused::Tap;
+use crate::dropout::{Dropout, LayerName, Noise, Place, Role};
+use crate::model::modules::{Attention, FeedForward, HeadModules, Layer, Module, Projections, Transform};
+use crate::model::objective::{Hidden, Outputs};
+use crate::model::ops::fused::{Deferred, Tap};
 use crate::model::ops::{self, Backend};
-use crate::model::settings::{Curve, Order};
+use crate::model::settings::{Curve, Order, Scores};
 use crate::params::ParamMap;
 
 /// Losses of the targets `[M]` from the model's scores; `offsets` are where examples begin among the tokens.
@@ -38,9 +40,10 @@ fn no_parameter(name: &str) -> candle_core::Error {
 }
 
 /// What the rows of an operation's input are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Rows {
     Tokens,
+    /// Those that the head reads; of a decoder all.
     Targets,
 }
 
@@ -51,24 +54,33 @@ pub struct Pass<'a> {
     batch: &'a Batch,
     dropout: Option<(&'a Dropout, u64)>,
     probe: Option<&'a Probe>,
-    read: Read,
+    tokens: Placed<'a>,
+    read: Placed<'a>,
+    /// The rows of the batch that are not a decoder's, where it has both.
+    encoder: Option<Vec<u32>>,
 }
 
-/// The rows that the head reads, as they belong to examples.
-struct Read {
+/// Rows, as they belong to examples.
+struct Placed<'a> {
     /// Where each example's begin: `[B + 1]`.
-    offsets: Vec<usize>,
+    offsets: Cow<'a, [usize]>,
     /// Position of each in its example.
-    positions: Vec<u32>,
+    positions: Cow<'a, [u32]>,
 }
 
-impl Read {
-    fn new(batch: &Batch) -> Read {
-        let rows = &batch.targets.rows;
-        let offsets =
-            batch.offsets.iter().map(|&end| rows.partition_point(|row| (*row as usize) < end)).collect();
-        let positions = rows.iter().map(|&row| batch.positions[row as usize]).collect();
-        Read { offsets, positions }
+impl Placed<'_> {
+    /// All tokens of a batch.
+    fn all(batch: &Batch) -> Placed<'_> {
+        Placed { offsets: Cow::Borrowed(&batch.offsets), positions: Cow::Borrowed(&batch.positions) }
+    }
+
+    /// These rows of a batch, ascending.
+    fn some<'a>(batch: &Batch, rows: &[u32]) -> Placed<'a> {
+        let before = |end: &usize| rows.partition_point(|row| (*row as usize) < *end);
+        Placed {
+            offsets: batch.offsets.iter().map(before).collect(),
+            positions: rows.iter().map(|row| batch.positions[*row as usize]).collect(),
+        }
     }
 }
 
@@ -80,7 +92,46 @@ impl<'a> Pass<'a> {
         batch: &'a Batch,
         dropout: Option<(&'a Dropout, u64)>,
     ) -> Pass<'a> {
-        Pass { model, theta, batch, dropout, probe: None, read: Read::new(batch) }
+        let decoder = &batch.targets.rows;
+        let all = 0..batch.ids.len() as u32;
+        let others = || all.filter(|row| decoder.binary_search(row).is_err()).collect::<Vec<u32>>();
+        let encoder = model.config.decoder.map(|_| others());
+        let tokens = encoder.as_ref().map_or_else(|| Placed::all(batch), |rows| Placed::some(batch, rows));
+        Pass {
+            model,
+            theta,
+            batch,
+            dropout,
+            probe: None,
+            tokens,
+            read: Placed::some(batch, decoder),
+            encoder,
+        }
+    }
+
+    /// Where the operations of this pass may leave squared gradients of examples, the first of which is number `first`.
+    pub fn probe(&self, first: usize) -> Result<Probe> {
+        let distances =
+            self.model.modules.layers.iter().filter_map(|layer| layer.attention.distances.as_ref());
+        let copies = |table: &Module| {
+            let copies = Var::from_tensor(&self.copies(table)?.contiguous()?)?.into_inner();
+            Ok((table.weight.clone(), copies))
+        };
+        Ok(Probe {
+            squares: Arc::default(),
+            first,
+            tokens: Arc::new(self.tokens.offsets.to_vec()),
+            targets: Arc::new(self.read.offsets.to_vec()),
+            decoder: Deferred::default(),
+            distances: distances.map(copies).collect::<Result<_>>()?,
+        })
+    }
+
+    /// A table for each example: `[B, rows, width]`.
+    fn copies(&self, table: &Module) -> Result<Tensor> {
+        let table = self.parameter(&table.weight)?;
+        let (rows, width) = table.dims2()?;
+        table.unsqueeze(0)?.broadcast_as((self.batch.len(), rows, width))
     }
 
     /// The same pass, whose operations leave squared gradients with `probe`.
@@ -159,13 +210,14 @@ impl<'a> Pass<'a> {
     /// How rows of this kind belong to examples.
     fn packing(&self, rows: Rows) -> ops::Packing<'_> {
         let (first, stride) = (self.batch.first, self.model.config.positions.longest());
+        let Placed { offsets, positions } = self.placed(rows);
+        ops::Packing { offsets, positions, first, stride }
+    }
+
+    fn placed(&self, rows: Rows) -> &Placed<'a> {
         match rows {
-            Rows::Tokens => {
-                ops::Packing { offsets: &self.batch.offsets, positions: &self.batch.positions, first, stride }
-            }
-            Rows::Targets => {
-                ops::Packing { offsets: &self.read.offsets, positions: &self.read.positions, first, stride }
-            }
+            Rows::Tokens => &self.tokens,
+            Rows::Targets => &self.read,
         }
     }
 
@@ -184,39 +236,72 @@ impl<'a> Pass<'a> {
 
     /// The last hidden state at the rows that the head reads, `[M, H]`, from the embedded tokens.
     pub fn encoded(&self, embedded: &Tensor) -> Result<Tensor> {
-        self.layers(&self.first(embedded)?, 0..self.model.modules.layers.len())
+        Ok(self.layers(self.first(embedded)?, 0..self.model.modules.layers.len())?.rows)
     }
 
-    /// What the first layer sees: the embedded tokens normalized, with their dropout, as wide as the layers.
-    pub fn first(&self, embedded: &Tensor) -> Result<Tensor> {
+    /// What the first layer sees, and the first one of a decoder.
+    pub fn first(&self, embedded: &Tensor) -> Result<Hidden> {
+        let Some(encoder) = &self.encoder else {
+            let rows = self.entered(embedded, Rows::Tokens, self.noise(Place::EMBEDDINGS))?;
+            return Ok(Hidden { rows, other: None });
+        };
+        let part = |rows: &[u32]| ops::rows(embedded, rows);
+        let noise = self.noise_of(Place::EMBEDDINGS, "decoder.embeddings");
+        let other = self.entered(&part(&self.batch.targets.rows)?, Rows::Targets, noise)?;
+        let rows = self.entered(&part(encoder)?, Rows::Tokens, self.noise(Place::EMBEDDINGS))?;
+        Ok(Hidden { rows, other: Some(other) })
+    }
+
+    /// Embedded tokens normalized, with their dropout, as wide as the layers.
+    fn entered(&self, embedded: &Tensor, rows: Rows, noise: Option<Noise>) -> Result<Tensor> {
         let modules = &self.model.modules.embeddings;
-        let x = self.norm(embedded, Rows::Tokens, modules.norm.as_ref())?;
-        let x = self.dropout(&x, Rows::Tokens, self.noise(Place::EMBEDDINGS))?;
-        modules.projection.as_ref().map_or_else(|| Ok(x.clone()), |map| self.linear(&x, Rows::Tokens, map))
+        let x = self.norm(embedded, rows, modules.norm.as_ref())?;
+        let x = self.dropout(&x, rows, noise)?;
+        modules.projection.as_ref().map_or_else(|| Ok(x.clone()), |map| self.linear(&x, rows, map))
     }
 
     /// Some layers, on what the one before them gave; the last one gives the rows that the head reads.
-    pub fn layers(&self, x: &Tensor, layers: Range<usize>) -> Result<Tensor> {
+    pub fn layers(&self, mut hidden: Hidden, layers: Range<usize>) -> Result<Hidden> {
         let last = self.model.modules.layers.len() - 1;
-        // The head reads few rows of the last layer: only these are computed there.
-        let rows = |k: usize| if k == last { Rows::Targets } else { Rows::Tokens };
-        layers.into_iter().try_fold(x.clone(), |x, k| self.layer(&x, k, rows(k)))
+        let decoder = self.model.config.decoder.map(|decoder| decoder.first);
+        for k in layers {
+            if Some(k) == decoder {
+                hidden = self.turned(hidden)?;
+            }
+            let (keys, rows) = match decoder {
+                Some(first) if k >= first => (Rows::Targets, Rows::Targets),
+                // The head reads few rows of the last layer: only these are computed there.
+                None if k == last => (Rows::Tokens, Rows::Targets),
+                _ => (Rows::Tokens, Rows::Tokens),
+            };
+            hidden.rows = self.layer(&hidden, k, (keys, rows))?;
+        }
+        Ok(hidden)
     }
 
-    /// Layer `k` on `[total, H]`, computed at these rows.
-    fn layer(&self, x: &Tensor, k: usize, rows: Rows) -> Result<Tensor> {
-        let layer = &self.model.modules.layers[k];
-        let noise = |role| self.noise_of(layer.place(role), Place::in_layer(k, role));
-        let own = |x: &Tensor| match rows {
-            Rows::Tokens => Ok(x.clone()),
-            Rows::Targets => ops::rows(x, &self.batch.targets.rows),
+    /// From the end of an encoder to the beginning of its decoder.
+    fn turned(&self, Hidden { rows, other }: Hidden) -> Result<Hidden> {
+        let x = self.norm(&rows, Rows::Tokens, self.model.modules.encoder_norm.as_ref())?;
+        let x = self.dropout(&x, Rows::Tokens, self.noise_of(Place::HEAD, "encoder.head"))?;
+        let rows = other.ok_or_else(|| candle_core::Error::Msg("a decoder without tokens".into()))?;
+        Ok(Hidden { rows, other: Some(x) })
+    }
+
+    /// Layer `k`, computed at these rows of those that its attention sees.
+    fn layer(&self, hidden: &Hidden, k: usize, (keys, rows): (Rows, Rows)) -> Result<Tensor> {
+        let (x, layer) = (&hidden.rows, &self.model.modules.layers[k]);
+        let noise = |role| match layer.name {
+            LayerName::Shared => self.noise_of(layer.place(role), Place::in_layer(k, role)),
+            _ => self.noise(layer.place(role)),
         };
+        let own = |x: &Tensor| self.moved(x, keys, rows);
         let (attention, feed) = (noise(Role::AttentionOutput), noise(Role::FfnOutput));
-        let inner = noise(Role::Intermediate);
+        let (probabilities, inner) = (noise(Role::AttentionProbs), noise(Role::Intermediate));
         match self.model.config.order {
             Order::Post => {
                 let own = own(x)?;
-                let attended = self.attention((x, &own), layer, rows, noise(Role::AttentionProbs))?;
+                let seen = ((x, keys), (&own, rows));
+                let attended = self.attention(seen, &layer.attention, probabilities)?;
                 let x = match &layer.attention_norm {
                     Some(norm) => self.summed_norm(&attended, &own, rows, norm, attention)?,
                     None => (self.dropout(&attended, rows, attention)? + own)?,
@@ -225,11 +310,17 @@ impl<'a> Pass<'a> {
                 self.summed_norm(&fed, &x, rows, &layer.feed_forward_norm, feed)
             }
             order => {
-                let seen = self.norm(x, Rows::Tokens, layer.attention_norm.as_ref())?;
-                let seen = (&seen, &own(&seen)?);
-                let attended = self.attention(seen, layer, rows, noise(Role::AttentionProbs))?;
+                let seen = self.norm(x, keys, layer.attention_norm.as_ref())?;
+                let seen = ((&seen, keys), (&own(&seen)?, rows));
+                let attended = self.attention(seen, &layer.attention, probabilities)?;
                 let x = own(x)?;
-                let sum = (self.dropout(&attended, rows, attention)? + &x)?;
+                let mut sum = (self.dropout(&attended, rows, attention)? + &x)?;
+                if let (Some(cross), Some(encoded)) = (&layer.cross, &hidden.other) {
+                    let seen = self.norm(&sum, rows, Some(&cross.norm))?;
+                    let seen = ((encoded, Rows::Tokens), (&seen, rows));
+                    let attended = self.attention(seen, &cross.attention, noise(Role::CrossProbs))?;
+                    sum = (self.dropout(&attended, rows, noise(Role::CrossOutput))? + sum)?;
+                }
                 let seen = if order == Order::Parallel { &x } else { &sum };
                 let seen = self.norm(seen, rows, Some(&layer.feed_forward_norm))?;
                 let fed = self.feed_forward(&seen, layer, rows, inner)?;
@@ -238,59 +329,69 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The attention of a layer, from what its maps see, `[total, H]` and at these rows, where the queries are.
-    fn attention(
-        &self,
-        x: (&Tensor, &Tensor),
-        layer: &Layer,
-        rows: Rows,
-        noise: Option<Noise>,
-    ) -> Result<Tensor> {
-        let (heads, batch) = (self.model.config.heads, self.batch);
-        let (mut q, mut kv) = self.projected(x, layer, rows)?;
-        let packing = self.packing(rows);
-        if let Some(rotary) = &layer.settings.rotary {
-            let width = heads.keys * heads.depth;
-            let (keys, values) = (kv.narrow(1, 0, width)?, kv.narrow(1, width, width)?);
-            q = ops::rotate(&q, heads.depth, packing.positions, rotary)?;
-            kv = Tensor::cat(&[&ops::rotate(&keys, heads.depth, &batch.positions, rotary)?, &values], 1)?;
-        }
-        let settings = (heads, layer.settings.mask);
-        let context = self.model.backend.attention(&q, &kv, settings, noise, &packing, &batch.offsets)?;
-        self.linear(&context, rows, &layer.attended)
+    /// From some rows to others.
+    fn moved(&self, x: &Tensor, from: Rows, to: Rows) -> Result<Tensor> {
+        if from == to { Ok(x.clone()) } else { ops::rows(x, &self.batch.targets.rows) }
     }
 
-    /// Queries at these rows, and keys and values of all tokens side by side.
+    /// An attention, from what its maps see: at the keys' rows, and at those of the queries.
+    fn attention(
+        &self,
+        ((x, keys), (at_rows, rows)): ((&Tensor, Rows), (&Tensor, Rows)),
+        attention: &Attention,
+        noise: Option<Noise>,
+    ) -> Result<Tensor> {
+        let (heads, settings) = (self.model.config.heads, &attention.settings);
+        let (mut q, mut kv) = self.projected((x, keys), (at_rows, rows), attention)?;
+        let (packing, keys) = (self.packing(rows), self.placed(keys));
+        if let Some(rotary) = &settings.rotary {
+            let width = heads.keys * heads.depth;
+            let (own, values) = (kv.narrow(1, 0, width)?, kv.narrow(1, width, width)?);
+            q = ops::rotate(&q, heads.depth, packing.positions, rotary)?;
+            kv = Tensor::cat(&[&ops::rotate(&own, heads.depth, &keys.positions, rotary)?, &values], 1)?;
+        }
+        let scores =
+            Scores { heads, mask: settings.mask, scaled: !settings.unscaled, distances: settings.distances };
+        let added = attention.distances.as_ref().map(|table| self.added(table)).transpose()?;
+        let inputs = (&q, &kv, added.as_ref());
+        let context = self.model.backend.attention(inputs, scores, noise, &packing, &keys.offsets)?;
+        self.linear(&context, rows, &attention.attended)
+    }
+
+    /// What a table of distances adds to the scores: `[B, heads, buckets]`.
+    fn added(&self, table: &Module) -> Result<Tensor> {
+        let copies = self.probe.and_then(|probe| probe.distances.get(&table.weight));
+        copies.map_or_else(|| self.copies(table), |copies| Ok(copies.clone()))?.transpose(1, 2)
+    }
+
+    /// Queries at their rows, and keys and values at theirs, side by side.
     fn projected(
         &self,
-        (x, at_rows): (&Tensor, &Tensor),
-        layer: &Layer,
-        rows: Rows,
+        (x, keys): (&Tensor, Rows),
+        (at_rows, rows): (&Tensor, Rows),
+        attention: &Attention,
     ) -> Result<(Tensor, Tensor)> {
-        let own = |x: Tensor| match rows {
-            Rows::Tokens => Ok(x),
-            Rows::Targets => ops::rows(&x, &self.batch.targets.rows),
-        };
+        let own = |x: Tensor| self.moved(&x, keys, rows);
         let heads = self.model.config.heads;
         let (wide, narrow) = (heads.queries * heads.depth, heads.keys * heads.depth);
-        match &layer.projections {
+        match &attention.projections {
             Projections::Apart { query, key, value } => {
                 let w = Tensor::cat(&[self.weight(key)?, self.weight(value)?], 0)?;
                 let b = match (self.bias(key)?, self.bias(value)?) {
                     (Some(key), Some(value)) => Some(Tensor::cat(&[key, value], 0)?),
                     _ => None,
                 };
-                let tap = self.tap(Rows::Tokens, &[key, value]);
+                let tap = self.tap(keys, &[key, value]);
                 let kv = self.model.backend.linear(x, &w, b.as_ref(), tap)?;
                 Ok((self.linear(at_rows, rows, query)?, kv))
             }
             Projections::Stacked(all) => {
-                let all = self.linear(x, Rows::Tokens, all)?;
+                let all = self.linear(x, keys, all)?;
                 let q = own(all.narrow(1, 0, wide)?.contiguous()?)?;
                 Ok((q, all.narrow(1, wide, 2 * narrow)?.contiguous()?))
             }
             Projections::Interleaved(all) => {
-                let all = self.linear(x, Rows::Tokens, all)?;
+                let all = self.linear(x, keys, all)?;
                 let all = all.reshape((x.dim(0)?, heads.keys, 3, heads.depth))?;
                 let part = |i: usize| all.narrow(2, i, 1)?.contiguous()?.reshape((x.dim(0)?, narrow));
                 Ok((own(part(0)?)?, Tensor::cat(&[part(1)?, part(2)?], 1)?))
@@ -365,7 +466,12 @@ impl<'a> Pass<'a> {
 
     /// The last hidden state behind the norm that closes the layers, if one does.
     fn closed(&self, x: &Tensor) -> Result<Tensor> {
-        self.norm(x, Rows::Targets, self.model.modules.last_norm.as_ref())
+        let x = self.norm(x, Rows::Targets, self.model.modules.last_norm.as_ref())?;
+        if self.model.config.decoder.is_none() {
+            return Ok(x);
+        }
+        let x = self.dropout(&x, Rows::Targets, self.noise(Place::HEAD))?;
+        self.model.config.output_scale.map_or_else(|| Ok(x.clone()), |scale| &x * scale)
     }
 
     /// The decoder's weight `[V, E]`: its own, or the token table.

@@ -11,7 +11,7 @@ use candle_nn::{Linear, Module};
 
 use super::Packing;
 use crate::dropout::Noise;
-use crate::model::settings::{Heads, Mask, Norm};
+use crate::model::settings::{Distances, Heads, Mask, Norm, Scores};
 
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     Linear::new(w.clone(), b.cloned()).forward(x)
@@ -47,13 +47,13 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
 }
 
 pub fn attention(
-    q: &Tensor,
-    kv: &Tensor,
-    (Heads { queries: heads, keys: key_heads, depth }, mask): (Heads, Mask),
+    (q, kv, added): (&Tensor, &Tensor, Option<&Tensor>),
+    scores: Scores,
     noise: Option<Noise>,
     queries: &Packing,
     keys: &[usize],
 ) -> Result<Tensor> {
+    let Heads { queries: heads, keys: key_heads, depth } = scores.heads;
     let (batch, width) = (keys.len() - 1, key_heads * depth);
     let (rows, columns) = (Padding::new(queries.offsets), Padding::new(keys));
     let (tq, tk) = (rows.longest, columns.longest);
@@ -66,9 +66,13 @@ pub fn attention(
         own.unsqueeze(2)?.broadcast_as(shape)?.reshape((batch, heads, tk, depth))
     };
     let (q, k, v) = (split(rows.pad(q)?, tq, heads)?, part(0)?, part(1)?);
-    let scores = (q.matmul(&k.t()?)? * (1.0 / (depth as f64).sqrt()))?;
-    let seen = seen(mask, queries, &rows, &columns, scores.device())?;
-    let probabilities = softmax(&scores.broadcast_add(&seen)?, D::Minus1)?;
+    let mut sums = (q.matmul(&k.t()?)? * f64::from(scores.scale()))?;
+    if let (Some(added), Some(distances)) = (added, scores.distances) {
+        let buckets = buckets(distances, queries, &rows, tk, added)?;
+        sums = (sums + added.contiguous()?.gather(&buckets, 2)?.reshape((batch, heads, tq, tk))?)?;
+    }
+    let seen = seen(scores.mask, queries, &rows, &columns, sums.device())?;
+    let probabilities = softmax(&sums.broadcast_add(&seen)?, D::Minus1)?;
     let probabilities = match noise {
         None => probabilities,
         Some(noise) => {
@@ -87,6 +91,27 @@ pub fn attention(
     };
     let context = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch * tq, heads * depth))?;
     rows.unpad(&context)
+}
+
+/// The bucket of each pair of query and key: `[B, heads, tq tk]`. Those of padding may be any: it is masked out, or dropped.
+fn buckets(
+    distances: Distances,
+    queries: &Packing,
+    rows: &Padding,
+    tk: usize,
+    added: &Tensor,
+) -> Result<Tensor> {
+    let (batch, heads, _) = added.dims3()?;
+    let at = |b: usize, query: usize| {
+        let own = (query < rows.lengths[b]).then(|| queries.positions.get(queries.offsets[b] + query));
+        own.flatten().copied().unwrap_or(0) as usize
+    };
+    let pairs = (0..batch).flat_map(|b| (0..rows.longest).map(move |query| (b, query)));
+    let own = pairs.map(|(b, query)| at(b, query));
+    let buckets = own.flat_map(|at| (0..tk).map(move |key| distances.bucket(at, key) as u32));
+    let buckets =
+        Tensor::from_vec(buckets.collect::<Vec<u32>>(), (batch, 1, rows.longest * tk), added.device())?;
+    buckets.broadcast_as((batch, heads, rows.longest * tk))?.contiguous()
 }
 
 /// 0 at the keys that a query sees, minus infinity at the others: `[B, 1, tq, tk]`. A query that is padding sees the

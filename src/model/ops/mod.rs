@@ -14,7 +14,7 @@ mod kernels;
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Activation, Module};
 
-use super::settings::{Heads, Mask, Norm, Rotary};
+use super::settings::{Norm, Rotary, Scores};
 use crate::dropout::Noise;
 use fused::{RowNoise, Tap};
 
@@ -112,23 +112,27 @@ impl Backend {
     }
 
     /// Multi-head softmax attention within each example: queries `q` `[rows, hq d]` as `queries` packs them, keys and
-    /// values `kv` `[total, 2 hk d]` of every token, whose examples begin at `keys`; a query sees what `mask` lets it. Gives
-    /// `[rows, hq d]`. `noise` multiplies the probabilities; its values are numbered by (example, head, position of the
-    /// query, position of the key).
+    /// values `kv` `[total, 2 hk d]` of every token, whose examples begin at `keys`; a query sees what the mask lets it. Gives
+    /// `[rows, hq d]`. `added` `[B, hq, buckets]` is added to each example's scores by bucket of distances, where scores have
+    /// those. `noise` multiplies the probabilities; its values are numbered by (example, head, position of the query,
+    /// position of the key).
     pub fn attention(
         self,
-        q: &Tensor,
-        kv: &Tensor,
-        (heads, mask): (Heads, Mask),
+        (q, kv, added): (&Tensor, &Tensor, Option<&Tensor>),
+        scores: Scores,
         noise: Option<Noise>,
         queries: &Packing,
         keys: &[usize],
     ) -> Result<Tensor> {
         if self == Backend::Composed {
-            return composed::attention(q, kv, (heads, mask), noise, queries, keys);
+            return composed::attention((q, kv, added), scores, noise, queries, keys);
         }
-        let op = fused::Attention::new(heads, mask, queries, keys, noise);
-        q.contiguous()?.apply_op2(&kv.contiguous()?, op)
+        let op = fused::Attention::new(scores, queries, keys, noise);
+        let (q, kv) = (q.contiguous()?, kv.contiguous()?);
+        match added {
+            None => q.apply_op2(&kv, op),
+            Some(added) => q.apply_op3(&kv, &added.contiguous()?, op),
+        }
     }
 
     /// Negative log-likelihood in nats of the class `labels[i]` under `softmax(logits[i])`: `[rows, C]` to `[rows]`.
@@ -208,6 +212,7 @@ mod tests {
 
     use super::*;
     use crate::dropout::noise::Kind;
+    use crate::model::settings::{Distances, Heads, Mask};
     use crate::params::with_values;
     use crate::rng::Stream;
 
@@ -292,13 +297,31 @@ mod tests {
             let (q, some, kv) = (random("q", &[17, h]), random("some", &[5, h]), random("kv", &[17, width]));
             for (noise, mask) in noises.into_iter().zip([Mask::All, Mask::Causal, Mask::Window(2)]) {
                 for (q, queries) in [(&q, &packing), (&some, &few)] {
+                    let scores = Scores::of(heads, mask);
                     let [fused, plain] = [Fused, Composed].map(|backend| {
-                        backend.attention(q, &kv, (heads, mask), noise, queries, packing.offsets)
+                        backend.attention((q, &kv, None), scores, noise, queries, packing.offsets)
                     });
                     assert_equal(&[q, &kv], fused?, plain?);
+                    // Numbers by distance, exact up to 2 and up to 4, for each example its own.
+                    for (both, scaled) in [(true, false), (false, true)] {
+                        let distances = Some(Distances { buckets: 8, farthest: 10, both });
+                        let (scores, added) =
+                            (Scores { scaled, distances, ..scores }, random("added", &[3, heads.queries, 8]));
+                        let [fused, plain] = [Fused, Composed].map(|backend| {
+                            let inputs = (q, &kv, Some(&added));
+                            backend.attention(inputs, scores, noise, queries, packing.offsets)
+                        });
+                        assert_equal(&[q, &kv, &added], fused?, plain?);
+                    }
                 }
             }
         }
+        // Keys of other examples' lengths than the queries have, as a decoder's are.
+        let scores = Scores::of(Heads::of(4, h), Mask::All);
+        let (kv, keys) = (random("kv", &[9, 2 * h]), [0, 2, 6, 9]);
+        let [fused, plain] = [Fused, Composed]
+            .map(|backend| backend.attention((&x, &kv, None), scores, noises[1], &packing, &keys));
+        assert_equal(&[&x, &kv], fused?, plain?);
         Ok(())
     }
 }
