@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// Names and texts of the shipped analyses, in the order in which one would run them.
-pub const SHIPPED: [(&str, &str); 18] = [
+pub const SHIPPED: [(&str, &str); 20] = [
     ("quickstart", include_str!("../../analyses/quickstart.toml")),
     ("landscape", include_str!("../../analyses/landscape.toml")),
     ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),
@@ -41,6 +41,8 @@ pub const SHIPPED: [(&str, &str); 18] = [
     ("what-guides", include_str!("../../analyses/what-guides.toml")),
     ("minilm-lr", include_str!("../../analyses/minilm-lr.toml")),
     ("minilm", include_str!("../../analyses/minilm.toml")),
+    ("ner", include_str!("../../analyses/ner.toml")),
+    ("questions", include_str!("../../analyses/questions.toml")),
     ("glue", include_str!("../../analyses/glue.toml")),
     ("masked-lm-surfaces", include_str!("../../analyses/masked-lm-surfaces.toml")),
     ("cola", include_str!("../../analyses/cola.toml")),
