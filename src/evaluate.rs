@@ -6,12 +6,13 @@
 use std::fmt::Display;
 
 use crate::data::questions::{self, Window};
-use crate::data::{Batch, Example, Labels, parts};
+use crate::data::{self, Batch, Example, Labels, parts};
 use crate::error::Result;
 use crate::model::{Objective, Outputs, Prefix};
 use crate::params::{self, ParamMap};
 use crate::progress;
 use crate::stats;
+use crate::stats::clusters::Clusters;
 use crate::tasks::classes::other_order;
 use crate::tasks::{Names, Predictions, Scoring, answers, span};
 use crate::threads;
@@ -57,19 +58,25 @@ pub struct Evaluator<'a> {
     parts: Vec<Vec<usize>>,
     /// Of the first few batches, what is the same each time.
     prefixes: Vec<Option<Prefix>>,
+    /// Which of the examples that have a target are one draw.
+    clusters: Clusters,
 }
 
 impl<'a> Evaluator<'a> {
     /// `by_length`: indices of the examples that have a target, shortest first.
     pub fn new(examples: &'a [Example], by_length: &[usize]) -> Evaluator<'a> {
-        Evaluator { examples, parts: parts(examples, by_length, BATCH.0, BATCH.1), prefixes: Vec::new() }
+        Evaluator::of(examples, parts(examples, by_length, BATCH.0, BATCH.1))
     }
 
     /// As [`Evaluator::new`], each example in a batch of its own whose first index is the example's number: for objectives with
     /// noise, which then depends neither on the other examples nor on how they are cut into batches.
     pub fn one_by_one(examples: &'a [Example], by_length: &[usize]) -> Evaluator<'a> {
-        let parts = by_length.iter().map(|&n| vec![n]).collect();
-        Evaluator { examples, parts, prefixes: Vec::new() }
+        Evaluator::of(examples, by_length.iter().map(|&n| vec![n]).collect())
+    }
+
+    fn of(examples: &'a [Example], parts: Vec<Vec<usize>>) -> Evaluator<'a> {
+        let clusters = data::clusters(examples.iter().filter(|example| example.targets() > 0));
+        Evaluator { examples, parts, prefixes: Vec::new(), clusters }
     }
 
     /// Evaluates once the part of the model that has no parameter which `moves`, and keeps up to `bytes` of it: the
@@ -129,10 +136,9 @@ impl<'a> Evaluator<'a> {
         let targets: Vec<f64> = used.iter().map(|&n| examples[n].targets() as f64).collect();
         let sums: Vec<f64> = used.iter().map(|&n| losses[n].iter().sum()).collect();
         let count: f64 = targets.iter().sum();
-        let groups: Vec<Option<u32>> = used.iter().map(|&n| examples[n].group).collect();
         Ok(SetLoss {
             loss: sums.iter().sum::<f64>() / count,
-            loss_se: stats::ratio_se(&stats::by_group(&sums, &groups), &stats::by_group(&targets, &groups)),
+            loss_se: self.clusters.ratio_se(&sums, &targets),
             examples: used.len(),
             targets: count as usize,
             by_example: sums.into_iter().zip(targets).collect(),

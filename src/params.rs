@@ -92,19 +92,41 @@ pub fn read_contents(path: &Path) -> Result<Contents> {
     Ok(Contents { floats: map, others, metadata: header.metadata().clone().unwrap_or_default() })
 }
 
-/// Float64 tensors by name, each with its shape.
-pub type Float64 = BTreeMap<String, (Vec<usize>, Vec<f64>)>;
+/// Tensors of numbers in double precision by name, each with its shape.
+pub type Numbers = BTreeMap<String, (Vec<usize>, Vec<f64>)>;
 
-/// Every float64 tensor of a safetensors file, others left out, and the file's metadata.
-pub fn read_float64(path: &Path) -> Result<(Float64, HashMap<String, String>)> {
+/// Every float64 and int64 tensor of a safetensors file, others left out, and the file's metadata.
+pub fn read_numbers(path: &Path) -> Result<(Numbers, HashMap<String, String>)> {
     let bytes = files::read(path)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, e))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(path, e))?;
-    let doubles = tensors.iter().filter(|(_, view)| view.dtype() == Dtype::F64).map(|(name, view)| {
-        let values = view.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-        (name.to_string(), (view.shape().to_vec(), values))
+    let numbers = tensors.iter().filter_map(|(name, view)| {
+        let number: fn(&[u8; 8]) -> f64 = match view.dtype() {
+            Dtype::F64 => |bytes| f64::from_le_bytes(*bytes),
+            Dtype::I64 => |bytes| i64::from_le_bytes(*bytes) as f64,
+            _ => return None,
+        };
+        let values = view.data().as_chunks::<8>().0.iter().map(number).collect();
+        Some((name.to_string(), (view.shape().to_vec(), values)))
     });
-    Ok((doubles.collect(), header.metadata().clone().unwrap_or_default()))
+    Ok((numbers.collect(), header.metadata().clone().unwrap_or_default()))
+}
+
+/// The group of each of some rows, from the tensor `groups`; none where there is no such tensor.
+///
+/// # Errors
+///
+/// What was found in place of a whole number for each row.
+pub fn take_groups(tensors: &mut Numbers, rows: usize) -> Result<Vec<Option<u32>>, String> {
+    let Some((shape, values)) = tensors.remove("groups") else { return Ok(vec![None; rows]) };
+    if shape != [rows] {
+        return Err(format!("{shape:?} for {rows} rows"));
+    }
+    let whole = |value: f64| match value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value) {
+        true => Ok(Some(value as u32)),
+        false => Err(format!("{value} among the groups")),
+    };
+    values.into_iter().map(whole).collect()
 }
 
 /// A safetensors file whose tensors are read one by one.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fisherscape::analysis::{self, SHIPPED};
 use fisherscape::data::frozen::FrozenSet;
-use fisherscape::params;
+use fisherscape::tables::page::Training;
+use fisherscape::{files, params};
 
 use crate::support::{Outcome, copy_folder, fisherscape, fixture, tensors};
 
@@ -441,6 +442,61 @@ fn options_are_checked_before_any_work() -> Outcome {
     Ok(())
 }
 
+/// Settings that name files of words or of questions for an analysis that is shipped without.
+fn parts(name: &str) -> Vec<String> {
+    let set = |key: &str, path: &str| format!("data.{key}={}", fixture(path).display());
+    match name {
+        "ner" => vec![set("conll", "words/words.txt"), set("dev", "words/words.txt")],
+        "questions" => vec![set("squad", "questions/v1.json")],
+        _ => Vec::new(),
+    }
+}
+
+/// Oracle: the undisturbed run, and the arms that the analysis names. The analyses of words and of questions, shipped without their data, run to
+/// the end on a small model, and end with the same bytes where they were killed. Catches a plan that forgets such data, schedules that see
+/// what their seed holds out, and parts of questions that differ from run to run.
+#[test]
+fn words_and_questions_are_shipped_whole() -> Outcome {
+    for (name, metric, arms) in [("ner", "entity_f1", 5), ("questions", "f1", 4)] {
+        let folder = tempfile::tempdir()?;
+        let sets = [
+            "data.max_len=24",
+            "train.fraction=1.0",
+            "train.seeds=2",
+            "fisher.examples=3",
+            "train.eval_steps=",
+        ];
+        let model = format!("model.checkpoint={}", fixture("tiny/model").display());
+        let stride = (name == "questions").then(|| "data.stride=6".to_string());
+        let sets = sets.map(String::from).into_iter().chain([model]).chain(stride).chain(parts(name));
+        let words: Vec<String> = sets.flat_map(|set| ["--set".to_string(), set]).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let [whole, cut] = ["whole", "cut"].map(|out| folder.path().join(out));
+        let started = std::time::Instant::now();
+        let all = run(Path::new(name), &whole, &words);
+        let took = started.elapsed();
+        for part in [0.3, 0.6] {
+            let mut child = Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+                .args(["run", name, "--out", &cut.display().to_string()])
+                .args(&words)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            std::thread::sleep(took.mul_f64(part));
+            child.kill()?;
+            child.wait()?;
+        }
+        assert!(run(Path::new(name), &cut, &words).len() <= all.len());
+        same(&results(&cut), &results(&whole));
+        let rows: Vec<Training> = files::read_csv(&whole.join("tables/training.csv"), "")?;
+        assert!(
+            rows.len() == arms && rows.iter().all(|row| row.metric == metric && row.seeds == 2),
+            "{rows:?}"
+        );
+    }
+    Ok(())
+}
+
 /// The shipped analyses are sound, and one whose data are missing says so before it writes anything.
 #[test]
 fn shipped_analyses_pass_their_check() -> Outcome {
@@ -448,9 +504,12 @@ fn shipped_analyses_pass_their_check() -> Outcome {
     // Text that those need which have none of their own; names on the hub may yet be fetched.
     let text = fixture("tiny/sentiment.tsv").display().to_string();
     for (name, toml) in SHIPPED {
-        let own = !toml.contains("simple-wikipedia.txt");
-        let text = if own { String::new() } else { format!(" --set data.text={text}") };
-        let mut command = fisherscape(&format!("check {name}{text}"));
+        let text = match toml.contains("simple-wikipedia.txt") {
+            true => format!(" --set data.text={text}"),
+            false => String::new(),
+        };
+        let data: String = parts(name).iter().map(|set| format!(" --set {set}")).collect();
+        let mut command = fisherscape(&format!("check {name}{text}{data}"));
         command.env_remove("HF_HUB_OFFLINE").env("HF_HOME", folder.path()).assert().success();
     }
     let embedded =
@@ -460,6 +519,15 @@ fn shipped_analyses_pass_their_check() -> Outcome {
         ("rte --set model.checkpoint=./x".to_string(), "model.checkpoint"),
         (format!("rte {embedded}"), "nyu-mll/glue"),
         ("sub-samples --set model.checkpoint=embedded --set data.max_len=64".to_string(), "data.text"),
+        ("ner --set model.checkpoint=embedded --set data.max_len=64".to_string(), "--set data.conll=FILE"),
+        (
+            format!("ner --set model.checkpoint=embedded --set data.max_len=64 --set {}", parts("ner")[0]),
+            "--set data.dev=FILE",
+        ),
+        (
+            "questions --set model.checkpoint=embedded --set data.max_len=64".to_string(),
+            "--set data.squad=FILE",
+        ),
     ];
     for (arguments, says) in missing {
         let mut command = fisherscape(&format!("run {arguments} --out out"));
@@ -767,5 +835,9 @@ fn paths_of_a_file_lead_beside_it() -> Outcome {
     }
     std::fs::write(inner.join("a.toml"), text.replace(&whole, "text = \"here.txt\""))?;
     assert!(check(folder.path(), "inner/a.toml")?.status.success());
+    std::fs::copy(fixture("questions/v1.json"), inner.join("xquad.en.json"))?;
+    std::fs::write(inner.join("q.toml"), include_str!("../analyses/questions.toml"))?;
+    let small = "--set model.checkpoint=embedded --set data.max_len=64 --set data.stride=8";
+    assert!(check(folder.path(), &format!("inner/q.toml {small}"))?.status.success());
     Ok(())
 }

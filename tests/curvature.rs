@@ -232,7 +232,7 @@ struct Dense {
 }
 
 fn dense(folder: &Path, unreached: usize) -> Dense {
-    let mut arrays = params::read_float64(&folder.join("hessian.safetensors")).unwrap().0;
+    let mut arrays = params::read_numbers(&folder.join("hessian.safetensors")).unwrap().0;
     let mut eigenvalues = arrays.remove("eigenvalues").unwrap().1;
     let trace = arrays.remove("trace").unwrap().1[0];
     // An unreached parameter has a row of zeros: as many eigenvalues are 0.

@@ -896,14 +896,20 @@ fn tokenizers_that_cannot_be_used_are_told() -> Outcome {
 #[test]
 fn sums_of_other_data_are_refused() -> Outcome {
     use fisherscape::fisher::{Fisher, files};
+    use fisherscape::stats::clusters::Clusters;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("F.safetensors");
     let stored = files::read(&fixture("parity/cls/fisher.safetensors"))?;
     let totals = files::tensor_sums(&stored.diagonal)?;
     let write = |change: fn(f64, usize, usize) -> f64| {
         let sums = ndarray::Array2::from_shape_fn((2, totals.len()), |(n, t)| change(totals[t], n, t));
-        let fisher =
-            Fisher { diagonal: stored.diagonal.clone(), sums, skipped: 0, used: vec![0, 1], block: 1 };
+        let fisher = Fisher {
+            diagonal: stored.diagonal.clone(),
+            sums,
+            skipped: 0,
+            used: vec![0, 1],
+            clusters: Clusters::default(),
+        };
         files::write(&path, &fisher, &stored.layout, &Default::default(), true)
     };
     write(|total, n, _| total * (0.5 + n as f64))?;

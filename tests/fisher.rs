@@ -1,7 +1,7 @@
 //! The Fisher diagonal against closed forms of softmax regression.
 
 use fisherscape::data::{Batch, Example};
-use fisherscape::fisher::files::Stored;
+use fisherscape::fisher::files::{PerExample, Stored};
 use fisherscape::fisher::{self, Fisher, diagonal};
 use fisherscape::model::architectures::recognise;
 use fisherscape::model::{Objective, Reduction};
@@ -225,9 +225,9 @@ fn files_hold_what_was_computed() -> Outcome {
     assert_eq!(kept, layout);
     assert!(read.keys().eq(fisher.diagonal.keys()));
     assert!(read.iter().all(|(name, f)| values(f) == values(&fisher.diagonal[name])));
-    let (names, sums) = fisher::files::read_examples(&path)?.unwrap();
+    let (names, PerExample { sums, clusters }) = fisher::files::read_examples(&path)?.unwrap();
     assert!(names.iter().eq(fisher.diagonal.keys()));
-    assert_eq!(sums, fisher.sums);
+    assert_eq!((&sums, clusters.groups()), (&fisher.sums, None));
     let column = sums.column(column(&fisher, "weight")).to_vec();
     let mean = column.iter().sum::<f64>() / 4.0;
     let squares: f64 = column.iter().map(|s| (s - mean).powi(2)).sum();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
@@ -26,6 +26,7 @@ const CONFIG: &str = "11d08d2d72985961cef70c8d188dc2c28be4fabe";
 const VOCAB: &str = "d7a3b782763aa1f82264adde02c6d9f4c075991e";
 const TOKENIZER: &str = "ac558c55fc5aeec49f6d8207a046b718ed556b9b";
 const WEIGHTS: &str = "8170254531a4d9039c13811650ead9a92e450087f869c17813bff80b99b68255";
+const SPIECE: &str = "68f092ddc71ea0c0540dc59c08aca85ef345fc02230d02d1407b0e2573fd7eba";
 const RTE_TRAIN: &str = "22588413d9be261c2821bf9258619588638f8a39d9ed8892f539470c20f01a22";
 const RTE_DEV: &str = "cae5e45a4b197568730303f7a96b5757d07e1e3e5616e92fe1851aad59cc094d";
 
@@ -66,6 +67,48 @@ const FILES: [(&str, &str, &str, &str, &str); 10] = [
     ("nyu-mll/glue", GLUE, "rte/test-00000-of-00001.parquet", "tables/odd/train-00000-of-00001.parquet", ""),
     ("acme/tiny", MAIN, "pytorch_model.bin", "tiny/model/model.safetensors", ""),
 ];
+
+/// As a row of [`FILES`].
+type File = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+/// Names that people use, as owner or none, folder of the fixture, and what transformers' configuration calls the kind.
+const NAMES: [(&str, &str); 5] = [
+    ("roberta-base", "roberta-base"),
+    ("distilbert-base-uncased", "distilbert-base-uncased"),
+    ("google/electra-small-discriminator", "electra-small-discriminator"),
+    ("albert/albert-base-v2", "albert-base-v2"),
+    ("FacebookAI/xlm-roberta-base", "xlm-roberta-base"),
+];
+/// As albert-base-v2 without its tokenizer.json.
+const PIECES: &str = "acme/pieces";
+
+/// Name and hash of each file that a fixture's name has on the hub; no hash for those that nobody should ask for.
+fn listed(folder: &str) -> BTreeMap<String, Option<String>> {
+    let mut all: BTreeMap<String, BTreeMap<String, Option<String>>> =
+        serde_json::from_str(&std::fs::read_to_string(fixture("hub/files.json")).unwrap()).unwrap();
+    all.remove(folder).unwrap()
+}
+
+/// All that the server has.
+fn files() -> &'static [File] {
+    static ALL: OnceLock<Vec<File>> = OnceLock::new();
+    let own = |(name, folder): (&'static str, &'static str)| {
+        listed(folder).into_iter().map(move |(file, hash)| {
+            let path: &str = format!("hub/{folder}/{file}").leak();
+            let file: &str = file.leak();
+            let hash: &str = hash.unwrap_or_default().leak();
+            (name, MAIN, file, path, hash)
+        })
+    };
+    let pieces = || {
+        let kept = own((PIECES, "albert-base-v2")).filter(|file| file.2 != "tokenizer.json");
+        // `sha256sum` of the fixture's.
+        kept.map(|(name, commit, file, path, hash)| {
+            (name, commit, file, path, if file == "spiece.model" { SPIECE } else { hash })
+        })
+    };
+    ALL.get_or_init(|| FILES.into_iter().chain(NAMES.into_iter().flat_map(own)).chain(pieces()).collect())
+}
 
 /// A request that came.
 #[derive(Clone, Debug, PartialEq)]
@@ -252,6 +295,7 @@ fn answer(
         ("acme/tiny", "main" | MAIN) => Some(MAIN),
         ("acme/tiny", "v2" | "refs%2Fpr%2F1" | OTHER) => Some(OTHER),
         ("nyu-mll/glue", "main" | GLUE) => Some(GLUE),
+        (_, "main" | MAIN) => files().iter().find(|file| file.0 == name).map(|file| file.1),
         _ => None,
     };
     let missing = |code: &str| format!("x-error-code: {code}\r\ncontent-length: 0\r\n");
@@ -261,7 +305,7 @@ fn answer(
             let code = if known(name, "main").is_some() { "RevisionNotFound" } else { "RepoNotFound" };
             return head(if code == "RepoNotFound" { "401 no" } else { "404 no" }, &missing(code));
         };
-        let names = FILES.iter().filter(|file| (file.0, file.1) == (name, commit));
+        let names = files().iter().filter(|file| (file.0, file.1) == (name, commit));
         let siblings: Vec<_> = names.map(|file| serde_json::json!({"rfilename": file.2})).collect();
         let body = serde_json::json!({"id": name, "sha": commit, "siblings": siblings}).to_string();
         head("200 OK", &format!("content-length: {}\r\n", body.len()))?;
@@ -270,7 +314,7 @@ fn answer(
     if let Some((name, commit)) =
         api.and_then(|rest| rest.strip_suffix("?recursive=true")?.split_once("/tree/"))
     {
-        let own = FILES.iter().filter(|file| (file.0, file.1) == (name, commit) && faults_now.tree);
+        let own = files().iter().filter(|file| (file.0, file.1) == (name, commit) && faults_now.tree);
         // As the hub answers: `oid` is git's hash, for large files that of the pointer, whose content has another.
         let entry = |file: &(&str, &str, &str, &str, &str)| {
             let size = std::fs::read(fixture(file.3)).unwrap().len();
@@ -285,7 +329,7 @@ fn answer(
         head("200 OK", &format!("content-length: {}\r\n", body.len()))?;
         return out.write_all(body.as_bytes()).ok();
     }
-    let found = FILES.iter().find(|(repository, commit, name, _, hash)| {
+    let found = files().iter().find(|(repository, commit, name, _, hash)| {
         let prefix = if *repository == "nyu-mll/glue" { "/datasets" } else { "" };
         path == format!("{prefix}/{repository}/resolve/{commit}/{name}")
             || path == format!("/direct/{commit}/{name}")
@@ -986,5 +1030,58 @@ fn an_analysis_takes_names_and_fetches_before_it_begins() -> Outcome {
     let path = root.join("RTE/dev.tsv");
     std::fs::write(&path, std::fs::read_to_string(&path)?.replace("\tnot_entailment", "\tentailment"))?;
     assert!(!answers(&with_root).contains(" 0 of them"));
+    Ok(())
+}
+
+/// Oracles: transformers, whose token ids and loss stand in the fixture; the folder of the same files; and the hub's list. Each name
+/// that people use loads, whether its tokenizer is a vocab.txt, pairs with merges or a tokenizer.json, and its weights safetensors or
+/// a .bin, and nothing else of it is asked for. Catches a tokenizer that is not found by name, and weights fetched twice.
+#[test]
+fn names_that_people_use_load_as_their_folders_do() -> Outcome {
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        texts: [String; 2],
+        ids: [Vec<u32>; 2],
+        loss: f64,
+    }
+    let (hub, out) = (Hub::start(), tempfile::tempdir()?);
+    for (name, folder) in NAMES {
+        let local = fixture("hub").join(folder);
+        let expected: Expected = serde_json::from_slice(&std::fs::read(local.join("expected.json"))?)?;
+        let [first, second] = &expected.texts;
+        let table = out.path().join("table.tsv");
+        std::fs::write(&table, format!("text\tlabel\n{first}\t0\n{second}\t1\n"))?;
+        let set = out.path().join(folder).with_extension("safetensors");
+        let loss_of = |checkpoint: &str| -> Outcome<String> {
+            let data = format!("--table {} --columns text,label --out {}", table.display(), set.display());
+            hub.command(&format!("freeze --checkpoint {checkpoint} {data}")).assert().success();
+            let ids: Vec<Vec<u32>> = FrozenSet::read(&set)?.examples.into_iter().map(|e| e.ids).collect();
+            assert_eq!(ids, expected.ids, "{checkpoint}");
+            let text = format!("loss --checkpoint {checkpoint} --set {} --json", set.display());
+            Ok(loss(&mut hub.command(&text)))
+        };
+        let by_name = loss_of(name)?;
+        let mut asked: Vec<String> =
+            hub.seen().into_iter().filter(|seen| seen.method == "GET").map(|seen| seen.path).collect();
+        let list = listed(folder);
+        asked.retain(|path| path.starts_with("/storage/"));
+        assert_eq!(asked.len(), list.values().flatten().count(), "{name}: {asked:?}");
+        for (file, hash) in list.iter().filter_map(|(file, hash)| Some((file, hash.as_ref()?))) {
+            assert!(asked.contains(&format!("/storage/{hash}")), "{name}: {file} was not fetched");
+        }
+        assert_eq!(by_name, loss_of(&local.display().to_string())?, "{name}");
+        assert_eq!(hub.seen(), [], "{name}");
+        let value: serde_json::Value = serde_json::from_str(&by_name)?;
+        let found = value["loss"].as_f64().ok_or("no loss")?;
+        // Float32 logits.
+        assert!((found - expected.loss).abs() < 1e-5, "{name}: {found} for {}", expected.loss);
+    }
+    // SentencePiece's file alone is named, with the way out.
+    let table = out.path().join("table.tsv");
+    let freeze = format!(
+        "freeze --checkpoint {PIECES} --table {} --columns text,label --out x.safetensors",
+        table.display()
+    );
+    hub.fails_with(&freeze, &["SentencePiece's spiece.model alone", "tokenizer.json", "fix: "]);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Questions about texts: windows of them against transformers, answers against SQuAD's own script.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -11,8 +12,14 @@ use fisherscape::data::tokenizer::Tokenizer;
 use fisherscape::data::{Batch, Example};
 use fisherscape::evaluate::{self, set_loss};
 use fisherscape::files;
+use fisherscape::fisher::files::Row;
 use fisherscape::model::{Objective, Outputs};
-use fisherscape::params::ParamMap;
+use fisherscape::params::{self, ParamMap};
+use fisherscape::stability::AgreementRow;
+use fisherscape::stability::draw::size;
+use fisherscape::stability::overlap::OverlapRow;
+use fisherscape::stats;
+use fisherscape::tables::agree::ScoreRow;
 use fisherscape::tables::training::{MetricRow, PredictionRow};
 use fisherscape::tasks::{Kind, answers};
 use serde::Deserialize;
@@ -281,5 +288,84 @@ fn a_training_run_is_scored_by_question() -> Outcome {
     run(folder.path(), "surface --checkpoint run --set run/held_out.safetensors --resolution 3 --out s.csv")?;
     let about = json(&folder.path().join("s.json"));
     assert!(about.to_string().contains("exact_match"), "{about}");
+    Ok(())
+}
+
+/// `G/(G - 1) Σ_g (Σ_{n in g} (v_n - mean m_n))² / M²` row by row, its root: the error of `Σ v / Σ m` over groups.
+fn error_over(groups: &[f64], values: &[f64], targets: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / targets.iter().sum::<f64>();
+    let distinct: BTreeSet<u64> = groups.iter().map(|group| *group as u64).collect();
+    let rest = |group: u64| {
+        let own = (0..groups.len()).filter(|&n| groups[n] as u64 == group);
+        own.map(|n| values[n] - mean * targets[n]).sum::<f64>()
+    };
+    let squares: f64 = distinct.iter().map(|group| rest(*group).powi(2)).sum();
+    let count = distinct.len() as f64;
+    (count / (count - 1.0) * squares).sqrt() / targets.iter().sum::<f64>()
+}
+
+/// Oracle: the formula above on what the files keep of each window; the set's own groups; and the pass over the set, whose
+/// sub-samples are those of the kept sums. Errors of F, of rates, of a surface's rise and of sharpness count questions. Catches an error over
+/// windows, groups lost on the way to a file, and sub-samples of windows.
+#[test]
+fn errors_count_questions() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let (v1, model) = (fixture("questions/v1.json"), fixture("tiny/model"));
+    let (v1, model) = (v1.display(), model.display());
+    let run = |arguments: &str| run(folder.path(), arguments);
+    run(&format!("freeze --checkpoint {model} --squad {v1} --stride 6 --max-len 24 --out set.safetensors"))?;
+    let set = FrozenSet::read(&at("set.safetensors"))?;
+    let own: Vec<f64> = set.examples.iter().filter_map(|e| e.group).map(f64::from).collect();
+    let both = format!("--checkpoint {model} --set set.safetensors");
+    run(&format!("fisher {both} --per-example --out F.safetensors"))?;
+    let (numbers, metadata) = params::read_numbers(&at("F.examples.safetensors"))?;
+    let (names, sums) = (metadata.get("names").ok_or("names")?, &numbers["sums"].1);
+    let names: Vec<String> = serde_json::from_str(names)?;
+    let (groups, ones) = (&numbers["groups"].1, vec![1.0; own.len()]);
+    assert!(groups.iter().zip(&own).all(|(a, b)| (a - b) == (groups[0] - own[0])), "{groups:?}");
+    let rows: Vec<Row> = files::read_csv(&at("F.csv"), "")?;
+    let mut narrower = 0;
+    for row in &rows {
+        let column = names.iter().position(|name| *name == row.name).ok_or("a column")?;
+        let values: Vec<f64> = sums.iter().skip(column).step_by(names.len()).copied().collect();
+        let wanted = error_over(groups, &values, &ones) / row.numel as f64;
+        assert!((row.mean_se - wanted).abs() <= 1e-9 * wanted, "{}: {} for {wanted}", row.name, row.mean_se);
+        narrower += usize::from(stats::standard_error(&values) / (row.numel as f64) < wanted);
+    }
+    assert!(narrower > rows.len() / 2, "{narrower} of {} are wider by question", rows.len());
+    // Sub-samples: by the kept sums and by a pass of their own.
+    let draws = "--fractions 0.2,0.5 --repeats 3 --resamples 50";
+    run(&format!("stability --fisher F.safetensors {draws} --out kept"))?;
+    run(&format!("stability {both} {draws} --overlap 0.1 --out passed"))?;
+    for name in ["scores", "agreement", "summary", "needed", "tails"] {
+        let read = |from: &str| std::fs::read(at(from).join(format!("{name}.csv")));
+        assert_eq!(read("kept")?, read("passed")?, "{name}");
+    }
+    let drawn: Vec<AgreementRow> = files::read_csv(&at("kept/agreement.csv"), "")?;
+    assert!(drawn.iter().all(|row| row.examples == size(11, row.fraction)), "of eleven questions");
+    let tops: Vec<OverlapRow> = files::read_csv(&at("passed/overlap.csv"), "")?;
+    assert!(
+        tops.iter().all(|row| row.examples == size(11, row.fraction) && row.overlap_complement.is_some())
+    );
+    // A surface keeps every window, and which question it is of; sharpness what each question adds.
+    run(&format!("surface {both} --resolution 3 --per-example --out s.csv"))?;
+    let (surface, _) = params::read_numbers(&at("s.examples.safetensors"))?;
+    assert_eq!(&surface["groups"].1, groups);
+    let centre = json(&at("s.json"))["centre"]["loss_se"].as_f64().ok_or("loss_se")?;
+    let wanted = error_over(groups, &surface["centre"].1, &ones);
+    assert!((centre / wanted - 1.0).abs() < 1e-9, "{centre} for {wanted}");
+    let quick = "--directions 2 --radii 0.5 --ascent 1 --steps 2 --probes 1 --signs 1 --eigenvalues 1";
+    run(&format!("sharpness {both} {quick} --out sharp.csv"))?;
+    let (sharp, _) = params::read_numbers(&at("sharp.examples.safetensors"))?;
+    assert_eq!(
+        (sharp["rise_0.5"].0.as_slice(), sharp["targets"].1.iter().sum::<f64>()),
+        (&[2, 11][..], own.len() as f64)
+    );
+    // Rankings of two estimates, and what each rests on, resample questions too.
+    run("agree F.safetensors F.safetensors --titles a,b --resamples 20 --out agree")?;
+    let scored: Vec<ScoreRow> = files::read_csv(&at("agree/scores.csv"), "")?;
+    let tensor = scored.iter().find(|row| row.name == rows[0].name).ok_or("a tensor")?;
+    assert!((tensor.score_se.ok_or("an error")? / rows[0].mean_se - 1.0).abs() < 1e-9);
     Ok(())
 }

@@ -20,6 +20,7 @@ use fisherscape::stability::draw::Draws;
 use fisherscape::stability::overlap::{self, Draw};
 use fisherscape::stability::{Config, measure};
 use fisherscape::stats;
+use fisherscape::stats::clusters::Clusters;
 use ndarray::Array2;
 
 use crate::support::{Outcome, fisherscape, fixture, layout};
@@ -33,7 +34,7 @@ fn config(fractions: &[f64], repeats: usize) -> Config {
         aggregate: Aggregate::MeanOfMeans,
         include_intermediate: false,
         threshold: 0.9,
-        block: 1,
+        clusters: Clusters::default(),
         seed: 5,
     }
 }
@@ -273,7 +274,7 @@ fn parameters_overlap_as_their_sets_do() {
     let own = [9.0f32, 8.0, 7.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
     let rest = [1.0f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 6.0, 20.0];
     let full: Vec<f32> = own.iter().zip(&rest).map(|(a, b)| (a + b) / 2.0).collect();
-    let draw = Draw { kind: Draws::Disjoint, fraction: 0.5, repeat: 1, examples: 20, of: 40 };
+    let draw = Draw { kind: Draws::Disjoint, fraction: 0.5, repeat: 1, examples: 20, rows: (20, 40) };
     let row = overlap::rows(draw, &own, &full, &[0.3]).remove(0);
     assert_eq!((row.k, row.repeat, row.examples), (3, 1, 20));
     // {0, 1, 2} and {0, 1, 9}: two of four. {0, 1, 2} and {7, 8, 9}: none of six.
@@ -369,7 +370,7 @@ fn intervals_between_two_sets_hold_the_expected_agreement() {
             10.0 + 0.12 * t as f64 + Stream::new(9, "set").at((k * n + i) as u64).normal(t as u64)
         });
         let scores = by_example.mean_axis(ndarray::Axis(0)).unwrap().to_vec();
-        Scored { scores, by_example: Some(by_example) }
+        Scored { scores, by_example: Some(by_example), clusters: Clusters::default() }
     };
     let sets: Vec<Scored> = (0..2 * sets).map(set).collect();
     let same = between(&sets[0], &sets[0], true, 100, 0);

@@ -8,6 +8,7 @@ use fisherscape::stability::agreement::{Measure, agreement};
 use fisherscape::stability::draw::{Draws, size};
 use fisherscape::stability::summary::{Reference, SummaryRow, trust};
 use fisherscape::stability::{AgreementRow, Config, Stability, heads, measure};
+use fisherscape::stats::clusters::Clusters;
 use fisherscape::{files, stats};
 use ndarray::Array2;
 
@@ -24,7 +25,7 @@ fn config(fractions: &[f64], repeats: usize, seed: u64) -> Config {
         aggregate: Aggregate::MeanOfMeans,
         include_intermediate: false,
         threshold: 0.9,
-        block: 1,
+        clusters: Clusters::default(),
         seed,
     }
 }
@@ -778,5 +779,69 @@ fn kept_sums_give_the_same_files_and_the_figure_can_be_drawn_again() -> Outcome 
         let error = run(&arguments).failure().get_output().stderr.clone();
         assert!(String::from_utf8_lossy(&error).contains(word), "{arguments}");
     }
+    Ok(())
+}
+
+/// Questions of one to four windows, and the group of each window.
+fn windows(questions: u32) -> Vec<Option<u32>> {
+    (0..questions).flat_map(|question| vec![Some(question); 1 + question as usize % 4]).collect()
+}
+
+/// Values and intervals of every draw.
+fn agreements(result: &Stability) -> Vec<f64> {
+    let values = result
+        .agreement
+        .iter()
+        .flat_map(|row| [&row.full, &row.complement])
+        .flat_map(|own| (0..5).flat_map(|m| [own.values[m], own.low(m), own.high(m)]));
+    let needed = result.needed.iter().flat_map(|row| [row.predicted, row.predicted_high, row.checked]);
+    values.chain(needed).map(|value| value.unwrap_or(-9.0)).collect()
+}
+
+/// Oracle: the questions themselves, their windows added up by hand, as examples without groups: draws, agreements, intervals and
+/// numbers needed are theirs, scores are means over windows. Each window twice tells nothing new. Catches windows that part,
+/// sub-samples of windows, and intervals that shrink with copies.
+#[test]
+fn windows_of_a_question_are_one_example() -> Outcome {
+    let groups = windows(60);
+    let own = sums(groups.len(), noise(3));
+    let mut added = Array2::zeros((60, own.ncols()));
+    let mut twice = Array2::zeros((2 * groups.len(), own.ncols()));
+    for (n, group) in groups.iter().enumerate() {
+        let question = group.ok_or("a group")? as usize;
+        added.row_mut(question).scaled_add(1.0, &own.row(n));
+        [2 * n, 2 * n + 1].into_iter().for_each(|copy| twice.row_mut(copy).assign(&own.row(n)));
+    }
+    let config = |groups: &[Option<u32>]| Config {
+        resamples: 60,
+        draws: vec![Draws::Independent, Draws::Disjoint],
+        clusters: Clusters::new(groups, true),
+        ..config(&[0.1, 0.3], 3, 5)
+    };
+    let layout = layout(&tensors());
+    let by_question = measure(&layout, &added, &config(&[]))?;
+    let by_window = measure(&layout, &own, &config(&groups))?;
+    let copies: Vec<Option<u32>> = groups.iter().flat_map(|group| [*group; 2]).collect();
+    let copied = measure(&layout, &twice, &config(&copies))?;
+    // Sums in another order: rounding.
+    let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+    let wanted = agreements(&by_question);
+    assert!(wanted.iter().filter(|value| **value > -9.0).count() > 300);
+    assert!(near(&agreements(&by_window), &wanted) && near(&agreements(&copied), &wanted));
+    assert!(by_window.agreement.iter().all(|row| row.examples == size(60, row.fraction)));
+    for (window, question) in by_window.scores.iter().zip(&by_question.scores).take(25) {
+        let wanted = question.score * 60.0 / groups.len() as f64;
+        assert!((window.score / wanted - 1.0).abs() < 1e-12, "{window:?}, {question:?}");
+    }
+    // Lines of an article are examples: draws are as without articles, intervals wider where lines are copies.
+    let lines = sums(240, |n, t| (1.0 + 0.2 * t as f64) * noise(3)(n / 6, t));
+    let articles: Vec<Option<u32>> = (0..240).map(|n| Some(n / 6)).collect();
+    let of = |clusters| measure(&layout, &lines, &Config { clusters, ..config(&[]) });
+    let (together, alone) = (of(Clusters::new(&articles, false))?, of(Clusters::default())?);
+    assert!(together.agreement.iter().zip(&alone.agreement).all(|(a, b)| a.full.values == b.full.values));
+    let width = |result: &Stability| -> f64 {
+        result.agreement.iter().filter_map(|row| Some(row.full.high(0)? - row.full.low(0)?)).sum()
+    };
+    assert!(width(&together) > 1.3 * width(&alone), "{}, {}", width(&together), width(&alone));
     Ok(())
 }

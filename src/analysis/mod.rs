@@ -41,6 +41,8 @@ pub const SHIPPED: [(&str, &str); 20] = [
     ("what-guides", include_str!("../../analyses/what-guides.toml")),
     ("minilm-lr", include_str!("../../analyses/minilm-lr.toml")),
     ("minilm", include_str!("../../analyses/minilm.toml")),
+    ("ner", include_str!("../../analyses/ner.toml")),
+    ("questions", include_str!("../../analyses/questions.toml")),
     ("glue", include_str!("../../analyses/glue.toml")),
     ("masked-lm-surfaces", include_str!("../../analyses/masked-lm-surfaces.toml")),
     ("gpt2", include_str!("../../analyses/gpt2.toml")),

@@ -8,11 +8,12 @@ use std::path::Path;
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 /// Keys whose values are paths; a schedule of an arm stands behind its word, as in `guided:RATES.csv`.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "model.checkpoint",
     "data.folder",
     "data.table",
     "data.conll",
+    "data.squad",
     "data.dev",
     "data.text",
     "train.arms",

@@ -105,6 +105,7 @@ fn paths(analysis: &Analysis) -> Vec<Rule> {
         named("data.folder", data.folder.as_ref()),
         named("data.table", data.table.as_ref()),
         named("data.conll", data.conll.as_ref()),
+        named("data.squad", data.squad.as_ref()),
         named("data.dev", data.dev.as_ref()),
         named("data.text", data.text.as_ref()),
     ]

@@ -25,6 +25,7 @@ pub mod text;
 pub mod tokenizer;
 pub mod vocabulary;
 
+use crate::stats::clusters::Clusters;
 use crate::tasks::span;
 use questions::Window;
 
@@ -250,6 +251,13 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Which of these examples are one draw: lines of an article, or windows of a question, which are parts of one example.
+pub fn clusters<'a>(examples: impl IntoIterator<Item = &'a Example>) -> Clusters {
+    let of = |example: &Example| (example.group, matches!(example.target.labels, Labels::Ends(_)));
+    let (groups, windows): (Vec<_>, Vec<bool>) = examples.into_iter().map(of).unzip();
+    Clusters::new(&groups, windows.into_iter().all(|window| window))
 }
 
 /// Indices of the examples that have a target, shortest first: batches of neighbours are of similar length.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::layout::Parameter;
 use crate::model::{Layout, architectures};
 use crate::params::{self, Column, ParamMap};
+use crate::stats::clusters::Clusters;
 use crate::{files, progress, stats};
 
 const FIX: &str = "make it with `fisherscape fisher`";
@@ -71,7 +72,7 @@ pub fn write(
             block: tensor.place.block(),
             numel: tensor.numel(),
             mean: stats::mean(&sums) / numel,
-            mean_se: stats::standard_error(&sums) / numel,
+            mean_se: fisher.clusters.standard_error(&sums) / numel,
             sum: stats::mean(&sums),
             max: f64::from(max),
         }))
@@ -97,16 +98,32 @@ fn write_examples(path: &Path, fisher: &Fisher, metadata: &BTreeMap<String, Stri
     let numels: Vec<usize> = fisher.diagonal.values().map(|f| f.elem_count()).collect();
     metadata.insert("names".into(), serde_json::json!(names).to_string());
     metadata.insert("numels".into(), serde_json::json!(numels).to_string());
-    if fisher.block > 1 {
-        metadata.insert("block".into(), fisher.block.to_string());
+    if fisher.clusters.parts().is_some() {
+        metadata.insert(DRAWN.into(), GROUPS.into());
     }
     let used: Vec<i64> = fisher.used.iter().map(|&n| n as i64).collect();
     let sums: Vec<f64> = fisher.sums.iter().copied().collect();
+    let groups = fisher.clusters.numbers();
+    let groups = groups.as_ref().map(|own| (GROUPS.to_string(), vec![own.len()], Column::I64(own)));
     let tensors = [
         ("sums".to_string(), fisher.sums.shape().to_vec(), Column::F64(&sums)),
         ("examples".to_string(), vec![used.len()], Column::I64(&used)),
     ];
-    params::write_safetensors(path, tensors, &metadata)
+    params::write_safetensors(path, tensors.into_iter().chain(groups), &metadata)
+}
+
+/// Metadata of per-example sums whose groups are one example each, such as the windows of a question.
+const DRAWN: &str = "drawn";
+/// Tensor of the group of each row, where some have several.
+const GROUPS: &str = "groups";
+
+/// Sums of squared gradients as they stand beside a Fisher file.
+#[derive(Clone, Debug)]
+pub struct PerExample {
+    /// `s[n,t]` `[N, tensors]`
+    pub sums: Array2<f64>,
+    /// Which rows are one draw.
+    pub clusters: Clusters,
 }
 
 /// A Fisher diagonal as it was stored.
@@ -185,8 +202,8 @@ pub fn tensor_sums(fisher: &ParamMap) -> Result<Vec<f64>> {
     fisher.values().map(sum).collect()
 }
 
-/// The per-example sums beside a Fisher file, if they were written: tensor names and `[N, tensors]`.
-pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, Array2<f64>)>> {
+/// The per-example sums beside a Fisher file, if they were written, and the names of their tensors.
+pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, PerExample)>> {
     let path = examples_path(fisher);
     if !path.exists() {
         return Ok(None);
@@ -195,24 +212,19 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, Array2<f64>)>
         let fix = "make it again with `fisherscape fisher --per-example`";
         Error::field(path.display(), "sums", "float64 [N, tensors] with `names` in the metadata", found, fix)
     };
-    let (mut tensors, metadata) = params::read_float64(&path)?;
+    let (mut tensors, metadata) = params::read_numbers(&path)?;
     let names = metadata.get("names").and_then(|names| serde_json::from_str(names).ok());
     let names: Vec<String> = names.ok_or_else(|| wrong("no names".into()))?;
     let (shape, values) = tensors.remove("sums").ok_or_else(|| wrong("no such tensor".into()))?;
     match shape[..] {
         [n, columns] if columns == names.len() => {
             let sums = Array2::from_shape_vec((n, columns), values).map_err(|e| wrong(e.to_string()))?;
-            Ok(Some((names, sums)))
+            let groups = params::take_groups(&mut tensors, n).map_err(wrong)?;
+            let whole = metadata.get(DRAWN).is_some_and(|drawn| drawn == GROUPS);
+            Ok(Some((names, PerExample { sums, clusters: Clusters::new(&groups, whole) })))
         }
         _ => Err(wrong(format!("{shape:?} for {} names", names.len()))),
     }
-}
-
-/// How many of the examples beside a Fisher file belong to one group, about; 1 where the file says nothing.
-pub fn read_block(fisher: &Path) -> Result<usize> {
-    let (_, metadata) = params::read_float64(&examples_path(fisher))?;
-    let block = metadata.get("block").and_then(|block| block.parse().ok());
-    Ok(block.filter(|block| *block > 0).unwrap_or(1))
 }
 
 /// As [`read_examples`], the sums of the diagonal's tensors alone, checked against the diagonal that they stand beside.
@@ -221,8 +233,8 @@ pub fn read_block(fisher: &Path) -> Result<usize> {
 ///
 /// [`Error::Field`] for a broken file, one that lacks a tensor of the diagonal, sums that are negative or not finite, and sums
 /// whose mean is not the diagonal's.
-pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<Array2<f64>>> {
-    let Some((names, sums)) = read_examples(fisher)? else { return Ok(None) };
+pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<PerExample>> {
+    let Some((names, PerExample { sums, clusters })) = read_examples(fisher)? else { return Ok(None) };
     let path = examples_path(fisher);
     let wrong = |expected: &str, found: String| {
         let fix = "make both again with `fisherscape fisher --per-example`";
@@ -251,5 +263,5 @@ pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<Array2<f64
             );
         }
     }
-    Ok(Some(sums))
+    Ok(Some(PerExample { sums, clusters }))
 }

@@ -13,13 +13,13 @@ pub mod layers;
 
 use ndarray::Array2;
 
-use crate::data::{Example, by_length, parts};
+use crate::data::{Example, by_length, clusters, parts};
 use crate::error::{Error, Result};
 use crate::model::squares::Squares;
 use crate::model::{Estimate, Estimator, Objective, Part, Reduction, Sums};
 use crate::params::ParamMap;
 use crate::progress::Progress;
-use crate::stats;
+use crate::stats::clusters::Clusters;
 use crate::tasks::Kind;
 pub use control::Control;
 
@@ -31,8 +31,8 @@ pub struct Fisher {
     pub sums: Array2<f64>,
     /// Which examples were used (those with a target), `[N]`.
     pub used: Vec<usize>,
-    /// How many of them belong to one group, about; 1 without groups.
-    pub block: usize,
+    /// Which of them are one draw.
+    pub clusters: Clusters,
     /// How many were skipped for want of a target.
     pub skipped: usize,
 }
@@ -94,9 +94,8 @@ pub fn estimates(
         progress.advance(numbers.len());
     }
     let skipped = numbers.len() - used.len();
-    let groups: Vec<Option<u32>> = with_target.iter().map(|example| example.group).collect();
-    let block = stats::block(&groups);
-    sums.into_iter().map(|sums| finish(sums.squares, &order, &used, (skipped, block))).collect()
+    let clusters = clusters(with_target);
+    sums.into_iter().map(|sums| finish(sums.squares, &order, &used, (skipped, &clusters))).collect()
 }
 
 /// Whether these estimates exist for this task.
@@ -122,7 +121,7 @@ fn finish(
     squares: Squares,
     order: &[usize],
     used: &[usize],
-    (skipped, block): (usize, usize),
+    (skipped, clusters): (usize, &Clusters),
 ) -> Result<Fisher> {
     if let Some(((row, column), _)) = squares.sums.indexed_iter().find(|(_, s)| !s.is_finite()) {
         let fix = "the loss is not finite there: look at the example and the checkpoint";
@@ -136,5 +135,5 @@ fn finish(
         let place = used.partition_point(|used| used < n);
         sums.row_mut(place).assign(&by_length.row(row));
     }
-    Ok(Fisher { diagonal, sums, skipped, used: used.to_vec(), block })
+    Ok(Fisher { diagonal, sums, skipped, used: used.to_vec(), clusters: clusters.clone() })
 }

@@ -52,6 +52,9 @@ pub const TOKENIZER_FILES: [&str; 7] = [
     "special_tokens_map.json",
 ];
 
+/// A tokenizer's files that are not read, but fetched where there is no other, so that the message names what is there.
+pub const SENTENCE_PIECE: [&str; 3] = ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model"];
+
 /// What is to be read of a repository.
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted {
@@ -242,7 +245,10 @@ impl Wanted {
                     .iter()
                     .find(|name| has(name))
                     .ok_or("neither model.safetensors nor pytorch_model.bin")?;
-                let small = ["config.json"].into_iter().chain(TOKENIZER_FILES).filter(|name| has(name));
+                let readable = VOCABULARIES.iter().any(|name| has(name));
+                let others = SENTENCE_PIECE.into_iter().filter(|_| !readable);
+                let small = ["config.json"].into_iter().chain(TOKENIZER_FILES).chain(others);
+                let small = small.filter(|name| has(name));
                 let mut chosen: Vec<String> = small.chain([*weights]).map(str::to_string).collect();
                 if let Some(whole) = weights.strip_suffix(".index.json") {
                     let (stem, extension) = whole.split_once('.').unwrap_or((whole, ""));

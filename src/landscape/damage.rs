@@ -16,11 +16,12 @@ use super::journal::Journal;
 use super::plane::Plane;
 use super::sharpness::{Measure, signs};
 use super::space::Space;
-use crate::data::Example;
+use crate::data::{self, Example};
 use crate::error::Result;
 use crate::evaluate::{Evaluator, SetLoss};
 use crate::model::Objective;
 use crate::params::{self, ParamMap};
+use crate::stats::clusters::Clusters;
 
 /// A model at rest, to be perturbed.
 pub struct Perturbed<'a, O> {
@@ -33,6 +34,8 @@ pub struct Perturbed<'a, O> {
     /// Bytes that may hold what does not move.
     room: usize,
     centre: SetLoss,
+    /// Which of the examples that have a target are one draw.
+    clusters: Clusters,
 }
 
 impl<'a, O: Objective> Perturbed<'a, O> {
@@ -46,15 +49,16 @@ impl<'a, O: Objective> Perturbed<'a, O> {
         room: usize,
     ) -> Result<Perturbed<'a, O>> {
         let centre = Evaluator::new(examples, by_length).loss(objective, theta)?;
-        Ok(Perturbed { objective, theta, examples, by_length, radius, room, centre })
+        let clusters = data::clusters(examples.iter().filter(|e| e.targets() > 0));
+        Ok(Perturbed { objective, theta, examples, by_length, radius, room, centre, clusters })
     }
 
-    /// `m_n` `[N]`.
+    /// `m_n` `[N]`, of examples that are one draw together.
     pub fn targets(&self) -> Vec<f64> {
-        self.centre.by_example.iter().map(|(_, targets)| *targets).collect()
+        self.clusters.sums(&self.centre.by_example.iter().map(|(_, targets)| *targets).collect::<Vec<_>>())
     }
 
-    /// The rise of each example along each of some directions, all in the same tensors: `draws` times `[N]`. Costs two
+    /// The rise of each example, or of those that are one draw together, along each of some directions, all in the same tensors: `draws` times `[N]`. Costs two
     /// evaluations a draw, of the model behind the first tensor that moves.
     pub fn rise(
         &self,
@@ -82,7 +86,7 @@ impl<'a, O: Objective> Perturbed<'a, O> {
                 let sums = forth.by_example.iter().zip(&back.by_example).zip(&self.centre.by_example);
                 Ok(sums.map(|(((forth, _), (back, _)), (centre, _))| (forth + back) / 2.0 - centre).collect())
             })?;
-            measure.draws.push(rise);
+            measure.draws.push(self.clusters.sums(&rise));
         }
         Ok(measure)
     }

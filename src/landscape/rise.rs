@@ -5,13 +5,15 @@
 //! of the heights cannot give: theirs are dominated by what all points have in common. With several planes it is a
 //! [`Measure`](super::sharpness::Measure), with which models are compared plane by plane and example by example.
 //!
-//! `SURFACE.examples.safetensors`: `sums` float64 `[points, N]`, y outer; `centre` float64 `[N]`; `targets`, `x`, `y`.
+//! `SURFACE.examples.safetensors`: `sums` float64 `[points, N]`, y outer; `centre` float64 `[N]`; `targets`, `x`, `y`; `groups` where some examples are one
+//! draw together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::params::{self, Column};
+use crate::stats::clusters::Clusters;
 
 /// The loss of each example at each point of a surface.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,8 @@ pub struct ByExample {
     pub points: Vec<(f64, f64)>,
     /// `s_n` at the grid points `[points, N]`
     pub sums: Vec<f64>,
+    /// Which examples are one draw.
+    pub clusters: Clusters,
 }
 
 /// `SURFACE.examples.safetensors` for `SURFACE.csv`.
@@ -61,7 +65,9 @@ impl ByExample {
             ("y", vec![points], &y),
         ];
         let tensors = tensors.map(|(name, shape, values)| (name.to_string(), shape, Column::F64(values)));
-        params::write_safetensors(path, tensors, metadata)
+        let groups = self.clusters.numbers();
+        let groups = groups.as_ref().map(|own| ("groups".to_string(), vec![n], Column::I64(own)));
+        params::write_safetensors(path, tensors.into_iter().chain(groups), metadata)
     }
 
     /// Reads the file beside a surface.
@@ -70,7 +76,7 @@ impl ByExample {
     ///
     /// [`Error::Field`] for a broken file, or tensors that do not fit together.
     pub fn read(path: &Path) -> Result<ByExample> {
-        let (mut tensors, _) = params::read_float64(path)?;
+        let (mut tensors, _) = params::read_numbers(path)?;
         let wrong = |name: &str, found: String| {
             let fix = "make it again with `fisherscape surface --per-example`";
             Error::field(path.display(), name, "float64, fitting the others", found, fix)
@@ -85,6 +91,8 @@ impl ByExample {
         if !fits || sums.len() != x.len() * targets.len() {
             return Err(wrong("sums", format!("{} values", sums.len())));
         }
-        Ok(ByExample { targets, centre, points: x.into_iter().zip(y).collect(), sums })
+        let groups = params::take_groups(&mut tensors, targets.len());
+        let clusters = Clusters::new(&groups.map_err(|found| wrong("groups", found))?, false);
+        Ok(ByExample { targets, centre, points: x.into_iter().zip(y).collect(), sums, clusters })
     }
 }

@@ -33,13 +33,14 @@ use crate::params::{self, Column};
 use crate::progress::Progress;
 use crate::rng::Stream;
 use crate::stats;
+use crate::stats::clusters::Clusters;
 use crate::stats::paired::{self, Difference};
 
 /// One measure of one model: what it is for every draw and example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measure {
     pub name: String,
-    /// Sums over each example's targets, `[draws, N]`: the measure of a draw is `Σ_n / M`.
+    /// Sums over the targets of each example, or of those that are one draw of the data, `[draws, N]`: the measure is `Σ_n / M`.
     pub draws: Vec<Vec<f64>>,
 }
 
@@ -345,6 +346,17 @@ impl Measure {
 }
 
 impl Sharpness {
+    /// Examples that are one draw together taken for one, their sums added up.
+    pub fn by_draw(self, clusters: &Clusters) -> Sharpness {
+        let added = |draws: Vec<Vec<f64>>| draws.iter().map(|draw| clusters.sums(draw)).collect();
+        let measure = |own: Measure| Measure { draws: added(own.draws), ..own };
+        Sharpness {
+            measures: self.measures.into_iter().map(measure).collect(),
+            targets: clusters.sums(&self.targets),
+            ..self
+        }
+    }
+
     /// The table.
     pub fn rows(&self) -> Vec<Row> {
         self.measures.iter().map(|measure| measure.row(&self.targets)).collect()
@@ -369,7 +381,7 @@ impl Sharpness {
     ///
     /// [`Error::Field`] for a broken file, or tensors that do not fit together.
     pub fn read(path: &Path) -> Result<Sharpness> {
-        let (mut tensors, metadata) = params::read_float64(path)?;
+        let (mut tensors, metadata) = params::read_numbers(path)?;
         let about = metadata.get("about").and_then(|about| serde_json::from_str::<Value>(about).ok());
         let set = about.and_then(|about| Some(about.pointer("/set/hash")?.as_str()?.to_string()));
         let wrong = |name: &str, found: String| {

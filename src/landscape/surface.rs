@@ -9,7 +9,7 @@ use std::path::Path;
 use super::journal::Journal;
 use super::plane::Plane;
 use super::rise::ByExample;
-use crate::data::Example;
+use crate::data::{self, Example};
 use crate::error::Result;
 use crate::evaluate::{Evaluator, metrics};
 use crate::model::Objective;
@@ -111,6 +111,7 @@ impl Plan<'_> {
             centre: sums(&done[centre]),
             points: grid.iter().map(|values| (values[0], values[1])).collect(),
             sums: grid.iter().flat_map(sums).collect(),
+            clusters: data::clusters(self.examples.iter().filter(|e| e.targets() > 0)),
         });
         let (points, centre) = (grid.iter().map(point).collect(), point(&done[centre]));
         Ok(Surface { points, centre, metrics: names, by_example })

@@ -313,7 +313,7 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
     Ok(rows)
 }
 
-/// The rise around the model of one seed.
+/// The rise around the model of one seed, by what is one draw of the data.
 struct RunRise {
     seed: String,
     rise: Measure,
@@ -326,8 +326,9 @@ impl RunRise {
         let (mut draws, mut targets) = (Vec::new(), Vec::new());
         for path in surfaces {
             let by_example = ByExample::read(&rise::examples_path(path))?;
-            draws.extend(by_example.rise(RADIUS));
-            targets = by_example.targets;
+            let clusters = &by_example.clusters;
+            draws.extend(by_example.rise(RADIUS).map(|rise| clusters.sums(&rise)));
+            targets = clusters.sums(&by_example.targets);
         }
         let seed = run.and_then(|run| run.rsplit('/').next()).unwrap_or_default().to_string();
         let rise = Measure { name: "rise".into(), draws };
@@ -445,10 +446,11 @@ pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
     let aggregate = schedule.map(|schedule| schedule.aggregate).unwrap_or_default();
     let intermediate = schedule.is_some_and(|schedule| schedule.include_intermediate);
     let scores = Scores::new(&layout, Granularity::Site, aggregate, intermediate);
-    let columns = scores.of_examples(&by_example);
+    let columns = scores.of_examples(&by_example.sums);
     let site = |(name, column): (&String, ndarray::ArrayView1<f64>)| {
         let values = column.to_vec();
-        Site { site: name.clone(), score: stats::mean(&values), score_se: stats::standard_error(&values) }
+        let score_se = by_example.clusters.standard_error(&values);
+        Site { site: name.clone(), score: stats::mean(&values), score_se }
     };
     Ok(scores.names().iter().zip(columns.columns()).map(site).collect())
 }

@@ -38,7 +38,10 @@ pub fn check_inputs(loaded: &Loaded, missing: Missing) -> Result<Places> {
         inputs.preset(&config).map_err(at("schedule.preset"))?;
     }
     inputs.text().map_err(at("data.text"))?;
-    inputs.data().map_err(at(analysis.data.named()))?;
+    if inputs.labelled() {
+        inputs.parts(loaded)?;
+        inputs.data().map_err(at(analysis.data.named()))?;
+    }
     Ok(inputs.places)
 }
 
@@ -124,7 +127,7 @@ impl Inputs<'_> {
     }
 
     /// The parts that surfaces are over.
-    fn parts(&self) -> Vec<Part> {
+    fn surfaces_over(&self) -> Vec<Part> {
         self.analysis.surface.as_ref().map_or(Vec::new(), |_| self.analysis.surfaces_over())
     }
 
@@ -133,7 +136,7 @@ impl Inputs<'_> {
     }
 
     fn text(&self) -> Result<()> {
-        let read = self.parts().contains(&Part::Text) || self.fisher_over(Over::Text);
+        let read = self.surfaces_over().contains(&Part::Text) || self.fisher_over(Over::Text);
         match self.analysis.data.text.as_ref().filter(|path| read && !files::exists(path)) {
             Some(path) => {
                 let fix = "name a file with one example a line, beside the analysis or from the current folder: --set data.text=FILE";
@@ -143,14 +146,26 @@ impl Inputs<'_> {
         }
     }
 
-    /// The labelled data, where they are used.
-    fn data(&mut self) -> Result<()> {
-        let labelled = self.analysis.train.is_some()
+    /// Whether labelled data are used.
+    fn labelled(&self) -> bool {
+        self.analysis.train.is_some()
             || self.fisher_over(Over::Task)
-            || self.parts().iter().any(|part| *part != Part::Text);
-        if !labelled {
-            return Ok(());
-        }
+            || self.surfaces_over().iter().any(|part| *part != Part::Text)
+    }
+
+    /// Whether the files of words or questions are there, of which none is shipped.
+    fn parts(&self, loaded: &Loaded) -> Result<()> {
+        let data = &self.analysis.data;
+        let files = [("data.conll", &data.conll), ("data.squad", &data.squad), ("data.dev", &data.dev)];
+        let mut given = files.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
+        let Some((key, path)) = given.find(|(_, path)| !files::exists(path)) else { return Ok(()) };
+        let fix = format!("name a file beside the analysis or from the current folder: --set {key}=FILE");
+        let found = format!("none: {}", path.display());
+        Err(loaded.point(key, &Error::field(key, "file", "a file", found, fix)))
+    }
+
+    /// The labelled data.
+    fn data(&mut self) -> Result<()> {
         let data = &self.analysis.data;
         if let (Some(task), Some(given)) = (&data.task, data.folder()) {
             let fetch = || glue::locate(task.0, &given);

@@ -5,17 +5,16 @@
 //! that one might leave out, and says how far each ranking, and the dropout rates that follow from it, lie from the
 //! paper's. [`drivers`] names the tensors that decide a site's rank.
 
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::P_UPPER;
 use super::between::{Scored, between};
 use crate::dropout::rates::Shape;
+use crate::fisher::files::PerExample;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::model::Layout;
 use crate::model::layout::{Kind, Parameter};
 use crate::ranking::ascending_ranks;
-use crate::stats;
 
 /// Which tensors count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
@@ -132,14 +131,11 @@ const AGGREGATES: [Aggregate; 3] = [Aggregate::MeanOfMeans, Aggregate::Mean, Agg
 pub fn audit(
     layout: &Layout,
     totals: &[f64],
-    by_example: Option<&Array2<f64>>,
+    by_example: Option<&PerExample>,
     resamples: usize,
     seed: u64,
 ) -> (Vec<AuditRow>, Vec<VariantRow>) {
-    let scored = |scores: &Scores| Scored {
-        scores: scores.of(totals),
-        by_example: by_example.map(|sums| scores.of_examples(sums)),
-    };
+    let scored = |scores: &Scores| Scored::new(scores, totals, by_example);
     let paper = scored(&Variant::All.scores(layout, Aggregate::MeanOfMeans));
     let (mut rows, mut variants) = (Vec::new(), Vec::new());
     for aggregate in AGGREGATES {
@@ -148,13 +144,12 @@ pub fn audit(
             let own = scored(&scores);
             let ranks = ascending_ranks(&own.scores);
             for (i, site) in scores.names().iter().enumerate() {
-                let values = own.by_example.as_ref().map(|scores| scores.column(i).to_vec());
                 rows.push(AuditRow {
                     aggregate,
                     variant,
                     site: site.clone(),
                     score: own.scores[i],
-                    score_se: values.map(|v| stats::standard_error(&v)).filter(|se| se.is_finite()),
+                    score_se: own.standard_error(i),
                     rank: ranks[i],
                     p: Shape::Linear.at(ranks[i], ranks.len(), 0.0, P_UPPER),
                 });

@@ -10,9 +10,12 @@ use rayon::prelude::*;
 
 use super::Compared;
 use super::agreement::{Agreement, Measure, agreement};
-use super::bootstrap::{Scale, resampled_rows, stream, sum_rows};
+use super::bootstrap::{Scale, stream, sum_rows};
+use crate::fisher::files::PerExample;
+use crate::fisher::layers::Scores;
 use crate::rng::Stream;
 use crate::stats;
+use crate::stats::clusters::Clusters;
 
 /// Scores of layers.
 pub struct Scored {
@@ -20,6 +23,25 @@ pub struct Scored {
     pub scores: Vec<f64>,
     /// Of each example, `[N, items]`; their mean is `scores`. Empty where it is not known.
     pub by_example: Option<Array2<f64>>,
+    /// Which examples are one draw.
+    pub clusters: Clusters,
+}
+
+impl Scored {
+    /// Scores of the tensors' `totals`, and of each example where their sums are known.
+    pub fn new(scores: &Scores, totals: &[f64], by_example: Option<&PerExample>) -> Scored {
+        Scored {
+            scores: scores.of(totals),
+            by_example: by_example.map(|own| scores.of_examples(&own.sums)),
+            clusters: by_example.map(|own| own.clusters.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Standard error of a score over the examples.
+    pub fn standard_error(&self, item: usize) -> Option<f64> {
+        let values = self.by_example.as_ref()?.column(item).to_vec();
+        Some(self.clusters.standard_error(&values)).filter(|se| se.is_finite())
+    }
 }
 
 /// How alike two rankings are. Without per-example scores of both, or without resamples, there are no intervals.
@@ -31,10 +53,13 @@ pub fn between(a: &Scored, b: &Scored, paired: bool, resamples: usize, seed: u64
         return Compared { values, ..Compared::default() };
     };
     let other = if paired { stream(seed) } else { Stream::new(seed, "stability/bootstrap/other") };
-    let sum = |scores: &Array2<f64>, stream: Stream, k: usize| {
-        sum_rows(scores, resampled_rows(scores.nrows(), stream, k, 1).into_iter())
+    let sum = |scores: &Array2<f64>, clusters: &Clusters, stream: Stream| {
+        sum_rows(scores, clusters.resampled(scores.nrows(), &stream).into_iter())
     };
-    let one = |k: usize| agreement(&sum(x, stream(seed), k), &sum(y, other, k));
+    let one = |k: usize| {
+        let (k, own) = (k as u64, stream(seed));
+        agreement(&sum(x, &a.clusters, own.at(k)), &sum(y, &b.clusters, other.at(k)))
+    };
     let resampled: Vec<Agreement> = (0..resamples).into_par_iter().map(one).collect();
     let interval = |m: usize| {
         let scale = Scale::new(Measure::ALL[m], a.scores.len(), 1);

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::Measure;
-use super::bootstrap::{resampled_rows, stream, sum_rows};
+use super::bootstrap::{stream, sum_rows};
 use super::draw::{Draws, size};
 use super::{Config, Items};
 use crate::fisher::layers::Granularity;
@@ -64,8 +64,8 @@ pub struct MaskRow {
 pub fn components(layout: &Layout, maskings: &[Array2<f64>], config: &Config) -> Vec<ComponentRow> {
     let scores: Vec<Items> = maskings.iter().map(|sums| Items::new(layout, sums, config)).collect();
     let n = maskings[0].nrows();
-    let resamples: Vec<Vec<usize>> =
-        (0..config.resamples).map(|b| resampled_rows(n, stream(config.seed), b, config.block)).collect();
+    let resample = |b: usize| config.clusters.resampled(n, &stream(config.seed).at(b as u64));
+    let resamples: Vec<Vec<usize>> = (0..config.resamples).map(resample).collect();
     let all: Vec<usize> = (0..n).collect();
     let row = |(column, (granularity, name)): (usize, (Granularity, &String))| {
         let y: Vec<Vec<f64>> = scores.iter().map(|items| items.scores.column(column).to_vec()).collect();

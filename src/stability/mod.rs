@@ -36,6 +36,7 @@ use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::model::Layout;
 use crate::progress::Progress;
 use crate::stats;
+use crate::stats::clusters::Clusters;
 use agreement::{Agreement, Measure, agreement};
 use bootstrap::{Resamples, Scale, sum_rows};
 use draw::Draws;
@@ -59,8 +60,8 @@ pub struct Config {
     pub include_intermediate: bool,
     /// Spearman's rho that is asked for.
     pub threshold: f64,
-    /// Neighbours that are resampled together, since they are alike: lines of one article; 1 for independent examples.
-    pub block: usize,
+    /// Which rows are one draw. Windows of a question are parts of one example: it is what is drawn, and counted.
+    pub clusters: Clusters,
     pub seed: u64,
 }
 
@@ -87,26 +88,27 @@ pub struct Stability {
 /// [`Error::Field`] for a fraction outside (0, 1] or fewer than two examples.
 pub fn measure(layout: &Layout, sums: &Array2<f64>, config: &Config) -> Result<Stability> {
     check_fractions(&config.fractions)?;
-    if sums.nrows() < 2 {
-        let fix = "use a larger set";
-        return Err(Error::field("stability", "examples with a target", "at least 2", sums.nrows(), fix));
-    }
     let items = Items::new(layout, sums, config);
-    let resamples = Resamples::new(&items.scores, (config.resamples, config.block), config.seed);
-    let full = sum_rows(&items.scores, 0..sums.nrows());
+    let n = items.scores.nrows();
+    if n < 2 {
+        let fix = "use a larger set";
+        return Err(Error::field("stability", "examples with a target", "at least 2", n, fix));
+    }
+    let resamples = Resamples::new(&items.scores, &items.clusters, config.resamples, config.seed);
+    let all: Vec<usize> = (0..n).collect();
+    let full = sum_rows(&items.scores, 0..n);
     let mut result = Stability::default();
-    result.scores.extend(items.score_rows("full", 1.0, 0, &full, sums.nrows()));
+    result.scores.extend(items.score_rows("full", 1.0, 0, &full, &all));
     let progress = Progress::new("stability (fractions)", config.draws.len() * config.fractions.len());
     for &kind in &config.draws {
         for &fraction in &config.fractions {
-            let cell = Cell::new(kind, fraction, sums.nrows(), config);
+            let cell = Cell::new(kind, fraction, n, config);
             cell.measure(&items, &full, &resamples, &mut result);
             result.needed.extend(cell.needed(&items, config));
             progress.advance(1);
         }
     }
-    let whole =
-        Pilot { draw: "full", fraction: 1.0, repeat: 0, members: &(0..sums.nrows()).collect::<Vec<_>>() };
+    let whole = Pilot { draw: "full", fraction: 1.0, repeat: 0, members: &all };
     result.needed.extend(needed::rows(&items, &[whole], config));
     result.tails = tails::rows(&items, config);
     Ok(result)
@@ -132,13 +134,29 @@ pub fn check_fractions(fractions: &[f64]) -> Result<(), Problem> {
 
 /// What is ranked, at all granularities side by side.
 struct Items {
-    /// Scores of each example, `[N, items]`.
+    /// Scores of each example, `[N, items]`; of a question the sums over its windows.
     scores: Array2<f64>,
+    /// Rows behind each example: windows of a question, else 1.
+    rows: Vec<usize>,
+    /// Which examples are one draw.
+    clusters: Clusters,
     /// Names of the items of each granularity, in the order of the columns.
     groups: Vec<(Granularity, Vec<String>)>,
     /// Which of the groups are sites, and their types.
     sites: usize,
     types: Types,
+}
+
+/// Scores of examples from those of rows, and how many rows each example has: windows of a question add up.
+fn whole(scores: Array2<f64>, clusters: &Clusters) -> (Array2<f64>, Vec<usize>) {
+    let Some(parts) = clusters.parts() else {
+        let rows = vec![1; scores.nrows()];
+        return (scores, rows);
+    };
+    let sums: Vec<f64> = parts.iter().flat_map(|rows| sum_rows(&scores, rows.iter().copied())).collect();
+    // A sum of each item for each example: the shape fits.
+    let sums = Array2::from_shape_vec((parts.len(), scores.ncols()), sums).unwrap_or_default();
+    (sums, parts.iter().map(Vec::len).collect())
 }
 
 /// Agreement of one draw with the full set and with its complement.
@@ -155,9 +173,16 @@ impl Items {
         let parts: Vec<Array2<f64>> = scores.iter().map(|(_, scores)| scores.of_examples(sums)).collect();
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         let sites = Granularity::ALL.iter().position(|g| *g == Granularity::Site).unwrap_or(0);
+        // All have as many rows.
+        let scores_of_rows = concatenate(Axis(1), &views).unwrap_or_default();
+        let (by_example, rows) = whole(scores_of_rows, &config.clusters);
         Items {
-            // All have a row per example.
-            scores: concatenate(Axis(1), &views).unwrap_or_default(),
+            scores: by_example,
+            rows,
+            clusters: match config.clusters.parts() {
+                Some(_) => Clusters::default(),
+                None => config.clusters.clone(),
+            },
             types: Types::new(scores[sites].1.names()),
             sites,
             groups: scores.into_iter().map(|(g, scores)| (g, scores.names().to_vec())).collect(),
@@ -194,15 +219,16 @@ impl Items {
         fraction: f64,
         repeat: usize,
         sums: &[f64],
-        examples: usize,
+        members: &[usize],
     ) -> Vec<ScoreRow> {
+        let rows: usize = members.iter().map(|&example| self.rows[example]).sum();
         let row = |granularity: Granularity, name: &String, sum: f64| ScoreRow {
             draw: draw.to_string(),
             fraction,
             repeat,
             granularity,
             name: name.clone(),
-            score: sum / examples as f64,
+            score: sum / rows as f64,
         };
         self.named().zip(sums).map(|((g, name), &sum)| row(g, name, sum)).collect()
     }
@@ -237,7 +263,7 @@ impl Cell {
         for (repeat, (members, rest)) in self.draws.iter().enumerate() {
             let own = sum_rows(&items.scores, members.iter().copied());
             let complement = (!rest.is_empty()).then(|| sum_rows(&items.scores, rest.iter().copied()));
-            let scores = items.score_rows(self.kind.name(), self.fraction, repeat, &own, members.len());
+            let scores = items.score_rows(self.kind.name(), self.fraction, repeat, &own, members);
             result.scores.extend(scores);
             observed.push(items.compare(&own, full, complement.as_deref()));
             sums.push(own);
@@ -289,16 +315,17 @@ impl Cell {
 
     /// Agreements of all repeats in resample `b`.
     fn resampled(&self, items: &Items, resamples: &Resamples, b: usize) -> Vec<Both> {
-        let full = resamples.total(b).to_vec();
+        let (full, rows) = (resamples.total(b).to_vec(), resamples.rows(b));
+        let sum = |places: &[usize]| sum_rows(&items.scores, places.iter().map(|&place| rows[place]));
         let other = |part: &[f64]| full.iter().zip(part).map(|(all, part)| all - part).collect::<Vec<f64>>();
         let both = |(members, rest): &(Vec<usize>, Vec<usize>)| {
             // The smaller part is summed, the other is what it leaves.
             let (own, complement) = if members.len() <= rest.len() {
-                let own = resamples.sum(b, members);
+                let own = sum(members);
                 let complement = other(&own);
                 (own, complement)
             } else {
-                let complement = resamples.sum(b, rest);
+                let complement = sum(rest);
                 (other(&complement), complement)
             };
             items.compare(&own, &full, (!rest.is_empty()).then_some(&complement))

@@ -17,7 +17,7 @@ use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{self, resampled_rows, sum_rows};
+use super::bootstrap::{self, sum_rows};
 use super::{Config, Items};
 use crate::fisher::layers::Granularity;
 use crate::rng::Stream;
@@ -115,7 +115,8 @@ fn row(
     let mut resampled: Vec<f64> = Vec::new();
     if whole && predicted.is_some() {
         let one = |b: usize| {
-            let rows = resampled_rows(scores.nrows(), bootstrap::stream(config.seed), b, config.block);
+            let stream = bootstrap::stream(config.seed).at(b as u64);
+            let rows = items.clusters.resampled(scores.nrows(), &stream);
             Model::new(&scores.select(Axis(0), &rows), weights)?.needed(config.threshold)
         };
         // None of them: more than anyone has.

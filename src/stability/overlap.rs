@@ -51,9 +51,10 @@ pub struct Draw {
     pub kind: Draws,
     pub fraction: f64,
     pub repeat: usize,
-    /// Examples drawn, and all.
+    /// Examples drawn.
     pub examples: usize,
-    pub of: usize,
+    /// Rows behind the draw's diagonal, and behind the full one: examples, or windows of questions.
+    pub rows: (usize, usize),
 }
 
 /// All values of a diagonal in the order of the masks: by name, then flat index.
@@ -65,8 +66,8 @@ pub fn flat(diagonal: &ParamMap) -> Result<Vec<f32>> {
 
 /// A row for each of the `tops`: fractions of the parameters.
 pub fn rows(draw: Draw, own: &[f32], full: &[f32], tops: &[f64]) -> Vec<OverlapRow> {
-    let (m, n) = (draw.examples as f64, draw.of as f64);
-    let rest: Option<Vec<f32>> = (draw.examples < draw.of).then(|| {
+    let (m, n) = (draw.rows.0 as f64, draw.rows.1 as f64);
+    let rest: Option<Vec<f32>> = (m < n).then(|| {
         let rest = |(own, full): (&f32, &f32)| {
             ((n * f64::from(*full) - m * f64::from(*own)) / (n - m)).max(0.0) as f32
         };

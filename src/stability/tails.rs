@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{resampled_rows, stream};
+use super::bootstrap::stream;
 use super::{Config, Items};
 use crate::fisher::layers::Granularity;
 use crate::stats;
@@ -43,7 +43,7 @@ pub(super) fn rows(items: &Items, config: &Config) -> Vec<TailRow> {
     let n = items.scores.nrows();
     let top = super::draw::size(n, TOP);
     let resamples: Vec<Vec<usize>> = (0..config.resamples.min(RESAMPLES))
-        .map(|b| resampled_rows(n, stream(config.seed), b, config.block))
+        .map(|b| items.clusters.resampled(n, &stream(config.seed).at(b as u64)))
         .collect();
     let row = |(column, (granularity, name)): (usize, (Granularity, &String))| {
         let values = items.scores.column(column).to_vec();

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use super::{bounded, check_resamples, word};
 use crate::dropout::Place;
 use crate::error::{Error, Result};
-use crate::fisher::files as fisher_files;
+use crate::fisher::files::{self as fisher_files, PerExample};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::model::Layout;
 use crate::model::layout::Parameter;
@@ -17,6 +17,7 @@ use crate::ranking::ascending_ranks;
 use crate::rng::Stream;
 use crate::stability::Compared;
 use crate::stability::between::{Scored, between};
+use crate::stats::clusters::Clusters;
 use crate::tables::agree::{PairRow, ScoreRow};
 use crate::{stats, tables};
 
@@ -51,7 +52,7 @@ struct File {
     title: String,
     layout: Layout,
     totals: Vec<f64>,
-    by_example: Option<Array2<f64>>,
+    by_example: Option<PerExample>,
     /// What the examples are: the set, and which of it.
     set: Option<String>,
 }
@@ -163,16 +164,16 @@ impl Agree {
             }
             file.layout = file.layout.clone().only(common);
             file.totals = keep.iter().map(|&t| file.totals[t]).collect();
-            let columns = |sums: &Array2<f64>| sums.select(ndarray::Axis(1), &keep);
-            file.by_example = file.by_example.as_ref().map(columns);
+            if let Some(own) = &mut file.by_example {
+                own.sums = own.sums.select(ndarray::Axis(1), &keep);
+            }
         }
         Ok(())
     }
 
     fn scored(&self, file: &File, granularity: Granularity) -> (Scores, Scored) {
         let scores = Scores::new(&file.layout, granularity, self.aggregate, self.include_intermediate);
-        let by_example = file.by_example.as_ref().map(|sums| scores.of_examples(sums));
-        let scored = Scored { scores: scores.of(&file.totals), by_example };
+        let scored = Scored::new(&scores, &file.totals, file.by_example.as_ref());
         (scores, scored)
     }
 
@@ -187,7 +188,6 @@ impl Agree {
         let ratios = relative(&own.scores, &first.scores);
         let resampled = self.ratios((file, own), (first_file, first));
         let row = |i: usize| {
-            let values = own.by_example.as_ref().map(|scores| scores.column(i).to_vec());
             let mut ends: Vec<f64> = resampled.iter().map(|r| r[i]).filter(|r| r.is_finite()).collect();
             ends.sort_unstable_by(f64::total_cmp);
             let finite = |value: f64| Some(value).filter(|v| v.is_finite());
@@ -196,7 +196,7 @@ impl Agree {
                 granularity,
                 name: scores.names()[i].clone(),
                 score: own.scores[i],
-                score_se: values.map(|v| stats::standard_error(&v)).and_then(finite),
+                score_se: own.standard_error(i),
                 rank: ranks[i],
                 ratio: finite(ratios[i]),
                 ratio_low: finite(stats::quantile(&ends, 0.025)),
@@ -210,18 +210,19 @@ impl Agree {
     fn ratios(&self, (file, own): (&File, &Scored), (first_file, first): (&File, &Scored)) -> Vec<Vec<f64>> {
         let (Some(x), Some(y)) = (&own.by_example, &first.by_example) else { return Vec::new() };
         let paired = same_examples(file, first_file);
-        let mean = |scores: &Array2<f64>, stream: Stream| {
-            let n = scores.nrows();
+        let mean = |scores: &Array2<f64>, clusters: &Clusters, stream: Stream| {
+            let rows = clusters.resampled(scores.nrows(), &stream);
             let mut sum = vec![0f64; scores.ncols()];
-            for i in 0..n {
-                let row = scores.row(stream.below(i as u64, n as u64) as usize);
-                sum.iter_mut().zip(row).for_each(|(sum, s)| *sum += s / n as f64);
+            for &row in &rows {
+                sum.iter_mut().zip(scores.row(row)).for_each(|(sum, s)| *sum += s / rows.len() as f64);
             }
             sum
         };
         let streams = ["agree/first", if paired { "agree/first" } else { "agree/other" }];
         let [one, other] = streams.map(|name| Stream::new(self.seed, name));
-        (0..self.resamples as u64).map(|b| relative(&mean(x, other.at(b)), &mean(y, one.at(b)))).collect()
+        let ratio =
+            |b: u64| relative(&mean(x, &own.clusters, other.at(b)), &mean(y, &first.clusters, one.at(b)));
+        (0..self.resamples as u64).map(ratio).collect()
     }
 }
 
@@ -234,7 +235,7 @@ fn relative(own: &[f64], first: &[f64]) -> Vec<f64> {
 
 /// Whether two files are of the same examples, in the same order.
 fn same_examples(a: &File, b: &File) -> bool {
-    let rows = |file: &File| file.by_example.as_ref().map(Array2::nrows);
+    let rows = |file: &File| file.by_example.as_ref().map(|own| own.sums.nrows());
     a.set.is_some() && a.set == b.set && rows(a) == rows(b)
 }
 

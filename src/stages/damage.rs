@@ -29,6 +29,7 @@ use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::stability::between::correlation;
+use crate::stats::clusters::Clusters;
 use crate::tables::damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 use crate::tables::{self, Table};
 use crate::{estimate, files, stats};
@@ -146,7 +147,7 @@ impl Damage {
             reference: &reference,
             scale: per_target(&set, metadata.get("reduction")),
         };
-        let layers = self.layers(&model, &fisher)?;
+        let (layers, clusters) = self.layers(&model, &fisher)?;
         job.tell(layers.len())?;
         let by_length = set.by_length();
         let room = estimate::available_bytes().map_or(0, |free| free / 4);
@@ -160,7 +161,7 @@ impl Damage {
         let masks = job.masks(&perturbed, &mut journal)?;
         let targets = perturbed.targets();
         let rows: Vec<LayerRow> = found.iter().map(|found| found.row(&targets)).collect();
-        let correlations = self.correlations(&found, &targets);
+        let correlations = self.correlations(&found, &targets, &clusters);
         tables::write(&self.out, &rows)?;
         tables::write(&self.out, &correlations)?;
         tables::write(&self.out, &masks)?;
@@ -180,8 +181,8 @@ impl Damage {
         Ok(self.options.check()?)
     }
 
-    /// The layers of every granularity, with their scores.
-    fn layers(&self, model: &Model, fisher: &ParamMap) -> Result<Vec<Layer>> {
+    /// The layers of every granularity with their scores, and which examples of these are one draw.
+    fn layers(&self, model: &Model, fisher: &ParamMap) -> Result<(Vec<Layer>, Clusters)> {
         let layout = model.network.layout.clone().only(|tensor| fisher.contains_key(&tensor.name));
         let (columns, totals) = (layout.columns(), fisher_files::tensor_sums(fisher)?);
         let by_example = fisher_files::read_sums(&self.fisher, fisher)?;
@@ -190,7 +191,7 @@ impl Damage {
             let scores = [Aggregate::MeanOfMeans, Aggregate::Mean, Aggregate::Sum]
                 .map(|aggregate| Scores::new(&layout, granularity, aggregate, false));
             let values = scores.each_ref().map(|scores| scores.of(&totals));
-            let examples = by_example.as_ref().map(|sums| scores.each_ref().map(|s| s.of_examples(sums)));
+            let examples = by_example.as_ref().map(|own| scores.each_ref().map(|s| s.of_examples(&own.sums)));
             for (i, (name, members)) in scores[0].names().iter().zip(scores[0].members()).enumerate() {
                 let column = |scores: &Array2<f64>| scores.column(i).to_vec();
                 layers.push(Layer {
@@ -213,17 +214,17 @@ impl Damage {
             let text = "layers of 1-D parameters alone left out: let them move with --vectors";
             progress::excluded(format!("{} {text}", before - layers.len()));
         }
-        Ok(layers)
+        Ok((layers, by_example.map(|own| own.clusters).unwrap_or_default()))
     }
 
     /// Rank correlations, resampling examples, draws and sign vectors.
-    fn correlations(&self, found: &[Found], targets: &[f64]) -> Vec<CorrelationRow> {
+    fn correlations(&self, found: &[Found], targets: &[f64], clusters: &Clusters) -> Vec<CorrelationRow> {
         let mut rows = Vec::new();
         for &granularity in &self.options.granularity {
             let own: Vec<&Found> = found.iter().filter(|f| f.layer.granularity == granularity).collect();
             let resamples: Vec<[Vec<f64>; 6]> = (0..self.options.resamples as u64)
                 .into_par_iter()
-                .map(|b| resampled(&own, targets, self.seed, b))
+                .map(|b| resampled(&own, (targets, clusters), self.seed, b))
                 .collect();
             let observed = values(&own, |found| {
                 let rise = found.rise.row(targets).value;
@@ -279,16 +280,15 @@ fn values(found: &[&Found], of: impl Fn(&Found) -> [f64; 6]) -> [Vec<f64>; 6] {
 
 /// The same with examples, draws and sign vectors drawn again, each for all layers together. The prediction's own error
 /// is that of F per parameter, which sums over examples do not tell: it stays.
-fn resampled(found: &[&Found], targets: &[f64], seed: u64, b: u64) -> [Vec<f64>; 6] {
-    let again = |what: &str, n: usize| -> Vec<usize> {
-        let stream = Stream::new(seed, &format!("damage/{what}")).at(b);
-        (0..n as u64).map(|i| stream.below(i, n as u64) as usize).collect()
-    };
+fn resampled(found: &[&Found], (targets, clusters): (&[f64], &Clusters), seed: u64, b: u64) -> [Vec<f64>; 6] {
+    let stream = |what: &str| Stream::new(seed, &format!("damage/{what}")).at(b);
+    let again = |what: &str, n: usize| Clusters::default().resampled(n, &stream(what));
     let count = |of: fn(&Found) -> usize| found.first().map_or(0, |found| of(found));
     let examples = again("examples", targets.len());
     let draws = again("draws", count(|f| f.rise.draws.len()));
     let probes = again("signs", count(|f| f.hessian.len()));
-    let scored = again("fisher", count(|f| f.layer.by_example.as_ref().map_or(0, |own| own[0].len())));
+    let scored = count(|f| f.layer.by_example.as_ref().map_or(0, |own| own[0].len()));
+    let scored = clusters.resampled(scored, &stream("fisher"));
     let weight: f64 = examples.iter().map(|&n| targets[n]).sum();
     values(found, |found| {
         let score = |a: usize| match &found.layer.by_example {

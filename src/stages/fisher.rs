@@ -186,7 +186,7 @@ fn print_blocks(fisher: &fisher::Fisher, layout: &Layout) {
         say!(
             "{name:12} {:12.4e} {:12.1e}",
             crate::stats::mean(&values),
-            crate::stats::standard_error(&values)
+            fisher.clusters.standard_error(&values)
         );
     }
 }

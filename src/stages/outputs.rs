@@ -76,8 +76,8 @@ fn paths(stage: &Stage) -> Paths<'_> {
     let folder = |out, read| Paths { files: Vec::new(), folders: vec![(OUT, out)], read };
     match stage {
         Stage::Freeze(s) => {
-            let Source { table, conll, dev, .. } = &s.source;
-            file(&s.out, [each(&s.text), given(table), given(conll), given(dev)].concat())
+            let Source { table, conll, squad, dev, .. } = &s.source;
+            file(&s.out, [each(&s.text), given(table), given(conll), given(squad), given(dev)].concat())
         }
         Stage::Loss(_) => Paths { files: Vec::new(), folders: Vec::new(), read: Vec::new() },
         Stage::Fisher(s) => file(&s.out, vec![&s.inputs.set]),

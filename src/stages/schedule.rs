@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ndarray::Array2;
+use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
 use super::check_extension;
@@ -10,7 +10,7 @@ use super::options::{Parsed, defaults};
 use crate::dropout::rates::{self, Preset, Row, Shape};
 use crate::dropout::{Place, rates::guided};
 use crate::error::{Error, Problem, Result};
-use crate::fisher::files as fisher_files;
+use crate::fisher::files::{self as fisher_files, PerExample};
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
@@ -125,13 +125,14 @@ impl Schedule {
 fn guided_rows(
     scores: &Scores,
     sums: &[f64],
-    by_example: Option<&Array2<f64>>,
+    by_example: Option<&PerExample>,
     options: &ScheduleOptions,
 ) -> Vec<Row> {
     let se = match by_example {
         Some(by_example) => {
-            let scores = scores.of_examples(by_example);
-            scores.columns().into_iter().map(|c| Some(stats::standard_error(&c.to_vec()))).collect()
+            let scores = scores.of_examples(&by_example.sums);
+            let se = |own: ArrayView1<f64>| Some(by_example.clusters.standard_error(&own.to_vec()));
+            scores.columns().into_iter().map(se).collect()
         }
         None => {
             progress::note(

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::moving::{Gaussian, GaussianOptions, Moving};
 use super::options::defaults;
 use super::{ModelAndSet, about_set, check_extension};
-use crate::data::Example;
 use crate::data::frozen::FrozenSet;
+use crate::data::{self, Example};
 use crate::error::{Error, Problem, Result, check_at_most};
 use crate::landscape::basis::{self, Basis};
 use crate::landscape::curvature::{self, Curvature};
@@ -179,6 +179,8 @@ impl Sharpness {
             }
             found => found?,
         };
+        let clusters = data::clusters(examples.iter().copied());
+        let found = Found { sharpness: found.sharpness.by_draw(&clusters), ..found };
         self.write(&model.theta, &space, &found, &mut about)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;

@@ -12,10 +12,11 @@ use super::{Compute, HeadOptions, check_resamples, checkpoint};
 use crate::data::columns::Columns;
 use crate::data::frozen::FrozenSet;
 use crate::data::tokenizer::Special;
-use crate::data::{Example, masking, text};
+use crate::data::{self, Example, masking, text};
 use crate::error::{Error, Problem, Result, check_at_most};
 use crate::figures::stability::curve_figure;
 use crate::fisher::Fisher;
+use crate::fisher::files::PerExample;
 use crate::fisher::layers::{Aggregate, Granularity};
 use crate::model::freeze::{frozen, longest};
 use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction, Trainable};
@@ -29,6 +30,7 @@ use crate::stability::heads::{self, HeadRow};
 use crate::stability::overlap::{self, Draw, OverlapRow};
 use crate::stability::summary::{self, Reference, SummaryRow};
 use crate::stability::{self, AgreementRow, Config, needed, types};
+use crate::stats::clusters::Clusters;
 use crate::tables::agreement::Curves;
 use crate::tables::{self, Table};
 use crate::{estimate, files, fisher, params};
@@ -168,9 +170,14 @@ impl Stability {
             Some(path) => read(path, &mut config, &mut provenance)?,
             None => self.passes(&mut config, &mut provenance)?,
         };
-        if config.block > 1 {
-            let said = "neighbours, about three articles, are resampled together";
-            progress::note(format!("blocks of {} {said}", config.block));
+        match (config.clusters.groups(), config.clusters.parts()) {
+            (Some(n), Some(_)) => {
+                progress::note(format!("{n} groups of rows, as windows of a question: each is one example"))
+            }
+            (Some(n), None) => {
+                progress::note(format!("{n} groups of examples, as lines of an article: resampled whole"))
+            }
+            (None, _) => {}
         }
         let result = stability::measure(&input.layout, &input.sums, &config)?;
         let trust = summary::trust(&result.summary, Measure::Spearman, self.options.threshold);
@@ -201,7 +208,8 @@ impl Stability {
         overlap::sentences(&input.overlap).iter().for_each(|text| say!("{text}"));
         let skipped = input.skipped.map_or(String::new(), |skipped| format!(" ({skipped} skipped)"));
         let draws = result.agreement.len() / Granularity::ALL.len();
-        say!("{}: {} examples{skipped}, {draws} draws", self.out.display(), input.sums.nrows());
+        let examples = config.clusters.examples(input.sums.nrows());
+        say!("{}: {examples} examples{skipped}, {draws} draws", self.out.display());
         Ok(())
     }
 
@@ -214,7 +222,7 @@ impl Stability {
             aggregate: self.aggregate,
             include_intermediate: self.include_intermediate,
             threshold: self.options.threshold,
-            block: 1,
+            clusters: Clusters::default(),
             seed: self.seed,
         }
     }
@@ -256,7 +264,7 @@ impl Stability {
         pass.tell(&set.by_length())?;
         let all: Vec<usize> = (0..set.examples.len()).collect();
         let full = pass.fisher(&set.examples, &all)?;
-        config.block = full.block;
+        config.clusters = full.clusters.clone();
         let mut result = Sums {
             layout: model.network.layout.clone(),
             skipped: Some(full.skipped),
@@ -267,9 +275,11 @@ impl Stability {
             overlap: pass.overlap(&full, config)?,
         };
         if let Some(special) = special {
-            let maskings = pass.maskings(&full, &special)?;
-            result.components = components::components(&result.layout, &maskings, config);
-            result.masks = components::masks(&result.layout, &maskings, config);
+            let (common, maskings) = pass.maskings(&full, &special)?;
+            let clusters = data::clusters(common.iter().map(|&n| &set.examples[n]));
+            let config = Config { clusters, ..config.clone() };
+            result.components = components::components(&result.layout, &maskings, &config);
+            result.masks = components::masks(&result.layout, &maskings, &config);
         }
         if !model.stored_head {
             let sums = self.under_heads(folder, &set, &full)?;
@@ -355,27 +365,30 @@ impl Pass<'_> {
 
     /// The draws' top parameters.
     fn overlap(&self, full: &Fisher, config: &Config) -> Result<Vec<OverlapRow>> {
-        let mut rows = Vec::new();
+        let mut found = Vec::new();
         if self.stage.options.overlap.is_empty() {
-            return Ok(rows);
+            return Ok(found);
         }
-        let (all, n) = (overlap::flat(&full.diagonal)?, full.used.len());
+        let (all, of) = (overlap::flat(&full.diagonal)?, full.used.len());
+        let n = full.clusters.examples(of);
         for &kind in &config.draws {
             for &fraction in &config.fractions {
                 for repeat in 0..kind.repeats(n, fraction, config.repeats) {
                     let members = kind.members(n, fraction, repeat, config.seed);
-                    let numbers: Vec<usize> = members.iter().map(|&row| full.used[row]).collect();
+                    let numbers: Vec<usize> =
+                        full.clusters.rows(&members).into_iter().map(|row| full.used[row]).collect();
                     let own = overlap::flat(&self.fisher(self.examples, &numbers)?.diagonal)?;
-                    let draw = Draw { kind, fraction, repeat, examples: members.len(), of: n };
-                    rows.extend(overlap::rows(draw, &own, &all, &self.stage.options.overlap));
+                    let rows = (numbers.len(), of);
+                    let draw = Draw { kind, fraction, repeat, examples: members.len(), rows };
+                    found.extend(overlap::rows(draw, &own, &all, &self.stage.options.overlap));
                 }
             }
         }
-        Ok(rows)
+        Ok(found)
     }
 
-    /// `s[n,t]` under every masking, of the examples that have a target under each.
-    fn maskings(&self, full: &Fisher, special: &Special) -> Result<Vec<Array2<f64>>> {
+    /// The examples that have a target under every masking, and `s[n,t]` of these under each.
+    fn maskings(&self, full: &Fisher, special: &Special) -> Result<(Vec<usize>, Vec<Array2<f64>>)> {
         let vocabulary = self.model.network.config.vocab_size;
         let mut passes = vec![(full.used.clone(), full.sums.clone())];
         for masking in 1..self.stage.options.masks {
@@ -409,7 +422,8 @@ impl Pass<'_> {
             let places: Vec<usize> = common.iter().map(|n| used.partition_point(|used| used < n)).collect();
             sums.select(Axis(0), &places)
         };
-        Ok(passes.iter().map(rows).collect())
+        let sums = passes.iter().map(rows).collect();
+        Ok((common, sums))
     }
 }
 
@@ -422,11 +436,11 @@ fn write_or_remove<T: Table>(folder: &Path, rows: &[T]) -> Result<()> {
 fn read(path: &Path, config: &mut Config, provenance: &mut Provenance) -> Result<Sums> {
     let examples = fisher::files::examples_path(path);
     let fisher::files::Stored { diagonal, layout, metadata } = fisher::files::read(path)?;
-    let Some(sums) = fisher::files::read_sums(path, &diagonal)? else {
+    let Some(PerExample { sums, clusters }) = fisher::files::read_sums(path, &diagonal)? else {
         let fix = "make both again with `fisherscape fisher --per-example`";
         return Err(Error::field(examples.display(), "sums", "beside the Fisher file", "no file", fix));
     };
-    config.block = fisher::files::read_block(path)?;
+    config.clusters = clusters;
     provenance.input_file("fisher", path)?;
     provenance.input_file("examples", &examples)?;
     let heads = match metadata.contains_key(fisher::files::HEAD_SEED) {

@@ -12,6 +12,7 @@
 //!
 //! Depends on nothing. Randomness (bootstrap, permutations) comes from [`crate::rng`].
 
+pub mod clusters;
 pub mod paired;
 
 use std::cmp::Ordering;
@@ -112,34 +113,6 @@ pub fn ratio_se(sums: &[f64], targets: &[f64]) -> f64 {
     let loss = examples().map(|(s, _)| s).sum::<f64>() / total;
     let squares: f64 = examples().map(|(s, m)| (s - loss * m).powi(2)).sum();
     (count as f64 / (count - 1) as f64 * squares).sqrt() / total
-}
-
-/// Values added up by group, in the order in which groups first come; without groups, the values themselves.
-pub fn by_group(values: &[f64], groups: &[Option<u32>]) -> Vec<f64> {
-    let Some(groups) = groups.iter().copied().collect::<Option<Vec<u32>>>() else { return values.to_vec() };
-    let mut place: BTreeMap<u32, usize> = BTreeMap::new();
-    let mut sums = Vec::new();
-    for (value, group) in values.iter().zip(groups) {
-        let next = place.len();
-        let at = *place.entry(group).or_insert(next);
-        if at == sums.len() {
-            sums.push(0.0);
-        }
-        sums[at] += value;
-    }
-    sums
-}
-
-/// Neighbours to resample together where examples are in groups: as many as three groups have on average, for a block's ends cut groups;
-/// 1 without groups.
-pub fn block(groups: &[Option<u32>]) -> usize {
-    let Some(groups) = groups.iter().copied().collect::<Option<Vec<u32>>>() else { return 1 };
-    let distinct = groups.iter().collect::<std::collections::BTreeSet<_>>().len().max(1);
-    match groups.len() / distinct {
-        // Each on its own, or nearly.
-        1 if groups.len() < 3 * distinct / 2 => 1,
-        _ => (3.0 * groups.len() as f64 / distinct as f64).round() as usize,
-    }
 }
 
 /// What each example contributes to a ratio `L = Σ s_n / Σ m_n`: `L + N (s_n - L m_n) / M`, of which L is the mean, and whose
@@ -466,19 +439,6 @@ mod tests {
         assert_close(ratio_se(&[2.0, 3.0], &[1.0, 2.0]), 2.0 / 9.0);
         // An example without a target changes neither N nor M.
         assert_close(ratio_se(&[2.0, 0.0, 3.0], &[1.0, 0.0, 2.0]), 2.0 / 9.0);
-    }
-
-    /// Oracle: on paper. Groups add up wherever their values stand; three copies of each value in a group of its own have the
-    /// error of the single values, and not one that is smaller by √3.
-    #[test]
-    fn values_of_one_group_are_one_draw() {
-        let groups = [Some(7), Some(2), Some(7), Some(2)];
-        assert_eq!(by_group(&[1.0, 2.0, 3.0, 4.0], &groups), [4.0, 6.0]);
-        assert_eq!(by_group(&[1.0, 2.0], &[Some(1), None]), [1.0, 2.0]);
-        let thrice: Vec<f64> = X.iter().flat_map(|x| [*x; 3]).collect();
-        let groups: Vec<Option<u32>> = (0..36).map(|i| Some(i / 3)).collect();
-        let se = ratio_se(&by_group(&thrice, &groups), &by_group(&[1.0; 36], &groups));
-        assert_close(se, standard_error(&X));
     }
 
     /// Oracle: with one target each, L is a mean and its error is [`standard_error`].

@@ -491,8 +491,13 @@ fn sums(path: &Path) -> Result<()> {
     let stored = fisher::files::read(&fixture("parity/albert-tok/fisher.safetensors"))?;
     let totals = fisher::files::tensor_sums(&stored.diagonal)?;
     let sums = ndarray::Array2::from_shape_fn((3, totals.len()), |(n, t)| totals[t] * (0.5 + 0.5 * n as f64));
-    let fisher =
-        fisher::Fisher { diagonal: stored.diagonal, sums, skipped: 0, used: vec![0, 1, 2], block: 1 };
+    let fisher = fisher::Fisher {
+        diagonal: stored.diagonal,
+        sums,
+        skipped: 0,
+        used: vec![0, 1, 2],
+        clusters: Default::default(),
+    };
     fisher::files::write(path, &fisher, &stored.layout, &Default::default(), true)
 }
 

@@ -17,6 +17,7 @@ use super::special::{self, BERT, ROBERTA};
 use super::{added, charsmap, growth};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::hub::SENTENCE_PIECE;
 
 /// Classes of transformers whose `vocab.txt` is read as BERT's.
 const WORD_PIECE: [&str; 6] = ["Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert"];
@@ -65,8 +66,7 @@ pub fn read(folder: &Path, assumed_lower_case: &mut bool) -> Result<Tokenizer> {
 /// A folder without files that are read here; those of SentencePiece are named.
 fn none(folder: &Path) -> Error {
     let expected = "tokenizer.json, vocab.txt, or vocab.json and merges.txt";
-    let models = ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model"];
-    let (found, fix) = match models.into_iter().find(|name| files::exists(&folder.join(name))) {
+    let (found, fix) = match SENTENCE_PIECE.into_iter().find(|name| files::exists(&folder.join(name))) {
         Some(name) => (
             format!("SentencePiece's {name} alone"),
             "save the tokenizer as a tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
