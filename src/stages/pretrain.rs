@@ -1,8 +1,8 @@
 //! `pretrain`: training of a checkpoint or of a new model on text, as its architecture is pre-trained: encoders by masked
-//! tokens, decoders by the next one. Or a fresh head for a checkpoint.
+//! tokens, decoders by the next one, encoder-decoders by spans that are left out. Or a fresh head for a checkpoint.
 //!
-//! One line of text is one example. Each step of an encoder masks its batch anew, by the seed; the held-out examples are
-//! masked once and kept as a frozen set. The step's loss is the mean over the targets of its batch.
+//! One line of text is one example. Each step of an encoder masks its batch anew, by the seed; spans are left out once. The
+//! held-out examples are masked once and kept as a frozen set. The step's loss is the mean over the targets of its batch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,16 @@ use crate::dropout::Arm;
 use crate::error::{Error, Result, check_at_most};
 use crate::hub::VOCABULARIES;
 use crate::model::checkpoint::UNFINISHED;
-use crate::model::freeze::{frozen, longest};
+use crate::model::freeze::{self, frozen, longest};
 use crate::model::{Checkpoint, Model, architectures};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
-use crate::tasks::Kind;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
 
-/// Train on text: encoders by masked tokens, decoders by the next one; with --steps 0, add a fresh language-model head (or
-/// draw a new model) and train nothing.
+/// Train on text: encoders by masked tokens, decoders by the next one, encoder-decoders by spans left out; with --steps 0, add a
+/// fresh language-model head (or draw a new model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("start").args(["checkpoint", "config"])))]
 pub struct Pretrain {
@@ -208,10 +207,8 @@ impl Pretrain {
         let max_len = longest(self.max_len, &checkpoint.config)?;
         let (set, pad) = self.held_out_set(&held_out, &checkpoint, max_len)?;
         let tokenizer = checkpoint.tokenizer()?;
-        let mut examples = tokenizer.examples(&training.rows, max_len)?;
-        if set.kind == Kind::CausalLm {
-            examples.iter_mut().for_each(Example::ask_for_next_tokens);
-        }
+        let text = self.text.first().map_or(Path::new("--text"), PathBuf::as_path);
+        let (examples, _) = freeze::examples(text, &training, &tokenizer, (set.kind, max_len, self.seed))?;
         let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
         checkpoint.check_examples(set.kind, &examples, "tokens of --text", fix)?;
         let dropout =
