@@ -837,7 +837,8 @@ fn paths_of_a_file_lead_beside_it() -> Outcome {
     assert!(check(folder.path(), "inner/a.toml")?.status.success());
     std::fs::copy(fixture("questions/v1.json"), inner.join("xquad.en.json"))?;
     std::fs::write(inner.join("q.toml"), include_str!("../analyses/questions.toml"))?;
-    let small = "--set model.checkpoint=embedded --set data.max_len=64 --set data.stride=8";
+    let small =
+        "--set model.checkpoint=embedded --set data.max_len=64 --set data.stride=8 --set fisher.examples=3";
     assert!(check(folder.path(), &format!("inner/q.toml {small}"))?.status.success());
     Ok(())
 }

@@ -833,7 +833,8 @@ fn windows_of_a_question_are_one_example() -> Outcome {
         let wanted = question.score * 60.0 / groups.len() as f64;
         assert!((window.score / wanted - 1.0).abs() < 1e-12, "{window:?}, {question:?}");
     }
-    // Lines of an article are examples: draws are as without articles, intervals wider where lines are copies.
+    // Lines of an article are examples: draws are as without articles, intervals wider where lines are copies, though little: most of what
+    // a small draw adds is its own choice of lines.
     let lines = sums(240, |n, t| (1.0 + 0.2 * t as f64) * noise(3)(n / 6, t));
     let articles: Vec<Option<u32>> = (0..240).map(|n| Some(n / 6)).collect();
     let of = |clusters| measure(&layout, &lines, &Config { clusters, ..config(&[]) });
@@ -842,6 +843,6 @@ fn windows_of_a_question_are_one_example() -> Outcome {
     let width = |result: &Stability| -> f64 {
         result.agreement.iter().filter_map(|row| Some(row.full.high(0)? - row.full.low(0)?)).sum()
     };
-    assert!(width(&together) > 1.3 * width(&alone), "{}, {}", width(&together), width(&alone));
+    assert!(width(&together) > width(&alone), "{}, {}", width(&together), width(&alone));
     Ok(())
 }
