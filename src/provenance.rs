@@ -25,6 +25,8 @@ pub struct Provenance {
     peak_mib: Option<u64>,
     threads: usize,
     processor: String,
+    /// Results have the same bits where this is the same.
+    arithmetic: &'static str,
     /// BLAKE3 of what went in.
     inputs: BTreeMap<String, String>,
     /// Commits of what was given by a name on the hub.
@@ -46,6 +48,7 @@ impl Provenance {
             peak_mib: None,
             threads: rayon::current_num_threads(),
             processor: processor(),
+            arithmetic: arithmetic(),
             inputs: BTreeMap::new(),
             hub: BTreeMap::new(),
             clock: Instant::now(),
@@ -122,6 +125,18 @@ fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
+}
+
+/// How the processor adds products: fused with the addition, or not. Caches and the width of vectors make no difference.
+fn arithmetic() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if !std::arch::is_x86_feature_detected!("fma") {
+        return "x86_64 without fma";
+    }
+    match std::env::consts::ARCH {
+        "x86_64" => "x86_64 fma",
+        other => other,
+    }
 }
 
 /// The processor, in words.
