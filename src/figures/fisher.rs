@@ -126,7 +126,7 @@ impl FisherTable {
 
 /// A tensor of so many entries.
 fn tensor(name: String, numel: usize, place: Place) -> Parameter {
-    Parameter { name, shape: vec![numel], kind: Kind::Weight, place, reach: Reach::All }
+    Parameter { name, shape: vec![numel], kind: Kind::Weight, place, reach: Reach::All, spread: 1.0 }
 }
 
 /// The table at `path` as SVG and in words.

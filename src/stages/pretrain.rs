@@ -1,7 +1,9 @@
-//! `pretrain`: masked-LM training of a checkpoint or of a new model, or a fresh head for a checkpoint.
+//! `pretrain`: training of a checkpoint or of a new model on text, for what its architecture is pre-trained for; or a fresh
+//! masked-LM head for a checkpoint.
 //!
-//! One line of text is one example. Each step masks its batch anew, by the seed; the held-out examples are masked once
-//! and kept as a frozen set. The step's loss is the mean over the masked tokens of its batch.
+//! One line of text is one example. Under masked LM each step masks its batch anew, by the seed; the held-out examples are masked
+//! once and kept as a frozen set. A decoder predicts the next token, and an encoder-decoder writes spans, which are left out
+//! once. The step's loss is the mean over the targets of its batch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use crate::error::{Error, Result, check_at_most};
 use crate::hub::VOCABULARIES;
 use crate::model::checkpoint::UNFINISHED;
 use crate::model::freeze::{frozen, longest};
-use crate::model::{Checkpoint, Model, architectures};
+use crate::model::{Checkpoint, Head, Model, architectures};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
@@ -29,7 +31,8 @@ use crate::tasks::Kind;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
 
-/// Masked-LM pre-training; with --steps 0, add a fresh masked-LM head (or draw a new model) and train nothing.
+/// Train a language model on text, as its architecture is pre-trained; with --steps 0, add a fresh masked-LM head (or draw a new
+/// model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("start").args(["checkpoint", "config"])))]
 pub struct Pretrain {
@@ -140,13 +143,17 @@ impl Pretrain {
             None => provenance.input("checkpoint", &checkpoint.hash),
         }
         let model = match parts.filter(|_| self.steps != Some(0)) {
-            None => checkpoint.with_masked_lm_head(self.seed)?,
+            None => checkpoint.language_model(self.seed)?,
             Some(parts) => self.train(checkpoint, parts)?,
         };
         model.save(&self.out, None)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         Model::close_folder(&self.out)?;
-        say!("{}: {} parameters, masked-LM head", self.out.display(), params::count(&model.theta));
+        let head = match model.network.head {
+            Head::MaskedLm => "masked-LM head",
+            _ => "language model",
+        };
+        say!("{}: {} parameters, {head}", self.out.display(), params::count(&model.theta));
         Ok(())
     }
 
@@ -205,18 +212,10 @@ impl Pretrain {
     fn train(&self, checkpoint: Checkpoint, (training, held_out): (Rows, Rows)) -> Result<Model> {
         let max_len = longest(self.max_len, &checkpoint.config)?;
         let (set, pad) = self.held_out_set(&held_out, &checkpoint, max_len)?;
-        let tokenizer = checkpoint.tokenizer()?;
-        let examples = tokenizer.examples(&training.rows, max_len)?;
-        let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
-        checkpoint.check_examples(Kind::MaskedLm, &examples, "tokens of --text", fix)?;
+        let (examples, masking) = self.examples(&training, &checkpoint, max_len)?;
         let dropout =
             self.dropout.dropout(&checkpoint.config.sites(), checkpoint.config.head_dropout, self.seed)?;
-        let masking = Masking {
-            special: tokenizer.special.clone(),
-            vocabulary: checkpoint.config.vocab_size,
-            seed: self.seed,
-        };
-        let mut model = checkpoint.with_masked_lm_head(self.seed)?;
+        let mut model = checkpoint.language_model(self.seed)?;
         let each = examples.len().div_ceil(self.batch.saturating_mul(self.accumulate));
         let steps = self.steps.unwrap_or(3 * each);
         let config = self.settings(steps, steps.div_ceil(ROWS));
@@ -224,14 +223,14 @@ impl Pretrain {
         let run = Run {
             network: &model.network,
             examples: &examples,
-            masking: Some(&masking),
+            masking: masking.as_ref(),
             held_out: HeldOut { examples: &set.examples, kind: set.kind, scoring: set.scoring() },
             dropout: dropout.as_ref(),
             config: &config,
             snapshots: None,
         };
         let entropy = unigram_entropy(&set.examples);
-        let tokens: usize = examples.iter().map(Example::len).sum();
+        let tokens: usize = examples.iter().map(Example::size).sum();
         progress::note(format!(
             "{} examples of {tokens} tokens, {steps} steps; held out {} examples, unigram entropy {entropy:.4}",
             examples.len(),
@@ -256,6 +255,26 @@ impl Pretrain {
         history::write(&self.out, &rows, each, &beside)?;
         set.write(pad)?;
         Ok(model)
+    }
+
+    /// The training examples: to be masked anew in each step, or with their targets.
+    fn examples(
+        &self,
+        rows: &Rows,
+        checkpoint: &Checkpoint,
+        max_len: usize,
+    ) -> Result<(Vec<Example>, Option<Masking>)> {
+        if checkpoint.config.architecture.pretrained != Head::MaskedLm {
+            let place = self.text.first().map_or(Path::new("--text"), PathBuf::as_path);
+            let set = frozen(place, rows, checkpoint, max_len, self.seed, BTreeMap::new())?.0;
+            return Ok((set.examples, None));
+        }
+        let tokenizer = checkpoint.tokenizer()?;
+        let examples = tokenizer.examples(&rows.rows, max_len)?;
+        let fix = "the tokenizer files are not those of this checkpoint: fetch both again";
+        checkpoint.check_examples(Kind::MaskedLm, &examples, "tokens of --text", fix)?;
+        let vocabulary = checkpoint.config.vocab_size;
+        Ok((examples, Some(Masking { special: tokenizer.special, vocabulary, seed: self.seed })))
     }
 
     /// The held-out examples, masked once.
