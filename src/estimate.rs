@@ -55,7 +55,7 @@ pub fn seconds_each(
 
 /// Tokens of all examples.
 pub fn tokens(examples: &[Example]) -> usize {
-    examples.iter().map(Example::len).sum()
+    examples.iter().map(Example::size).sum()
 }
 
 /// Bytes of memory that are free, where the system says it; no more than this process may have.

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// Names and texts of the shipped analyses, in the order in which one would run them.
-pub const SHIPPED: [(&str, &str); 22] = [
+pub const SHIPPED: [(&str, &str); 23] = [
     ("quickstart", include_str!("../../analyses/quickstart.toml")),
     ("landscape", include_str!("../../analyses/landscape.toml")),
     ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),
@@ -47,6 +47,7 @@ pub const SHIPPED: [(&str, &str); 22] = [
     ("masked-lm-surfaces", include_str!("../../analyses/masked-lm-surfaces.toml")),
     ("gpt2", include_str!("../../analyses/gpt2.toml")),
     ("llm", include_str!("../../analyses/llm.toml")),
+    ("t5", include_str!("../../analyses/t5.toml")),
     ("cola", include_str!("../../analyses/cola.toml")),
     ("mrpc", include_str!("../../analyses/mrpc.toml")),
     ("rte", include_str!("../../analyses/rte.toml")),

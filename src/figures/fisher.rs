@@ -36,6 +36,15 @@ const AGGREGATES: [(Aggregate, &str); 3] = [
 ];
 /// The columns; the last stands apart, as it is no dropout site.
 const COLUMNS: [Role; 4] = [Role::AttentionProbs, Role::AttentionOutput, Role::FfnOutput, Role::Intermediate];
+/// Those of an encoder-decoder, likewise.
+const TWO_STACKS: [Role; 6] = [
+    Role::AttentionProbs,
+    Role::AttentionOutput,
+    Role::CrossProbs,
+    Role::CrossOutput,
+    Role::FfnOutput,
+    Role::Intermediate,
+];
 /// Height of a row, between the sites and `intermediate`, and between panels, pt.
 const ROW: f64 = 12.0;
 const APART: f64 = 4.0;
@@ -117,7 +126,7 @@ impl FisherTable {
 
 /// A tensor of so many entries.
 fn tensor(name: String, numel: usize, place: Place) -> Parameter {
-    Parameter { name, shape: vec![numel], kind: Kind::Weight, place, reach: Reach::All }
+    Parameter { name, shape: vec![numel], kind: Kind::Weight, place, reach: Reach::All, spread: 1.0 }
 }
 
 /// The table at `path` as SVG and in words.
@@ -163,8 +172,11 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     if lost {
         entries.push(cells::missing("no such tensor in the table"));
     }
-    entries.push(Entry::note("intermediate.dense feeds no dropout site"));
-    entries.push(Entry::note("pooler and task head are left out"));
+    let two = has_decoder(&layers);
+    if !two {
+        entries.push(Entry::note("intermediate.dense feeds no dropout site"));
+    }
+    entries.push(Entry::note(if two { "the head is left out" } else { "pooler and task head are left out" }));
     let sheet = Sheet::new(width_mm * PT_PER_MM, (left, foot), entries, 10.0);
     let canvas = &sheet.canvas;
 
@@ -186,6 +198,10 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     Ok(sheet.finish(DESCRIPTION))
 }
 
+fn has_decoder(layers: &[LayerName]) -> bool {
+    layers.iter().any(|layer| matches!(layer, LayerName::Decoder(_)))
+}
+
 /// One score and its place.
 struct Cell {
     area: Area,
@@ -198,6 +214,7 @@ struct Panel {
     title: &'static str,
     corner: Point,
     width: f64,
+    columns: &'static [Role],
     rows: usize,
     cells: Vec<Cell>,
     /// Over the scores above 0; `None` if there is none.
@@ -215,13 +232,19 @@ impl Panel {
         let score = |site: Place| scores.iter().find(|(s, _)| *s == site).map(|&(_, score)| score);
         let positive = scores.iter().map(|&(_, score)| score).filter(|&score| score > 0.0);
         let scale = axis::range(positive).map(|(low, high)| Axis::logarithmic(low, high, 5));
-        let mut panel = Panel { title, corner, width, rows: 1 + layers.len(), cells: Vec::new(), scale };
-        let embeddings =
-            Area { left: panel.column(0).0, top: corner.1, right: panel.column(2).1, bottom: corner.1 + ROW };
+        let columns = if has_decoder(layers) { TWO_STACKS.as_slice() } else { &COLUMNS };
+        let mut panel =
+            Panel { title, corner, width, columns, rows: 1 + layers.len(), cells: Vec::new(), scale };
+        let right = panel.column(panel.sites() - 1).1;
+        let embeddings = Area { left: panel.column(0).0, top: corner.1, right, bottom: corner.1 + ROW };
         panel.cells.push(Cell { area: embeddings, score: score(Place::EMBEDDINGS) });
         for (row, &k) in layers.iter().enumerate() {
-            let sites = COLUMNS.map(|role| k.place(role));
-            for (column, site) in sites.into_iter().enumerate() {
+            // An encoder's layers have no attention to another.
+            let own = |role: &Role| {
+                !matches!((k, role), (LayerName::Encoder(_), Role::CrossProbs | Role::CrossOutput))
+            };
+            let sites = columns.iter().enumerate().filter(|(_, role)| own(role));
+            for (column, site) in sites.map(|(column, role)| (column, k.place(*role))) {
                 let ((left, right), top) = (panel.column(column), corner.1 + ROW * (row + 1) as f64);
                 panel
                     .cells
@@ -231,10 +254,15 @@ impl Panel {
         panel
     }
 
+    /// Columns before the one that stands apart.
+    fn sites(&self) -> usize {
+        self.columns.len() - 1
+    }
+
     /// Left and right side of a column.
     fn column(&self, i: usize) -> (f64, f64) {
-        let each = (self.width - APART) / COLUMNS.len() as f64;
-        let left = self.corner.0 + each * i as f64 + if i == 3 { APART } else { 0.0 };
+        let each = (self.width - APART) / self.columns.len() as f64;
+        let left = self.corner.0 + each * i as f64 + if i == self.sites() { APART } else { 0.0 };
         (left, left + each)
     }
 
@@ -248,13 +276,14 @@ impl Panel {
         self.numbers(canvas, each - 3.0);
         // The frames, last: cells have no edges of their own.
         let bottom = self.corner.1 + ROW * self.rows as f64;
-        let (sites, apart) = (self.column(2).1 - self.corner.0, self.column(3).0);
+        let last = self.sites();
+        let (sites, apart) = (self.column(last - 1).1 - self.corner.0, self.column(last).0);
         canvas.frame(self.corner, (sites, bottom - self.corner.1));
         if self.rows > 1 {
             canvas.frame((apart, self.corner.1 + ROW), (each, bottom - self.corner.1 - ROW));
         }
         let mut em = SMALL;
-        let headings = COLUMNS.map(Role::heading);
+        let headings: Vec<[&str; 2]> = self.columns.iter().map(|role| role.heading()).collect();
         for word in headings.as_flattened() {
             em = em.min(text::fitting(word, SMALL, each - 3.0));
         }

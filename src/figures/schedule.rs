@@ -42,7 +42,8 @@ const DESCRIPTION: &str = "Drop probability of each dropout site by depth, its m
 /// A schedule, and the scores it was made from.
 #[derive(Clone, Debug)]
 pub struct RatesTable {
-    layers: usize,
+    /// In the order in which the model applies them.
+    layers: Vec<LayerName>,
     rates: Rates,
     /// Sites with a score and its standard error, where known.
     scores: Vec<(Place, f64, Option<f64>)>,
@@ -56,18 +57,17 @@ impl RatesTable {
     /// As [`Rates::read`]; and [`Error::Field`] for a score that is negative or not finite.
     pub fn read(path: &Path) -> Result<RatesTable> {
         let rows: Vec<Row> = tables::read(path)?;
-        // Whatever kinds of site it has, each layer has them.
+        // Whatever kinds of site it has, each layer of a stack has them.
         let places: Vec<Place> = rows.iter().filter_map(|row| row.site.parse().ok()).collect();
-        let layers = places.iter().filter_map(|place| place.layer_number()).max().map_or(0, |k| k + 1);
-        let shared = places.iter().any(|place| place.layer == Some(LayerName::Shared));
-        let roles = || Role::ALL.into_iter().filter(|role| places.iter().any(|place| place.role == *role));
-        let layer = |k| {
-            let name = if shared { LayerName::Shared } else { LayerName::Number(k) };
-            roles().filter(|role| *role != Role::Embeddings).map(move |role| name.place(role))
+        let layers = layers(&places, rows.len());
+        let roles = |layer: LayerName| {
+            let alike = |place: &Place| place.layer.is_some_and(|own| is_of_stack(own, layer));
+            let places: Vec<Place> = places.iter().copied().filter(alike).collect();
+            Role::ALL.into_iter().filter(move |role| places.iter().any(|place| place.role == *role))
         };
         let outside = places.contains(&Place::EMBEDDINGS).then_some(Place::EMBEDDINGS);
-        let mut sites: Vec<Place> =
-            outside.into_iter().chain((0..layers.min(rows.len())).flat_map(layer)).collect();
+        let inside = layers.iter().flat_map(|layer| roles(*layer).map(|role| layer.place(role)));
+        let mut sites: Vec<Place> = outside.into_iter().chain(inside).collect();
         sites.sort_by_key(|site| site.order());
         let rates = Rates::read(path, &sites)?;
         let mut scores = Vec::new();
@@ -78,9 +78,32 @@ impl RatesTable {
         Ok(RatesTable { layers, rates, scores })
     }
 
+    /// Of the axis of layers.
+    fn words(&self) -> &'static str {
+        let two = self.layers.iter().any(|layer| matches!(layer, LayerName::Decoder(_)));
+        if two { "layer, the encoder's first" } else { "layer" }
+    }
+
     fn mean(&self) -> f64 {
         stats::mean(&self.rates.iter().map(|(_, p)| p).collect::<Vec<f64>>())
     }
+}
+
+/// Whether layers are numbered together.
+fn is_of_stack(a: LayerName, b: LayerName) -> bool {
+    std::mem::discriminant(&a) == std::mem::discriminant(&b)
+}
+
+/// The layers that some sites are of, and those between them; of each stack at most `most`.
+fn layers(places: &[Place], most: usize) -> Vec<LayerName> {
+    let all = || places.iter().filter_map(|place| place.layer);
+    let stack = |make: fn(usize) -> LayerName| {
+        let own = all().filter(|layer| is_of_stack(*layer, make(0))).map(|layer| layer.number() + 1);
+        (0..own.max().unwrap_or(0).min(most)).map(make).collect::<Vec<_>>()
+    };
+    let shared = all().find(|layer| *layer == LayerName::Shared);
+    let stacks = [LayerName::Number, LayerName::Encoder, LayerName::Decoder].map(stack);
+    shared.into_iter().chain(stacks.concat()).collect()
 }
 
 /// The figure in words for a paper: what is drawn, and the range and mean of each schedule.
@@ -90,7 +113,7 @@ pub fn caption(schedules: &[(String, RatesTable)]) -> String {
         let rates = table.rates.iter().map(|(_, p)| p);
         let (low, high) = axis::range(rates).unwrap_or((f64::NAN, f64::NAN));
         let [low, high, mean] = [low, high, table.mean()].map(|v| significant(v, 3));
-        out += &format!(" {name}: {} layers, from {low} to {high}, mean {mean}.", table.layers);
+        out += &format!(" {name}: {} layers, from {low} to {high}, mean {mean}.", table.layers.len());
     }
     out + "\n"
 }
@@ -159,7 +182,7 @@ impl Layout {
 
         let left = EDGE + LINE + axis::numbers_width([&p].into_iter().chain(&score));
         let side = frame::panel_width(width_mm, columns, left + EDGE + GAP * (columns - 1) as f64)?;
-        let layers = tables().map(|table| table.layers).max().unwrap_or(0);
+        let layers = tables().map(|table| table.layers.len()).max().unwrap_or(0);
         let deepest = layers.saturating_sub(1) as f64;
         let before = f64::max(BEFORE.0, BEFORE.1 * deepest / (side - 2.0 * BEFORE.1));
         let layer = Axis::across(0.0, deepest, 1.0, side * deepest / (deepest + before));
@@ -188,12 +211,12 @@ impl Layout {
         plot.axes(canvas, last && self.score.is_none(), column == 0);
         dashed(canvas, &plot.across(table.mean()), "#444");
         let rates: Vec<(Place, f64)> = table.rates.iter().collect();
-        curves(canvas, &plot, table.layers, &rates);
+        curves(canvas, &plot, &table.layers, &rates);
         if column == 0 {
             plot.words_upright(canvas, "drop probability p", EDGE);
         }
         if last && self.score.is_none() {
-            plot.words_across(canvas, "layer");
+            plot.words_across(canvas, table.words());
         }
 
         let Some(axis) = &self.score else { return };
@@ -207,25 +230,26 @@ impl Layout {
         for (site, score, se) in &table.scores {
             let ends = se.map(|se| (f64::max(score - se, axis.low), score + se)).filter(|_| *score > 0.0);
             if let Some((low, high)) = ends {
-                let (x, style) = place(&plot, *site);
+                let (x, style) = place(&plot, &table.layers, *site);
                 plot.band(canvas, &[(x, low, high)], COLOURS[style]);
             }
         }
         let scores: Vec<(Place, f64)> = table.scores.iter().map(|&(site, score, _)| (site, score)).collect();
-        curves(canvas, &plot, table.layers, &scores);
+        curves(canvas, &plot, &table.layers, &scores);
         if column == 0 {
             plot.words_upright(canvas, "Fisher score", EDGE);
         }
         if last {
-            plot.words_across(canvas, "layer");
+            plot.words_across(canvas, table.words());
         }
     }
 }
 
 /// Place of a site on the axis of the layers, and its style.
-fn place(plot: &Plot, site: Place) -> (f64, usize) {
+fn place(plot: &Plot, layers: &[LayerName], site: Place) -> (f64, usize) {
     let kind = sites::KINDS.iter().position(|role| *role == site.role);
-    (site.layer_number().map_or(plot.x.low, |k| k as f64), kind.unwrap_or(EMBEDDINGS))
+    let at = layers.iter().position(|layer| Some(*layer) == site.layer);
+    (at.map_or(plot.x.low, |at| at as f64), kind.unwrap_or(EMBEDDINGS))
 }
 
 /// The kinds of site that layers have, each with its style.
@@ -233,22 +257,23 @@ fn kinds_of_layers() -> impl Iterator<Item = (usize, Role)> {
     sites::KINDS.into_iter().enumerate().filter(|(i, _)| *i != EMBEDDINGS)
 }
 
-/// A line for each kind of site through its layers, cut where a value is 0 on a logarithmic axis or missing.
-fn curves(canvas: &Canvas, plot: &Plot, layers: usize, values: &[(Place, f64)]) {
+/// A line for each kind of site through its layers, cut where a value is 0 on a logarithmic axis or missing, and between stacks.
+fn curves(canvas: &Canvas, plot: &Plot, layers: &[LayerName], values: &[(Place, f64)]) {
     let value = |site: Place| values.iter().find(|(s, _)| *s == site).map(|&(_, v)| v);
-    let point =
-        |site: Place| value(site).filter(|&v| plot.y.holds(v)).map(|v| plot.at(place(plot, site).0, v));
+    let point = |site: Place| {
+        value(site).filter(|&v| plot.y.holds(v)).map(|v| plot.at(place(plot, layers, site).0, v))
+    };
     for (i, role) in kinds_of_layers() {
-        let site =
-            |k| values.iter().map(|(site, _)| *site).find(|s| s.role == role && s.layer_number() == Some(k));
-        let points: Vec<Option<Point>> = (0..layers).map(|k| point(site(k)?)).collect();
-        for piece in points.split(Option::is_none) {
-            solid(canvas, &piece.iter().flatten().copied().collect::<Vec<Point>>(), COLOURS[i]);
+        for stack in layers.chunk_by(|a, b| is_of_stack(*a, *b)) {
+            let points: Vec<Option<Point>> = stack.iter().map(|layer| point(layer.place(role))).collect();
+            for piece in points.split(Option::is_none) {
+                solid(canvas, &piece.iter().flatten().copied().collect::<Vec<Point>>(), COLOURS[i]);
+            }
         }
     }
     let mut sites: Vec<Place> = values.iter().map(|(site, _)| *site).collect();
     sites.sort_by_key(|site| site.order());
-    let marks = sites.into_iter().filter_map(|site| Some((point(site)?, place(plot, site).1)));
+    let marks = sites.into_iter().filter_map(|site| Some((point(site)?, place(plot, layers, site).1)));
     marks.for_each(|(at, style)| curves::marker(canvas, at, style));
 }
 
@@ -307,7 +332,7 @@ mod tests {
     #[test]
     fn the_published_rates_stand_at_their_layers() {
         let table = read(&paper_bert_base()).unwrap();
-        assert_eq!(table.layers, 12);
+        assert_eq!(table.layers.len(), 12);
         let svg = schedule_figure(&[("paper".into(), table)], None).unwrap();
         assert!(svg.contains("mean p: 0.0495"));
         let circles = svg.lines().filter(|line| line.starts_with("<circle"));

@@ -114,13 +114,17 @@ impl Checkpoint {
         Checkpoint { tokenizer, ..self }
     }
 
-    /// A model that nothing has trained yet, its encoder drawn from `seed` as transformers initialises BERT: the row of
+    /// A model that nothing has trained yet, drawn from `seed` as transformers initialises it, all but a masked-LM head: BERT's row of
     /// `[PAD]` is zero. `folder` holds the tokenizer's files.
     pub fn untrained(config: ModelConfig, folder: &Path, seed: u64) -> Result<Checkpoint> {
         let tokenizer = Tokenizer::load(folder)?;
         let mut tensors = ParamMap::new();
-        for parameter in config.encoder() {
-            let value = drawn(&parameter, &config, Some(tokenizer.special.pad), seed)?;
+        let (parameters, pad) = match config.architecture.pretrained {
+            Head::MaskedLm => (config.encoder(), Some(tokenizer.special.pad)),
+            head => (config.layout(head).parameters().to_vec(), config.padding),
+        };
+        for parameter in parameters {
+            let value = drawn(&parameter, &config, pad, seed)?;
             tensors.insert(parameter.name, value);
         }
         let text = format!("{} {seed} {}", json!(config.json), tokenizer.vocabulary_hash());

@@ -93,6 +93,8 @@ pub struct Parameter {
     pub kind: Kind,
     pub place: Place,
     pub reach: Reach,
+    /// Standard deviation of fresh values, in units of the model's own.
+    pub spread: f64,
 }
 
 impl Parameter {
@@ -101,7 +103,7 @@ impl Parameter {
         self.shape.iter().product()
     }
 
-    /// As freshly initialised: `N(0, sd²)` for matrices and tables, 1 for the factors of a normalization, 0 for the rest.
+    /// As freshly initialised: `N(0, sd²)` for matrices and tables, `sd` in units of their own spread, 1 for the factors of a normalization, 0 for the rest.
     pub fn initial(&self, sd: f64, seed: u64) -> Result<Tensor> {
         let mut values = vec![0f32; self.numel()];
         match self.kind {
@@ -109,7 +111,7 @@ impl Parameter {
             Kind::Bias | Kind::NormBias => {}
             _ => {
                 Stream::new(seed, &format!("init/{}", self.name)).fill_normal(0, &mut values);
-                values.iter_mut().for_each(|v| *v = (f64::from(*v) * sd) as f32);
+                values.iter_mut().for_each(|v| *v = (f64::from(*v) * sd * self.spread) as f32);
             }
         }
         Ok(Tensor::from_vec(values, self.shape.as_slice(), &Device::Cpu)?)
@@ -221,7 +223,14 @@ impl Layout {
         for Stored { name, kind, place, reach } in parameters {
             let tensor = tensors.get(&name).ok_or_else(|| format!("no tensor {name}"))?;
             let place = place.parse().map_err(|place: String| format!("the place {place:?}"))?;
-            layout.parameters.push(Parameter { name, shape: tensor.dims().to_vec(), kind, place, reach });
+            layout.parameters.push(Parameter {
+                name,
+                shape: tensor.dims().to_vec(),
+                kind,
+                place,
+                reach,
+                spread: 1.0,
+            });
         }
         if let Some(name) = tensors.keys().find(|name| layout.get(name).is_none()) {
             return Err(format!("nothing of {name}"));

@@ -178,6 +178,8 @@ pub struct Module {
     idle: Vec<Range<usize>>,
     shape: Shape,
     place: Place,
+    /// Standard deviation of a fresh weight, in units of the model's own.
+    spread: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -195,7 +197,15 @@ enum Shape {
 impl Module {
     fn new(path: &str, place: Place, shape: Shape) -> Module {
         let bias = (!matches!(shape, Shape::Table { .. })).then(|| format!("{path}.bias"));
-        Module { weight: format!("{path}.weight"), bias, transposed: false, idle: Vec::new(), shape, place }
+        Module {
+            weight: format!("{path}.weight"),
+            bias,
+            transposed: false,
+            idle: Vec::new(),
+            shape,
+            place,
+            spread: 1.0,
+        }
     }
 
     /// `y = x Wᵀ + b` from `inputs` to `outputs` values.
@@ -231,6 +241,11 @@ impl Module {
         self
     }
 
+    /// The same, whose fresh weight is spread so much wider than the model's others.
+    pub fn spread(self, spread: f64) -> Module {
+        Module { spread, ..self }
+    }
+
     /// The same map, whose weight is stored `[in, out]`.
     pub fn transposed(self) -> Module {
         Module { transposed: true, ..self }
@@ -263,6 +278,7 @@ impl Module {
             kind,
             place: self.place,
             reach,
+            spread: self.spread,
         };
         let weight = self.weight.as_str();
         let bias = |width: usize, kind, reach| {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::evaluate::{metrics, set_loss, tell_other_order};
 use crate::model::Head;
 use crate::progress::say;
-use crate::tasks::Answer;
+use crate::tasks::{Answer, Kind};
 
 /// Loss of a checkpoint on a frozen set, with its standard error.
 #[derive(clap::Args, Clone, Debug)]
@@ -33,6 +33,8 @@ impl Loss {
         }
         let metrics = metrics(&set.scoring(), &loss, &set.examples);
         let entropy = (set.kind.spec().answer == Answer::Token).then(|| unigram_entropy(&set.examples));
+        let writes = matches!(set.kind, Kind::CausalLm | Kind::Seq2SeqLm);
+        let perplexity = writes.then(|| libm::exp(loss.loss));
         if self.json {
             let all: serde_json::Map<String, serde_json::Value> =
                 metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -41,10 +43,14 @@ impl Loss {
             let result = json!({
                 "loss": loss.loss, "loss_se": loss.loss_se, "examples": loss.examples, "targets": loss.targets,
                 "metric": value, "metric_name": name, "metrics": all, "unigram_entropy": entropy,
+                "perplexity": perplexity,
             });
             say!("{result}");
         } else {
             say!("loss      {} per target", with_se(loss.loss, loss.loss_se));
+            if let Some(perplexity) = perplexity {
+                say!("perplexity {}", with_se(perplexity, perplexity * loss.loss_se));
+            }
             for (name, value) in metrics {
                 say!("{name:9} {value:.6}");
             }

@@ -233,7 +233,7 @@ impl Pretrain {
             snapshots: None,
         };
         let entropy = unigram_entropy(&set.examples);
-        let tokens: usize = examples.iter().map(Example::len).sum();
+        let tokens: usize = examples.iter().map(Example::size).sum();
         progress::note(format!(
             "{} examples of {tokens} tokens, {steps} steps; held out {} examples, unigram entropy {entropy:.4}",
             examples.len(),

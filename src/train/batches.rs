@@ -11,7 +11,7 @@ pub fn epoch(examples: &[Example], batch: usize, seed: u64, epoch: u64) -> Vec<V
     let mut order = Stream::new(seed, "train/order").at(epoch).permutation(examples.len());
     order
         .chunks_mut(batch.saturating_mul(WINDOW))
-        .for_each(|window| window.sort_by_key(|&n| examples[n].len()));
+        .for_each(|window| window.sort_by_key(|&n| examples[n].size()));
     let batches: Vec<&[usize]> = order.chunks(batch).collect();
     let shuffled = Stream::new(seed, "train/batches").at(epoch).permutation(batches.len());
     shuffled.into_iter().map(|i| batches[i].to_vec()).collect()
@@ -19,7 +19,7 @@ pub fn epoch(examples: &[Example], batch: usize, seed: u64, epoch: u64) -> Vec<V
 
 /// Tokens of the longest batches, about: each window has one of its longest examples.
 pub fn longest_tokens(examples: &[Example], batch: usize) -> usize {
-    let mut lengths: Vec<usize> = examples.iter().map(Example::len).collect();
+    let mut lengths: Vec<usize> = examples.iter().map(Example::size).collect();
     lengths.sort_unstable_by(|a, b| b.cmp(a));
     lengths.truncate(examples.len().div_ceil(WINDOW).max(batch));
     lengths.iter().sum::<usize>() * batch.min(lengths.len()) / lengths.len().max(1)

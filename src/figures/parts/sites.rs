@@ -14,14 +14,21 @@ use crate::draw::cells;
 use crate::draw::curves;
 use crate::draw::legend::Entry;
 use crate::draw::text::{self, NUMBER};
-use crate::dropout::{Place, Role};
+use crate::dropout::{LayerName, Place, Role};
 use crate::error::{Error, Result};
 use crate::fisher::layers::Granularity;
 use crate::tables::Table;
 
 /// Kinds of site in the order of colours and markers.
-pub(crate) const KINDS: [Role; 5] =
-    [Role::AttentionProbs, Role::AttentionOutput, Role::FfnOutput, Role::Embeddings, Role::Intermediate];
+pub(crate) const KINDS: [Role; 7] = [
+    Role::AttentionProbs,
+    Role::AttentionOutput,
+    Role::FfnOutput,
+    Role::Embeddings,
+    Role::Intermediate,
+    Role::CrossProbs,
+    Role::CrossOutput,
+];
 /// Part of the colour map that layers take up: its bright end is faint on white.
 const LAYERS: f64 = 0.86;
 /// Most room for a name, pt.
@@ -44,21 +51,29 @@ pub(crate) fn kind(name: &str) -> Option<usize> {
     KINDS.iter().position(|role| *role == place.role)
 }
 
-/// The number of a layer as a whole.
-fn layer(name: &str) -> Option<usize> {
-    name.strip_prefix("layer.")?.parse().ok()
+/// A layer as a whole, one of several.
+fn layer(name: &str) -> Option<LayerName> {
+    name.parse::<LayerName>().ok().filter(|layer| *layer != LayerName::Shared)
 }
 
 /// Of the last layer among some blocks.
 pub(crate) fn deepest<'a>(names: impl IntoIterator<Item = &'a str>) -> usize {
-    names.into_iter().filter_map(layer).max().unwrap_or(0)
+    names.into_iter().filter_map(layer).map(LayerName::number).max().unwrap_or(0)
 }
 
 /// Of a site by its kind, of a block by its depth, where `deepest` is the last layer.
 pub(crate) fn look(name: &str, deepest: usize) -> Look {
     match (kind(name), layer(name)) {
-        (Some(kind), _) => Look { colour: curves::colour(kind).to_owned(), shape: kind, open: false },
-        (None, Some(k)) => of_layer(k as f64 / deepest.max(1) as f64),
+        (Some(kind), _) => Look {
+            colour: curves::colour(kind).to_owned(),
+            shape: if kind > 4 { kind % 4 } else { kind },
+            open: kind > 4,
+        },
+        (None, Some(layer)) => {
+            // A decoder's blocks are squares.
+            let shape = usize::from(matches!(layer, LayerName::Decoder(_)));
+            Look { shape, ..of_layer(layer.number() as f64 / deepest.max(1) as f64) }
+        }
         (None, None) => Look { colour: "#000000".to_owned(), shape: 2, open: true },
     }
 }
@@ -80,7 +95,10 @@ pub(crate) fn label(name: &str) -> String {
             format!("{} {}", k.short(), role.short())
         }
         Ok(Place { role, layer: None }) if KINDS.contains(&role) => role.short().to_owned(),
-        _ => layer(name).map_or(name.to_owned(), |k| format!("layer {k}")),
+        _ => match layer(name) {
+            Some(LayerName::Number(k)) => format!("layer {k}"),
+            other => other.map_or(name.to_owned(), LayerName::short),
+        },
     }
 }
 
@@ -192,6 +210,10 @@ mod tests {
             ("layer.0.attention_output", "0 attn. output", 1, false),
             ("layer.3.ffn_output", "3 ffn output", 2, false),
             ("layer.3", "layer 3", 0, true),
+            ("encoder.layer.3.intermediate", "enc. 3 intermediate", 4, false),
+            ("decoder.layer.0.cross_output", "dec. 0 cross output", 2, true),
+            ("encoder.layer.3", "enc. 3", 0, true),
+            ("decoder.layer.3", "dec. 3", 1, true),
             ("layer.x", "layer.x", 2, true),
             ("encoder/block_0", "encoder/block_0", 2, true),
         ] {

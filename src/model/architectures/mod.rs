@@ -113,6 +113,7 @@ fn unknown((name, tensor): (&String, &Tensor)) -> Parameter {
         kind: if tensor.rank() > 1 { Kind::Weight } else { Kind::Bias },
         place: Place::HEAD,
         reach: Reach::All,
+        spread: 1.0,
     }
 }
 

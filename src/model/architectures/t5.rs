@@ -159,8 +159,9 @@ fn norm(config: &ModelConfig, path: &str, place: Place) -> Module {
     Module::norm(path, place, config.hidden_size).biased(false)
 }
 
+/// Drawn as wide as keeps the size of what it maps.
 fn linear(path: &str, place: Place, outputs: usize, inputs: usize) -> Module {
-    Module::linear(path, place, outputs, inputs).biased(false)
+    Module::linear(path, place, outputs, inputs).biased(false).spread((inputs as f64).powf(-0.5))
 }
 
 fn layer(config: &ModelConfig, name: LayerName, settings: &LayerSettings) -> Layer {
@@ -206,7 +207,9 @@ fn distances(
         _ => LayerName::Encoder(0),
     };
     let place = first.place(Role::AttentionProbs);
-    Module::table(&path, place, Kind::DistanceTable, (buckets, config.heads.queries), false)
+    let size = (buckets, config.heads.queries);
+    Module::table(&path, place, Kind::DistanceTable, size, false)
+        .spread((config.hidden_size as f64).powf(-0.5))
 }
 
 fn attention(
@@ -217,7 +220,9 @@ fn attention(
 ) -> Attention {
     let (h, wide) = (config.hidden_size, config.heads.queries * config.heads.depth);
     let map = |name: &str| linear(&format!("{path}.{name}"), probs, wide, h);
-    let projections = Projections::Apart { query: map("q"), key: map("k"), value: map("v") };
+    // Scores are not scaled: queries are drawn smaller instead.
+    let query = map("q").spread(((h * config.heads.depth) as f64).powf(-0.5));
+    let projections = Projections::Apart { query, key: map("k"), value: map("v") };
     Attention::new(projections, linear(&format!("{path}.o"), output, h, wide), settings)
 }
 
