@@ -295,7 +295,7 @@ fn answer(
         ("acme/tiny", "main" | MAIN) => Some(MAIN),
         ("acme/tiny", "v2" | "refs%2Fpr%2F1" | OTHER) => Some(OTHER),
         ("nyu-mll/glue", "main" | GLUE) => Some(GLUE),
-        (_, "main" | MAIN) => files().iter().find(|file| file.0 == name).map(|file| file.1),
+        (_, "main" | MAIN) => files().iter().find(|file| (file.0, file.1) == (name, MAIN)).map(|file| file.1),
         _ => None,
     };
     let missing = |code: &str| format!("x-error-code: {code}\r\ncontent-length: 0\r\n");
