@@ -48,7 +48,7 @@ fn sigmoid(z: f32) -> f32 {
 }
 
 /// `2 √(2/π)`, and the share of the cube: `(1 + tanh u) / 2` is the sigmoid of `2u`.
-const TANH: [f32; 2] = [1.595_769_1, 0.044_715];
+const TANH: [f32; 2] = [1.595_769_2, 0.044_715];
 /// Beyond this the approximation is `0` or `x`; a cube would overflow.
 const FAR: f32 = 10.0;
 
