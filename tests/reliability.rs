@@ -282,7 +282,7 @@ fn parameters_overlap_as_their_sets_do() {
     // The draw's set holds 2 of the rest's mass, the best set 31.
     assert!((row.captured.unwrap() - 2.0 / 31.0).abs() < 1e-6);
     assert!((row.chance - 0.3 / 1.7).abs() < 1e-12);
-    let all = Draw { examples: 40, ..draw };
+    let all = Draw { examples: 40, rows: (40, 40), ..draw };
     let same = overlap::rows(all, &full, &full, &[0.3, 0.2]);
     assert!(same.iter().all(|row| row.overlap == 1.0 && row.overlap_complement.is_none()));
     // Equal values: the first of them, as a mask takes them.
