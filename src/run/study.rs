@@ -44,7 +44,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
         Ok(lock) => lock,
         Err(cause) if cause.is_read_only() && !force => {
             let standing = finished(study, folder, places).ok_or(cause)?;
-            let page = summary::told(loaded, study, &standing, folder, command)?;
+            let (page, _) = summary::begun(loaded, study, &standing, folder, command)?;
             return end(&page, study, &standing, folder);
         }
         Err(cause) => return Err(cause),

@@ -121,22 +121,14 @@ impl Bench {
         let bytes = mutated(&sound[seed], &sound[other], reader.form, &mut dice);
         std::fs::write(path, &bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         CASE.set(case);
-        let (started, before) = (Instant::now(), HELD.get());
-        MOST.set(before);
-        let outcome = catch_unwind(AssertUnwindSafe(|| (reader.read)(path)));
-        let (took, most) = (started.elapsed(), MOST.get().saturating_sub(before));
+        let (outcome, took, most) = tried(reader, path);
         let own = tally.entry(reader.name).or_default();
         own.cases += 1;
         own.sound += u64::from(matches!(outcome, Ok(Ok(()))));
         own.longest = own.longest.max(took);
         own.most = own.most.max(most);
         clean(path);
-        let wrong = wrong(
-            reader,
-            &outcome.map(|outcome| outcome.map_err(|e| e.to_string())).map_err(drop),
-            took,
-            most,
-        )?;
+        let wrong = wrong(reader, &outcome, took, most)?;
         Some(self.kept(case, reader, &bytes, &wrong))
     }
 
@@ -160,6 +152,14 @@ fn clean(path: &Path) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// What a reader says of a file, whether it panics, how long it takes, and how much memory it holds at most.
+fn tried(reader: &Reader, path: &Path) -> (Result<Result<(), String>, ()>, Duration, usize) {
+    let (started, before) = (Instant::now(), HELD.get());
+    MOST.set(before);
+    let outcome = catch_unwind(AssertUnwindSafe(|| (reader.read)(path).map_err(|e| e.to_string())));
+    (outcome.map_err(drop), started.elapsed(), MOST.get().saturating_sub(before))
 }
 
 /// What a reader may not do.
@@ -248,6 +248,30 @@ fn watch(done: &std::sync::Arc<AtomicU64>, first: u64) {
 #[test]
 fn a_few_cases() -> Outcome {
     run(4000, 1, 0)
+}
+
+/// Oracle: as above. Tokenizers that once took more: ten thousand letters before each text, in a splitter that copies the text for each
+/// piece; a map of characters with a table of 50 MiB, and then no JSON.
+#[test]
+fn what_was_found_is_mended() -> Outcome {
+    let reader = READERS.iter().find(|reader| reader.name == "tokenizer.json").ok_or("no such reader")?;
+    let letters = "x".repeat(10_000);
+    let files = [
+        format!(
+            r#"{{"version":"1.0","added_tokens":[],"normalizer":{{"type":"Prepend","prepend":"{letters}"}},"pre_tokenizer":{{"type":"FixedLength",
+            "length":3}},"post_processor":null,"decoder":null,"model":{{"type":"WordLevel","unk_token":"[UNK]","vocab":{{"[PAD]":0,"[UNK]":1}}}}}}"#
+        ),
+        r#"{"version":"1.0","added_tokens":[],"normalizer":{"type":"Precompiled","precompiled_charsmap":"AAAAAwAA"},"pre_tok"#.to_string(),
+    ];
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join(reader.file);
+    for text in files {
+        std::fs::write(&path, &text)?;
+        let (outcome, took, most) = tried(reader, &path);
+        assert_eq!(wrong(reader, &outcome, took, most), None, "{}", &text[..200.min(text.len())]);
+        assert!(matches!(outcome, Ok(Err(_))), "{outcome:?}");
+    }
+    Ok(())
 }
 
 /// Oracle: as above, as often as the environment says.

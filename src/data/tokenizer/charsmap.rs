@@ -11,13 +11,16 @@ use crate::error::{Error, Result};
 
 const KEY: &str = "precompiled_charsmap";
 
-/// Refuses a map whose table is larger than the map.
+/// Refuses a map whose table is larger than the map, and a file with a map that is no JSON.
 pub fn check(json: &Path, bytes: &[u8]) -> Result<()> {
     // Few tokenizers have one, and none is worth reading twice.
     if !bytes.windows(KEY.len()).any(|part| part == KEY.as_bytes()) {
         return Ok(());
     }
-    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    // The library would come to the map before it comes to what is wrong.
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
+        Error::field(json.display(), "tokenizer", "a tokenizers JSON file", e, "fetch the file again")
+    })?;
     match excess(&value) {
         None => Ok(()),
         Some((named, held)) => {

@@ -48,19 +48,8 @@ impl Standing<'_> {
     }
 }
 
-/// What the page of the cells that are done says, with nothing written.
-pub(super) fn told(
-    loaded: &Loaded,
-    study: &Study,
-    standing: &Standing,
-    folder: &Path,
-    command: &str,
-) -> Result<Page> {
-    begun(loaded, study, standing, folder, command).map(|(page, _)| page)
-}
-
-/// The page with its answers, and what its tables are made of.
-fn begun<'a>(
+/// The page of the cells that are done with its answers, and what its tables are made of; nothing is written.
+pub(super) fn begun<'a>(
     loaded: &Loaded,
     study: &'a Study,
     standing: &Standing<'a>,
