@@ -17,8 +17,11 @@ pub const BACKWARD: f64 = 4.0;
 /// Bytes beside parameters and activations: the program, its tokenizer, what the allocator keeps.
 const PROGRAM: usize = 64 << 20;
 
-/// Examples that are timed.
-const PROBE: usize = 16;
+/// Examples that are timed: a few, and more where those take no time that could be told from none.
+const PROBES: [usize; 2] = [2, 16];
+
+/// Seconds that a timing should take at least.
+const ENOUGH: f64 = 0.05;
 
 /// Says what a run will take, if it is long or wants more memory than there is.
 pub fn tell(what: &str, seconds: f64, bytes: usize) {
@@ -35,7 +38,7 @@ pub fn tell(what: &str, seconds: f64, bytes: usize) {
     }
 }
 
-/// Seconds of an evaluation for each token of the examples that `by_length` names: those of a batch in the middle.
+/// Seconds of an evaluation for each token of the examples that `by_length` names: those of a few in the middle.
 pub fn seconds_each(
     objective: &(impl Objective + ?Sized),
     theta: &ParamMap,
@@ -43,14 +46,22 @@ pub fn seconds_each(
     by_length: &[usize],
 ) -> Result<f64> {
     let theta = params::detached(theta);
-    let middle = by_length.len().saturating_sub(PROBE) / 2;
-    let members: Vec<&Example> = by_length.iter().skip(middle).take(PROBE).map(|&n| &examples[n]).collect();
-    let batch = Batch::new(&members, 0);
-    // The first run takes pages from the system; a long job does that once.
-    objective.losses(&theta, &batch)?;
-    let started = Instant::now();
-    objective.losses(&theta, &batch)?;
-    Ok(started.elapsed().as_secs_f64() / batch.ids.len().max(1) as f64)
+    let mut each = 0.0;
+    for probe in PROBES {
+        let middle = by_length.len().saturating_sub(probe) / 2;
+        let members = by_length.iter().skip(middle).take(probe).map(|&n| &examples[n]);
+        let batch = Batch::new(&members.collect::<Vec<&Example>>(), 0);
+        // The first run takes pages from the system; a long job does that once.
+        objective.losses(&theta, &batch)?;
+        let started = Instant::now();
+        objective.losses(&theta, &batch)?;
+        let seconds = started.elapsed().as_secs_f64();
+        each = seconds / batch.ids.len().max(1) as f64;
+        if seconds > ENOUGH {
+            break;
+        }
+    }
+    Ok(each)
 }
 
 /// Tokens of all examples.

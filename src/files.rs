@@ -8,7 +8,7 @@
 //! never through a link, and a path that a file names is taken only if it stays in its folder ([`inside`]).
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
@@ -37,6 +37,22 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
             check_readable(path)?;
             let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
             Ok(Box::new(BufReader::new(file)))
+        }
+    }
+}
+
+/// A file to read from any place.
+pub trait Source: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Source for T {}
+
+/// A file to read from any place.
+pub fn seekable(path: &Path) -> Result<Box<dyn Source>> {
+    match embedded::file(path) {
+        Some(bytes) => Ok(Box::new(io::Cursor::new(bytes))),
+        None => {
+            check_readable(path)?;
+            Ok(Box::new(std::fs::File::open(path).map_err(Error::io(path, "read"))?))
         }
     }
 }

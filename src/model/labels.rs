@@ -63,9 +63,7 @@ impl Estimate {
         let reduced = self.reduced(batch.len(), owners);
         let scaled = |w: f64| reduced.iter().map(|r| (w * f64::from(*r)) as f32).collect::<Vec<f32>>();
         match self.estimator {
-            Estimator::Empirical => {
-                Ok(vec![Labelling { labels: batch.targets.labels.clone(), weights: reduced }])
-            }
+            Estimator::Empirical => Ok(self.of_the_data(batch).into_iter().collect()),
             Estimator::Mc => {
                 let (scores, weight) = (scores()?, 1.0 / (self.samples as f64).sqrt());
                 let stream = Stream::new(self.seed, "fisher/labels");
@@ -100,6 +98,13 @@ impl Estimate {
                 Ok((0..classes).map(|c| labelling(&move |_| c, &|p| p)).collect())
             }
         }
+    }
+
+    /// The only labelling of an estimate that takes the data's labels; none of another, which needs scores.
+    pub fn of_the_data(&self, batch: &Batch) -> Option<Labelling> {
+        let weights = || self.reduced(batch.len(), &batch.targets.owners);
+        let labelling = || Labelling { labels: batch.targets.labels.clone(), weights: weights() };
+        (self.estimator == Estimator::Empirical).then(labelling)
     }
 
     /// What the reduction makes of each target's loss.

@@ -14,10 +14,11 @@ use candle_core::{Result, Tensor, Var};
 
 use super::config::ModelConfig;
 use super::gradient::{self, Gradient, Gradients};
+use super::labels::Labelling;
 use super::layout::{Kind, Layout, Reached};
 use super::modules::{Head, HeadModules, Layer, Module, Modules, Reads};
 use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
-use super::ops::fused::{Deferred, Tap};
+use super::ops::fused::{Deferred, Sunk, Tap};
 use super::ops::{self, Backend};
 use super::settings::{LayerSettings, Positions};
 use super::squares::Squares;
@@ -219,16 +220,20 @@ impl Trainable for Network {
         weights: &[f32],
     ) -> error::Result<(f64, Gradients)> {
         let batch = self.placed(batch);
-        let pass = Pass::new(self, theta, &batch, dropout);
+        let (pass, sunk) = (Pass::new(self, theta, &batch, dropout), Sunk::default());
+        let pass = if self.backend == Backend::Fused { pass.sinking(&sunk) } else { pass };
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
-        let losses = pass.outputs(&embedded)?.losses;
+        let losses = pass.losses(&pass.encoded(&embedded)?)?;
         let loss = (&losses * Tensor::new(weights, losses.device())?)?.sum_all()?;
         let mut gradients = loss.backward()?;
         let g = gradients.remove(&embedded).ok_or_else(no_gradient)?;
+        let Ok(mut sunk) = sunk.lock() else { return Err(no_gradient().into()) };
         let (mut by_name, tables) = (Gradients::new(), self.tables(&batch));
         for (name, p) in theta {
             let used = tables.iter().find(|used| used.table == *name);
-            let gradient = match (used, gradients.remove(p)) {
+            let own =
+                sunk.remove(name).map(|own| Tensor::from_vec(own, p.shape(), p.device())).transpose()?;
+            let gradient = match (used, own.or_else(|| gradients.remove(p))) {
                 (Some(used), None) if self.backend == Backend::Fused => {
                     let shape = p.dims2()?;
                     let rows = params::with_values(&g, |g| used.sparse(g, shape.1))?;
@@ -313,17 +318,25 @@ impl Network {
         let probe = pass.probe(part.first)?;
         let pass = pass.probed(&probe);
         let embedded = Var::from_tensor(&pass.embeddings()?)?.into_inner();
-        let scores = pass.scores(&pass.encoded(&embedded)?)?;
-        for sums in into {
-            for labelling in sums.estimate.labellings(&batch, || Ok(scores.detach()), part.numbers)? {
-                let losses = losses(self.backend, &scores, &labelling.labels, &batch.offsets)?;
-                let weights = Tensor::new(labelling.weights.as_slice(), losses.device())?;
-                // The operations leave their squares with the probe, whoever asks.
-                probe.exchange(&mut sums.squares)?;
-                let gradients = (&losses * weights)?.sum_all()?.backward()?;
-                self.tap_tables(&probe, &batch, gradients.get(&embedded))?;
-                probe.tap_distances(&gradients)?;
-                probe.exchange(&mut sums.squares)?;
+        let encoded = pass.encoded(&embedded)?;
+        let add = |losses: &Tensor, labelling: &Labelling, squares: &mut Squares| -> Result<()> {
+            let weights = Tensor::new(labelling.weights.as_slice(), losses.device())?;
+            // The operations leave their squares with the probe, whoever asks.
+            probe.exchange(squares)?;
+            let gradients = (losses * weights)?.sum_all()?.backward()?;
+            self.tap_tables(&probe, &batch, gradients.get(&embedded))?;
+            probe.tap_distances(&gradients)?;
+            probe.exchange(squares)
+        };
+        if let [Sums { estimate, squares }] = into
+            && let Some(labelling) = estimate.of_the_data(&batch)
+        {
+            return Ok(add(&pass.losses(&encoded)?, &labelling, squares)?);
+        }
+        let scores = pass.scores(&encoded)?;
+        for Sums { estimate, squares } in into {
+            for labelling in estimate.labellings(&batch, || Ok(scores.detach()), part.numbers)? {
+                add(&losses(self.backend, &scores, &labelling.labels, &batch.offsets)?, &labelling, squares)?;
             }
         }
         Ok(())

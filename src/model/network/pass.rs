@@ -14,7 +14,7 @@ use crate::data::{Batch, Labels};
 use crate::dropout::{Dropout, LayerName, Noise, Place, Role};
 use crate::model::modules::{Attention, FeedForward, HeadModules, Layer, Module, Projections, Transform};
 use crate::model::objective::{Hidden, Outputs};
-use crate::model::ops::fused::{Deferred, Tap};
+use crate::model::ops::fused::{Deferred, Outlet, Sink, Sunk, Tap};
 use crate::model::ops::{self, Backend};
 use crate::model::settings::{Curve, Order, Scores};
 use crate::params::ParamMap;
@@ -54,6 +54,7 @@ pub struct Pass<'a> {
     batch: &'a Batch,
     dropout: Option<(&'a Dropout, u64)>,
     probe: Option<&'a Probe>,
+    sunk: Option<&'a Sunk>,
     tokens: Placed<'a>,
     read: Placed<'a>,
     /// The rows of the batch that are not a decoder's, where it has both.
@@ -103,6 +104,7 @@ impl<'a> Pass<'a> {
             batch,
             dropout,
             probe: None,
+            sunk: None,
             tokens,
             read: Placed::some(batch, decoder),
             encoder,
@@ -139,6 +141,11 @@ impl<'a> Pass<'a> {
         Pass { probe: Some(probe), ..self }
     }
 
+    /// The same pass, whose linear maps leave their weights' gradients there.
+    pub fn sinking(self, sunk: &'a Sunk) -> Pass<'a> {
+        Pass { sunk: Some(sunk), ..self }
+    }
+
     fn parameter(&self, name: &str) -> Result<&Tensor> {
         self.theta.get(name).ok_or_else(|| no_parameter(name))
     }
@@ -150,7 +157,22 @@ impl<'a> Pass<'a> {
     /// The weight of a linear map, `[out, in]`.
     fn weight(&self, module: &Module) -> Result<Tensor> {
         let weight = self.parameter(&module.weight)?;
-        if module.transposed { weight.t() } else { Ok(weight.clone()) }
+        // Its gradient goes to the sink alone.
+        let weight = if self.sunk.is_some() { weight.detach() } else { weight.clone() };
+        if module.transposed { weight.t() } else { Ok(weight) }
+    }
+
+    /// Where the gradients of these modules' weights go, stacked by rows.
+    fn outlet(&self, rows: Rows, modules: &[&Module]) -> Result<Option<Outlet>> {
+        let Some(sunk) = self.sunk else { return Ok(self.tap(rows, modules).map(Outlet::Tap)) };
+        let wanted = |module: &&Module| {
+            let wanted = self.parameter(&module.weight)?.track_op();
+            Ok(wanted.then(|| module.weight.clone()))
+        };
+        let weights = modules.iter().map(wanted).collect::<Result<Vec<Option<String>>>>()?;
+        let transposed = modules.iter().any(|module| module.transposed);
+        let any = weights.iter().any(Option::is_some);
+        Ok(any.then(|| Outlet::Sink(Sink { sunk: sunk.clone(), weights, transposed })))
     }
 
     /// A tap for the weights and biases of these modules, stacked by rows.
@@ -168,7 +190,8 @@ impl<'a> Pass<'a> {
     }
 
     fn linear(&self, x: &Tensor, rows: Rows, module: &Module) -> Result<Tensor> {
-        self.model.backend.linear(x, &self.weight(module)?, self.bias(module)?, self.tap(rows, &[module]))
+        let outlet = self.outlet(rows, &[module])?;
+        self.model.backend.linear(x, &self.weight(module)?, self.bias(module)?, outlet)
     }
 
     /// `norm(x ⊙ noise + residual)`
@@ -381,8 +404,8 @@ impl<'a> Pass<'a> {
                     (Some(key), Some(value)) => Some(Tensor::cat(&[key, value], 0)?),
                     _ => None,
                 };
-                let tap = self.tap(keys, &[key, value]);
-                let kv = self.model.backend.linear(x, &w, b.as_ref(), tap)?;
+                let outlet = self.outlet(keys, &[key, value])?;
+                let kv = self.model.backend.linear(x, &w, b.as_ref(), outlet)?;
                 Ok((self.linear(at_rows, rows, query)?, kv))
             }
             Projections::Stacked(all) => {
@@ -423,12 +446,26 @@ impl<'a> Pass<'a> {
         {
             let x = self.transformed(&self.closed(x)?, transform.as_ref())?;
             let (decoder, bias) = (self.decoder(weight.as_ref())?, self.bias_of(bias.as_ref())?);
-            let (losses, scores) = backend.decoded_cross_entropy(&x, decoder, bias, labels)?;
+            let (losses, scores) = backend.decoded_cross_entropy(&x, &decoder, bias, labels)?;
             return Ok(Outputs { losses, scores: scores.detach() });
         }
         let scores = self.scores(x)?;
         let losses = losses(backend, &scores, labels, &self.batch.offsets)?;
         Ok(Outputs { losses, scores: scores.detach() })
+    }
+
+    /// Losses alone from the last hidden state, for one backward pass.
+    pub fn losses(&self, x: &Tensor) -> Result<Tensor> {
+        let (backend, labels) = (self.model.backend, &self.batch.targets.labels);
+        match (&self.model.modules.head, labels) {
+            (HeadModules::Decoder { transform, weight, bias }, Labels::Classes(labels)) => {
+                let x = self.transformed(&self.closed(x)?, transform.as_ref())?;
+                let outlet = self.decoder_outlet(weight.as_ref(), bias.as_ref())?;
+                let (decoder, bias) = (self.decoder(weight.as_ref())?, self.bias_of(bias.as_ref())?);
+                backend.decoded_loss(&x, &decoder, bias, labels, outlet)
+            }
+            _ => losses(backend, &self.scores(x)?, labels, &self.batch.offsets),
+        }
     }
 
     /// Scores from the last hidden state at the rows that the head reads: logits `[M, V]`, or the outputs of a regression
@@ -438,16 +475,9 @@ impl<'a> Pass<'a> {
         match &self.model.modules.head {
             HeadModules::Decoder { transform, weight, bias } => {
                 let x = self.transformed(&x, transform.as_ref())?;
-                let biases: Vec<String> = bias.iter().filter_map(|bias| bias.bias.clone()).collect();
-                let tap = self.probe.map(|probe| match weight {
-                    Some(own) => probe.tap(&probe.targets, std::slice::from_ref(&own.weight), &biases),
-                    None => Tap {
-                        deferred: Some(probe.decoder.clone()),
-                        ..probe.tap(&probe.targets, &[], &biases)
-                    },
-                });
+                let outlet = self.decoder_outlet(weight.as_ref(), bias.as_ref())?;
                 let (decoder, bias) = (self.decoder(weight.as_ref())?, self.bias_of(bias.as_ref())?);
-                self.model.backend.linear(&x, decoder, bias, tap)
+                self.model.backend.linear(&x, &decoder, bias, outlet)
             }
             HeadModules::Pooled { transform, output, twice, .. } => {
                 let first = if *twice { self.noise_of(Place::HEAD, "head.input") } else { None };
@@ -475,9 +505,21 @@ impl<'a> Pass<'a> {
     }
 
     /// The decoder's weight `[V, E]`: its own, or the token table.
-    fn decoder(&self, own: Option<&Module>) -> Result<&Tensor> {
-        let module = own.unwrap_or(&self.model.modules.embeddings.tokens);
-        self.parameter(&module.weight)
+    fn decoder(&self, own: Option<&Module>) -> Result<Tensor> {
+        self.weight(own.unwrap_or(&self.model.modules.embeddings.tokens))
+    }
+
+    /// Where the gradients of the decoder go: squares of the token table's wait for those of its look-ups.
+    fn decoder_outlet(&self, own: Option<&Module>, bias: Option<&Module>) -> Result<Option<Outlet>> {
+        let Some(probe) = self.probe else {
+            let module = own.unwrap_or(&self.model.modules.embeddings.tokens);
+            return self.outlet(Rows::Targets, &[module]);
+        };
+        let biases: Vec<String> = bias.iter().filter_map(|bias| bias.bias.clone()).collect();
+        Ok(Some(Outlet::Tap(match own {
+            Some(own) => probe.tap(&probe.targets, std::slice::from_ref(&own.weight), &biases),
+            None => Tap { deferred: Some(probe.decoder.clone()), ..probe.tap(&probe.targets, &[], &biases) },
+        })))
     }
 
     fn bias_of(&self, module: Option<&Module>) -> Result<Option<&Tensor>> {

@@ -1,9 +1,8 @@
 //! Cross-entropy of logits, and of a decoder whose logits are never kept.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::{Saved, kernels, saved, slice, tensor, with};
-use crate::threads;
+use super::{Outlet, Saved, kernels, linear, saved, slice, tensor, with};
 
 /// Negative log-likelihood of a label for each row of logits.
 pub struct CrossEntropy {
@@ -54,14 +53,76 @@ impl CustomOp1 for CrossEntropy {
     }
 
     fn bwd(&self, logits: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let (g, normalizers) = (g.contiguous()?, saved(&self.normalizers)?);
-        let mut out = threads::zeros(logits.elem_count());
-        with(logits, |logits| {
-            with(&g, |g| {
-                kernels::cross_entropy_backward(logits, &self.labels, &normalizers, g, &mut out);
-                Ok(())
-            })
-        })?;
-        tensor(out, logits).map(Some)
+        let mut own = with(logits, |logits| Ok(kernels::copied(logits)))?;
+        self.backward(&mut own, g)?;
+        tensor(own, logits).map(Some)
+    }
+}
+
+impl CrossEntropy {
+    /// Makes logits their own gradient, where `g` `[rows]` is that of the losses.
+    fn backward(&self, logits: &mut [f32], g: &Tensor) -> Result<()> {
+        let normalizers = saved(&self.normalizers)?;
+        with(&g.contiguous()?, |g| {
+            kernels::cross_entropy_backward(logits, &self.labels, &normalizers, g);
+            Ok(())
+        })
+    }
+}
+
+/// Cross-entropy of the logits `x wᵀ + b`, with one backward pass: the logits of a vocabulary are in memory once, and become
+/// their own gradient there.
+pub struct DecodedLoss {
+    cross_entropy: CrossEntropy,
+    outlet: Option<Outlet>,
+    logits: Saved,
+}
+
+impl DecodedLoss {
+    pub fn new(labels: &[u32], outlet: Option<Outlet>) -> DecodedLoss {
+        DecodedLoss { cross_entropy: CrossEntropy::new(labels), outlet, logits: Saved::default() }
+    }
+}
+
+impl CustomOp3 for DecodedLoss {
+    fn name(&self) -> &'static str {
+        "decoded-loss"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let logits = linear::forward((x, xl), (w, wl), (b, bl))?;
+        let shape = Layout::contiguous((xl.dims()[0], wl.dims()[0]));
+        let logits = CpuStorage::F32(logits);
+        let losses = self.cross_entropy.cpu_fwd(&logits, &shape)?;
+        if let CpuStorage::F32(logits) = logits {
+            *saved(&self.logits)? = logits;
+        }
+        Ok(losses)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let mut logits = std::mem::take(&mut *saved(&self.logits)?);
+        let shape = (x.dim(0)?, w.dim(0)?);
+        if logits.len() != shape.0 * shape.1 {
+            bail!("a decoded loss has one backward pass");
+        }
+        self.cross_entropy.backward(&mut logits, g)?;
+        let g = Tensor::from_vec(logits, shape, x.device())?;
+        linear::backward(x, w, b, &g, self.outlet.as_ref())
     }
 }

@@ -8,6 +8,7 @@ mod attention;
 mod cross_entropy;
 mod linear;
 mod norm;
+mod sink;
 mod tap;
 
 use std::sync::{Mutex, MutexGuard};
@@ -18,9 +19,10 @@ use super::kernels;
 use crate::threads;
 
 pub use attention::Attention;
-pub use cross_entropy::{CrossEntropy, decoded_cross_entropy};
+pub use cross_entropy::{CrossEntropy, DecodedLoss, decoded_cross_entropy};
 pub use linear::Linear;
 pub use norm::{ResidualNorm, RowNoise};
+pub use sink::{Outlet, Sink, Sunk};
 pub use tap::{Deferred, Tap};
 
 /// A contiguous float32 slice of an operation's input.

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use candle_core::{Result, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::kernels::{self, SparseRows, View};
+use super::with;
 use crate::model::squares::Squares;
 use crate::threads::grain;
 
@@ -27,7 +28,7 @@ pub struct Tap {
 }
 
 /// Gradient at the output and input of an operation.
-pub type Deferred = Arc<Mutex<Option<(Vec<f32>, Vec<f32>)>>>;
+pub type Deferred = Arc<Mutex<Option<(Tensor, Tensor)>>>;
 
 impl Tap {
     fn squares(&self) -> Result<MutexGuard<'_, Squares>> {
@@ -59,13 +60,18 @@ impl Tap {
         Ok(())
     }
 
-    /// Squares of `g_nᵀ x_n`, split evenly over the weights.
-    pub fn add_products(&self, g: &[f32], x: &[f32], (n, k): (usize, usize)) -> Result<()> {
+    /// Squares of `g_nᵀ x_n`, `g` `[rows, n]` and `x` `[rows, k]`, split evenly over the weights.
+    pub fn add_products(&self, g: &Tensor, x: &Tensor) -> Result<()> {
         if let Some(deferred) = &self.deferred {
             let mut slot = deferred.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?;
-            *slot = Some((kernels::copied(g), kernels::copied(x)));
+            *slot = Some((g.clone(), x.clone()));
             return Ok(());
         }
+        let size = (g.dim(1)?, x.dim(1)?);
+        with(g, |g| with(x, |x| self.add_product_values(g, x, size)))
+    }
+
+    fn add_product_values(&self, g: &[f32], x: &[f32], (n, k): (usize, usize)) -> Result<()> {
         let each = n / self.weights.len().max(1);
         let mut squares = self.squares()?;
         if let (true, [name]) = (self.transposed, self.weights.as_slice()) {
@@ -94,20 +100,26 @@ impl Tap {
             None => None,
             Some(slot) => slot.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?.take(),
         };
-        self.squares()?.with(name, self.first, spans.len() - 1, |f, sums| match deferred {
-            Some((g, x)) => {
-                let n = f.len() / width;
-                let g = View::rows(&g, n);
-                kernels::add_squared_products(g, &x, &self.spans, Some(&sparse), width, f, sums);
-            }
-            None => {
+        let (mut squares, examples) = (self.squares()?, spans.len() - 1);
+        let Some((g, x)) = deferred else {
+            squares.with(name, self.first, examples, |f, sums| {
                 for (own, sum) in sparse.iter().zip(sums) {
                     for (id, row) in own.ids.iter().zip(own.rows.chunks_exact(width)) {
                         kernels::add_squares(&mut f[*id as usize * width..][..width], row, sum);
                     }
                 }
-            }
-        });
-        Ok(())
+            });
+            return Ok(());
+        };
+        let n = g.dim(1)?;
+        with(&g, |g| {
+            with(&x, |x| {
+                let (g, sparse) = (View::rows(g, n), Some(sparse.as_slice()));
+                squares.with(name, self.first, examples, |f, sums| {
+                    kernels::add_squared_products(g, x, &self.spans, sparse, width, f, sums);
+                });
+                Ok(())
+            })
+        })
     }
 }

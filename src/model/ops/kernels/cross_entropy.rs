@@ -23,27 +23,19 @@ vectorized! {
     }
 }
 
-/// Cross-entropy backward: `(softmax - one-hot) · g` by rows.
-pub fn cross_entropy_backward(
-    logits: &[f32],
-    labels: &[u32],
-    normalizers: &[f32],
-    g: &[f32],
-    out: &mut [f32],
-) {
+/// Cross-entropy backward: `(softmax - one-hot) · g` by rows, in the place of the logits.
+pub fn cross_entropy_backward(logits: &mut [f32], labels: &[u32], normalizers: &[f32], g: &[f32]) {
     let columns = logits.len() / labels.len().max(1);
-    let rows = out.par_chunks_exact_mut(columns.max(1)).zip(logits.par_chunks_exact(columns.max(1)));
-    rows.zip(labels).zip(normalizers).zip(g).with_min_len(grain()).for_each(
-        |((((out, row), label), normalizer), g)| {
-            probability_row(row, *normalizer, *g, out);
-            out[*label as usize] -= g;
-        },
-    );
+    let rows = logits.par_chunks_exact_mut(columns.max(1)).zip(labels).zip(normalizers).zip(g);
+    rows.with_min_len(grain()).for_each(|(((row, label), normalizer), g)| {
+        probability_row(row, *normalizer, *g);
+        row[*label as usize] -= g;
+    });
 }
 
 vectorized! {
-    fn probability_row(row: &[f32], normalizer: f32, g: f32, out: &mut [f32]) {
-        out.iter_mut().zip(row).for_each(|(out, v)| *out = exp(v - normalizer) * g);
+    fn probability_row(row: &mut [f32], normalizer: f32, g: f32) {
+        row.iter_mut().for_each(|v| *v = exp(*v - normalizer) * g);
     }
 }
 

@@ -239,17 +239,36 @@ impl Shared {
 /// `out = a b` or `out += a b`: `a` `[m, k]`, `b` `[k, n]`, `out` `[m, n]`, in tiles over all threads.
 pub fn product((m, n, k): (usize, usize, usize), out: &mut [f32], add: bool, a: View, b: View) {
     assert_eq!(out.len(), m * n);
+    // SAFETY: `out` is borrowed alone, and as long as its rows.
+    unsafe { tiled_product((m, n, k), Shared(out.as_mut_ptr()), add, a, b) }
+}
+
+/// The same in memory of its own, which the product is the first to write.
+pub fn fresh_product((m, n, k): (usize, usize, usize), a: View, b: View) -> Vec<f32> {
+    let mut out = Vec::with_capacity(m * n);
+    // SAFETY: nobody else knows of `out`; a product that is not added writes each of its values, and reads none before.
+    unsafe {
+        tiled_product((m, n, k), Shared(out.as_mut_ptr()), false, a, b);
+        out.set_len(m * n);
+    }
+    out
+}
+
+/// # Safety
+///
+/// `shared` must point to `m · n` values that no one else touches meanwhile.
+unsafe fn tiled_product((m, n, k): (usize, usize, usize), shared: Shared, add: bool, a: View, b: View) {
     // Large tiles repack less; small results need small tiles to occupy several threads.
     let (mut tall, mut wide) = (256, 512);
     while m.div_ceil(tall) * n.div_ceil(wide) < 8 && tall > 32 {
         (tall, wide) = (tall / 2, (wide / 2).max(128));
     }
-    let (across, shared) = (n.div_ceil(wide), Shared(out.as_mut_ptr()));
+    let across = n.div_ceil(wide);
     (0..m.div_ceil(tall) * across).into_par_iter().with_min_len(grain()).for_each(|i| {
         let (row, column) = (i / across * tall, i % across * wide);
         let size = (tall.min(m - row), wide.min(n - column), k);
         let place = (shared.at(row * n + column), n);
-        // SAFETY: tiles do not overlap and lie inside `out`, whose length was checked.
+        // SAFETY: tiles do not overlap and lie inside `out`, for which the caller vouches.
         unsafe { raw_product(size, place, add, a.from(row, 0), b.from(0, column), 1.0) }
     });
 }
@@ -269,13 +288,20 @@ pub fn copied(values: &[f32]) -> Vec<f32> {
     copy
 }
 
-/// `y = x wᵀ + b`: `x` `[m, k]`, `w` `[n, k]`, `y` `[m, n]`.
-pub fn linear(x: &[f32], w: View, b: &[f32], y: &mut [f32]) {
-    let n = b.len();
-    let (m, k) = (y.len() / n, w.values.len() / n);
-    let parts = y.par_chunks_mut(n * 64).with_min_len(grain());
-    parts.for_each(|rows| rows.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(b)));
-    product((m, n, k), y, true, View::rows(x, k), w.t());
+/// `x wᵀ + b`, `[m, n]`: `x` `[m, k]`, `w` `[n, k]`.
+pub fn linear((m, n, k): (usize, usize, usize), x: &[f32], w: View, b: &[f32]) -> Vec<f32> {
+    assert_eq!(b.len(), n);
+    let mut y = Vec::with_capacity(m * n);
+    let parts = y.spare_capacity_mut()[..m * n].par_chunks_mut((n * 64).max(1)).with_min_len(grain());
+    parts.for_each(|rows| {
+        for row in rows.chunks_exact_mut(n) {
+            row.iter_mut().zip(b).for_each(|(y, b)| *y = MaybeUninit::new(*b));
+        }
+    });
+    // SAFETY: the chunks cover the length, and each row was written.
+    unsafe { y.set_len(m * n) };
+    product((m, n, k), &mut y, true, View::rows(x, k), w.t());
+    y
 }
 
 /// Adds `rows` of `width` values into `sum`, row after row.
