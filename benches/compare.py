@@ -21,6 +21,10 @@ training   seconds a step of 16 examples at dropout 0.1. Ours: two runs on one t
            set. The table's texts are the classification set's own tokens, put together again.
 
 Peaks are the largest resident memory of each program's process.
+
+The share of the roof is the arithmetic that a job needs (products of matrices alone; a backward pass counts as two forward
+passes, and so do the squares of its weights' gradients) by our time, over the rate of matrix products that `cargo bench
+--bench roof` finds on as many threads in the same turn.
 """
 import argparse, csv, json, os, platform, statistics, struct, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -50,7 +54,7 @@ class Run:
 class Bench:
     def __init__(self, options, scratch):
         self.options, self.scratch = options, Path(scratch)
-        self.notes = []
+        self.notes, self.rates = [], {}
 
     def ours(self, what, *arguments, threads=None):
         return Run(self.options.binary, "-q", "--threads", threads or self.options.threads, what, *arguments)
@@ -60,7 +64,15 @@ class Bench:
         run = Run(self.options.python, self.options.peer, what, *inputs, *arguments)
         return run, json.loads(run.printed.splitlines()[-1])
 
-    # Each job gives (what is compared, our seconds, their seconds) and the two peaks.
+    def share(self, checkpoint, frozen, passes, seconds):
+        """Of the roof, in so many forward passes over the set in so many seconds."""
+        width = json.loads((checkpoint / "config.json").read_text()).get("hidden_size", 768)
+        if width not in self.rates:
+            command = ("cargo", "bench", "-q", "--bench", "roof", "--", self.options.threads, width)
+            self.rates[width] = float(Run(*command).printed.split()[-1]) * 1e9
+        return passes * arithmetic(checkpoint, frozen) / seconds / self.rates[width]
+
+    # Each job gives (what is compared, our seconds, their seconds, our share of the roof) and the two peaks.
 
     def surface(self, checkpoint, frozen, *paper):
         ours, run = self.point(checkpoint, frozen)
@@ -68,7 +80,8 @@ class Bench:
         centre = json.loads((self.scratch / "surface.json").read_text())["centre"]["loss"]
         self.notes.append(f"{frozen.stem}: loss at the centre {centre:.6f}, PyTorch's {result['centre_loss']:.6f}")
         way = ", the paper's way" if paper else ""
-        return [(f"surface{way}, s a point", ours, result["median_s"])], (run.peak, peer.peak)
+        share = self.share(checkpoint, frozen, 1, ours)
+        return [(f"surface{way}, s a point", ours, result["median_s"], share)], (run.peak, peer.peak)
 
     def point(self, checkpoint, frozen, threads=None):
         """Our seconds a point. Coordinates without 0: the centre is one point more."""
@@ -85,9 +98,9 @@ class Bench:
         """All threads against one, in the peer's place."""
         out, inputs = self.scratch / "F.safetensors", ("--checkpoint", checkpoint, "--set", frozen)
         (one, alone), (all_, run) = (self.point(checkpoint, frozen, threads) for threads in (1, None))
-        rows = [("surface, s a point, against one thread of our own", all_, one)]
+        rows = [("surface, s a point, against one thread of our own", all_, one, None)]
         one, all_ = (self.ours("fisher", *inputs, "--out", out, threads=threads).seconds for threads in (1, None))
-        rows.append(("Fisher, whole program, s, against one thread of our own", all_, one))
+        rows.append(("Fisher, whole program, s, against one thread of our own", all_, one, None))
         return rows, (run.peak, alone.peak)
 
     def paper(self, checkpoint, frozen):
@@ -97,9 +110,11 @@ class Bench:
         out, examples = self.scratch / "F.safetensors", tensors(frozen)["labels"]["shape"][0]
         run = self.ours("fisher", "--checkpoint", checkpoint, "--set", frozen, "--out", out)
         peer, result = self.theirs("fisher", checkpoint, frozen, "--examples", examples)
+        share = self.share(checkpoint, frozen, 3, run.seconds)
+        what = f"Fisher, {examples} examples, whole program"
         rows = [
-            (f"Fisher, {examples} examples, whole programs, s", run.seconds, peer.seconds),
-            (f"Fisher, {examples} examples, whole program against the loop alone, s", run.seconds, result["total_s"]),
+            (f"{what}s, s", run.seconds, peer.seconds, share),
+            (f"{what} against the loop alone, s", run.seconds, result["total_s"], share),
         ]
         return rows, (run.peak, peer.peak)
 
@@ -114,7 +129,32 @@ class Bench:
         ours = (times[1] - times[0]) / (STEPS - 1)
         part = out / "train.safetensors"
         peer, result = self.theirs("train", checkpoint, part, "--batch", BATCH, "--steps", STEPS - 1)
-        return [("training step of 16, s", ours, result["mean_s"])], (run.peak, peer.peak)
+        share = self.share(checkpoint, part, 3 / STEPS, ours)
+        return [("training step of 16, s", ours, result["mean_s"], share)], (run.peak, peer.peak)
+
+
+def arithmetic(checkpoint, frozen):
+    """Floating-point operations of the products of a forward pass over a set, with no more rows than are needed: the last layer's
+    queries, outputs and feed-forward maps, and the decoder, only where there is a target; a head of classes is left out."""
+    config = json.loads((checkpoint / "config.json").read_text())
+    names = ("hidden_size", "num_hidden_layers", "intermediate_size", "vocab_size")
+    others = ("n_embd", "n_layer", "n_inner", "vocab_size")
+    h, layers, inner, words = (config.get(name) or config.get(other) for name, other in zip(names, others))
+    inner, causal = inner or 4 * h, config["model_type"] == "gpt2"
+    shapes = tensors(frozen)
+    count, width = shapes["attention_mask"]["shape"]
+    mask, labels = integers(frozen, "attention_mask"), integers(frozen, "labels")
+    decodes = len(labels) > count
+    total = 0
+    for n in range(count):
+        tokens = sum(mask[n * width:(n + 1) * width])
+        own = labels[n * width:(n + 1) * width] if decodes else [0]
+        targets = sum(label >= 0 for label in own)
+        # Keys and values of all tokens; the rest of a layer, with its attention, of the rows that are read.
+        part = lambda rows: 4 * h * h * tokens + rows * (4 * h * h + 4 * h * inner + 4 * tokens * h)
+        rows = tokens if causal else targets
+        total += (layers - 1) * part(tokens) + part(rows) + decodes * targets * 2 * h * words
+    return total
 
 
 def tensors(path):
@@ -180,8 +220,8 @@ def main():
     jobs = [("masked LM", options.masked_lm, ["surface", "fisher"] + ["paper"] * options.paper),
             ("masked LM, tiny", options.tiny, ["surface", "fisher"]),
             ("classification", options.classification, ["surface", "fisher", "train"])]
-    print("| job | fisherscape | PyTorch | ratio (least to greatest) | peak MB, fisherscape | peak MB, PyTorch |")
-    print("|---|---|---|---|---|---|")
+    print("| job | fisherscape | PyTorch | ratio (least to greatest) | share of the roof | peak MB, fisherscape | peak MB, PyTorch |")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(options, scratch)
         for model, inputs, names in (job for job in jobs if job[1]):
@@ -189,11 +229,14 @@ def main():
                 turns = [getattr(bench, name)(*inputs) for _ in range(options.repeats)]
                 peaks = [max(peaks[who] for _, peaks in turns) / 1e6 for who in (0, 1)]
                 for rows in zip(*(rows for rows, _ in turns)):
-                    ratios = [theirs / ours for _, ours, theirs in rows]
+                    ratios = [theirs / ours for _, ours, theirs, _ in rows]
                     ours, theirs = (statistics.median(row[who] for row in rows) for who in (1, 2))
+                    shares = [share for *_, share in rows if share is not None]
+                    share = f"{statistics.median(shares):.0%}" if shares else ""
                     print(f"| {model}: {rows[0][0]} | {ours:.3f} | {theirs:.3f} | {statistics.median(ratios):.2f} "
-                          f"({min(ratios):.2f} to {max(ratios):.2f}) | {peaks[0]:.0f} | {peaks[1]:.0f} |", flush=True)
-    print(f"\n{about}\n")
+                          f"({min(ratios):.2f} to {max(ratios):.2f}) | {share} | {peaks[0]:.0f} | {peaks[1]:.0f} |", flush=True)
+    rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s at width {width}" for width, rate in bench.rates.items())
+    print(f"\n{about} The roof: {rates}.\n")
     for note in dict.fromkeys(bench.notes):
         print(f"- {note}")
 

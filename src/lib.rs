@@ -54,6 +54,7 @@ pub mod tables;
 pub mod tasks;
 pub mod threads;
 pub mod train;
+mod vectorized;
 
 pub use error::{Error, Result};
 

@@ -185,6 +185,28 @@ impl SafetensorsFile {
         }
     }
 
+    /// What else the file says.
+    pub fn metadata(&self) -> HashMap<String, String> {
+        self.metadata.metadata().clone().unwrap_or_default()
+    }
+
+    /// The values of a float64 tensor of this shape.
+    ///
+    /// # Errors
+    ///
+    /// As [`f32`](Self::f32).
+    pub fn f64(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
+        let info = self.metadata.info(name).filter(|info| info.dtype == Dtype::F64 && info.shape == shape);
+        let Some((start, end)) = info.map(|info| info.data_offsets) else {
+            let expected = format!("float64 of shape {shape:?}");
+            return Err(Error::field(self.path.display(), name, expected, "another", "make the file again"));
+        };
+        let mut bytes = vec![0; end - start];
+        let read = self.file.seek(SeekFrom::Start(self.data + start as u64));
+        read.and_then(|_| self.file.read_exact(&mut bytes)).map_err(Error::io(&self.path, "read"))?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
+    }
+
     /// A tensor of a float type as float32; `None` of another type.
     fn floats(&mut self, info: &TensorInfo) -> Result<Option<Vec<f32>>> {
         let (start, end) = info.data_offsets;

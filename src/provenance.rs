@@ -128,7 +128,7 @@ fn peak_mib() -> Option<u64> {
 }
 
 /// How the processor adds products: fused with the addition, or not. Caches and the width of vectors make no difference.
-fn arithmetic() -> &'static str {
+pub fn arithmetic() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     if !std::arch::is_x86_feature_detected!("fma") {
         return "x86_64 without fma";

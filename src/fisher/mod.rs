@@ -6,10 +6,14 @@
 //!
 //! Takes any [`Objective`]; gives [`Fisher`], which [`files`] writes and reads.
 
+pub mod blocks;
 pub mod concentration;
 pub mod control;
 pub mod files;
 pub mod layers;
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 
@@ -18,9 +22,10 @@ use crate::error::{Error, Result};
 use crate::model::squares::Squares;
 use crate::model::{Estimate, Estimator, Objective, Part, Reduction, Sums};
 use crate::params::ParamMap;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::stats::clusters::Clusters;
 use crate::tasks::Kind;
+use blocks::Blocks;
 pub use control::Control;
 
 /// The diagonal and the per-example sums of one pass.
@@ -59,7 +64,7 @@ pub fn diagonal(
 /// are exactly 0. Where the objective squares gradients as they arise (the network on its fused backend), costs little more than one
 /// forward pass over the examples and a backward pass for each estimate (for `mc` one for each of its samples; for
 /// `exact` one for each class, of two classes a single one); otherwise a forward and a backward pass for each example
-/// and label. The result does not depend on the number of threads: examples are added in a fixed order.
+/// and label. The result does not depend on the number of threads: examples are added in a fixed order, block by block ([`blocks`]).
 ///
 /// # Errors
 ///
@@ -71,32 +76,134 @@ pub fn estimates(
     numbers: &[usize],
     estimates: &[Estimate],
 ) -> Result<Vec<Fisher>> {
-    let used: Vec<usize> = numbers.iter().copied().filter(|&n| examples[n].targets() > 0).collect();
-    if used.is_empty() {
-        let fix = "use a larger or another set";
-        return Err(wrong("examples", "at least one with a target", "none", fix));
-    }
-    let with_target: Vec<&Example> = used.iter().map(|&n| &examples[n]).collect();
-    let zeros = |estimate: &Estimate| {
-        let squares = Squares::new(theta, used.len(), |name| objective.reached(name, &with_target));
-        Sums { estimate: *estimate, squares }
-    };
-    let mut sums: Vec<Sums> = estimates.iter().map(zeros).collect();
-    let progress = Progress::new("Fisher information (examples)", used.len());
-    // Batches of similar length; row r of the sums belongs to example order[r] until the end.
-    let order: Vec<usize> =
-        by_length(examples).into_iter().filter(|n| used.binary_search(n).is_ok()).collect();
-    let mut first = 0;
-    for numbers in parts(examples, &order, BATCH.0, BATCH.1) {
-        let examples = numbers.iter().map(|&n| &examples[n]).collect();
-        objective.add_squared_gradients(theta, &Part { examples, numbers: &numbers, first }, &mut sums)?;
-        first += numbers.len();
-        progress.advance(numbers.len());
-    }
-    let skipped = numbers.len() - used.len();
-    let clusters = clusters(with_target);
-    sums.into_iter().map(|sums| finish(sums.squares, &order, &used, (skipped, &clusters))).collect()
+    Pass::new(objective, theta, examples, numbers, estimates)?.whole(None)
 }
+
+/// One pass over the examples, to be made as a whole or block by block.
+pub struct Pass<'a, O> {
+    objective: &'a O,
+    theta: &'a ParamMap,
+    examples: &'a [Example],
+    estimates: &'a [Estimate],
+    /// The examples with a target, ascending, and how many others there are.
+    used: Vec<usize>,
+    skipped: usize,
+    /// Batches of similar length; row r of the sums belongs to the r-th example in them until the end.
+    batches: Vec<Vec<usize>>,
+    blocks: Vec<Range<usize>>,
+}
+
+impl<'a, O: Objective> Pass<'a, O> {
+    /// As [`estimates`].
+    pub fn new(
+        objective: &'a O,
+        theta: &'a ParamMap,
+        examples: &'a [Example],
+        numbers: &[usize],
+        estimates: &'a [Estimate],
+    ) -> Result<Pass<'a, O>> {
+        let used: Vec<usize> = numbers.iter().copied().filter(|&n| examples[n].targets() > 0).collect();
+        if used.is_empty() {
+            let fix = "use a larger or another set";
+            return Err(wrong("examples", "at least one with a target", "none", fix));
+        }
+        let order: Vec<usize> =
+            by_length(examples).into_iter().filter(|n| used.binary_search(n).is_ok()).collect();
+        let batches = parts(examples, &order, BATCH.0, BATCH.1);
+        let (blocks, skipped) = (blocks::cut(batches.len()), numbers.len() - used.len());
+        Ok(Pass { objective, theta, examples, estimates, used, skipped, batches, blocks })
+    }
+
+    /// In how many blocks it is cut.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The whole pass: finished blocks are taken from the disk, and one that takes long is kept there until the end.
+    pub fn whole(&self, kept: Option<&Blocks>) -> Result<Vec<Fisher>> {
+        let missing: Vec<usize> =
+            (0..self.blocks()).filter(|block| kept.is_none_or(|kept| !kept.has(*block))).collect();
+        let progress = self.progress(&missing);
+        let mut total: Option<Vec<Sums>> = None;
+        for block in 0..self.blocks() {
+            let mut own = self.zeros(block);
+            if !self.taken(block, kept, &mut own)? {
+                let started = Instant::now();
+                self.add(block, &mut own, &progress)?;
+                if let Some(kept) = kept.filter(|_| self.blocks() > 1 && started.elapsed() > LONG) {
+                    kept.keep(block, &own)?;
+                }
+            }
+            match &mut total {
+                None => total = Some(own),
+                Some(total) => {
+                    let pairs = total.iter_mut().zip(own);
+                    pairs.into_iter().try_for_each(|(total, own)| total.squares.append(own.squares))?;
+                }
+            }
+        }
+        let (clusters, order) = (clusters(self.with_target()), self.batches.concat());
+        let finish = |sums: Sums| finish(sums.squares, &order, &self.used, (self.skipped, &clusters));
+        total.into_iter().flatten().map(finish).collect()
+    }
+
+    /// The blocks `k`, `k + n` ... (`k` from 0), to the disk; says which.
+    pub fn slice(&self, (k, n): (usize, usize), kept: &Blocks) -> Result<Vec<usize>> {
+        let own: Vec<usize> = (k..self.blocks()).step_by(n).collect();
+        let missing: Vec<usize> = own.iter().copied().filter(|block| !kept.has(*block)).collect();
+        let progress = self.progress(&missing);
+        for &block in &own {
+            let mut sums = self.zeros(block);
+            if !self.taken(block, Some(kept), &mut sums)? {
+                self.add(block, &mut sums, &progress)?;
+                kept.keep(block, &sums)?;
+            }
+        }
+        Ok(own)
+    }
+
+    fn progress(&self, blocks: &[usize]) -> Progress {
+        let examples = blocks.iter().flat_map(|block| &self.batches[self.blocks[*block].clone()]);
+        Progress::new("Fisher information (examples)", examples.map(Vec::len).sum())
+    }
+
+    fn with_target(&self) -> Vec<&'a Example> {
+        self.used.iter().map(|&n| &self.examples[n]).collect()
+    }
+
+    fn zeros(&self, block: usize) -> Vec<Sums> {
+        let (with_target, examples) =
+            (self.with_target(), self.batches[self.blocks[block].clone()].concat().len());
+        let zeros = |estimate: &Estimate| {
+            let reached = |name: &str| self.objective.reached(name, &with_target);
+            Sums { estimate: *estimate, squares: Squares::new(self.theta, examples, reached) }
+        };
+        self.estimates.iter().map(zeros).collect()
+    }
+
+    fn taken(&self, block: usize, kept: Option<&Blocks>, sums: &mut [Sums]) -> Result<bool> {
+        let taken = kept.map_or(Ok(false), |kept| kept.take(block, sums))?;
+        if taken {
+            progress::note(format!("block {} of {} was finished earlier", block + 1, self.blocks()));
+        }
+        Ok(taken)
+    }
+
+    /// Adds the batches of a block.
+    fn add(&self, block: usize, sums: &mut [Sums], progress: &Progress) -> Result<()> {
+        let mut first = 0;
+        for numbers in &self.batches[self.blocks[block].clone()] {
+            let examples = numbers.iter().map(|&n| &self.examples[n]).collect();
+            self.objective.add_squared_gradients(self.theta, &Part { examples, numbers, first }, sums)?;
+            first += numbers.len();
+            progress.advance(numbers.len());
+        }
+        Ok(())
+    }
+}
+
+/// Blocks that take longer are kept on the disk until the pass is finished.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Whether these estimates exist for this task.
 ///

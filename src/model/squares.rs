@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use super::layout::Reached;
 use crate::error::Result;
-use crate::params::{self, ParamMap};
+use crate::params::{self, Column, ParamMap, SafetensorsFile};
 use crate::threads;
+
+/// Name of the sums by example in a file; no parameter is called so.
+const SUMS: &str = "s[n,t]";
 
 /// Sums over the examples seen so far.
 #[derive(Default)]
@@ -104,6 +107,59 @@ impl Squares {
         self.with(name, first, examples, |f, sums| {
             own.zip(sums).for_each(|(own, sum)| add(f, &without(own, &idle), sum));
         });
+    }
+
+    /// Adds the sums of the examples that follow.
+    pub fn append(&mut self, more: Squares) -> Result<()> {
+        for (name, entry) in more.tensors {
+            let Some(own) = self.tensors.get_mut(&name) else { continue };
+            let parts = own.squares.par_chunks_mut(1 << 15).zip(entry.squares.par_chunks(1 << 15));
+            parts.for_each(|(own, more)| own.iter_mut().zip(more).for_each(|(own, more)| *own += more));
+        }
+        let rows = [self.sums.view(), more.sums.view()];
+        self.sums = ndarray::concatenate(Axis(0), &rows).map_err(candle_core::Error::wrap)?;
+        Ok(())
+    }
+
+    /// Zeros again.
+    pub fn clear(&mut self) {
+        self.tensors.values_mut().for_each(|entry| entry.squares.fill(0.0));
+        self.sums.fill(0.0);
+    }
+
+    /// Both kinds of sums as columns of a file, named behind `prefix`; their bytes go into `hash`.
+    pub fn columns<'a>(
+        &'a self,
+        prefix: &str,
+        hash: &mut blake3::Hasher,
+    ) -> Vec<(String, Vec<usize>, Column<'a>)> {
+        let mut columns = Vec::new();
+        for (name, entry) in &self.tensors {
+            hash.update(bytemuck::cast_slice(&entry.squares));
+            columns.push((format!("{prefix}.{name}"), entry.shape.clone(), Column::F32(&entry.squares)));
+        }
+        if let Some(sums) = self.sums.as_slice() {
+            hash.update(bytemuck::cast_slice(sums));
+            columns.push((format!("{prefix}.{SUMS}"), self.sums.shape().to_vec(), Column::F64(sums)));
+        }
+        columns
+    }
+
+    /// Takes what [`columns`](Self::columns) gave from a file.
+    pub fn restore(
+        &mut self,
+        file: &mut SafetensorsFile,
+        prefix: &str,
+        hash: &mut blake3::Hasher,
+    ) -> Result<()> {
+        for (name, entry) in &mut self.tensors {
+            entry.squares = file.f32(&format!("{prefix}.{name}"), &entry.shape)?;
+            hash.update(bytemuck::cast_slice(&entry.squares));
+        }
+        let sums = file.f64(&format!("{prefix}.{SUMS}"), self.sums.shape())?;
+        hash.update(bytemuck::cast_slice(&sums));
+        self.sums = Array2::from_shape_vec(self.sums.raw_dim(), sums).map_err(candle_core::Error::wrap)?;
+        Ok(())
     }
 
     /// Name of the tensor of a column.

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::options::defaults;
+use super::slice::Slice;
 use super::{ModelAndSet, check_extension, word};
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result, check_at_most};
+use crate::fisher::blocks::Blocks;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, Control, control, files};
 use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction, Trainable};
@@ -36,6 +38,10 @@ pub struct Fisher {
     /// Also write F.examples.safetensors: the sum of squared gradients of each example and tensor
     #[arg(long)]
     pub per_example: bool,
+    /// Compute one part of N only, for the same command without --slice to put together: K/N, or env for what the launcher
+    /// says (an array of Slurm or SGE, mpirun, srun)
+    #[arg(long, value_name = "K/N")]
+    pub slice: Option<Slice>,
     /// Seed of the labels that mc draws, of a control, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -79,7 +85,12 @@ impl Fisher {
         fisher::check(set.kind, &estimates)?;
         self.tell(&model, &set, &estimates)?;
         let numbers: Vec<usize> = (0..set.examples.len()).collect();
-        let results = fisher::estimates(&model.network, &model.theta, &set.examples, &numbers, &estimates)?;
+        let pass = fisher::Pass::new(&model.network, &model.theta, &set.examples, &numbers, &estimates)?;
+        let blocks = Blocks::beside(&self.out, self.identity(&model, &set));
+        if let Some(slice) = self.slice {
+            return self.part(&pass.slice((slice.number - 1, slice.of), &blocks)?, slice, pass.blocks());
+        }
+        let results = pass.whole(Some(&blocks))?;
         let mut written = Vec::new();
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
@@ -117,7 +128,30 @@ impl Fisher {
                 fisher.skipped
             );
         }
-        provenance.write_each(&written)
+        provenance.write_each(&written)?;
+        blocks.remove()
+    }
+
+    /// What the sums of a block depend on.
+    fn identity(&self, model: &Model, set: &FrozenSet) -> String {
+        let estimates = self.estimates();
+        let version = env!("CARGO_PKG_VERSION");
+        let all =
+            format!("{version} {} {} {estimates:?} {:?} {}", model.hash, set.hash, self.control, self.seed);
+        blake3::hash(all.as_bytes()).to_hex().to_string()
+    }
+
+    /// Says what a part came to.
+    fn part(&self, done: &[usize], slice: Slice, all: usize) -> Result<()> {
+        let own: Vec<String> = done.iter().map(|block| (block + 1).to_string()).collect();
+        let own = if own.is_empty() { "none".to_string() } else { own.join(", ") };
+        say!(
+            "{}, part {} of {}: blocks {own} of {all}; the same command without --slice puts all together",
+            self.out.display(),
+            slice.number,
+            slice.of
+        );
+        Ok(())
     }
 
     pub(super) fn check(&self) -> Result<()> {

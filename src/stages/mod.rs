@@ -18,6 +18,7 @@ pub mod pretrain;
 pub mod render;
 pub mod schedule;
 pub mod sharpness;
+mod slice;
 pub mod source;
 pub mod stability;
 pub mod surface;

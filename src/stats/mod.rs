@@ -10,13 +10,15 @@
 //! and where an order is needed ties go by index, which is model order. `0.0` and `-0.0` tie, so no ranking
 //! here sorts by `total_cmp`.
 //!
-//! Depends on nothing. Randomness (bootstrap, permutations) comes from [`crate::rng`].
+//! Depends on nothing else. Randomness (bootstrap, permutations) comes from [`crate::rng`].
 
 pub mod clusters;
 pub mod paired;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+
+use crate::vectorized::vectorized;
 
 // ---- summary statistics ----
 
@@ -368,13 +370,23 @@ fn sort_counting_exchanges(values: &mut [f64]) -> i64 {
 
 /// Sum of squares, in eight interleaved lanes.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let mut lanes = [0f64; 8];
-    let chunks = values.chunks_exact(8);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += f64::from(*v) * f64::from(*v));
+    let mut sum = 0.0;
+    add_squares(values, &mut sum);
+    sum
+}
+
+vectorized! {
+    fn add_squares(values: &[f32], sum: &mut f64) {
+        let mut lanes = [0f64; 8];
+        let chunks = values.chunks_exact(8);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for (lane, v) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(*v) * f64::from(*v);
+            }
+        }
+        *sum += lanes.iter().sum::<f64>() + rest.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>();
     }
-    lanes.iter().sum::<f64>() + rest.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>()
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use super::elementwise::{exp, exp_sum, largest};
-use super::{View, own_product, vectorized};
+use super::{View, own_product};
 use crate::threads::grain;
+use crate::vectorized::vectorized;
 
 /// Negative log-likelihood of `labels[i]` under the softmax of row i, and the logarithm of each row's normalizer.
 pub fn cross_entropy(logits: &[f32], labels: &[u32], losses: &mut [f32], normalizers: &mut [f32]) {

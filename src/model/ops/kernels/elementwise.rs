@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::vectorized;
 use crate::threads::grain;
+use crate::vectorized::vectorized;
 
 /// `exp(x)` to about 2 units in the last place: reduction by ln 2 in two parts and a polynomial (Cephes).
 #[inline(always)]
@@ -70,14 +70,31 @@ pub enum Curve {
     Relu,
 }
 
+// Loops, and no closures: these may become functions of their own, compiled for the baseline.
 vectorized! {
     fn activate_chunk(curve: Curve, x: &[f32], y: &mut [f32]) {
         let pairs = y.iter_mut().zip(x);
         match curve {
-            Curve::Gelu => pairs.for_each(|(y, x)| *y = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))),
-            Curve::TanhGelu => pairs.for_each(|(y, x)| *y = x * sigmoid(bent(x.clamp(-FAR, FAR)))),
-            Curve::Silu => pairs.for_each(|(y, x)| *y = x * sigmoid(*x)),
-            Curve::Relu => pairs.for_each(|(y, x)| *y = if *x < 0.0 { 0.0 } else { *x }),
+            Curve::Gelu => {
+                for (y, x) in pairs {
+                    *y = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+                }
+            }
+            Curve::TanhGelu => {
+                for (y, x) in pairs {
+                    *y = x * sigmoid(bent(x.clamp(-FAR, FAR)));
+                }
+            }
+            Curve::Silu => {
+                for (y, x) in pairs {
+                    *y = x * sigmoid(*x);
+                }
+            }
+            Curve::Relu => {
+                for (y, x) in pairs {
+                    *y = if *x < 0.0 { 0.0 } else { *x };
+                }
+            }
         }
     }
 }
@@ -87,20 +104,30 @@ vectorized! {
         const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 π)
         let pairs = g.iter_mut().zip(x);
         match curve {
-            Curve::Gelu => pairs.for_each(|(g, x)| {
-                let cumulative = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-                *g *= cumulative + x * DENSITY * exp(-0.5 * x * x);
-            }),
-            Curve::TanhGelu => pairs.for_each(|(g, x)| {
-                let x = x.clamp(-FAR, FAR);
-                let s = sigmoid(bent(x));
-                *g *= s + x * s * (1.0 - s) * TANH[0] * (1.0 + 3.0 * TANH[1] * x * x);
-            }),
-            Curve::Silu => pairs.for_each(|(g, x)| {
-                let s = sigmoid(*x);
-                *g *= s + x * s * (1.0 - s);
-            }),
-            Curve::Relu => pairs.for_each(|(g, x)| *g = if *x > 0.0 { *g } else { 0.0 }),
+            Curve::Gelu => {
+                for (g, x) in pairs {
+                    let cumulative = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+                    *g *= cumulative + x * DENSITY * exp(-0.5 * x * x);
+                }
+            }
+            Curve::TanhGelu => {
+                for (g, x) in pairs {
+                    let x = x.clamp(-FAR, FAR);
+                    let s = sigmoid(bent(x));
+                    *g *= s + x * s * (1.0 - s) * TANH[0] * (1.0 + 3.0 * TANH[1] * x * x);
+                }
+            }
+            Curve::Silu => {
+                for (g, x) in pairs {
+                    let s = sigmoid(*x);
+                    *g *= s + x * s * (1.0 - s);
+                }
+            }
+            Curve::Relu => {
+                for (g, x) in pairs {
+                    *g = if *x > 0.0 { *g } else { 0.0 };
+                }
+            }
         }
     }
 }

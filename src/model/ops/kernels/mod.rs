@@ -20,45 +20,48 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::threads::grain;
+use crate::vectorized::vectorized;
 
-/// Rows of a tile of a matrix product.
-const TILE: usize = 128;
 /// Longest inner dimension that is given to the library at once: it cuts a longer one by the size of the processor's caches, and
 /// then sums in another order.
 const DEPTH: usize = 512;
-/// Compiles `body` twice, for AVX2 and for the baseline, and calls what the processor can run.
-macro_rules! vectorized {
-    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $body:block) => {
-        $(#[$doc])*
-        $visibility fn $name($($argument: $kind),*) {
-            #[inline(always)]
-            fn body($($argument: $kind),*) $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn wide($($argument: $kind),*) {
-                    body($($argument),*)
-                }
-                if std::arch::is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has AVX2.
-                    return unsafe { wide($($argument),*) };
-                }
-            }
-            body($($argument),*)
-        }
-    };
-}
-use vectorized;
 
 /// Results of a product of rows with rows that the library sums in as many lanes as the processor has.
 const SMALL: usize = 256;
 
+/// Where the values of a product go, and what becomes of them there.
+#[derive(Clone, Copy)]
+struct Target {
+    out: *mut f32,
+    /// Between the beginnings of rows.
+    stride: usize,
+    columns: usize,
+    add: bool,
+    scale: f32,
+}
+
+impl Target {
+    /// Takes value `i`, counted through the rows.
+    ///
+    /// # Safety
+    ///
+    /// `out` must point to as many rows, that no one else touches meanwhile.
+    unsafe fn take(self, i: usize, value: f32) {
+        let place = self.out.wrapping_add(i / self.columns * self.stride + i % self.columns);
+        // SAFETY: the caller vouches for the place; what is not added to is not read.
+        unsafe { place.write(self.scale * value + if self.add { place.read() } else { 0.0 }) }
+    }
+}
+
 vectorized! {
-    /// Products of rows of `a` with rows of `b`, `k` long and `.1` apart, `n` for each row of `a`: `Σ a b` in lanes whose number is the
-    /// same on every processor.
-    fn dots(a: (&[f32], usize), b: (&[f32], usize), k: usize, n: usize, out: &mut [f32]) {
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = elementwise::dot(&a.0[i / n * a.1..][..k], &b.0[i % n * b.1..][..k]);
+    /// `count` products of rows of `a` with rows of `b`, `k` long and `.1` apart, a row of the target for each row of `a`: `Σ a b` in
+    /// lanes whose number is the same on every processor. The target must hold them.
+    fn dots(a: (&[f32], usize), b: (&[f32], usize), k: usize, count: usize, target: Target) {
+        for i in 0..count {
+            let (row, column) = (i / target.columns, i % target.columns);
+            let value = elementwise::dot(&a.0[row * a.1..][..k], &b.0[column * b.1..][..k]);
+            // SAFETY: the caller of the product vouches for the target.
+            unsafe { target.take(i, value) }
         }
     }
 }
@@ -147,25 +150,17 @@ unsafe fn raw_product(
         return;
     }
     assert!(a.holds(m, k) && b.holds(k, n), "matrix product out of bounds");
+    let target = Target { out, stride, columns: n, add, scale };
     if k > 0 && a.column == 1 && b.row == 1 && (m * n <= SMALL || m == 1 || n == 1) {
-        let mut all = vec![0f32; m * n];
-        dots((a.values, a.row), (b.values, b.column), k, n, &mut all);
-        for (i, value) in all.into_iter().enumerate() {
-            // SAFETY: the caller vouches for `out`.
-            let out = unsafe { &mut *out.add(i / n * stride + i % n) };
-            *out = scale * value + if add { *out } else { 0.0 };
-        }
+        dots((a.values, a.row), (b.values, b.column), k, m * n, target);
         return;
     }
     if k > 0 && (m == 1 || n == 1) {
         let (line, matrix) = if m == 1 { (a, b) } else { (b.t(), a.t()) };
         let mut all = vec![0f32; m * n];
         chain((line.values, line.column), (matrix.values, matrix.row, matrix.column), k, &mut all);
-        for (i, value) in all.into_iter().enumerate() {
-            // SAFETY: the caller vouches for `out`.
-            let out = unsafe { &mut *out.add(if m == 1 { i } else { i * stride }) };
-            *out = scale * value + if add { *out } else { 0.0 };
-        }
+        // SAFETY: the caller vouches for `out`.
+        all.into_iter().enumerate().for_each(|(i, value)| unsafe { target.take(i, value) });
         return;
     }
     if (1..=FEW).contains(&k) {
@@ -258,19 +253,48 @@ pub fn fresh_product((m, n, k): (usize, usize, usize), a: View, b: View) -> Vec<
 ///
 /// `shared` must point to `m · n` values that no one else touches meanwhile.
 unsafe fn tiled_product((m, n, k): (usize, usize, usize), shared: Shared, add: bool, a: View, b: View) {
-    // Large tiles repack less; small results need small tiles to occupy several threads.
-    let (mut tall, mut wide) = (256, 512);
-    while m.div_ceil(tall) * n.div_ceil(wide) < 8 && tall > 32 {
-        (tall, wide) = (tall / 2, (wide / 2).max(128));
-    }
-    let across = n.div_ceil(wide);
-    (0..m.div_ceil(tall) * across).into_par_iter().with_min_len(grain()).for_each(|i| {
-        let (row, column) = (i / across * tall, i % across * wide);
-        let size = (tall.min(m - row), wide.min(n - column), k);
-        let place = (shared.at(row * n + column), n);
+    let threads = if grain() == usize::MAX { 1 } else { rayon::current_num_threads() };
+    let (down, across) = tiles((m, n), threads);
+    (0..down * across).into_par_iter().with_min_len(grain()).for_each(|i| {
+        let (rows, columns) = (part(m, down, i / across), part(n, across, i % across));
+        let place = (shared.at(rows.start * n + columns.start), n);
+        let (a, b) = (a.from(rows.start, 0), b.from(0, columns.start));
         // SAFETY: tiles do not overlap and lie inside `out`, for which the caller vouches.
-        unsafe { raw_product(size, place, add, a.from(row, 0), b.from(0, column), 1.0) }
+        unsafe { raw_product((rows.len(), columns.len(), k), place, add, a, b, 1.0) }
     });
+}
+
+/// Tiles to each thread, so that none waits long for the last one.
+const EACH: usize = 4;
+
+/// Into how many parts the rows and the columns of a product are cut. Every part of a matrix is packed anew for each tile, so tiles
+/// are few and square. How they are cut changes no bit: none is so small, where the whole is not, that the library or we
+/// would sum it in another way ([`raw_product`]).
+fn tiles((m, n): (usize, usize), threads: usize) -> (usize, usize) {
+    let (mut down, mut across) = (1, 1);
+    while threads > 1 && down * across < EACH * threads {
+        let (tall, wide) = (m / (2 * down), n / (2 * across));
+        // Values of the least tile, if one side is cut once more.
+        let (lower, narrower) = (tall * (n / across), m / down * wide);
+        if tall >= wide && tall >= LEAST && lower > SMALL {
+            down *= 2;
+        } else if wide >= LEAST && narrower > SMALL {
+            across *= 2;
+        } else if tall >= LEAST && lower > SMALL {
+            down *= 2;
+        } else {
+            break;
+        }
+    }
+    (down, across)
+}
+
+/// Rows or columns of a tile at least.
+const LEAST: usize = 16;
+
+/// Part `i` of `0..length` in so many nearly equal parts.
+fn part(length: usize, parts: usize, i: usize) -> std::ops::Range<usize> {
+    i * length / parts..(i + 1) * length / parts
 }
 
 /// Values of a task that fills memory.
@@ -375,6 +399,38 @@ mod tests {
                         found.to_bits(),
                         wanted.to_bits(),
                         "{m} x {n} x {k}, value {i}: {found} {wanted}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Oracle: the product in one piece. Bit by bit, on any number of threads, of sizes around those at which a side is cut. Catches a
+    /// tile that the library sums in another way, one that is left out, and one at another's place.
+    #[test]
+    fn tiles_change_no_bit() {
+        let random = |name: &str, count: usize| {
+            let mut values = vec![0f32; count];
+            crate::rng::Stream::new(4, name).fill_normal(0, &mut values);
+            values
+        };
+        let sides = [1, 2, 3, 15, 16, 17, 31, 33, 65, 130, 257, 521];
+        for (m, n) in sides.into_iter().flat_map(|m| sides.map(|n| (m, n))) {
+            let k = 33;
+            let (a, b) = (random("a", m * k), random("b", k * n));
+            for (a, b) in [
+                (View::rows(&a, k), View::rows(&b, n)),
+                (View::rows(&a, k), View::rows(&b, k).t()),
+                (View::rows(&a, m).t(), View::rows(&b, n)),
+            ] {
+                let mut whole = vec![0f32; m * n];
+                own_product((m, n, k), &mut whole, false, a, b, 1.0);
+                for threads in [2, 3, 16] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let cut = pool.install(|| fresh_product((m, n, k), a, b));
+                    assert!(
+                        cut.iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits()),
+                        "{m} x {n}, {threads}"
                     );
                 }
             }

@@ -2,8 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::{TILE, View, add_rows, own_product, vectorized};
+use super::{View, add_rows, own_product};
 use crate::threads::grain;
+use crate::vectorized::vectorized;
+
+/// Rows and columns of a tile of F: nearly square, so that each example's rows are packed seldom, and small enough for tile and
+/// product to stay in the second cache.
+const TILE: (usize, usize) = (192, 256);
 
 vectorized! {
     /// `f += s²`, and the sum of those squares (float32 lanes over one row) into `total`.
@@ -65,13 +70,11 @@ pub fn add_squared_products(
     sums: &mut [f64],
 ) {
     let examples = spans.len() - 1;
-    // The whole width where rows are short (then `extra` is simple too), else parts that fit the cache.
-    let wide = if k <= 1024 || extra.is_some() { k } else { 384 };
-    let tall = (TILE * 384 / wide).clamp(16, TILE);
+    let (tall, wide) = TILE;
     let tile = |(tile, f): (usize, &mut [f32])| {
         let (first, rows) = (tile * tall, f.len() / k);
         let mut own = vec![0f64; examples];
-        let mut product = vec![0f32; rows * wide];
+        let mut product = vec![0f32; rows * wide.min(k)];
         for column in (0..k).step_by(wide) {
             let wide = wide.min(k - column);
             for (b, span) in spans.windows(2).enumerate() {
@@ -88,7 +91,8 @@ pub fn add_squared_products(
                     let to = sparse.ids.partition_point(|id| (*id as usize) < first + rows);
                     for i in from..to {
                         let row = sparse.ids[i] as usize - first;
-                        add_rows(&sparse.rows[i * k..(i + 1) * k], k, &mut product[row * k..(row + 1) * k]);
+                        let own = &sparse.rows[i * k + column..][..wide];
+                        add_rows(own, wide, &mut product[row * wide..(row + 1) * wide]);
                     }
                 }
                 let lines = f.chunks_exact_mut(k).zip(product.chunks_exact(wide));

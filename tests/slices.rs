@@ -1,0 +1,130 @@
+//! Commands in parts, by several processes.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::fisherscape;
+
+/// A set of 33 batches: four blocks.
+const SET: &str =
+    "freeze --task supersense --checkpoint embedded --examples 520 --max-len 24 --out set.safetensors";
+const FISHER: &str = "fisher --checkpoint embedded --set set.safetensors --estimator empirical,mc --seed 3 --per-example --out F.safetensors";
+const RESULTS: [&str; 6] = [
+    "F.empirical-mean.safetensors",
+    "F.empirical-mean.csv",
+    "F.empirical-mean.examples.safetensors",
+    "F.mc-mean.safetensors",
+    "F.mc-mean.csv",
+    "F.mc-mean.examples.safetensors",
+];
+
+fn run(folder: &Path, arguments: &str) -> assert_cmd::assert::Assert {
+    fisherscape(arguments).current_dir(folder).assert()
+}
+
+fn said(assert: &assert_cmd::assert::Assert) -> String {
+    let output = assert.get_output();
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+fn blocks(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.contains(".block-")).collect();
+    names.sort();
+    names
+}
+
+/// The results' bytes, which are then gone.
+fn taken(folder: &Path) -> Vec<Vec<u8>> {
+    RESULTS
+        .iter()
+        .map(|name| {
+            let bytes = fs::read(folder.join(name)).unwrap();
+            fs::remove_file(folder.join(name)).unwrap();
+            bytes
+        })
+        .collect()
+}
+
+/// Oracle: the bytes of the command in one process on one thread. In one, two and sixteen parts, on other numbers of threads, with a
+/// part that is missing, one that is damaged and one of another set. Catches a block at another's place, sums that depend on the
+/// parts, a damaged file that is believed, and files that stay.
+#[test]
+fn fisher_information_in_parts_has_the_same_bytes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    run(folder, SET).success();
+    run(folder, &format!("--threads 1 {FISHER}")).success();
+    let wanted = taken(folder);
+    run(folder, &format!("--threads 2 {FISHER} --slice 1/1")).success();
+    assert_eq!(blocks(folder).len(), 4);
+    run(folder, &format!("--threads 3 {FISHER}")).success();
+    assert!(taken(folder) == wanted, "one part");
+    assert_eq!(blocks(folder), [""; 0]);
+
+    let done = run(folder, &format!("--threads 2 {FISHER} --slice 2/2")).success();
+    assert!(said(&done).contains("part 2 of 2: blocks 2, 4 of 4"), "{}", said(&done));
+    let done = run(folder, &format!("--threads 2 {FISHER} --slice 16/16")).success();
+    assert!(said(&done).contains("blocks none of 4"), "{}", said(&done));
+    // The launcher's word, as an array of Slurm gives it.
+    let mut array = fisherscape(&format!("{FISHER} --slice env"));
+    array.env("SLURM_ARRAY_TASK_ID", "0").env("SLURM_ARRAY_TASK_MIN", "0").env("SLURM_ARRAY_TASK_COUNT", "4");
+    array.current_dir(folder).assert().success();
+    assert_eq!(
+        blocks(folder),
+        ["F.safetensors.block-01", "F.safetensors.block-02", "F.safetensors.block-04"]
+    );
+    let damaged = folder.join("F.safetensors.block-02");
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let done = run(folder, FISHER).success();
+    assert!(said(&done).contains("block-02 is damaged: computed anew"), "{}", said(&done));
+    assert!(taken(folder) == wanted, "parts of two and four");
+    assert_eq!(blocks(folder), [""; 0]);
+
+    run(folder, &format!("{FISHER} --slice 1/4")).success();
+    run(folder, &SET.replace("520", "530")).success();
+    let done = run(folder, FISHER).success();
+    assert!(said(&done).contains("block-01 is of other inputs: computed anew"), "{}", said(&done));
+    assert!(taken(folder) != wanted);
+}
+
+/// Oracle: the rule itself. A block of a processor with other arithmetic is refused by name and nothing is written: its bits would not be
+/// those of one process. Catches a merge of both kinds.
+#[test]
+fn blocks_of_other_arithmetic_are_refused() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    run(folder, SET).success();
+    run(folder, &format!("{FISHER} --slice 1/4")).success();
+    let block = folder.join("F.safetensors.block-01");
+    let bytes = fs::read(&block).unwrap();
+    // In the header, which the checksum of the values leaves out.
+    let at = bytes.windows(12).position(|part| part == b"\"arithmetic\"").unwrap() + 14;
+    let mut other = bytes.clone();
+    other[at] = b'?';
+    fs::write(&block, other).unwrap();
+    let refused = run(folder, FISHER).failure().code(1);
+    let said = said(&refused);
+    assert!(said.contains("F.safetensors.block-01") && said.contains("`arithmetic` must be"), "{said}");
+    assert!(RESULTS.iter().all(|name| !folder.join(name).exists()));
+    fs::write(&block, bytes).unwrap();
+    run(folder, FISHER).success();
+}
+
+/// Oracle: the form that the help names. Catches a part that is none and a launcher that says nothing, taken for the whole.
+#[test]
+fn parts_that_are_none_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (slice, wanted) in [("0/4", "K/N"), ("5/4", "K/N"), ("env", "no launcher names a part")] {
+        let mut command = fisherscape(&format!("{FISHER} --slice {slice}"));
+        for name in ["SLURM_ARRAY_TASK_ID", "SGE_TASK_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"]
+        {
+            command.env_remove(name);
+        }
+        let said = said(&command.current_dir(folder.path()).assert().failure());
+        assert!(said.contains(wanted), "{slice}: {said}");
+    }
+}
