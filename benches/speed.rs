@@ -249,10 +249,10 @@ fn job(head: &'static str) -> Outcome<Job> {
         "masked_lm" => checkpoint.with_pretraining_head(0)?,
         _ => checkpoint.model(Head::Classes(3), MissingHead::Initialise { seed: 0 })?,
     };
-    let examples: Vec<Example> = (0..EXAMPLES).map(|n| example(n as u64, model.network.head)).collect();
+    let examples: Vec<Example> = (0..EXAMPLES).map(|n| example(n as u64, model.head())).collect();
     let mut by_length: Vec<usize> = (0..EXAMPLES).collect();
     by_length.sort_by_key(|&n| examples[n].len());
-    Ok(Job { head, network: model.network, theta: model.theta, examples, by_length })
+    Ok(Job { head, network: model.network()?.clone(), theta: model.theta, examples, by_length })
 }
 
 /// Random tokens in two segments; a class, or about 15 % of the tokens as targets.

@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let order = set.by_length();
     let loss_at = |a: f64| {
         let theta = plane.at(&model.theta, a, 0.0)?;
-        evaluate::set_loss(&model.network, &theta, &set.examples, &order)
+        evaluate::set_loss(model.objective(), &theta, &set.examples, &order)
     };
     for a in [0.0, 0.25, 0.5, 0.75, 1.0] {
         let at = loss_at(a)?;
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     for (_, weight) in without.iter_mut().filter(|(name, _)| name.starts_with(LAYER)) {
         *weight = weight.zeros_like()?;
     }
-    let expected = evaluate::set_loss(&model.network, &without, &set.examples, &order)?;
+    let expected = evaluate::set_loss(model.objective(), &without, &set.examples, &order)?;
     assert_eq!(loss_at(1.0)?.loss, expected.loss);
     assert_ne!(loss_at(0.0)?.loss, expected.loss);
     Ok(())

@@ -29,11 +29,11 @@ fn main() -> Result<()> {
     let model = Checkpoint::open(&checkpoint)?.model_for(&set, MissingHead::Refuse)?;
 
     // F_i = (1/N) Σ_n (∂ℓ_n/∂θ_i)²: the square is inside the sum, so each example counts by itself.
-    let fisher = fisher::diagonal(&model.network, &model.theta, &set.examples, Reduction::Mean)?;
+    let fisher = fisher::diagonal(model.network()?, &model.theta, &set.examples, Reduction::Mean)?;
     println!("{} parameters, {} examples", params::count(&fisher.diagonal), fisher.used.len());
 
     // From parameters to dropout sites: the mean of the means of a site's tensors, as in the paper.
-    let scores = Scores::new(&model.network.layout, Granularity::Site, Aggregate::MeanOfMeans, false);
+    let scores = Scores::new(model.layout(), Granularity::Site, Aggregate::MeanOfMeans, false);
     // s[n,t] of every example is kept, so the score of every example is known, and with it a standard error.
     let by_example = scores.of_examples(&fisher.sums);
     let mut sites: Vec<(&String, f64, f64)> = Vec::new();
@@ -55,7 +55,7 @@ fn main() -> Result<()> {
                 (&fisher.diagonal[name] - wanted)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
             assert!(difference <= 2e-4 * largest, "{name}: {difference} of {largest}");
         }
-        assert_eq!(sites.len(), model.network.layout.sites().len());
+        assert_eq!(sites.len(), model.layout().sites().len());
         println!("the same as PyTorch's");
     }
     Ok(())

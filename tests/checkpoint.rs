@@ -116,7 +116,9 @@ fn a_saved_folder_holds_the_same_model() -> Outcome {
         model.save(folder.path(), Some(&names))?;
         let again = Checkpoint::open(folder.path())?.model_for(&set, MissingHead::Refuse)?;
         same_parameters(&model, &again);
-        let loss = |m: &Model| set_loss(&m.network, &m.theta, &set.examples, &set.by_length()).unwrap().loss;
+        let loss = |m: &Model| {
+            set_loss(m.network().unwrap(), &m.theta, &set.examples, &set.by_length()).unwrap().loss
+        };
         assert_eq!(loss(&model), loss(&again));
         let config = crate::support::json(&folder.path().join("config.json"));
         assert_eq!(config["architectures"][0], class);

@@ -257,16 +257,17 @@ fn measured(folder: &Path, step: f64, steps: usize, probes: usize) -> Outcome<(F
     let set = FrozenSet::read(&folder.join("set.safetensors"))?;
     let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
     let used: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-    let flags = reached(&model.theta, model.theta.keys(), |name| model.network.reached(name, &used));
+    let flags =
+        reached(&model.theta, model.theta.keys(), |name| model.network().unwrap().reached(name, &used));
     let space = Space::new(&flags);
     let expected = dense(folder, params::count(&model.theta) - space.size());
     let by_length = set.by_length();
-    let curvature = Curvature::new(&model.network, &model.theta, &set.examples, &by_length, &space);
+    let curvature = Curvature::new(model.network().unwrap(), &model.theta, &set.examples, &by_length, &space);
     let scratch = tempfile::tempdir()?;
     let scale = norm(&space.flat(&model.theta)?);
     let direction = |_: usize| {
         fisherscape::landscape::directions::gaussian::random(
-            &|name| model.network.filters(name),
+            &|name| model.network().unwrap().filters(name),
             &model.theta,
             1,
             "x",

@@ -226,7 +226,7 @@ fn classifier() -> (Network, ParamMap, Vec<Example>) {
     let set = FrozenSet::read(&folder.join("set.safetensors")).unwrap();
     let checkpoint = Checkpoint::open(&folder.join("model")).unwrap();
     let model = checkpoint.model_for(&set, MissingHead::Refuse).unwrap();
-    (model.network, model.theta, set.examples)
+    (model.network().unwrap().clone(), model.theta, set.examples)
 }
 
 /// Rates of 0 but for one site.

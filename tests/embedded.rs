@@ -57,7 +57,7 @@ fn held_out_loss_is_a_nat_below_the_unigram_entropy() -> Outcome {
     let model = checkpoint.model(Head::MaskedLm, MissingHead::Refuse)?;
     let mut by_length: Vec<usize> = (0..examples.len()).collect();
     by_length.sort_by_key(|n| examples[*n].len());
-    let loss = set_loss(&model.network, &model.theta, &examples, &by_length)?.loss;
+    let loss = set_loss(model.network().unwrap(), &model.theta, &examples, &by_length)?.loss;
     assert!(loss < entropy - 1.0, "loss {loss}, entropy {entropy}");
     Ok(())
 }

@@ -183,10 +183,11 @@ fn one_pass_of_a_bert_gives_all_estimates() -> Outcome {
                 [Reduction::Mean, Reduction::Sum].map(|r| Estimate { samples: 2, ..estimate(e, r) })
             })
             .collect();
-        let together = all(&model.network, &model.theta, &set.examples, &estimates)?;
+        let together = all(model.network().unwrap(), &model.theta, &set.examples, &estimates)?;
         for (estimate, f) in estimates.iter().zip(&together) {
-            let alone = all(&model.network, &model.theta, &set.examples, &[*estimate])?.remove(0);
-            let slow = all(&OneByOne(&model.network), &model.theta, &set.examples, &[*estimate])?.remove(0);
+            let alone = all(model.network().unwrap(), &model.theta, &set.examples, &[*estimate])?.remove(0);
+            let slow = all(&OneByOne(model.network().unwrap()), &model.theta, &set.examples, &[*estimate])?
+                .remove(0);
             assert_eq!(f.sums, alone.sums, "{kind}, {estimate:?}");
             for (name, own) in &f.diagonal {
                 let (own, slow) = (values(own), values(&slow.diagonal[name]));
@@ -209,9 +210,10 @@ fn one_pass_of_a_bert_gives_all_estimates() -> Outcome {
 fn a_subset_draws_the_same_labels() -> Outcome {
     let (model, set) = open(&fixture("parity/cls"));
     let mc = [estimate(Estimator::Mc, Reduction::Mean)];
-    let whole = all(&model.network, &model.theta, &set.examples, &mc)?.remove(0);
+    let whole = all(model.network().unwrap(), &model.theta, &set.examples, &mc)?.remove(0);
     let some = [1usize, 4, 5];
-    let part = fisher::estimates(&model.network, &model.theta, &set.examples, &some, &mc)?.remove(0);
+    let part =
+        fisher::estimates(model.network().unwrap(), &model.theta, &set.examples, &some, &mc)?.remove(0);
     assert_eq!(part.used, some);
     for (row, n) in some.iter().enumerate() {
         for (a, b) in part.sums.row(row).iter().zip(whole.sums.row(*n)) {

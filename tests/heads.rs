@@ -84,7 +84,7 @@ fn a_head_of_another_size_is_refused_unless_a_fresh_one_is_asked_for() -> Outcom
         assert!(refused.contains(part), "{refused}");
     }
     let model = open(folder.path(), &set, MissingHead::Redraw { seed: 4 })?;
-    assert_eq!(model.network.head, Head::Classes(2));
+    assert_eq!(model.head(), Head::Classes(2));
     assert!(!model.stored_head && is_stored(&model, "bert.pooler.dense.weight"));
     assert_eq!(model.theta["classifier.weight"].dims(), [2, 16]);
     Ok(())

@@ -19,7 +19,7 @@ const HEADS: [&str; 3] = ["parity/mlm", "parity/cls", "parity/reg"];
 fn every_parameter_has_its_place_and_kind() -> Outcome {
     for head in HEADS {
         let (model, _) = open(&fixture(head));
-        let layout = &model.network.layout;
+        let layout = model.layout();
         let shapes: BTreeMap<&String, &[usize]> = model.theta.iter().map(|(n, t)| (n, t.dims())).collect();
         assert_eq!(layout.parameters().len(), shapes.len(), "{head}");
         assert!(layout.parameters().iter().all(|p| shapes[&p.name] == p.shape.as_slice()), "{head}");
@@ -27,7 +27,7 @@ fn every_parameter_has_its_place_and_kind() -> Outcome {
             layout.parameters().iter().filter(|p| p.place == place).collect()
         };
         assert_eq!(at(Place::EMBEDDINGS).len(), 5);
-        for k in 0..model.network.config.num_hidden_layers() {
+        for k in 0..model.config().num_hidden_layers() {
             for (role, tensors) in [
                 (Role::AttentionProbs, 6),
                 (Role::AttentionOutput, 4),
@@ -71,7 +71,7 @@ fn a_layout_travels_with_its_file_and_old_files_do_without() -> Outcome {
     let path = folder.path().join("F.safetensors");
     for head in HEADS {
         let (model, _) = open(&fixture(head));
-        let layout = &model.network.layout;
+        let layout = model.layout();
         let ones = model.theta.iter().map(|(n, t)| Ok((n.clone(), t.ones_like()?)));
         let ones: params::ParamMap = ones.collect::<Result<_, candle_core::Error>>()?;
         params::write_params(&path, &ones, &layout.metadata())?;
@@ -95,8 +95,8 @@ fn a_layout_that_does_not_fit_is_refused() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("F.safetensors");
     let (model, _) = open(&fixture("parity/cls"));
-    let whole = model.network.layout.metadata();
-    let short = model.network.layout.clone().only(|p| p.place != Place::EMBEDDINGS).metadata();
+    let whole = model.layout().metadata();
+    let short = model.layout().clone().only(|p| p.place != Place::EMBEDDINGS).metadata();
     let elsewhere: BTreeMap<String, String> =
         whole.iter().map(|(key, text)| (key.clone(), text.replace("layer.0.ffn_output", "attic"))).collect();
     let broken: BTreeMap<String, String> = whole.keys().map(|key| (key.clone(), "[".to_string())).collect();

@@ -17,6 +17,7 @@ mod executors;
 mod faults;
 mod fisher;
 mod formats;
+mod forward;
 mod fuzz;
 mod gallery;
 mod heads;

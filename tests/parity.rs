@@ -22,7 +22,7 @@ use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::layout::{Kind, Reach, Reached};
 use fisherscape::model::ops::Backend;
 use fisherscape::model::settings::Distances;
-use fisherscape::model::{Checkpoint, Model, Objective, Reduction, gradient};
+use fisherscape::model::{Body, Checkpoint, Model, Objective, Reduction, gradient};
 use fisherscape::params;
 use fisherscape::train;
 
@@ -92,7 +92,9 @@ fn cases() -> impl Iterator<Item = (&'static Case, Backend)> {
 
 fn open_on(folder: &Path, backend: Backend) -> (Model, FrozenSet) {
     let (mut model, set) = open(folder);
-    model.network.backend = backend;
+    if let Body::Network(network) = &mut model.body {
+        network.backend = backend;
+    }
     (model, set)
 }
 
@@ -110,7 +112,7 @@ fn losses_equal_pytorch() -> Outcome {
         let folder = fixture(case);
         let (model, set) = open_on(&folder, backend);
         let expected = json(&folder.join("expected.json"));
-        let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
+        let loss = set_loss(model.network().unwrap(), &model.theta, &set.examples, &set.by_length())?;
         let wanted = expected["loss"].as_f64().unwrap();
         assert!(
             (loss.loss - wanted).abs() <= 1e-6 * wanted,
@@ -139,12 +141,12 @@ fn gradients_equal_pytorch_and_none_is_zero() -> Outcome {
         let (model, set) = open_on(&folder, backend);
         let theta = params::variables(&model.theta)?;
         let batch: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let gradient = gradient::dense(&train::gradient(&model.network, &theta, &batch, None)?.1)?;
+        let gradient = gradient::dense(&train::gradient(model.network().unwrap(), &theta, &batch, None)?.1)?;
         let expected = tensors(&folder.join("gradient.safetensors"));
         assert_eq!(gradient.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
         for (name, wanted) in &expected {
             let (got, wanted) = (&values(&gradient[name]), values(wanted));
-            if model.network.layout.get(name).is_some_and(|p| p.reach == Reach::Nothing) {
+            if model.layout().get(name).is_some_and(|p| p.reach == Reach::Nothing) {
                 // Softmax ignores a shift: zero but for rounding.
                 assert!(got.iter().all(|g| g.abs() < 1e-6), "{case} {backend:?} {name}");
                 continue;
@@ -165,11 +167,11 @@ fn a_parameter_that_moves_alone_has_its_gradient() -> Outcome {
         let (model, set) = open_on(&fixture(case), backend);
         let batch: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).take(4).collect();
         let all = params::variables(&model.theta)?;
-        let wanted = gradient::dense(&train::gradient(&model.network, &all, &batch, None)?.1)?;
+        let wanted = gradient::dense(&train::gradient(model.network().unwrap(), &all, &batch, None)?.1)?;
         for (name, p) in &model.theta {
             let mut theta = model.theta.clone();
             theta.insert(name.clone(), candle_core::Var::from_tensor(p)?.into_inner());
-            let alone = train::gradient(&model.network, &theta, &batch, None)?.1;
+            let alone = train::gradient(model.network().unwrap(), &theta, &batch, None)?.1;
             let alone = alone.get(name).ok_or_else(|| format!("{case} {backend:?} {name}: no gradient"))?;
             assert_eq!(values(&alone.dense()?), values(&wanted[name]), "{case} {backend:?} {name}");
         }
@@ -184,7 +186,7 @@ fn fisher_diagonals_equal_pytorch() -> Outcome {
     for (Case { name: case, skipped }, backend) in cases() {
         let folder = fixture(case);
         let (model, set) = open_on(&folder, backend);
-        let got = fisher::diagonal(&model.network, &model.theta, &set.examples, Reduction::Mean)?;
+        let got = fisher::diagonal(model.network().unwrap(), &model.theta, &set.examples, Reduction::Mean)?;
         let expected = tensors(&folder.join("fisher.safetensors"));
         assert_eq!(got.diagonal.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
         assert_eq!(got.skipped, *skipped);
@@ -211,7 +213,8 @@ fn surfaces_equal_pytorch() -> Outcome {
         let (model, set) = open_on(&folder, backend);
         let directions = directions::file::read(&folder.join("directions.safetensors"), &model.theta)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let effective = mask::effective(&model.theta, &directions, |n| model.network.reached(n, &examples));
+        let effective =
+            mask::effective(&model.theta, &directions, |n| model.network().unwrap().reached(n, &examples));
         let fisher = tensors(&folder.join("fisher.safetensors"));
         for (file, select) in [("surface.csv", Select::All), ("surface_top5.csv", Select::Top(0.05))] {
             let choice = Choice::new(select, MaskUnit::Parameter, &model.theta, Some(&fisher), 0)?;
@@ -233,7 +236,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 per_example: false,
             };
             let scratch = tempfile::tempdir()?;
-            let surface = plan.evaluate(&model.network, &scratch.path().join("journal"), "test")?;
+            let surface = plan.evaluate(model.network().unwrap(), &scratch.path().join("journal"), "test")?;
             let mut expected = csv::Reader::from_path(folder.join(file))?;
             let rows: Vec<(f64, f64, f64)> = expected.deserialize().collect::<Result<_, _>>()?;
             assert_eq!(surface.points.len(), rows.len());
@@ -273,8 +276,8 @@ fn examples_reach_what_has_a_gradient() -> Outcome {
         let (model, set) = open(&fixture(name));
         let examples: Vec<&Example> = set.examples.iter().collect();
         for (name, f) in tensors(&fixture(name).join("fisher.safetensors")) {
-            let parameter = model.network.layout.get(&name).ok_or("no such parameter")?;
-            let Reached::Rows(rows) = model.network.reached(&name, &examples) else { continue };
+            let parameter = model.layout().get(&name).ok_or("no such parameter")?;
+            let Reached::Rows(rows) = model.network().unwrap().reached(&name, &examples) else { continue };
             assert!(matches!(parameter.kind, Kind::DistanceTable | Kind::TokenTable), "{name}");
             let width = parameter.shape[1];
             let moved = |row: &usize| values(&f)[row * width..(row + 1) * width].iter().any(|f| *f > 0.0);
@@ -292,7 +295,7 @@ fn logits_equal_transformers_and_candle_transformers() -> Outcome {
     let folder = fixture("parity/cls");
     let (model, set) = open(&folder);
     let example = &set.examples[0];
-    let outputs = model.network.losses(&model.theta, &Batch::new(&[example], 0))?;
+    let outputs = model.network().unwrap().losses(&model.theta, &Batch::new(&[example], 0))?;
     let expected: Vec<f32> =
         serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
     assert!(relative(&values(&outputs.scores), &expected) <= 1e-5);
@@ -322,10 +325,10 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
     let (model, set) = open(&folder);
     let example = &set.examples[0];
     let batch = Batch::new(&[example], 0);
-    let outputs = model.network.losses(&params::variables(&model.theta)?, &batch)?;
+    let outputs = model.network().unwrap().losses(&params::variables(&model.theta)?, &batch)?;
     let all: Vec<f32> =
         serde_json::from_value(json(&folder.join("expected.json"))["logits_of_example_0"].clone())?;
-    let vocabulary = model.network.config.vocab_size;
+    let vocabulary = model.config().vocab_size;
     let wanted: Vec<f32> = example
         .target
         .rows
@@ -335,7 +338,7 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
     assert!(relative(&values(&outputs.scores), &wanted) <= 1e-5);
     let highest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as f32;
     let tokens: Vec<f32> = wanted.chunks(vocabulary).map(highest).collect();
-    assert_eq!(values(&model.network.losses(&model.theta, &batch)?.scores), tokens);
+    assert_eq!(values(&model.network().unwrap().losses(&model.theta, &batch)?.scores), tokens);
     Ok(())
 }
 
@@ -345,10 +348,11 @@ fn masked_lm_logits_equal_transformers_at_the_targets() -> Outcome {
 fn gradients_equal_central_differences() -> Outcome {
     let (model, set) = open(&fixture("parity/cls"));
     let batch: Vec<&Example> = set.examples.iter().collect();
-    let loss_at =
-        |theta: &params::ParamMap| train::gradient(&model.network, theta, &batch, None).map(|(l, _)| l);
+    let loss_at = |theta: &params::ParamMap| {
+        train::gradient(model.network().unwrap(), theta, &batch, None).map(|(l, _)| l)
+    };
     let theta = params::variables(&model.theta)?;
-    let gradient = gradient::dense(&train::gradient(&model.network, &theta, &batch, None)?.1)?;
+    let gradient = gradient::dense(&train::gradient(model.network().unwrap(), &theta, &batch, None)?.1)?;
     for (name, weight) in &model.theta {
         let stream = fisherscape::rng::Stream::new(3, name);
         let mut d = vec![0f32; weight.elem_count()];
@@ -376,10 +380,13 @@ fn a_batch_gives_each_example_the_loss_it_has_alone() -> Outcome {
     for Case { name: case, .. } in &CASES {
         let (model, set) = open(&fixture(case));
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let together = values(&model.network.losses(&model.theta, &Batch::new(&examples, 0))?.losses);
+        let together =
+            values(&model.network().unwrap().losses(&model.theta, &Batch::new(&examples, 0))?.losses);
         let alone: Vec<f32> = examples
             .iter()
-            .flat_map(|e| values(&model.network.losses(&model.theta, &Batch::new(&[e], 0)).unwrap().losses))
+            .flat_map(|e| {
+                values(&model.network().unwrap().losses(&model.theta, &Batch::new(&[e], 0)).unwrap().losses)
+            })
             .collect();
         assert!(relative(&together, &alone) <= 1e-6, "{case}");
     }
@@ -393,11 +400,11 @@ fn what_does_not_move_is_evaluated_once() -> Outcome {
     for Case { name: case, .. } in &CASES {
         let (model, set) = open(&fixture(case));
         let by_length = set.by_length();
-        let layers = model.network.config.num_hidden_layers();
+        let layers = model.config().num_hidden_layers();
         for from in 0..=layers {
             // Layers from this one on, and the head; the word embeddings are a part of none of them.
-            let place = |name: &str| model.network.layout.get(name).expect("a parameter").place;
-            let encoder = model.network.config.decoder.map(|decoder| decoder.first);
+            let place = |name: &str| model.layout().get(name).expect("a parameter").place;
+            let encoder = model.config().decoder.map(|decoder| decoder.first);
             let number = |layer| match layer {
                 LayerName::Decoder(k) => k + encoder.unwrap_or(0),
                 layer => layer.number(),
@@ -417,21 +424,26 @@ fn what_does_not_move_is_evaluated_once() -> Outcome {
                 (name.clone(), if moves(name) { (t * 1.25).unwrap() } else { t.clone() })
             };
             let moved: params::ParamMap = model.theta.iter().map(shifted).collect();
-            let wanted = set_loss(&model.network, &moved, &set.examples, &by_length)?;
+            let wanted = set_loss(model.network().unwrap(), &moved, &set.examples, &by_length)?;
             let batch = Batch::new(&[&set.examples[0]], 0);
-            let prefix = model.network.prefix(&model.theta, &batch, &moves)?.expect("embeddings that stay");
+            let prefix =
+                model.network().unwrap().prefix(&model.theta, &batch, &moves)?.expect("embeddings that stay");
             assert_eq!(prefix.layers, wanted_layers, "{case}");
             for bytes in [0, usize::MAX] {
                 let mut evaluator = Evaluator::new(&set.examples, &by_length);
-                evaluator.keep_still(&model.network, &model.theta, moves, bytes)?;
-                let loss = evaluator.loss(&model.network, &moved)?;
+                evaluator.keep_still(model.network().unwrap(), &model.theta, moves, bytes)?;
+                let loss = evaluator.loss(model.network().unwrap(), &moved)?;
                 assert_eq!(loss.loss.to_bits(), wanted.loss.to_bits(), "{case}, from layer {from}");
             }
         }
-        let place = |name: &str| model.network.layout.get(name).expect("a parameter").place;
+        let place = |name: &str| model.layout().get(name).expect("a parameter").place;
         let batch = Batch::new(&[&set.examples[0]], 0);
         assert!(
-            model.network.prefix(&model.theta, &batch, &|name| place(name) == Place::EMBEDDINGS)?.is_none()
+            model
+                .network()
+                .unwrap()
+                .prefix(&model.theta, &batch, &|name| place(name) == Place::EMBEDDINGS)?
+                .is_none()
         );
     }
     Ok(())

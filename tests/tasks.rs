@@ -369,9 +369,10 @@ fn few_masked_tokens_have_logits_too() {
         |target| Example { ids: vec![2, 7, 3], types: vec![0; 3], target, group: None, window: None };
     let masked = [example(Target::at([(1, 7)])), example(Target::none())];
     let bytes = |head| {
-        let network = Network::new(model.network.config.clone(), head, Backend::Fused);
+        let config = model.config();
+        let network = Network::new(config.clone(), head, config.modules(head).unwrap(), Backend::Fused);
         network.activations(&masked, 6, true)
     };
-    let logits = 3 * model.network.config.vocab_size * size_of::<f32>();
+    let logits = 3 * model.config().vocab_size * size_of::<f32>();
     assert_eq!(bytes(Head::MaskedLm), bytes(Head::Classes(2)) + logits);
 }

@@ -281,7 +281,7 @@ fn fresh_models_are_drawn_as_transformers_does() -> Outcome {
     for name in ["parity/t5-s2s", "parity/flan-t5-s2s"] {
         let (mut model, _) = open(&fixture(name));
         model.draw_anew(3)?;
-        let config = model.network.config.clone();
+        let config = model.config().clone();
         let [d, inner, depth] =
             [config.hidden_size, config.intermediate_size, config.heads.depth].map(|n| n as f64);
         let wide = depth * config.heads.queries as f64;

@@ -11,6 +11,7 @@ use fisherscape::data::{Example, Target};
 use fisherscape::dropout::noise::Kind;
 use fisherscape::dropout::{Dropout, Rates};
 use fisherscape::evaluate::set_loss;
+use fisherscape::model::Body;
 use fisherscape::model::Checkpoint;
 use fisherscape::model::Trainable;
 use fisherscape::model::architectures::bert;
@@ -38,7 +39,7 @@ fn twenty_steps_equal_pytorch() -> Outcome {
     let mut optimizer = AdamW::new(&theta, 0.0);
     let parts: Vec<Vec<&Example>> = set.examples.chunks(size).map(|part| part.iter().collect()).collect();
     for (t, (wanted, wanted_norm)) in steps.iter().enumerate() {
-        let (loss, g) = gradient(&model.network, &theta, &parts[t % parts.len()], None)?;
+        let (loss, g) = gradient(model.network().unwrap(), &theta, &parts[t % parts.len()], None)?;
         let norm = adamw::norm(&g)?;
         assert!((loss - wanted).abs() <= 1e-4 * wanted, "step {t}: loss {loss} and {wanted}");
         assert!((norm - wanted_norm).abs() <= 1e-3 * wanted_norm, "step {t}: norm {norm} and {wanted_norm}");
@@ -68,7 +69,7 @@ fn sparse_table_gradients_move_the_parameters_as_dense_ones_do() -> Outcome {
         let [mut sparse_adamw, mut dense_adamw] = [AdamW::new(&sparse, decay), AdamW::new(&dense, decay)];
         for (t, part) in set.examples.chunks(2).enumerate() {
             let batch: Vec<&Example> = part.iter().collect();
-            let (_, g) = gradient(&model.network, &sparse, &batch, None)?;
+            let (_, g) = gradient(model.network().unwrap(), &sparse, &batch, None)?;
             let whole: Gradients =
                 g.iter().map(|(n, g)| (n.clone(), Gradient::Dense(g.dense().unwrap()))).collect();
             let tables = g.values().filter(|g| matches!(g, Gradient::Rows { .. })).count();
@@ -107,7 +108,9 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
     let set = FrozenSet::read(&folder.join("set.safetensors"))?;
     let mut model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
     for (accumulate, backend) in [(1, Backend::Fused), (3, Backend::Fused), (1, Backend::Composed)] {
-        model.network.backend = backend;
+        if let Body::Network(network) = &mut model.body {
+            network.backend = backend;
+        }
         let config = Config {
             patience: 0,
             steps: wanted.len(),
@@ -122,7 +125,7 @@ fn masked_language_modelling_equals_pytorch() -> Outcome {
             seed: 0,
         };
         let held_out = HeldOut { examples: &set.examples, kind: set.kind, scoring: set.scoring() };
-        let (examples, network) = (&set.examples, &model.network);
+        let (examples, network) = (&set.examples, model.network().unwrap());
         let run = Run {
             network,
             examples,
@@ -196,7 +199,7 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
     let dropout = Some(&dropout);
     check(
         Run {
-            network: &model.network,
+            network: model.network().unwrap(),
             examples,
             masking: None,
             held_out,
@@ -204,7 +207,7 @@ fn with_run<R>(seed: u64, check: impl FnOnce(Run, ParamMap) -> Outcome<R>) -> Ou
             config: &config,
             snapshots: None,
         },
-        model.theta,
+        model.theta.clone(),
     )
 }
 
@@ -446,8 +449,8 @@ fn dropout_acts_in_training_only_where_a_rate_is_set() -> Outcome {
     let batch: Vec<&Example> = set.examples.iter().take(6).collect();
     for kind in [Kind::Bernoulli, Kind::Gaussian] {
         let dropout = |p, head| Dropout { kind, rates: Rates::uniform(&bert::sites(2), p), head, seed: 5 };
-        let at = |d: &Dropout, step| gradient(&model.network, &theta, &batch, Some((d, step)));
-        let plain = gradient(&model.network, &theta, &batch, None)?;
+        let at = |d: &Dropout, step| gradient(model.network().unwrap(), &theta, &batch, Some((d, step)));
+        let plain = gradient(model.network().unwrap(), &theta, &batch, None)?;
         assert_same(&plain, &at(&dropout(0.0, 0.0), 0)?);
         let on = at(&dropout(0.2, 0.0), 0)?;
         assert_ne!(plain.0, on.0);
@@ -466,7 +469,7 @@ fn dropout_acts_in_training_only_where_a_rate_is_set() -> Outcome {
 fn noisy_evaluation_depends_on_seed_step_and_example_alone() -> Outcome {
     let set = FrozenSet::read(&fixture("training/set.safetensors"))?;
     let model = Checkpoint::open(&fixture("training/model"))?.model_for(&set, MissingHead::Refuse)?;
-    let (network, theta, examples) = (&model.network, &model.theta, &set.examples);
+    let (network, theta, examples) = (model.network().unwrap(), &model.theta, &set.examples);
     let dropout = |p, seed| Dropout {
         kind: Kind::PaperGaussian,
         rates: Rates::uniform(&bert::sites(2), p),

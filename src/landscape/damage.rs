@@ -24,7 +24,7 @@ use crate::params::{self, ParamMap};
 use crate::stats::clusters::Clusters;
 
 /// A model at rest, to be perturbed.
-pub struct Perturbed<'a, O> {
+pub struct Perturbed<'a, O: ?Sized> {
     objective: &'a O,
     theta: &'a ParamMap,
     examples: &'a [Example],
@@ -38,7 +38,7 @@ pub struct Perturbed<'a, O> {
     clusters: Clusters,
 }
 
-impl<'a, O: Objective> Perturbed<'a, O> {
+impl<'a, O: Objective + ?Sized> Perturbed<'a, O> {
     /// Evaluates the centre. `by_length`: indices of the examples that have a target, shortest first.
     pub fn new(
         objective: &'a O,
@@ -155,7 +155,7 @@ pub struct Diagonal {
 }
 
 /// Samples the diagonal by `probes` sign vectors; each costs two gradients. `step`: length of their differences.
-pub fn hessian_diagonal<O: Objective>(
+pub fn hessian_diagonal<O: Objective + ?Sized>(
     curvature: &Curvature<O>,
     bins: &Bins,
     probes: usize,

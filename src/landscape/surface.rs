@@ -57,7 +57,7 @@ impl Plan<'_> {
     ///
     /// `journal` is the file of finished points and `inputs` what identifies them: a journal of other inputs is
     /// never continued.
-    pub fn evaluate(&self, objective: &impl Objective, journal: &Path, inputs: &str) -> Result<Surface> {
+    pub fn evaluate(&self, objective: &dyn Objective, journal: &Path, inputs: &str) -> Result<Surface> {
         let [xs, ys] = self.coordinates;
         let mut coordinates: Vec<(f64, f64)> =
             ys.iter().flat_map(|&y| xs.iter().map(move |&x| (x, y))).collect();
@@ -118,7 +118,7 @@ impl Plan<'_> {
     }
 
     /// x, y, loss and its standard error; the metrics; `s_n` of each example, where that is kept.
-    fn point(&self, objective: &impl Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
+    fn point(&self, objective: &dyn Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
         let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
         let mut values = vec![x, y, at.loss, at.loss_se];
         values.extend(metrics(&self.scoring, &at, self.examples).into_iter().map(|(_, value)| value));

@@ -4,6 +4,7 @@
 //! `weights` reads the tensors under canonical names; here they become the model that a head asks for, and
 //! what is missing, left over or broken is said. The tied decoder is not stored.
 
+mod body;
 mod head;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +14,10 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::architectures;
-use super::config::ModelConfig;
+use super::config::{Computed, ModelConfig};
+use super::forward;
 use super::layout::{Kind as ParameterKind, Parameter};
-use super::modules::{Head, HeadModules, Module};
-use super::network::Network;
+use super::modules::{Head, HeadModules};
 use super::ops::Backend;
 use super::weights;
 use crate::data::Example;
@@ -28,6 +29,8 @@ use crate::hub::{self, TOKENIZER_FILES, VOCABULARIES, Wanted};
 use crate::params::{self, ParamMap};
 use crate::tasks::{Answer, Kind};
 use crate::{embedded, files, progress};
+
+pub use body::Body;
 
 /// A checkpoint's files, read.
 pub struct Checkpoint {
@@ -46,7 +49,7 @@ pub struct Checkpoint {
 /// A network with its parameters.
 #[derive(Clone)]
 pub struct Model {
-    pub network: Network,
+    pub body: Body,
     pub theta: ParamMap,
     /// [`Checkpoint::hash`] of what it came from.
     pub hash: String,
@@ -56,6 +59,8 @@ pub struct Model {
     pub stored_head: bool,
     /// Where the tokenizer's files are.
     folder: PathBuf,
+    /// Where its configuration is.
+    place: PathBuf,
 }
 
 /// What happens to a task head that the checkpoint lacks.
@@ -138,6 +143,20 @@ impl Checkpoint {
         })
     }
 
+    /// Whether gradients of its models are known here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for an architecture whose losses alone are.
+    pub fn check_gradients(&self) -> Result<()> {
+        match self.config.architecture.computed {
+            Computed::Here(_) => Ok(()),
+            Computed::ByCandle(_) => {
+                Err(forward::refused(self.folder.join("config.json").display(), self.config.architecture))
+            }
+        }
+    }
+
     /// The checkpoint's tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         Tokenizer::load(&self.tokenizer)
@@ -166,12 +185,12 @@ impl Checkpoint {
         if head.decodes() {
             self.check_tied()?;
         }
-        let network = Network::new(self.config.clone(), head, Backend::of(&self.device));
-        let of_head = network.modules.head.modules().into_iter().flat_map(Module::parameters);
-        let of_head: BTreeSet<String> = of_head.map(|p| p.name).collect();
+        let body = Body::new(self.config.clone(), head, Backend::of(&self.device))?;
+        let of_head = self.config.head_parameters(head);
+        let of_head: BTreeSet<String> = of_head.into_iter().map(|p| p.name).collect();
         let mut theta = ParamMap::new();
         let mut fresh = Vec::new();
-        for parameter in network.layout.parameters() {
+        for parameter in body.layout().parameters() {
             let absent = !self.tensors.contains_key(&parameter.name);
             let value = match (absent && of_head.contains(&parameter.name), head, missing) {
                 (
@@ -210,7 +229,8 @@ impl Checkpoint {
         let has_tokenizer = VOCABULARIES.iter().any(|name| files::exists(&self.tokenizer.join(name)));
         let vocabulary = if has_tokenizer { Some(self.tokenizer()?.vocabulary_hash()) } else { None };
         let stored_head = fresh.is_empty();
-        Ok(Model { network, theta, hash: self.hash, vocabulary, folder: self.tokenizer, stored_head })
+        let place = self.folder.join("config.json");
+        Ok(Model { body, theta, hash: self.hash, vocabulary, folder: self.tokenizer, stored_head, place })
     }
 
     /// The model that its architecture is pre-trained as, with a fresh head where the checkpoint has none.
@@ -339,13 +359,13 @@ impl Model {
             ));
         }
         let again = "make the set again with `fisherscape freeze --checkpoint` and this checkpoint";
-        check_examples(&self.network.config, set.kind, &set.examples, &set.path.display().to_string(), again)
+        check_examples(self.config(), set.kind, &set.examples, &set.path.display().to_string(), again)
     }
 
     /// Draws all parameters anew from the seed, as a model of this shape begins its training.
     pub fn draw_anew(&mut self, seed: u64) -> Result<()> {
-        let config = &self.network.config;
-        for parameter in self.network.layout.parameters() {
+        let config = self.body.config();
+        for parameter in self.body.layout().parameters() {
             let value = drawn(parameter, config, config.padding, seed)?;
             if let Some(own) = self.theta.get_mut(&parameter.name) {
                 *own = value.to_device(own.device())?;
@@ -387,10 +407,10 @@ impl Model {
     /// The parameters as transformers reads them: where a decoder has a weight of its own, it has its bias under its own name, too.
     fn stored(&self) -> ParamMap {
         let mut theta = self.theta.clone();
-        let config = &self.network.config;
+        let config = self.config();
         let decoder = format!("{}.bias", config.architecture.decoder);
-        if let (false, HeadModules::Decoder { bias: Some(bias), .. }) =
-            (config.tied, &self.network.modules.head)
+        if let (false, Some(HeadModules::Decoder { bias: Some(bias), .. })) =
+            (config.tied, config.modules(self.head()).map(|modules| modules.head))
             && let Some(bias) = bias.bias.as_ref().and_then(|name| theta.get(name).cloned())
         {
             theta.entry(decoder).or_insert(bias);
@@ -403,18 +423,18 @@ impl Model {
     pub fn save(&self, folder: &Path, label_names: Option<&[String]>) -> Result<()> {
         let format = BTreeMap::from([("format".to_string(), "pt".to_string())]);
         params::write_params(&folder.join("model.safetensors"), &self.stored(), &format)?;
-        let mut config = self.network.config.json.clone();
+        let mut config = self.config().json.clone();
         for stale in ["torch_dtype", "_name_or_path", "num_labels", "id2label", "label2id", "problem_type"] {
             config.remove(stale);
         }
-        let architecture = self.network.config.architecture;
-        let (labels, problem) = match self.network.head {
+        let architecture = self.config().architecture;
+        let (labels, problem) = match self.head() {
             Head::MaskedLm | Head::CausalLm | Head::Seq2SeqLm | Head::Span => (0, None),
             Head::Classes(n) => (n, Some("single_label_classification")),
             Head::TokenClasses(n) => (n, None),
             Head::Regression => (1, Some("regression")),
         };
-        config.insert("architectures".into(), json!([architecture.class(self.network.head)]));
+        config.insert("architectures".into(), json!([architecture.class(self.head())]));
         config.insert("model_type".into(), json!(architecture.model_type));
         config.insert("dtype".into(), json!("float32"));
         if labels > 0 {

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use candle_nn::Activation;
+use candle_nn::{Activation, VarBuilder};
 use serde_json::{Map, Value};
 
+use super::asked::{self, Asked};
 use super::layout::{Layout, Parameter};
 use super::modules::{Head, Module, Modules};
+use super::reading::Reading;
 use super::settings::{Decoder, Heads, LayerSettings, Norm, Order, Positions};
 use crate::dropout::{LayerName, Place};
 use crate::error::{Error, Result};
@@ -19,8 +21,8 @@ pub struct Architecture {
     pub model_type: &'static str,
     /// Reads its configuration.
     pub read: fn(&Source) -> Result<ModelConfig>,
-    /// Its modules, with a head on top.
-    pub modules: fn(&ModelConfig, Head) -> Modules,
+    /// What computes its losses.
+    pub computed: Computed,
     /// The canonical name of a stored tensor; `None` for what is no parameter.
     pub canonical: fn(&str) -> Option<String>,
     /// The path of the decoder, whose weight the token table is where the two are tied.
@@ -30,6 +32,17 @@ pub struct Architecture {
     /// The classes of transformers: with that head, with one for a whole example, with one for each word, and with one for
     /// spans; empty where there is none.
     pub classes: [&'static str; 4],
+}
+
+/// Builds a model with this head, for examples of so many tokens, of the parameters that the builder gives.
+pub type Build = fn(&ModelConfig, Head, usize, VarBuilder) -> candle_core::Result<Reading>;
+
+/// What computes losses.
+pub enum Computed {
+    /// The network, over these modules with a head on top; gradients, too.
+    Here(fn(&ModelConfig, Head) -> Modules),
+    /// candle-transformers, losses alone.
+    ByCandle(Build),
 }
 
 impl Architecture {
@@ -328,9 +341,16 @@ impl ModelConfig {
         }
     }
 
-    /// The modules of the model with this head.
-    pub fn modules(&self, head: Head) -> Modules {
-        let mut modules = (self.architecture.modules)(self, head);
+    /// The modules of the model with this head; none of one that candle-transformers computes.
+    pub fn modules(&self, head: Head) -> Option<Modules> {
+        match &self.architecture.computed {
+            Computed::Here(modules) => Some(self.finished(modules(self, head), head)),
+            Computed::ByCandle(_) => None,
+        }
+    }
+
+    /// An architecture's modules, which know nothing of what a head leaves without a gradient.
+    pub(super) fn finished(&self, mut modules: Modules, head: Head) -> Modules {
         if let (Head::Span, Order::Post, Some(last)) = (head, self.order, modules.layers.last_mut())
             && last.name != LayerName::Shared
         {
@@ -349,7 +369,43 @@ impl ModelConfig {
 
     /// What each parameter of the model with this head is.
     pub fn layout(&self, head: Head) -> Layout {
-        self.modules(head).layout(self.order)
+        match &self.architecture.computed {
+            Computed::Here(modules) => self.finished(modules(self, head), head).layout(self.order),
+            // None of a configuration that candle refuses, which reading it has seen to.
+            Computed::ByCandle(build) => {
+                let asked = self.asked(head, *build).unwrap_or_default();
+                asked::layout(asked, self.tied_by_name())
+            }
+        }
+    }
+
+    /// The parameters that candle-transformers asks for.
+    pub fn asked(&self, head: Head, build: Build) -> candle_core::Result<Vec<Asked>> {
+        asked::asked(|parameters| build(self, head, 1, parameters))
+    }
+
+    /// The weight of a decoder, without which the token table decodes.
+    pub fn tied_by_name(&self) -> Option<String> {
+        let decodes = self.architecture.pretrained == Head::CausalLm;
+        decodes.then(|| format!("{}.weight", self.architecture.decoder))
+    }
+
+    /// The parameters of a head, in the order in which it applies them, whatever their place.
+    pub fn head_parameters(&self, head: Head) -> Vec<Parameter> {
+        match self.modules(head) {
+            Some(modules) => modules.head.modules().into_iter().flat_map(Module::parameters).collect(),
+            None => {
+                let layout = self.layout(head);
+                layout.parameters().iter().filter(|p| p.place == Place::HEAD).cloned().collect()
+            }
+        }
+    }
+
+    /// Values of the activations of one layer, where it reads so many tokens in examples of at most `longest`.
+    pub fn values_of_a_layer(&self, tokens: usize, longest: usize) -> usize {
+        let (h, inner) = (self.hidden_size, self.intermediate_size);
+        // Input, key, value, query, context, two projections, two norms with what they keep; the feed-forward pair.
+        tokens * (11 * h + 2 * inner + self.heads.queries * longest)
     }
 
     /// The parameters below the head.

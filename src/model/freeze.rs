@@ -38,6 +38,11 @@ fn kind(place: &Path, rows: &Rows, checkpoint: &Checkpoint) -> Result<Kind> {
         Err(Error::field(place.display(), "objective", expected, found.spec().words, fix))
     };
     match (rows.kind(), pretrained) {
+        (kind @ Kind::MaskedLm, head) if checkpoint.config.architecture.class(*head).is_none() => wrong(
+            format!("a task that {model_type} has a head for here"),
+            kind,
+            "give labelled examples by --task or --table",
+        ),
         (Kind::MaskedLm, Head::CausalLm) => Ok(Kind::CausalLm),
         (Kind::MaskedLm | Kind::Seq2SeqLm, Head::Seq2SeqLm) => Ok(Kind::Seq2SeqLm),
         (kind, Head::Seq2SeqLm) => {

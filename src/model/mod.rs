@@ -2,13 +2,15 @@
 //!
 //! [`fisher`](crate::fisher) and [`landscape`](crate::landscape) see a model only as an [`Objective`], training as a
 //! [`Trainable`] one, so tests hand them models whose answers are known on paper. [`network`] is the real one: an
-//! architecture of [`architectures`], whose parameters [`layout`] describes. [`checkpoint`] is its files, [`ops`] the
+//! architecture of [`architectures`], whose parameters [`layout`] describes; [`forward`] computes losses alone, of others. [`checkpoint`] is its files, [`ops`] the
 //! operations it is made of.
 
 pub mod architectures;
+mod asked;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod forward;
 pub mod freeze;
 pub mod gradient;
 pub mod labels;
@@ -17,11 +19,12 @@ pub mod modules;
 pub mod network;
 pub mod objective;
 pub mod ops;
+pub mod reading;
 pub mod settings;
 pub mod squares;
 mod weights;
 
-pub use checkpoint::{Checkpoint, Model};
+pub use checkpoint::{Body, Checkpoint, Model};
 pub use config::ModelConfig;
 pub use device::DeviceChoice;
 pub use labels::{Estimate, Estimator};

@@ -23,7 +23,7 @@ use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use crate::landscape::sharpness::Measure;
 use crate::landscape::space::{Space, norm};
-use crate::model::{Model, Network, Objective, Trainable};
+use crate::model::{Model, Objective};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
@@ -130,6 +130,9 @@ impl Damage {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
+        if self.options.probes > 0 {
+            model.network()?;
+        }
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         provenance.input_file("fisher", &self.fisher)?;
@@ -153,7 +156,7 @@ impl Damage {
         let room = estimate::available_bytes().map_or(0, |free| free / 4);
         let radius = self.options.radius;
         let perturbed =
-            Perturbed::new(&model.network, &model.theta, &set.examples, &by_length, radius, room)?;
+            Perturbed::new(model.objective(), &model.theta, &set.examples, &by_length, radius, room)?;
         let journal_path = self.out.join("damage.unfinished");
         let mut journal = Journal::open(&journal_path, &job.inputs(hash)?)?;
         let (bins, diagonal, names) = job.hessian(&by_length, &mut journal)?;
@@ -183,7 +186,7 @@ impl Damage {
 
     /// The layers of every granularity with their scores, and which examples of these are one draw.
     fn layers(&self, model: &Model, fisher: &ParamMap) -> Result<(Vec<Layer>, Clusters)> {
-        let layout = model.network.layout.clone().only(|tensor| fisher.contains_key(&tensor.name));
+        let layout = model.layout().clone().only(|tensor| fisher.contains_key(&tensor.name));
         let (columns, totals) = (layout.columns(), fisher_files::tensor_sums(fisher)?);
         let by_example = fisher_files::read_sums(&self.fisher, fisher)?;
         let mut layers = Vec::new();
@@ -343,12 +346,12 @@ impl Job<'_> {
     /// Says what it will take.
     fn tell(&self, layers: usize) -> Result<()> {
         let (stage, model, examples) = (self.stage, self.model, &self.set.examples);
-        let each = estimate::seconds_each(&model.network, &model.theta, examples, &self.set.by_length())?
+        let each = estimate::seconds_each(model.objective(), &model.theta, examples, &self.set.by_length())?
             * estimate::tokens(examples) as f64;
         let losses = 2 * stage.options.draws * (layers + 3 * stage.options.fractions.len());
         let gradients = 2 * stage.options.probes;
         let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
-        let batch = model.network.activations(examples, curvature::BATCH.1, true);
+        let batch = model.activations(examples, curvature::BATCH.1, true);
         let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
         estimate::tell("damage", seconds, bytes);
         Ok(())
@@ -375,19 +378,21 @@ impl Job<'_> {
     fn direction(&self, tensors: &[String], k: usize) -> Result<Direction> {
         let own = |name: &String| Some((name.clone(), self.reference.get(name)?.clone()));
         let part: ParamMap = tensors.iter().filter_map(own).collect();
-        self.stage.gaussian.draw(&self.model.network, &part, self.stage.seed, "x", k)
+        self.stage.gaussian.draw(self.model.objective(), &part, self.stage.seed, "x", k)
     }
 
     /// Samples of the Hessian's diagonal over what the set reaches, and the names of its tensors.
     fn hessian(&self, by_length: &[usize], journal: &mut Journal) -> Result<(Bins, Diagonal, Vec<String>)> {
         let (model, examples) = (self.model, self.examples());
-        let flags =
-            mask::reached(&model.theta, model.theta.keys(), |name| model.network.reached(name, &examples));
+        let flags = mask::reached(&model.theta, model.theta.keys(), |name| {
+            model.objective().reached(name, &examples)
+        });
         let space = Space::new(&flags);
         drop(flags);
         let bins = Bins::new(&space.flat(self.fisher)?);
         let step = self.stage.options.step * norm(&space.flat(self.reference)?);
-        let curvature = Curvature::new(&model.network, &model.theta, &self.set.examples, by_length, &space);
+        let curvature =
+            Curvature::new(model.objective(), &model.theta, &self.set.examples, by_length, &space);
         let (probes, seed) = (self.stage.options.probes, self.stage.seed);
         let diagonal = hessian_diagonal(&curvature, &bins, probes, step, seed, journal)?;
         let names = space.tensors().map(|(name, _)| name.to_string()).collect();
@@ -397,7 +402,7 @@ impl Job<'_> {
     fn rises(
         &self,
         layers: Vec<Layer>,
-        perturbed: &Perturbed<Network>,
+        perturbed: &Perturbed<dyn Objective + '_>,
         (diagonal, names): (&Diagonal, &[String]),
         journal: &mut Journal,
     ) -> Result<Vec<Found>> {
@@ -422,7 +427,11 @@ impl Job<'_> {
     }
 
     /// The top, a random and the bottom part of the parameters, perturbed at matched norm.
-    fn masks(&self, perturbed: &Perturbed<Network>, journal: &mut Journal) -> Result<Vec<PerturbedRow>> {
+    fn masks(
+        &self,
+        perturbed: &Perturbed<dyn Objective + '_>,
+        journal: &mut Journal,
+    ) -> Result<Vec<PerturbedRow>> {
         type Kind = fn(f64) -> Select;
         let kinds: [Kind; 3] = [Select::Top, Select::Random, Select::Bottom];
         let progress = Progress::new("damage (masks)", kinds.len() * self.stage.options.fractions.len());
@@ -440,7 +449,7 @@ impl Job<'_> {
         &self,
         mask: &'static str,
         (select, fraction): (Select, f64),
-        perturbed: &Perturbed<Network>,
+        perturbed: &Perturbed<dyn Objective + '_>,
         journal: &mut Journal,
     ) -> Result<PerturbedRow> {
         let (model, examples) = (self.model, self.examples());
@@ -448,7 +457,8 @@ impl Job<'_> {
         let make = |k: usize| -> Result<Option<(Direction, f64, mask::Report)>> {
             let d = self.direction(&all, k)?;
             let own = std::slice::from_ref(&d);
-            let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, &examples));
+            let effective =
+                mask::effective(&model.theta, own, |name| model.objective().reached(name, &examples));
             let seed = self.stage.seed + k as u64;
             let choice = Choice::new(select, MaskUnit::Parameter, &model.theta, Some(self.fisher), seed)?;
             // Nothing in the mask moves the loss: the lowest scores are those of words that do not occur.

@@ -66,7 +66,7 @@ impl Directions {
             "head_seed": self.seed,
         });
         let mut inputs = Inputs {
-            objective: &model.network,
+            objective: model.objective(),
             theta,
             examples: &set.examples,
             normalize: self.scale.normalize,

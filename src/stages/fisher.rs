@@ -13,7 +13,7 @@ use crate::error::{Error, Problem, Result, check_at_most};
 use crate::fisher::blocks::Blocks;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, Control, control, files};
-use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction, Trainable};
+use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::{estimate, params};
@@ -81,11 +81,11 @@ impl Fisher {
             Some(Control::RandomLabel) => control::exchange_labels(&mut set.examples, self.seed),
             None => {}
         }
-        let estimates = self.estimates();
+        let (network, estimates) = (model.network()?, self.estimates());
         fisher::check(set.kind, &estimates)?;
         self.tell(&model, &set, &estimates)?;
         let numbers: Vec<usize> = (0..set.examples.len()).collect();
-        let pass = fisher::Pass::new(&model.network, &model.theta, &set.examples, &numbers, &estimates)?;
+        let pass = fisher::Pass::new(network, &model.theta, &set.examples, &numbers, &estimates)?;
         let blocks = Blocks::beside(&self.out, self.identity(&model, &set));
         if let Some(slice) = self.slice {
             return self.part(&pass.slice((slice.number - 1, slice.of), &blocks)?, slice, pass.blocks());
@@ -116,9 +116,9 @@ impl Fisher {
                 metadata.insert(files::HEAD_SEED.to_string(), self.seed.to_string());
             }
             let out = self.out_of(estimate);
-            files::write(&out, fisher, &model.network.layout, &metadata, self.per_example)?;
+            files::write(&out, fisher, &network.layout, &metadata, self.per_example)?;
             written.push(provenance::beside(&out));
-            print_blocks(fisher, &model.network.layout);
+            print_blocks(fisher, &network.layout);
             say!(
                 "{}: {}, {} tensors, {} examples ({} skipped)",
                 out.display(),
@@ -190,9 +190,9 @@ impl Fisher {
     /// Says what it will take.
     fn tell(&self, model: &Model, set: &FrozenSet, estimates: &[Estimate]) -> Result<()> {
         let examples = &set.examples;
-        let forward = estimate::seconds_each(&model.network, &model.theta, examples, &set.by_length())?
+        let forward = estimate::seconds_each(model.objective(), &model.theta, examples, &set.by_length())?
             * estimate::tokens(examples) as f64;
-        let classes = match model.network.head {
+        let classes = match model.head() {
             Head::Classes(n) if n > 2 => n,
             _ => 1,
         };
@@ -203,7 +203,7 @@ impl Fisher {
         });
         // One forward pass serves all the backward passes.
         let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
-        let batch = model.network.activations(examples, fisher::BATCH.1, true);
+        let batch = model.activations(examples, fisher::BATCH.1, true);
         let bytes = (1 + estimates.len()) * params::bytes(&model.theta) + batch;
         estimate::tell("Fisher information", seconds, bytes);
         Ok(())

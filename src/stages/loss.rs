@@ -26,9 +26,9 @@ pub struct Loss {
 impl Loss {
     pub fn run(&self) -> Result<()> {
         let (model, set) = self.inputs.open(self.seed)?;
-        let loss = set_loss(&model.network, &model.theta, &set.examples, &set.by_length())?;
+        let loss = set_loss(model.objective(), &model.theta, &set.examples, &set.by_length())?;
         check_finite(&self.inputs.checkpoint, loss.loss)?;
-        if let (Head::Classes(classes), true) = (model.network.head, model.stored_head) {
+        if let (Head::Classes(classes), true) = (model.head(), model.stored_head) {
             tell_other_order(self.inputs.checkpoint.display(), classes, &loss, &set.examples);
         }
         let metrics = metrics(&set.scoring(), &loss, &set.examples);

@@ -14,7 +14,7 @@ use crate::fisher::files as fisher_files;
 use crate::landscape::directions::{self, Direction, Normalize};
 use crate::landscape::mask::{Choice, Mask, MaskUnit, Norm, Select};
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Checkpoint, Model, Network, Objective};
+use crate::model::{Checkpoint, Model, Objective};
 use crate::params::ParamMap;
 use crate::progress::say;
 use crate::provenance::Provenance;
@@ -46,7 +46,7 @@ impl Gaussian {
     /// The `k`-th random direction of an axis, scaled to the weights `theta`.
     pub fn draw(
         &self,
-        network: &Network,
+        objective: &dyn Objective,
         theta: &ParamMap,
         seed: u64,
         axis: &str,
@@ -54,7 +54,7 @@ impl Gaussian {
     ) -> Result<Direction> {
         let axis = if k == 0 { axis.to_string() } else { format!("{axis}{k}") };
         let GaussianOptions { normalize, vectors } = self.options;
-        directions::gaussian::random(&|name| network.filters(name), theta, seed, &axis, normalize, vectors)
+        directions::gaussian::random(&|name| objective.filters(name), theta, seed, &axis, normalize, vectors)
     }
 
     /// The weights that directions are scaled to, and their hash where they are not the model's own.

@@ -21,8 +21,9 @@ use crate::dropout::Arm;
 use crate::error::{Error, Result, check_at_most};
 use crate::hub::VOCABULARIES;
 use crate::model::checkpoint::UNFINISHED;
+use crate::model::config::Computed;
 use crate::model::freeze::{self, frozen, longest};
-use crate::model::{Checkpoint, Model, architectures};
+use crate::model::{Checkpoint, Model, architectures, forward};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
@@ -183,10 +184,14 @@ impl Pretrain {
         let Some(config) = &self.config else {
             let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
             let checkpoint = Checkpoint::open(folder)?;
+            checkpoint.check_gradients()?;
             Model::prepare_folder(folder, &self.out)?;
             return Ok(checkpoint);
         };
         let shape = architectures::read(config)?;
+        if let Computed::ByCandle(_) = shape.architecture.computed {
+            return Err(forward::refused(config.display(), shape.architecture));
+        }
         let beside = config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Model::prepare_folder(beside, &self.out)?;
         let (Some(size), Some(training)) = (self.vocab_size, training) else {
@@ -224,7 +229,7 @@ impl Pretrain {
         let config = self.settings(steps, steps.div_ceil(ROWS));
         let theta = std::mem::take(&mut model.theta);
         let run = Run {
-            network: &model.network,
+            network: model.network()?,
             examples: &examples,
             masking: masking.as_ref(),
             held_out: HeldOut { examples: &set.examples, kind: set.kind, scoring: set.scoring() },

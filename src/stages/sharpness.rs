@@ -19,7 +19,7 @@ use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Flags, Mask};
 use crate::landscape::sharpness::{Eigenvalue, Found, Plan};
 use crate::landscape::space::{Space, norm};
-use crate::model::{Model, Objective, Trainable};
+use crate::model::Model;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
@@ -129,6 +129,7 @@ impl Sharpness {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
+        let network = model.network()?;
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
         let (mask, space) = self.space(&model, &set, &mut provenance)?;
@@ -157,7 +158,7 @@ impl Sharpness {
             seed: self.seed,
         };
         let by_length = set.by_length();
-        let curvature = Curvature::new(&model.network, &model.theta, &set.examples, &by_length, &space);
+        let curvature = Curvature::new(network, &model.theta, &set.examples, &by_length, &space);
         let mut about = self.about(&model, &set, &mask, (scale, space.size()))?;
         about["reference"] = json!(reference_hash);
         let memory = self.announce(&model, &set, &plan, space.size())?;
@@ -198,8 +199,9 @@ impl Sharpness {
     fn space(&self, model: &Model, set: &FrozenSet, provenance: &mut Provenance) -> Result<(Mask, Space)> {
         let choice = self.moving.choose(&model.theta, 0, provenance)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let mut flags: Flags =
-            mask::reached(&model.theta, model.theta.keys(), |name| model.network.reached(name, &examples));
+        let mut flags: Flags = mask::reached(&model.theta, model.theta.keys(), |name| {
+            model.objective().reached(name, &examples)
+        });
         let mask = choice.mask(&flags)?;
         self.moving.tell(&mask);
         if let Some(selected) = &mask.selected {
@@ -222,9 +224,9 @@ impl Sharpness {
         mask: &Mask,
         examples: &[&Example],
     ) -> Result<Direction> {
-        let d = self.gaussian.draw(&model.network, reference, self.seed, "x", k)?;
+        let d = self.gaussian.draw(model.objective(), reference, self.seed, "x", k)?;
         let own = std::slice::from_ref(&d);
-        let effective = mask::effective(&model.theta, own, |name| model.network.reached(name, examples));
+        let effective = mask::effective(&model.theta, own, |name| model.objective().reached(name, examples));
         let (mut masked, _) = mask.apply(d, &effective, self.moving.options.norm);
         mask::keep_effective(&mut masked, &effective);
         if mask::effective_norm(&masked, &effective).1 == 0 {
@@ -265,12 +267,12 @@ impl Sharpness {
     /// Says what it will take; gives the bytes of memory that basis vectors may have.
     fn announce(&self, model: &Model, set: &FrozenSet, plan: &Plan, size: usize) -> Result<usize> {
         let (gradients, losses) = plan.cost();
-        let each = estimate::seconds_each(&model.network, &model.theta, &set.examples, &set.by_length())?
+        let each = estimate::seconds_each(model.objective(), &model.theta, &set.examples, &set.by_length())?
             * estimate::tokens(&set.examples) as f64;
         let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
         // Parameters, a point, its gradient, sums in double precision.
         let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
-        let batch = model.network.activations(&set.examples, curvature::BATCH.1, true);
+        let batch = model.activations(&set.examples, curvature::BATCH.1, true);
         let working = working + rayon::current_num_threads() * batch;
         // Of the Krylov basis, and eigenvectors.
         let vectors = plan.steps + 1 + plan.eigenvalues + 1;

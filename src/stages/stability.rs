@@ -19,7 +19,7 @@ use crate::fisher::Fisher;
 use crate::fisher::files::PerExample;
 use crate::fisher::layers::{Aggregate, Granularity};
 use crate::model::freeze::{frozen, longest};
-use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction, Trainable};
+use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
@@ -240,6 +240,7 @@ impl Stability {
         // Not reached: the command line asks for one where there is no Fisher file.
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
         let checkpoint = self.compute.open(folder)?;
+        checkpoint.check_gradients()?;
         let set = self.set(&checkpoint, provenance)?;
         let masks = self.options.masks;
         if masks > 1 && !set.kind.spec().masked {
@@ -266,7 +267,7 @@ impl Stability {
         let full = pass.fisher(&set.examples, &all)?;
         config.clusters = full.clusters.clone();
         let mut result = Sums {
-            layout: model.network.layout.clone(),
+            layout: model.layout().clone(),
             skipped: Some(full.skipped),
             sums: Array2::zeros((0, 0)),
             components: Vec::new(),
@@ -328,14 +329,14 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn fisher(&self, examples: &[Example], numbers: &[usize]) -> Result<Fisher> {
         let (model, estimate) = (self.model, self.stage.estimate());
-        let mut one = fisher::estimates(&model.network, &model.theta, examples, numbers, &[estimate])?;
+        let mut one = fisher::estimates(model.network()?, &model.theta, examples, numbers, &[estimate])?;
         Ok(one.remove(0)) // one for each estimate
     }
 
     /// Says what the passes will take.
     fn tell(&self, by_length: &[usize]) -> Result<()> {
         let (model, stage) = (self.model, self.stage);
-        let seconds = estimate::seconds_each(&model.network, &model.theta, self.examples, by_length)?;
+        let seconds = estimate::seconds_each(model.objective(), &model.theta, self.examples, by_length)?;
         let share = |kind: &Draws, fraction: f64| {
             fraction * kind.repeats(by_length.len(), fraction, stage.options.repeats) as f64
         };
@@ -347,7 +348,7 @@ impl Pass<'_> {
             .sum();
         let drawn = if options.overlap.is_empty() { 0.0 } else { draws };
         let passes = (options.masks + options.heads - 1) as f64 + drawn;
-        let batch = model.network.activations(self.examples, fisher::BATCH.1, true);
+        let batch = model.activations(self.examples, fisher::BATCH.1, true);
         // The full diagonal, the draw's, that of the rest, and copies to sort.
         let held = if stage.options.overlap.is_empty() { 2 } else { 6 };
         let bytes = held * params::bytes(&model.theta) + batch;
@@ -389,7 +390,7 @@ impl Pass<'_> {
 
     /// The examples that have a target under every masking, and `s[n,t]` of these under each.
     fn maskings(&self, full: &Fisher, special: &Special) -> Result<(Vec<usize>, Vec<Array2<f64>>)> {
-        let vocabulary = self.model.network.config.vocab_size;
+        let vocabulary = self.model.config().vocab_size;
         let mut passes = vec![(full.used.clone(), full.sums.clone())];
         for masking in 1..self.stage.options.masks {
             let mut examples = self.examples.to_vec();

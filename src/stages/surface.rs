@@ -17,7 +17,7 @@ use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
 use crate::landscape::rise;
 use crate::landscape::surface::{Plan, Surface as Evaluated};
-use crate::model::{Head, Model, Objective, Trainable};
+use crate::model::{Head, Model};
 use crate::params;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
@@ -157,11 +157,11 @@ impl Surface {
             per_example: self.per_example,
         };
         // Around a model that has diverged there is nothing to see, which is known before all points are.
-        let centre = evaluate::set_loss(&model.network, plan.theta, plan.examples, plan.by_length)?;
+        let centre = evaluate::set_loss(model.objective(), plan.theta, plan.examples, plan.by_length)?;
         check_finite(&self.inputs.checkpoint, centre.loss)?;
         self.announce(&model, &plan)?;
         let journal = self.beside("unfinished");
-        let surface = plan.evaluate(&model.network, &journal, &inputs)?;
+        let surface = plan.evaluate(model.objective(), &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
         for (name, value) in surface.metrics.iter().zip(&surface.centre.metrics) {
             warn_below_chance(&model, name, *value, set.examples.len());
@@ -194,9 +194,9 @@ impl Surface {
     /// Says what it will take.
     fn announce(&self, model: &Model, plan: &Plan) -> Result<()> {
         let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
-        let each = estimate::seconds_each(&model.network, plan.theta, plan.examples, plan.by_length)?
+        let each = estimate::seconds_each(model.objective(), plan.theta, plan.examples, plan.by_length)?
             * estimate::tokens(plan.examples) as f64;
-        let batch = model.network.activations(plan.examples, evaluate::BATCH.1, false);
+        let batch = model.activations(plan.examples, evaluate::BATCH.1, false);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
         estimate::tell(&format!("surface of {points} points"), each * points as f64, bytes);
@@ -250,7 +250,7 @@ impl Surface {
                 hash.iter()
                     .zip(&self.gaussian.reference)
                     .try_for_each(|(hash, path)| provenance.checkpoint("reference", path, hash))?;
-                let draw = |axis| self.gaussian.draw(&model.network, &weights, self.seed, axis, self.draw);
+                let draw = |axis| self.gaussian.draw(model.objective(), &weights, self.seed, axis, self.draw);
                 [draw("x")?, if self.profile { Direction::new() } else { draw("y")? }]
             }
         };
@@ -273,7 +273,7 @@ impl Surface {
         let hash = directions::hash(&directions);
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let effective =
-            mask::effective(&model.theta, &directions, |name| model.network.reached(name, &examples));
+            mask::effective(&model.theta, &directions, |name| model.objective().reached(name, &examples));
         for (axis, direction) in ["x", "y"].iter().zip(&directions) {
             if mask::effective_norm(direction, &effective).1 == 0 {
                 let place =
@@ -357,7 +357,7 @@ fn grid([x, y]: [&[f64]; 2], surface: &Evaluated) -> Grid {
 }
 /// A stored classifier that is clearly worse than chance numbers its classes in another order than the data, most likely.
 fn warn_below_chance(model: &Model, metric: &str, value: f64, examples: usize) {
-    if let (Head::Classes(classes), true) = (model.network.head, model.stored_head)
+    if let (Head::Classes(classes), true) = (model.head(), model.stored_head)
         && metric == ACCURACY.name
         && is_below_chance(value, examples, classes)
     {

@@ -174,6 +174,7 @@ impl Train {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
         let checkpoint = self.compute.open(&self.checkpoint)?.with_tokenizer(self.tokenizer.as_deref());
+        checkpoint.check_gradients()?;
         provenance.checkpoint("checkpoint", &self.checkpoint, &checkpoint.hash)?;
         self.dropout.note(&mut provenance)?;
         let config = &checkpoint.config;
@@ -190,7 +191,7 @@ impl Train {
         let (examples, held_out) = set.examples.split_at(examples_of(&set.examples, training));
         let used = examples_of(examples, fraction_of(training, self.options.fraction));
         let (config, each) = (self.config(used), self.options.steps_each(used));
-        let (network, theta) = (model.network.clone(), std::mem::take(&mut model.theta));
+        let (network, theta) = (model.network()?.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");
         if self.snapshots > 0 {
             // One for each step, and one for the start, are all there can be.
@@ -269,7 +270,7 @@ impl Train {
         let used = examples_of(examples, fraction_of(training, self.options.fraction));
         let config = self.config(used);
         let run = Run {
-            network: &model.network,
+            network: model.network()?,
             examples: &examples[..used],
             masking: None,
             held_out: HeldOut { examples: held_out, kind: set.kind, scoring: set.scoring() },

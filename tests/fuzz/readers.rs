@@ -538,7 +538,7 @@ fn state(path: &Path, write: bool) -> Result<()> {
     };
     let held_out = HeldOut { examples: &set.examples, kind: set.kind, scoring: set.scoring() };
     let run = Run {
-        network: &model.network,
+        network: model.network().unwrap(),
         examples: &set.examples,
         masking: None,
         held_out,
@@ -547,7 +547,7 @@ fn state(path: &Path, write: bool) -> Result<()> {
         snapshots: None,
     };
     let mut theta = model.theta.clone();
-    let mut optimizer = Optimizer::new(model.network.backend, &theta, config.weight_decay);
+    let mut optimizer = Optimizer::new(model.network().unwrap().backend, &theta, config.weight_decay);
     let mut state = State::new(path, &run, &theta)?;
     if write {
         let row = HistoryRow {

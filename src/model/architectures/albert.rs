@@ -5,7 +5,7 @@
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::modules::{Head, Module, Modules};
 use crate::model::settings::Curve;
 
@@ -14,7 +14,7 @@ use super::bert::{self, LayerNames};
 pub const ALBERT: Architecture = Architecture {
     model_type: "albert",
     read,
-    modules,
+    computed: Computed::Here(modules),
     canonical: |stored| match stored {
         "predictions.decoder.bias" => Some("predictions.bias".into()),
         _ => bert::prefixed("albert", &["embeddings", "encoder", "pooler"], stored),

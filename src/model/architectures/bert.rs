@@ -4,7 +4,7 @@
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{
     Attention, Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads,
@@ -15,7 +15,7 @@ use crate::model::settings::{Curve, Heads, LayerSettings, Norm, Order, Positions
 pub const BERT: Architecture = Architecture {
     model_type: "bert",
     read: |source| read(&BERT, source),
-    modules,
+    computed: Computed::Here(modules),
     canonical,
     decoder: "cls.predictions.decoder",
     pretrained: Head::MaskedLm,

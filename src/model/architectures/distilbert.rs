@@ -5,7 +5,7 @@ use candle_nn::Activation;
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::modules::{Head, HeadModules, Module, Modules, Transform};
 use crate::model::settings::{Curve, Heads, LayerSettings, Norm, Order, Positions};
 
@@ -14,7 +14,7 @@ use super::bert::{self, LayerNames};
 pub const DISTILBERT: Architecture = Architecture {
     model_type: "distilbert",
     read,
-    modules,
+    computed: Computed::Here(modules),
     canonical: |stored| bert::prefixed("distilbert", &["embeddings", "transformer"], stored),
     decoder: "vocab_projector",
     pretrained: Head::MaskedLm,

@@ -4,7 +4,7 @@ use candle_nn::Activation;
 
 use crate::dropout::Place;
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::modules::{Head, Module, Modules};
 use crate::model::settings::Curve;
 
@@ -13,7 +13,7 @@ use super::bert;
 pub const ELECTRA: Architecture = Architecture {
     model_type: "electra",
     read,
-    modules,
+    computed: Computed::Here(modules),
     canonical: |stored| match stored {
         "generator_lm_head.bias" => Some(stored.to_string()),
         _ => bert::prefixed("electra", &["embeddings", "embeddings_project", "encoder"], stored),

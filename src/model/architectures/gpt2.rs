@@ -7,7 +7,7 @@ use candle_nn::Activation;
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{
     Attention, Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads,
@@ -19,7 +19,7 @@ use super::bert;
 pub const GPT2: Architecture = Architecture {
     model_type: "gpt2",
     read,
-    modules,
+    computed: Computed::Here(modules),
     canonical,
     decoder: "lm_head",
     pretrained: Head::CausalLm,

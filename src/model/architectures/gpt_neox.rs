@@ -9,7 +9,7 @@ use candle_nn::Activation;
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{Attention, Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
 use crate::model::settings::{Heads, LayerSettings, Mask, Norm, Order, Positions, Rotary};
@@ -19,7 +19,7 @@ use super::{bert, gpt2, llama};
 pub const GPT_NEOX: Architecture = Architecture {
     model_type: "gpt_neox",
     read,
-    modules,
+    computed: Computed::Here(modules),
     canonical,
     decoder: "lm_head",
     pretrained: Head::CausalLm,

@@ -8,7 +8,7 @@ use candle_nn::Activation;
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{Attention, Embeddings, FeedForward, Head, Layer, Module, Modules, Projections};
 use crate::model::settings::{Heads, LayerSettings, Mask, Norm, Order, Positions, Rotary};
@@ -18,7 +18,7 @@ use super::{bert, gpt2};
 pub const LLAMA: Architecture = Architecture {
     model_type: "llama",
     read: |source| read(&LLAMA, source),
-    modules: |config, head| modules(config, head, config.flag("attention_bias", false)),
+    computed: Computed::Here(|config, head| modules(config, head, config.flag("attention_bias", false))),
     canonical,
     decoder: "lm_head",
     pretrained: Head::CausalLm,
@@ -28,7 +28,7 @@ pub const LLAMA: Architecture = Architecture {
 pub const MISTRAL: Architecture = Architecture {
     model_type: "mistral",
     read: |source| read(&MISTRAL, source),
-    modules: |config, head| modules(config, head, false),
+    computed: Computed::Here(|config, head| modules(config, head, false)),
     classes: ["MistralForCausalLM", "MistralForSequenceClassification", "", ""],
     ..LLAMA
 };
@@ -37,12 +37,12 @@ pub const MISTRAL: Architecture = Architecture {
 pub const QWEN2: Architecture = Architecture {
     model_type: "qwen2",
     read: |source| read(&QWEN2, source),
-    modules: |config, head| modules(config, head, true),
+    computed: Computed::Here(|config, head| modules(config, head, true)),
     classes: ["Qwen2ForCausalLM", "Qwen2ForSequenceClassification", "", ""],
     ..LLAMA
 };
 
-fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelConfig> {
+pub fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelConfig> {
     let (hidden_size, queries) = (source.width("hidden_size")?, source.size("num_attention_heads")?);
     let depth = source.some_width("head_dim")?.unwrap_or(hidden_size / queries.max(1));
     let heads = Heads { queries, keys: source.some_size("num_key_value_heads")?.unwrap_or(queries), depth };
@@ -160,7 +160,7 @@ fn layer(config: &ModelConfig, k: usize, biased: bool) -> Layer {
 }
 
 /// With the prefix `model.`; frequencies that older files hold are no parameters.
-fn canonical(stored: &str) -> Option<String> {
+pub fn canonical(stored: &str) -> Option<String> {
     if stored.ends_with(".rotary_emb.inv_freq") {
         return None;
     }

@@ -6,12 +6,17 @@
 
 pub mod albert;
 pub mod bert;
+mod by_candle;
+pub mod deberta;
 pub mod distilbert;
 pub mod electra;
+pub mod gemma;
 pub mod gpt2;
 pub mod gpt_neox;
 pub mod llama;
 pub mod modernbert;
+pub mod phi;
+pub mod qwen3;
 pub mod roberta;
 pub mod t5;
 
@@ -21,16 +26,16 @@ use candle_core::Tensor;
 use candle_nn::Activation;
 use serde_json::Value;
 
-use super::config::{Architecture, MOST_LAYERS, ModelConfig, Source};
+use super::config::{Architecture, Computed, MOST_LAYERS, ModelConfig, Source};
 use super::layout::{Kind, Layout, Parameter, Reach};
 use super::modules::Head;
 use super::settings::{Decoder, Heads, LayerSettings, Norm, Order, Positions};
 use crate::dropout::Place;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::params::ParamMap;
 
-/// Every architecture; first that of a configuration without a `model_type`.
+/// Every architecture that the network computes ([`BY_CANDLE`] has the others); first that of a configuration without a `model_type`.
 pub const ALL: [&Architecture; 15] = [
     &bert::BERT,
     &roberta::ROBERTA,
@@ -49,6 +54,17 @@ pub const ALL: [&Architecture; 15] = [
     &t5::MT5,
 ];
 
+/// Every architecture that candle-transformers computes, losses alone.
+pub const BY_CANDLE: [&Architecture; 7] = [
+    &deberta::DEBERTA_V2,
+    &qwen3::QWEN3,
+    &gemma::GEMMA,
+    &gemma::GEMMA2,
+    &gemma::GEMMA3,
+    &phi::PHI,
+    &phi::PHI3,
+];
+
 /// Reads and checks `config.json`.
 ///
 /// # Errors
@@ -61,17 +77,35 @@ pub fn read(path: &Path) -> Result<ModelConfig> {
     let architecture = match source.json.get("model_type") {
         None | Some(Value::Null) => ALL[0],
         Some(kind) => {
-            let known = ALL.into_iter().find(|known| kind == known.model_type);
-            let kind = kind.as_str().map_or_else(|| kind.to_string(), str::to_string);
-            let expected: Vec<&str> = ALL.iter().map(|known| known.model_type).collect();
-            let fix = "use a checkpoint of one of these architectures";
-            let expected = format!("one of {}", expected.join(", "));
-            known.ok_or_else(|| source.wrong("model_type", &expected, format!("`{kind}`"), fix))?
+            let known = ALL.into_iter().chain(BY_CANDLE).find(|known| kind == known.model_type);
+            known.ok_or_else(|| not_known(&source, kind))?
         }
     };
     let config = (architecture.read)(&source)?;
     config.check(&source)?;
+    if let Computed::ByCandle(build) = architecture.computed {
+        let wrong = |found| {
+            let expected =
+                format!("that of a {} model which candle-transformers can build", architecture.model_type);
+            source.wrong("configuration", &expected, found, "use the config.json of the checkpoint")
+        };
+        config.asked(architecture.pretrained, build).map_err(wrong)?;
+    }
     Ok(config)
+}
+
+/// What a configuration says whose kind no table has.
+fn not_known(source: &Source, kind: &Value) -> Error {
+    let names =
+        |all: &[&Architecture]| all.iter().map(|known| known.model_type).collect::<Vec<_>>().join(", ");
+    let expected = format!("one of {}; or, for losses alone, {}", names(&ALL), names(&BY_CANDLE));
+    let found = kind.as_str().map_or_else(|| kind.to_string(), str::to_string);
+    source.wrong(
+        "model_type",
+        &expected,
+        format!("`{found}`"),
+        "use a checkpoint of one of these architectures",
+    )
 }
 
 /// The layout of parameters that no file describes, by the names that an architecture gives them. A tensor that none

@@ -6,7 +6,7 @@
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{
     Attention, Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections, Reads,
@@ -17,7 +17,7 @@ use crate::model::settings::{Curve, Heads, LayerSettings, Mask, Norm, Order, Pos
 pub const MODERNBERT: Architecture = Architecture {
     model_type: "modernbert",
     read,
-    modules,
+    computed: Computed::Here(modules),
     canonical: |stored| match stored.split('.').next() {
         Some("embeddings" | "layers" | "final_norm") => Some(format!("model.{stored}")),
         _ => Some(stored.to_string()),

@@ -6,7 +6,7 @@
 use candle_nn::Activation;
 
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::modules::{Head, Modules};
 use crate::model::settings::{Curve, Positions};
 
@@ -15,7 +15,7 @@ use super::bert;
 pub const ROBERTA: Architecture = Architecture {
     model_type: "roberta",
     read: |source| read(&ROBERTA, source),
-    modules,
+    computed: Computed::Here(modules),
     canonical,
     decoder: "lm_head.decoder",
     pretrained: Head::MaskedLm,

@@ -10,7 +10,7 @@ use candle_nn::Activation;
 
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::Result;
-use crate::model::config::{Architecture, ModelConfig, Source};
+use crate::model::config::{Architecture, Computed, ModelConfig, Source};
 use crate::model::layout::Kind;
 use crate::model::modules::{
     Attention, Cross, Embeddings, FeedForward, Head, HeadModules, Layer, Module, Modules, Projections,
@@ -20,7 +20,7 @@ use crate::model::settings::{Decoder, Distances, Heads, LayerSettings, Mask, Nor
 pub const T5: Architecture = Architecture {
     model_type: "t5",
     read: |source| read(&T5, source, "relu"),
-    modules,
+    computed: Computed::Here(modules),
     canonical,
     decoder: "lm_head",
     pretrained: Head::Seq2SeqLm,

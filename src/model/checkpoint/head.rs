@@ -12,7 +12,8 @@ use super::{Checkpoint, MissingHead};
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Result};
 use crate::model::config::Architecture;
-use crate::model::modules::{Head, HeadModules, Module};
+use crate::model::layout::Kind as ParameterKind;
+use crate::model::modules::Head;
 use crate::progress;
 use crate::tasks::Kind;
 
@@ -90,11 +91,14 @@ impl Checkpoint {
     /// The head that scores tokens, if that is what the set's task asks for.
     fn language_head(&self, wanted: Head, set: &FrozenSet) -> Result<Head> {
         let Architecture { model_type, pretrained, .. } = self.config.architecture;
-        if *pretrained == wanted {
+        if *pretrained == wanted && self.config.architecture.class(wanted).is_some() {
             return Ok(wanted);
         }
         let (expected, found) = (format!("a task that {model_type} was trained for"), set.kind.spec().words);
-        let fix = "freeze the text with this checkpoint, or use another architecture";
+        let fix = match self.config.architecture.class(*pretrained) {
+            Some(_) => "freeze the text with this checkpoint, or use another architecture",
+            None => "use a labelled set, or another architecture: it has no head for text here",
+        };
         Err(Error::field(set.path.display(), "objective", expected, found, fix))
     }
 
@@ -154,10 +158,9 @@ impl Checkpoint {
 
     /// Outputs of the task head that the checkpoint has, if it has one.
     fn stored_outputs(&self, kind: Kind) -> Option<usize> {
-        let HeadModules::Pooled { output, .. } = self.config.modules(like(kind)).head else {
-            return None;
-        };
-        self.tensors.get(&output.weight)?.dims().first().copied()
+        let last =
+            self.config.head_parameters(like(kind)).into_iter().rfind(|p| p.kind == ParameterKind::Weight)?;
+        self.tensors.get(&last.name)?.dims().first().copied()
     }
 
     /// What the stored head is, where the configuration says that it is no head for such labels.
@@ -188,8 +191,7 @@ impl Checkpoint {
         let kept = config.layout(config.architecture.pretrained);
         let below = config.encoder();
         let prefix = below.first().and_then(|p| p.name.split('.').next()).unwrap_or_default().to_string();
-        let modules = config.modules(like(kind)).head;
-        let own = modules.modules().into_iter().flat_map(Module::parameters).map(|p| p.name);
+        let own = config.head_parameters(like(kind)).into_iter().map(|p| p.name);
         let names: Vec<String> = own
             .filter(|name| kept.get(name).is_none() && name.split('.').next() != Some(prefix.as_str()))
             .collect();

@@ -26,7 +26,8 @@ use crate::data::{Batch, Example};
 use crate::dropout::{Dropout, LayerName, Place};
 use crate::error;
 use crate::params::{self, ParamMap};
-use pass::{Pass, losses};
+use pass::Pass;
+pub(super) use pass::losses;
 
 /// A network without its parameters.
 #[derive(Clone, Debug)]
@@ -40,9 +41,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of a configuration, with this head.
-    pub fn new(config: ModelConfig, head: Head, backend: Backend) -> Network {
-        let modules = config.modules(head);
+    /// The network of a configuration, with this head; `modules` are those of both.
+    pub fn new(config: ModelConfig, head: Head, modules: Modules, backend: Backend) -> Network {
         Network { layout: modules.layout(config.order), config, head, modules, backend }
     }
 
@@ -261,10 +261,7 @@ impl Trainable for Network {
         let longest = examples.iter().map(Example::size).max().unwrap_or(0);
         let all: usize = examples.iter().map(Example::size).sum();
         let tokens = most.max(longest).min(all);
-        let (h, inner) = (config.hidden_size, config.intermediate_size);
-        let heads = config.heads.queries;
-        // Input, key, value, query, context, two projections, two norms with what they keep; the feed-forward pair.
-        let layer = tokens * (11 * h + 2 * inner + heads * longest);
+        let layer = config.values_of_a_layer(tokens, longest);
         let values = match backward {
             false => layer,
             true => {
