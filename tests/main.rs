@@ -35,6 +35,7 @@ mod predictions;
 mod questions;
 mod rates;
 mod reliability;
+mod sampling;
 mod stability;
 mod study;
 mod support;

@@ -9,9 +9,10 @@ use std::path::Path;
 use super::journal::Journal;
 use super::plane::Plane;
 use super::rise::ByExample;
+use super::sample::Sample;
 use crate::data::{self, Example};
 use crate::error::Result;
-use crate::evaluate::{Evaluator, metrics};
+use crate::evaluate::{Evaluator, SetLoss, metrics};
 use crate::model::Objective;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
@@ -26,6 +27,17 @@ pub struct Point {
     pub loss_se: f64,
     /// In the order of [`Surface::metrics`].
     pub metrics: Vec<f64>,
+    /// Of a sampled surface.
+    pub sampled: Option<Sampled>,
+}
+
+/// What a point of a sampled surface rests on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampled {
+    /// That were evaluated.
+    pub examples: usize,
+    /// Standard error of the difference from the centre.
+    pub difference_se: f64,
 }
 
 /// Points on a grid, y outer and x inner, and the centre (0, 0). A profile has the one y 0.
@@ -48,8 +60,10 @@ pub struct Plan<'a> {
     pub plane: &'a Plane,
     /// Coordinates along x and along y.
     pub coordinates: [&'a [f64]; 2],
-    /// Keep the loss of each example at each point.
+    /// Keep the loss of each example at each point; not of a sample.
     pub per_example: bool,
+    /// Where points need not have all examples.
+    pub sample: Option<&'a Sample<'a>>,
 }
 
 impl Plan<'_> {
@@ -72,7 +86,10 @@ impl Plan<'_> {
             progress::note(format!("going on after {before} of {} points", coordinates.len()));
         }
         let progress = Progress::new("surface (points)", coordinates.len() - before);
-        let mut evaluator = Evaluator::new(self.examples, self.by_length);
+        let mut evaluator = match self.sample {
+            Some(sample) => Evaluator::in_blocks(self.examples, &sample.blocks),
+            None => Evaluator::new(self.examples, self.by_length),
+        };
         if coordinates.len() > before + 1 {
             // As much again as the parameters, at most.
             let bytes = params::bytes(self.theta);
@@ -81,7 +98,8 @@ impl Plan<'_> {
         let names: Vec<String> = self.scoring.metrics.iter().map(|metric| metric.name.to_string()).collect();
         let counted = self.examples.iter().filter(|e| e.targets() > 0).count();
         let examples = if self.per_example { counted } else { 0 };
-        let length = HEAD + names.len() + examples;
+        let sampled = if self.sample.is_some() { SAMPLED } else { 0 };
+        let length = HEAD + names.len() + sampled + examples;
         let mut done = Vec::with_capacity(coordinates.len());
         for (i, &(x, y)) in coordinates.iter().enumerate() {
             let own = |values: &[f64]| values.len() == length && values[..2] == [x, y];
@@ -96,6 +114,12 @@ impl Plan<'_> {
             loss: values[2],
             loss_se: values[3],
             metrics: values[HEAD..HEAD + names.len()].to_vec(),
+            sampled: match values[HEAD + names.len()..] {
+                [examples, difference_se] if self.sample.is_some() => {
+                    Some(Sampled { examples: examples as usize, difference_se })
+                }
+                _ => None,
+            },
         };
         let sums = |values: &Vec<f64>| values[values.len() - examples..].to_vec();
         // The centre stands beside the grid, never as a row of it.
@@ -117,15 +141,31 @@ impl Plan<'_> {
         Ok(Surface { points, centre, metrics: names, by_example })
     }
 
-    /// x, y, loss and its standard error; the metrics; `s_n` of each example, where that is kept.
+    /// x, y, loss and its standard error; the metrics; of a sample what it rests on; `s_n` of each example, where that is kept.
     fn point(&self, objective: &impl Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
-        let at = evaluator.loss(objective, &self.plane.at(self.theta, x, y)?)?;
-        let mut values = vec![x, y, at.loss, at.loss_se];
-        values.extend(metrics(&self.scoring, &at, self.examples).into_iter().map(|(_, value)| value));
-        values.extend(at.by_example.iter().filter(|_| self.per_example).map(|(sum, _)| sum));
+        let theta = self.plane.at(self.theta, x, y)?;
+        let Some(sample) = self.sample else {
+            let at = evaluator.loss(objective, &theta)?;
+            let mut values = self.values((x, y), (at.loss, at.loss_se), &at);
+            values.extend(at.by_example.iter().filter(|_| self.per_example).map(|(sum, _)| sum));
+            return Ok(values);
+        };
+        // The centre is what all others are measured from.
+        let is_centre = (x, y) == (0.0, 0.0);
+        let at = evaluator.loss_until(objective, &theta, |at| !is_centre && sample.is_enough(at))?;
+        let difference = sample.difference(&at);
+        let mut values = self.values((x, y), sample.loss(&at, &difference), &at);
+        values.extend([at.examples as f64, difference.se]);
         Ok(values)
+    }
+
+    fn values(&self, (x, y): (f64, f64), (loss, se): (f64, f64), at: &SetLoss) -> Vec<f64> {
+        let metrics = metrics(&self.scoring, at, self.examples).into_iter().map(|(_, value)| value);
+        [x, y, loss, se].into_iter().chain(metrics).collect()
     }
 }
 
 /// Numbers of a point before its metrics.
 const HEAD: usize = 4;
+/// Numbers behind its metrics of a point of a sample.
+const SAMPLED: usize = 2;

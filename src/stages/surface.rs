@@ -16,6 +16,7 @@ use crate::landscape::directions::{self, Direction};
 use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
 use crate::landscape::rise;
+use crate::landscape::sample::{self, Sample};
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::{Head, Model, Objective, Trainable};
 use crate::params;
@@ -48,6 +49,8 @@ pub struct Surface {
     pub profile: bool,
     #[command(flatten)]
     pub axes: AxisOptions,
+    #[command(flatten)]
+    pub sampling: SamplingOptions,
     /// Lowest and highest coordinate along the second direction, if others
     #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
     pub y_span: Vec<f64>,
@@ -58,7 +61,7 @@ pub struct Surface {
     /// Also write SURFACE.examples.safetensors: the loss of each example at each point, which paired comparisons need
     #[arg(long)]
     pub per_example: bool,
-    /// Seed of the directions, and of a task head that the checkpoint lacks
+    /// Seed of the directions, of the order in which --tolerance takes examples, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The surface to write; a .json with centre, norms, counts and hashes, and a .mask.csv of what moves go beside it
@@ -89,6 +92,29 @@ impl AxisOptions {
     /// What is out of its range.
     pub fn check(&self) -> Result<(), Problem> {
         axis("span", &self.span, self.resolution).map(drop)
+    }
+}
+
+/// Points on a part of the examples.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct SamplingOptions {
+    /// Stop each point once its loss minus the centre's has a standard error below this, in the unit of the loss (nats): examples come in
+    /// one random order, at least 32 of them [default: all examples at every point]
+    #[arg(long, value_name = "NATS", allow_hyphen_values = true)]
+    pub tolerance: Option<f64>,
+}
+
+impl SamplingOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        match self.tolerance {
+            Some(found) if !(found > 0.0 && found.is_finite()) => {
+                let fix = "leave it out to evaluate all examples at every point";
+                Err(Problem::new("tolerance", "number", "above 0 and finite", found, fix))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -147,6 +173,10 @@ impl Surface {
         let mut directions = masked.directions.into_iter();
         let pair = [directions.next().unwrap_or_default(), directions.next().unwrap_or_default()];
         let by_length = set.by_length();
+        // Around a model that has diverged there is nothing to see, which is known before all points are.
+        let centre = evaluate::set_loss(&model.network, &model.theta, &set.examples, &by_length)?;
+        check_finite(&self.inputs.checkpoint, centre.loss)?;
+        let sample = self.sampling.tolerance.map(|nats| Sample::new(nats, &set.examples, self.seed, &centre));
         let plan = Plan {
             theta: &model.theta,
             examples: &set.examples,
@@ -155,10 +185,8 @@ impl Surface {
             plane: &Plane::new(pair),
             coordinates: [&xs, &ys],
             per_example: self.per_example,
+            sample: sample.as_ref(),
         };
-        // Around a model that has diverged there is nothing to see, which is known before all points are.
-        let centre = evaluate::set_loss(&model.network, plan.theta, plan.examples, plan.by_length)?;
-        check_finite(&self.inputs.checkpoint, centre.loss)?;
         self.announce(&model, &plan)?;
         let journal = self.beside("unfinished");
         let surface = plan.evaluate(&model.network, &journal, &inputs)?;
@@ -166,6 +194,11 @@ impl Surface {
         for (name, value) in surface.metrics.iter().zip(&surface.centre.metrics) {
             warn_below_chance(&model, name, *value, set.examples.len());
             about["centre"][name] = json!(value);
+        }
+        let work = Work::of(&surface, centre.examples);
+        if let Some(work) = &work {
+            about["sample"]["evaluated"] = json!(work.evaluated);
+            about["sample"]["of"] = json!(work.of);
         }
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
         files::write_csv(&self.out.with_extension("mask.csv"), &moved)?;
@@ -180,7 +213,7 @@ impl Surface {
         grid([&xs, &ys], &surface).write(&self.out)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
-        self.summarise(&surface);
+        self.summarise(&surface, work);
         Ok(())
     }
 
@@ -199,7 +232,8 @@ impl Surface {
         let batch = model.network.activations(plan.examples, evaluate::BATCH.1, false);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
-        estimate::tell(&format!("surface of {points} points"), each * points as f64, bytes);
+        let most = if plan.sample.is_some() { ", at most" } else { "" };
+        estimate::tell(&format!("surface of {points} points{most}"), each * points as f64, bytes);
         Ok(())
     }
 
@@ -209,6 +243,12 @@ impl Surface {
             let fix = format!("name it {}", self.out.with_extension("csv").display());
             let expected = "one that ends in .csv, .h5, .npz or .vti";
             return Err(Error::field("--out", "file name", expected, self.out.display(), fix));
+        }
+        self.sampling.check()?;
+        if self.per_example && self.sampling.tolerance.is_some() {
+            let (expected, found) = ("left out with --per-example", "both");
+            let fix = "leave one of them out: comparisons by example need every example at every point";
+            return Err(Error::field("--tolerance", "option", expected, found, fix));
         }
         self.coordinates(2).map(drop)
     }
@@ -315,7 +355,7 @@ impl Surface {
         source["hash"] = json!(masked.hash);
         let norms: serde_json::Map<String, Value> =
             ["x", "y"].iter().zip(&masked.norms).map(|(axis, n)| (axis.to_string(), json!(n))).collect();
-        Ok(json!({
+        let mut about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
             "head_seed": self.seed,
@@ -323,10 +363,14 @@ impl Surface {
             "directions": source,
             "norms": norms,
             "mask": self.moving.about(&masked.mask)?,
-        }))
+        });
+        if let Some(tolerance) = self.sampling.tolerance {
+            about["sample"] = json!({"tolerance": tolerance, "first": sample::FIRST, "seed": self.seed});
+        }
+        Ok(about)
     }
 
-    fn summarise(&self, surface: &Evaluated) {
+    fn summarise(&self, surface: &Evaluated, work: Option<Work>) {
         let finite = surface.points.iter().filter(|p| p.loss.is_finite());
         let (low, high) = finite
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.loss), high.max(p.loss)));
@@ -336,7 +380,32 @@ impl Surface {
         if bad > 0 {
             progress::excluded_result(format!("{bad} points are not finite"));
         }
+        if let Some(Work { evaluated, of, whole }) = work {
+            let share = 100.0 * evaluated as f64 / of as f64;
+            say!(
+                "evaluated {evaluated} of {of} (points x examples), {share:.1} %; {whole} of {} points took all examples",
+                surface.points.len()
+            );
+        }
         say!("{}", self.out.display());
+    }
+}
+
+/// Evaluations of one example at one point, in a sampled surface.
+struct Work {
+    evaluated: usize,
+    /// With all examples at every point.
+    of: usize,
+    /// Points that took all.
+    whole: usize,
+}
+
+impl Work {
+    fn of(surface: &Evaluated, examples: usize) -> Option<Work> {
+        let taken: Vec<usize> =
+            surface.points.iter().map(|p| Some(p.sampled?.examples)).collect::<Option<_>>()?;
+        let whole = taken.iter().filter(|own| **own == examples).count();
+        Some(Work { evaluated: taken.iter().sum(), of: examples * taken.len(), whole })
     }
 }
 
@@ -346,6 +415,11 @@ fn grid([x, y]: [&[f64]; 2], surface: &Evaluated) -> Grid {
     let mut columns = vec![("loss_se".to_string(), points.iter().map(|p| p.loss_se).collect())];
     for (i, name) in surface.metrics.iter().enumerate() {
         columns.push((name.clone(), points.iter().map(|p| p.metrics[i]).collect()));
+    }
+    let sampled: Option<Vec<_>> = points.iter().map(|p| p.sampled).collect();
+    if let Some(sampled) = sampled {
+        columns.push(("examples".to_string(), sampled.iter().map(|own| own.examples as f64).collect()));
+        columns.push(("difference_se".to_string(), sampled.iter().map(|own| own.difference_se).collect()));
     }
     Grid {
         x: x.to_vec(),
