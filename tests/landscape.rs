@@ -63,6 +63,7 @@ fn evaluate(
         plane: &plane,
         coordinates,
         per_example: true,
+        refine: 0,
         sample: None,
     };
     plan.evaluate(objective, journal, inputs)
@@ -148,6 +149,7 @@ fn theta_is_left_as_it_was() -> Outcome {
         plane: &Plane::new(directions),
         coordinates: [&xs, &xs],
         per_example: false,
+        refine: 0,
         sample: None,
     };
     let first = plan.evaluate(&h, &folder.path().join("first"), "inputs")?;
@@ -175,6 +177,7 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         plane: &Plane::new(directions),
         coordinates: [&xs, &[0.0]],
         per_example: true,
+        refine: 0,
         sample: None,
     };
     let folder = tempfile::tempdir()?;

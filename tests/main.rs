@@ -34,6 +34,7 @@ mod parity;
 mod predictions;
 mod questions;
 mod rates;
+mod refining;
 mod reliability;
 mod sampling;
 mod stability;

@@ -85,6 +85,7 @@ fn profile(
         plane: &Plane::new([Direction::from([("w".to_string(), vec![1.0])]), Direction::new()]),
         coordinates: [coordinates, &[0.0]],
         per_example: false,
+        refine: 0,
         sample: sample.as_ref(),
     };
     plan.evaluate(objective, journal, "inputs")

@@ -15,6 +15,7 @@ use crate::error::{Error, Problem, Result};
 use crate::landscape::directions::{self, Direction};
 use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
+use crate::landscape::refine;
 use crate::landscape::rise;
 use crate::landscape::sample::{self, Sample};
 use crate::landscape::surface::{Plan, Surface as Evaluated};
@@ -22,7 +23,7 @@ use crate::model::{Head, Model, Objective, Trainable};
 use crate::params;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
-use crate::tables::surface::{Format, Grid};
+use crate::tables::surface::{Format, Grid, LEVEL};
 use crate::tasks::classes::{ACCURACY, is_below_chance};
 use crate::{estimate, evaluate, files};
 
@@ -51,6 +52,10 @@ pub struct Surface {
     pub axes: AxisOptions,
     #[command(flatten)]
     pub sampling: SamplingOptions,
+    /// Rounds in which cells of the grid are split in four where the surface bends by more than a hundredth of its range: the CSV holds
+    /// the evaluated points alone, of a grid with 2^N times the resolution
+    #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["coords", "profile", "per_example"])]
+    pub refine: usize,
     /// Lowest and highest coordinate along the second direction, if others
     #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
     pub y_span: Vec<f64>,
@@ -168,6 +173,10 @@ impl Surface {
         let moved = mask::moved(&model.theta, &masked.mask, &masked.effective, &masked.directions);
         let mut about = self.about(&model, &set, &masked)?;
         let [xs, ys] = self.coordinates(masked.directions.len())?;
+        if self.refine > 0 && masked.directions.len() < 2 {
+            let fix = "leave it out, and give --resolution";
+            return Err(Error::field("--refine", "directions", "two", "one: a profile", fix));
+        }
         // The version, through `about`, stands for how points are computed.
         let inputs = files::hash(format!("{about}{xs:?}{ys:?}{}", self.per_example).as_bytes());
         let mut directions = masked.directions.into_iter();
@@ -184,6 +193,7 @@ impl Surface {
             scoring: set.scoring(),
             plane: &Plane::new(pair),
             coordinates: [&xs, &ys],
+            refine: self.refine,
             per_example: self.per_example,
             sample: sample.as_ref(),
         };
@@ -196,6 +206,10 @@ impl Surface {
             about["centre"][name] = json!(value);
         }
         let work = Work::of(&surface, centre.examples);
+        if self.refine > 0 {
+            about["refine"]["points"] = json!(surface.points.len());
+            about["refine"]["of"] = json!(xs.len() * ys.len());
+        }
         if let Some(work) = &work {
             about["sample"]["evaluated"] = json!(work.evaluated);
             about["sample"]["of"] = json!(work.of);
@@ -210,10 +224,14 @@ impl Surface {
             // An earlier run's would be taken for this one's.
             None => files::remove(&examples)?,
         }
-        grid([&xs, &ys], &surface).write(&self.out)?;
+        grid([&xs, &ys], &surface, self.refine).write(&self.out)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
         self.summarise(&surface, work);
+        if self.refine > 0 {
+            say!("evaluated {} of {} points of the fine grid", surface.points.len(), xs.len() * ys.len());
+        }
+        say!("{}", self.out.display());
         Ok(())
     }
 
@@ -226,7 +244,9 @@ impl Surface {
 
     /// Says what it will take.
     fn announce(&self, model: &Model, plan: &Plan) -> Result<()> {
-        let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
+        // Of a refined surface those of the first grid: how many more there will be is not known.
+        let points =
+            plan.coordinates.iter().map(|c| (c.len() - 1) / (1 << plan.refine) + 1).product::<usize>();
         let each = estimate::seconds_each(&model.network, plan.theta, plan.examples, plan.by_length)?
             * estimate::tokens(plan.examples) as f64;
         let batch = model.network.activations(plan.examples, evaluate::BATCH.1, false);
@@ -245,6 +265,7 @@ impl Surface {
             return Err(Error::field("--out", "file name", expected, self.out.display(), fix));
         }
         self.sampling.check()?;
+        self.check_refine()?;
         if self.per_example && self.sampling.tolerance.is_some() {
             let (expected, found) = ("left out with --per-example", "both");
             let fix = "leave one of them out: comparisons by example need every example at every point";
@@ -253,9 +274,48 @@ impl Surface {
         self.coordinates(2).map(drop)
     }
 
+    fn check_refine(&self) -> Result<()> {
+        let wrong = |option, expected: String, found: String, fix| {
+            Err(Error::field(option, "refined surface", expected, found, fix))
+        };
+        if self.refine > refine::MOST {
+            let fix = "each round halves the steps: three are plenty";
+            return wrong(
+                "--refine",
+                format!("of at most {} rounds", refine::MOST),
+                self.refine.to_string(),
+                fix,
+            );
+        }
+        if self.refine > 0 && self.axes.resolution < 3 {
+            let fix =
+                "give --resolution 5 or more: from three points on it is seen whether they lie on a line";
+            return wrong(
+                "--resolution",
+                "of at least 3 points per axis".into(),
+                self.axes.resolution.to_string(),
+                fix,
+            );
+        }
+        if self.refine > 0 && Format::of(&self.out) != Some(Format::Csv) {
+            let fix = "name it SURFACE.csv: the other formats hold full grids";
+            return wrong("--out", "a .csv".into(), self.out.display().to_string(), fix);
+        }
+        Ok(())
+    }
+
+    /// Points per axis, once all rounds are done.
+    fn points(&self) -> usize {
+        // A resolution out of its range is refused as it is.
+        match self.axes.resolution {
+            0 | 1001.. => self.axes.resolution,
+            points => ((points - 1) << self.refine) + 1,
+        }
+    }
+
     /// Coordinates along x and y for so many directions; along a missing one the origin alone.
     fn coordinates(&self, directions: usize) -> Result<[Vec<f64>; 2]> {
-        let AxisOptions { span, resolution } = &self.axes;
+        let (span, points) = (&self.axes.span, self.points());
         let [x, y] = if !self.coords.is_empty() {
             let ascending = self.coords.windows(2).all(|w| w[0] < w[1]);
             if !(ascending && self.coords.iter().all(|c| c.is_finite())) {
@@ -266,7 +326,7 @@ impl Surface {
             [self.coords.clone(), self.coords.clone()]
         } else {
             let y_span = if self.y_span.is_empty() { span } else { &self.y_span };
-            [axis("span", span, *resolution)?, axis("y_span", y_span, *resolution)?]
+            [axis("span", span, points)?, axis("y_span", y_span, points)?]
         };
         Ok([x, if directions > 1 { y } else { vec![0.0] }])
     }
@@ -364,6 +424,9 @@ impl Surface {
             "norms": norms,
             "mask": self.moving.about(&masked.mask)?,
         });
+        if self.refine > 0 {
+            about["refine"] = json!({"rounds": self.refine, "share": refine::SHARE});
+        }
         if let Some(tolerance) = self.sampling.tolerance {
             about["sample"] = json!({"tolerance": tolerance, "first": sample::FIRST, "seed": self.seed});
         }
@@ -387,7 +450,6 @@ impl Surface {
                 surface.points.len()
             );
         }
-        say!("{}", self.out.display());
     }
 }
 
@@ -410,25 +472,32 @@ impl Work {
 }
 
 /// The surface as files have it.
-fn grid([x, y]: [&[f64]; 2], surface: &Evaluated) -> Grid {
+fn grid([x, y]: [&[f64]; 2], surface: &Evaluated, rounds: usize) -> Grid {
+    let size = x.len() * y.len();
+    // Each number where its point stands, and none elsewhere.
+    let spread = |of: &dyn Fn(usize) -> f64| {
+        let mut values = vec![f64::NAN; size];
+        surface.places.iter().enumerate().for_each(|(k, (iy, ix))| values[iy * x.len() + ix] = of(k));
+        values
+    };
     let points = &surface.points;
-    let mut columns = vec![("loss_se".to_string(), points.iter().map(|p| p.loss_se).collect())];
+    let mut columns = vec![("loss_se".to_string(), spread(&|k| points[k].loss_se))];
     for (i, name) in surface.metrics.iter().enumerate() {
-        columns.push((name.clone(), points.iter().map(|p| p.metrics[i]).collect()));
+        columns.push((name.clone(), spread(&|k| points[k].metrics[i])));
     }
     let sampled: Option<Vec<_>> = points.iter().map(|p| p.sampled).collect();
     if let Some(sampled) = sampled {
-        columns.push(("examples".to_string(), sampled.iter().map(|own| own.examples as f64).collect()));
-        columns.push(("difference_se".to_string(), sampled.iter().map(|own| own.difference_se).collect()));
+        columns.push(("examples".to_string(), spread(&|k| sampled[k].examples as f64)));
+        columns.push(("difference_se".to_string(), spread(&|k| sampled[k].difference_se)));
     }
-    Grid {
-        x: x.to_vec(),
-        y: y.to_vec(),
-        loss: points.iter().map(|p| p.loss).collect(),
-        columns,
-        centre: Some(surface.centre.loss),
-    }
+    let known = (rounds > 0).then(|| {
+        columns.push((LEVEL.to_string(), spread(&|k| refine::round(surface.places[k], rounds) as f64)));
+        spread(&|_| 1.0).into_iter().map(|v| v == 1.0).collect()
+    });
+    let centre = Some(surface.centre.loss);
+    Grid { x: x.to_vec(), y: y.to_vec(), loss: spread(&|k| points[k].loss), columns, centre, known }
 }
+
 /// A stored classifier that is clearly worse than chance numbers its classes in another order than the data, most likely.
 fn warn_below_chance(model: &Model, metric: &str, value: f64, examples: usize) {
     if let (Head::Classes(classes), true) = (model.network.head, model.stored_head)
