@@ -317,3 +317,70 @@ fn tolerances_that_make_no_sense_are_refused() -> Outcome {
     }
     Ok(())
 }
+
+/// An analysis of the model in the binary on lines beside it, whose surface and profile stop at a tolerance.
+const ANALYSIS: &str = r#"
+title = "t"
+question = "q"
+source = "s"
+expectation = "e"
+reading = "r"
+[model]
+checkpoint = "embedded"
+[data]
+text = "lines.txt"
+[surface]
+masks = ["all"]
+examples = 60
+resolution = 3
+tolerance = 0.4
+[profile]
+draws = 1
+resolution = 3
+tolerance = 0.3
+"#;
+
+/// Oracle: what is asked for. Catches a key that is read and not passed on, a page that compares rises which no file has, and arms that are
+/// compared over seeds without the losses by example.
+#[test]
+fn an_analysis_may_set_a_tolerance() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let lines: Vec<&str> = include_str!("../src/embedded/held-out.txt").lines().take(150).collect();
+    std::fs::write(folder.path().join("lines.txt"), lines.join("\n"))?;
+    std::fs::write(folder.path().join("a.toml"), ANALYSIS)?;
+    fisherscape("run a.toml --out out").current_dir(folder.path()).assert().success();
+    let page = std::fs::read_to_string(folder.path().join("out/report.html"))?;
+    assert!(page.contains(
+        "needs for a standard error below 0.4 nats (surface.tolerance), so rises are not compared."
+    ));
+    let mut sampled = 0;
+    for path in ["surfaces", "profiles"].map(|part| folder.path().join("out").join(part)) {
+        for entry in
+            std::fs::read_dir(path)?.flat_map(|part| std::fs::read_dir(part.unwrap().path()).unwrap())
+        {
+            let name = entry?.path();
+            assert!(!name.to_string_lossy().ends_with(".examples.safetensors"), "{}", name.display());
+            let is_table =
+                name.extension().is_some_and(|e| e == "csv") && name.with_extension("json").exists();
+            if is_table && !name.to_string_lossy().contains(".mask.") {
+                assert!(
+                    std::fs::read_to_string(&name)?
+                        .lines()
+                        .next()
+                        .unwrap()
+                        .ends_with(",examples,difference_se")
+                );
+                sampled += 1;
+            }
+        }
+    }
+    assert_eq!(sampled, 2);
+    let check = "check quickstart --set surface.tolerance=0.1 --set surface.seeds=2";
+    let output = fisherscape(check).current_dir(folder.path()).assert().code(1).get_output().clone();
+    let message = String::from_utf8([output.stderr, output.stdout].concat())?;
+    assert!(
+        message.contains("`surface.tolerance` must be left out where surface.seeds compares arms"),
+        "{message}"
+    );
+    Ok(())
+}
