@@ -178,6 +178,8 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
         plane: &plane,
         coordinates: [&[x], &[y]],
         per_example: false,
+        refine: 0,
+        sample: None,
     };
     let scratch = tempfile::tempdir()?;
     let mut runs = 0;

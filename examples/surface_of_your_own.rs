@@ -83,7 +83,14 @@ fn main() -> Result<()> {
 
     // The file that `fisherscape surface` would write, and the figure that `fisherscape render` would draw.
     let columns = vec![("loss_se".to_string(), loss_se)];
-    let grid = Grid { x: axis.clone(), y: axis.clone(), loss: loss.clone(), columns, centre: Some(middle) };
+    let grid = Grid {
+        x: axis.clone(),
+        y: axis.clone(),
+        loss: loss.clone(),
+        columns,
+        centre: Some(middle),
+        known: None,
+    };
     let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "create"))?.keep();
     grid.write(&folder.join("surface.csv"))?;
     let title = "logistic regression".to_string();
@@ -94,6 +101,7 @@ fn main() -> Result<()> {
         loss,
         centre: Some(middle),
         centre_se: None,
+        known: None,
         marks: Marks::default(),
     };
     let svg = contour_figure(&[panel], &Style::default())?;

@@ -4,6 +4,7 @@
 //! run in the order of the examples, so the bits do not depend on the number of threads.
 
 use std::fmt::Display;
+use std::ops::Range;
 
 use crate::data::questions::{self, Window};
 use crate::data::{self, Batch, Example, Labels, parts};
@@ -56,6 +57,8 @@ pub struct Evaluator<'a> {
     examples: &'a [Example],
     /// Indices of the examples of each batch.
     parts: Vec<Vec<usize>>,
+    /// Batches that [`Evaluator::loss_until`] evaluates before it asks.
+    blocks: Vec<Range<usize>>,
     /// Of the first few batches, what is the same each time.
     prefixes: Vec<Option<Prefix>>,
     /// Which of the examples that have a target are one draw.
@@ -74,9 +77,20 @@ impl<'a> Evaluator<'a> {
         Evaluator::of(examples, by_length.iter().map(|&n| vec![n]).collect())
     }
 
+    /// As [`Evaluator::new`], for [`Evaluator::loss_until`]: no batch holds examples of two blocks. Together the blocks are `by_length`.
+    pub fn in_blocks(examples: &'a [Example], by_length: &[Vec<usize>]) -> Evaluator<'a> {
+        let (mut cut, mut blocks) = (Vec::new(), Vec::new());
+        for block in by_length {
+            let from = cut.len();
+            cut.extend(parts(examples, block, BATCH.0, BATCH.1));
+            blocks.push(from..cut.len());
+        }
+        Evaluator { blocks, ..Evaluator::of(examples, cut) }
+    }
+
     fn of(examples: &'a [Example], parts: Vec<Vec<usize>>) -> Evaluator<'a> {
         let clusters = data::clusters(examples.iter().filter(|example| example.targets() > 0));
-        Evaluator { examples, parts, prefixes: Vec::new(), clusters }
+        Evaluator { examples, blocks: Vec::new(), parts, prefixes: Vec::new(), clusters }
     }
 
     /// Evaluates once the part of the model that has no parameter which `moves`, and keeps up to `bytes` of it: the
@@ -109,43 +123,94 @@ impl<'a> Evaluator<'a> {
 
     /// Loss and predictions at `theta`.
     pub fn loss(&self, objective: &(impl Objective + ?Sized), theta: &ParamMap) -> Result<SetLoss> {
-        let theta = params::detached(theta);
-        let evaluated = threads::each(self.parts.len(), |i| {
+        let mut at = SetLoss::nothing(self.examples.len());
+        self.add(objective, &params::detached(theta), 0..self.parts.len(), &mut at)?;
+        self.sum(&mut at);
+        Ok(at)
+    }
+
+    /// As [`Evaluator::loss`], block by block until what is known is `enough`: of the examples of these blocks alone.
+    pub fn loss_until(
+        &self,
+        objective: &(impl Objective + ?Sized),
+        theta: &ParamMap,
+        enough: impl Fn(&SetLoss) -> bool,
+    ) -> Result<SetLoss> {
+        let (theta, mut at) = (params::detached(theta), SetLoss::nothing(self.examples.len()));
+        for block in &self.blocks {
+            self.add(objective, &theta, block.clone(), &mut at)?;
+            self.sum(&mut at);
+            if enough(&at) {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Puts the losses and predictions of some of the batches to those that are known.
+    fn add(
+        &self,
+        objective: &(impl Objective + ?Sized),
+        theta: &ParamMap,
+        parts: Range<usize>,
+        at: &mut SetLoss,
+    ) -> Result<()> {
+        let evaluated = threads::each(parts.len(), |i| {
+            let i = parts.start + i;
             let batch = self.batch(i);
             let outputs = match self.prefixes.get(i) {
-                Some(Some(prefix)) => objective.losses_after(prefix, &theta, &batch)?,
-                _ => objective.losses(&theta, &batch)?,
+                Some(Some(prefix)) => objective.losses_after(prefix, theta, &batch)?,
+                _ => objective.losses(theta, &batch)?,
             };
             let windows: Vec<Option<&Window>> =
                 self.parts[i].iter().map(|&n| self.examples[n].window.as_ref()).collect();
             Evaluated::new(&outputs, &batch, &windows)
         })?;
-        let examples = self.examples;
-        let mut losses = vec![Vec::new(); examples.len()];
-        let mut predictions = vec![Vec::new(); examples.len()];
-        let mut span_sums = vec![[f64::NEG_INFINITY; 2]; examples.len()];
-        for (part, batch) in self.parts.iter().zip(evaluated) {
+        for (part, batch) in self.parts[parts].iter().zip(evaluated) {
             let (mut said, mut lost) = (batch.predictions.into_iter(), batch.losses.into_iter());
-            part.iter().zip(batch.sums).for_each(|(&n, sums)| span_sums[n] = sums);
+            part.iter().zip(batch.sums).for_each(|(&n, sums)| at.sums[n] = sums);
             for (&n, targets) in part.iter().zip(batch.targets) {
-                losses[n] = lost.by_ref().take(targets).collect();
-                predictions[n] = said.by_ref().take(targets).collect();
+                at.losses[n] = lost.by_ref().take(targets).collect();
+                at.predictions[n] = said.by_ref().take(targets).collect();
             }
         }
-        let used: Vec<usize> = (0..examples.len()).filter(|&n| examples[n].targets() > 0).collect();
-        let targets: Vec<f64> = used.iter().map(|&n| examples[n].targets() as f64).collect();
-        let sums: Vec<f64> = used.iter().map(|&n| losses[n].iter().sum()).collect();
+        Ok(())
+    }
+
+    /// Sums up what is known, in the order of the examples.
+    fn sum(&self, at: &mut SetLoss) {
+        let used: Vec<usize> = at.known().collect();
+        let targets: Vec<f64> = used.iter().map(|&n| at.losses[n].len() as f64).collect();
+        let sums: Vec<f64> = used.iter().map(|&n| at.losses[n].iter().sum()).collect();
         let count: f64 = targets.iter().sum();
-        Ok(SetLoss {
-            loss: sums.iter().sum::<f64>() / count,
-            loss_se: self.clusters.ratio_se(&sums, &targets),
-            examples: used.len(),
-            targets: count as usize,
-            by_example: sums.into_iter().zip(targets).collect(),
-            predictions,
-            losses,
-            sums: span_sums,
-        })
+        at.loss = sums.iter().sum::<f64>() / count;
+        at.loss_se = match self.parts.iter().map(Vec::len).sum::<usize>() == used.len() {
+            true => self.clusters.ratio_se(&sums, &targets),
+            false => data::clusters(used.iter().map(|&n| &self.examples[n])).ratio_se(&sums, &targets),
+        };
+        (at.examples, at.targets) = (used.len(), count as usize);
+        at.by_example = sums.into_iter().zip(targets).collect();
+    }
+}
+
+impl SetLoss {
+    /// Of so many examples none is known yet.
+    fn nothing(examples: usize) -> SetLoss {
+        SetLoss {
+            loss: f64::NAN,
+            loss_se: f64::NAN,
+            examples: 0,
+            targets: 0,
+            by_example: Vec::new(),
+            predictions: vec![Vec::new(); examples],
+            losses: vec![Vec::new(); examples],
+            sums: vec![[f64::NEG_INFINITY; 2]; examples],
+        }
+    }
+
+    /// Which examples were evaluated, of those that have a target.
+    pub fn known(&self) -> impl Iterator<Item = usize> + '_ {
+        self.losses.iter().enumerate().filter(|(_, own)| !own.is_empty()).map(|(n, _)| n)
     }
 }
 

@@ -413,6 +413,8 @@ fn options_are_checked_before_any_work() -> Outcome {
     for (setting, says) in [
         ("surface.resolution=1".to_string(), "surface.resolution"),
         ("surface.span=[1.0,-1.0]".into(), "surface.span"),
+        ("surface.tolerance=0.0".into(), "surface.tolerance"),
+        ("profile.tolerance=-0.5".into(), "profile.tolerance"),
         ("train.warmup=7.0".into(), "train.warmup"),
         ("stability.repeats=0".into(), "stability.repeats"),
         ("sharpness.radii=[0.1,-1.0]".into(), "sharpness.radii"),

@@ -58,6 +58,7 @@ fn awkward() -> Vec<Grid> {
         loss: loss.iter().copied().cycle().take(x.len() * y.len()).collect(),
         columns: names.iter().map(|name| column(name, x.len() * y.len())).collect(),
         centre,
+        known: None,
     };
     vec![
         grid(

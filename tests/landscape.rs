@@ -63,6 +63,8 @@ fn evaluate(
         plane: &plane,
         coordinates,
         per_example: true,
+        refine: 0,
+        sample: None,
     };
     plan.evaluate(objective, journal, inputs)
 }
@@ -147,6 +149,8 @@ fn theta_is_left_as_it_was() -> Outcome {
         plane: &Plane::new(directions),
         coordinates: [&xs, &xs],
         per_example: false,
+        refine: 0,
+        sample: None,
     };
     let first = plan.evaluate(&h, &folder.path().join("first"), "inputs")?;
     assert_eq!(bits(&theta)?, before);
@@ -173,6 +177,8 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         plane: &Plane::new(directions),
         coordinates: [&xs, &[0.0]],
         per_example: true,
+        refine: 0,
+        sample: None,
     };
     let folder = tempfile::tempdir()?;
     let surface = plan.evaluate(&SoftmaxRegression::new(&features)?, &folder.path().join("j"), "inputs")?;

@@ -234,6 +234,8 @@ fn surfaces_equal_pytorch() -> Outcome {
                 plane: &Plane::new(masked),
                 coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
                 per_example: false,
+                refine: 0,
+                sample: None,
             };
             let scratch = tempfile::tempdir()?;
             let surface = plan.evaluate(model.network().unwrap(), &scratch.path().join("journal"), "test")?;

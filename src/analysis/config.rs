@@ -30,7 +30,7 @@ use crate::stages::options::defaults;
 use crate::stages::schedule::ScheduleOptions;
 use crate::stages::sharpness::SharpnessOptions;
 use crate::stages::stability::StabilityOptions;
-use crate::stages::surface::AxisOptions;
+use crate::stages::surface::{AxisOptions, SamplingOptions};
 use crate::stages::train::TrainOptions;
 use crate::tasks::Kind;
 
@@ -267,6 +267,9 @@ pub struct Surface {
     #[command(flatten)]
     #[serde(flatten)]
     pub axes: AxisOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub sampling: SamplingOptions,
     /// Planes, each with directions and random masks of its own; the first is drawn
     #[arg(long, default_value_t = 1, value_name = "K")]
     pub draws: usize,
@@ -286,6 +289,9 @@ pub struct Profile {
     #[command(flatten)]
     #[serde(flatten)]
     pub axes: AxisOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub sampling: SamplingOptions,
 }
 
 /// The plane through the checkpoint and the models of the first two arms, and the lines between them

@@ -60,8 +60,8 @@ fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Probl
         ("fisher", analysis.fisher.as_ref().map(|s| s.options.check())),
         ("schedule", analysis.schedule.as_ref().map(ScheduleOptions::check)),
         ("train", analysis.train.as_ref().map(|s| s.options.check())),
-        ("surface", analysis.surface.as_ref().map(|s| s.axes.check())),
-        ("profile", analysis.profile.as_ref().map(|s| s.axes.check())),
+        ("surface", analysis.surface.as_ref().map(|s| s.axes.check().and(s.sampling.check()))),
+        ("profile", analysis.profile.as_ref().map(|s| s.axes.check().and(s.sampling.check()))),
         (
             "plane",
             analysis
@@ -352,6 +352,12 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
             "surface.seeds",
             "from 1 to train.seeds",
             "five give an interval worth having",
+        ),
+        (
+            surface.is_none_or(|s| s.sampling.tolerance.is_none() || s.seeds == 1),
+            "surface.tolerance",
+            "left out where surface.seeds compares arms",
+            "leave it out: arms are compared by the loss of every example at every point",
         ),
         (
             analysis.profile.as_ref().is_none_or(|p| DRAWS.contains(&p.draws)),

@@ -72,7 +72,14 @@ fn data(group: &Group) -> Data {
     let view = |view: &View| {
         // JSON has no NaN: what is not finite becomes null.
         let rows: Vec<&[f64]> = view.grid.loss.chunks(view.grid.x.len().max(1)).collect();
-        let mut value = json!({"title": view.title, "x": view.grid.x, "y": view.grid.y, "z": rows});
+        let title = match view.grid.known {
+            Some(_) => {
+                let (own, all) = (view.grid.evaluated(), view.grid.loss.len());
+                format!("{} ({own} of {all} points evaluated)", view.title)
+            }
+            None => view.title.clone(),
+        };
+        let mut value = json!({"title": title, "x": view.grid.x, "y": view.grid.y, "z": rows});
         if view.marks.all().next().is_some() {
             value["marks"] = marked(&view.marks, &view.grid);
         }

@@ -260,6 +260,8 @@ pub fn judge<'a>(
 pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part) -> Result<Vec<Surface>> {
     let mut rows = Vec::new();
     let planes = analysis.surface.as_ref().map_or(1, |surface| surface.draws);
+    // Then no file has the loss of every example, by which arms are compared.
+    let sampled = analysis.surface.as_ref().is_some_and(|surface| surface.sampling.tolerance.is_some());
     for Parsed(mask) in analysis.surface.iter().flat_map(|surface| &surface.masks) {
         let mut first: Vec<RunRise> = Vec::new();
         for (i, model) in models.iter().enumerate() {
@@ -271,7 +273,7 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
             let about = about(&path)?;
             let grid = Grid::read(&path)?;
             let mut rises = Vec::new();
-            for run in runs {
+            for run in runs.into_iter().filter(|_| !sampled) {
                 let paths: Vec<PathBuf> = (0..planes).map(|k| of(run, k)).collect();
                 rises.extend(RunRise::read(run, &paths)?);
             }

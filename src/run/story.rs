@@ -293,7 +293,10 @@ impl Story<'_> {
             let rows: Vec<&Surface> = self.found.surfaces.iter().filter(|row| row.over == over).collect();
             let unit = self.unit(part)?;
             let seed = self.analysis.train.as_ref().map(|_| self.analysis.seed);
-            page.answers.extend(rises(self.words(part), &self.models, &rows, (unit, seed)));
+            page.answers.extend(match surface.sampling.tolerance {
+                None => rises(self.words(part), &self.models, &rows, (unit, seed)),
+                Some(tolerance) => vec![sampled(self.words(part), tolerance, unit)],
+            });
             let name = plan::part_name(part);
             let centres: Vec<String> = rows[..self.models.len()]
                 .iter()
@@ -459,6 +462,14 @@ fn rises(over: &str, models: &[Model], rows: &[&Surface], (unit, seed): (&str, O
         ));
     }
     sentences
+}
+
+/// What surfaces cannot say that were evaluated with a tolerance.
+fn sampled(over: &str, tolerance: f64, unit: &str) -> String {
+    format!(
+        "Surfaces over {over} are for looking at: each point was evaluated on only as many examples as its difference from the centre \
+         needs for a standard error below {tolerance} {unit} (surface.tolerance), so rises are not compared."
+    )
 }
 
 /// The rise under one mask against the first model's.

@@ -15,13 +15,15 @@ use crate::error::{Error, Problem, Result};
 use crate::landscape::directions::{self, Direction};
 use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
+use crate::landscape::refine;
 use crate::landscape::rise;
+use crate::landscape::sample::{self, Sample};
 use crate::landscape::surface::{Plan, Surface as Evaluated};
 use crate::model::{Head, Model};
 use crate::params;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
-use crate::tables::surface::{Format, Grid};
+use crate::tables::surface::{Format, Grid, LEVEL};
 use crate::tasks::classes::{ACCURACY, is_below_chance};
 use crate::{estimate, evaluate, files};
 
@@ -48,6 +50,12 @@ pub struct Surface {
     pub profile: bool,
     #[command(flatten)]
     pub axes: AxisOptions,
+    #[command(flatten)]
+    pub sampling: SamplingOptions,
+    /// Rounds in which cells of the grid are split in four where the surface bends by more than a hundredth of its range: the CSV holds
+    /// the evaluated points alone, of a grid with 2^N times the resolution
+    #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["coords", "profile", "per_example"])]
+    pub refine: usize,
     /// Lowest and highest coordinate along the second direction, if others
     #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
     pub y_span: Vec<f64>,
@@ -58,7 +66,7 @@ pub struct Surface {
     /// Also write SURFACE.examples.safetensors: the loss of each example at each point, which paired comparisons need
     #[arg(long)]
     pub per_example: bool,
-    /// Seed of the directions, and of a task head that the checkpoint lacks
+    /// Seed of the directions, of the order in which --tolerance takes examples, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The surface to write; a .json with centre, norms, counts and hashes, and a .mask.csv of what moves go beside it
@@ -89,6 +97,29 @@ impl AxisOptions {
     /// What is out of its range.
     pub fn check(&self) -> Result<(), Problem> {
         axis("span", &self.span, self.resolution).map(drop)
+    }
+}
+
+/// Points on a part of the examples.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct SamplingOptions {
+    /// Stop each point once its loss minus the centre's has a standard error below this, in the unit of the loss (nats): examples come in
+    /// one random order, at least 32 of them [default: all examples at every point]
+    #[arg(long, value_name = "NATS", allow_hyphen_values = true)]
+    pub tolerance: Option<f64>,
+}
+
+impl SamplingOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), Problem> {
+        match self.tolerance {
+            Some(found) if !(found > 0.0 && found.is_finite()) => {
+                let fix = "leave it out to evaluate all examples at every point";
+                Err(Problem::new("tolerance", "number", "above 0 and finite", found, fix))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -142,11 +173,19 @@ impl Surface {
         let moved = mask::moved(&model.theta, &masked.mask, &masked.effective, &masked.directions);
         let mut about = self.about(&model, &set, &masked)?;
         let [xs, ys] = self.coordinates(masked.directions.len())?;
+        if self.refine > 0 && masked.directions.len() < 2 {
+            let fix = "leave it out, and give --resolution";
+            return Err(Error::field("--refine", "directions", "two", "one: a profile", fix));
+        }
         // The version, through `about`, stands for how points are computed.
         let inputs = files::hash(format!("{about}{xs:?}{ys:?}{}", self.per_example).as_bytes());
         let mut directions = masked.directions.into_iter();
         let pair = [directions.next().unwrap_or_default(), directions.next().unwrap_or_default()];
         let by_length = set.by_length();
+        // Around a model that has diverged there is nothing to see, which is known before all points are.
+        let centre = evaluate::set_loss(model.objective(), &model.theta, &set.examples, &by_length)?;
+        check_finite(&self.inputs.checkpoint, centre.loss)?;
+        let sample = self.sampling.tolerance.map(|nats| Sample::new(nats, &set.examples, self.seed, &centre));
         let plan = Plan {
             theta: &model.theta,
             examples: &set.examples,
@@ -154,11 +193,10 @@ impl Surface {
             scoring: set.scoring(),
             plane: &Plane::new(pair),
             coordinates: [&xs, &ys],
+            refine: self.refine,
             per_example: self.per_example,
+            sample: sample.as_ref(),
         };
-        // Around a model that has diverged there is nothing to see, which is known before all points are.
-        let centre = evaluate::set_loss(model.objective(), plan.theta, plan.examples, plan.by_length)?;
-        check_finite(&self.inputs.checkpoint, centre.loss)?;
         self.announce(&model, &plan)?;
         let journal = self.beside("unfinished");
         let surface = plan.evaluate(model.objective(), &journal, &inputs)?;
@@ -166,6 +204,15 @@ impl Surface {
         for (name, value) in surface.metrics.iter().zip(&surface.centre.metrics) {
             warn_below_chance(&model, name, *value, set.examples.len());
             about["centre"][name] = json!(value);
+        }
+        let work = Work::of(&surface, centre.examples);
+        if self.refine > 0 {
+            about["refine"]["points"] = json!(surface.points.len());
+            about["refine"]["of"] = json!(xs.len() * ys.len());
+        }
+        if let Some(work) = &work {
+            about["sample"]["evaluated"] = json!(work.evaluated);
+            about["sample"]["of"] = json!(work.of);
         }
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
         files::write_csv(&self.out.with_extension("mask.csv"), &moved)?;
@@ -177,10 +224,14 @@ impl Surface {
             // An earlier run's would be taken for this one's.
             None => files::remove(&examples)?,
         }
-        grid([&xs, &ys], &surface).write(&self.out)?;
+        grid([&xs, &ys], &surface, self.refine).write(&self.out)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
-        self.summarise(&surface);
+        self.summarise(&surface, work);
+        if self.refine > 0 {
+            say!("evaluated {} of {} points of the fine grid", surface.points.len(), xs.len() * ys.len());
+        }
+        say!("{}", self.out.display());
         Ok(())
     }
 
@@ -193,13 +244,16 @@ impl Surface {
 
     /// Says what it will take.
     fn announce(&self, model: &Model, plan: &Plan) -> Result<()> {
-        let points = plan.coordinates.iter().map(|c| c.len()).product::<usize>();
+        // Of a refined surface those of the first grid: how many more there will be is not known.
+        let points =
+            plan.coordinates.iter().map(|c| (c.len() - 1) / (1 << plan.refine) + 1).product::<usize>();
         let each = estimate::seconds_each(model.objective(), plan.theta, plan.examples, plan.by_length)?
             * estimate::tokens(plan.examples) as f64;
         let batch = model.activations(plan.examples, evaluate::BATCH.1, false);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
-        estimate::tell(&format!("surface of {points} points"), each * points as f64, bytes);
+        let most = if plan.sample.is_some() { ", at most" } else { "" };
+        estimate::tell(&format!("surface of {points} points{most}"), each * points as f64, bytes);
         Ok(())
     }
 
@@ -210,12 +264,58 @@ impl Surface {
             let expected = "one that ends in .csv, .h5, .npz or .vti";
             return Err(Error::field("--out", "file name", expected, self.out.display(), fix));
         }
+        self.sampling.check()?;
+        self.check_refine()?;
+        if self.per_example && self.sampling.tolerance.is_some() {
+            let (expected, found) = ("left out with --per-example", "both");
+            let fix = "leave one of them out: comparisons by example need every example at every point";
+            return Err(Error::field("--tolerance", "option", expected, found, fix));
+        }
         self.coordinates(2).map(drop)
+    }
+
+    fn check_refine(&self) -> Result<()> {
+        let wrong = |option, expected: String, found: String, fix| {
+            Err(Error::field(option, "refined surface", expected, found, fix))
+        };
+        if self.refine > refine::MOST {
+            let fix = "each round halves the steps: three are plenty";
+            return wrong(
+                "--refine",
+                format!("of at most {} rounds", refine::MOST),
+                self.refine.to_string(),
+                fix,
+            );
+        }
+        if self.refine > 0 && self.axes.resolution < 3 {
+            let fix =
+                "give --resolution 5 or more: from three points on it is seen whether they lie on a line";
+            return wrong(
+                "--resolution",
+                "of at least 3 points per axis".into(),
+                self.axes.resolution.to_string(),
+                fix,
+            );
+        }
+        if self.refine > 0 && Format::of(&self.out) != Some(Format::Csv) {
+            let fix = "name it SURFACE.csv: the other formats hold full grids";
+            return wrong("--out", "a .csv".into(), self.out.display().to_string(), fix);
+        }
+        Ok(())
+    }
+
+    /// Points per axis, once all rounds are done.
+    fn points(&self) -> usize {
+        // A resolution out of its range is refused as it is.
+        match self.axes.resolution {
+            0 | 1001.. => self.axes.resolution,
+            points => ((points - 1) << self.refine) + 1,
+        }
     }
 
     /// Coordinates along x and y for so many directions; along a missing one the origin alone.
     fn coordinates(&self, directions: usize) -> Result<[Vec<f64>; 2]> {
-        let AxisOptions { span, resolution } = &self.axes;
+        let (span, points) = (&self.axes.span, self.points());
         let [x, y] = if !self.coords.is_empty() {
             let ascending = self.coords.windows(2).all(|w| w[0] < w[1]);
             if !(ascending && self.coords.iter().all(|c| c.is_finite())) {
@@ -226,7 +326,7 @@ impl Surface {
             [self.coords.clone(), self.coords.clone()]
         } else {
             let y_span = if self.y_span.is_empty() { span } else { &self.y_span };
-            [axis("span", span, *resolution)?, axis("y_span", y_span, *resolution)?]
+            [axis("span", span, points)?, axis("y_span", y_span, points)?]
         };
         Ok([x, if directions > 1 { y } else { vec![0.0] }])
     }
@@ -315,7 +415,7 @@ impl Surface {
         source["hash"] = json!(masked.hash);
         let norms: serde_json::Map<String, Value> =
             ["x", "y"].iter().zip(&masked.norms).map(|(axis, n)| (axis.to_string(), json!(n))).collect();
-        Ok(json!({
+        let mut about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
             "head_seed": self.seed,
@@ -323,10 +423,17 @@ impl Surface {
             "directions": source,
             "norms": norms,
             "mask": self.moving.about(&masked.mask)?,
-        }))
+        });
+        if self.refine > 0 {
+            about["refine"] = json!({"rounds": self.refine, "share": refine::SHARE});
+        }
+        if let Some(tolerance) = self.sampling.tolerance {
+            about["sample"] = json!({"tolerance": tolerance, "first": sample::FIRST, "seed": self.seed});
+        }
+        Ok(about)
     }
 
-    fn summarise(&self, surface: &Evaluated) {
+    fn summarise(&self, surface: &Evaluated, work: Option<Work>) {
         let finite = surface.points.iter().filter(|p| p.loss.is_finite());
         let (low, high) = finite
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.loss), high.max(p.loss)));
@@ -336,25 +443,61 @@ impl Surface {
         if bad > 0 {
             progress::excluded_result(format!("{bad} points are not finite"));
         }
-        say!("{}", self.out.display());
+        if let Some(Work { evaluated, of, whole }) = work {
+            let share = 100.0 * evaluated as f64 / of as f64;
+            say!(
+                "evaluated {evaluated} of {of} (points x examples), {share:.1} %; {whole} of {} points took all examples",
+                surface.points.len()
+            );
+        }
+    }
+}
+
+/// Evaluations of one example at one point, in a sampled surface.
+struct Work {
+    evaluated: usize,
+    /// With all examples at every point.
+    of: usize,
+    /// Points that took all.
+    whole: usize,
+}
+
+impl Work {
+    fn of(surface: &Evaluated, examples: usize) -> Option<Work> {
+        let taken: Vec<usize> =
+            surface.points.iter().map(|p| Some(p.sampled?.examples)).collect::<Option<_>>()?;
+        let whole = taken.iter().filter(|own| **own == examples).count();
+        Some(Work { evaluated: taken.iter().sum(), of: examples * taken.len(), whole })
     }
 }
 
 /// The surface as files have it.
-fn grid([x, y]: [&[f64]; 2], surface: &Evaluated) -> Grid {
+fn grid([x, y]: [&[f64]; 2], surface: &Evaluated, rounds: usize) -> Grid {
+    let size = x.len() * y.len();
+    // Each number where its point stands, and none elsewhere.
+    let spread = |of: &dyn Fn(usize) -> f64| {
+        let mut values = vec![f64::NAN; size];
+        surface.places.iter().enumerate().for_each(|(k, (iy, ix))| values[iy * x.len() + ix] = of(k));
+        values
+    };
     let points = &surface.points;
-    let mut columns = vec![("loss_se".to_string(), points.iter().map(|p| p.loss_se).collect())];
+    let mut columns = vec![("loss_se".to_string(), spread(&|k| points[k].loss_se))];
     for (i, name) in surface.metrics.iter().enumerate() {
-        columns.push((name.clone(), points.iter().map(|p| p.metrics[i]).collect()));
+        columns.push((name.clone(), spread(&|k| points[k].metrics[i])));
     }
-    Grid {
-        x: x.to_vec(),
-        y: y.to_vec(),
-        loss: points.iter().map(|p| p.loss).collect(),
-        columns,
-        centre: Some(surface.centre.loss),
+    let sampled: Option<Vec<_>> = points.iter().map(|p| p.sampled).collect();
+    if let Some(sampled) = sampled {
+        columns.push(("examples".to_string(), spread(&|k| sampled[k].examples as f64)));
+        columns.push(("difference_se".to_string(), spread(&|k| sampled[k].difference_se)));
     }
+    let known = (rounds > 0).then(|| {
+        columns.push((LEVEL.to_string(), spread(&|k| refine::round(surface.places[k], rounds) as f64)));
+        spread(&|_| 1.0).into_iter().map(|v| v == 1.0).collect()
+    });
+    let centre = Some(surface.centre.loss);
+    Grid { x: x.to_vec(), y: y.to_vec(), loss: spread(&|k| points[k].loss), columns, centre, known }
 }
+
 /// A stored classifier that is clearly worse than chance numbers its classes in another order than the data, most likely.
 fn warn_below_chance(model: &Model, metric: &str, value: f64, examples: usize) {
     if let (Head::Classes(classes), true) = (model.head(), model.stored_head)

@@ -66,6 +66,9 @@ fn span((low, high): (f64, f64)) -> String {
 fn numbers(panel: &Panel, options: &Style) -> String {
     let counts = Counts::of(&panel.loss, options.clip);
     let mut out = format!(" {}: {} x {} points", panel.title, panel.x.len(), panel.y.len());
+    if let Some(known) = &panel.known {
+        out += &format!(", {} of them evaluated", known.iter().filter(|own| **own).count());
+    }
     if let Some(loss) = panel.centre.filter(|_| has_origin(panel)) {
         out += &format!(", {}", significant(loss, 4));
         out += &panel
@@ -103,6 +106,7 @@ mod tests {
             loss,
             centre: Some(0.25),
             centre_se: Some(0.0123),
+            known: None,
             marks,
         };
         let options = Style { clip: Some(2.5), spacing: Spacing::Log, ..Style::default() };

@@ -64,6 +64,8 @@ pub struct Panel {
     pub centre: Option<f64>,
     /// Its standard error, where known; for the caption.
     pub centre_se: Option<f64>,
+    /// Where some losses are filled in, which ones were evaluated.
+    pub known: Option<Vec<bool>>,
     /// Named points and a path in the plane.
     pub marks: Marks,
 }
@@ -211,6 +213,11 @@ fn check(panels: &[Panel], options: &Style) -> Result<()> {
     Ok(())
 }
 
+/// Whether the i-th loss was evaluated, not filled in.
+pub(crate) fn is_known(panel: &Panel, i: usize) -> bool {
+    panel.known.as_ref().is_none_or(|known| known.get(i).copied().unwrap_or(false))
+}
+
 /// Whether (0, 0) lies in the panel.
 pub(crate) fn has_origin(panel: &Panel) -> bool {
     let within = |v: &[f64]| v[0] <= 0.0 && v[v.len() - 1] >= 0.0;
@@ -315,10 +322,11 @@ fn draw_panel(
         (has_cross(panel).then(|| frame.at(0.0, 0.0)), lowest(panel).map(|p| frame.at(p.0, p.1)));
     let holes = holes(panel, frame);
     let points = panel.y.iter().flat_map(|&y| panel.x.iter().map(move |&x| frame.at(x, y)));
-    let (kept, lost): (Vec<_>, Vec<_>) = points.zip(&panel.loss).partition(|(_, loss)| loss.is_finite());
-    let [kept, lost] =
+    let own = points.zip(&panel.loss).enumerate().filter(|(i, _)| is_known(panel, *i)).map(|(_, own)| own);
+    let (kept, lost): (Vec<_>, Vec<_>) = own.partition(|(_, loss)| loss.is_finite());
+    let [evaluated, lost] =
         [kept, lost].map(|points| points.into_iter().map(|(at, _)| at).collect::<Vec<Point>>());
-    let dots: &[Point] = if options.dots { &kept } else { &[] };
+    let dots: &[Point] = if options.dots { &evaluated } else { &[] };
     let marks = origin.iter().chain(&lowest).map(|at| around(*at)).chain(marked.areas());
     let taken: Vec<Area> = marks.chain(holes.iter().copied()).collect();
     let (numbers, lines) =

@@ -11,7 +11,16 @@ fn even(n: usize, a: f64, b: f64) -> Vec<f64> {
 
 fn panel(title: &str, x: Vec<f64>, y: Vec<f64>, f: impl Fn(f64, f64) -> f64) -> Panel {
     let loss = y.iter().flat_map(|&b| x.iter().map(move |&a| (a, b))).map(|(a, b)| f(a, b)).collect();
-    Panel { title: title.to_owned(), x, y, loss, centre: None, centre_se: None, marks: Marks::default() }
+    Panel {
+        title: title.to_owned(),
+        x,
+        y,
+        loss,
+        centre: None,
+        centre_se: None,
+        known: None,
+        marks: Marks::default(),
+    }
 }
 
 fn square(title: &str, n: usize, f: impl Fn(f64, f64) -> f64) -> Panel {

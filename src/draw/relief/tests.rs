@@ -21,6 +21,7 @@ fn square(title: &str, n: usize, f: impl Fn(f64, f64) -> f64) -> Panel {
         loss,
         centre: None,
         centre_se: None,
+        known: None,
         marks: Marks::default(),
     }
 }

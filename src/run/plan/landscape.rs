@@ -31,10 +31,12 @@ impl Plan<'_> {
                         let step =
                             self.random(format!("surface of {of}, {name}{}", draw(k)), part, run, mask, k);
                         let step = step.options(&surface.axes, self.analysis.gives("surface"));
-                        steps.push(
-                            results(step.word("--per-example"), &out)
+                        let step = step.options(&surface.sampling, self.analysis.gives("surface"));
+                        steps.push(match surface.sampling.tolerance {
+                            None => results(step.word("--per-example"), &out)
                                 .also_writes(beside(&out, "examples.safetensors")),
-                        );
+                            Some(_) => results(step, &out),
+                        });
                     }
                     titles.push(format!("{}: {}", model.title, mask_title(mask)));
                     drawn.push(surface_path(self.analysis, part, (model, runs[0]), mask, 0));
@@ -121,6 +123,7 @@ impl Plan<'_> {
                             format!("profile of {}, {title}, {}{}", model.title, part_name(part), draw(k));
                         let step = self.random(name, part, model.runs.first(), mask, k).word("--profile");
                         let step = step.options(&profile.axes, self.analysis.gives("profile"));
+                        let step = step.options(&profile.sampling, self.analysis.gives("profile"));
                         steps.push(results(step, &out));
                         titles.push(model.title.clone());
                         figure = figure.file(out);

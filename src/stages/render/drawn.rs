@@ -47,6 +47,10 @@ impl Render {
             return self.profile(views, &marks);
         }
         let (panels, style) = (self.panels(&views)?, self.style("direction x (a)"));
+        if self.dots && seen_from.is_some() && panels.iter().any(|panel| panel.known.is_some()) {
+            let fix = "leave --dots or --view out";
+            return Err(Error::field("--dots", "view", "flat for a refined surface", "3d", fix));
+        }
         let svg = match seen_from {
             Some(view) => relief_figure(&panels, &style, view)?,
             None => contour_figure(&panels, &style)?,
@@ -101,10 +105,10 @@ impl Render {
             let zero = view.grid.loss.iter().zip(points(&view.grid)).position(|(_, at)| at == (0.0, 0.0));
             let se = view.grid.columns.iter().find(|(name, _)| name == "loss_se");
             let marks = view.marks.clone();
-            let Grid { x, y, loss, centre, .. } = view.grid.clone();
+            let Grid { x, y, loss, centre, known, .. } = view.grid.clone();
             let centre = centre.filter(|loss| loss.is_finite());
             let centre_se = zero.zip(se).map(|(i, (_, se))| se[i]).filter(|se| se.is_finite());
-            Ok(Panel { title: view.title.clone(), x, y, loss, centre, centre_se, marks })
+            Ok(Panel { title: view.title.clone(), x, y, loss, centre, centre_se, known, marks })
         };
         self.surfaces.iter().zip(views).map(panel).collect()
     }

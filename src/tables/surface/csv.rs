@@ -1,5 +1,5 @@
 //! `SURFACE.csv`: x, y, loss and further columns, y outer and x inner; numbers are the shortest decimals that read back
-//! to the same value. The loss at a centre that is no grid point stands in `SURFACE.json` beside it.
+//! to the same value. Of a refined surface ([`super::refined`]) the evaluated points alone are rows. The loss at a centre that is no grid point stands in `SURFACE.json` beside it.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Grid;
+use super::refined::{self, LEVEL};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -57,6 +58,15 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
         axis
     });
     let whole = "every pair of coordinates once";
+    let level = places.iter().position(|&place| header[place] == LEVEL);
+    if let Some(level) = level.filter(|_| x.len() * y.len() != rows.len()) {
+        let names: Vec<String> = places[NAMES.len()..].iter().map(|&place| header[place].clone()).collect();
+        let refined = refined::read(&rows, level, names);
+        let mut grid =
+            refined.map_err(|found| wrong(LEVEL, "that of each point of a refined surface", found))?;
+        grid.centre = grid.centre.or_else(|| centre_beside(&about(path)));
+        return Ok(grid);
+    }
     if x.len() * y.len() != rows.len() || rows.is_empty() {
         let found = format!("{} rows for {} x {} coordinates", rows.len(), x.len(), y.len());
         return Err(wrong("grid", whole, found));
@@ -82,6 +92,9 @@ pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
     for (iy, y) in grid.y.iter().enumerate() {
         for (ix, x) in grid.x.iter().enumerate() {
             let i = iy * grid.x.len() + ix;
+            if !grid.knows(i) {
+                continue;
+            }
             let columns = grid.columns.iter().map(|(_, values)| values[i]);
             let row: Vec<f64> = [*x, *y, grid.loss[i]].into_iter().chain(columns).collect();
             writer.serialize(row).map_err(|e| failed(e.into()))?;
@@ -105,7 +118,8 @@ fn centre_beside(about: &Map<String, Value>) -> Option<f64> {
 /// Puts the loss at a centre that is no grid point into `SURFACE.json`, if it does not stand there already, and leaves
 /// the rest of that file as it is. Another surface's centre would be taken for this one's.
 pub(super) fn write_centre(grid: &Grid, path: &Path) -> Result<()> {
-    let on_grid = grid.x.contains(&0.0) && grid.y.contains(&0.0);
+    let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
+    let on_grid = zero(&grid.y).zip(zero(&grid.x)).is_some_and(|(iy, ix)| grid.knows(iy * grid.x.len() + ix));
     let mut about = about(path);
     let beside = centre_beside(&about);
     let same = |a: f64, b: f64| a == b || !a.is_finite() && !b.is_finite();

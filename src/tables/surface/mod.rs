@@ -9,7 +9,10 @@ mod beside;
 mod csv;
 mod hdf5;
 mod npz;
+mod refined;
 mod vtk;
+
+pub use self::refined::LEVEL;
 
 use std::path::Path;
 
@@ -32,6 +35,8 @@ pub struct Grid {
     pub columns: Vec<(String, Vec<f64>)>,
     /// Loss at (0, 0): that of the grid where it is a grid point, else what the file says of it.
     pub centre: Option<f64>,
+    /// Of a refined surface, whether each loss was evaluated; the others are filled in for drawing, and their columns are NaN.
+    pub known: Option<Vec<bool>>,
 }
 
 /// How a surface is stored.
@@ -119,6 +124,10 @@ impl Grid {
     /// [`Error::Field`] for an ending that is not written, a column whose name the format does not take, and for
     /// coordinates that are not equally spaced in a .vti.
     pub fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        if self.known.is_some() && Format::of(path) != Some(Format::Csv) {
+            let (expected, fix) = ("a .csv for a refined surface", "make the surface without --refine");
+            return Err(Error::field(path.display(), "file name", expected, "a format of full grids", fix));
+        }
         match Format::of(path) {
             Some(Format::Csv) => csv::bytes(self, path),
             Some(Format::Hdf5) => hdf5::bytes(self, path),
@@ -176,7 +185,17 @@ impl Grid {
         let [x, y] = axes;
         let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
         let centre = zero(&y).zip(zero(&x)).map(|(iy, ix)| loss[iy * x.len() + ix]);
-        Ok(Grid { x, y, loss, columns: Vec::new(), centre })
+        Ok(Grid { x, y, loss, columns: Vec::new(), centre, known: None })
+    }
+
+    /// Whether a point was evaluated, not filled in.
+    fn knows(&self, i: usize) -> bool {
+        self.known.as_ref().is_none_or(|known| known.get(i).copied().unwrap_or(false))
+    }
+
+    /// How many points were evaluated.
+    pub fn evaluated(&self) -> usize {
+        (0..self.loss.len()).filter(|&i| self.knows(i)).count()
     }
 
     /// Whether it is a profile along x alone.
