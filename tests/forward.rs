@@ -100,7 +100,9 @@ fn surface(
         scoring: fisherscape::tasks::Scoring::of(fisherscape::tasks::Kind::CausalLm),
         plane: &Plane::new(pair),
         coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
+        refine: 0,
         per_example: false,
+        sample: None,
     };
     let scratch = tempfile::tempdir()?;
     let surface = plan.evaluate(objective, &scratch.path().join("journal"), "test")?;

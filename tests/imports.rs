@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
+    "vectorized",
     "error",
     "embedded",
     "files",

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Sums;
 use crate::params::{self, Column, SafetensorsFile};
-use crate::{files, progress, provenance};
+use crate::{files, progress};
 
 /// Blocks of a pass at most.
 pub const MOST: usize = 16;
@@ -28,7 +28,7 @@ pub fn cut(batches: usize) -> Vec<Range<usize>> {
 pub struct Blocks {
     /// The result that they belong to.
     result: PathBuf,
-    /// What identifies the inputs.
+    /// What identifies the inputs, and the kind of arithmetic, on which the bits depend.
     inputs: String,
 }
 
@@ -51,10 +51,6 @@ impl Blocks {
 
     /// Puts a finished block into `sums`, which hold zeros; says whether there was one. One of other inputs, or a damaged one,
     /// is none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Field`] for a block of a processor that adds products in another way: its bits would differ.
     pub fn take(&self, block: usize, sums: &mut [Sums]) -> Result<bool> {
         let path = self.path(block);
         files::check_plain(&path)?;
@@ -63,14 +59,9 @@ impl Blocks {
         }
         let Ok(mut file) = SafetensorsFile::open(&path) else { return Ok(not_taken(&path, "is damaged")) };
         let known = |key: &str| file.metadata().get(key).cloned().unwrap_or_default();
-        let (inputs, arithmetic, checksum) = (known("inputs"), known("arithmetic"), known("checksum"));
+        let (inputs, checksum) = (known("inputs"), known("checksum"));
         if inputs != self.inputs {
-            return Ok(not_taken(&path, "is of other inputs"));
-        }
-        if arithmetic != provenance::arithmetic() {
-            let fix = "compute all blocks on processors of one kind, or remove this one";
-            let expected = provenance::arithmetic();
-            return Err(Error::field(path.display(), "arithmetic", expected, arithmetic, fix));
+            return Ok(not_taken(&path, "is of other inputs, or of another kind of processor"));
         }
         let mut hash = blake3::Hasher::new();
         for (i, own) in sums.iter_mut().enumerate() {
@@ -94,7 +85,6 @@ impl Blocks {
         }
         let metadata = BTreeMap::from([
             ("inputs".to_string(), self.inputs.clone()),
-            ("arithmetic".to_string(), provenance::arithmetic().to_string()),
             ("checksum".to_string(), hash.finalize().to_hex().to_string()),
         ]);
         params::write_safetensors(&self.path(block), columns, &metadata)

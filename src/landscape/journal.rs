@@ -47,24 +47,18 @@ impl Journal {
         files::check_plain(path)?;
         let bytes = if files::is_plain(path) { files::read(path)? } else { Vec::new() };
         let (last, first) = line("", &format!("{KIND}{inputs}"));
-        let mut finished: VecDeque<Finished> = VecDeque::new();
-        let mut lines = bytes.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n"));
-        match lines.next() {
-            Some(own) if own == first.as_bytes() => {
-                for (number, own) in (2..).zip(lines) {
-                    let before = finished.back().map_or(&last, |unit| &unit.sum);
-                    match unit(before, own) {
-                        Some(unit) => finished.push_back(unit),
-                        None => {
-                            keep(path, &format!("line {number} is damaged or of something else"))?;
-                            break;
-                        }
-                    }
-                }
+        let finished = match units(&bytes, &last, &first) {
+            Some((finished, None)) => finished,
+            Some((finished, Some(number))) => {
+                keep(path, &format!("line {number} is damaged or of something else"))?;
+                finished
             }
-            Some(_) => keep(path, "it is of other inputs, of an earlier version, or damaged")?,
-            None => {}
-        }
+            None if bytes.contains(&b'\n') => {
+                keep(path, "it is of other inputs, of an earlier version, or damaged")?;
+                VecDeque::new()
+            }
+            None => VecDeque::new(),
+        };
         let end = first.len() as u64;
         let whole = first.len() + finished.iter().map(|unit| unit.bytes as usize).sum::<usize>();
         let whole =
@@ -72,6 +66,14 @@ impl Journal {
         files::write(path, whole)?;
         let file = std::fs::OpenOptions::new().append(true).open(path).map_err(Error::io(path, "write"))?;
         Ok(Journal { path: path.to_path_buf(), file, finished, last, end })
+    }
+
+    /// The finished units of another process's journal, which stays as it is; none if it is not one of these inputs.
+    pub fn finished(path: &Path, inputs: &str) -> Result<Option<Vec<Vec<f64>>>> {
+        files::check_plain(path)?;
+        let (last, first) = line("", &format!("{KIND}{inputs}"));
+        let found = units(&files::read(path)?, &last, &first);
+        Ok(found.map(|(finished, _)| finished.into_iter().map(|unit| unit.values).collect()))
     }
 
     /// Units of an earlier run that have not been asked for yet.
@@ -122,6 +124,22 @@ fn line(before: &str, text: &str) -> (String, String) {
     let sum = files::hash(format!("{before} {text}").as_bytes())[..DIGITS].to_string();
     let own = format!("{sum} {text}\n");
     (sum, own)
+}
+
+/// The units behind the line `first` with the checksum `last`, and the number of the line that is none; nothing of another
+/// journal. What a kill cut short is left out.
+fn units(bytes: &[u8], last: &str, first: &str) -> Option<(VecDeque<Finished>, Option<usize>)> {
+    let mut finished: VecDeque<Finished> = VecDeque::new();
+    let mut lines = bytes.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n"));
+    lines.next().filter(|own| *own == first.as_bytes())?;
+    for (number, own) in (2..).zip(lines) {
+        let before = finished.back().map_or(last, |unit| &unit.sum);
+        match unit(before, own) {
+            Some(unit) => finished.push_back(unit),
+            None => return Some((finished, Some(number))),
+        }
+    }
+    Some((finished, None))
 }
 
 /// The unit of a line, if it is the one that comes behind `before`.

@@ -5,7 +5,7 @@
 //! points go to a journal beside the result; a killed run goes on from there, with the same bytes at the end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::journal::Journal;
 use super::plane::Plane;
@@ -15,6 +15,7 @@ use super::sample::Sample;
 use crate::data::{self, Example};
 use crate::error::Result;
 use crate::evaluate::{Evaluator, SetLoss, metrics};
+use crate::files;
 use crate::model::Objective;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
@@ -80,15 +81,12 @@ impl Plan<'_> {
     pub fn evaluate(&self, objective: &dyn Objective, journal: &Path, inputs: &str) -> Result<Surface> {
         let [xs, ys] = self.coordinates;
         let step = 1 << self.refine;
-        let first: Vec<Place> = (0..ys.len())
-            .step_by(step)
-            .flat_map(|iy| (0..xs.len()).step_by(step).map(move |ix| (iy, ix)))
-            .collect();
-        let at = |(iy, ix): Place| (xs[ix], ys[iy]);
+        let (first, at) = (self.first(), |(iy, ix): Place| (xs[ix], ys[iy]));
         let on_grid = first.iter().copied().find(|place| at(*place) == (0.0, 0.0));
         let total = first.len() + usize::from(on_grid.is_none());
+        let mut parts = self.parts(journal, inputs)?;
         let mut journal = Journal::open(journal, inputs)?;
-        let before = journal.left();
+        let before = journal.left() + parts.len();
         if before > 0 {
             progress::note(format!(
                 "going on after {before} of {}{total} points",
@@ -96,38 +94,29 @@ impl Plan<'_> {
             ));
         }
         let progress = Progress::new("surface (points)", total.saturating_sub(before));
-        let mut evaluator = match self.sample {
-            Some(sample) => Evaluator::in_blocks(self.examples, &sample.blocks),
-            None => Evaluator::new(self.examples, self.by_length),
-        };
-        if self.refine > 0 || total > before + 1 {
-            // As much again as the parameters, at most.
-            let bytes = params::bytes(self.theta);
-            evaluator.keep_still(objective, self.theta, |name| self.plane.moves(name), bytes)?;
-        }
-        let names: Vec<String> = self.scoring.metrics.iter().map(|metric| metric.name.to_string()).collect();
-        let counted = self.examples.iter().filter(|e| e.targets() > 0).count();
-        let examples = if self.per_example { counted } else { 0 };
-        let sampled = if self.sample.is_some() { SAMPLED } else { 0 };
-        let length = HEAD + names.len() + sampled + examples;
-        let mut left = before;
-        let mut evaluate = |(x, y): (f64, f64), progress: &Progress| -> Result<Vec<f64>> {
-            let own = |values: &[f64]| values.len() == length && values[..2] == [x, y];
-            let values = journal.unit(own, || self.point(objective, &evaluator, x, y))?;
-            match left {
-                0 => progress.advance(1),
-                _ => left -= 1,
-            }
-            Ok(values)
-        };
+        let evaluator = self.evaluator(objective, self.refine > 0 || total > before + 1)?;
+        let mut left = journal.left();
+        let mut evaluate =
+            |part: Option<Vec<f64>>, (x, y): (f64, f64), progress: &Progress| -> Result<Vec<f64>> {
+                if let Some(values) = part {
+                    return Ok(values);
+                }
+                let fits = |values: &[f64]| self.fits(values, (x, y));
+                let values = journal.unit(fits, || self.point(objective, &evaluator, x, y))?;
+                match left {
+                    0 => progress.advance(1),
+                    _ => left -= 1,
+                }
+                Ok(values)
+            };
         let mut done: BTreeMap<Place, Vec<f64>> = BTreeMap::new();
-        for place in first {
-            done.insert(place, evaluate(at(place), &progress)?);
+        for (i, place) in first.iter().copied().enumerate() {
+            done.insert(place, evaluate(parts.remove(&i), at(place), &progress)?);
         }
         // The centre stands beside the grid, never as a row of it.
         let centre = match on_grid.and_then(|place| done.get(&place)) {
             Some(values) => values.clone(),
-            None => evaluate((0.0, 0.0), &progress)?,
+            None => evaluate(parts.remove(&first.len()), (0.0, 0.0), &progress)?,
         };
         drop(progress);
         let mut loss: BTreeMap<Place, f64> =
@@ -139,12 +128,14 @@ impl Plan<'_> {
             let more = bent.middles(&loss);
             let progress = Progress::new(format!("surface, round {round} (points)"), more.len());
             for place in more {
-                let values = evaluate(at(place), &progress)?;
+                let values = evaluate(None, at(place), &progress)?;
                 loss.insert(place, values[LOSS]);
                 done.insert(place, values);
             }
             cells = bent.quarters();
         }
+        let names: Vec<String> = self.scoring.metrics.iter().map(|metric| metric.name.to_string()).collect();
+        let examples = self.kept_examples();
         let point = |values: &Vec<f64>| Point {
             x: values[0],
             y: values[1],
@@ -176,6 +167,88 @@ impl Plan<'_> {
         Ok(Surface { points, centre, places: done.into_keys().collect(), metrics: names, by_example })
     }
 
+    /// Evaluates the points `k`, `k + n` ... (`k` from 0) of those that [`evaluate`](Self::evaluate) begins with, to a journal of its
+    /// own, which that takes. Says how many there are of how many.
+    pub fn slice(
+        &self,
+        objective: &dyn Objective,
+        journal: &Path,
+        inputs: &str,
+        (k, n): (usize, usize),
+    ) -> Result<(usize, usize)> {
+        let [xs, ys] = self.coordinates;
+        let mut all: Vec<(f64, f64)> = self.first().into_iter().map(|(iy, ix)| (xs[ix], ys[iy])).collect();
+        if !all.contains(&(0.0, 0.0)) {
+            all.push((0.0, 0.0));
+        }
+        let own: Vec<(f64, f64)> = all.iter().copied().skip(k).step_by(n).collect();
+        let mut journal = Journal::open(&part_path(journal, (k, n)), inputs)?;
+        let before = journal.left().min(own.len());
+        let progress = Progress::new("surface (points)", own.len() - before);
+        let evaluator = self.evaluator(objective, own.len() > before + 1)?;
+        for (i, &(x, y)) in own.iter().enumerate() {
+            journal.unit(|values| self.fits(values, (x, y)), || self.point(objective, &evaluator, x, y))?;
+            if i >= before {
+                progress.advance(1);
+            }
+        }
+        Ok((own.len(), all.len()))
+    }
+
+    /// The places that are evaluated whatever the loss: y outer, x inner.
+    fn first(&self) -> Vec<Place> {
+        let ([xs, ys], step) = (self.coordinates, 1 << self.refine);
+        let row = |iy| (0..xs.len()).step_by(step).map(move |ix| (iy, ix));
+        (0..ys.len()).step_by(step).flat_map(row).collect()
+    }
+
+    /// What other processes have finished of them, by number; the centre may come behind them.
+    fn parts(&self, journal: &Path, inputs: &str) -> Result<BTreeMap<usize, Vec<f64>>> {
+        let [xs, ys] = self.coordinates;
+        let first = self.first();
+        let mut found = BTreeMap::new();
+        for (path, (k, n)) in part_paths(journal)? {
+            let Some(finished) = Journal::finished(&path, inputs)? else {
+                let why = "is of other inputs, or of another kind of processor: its points are computed anew";
+                progress::note(format!("{} {why}", path.display()));
+                continue;
+            };
+            for (i, values) in (k..).step_by(n).zip(finished) {
+                let at = first.get(i).map_or((0.0, 0.0), |(iy, ix)| (xs[*ix], ys[*iy]));
+                if self.fits(&values, at) {
+                    found.insert(i, values);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What evaluates points; `often` where it pays to keep what stays the same.
+    fn evaluator(&self, objective: &dyn Objective, often: bool) -> Result<Evaluator<'_>> {
+        let mut evaluator = match self.sample {
+            Some(sample) => Evaluator::in_blocks(self.examples, &sample.blocks),
+            None => Evaluator::new(self.examples, self.by_length),
+        };
+        if often {
+            // As much again as the parameters, at most.
+            let bytes = params::bytes(self.theta);
+            evaluator.keep_still(objective, self.theta, |name| self.plane.moves(name), bytes)?;
+        }
+        Ok(evaluator)
+    }
+
+    /// Examples whose losses are kept at each point.
+    fn kept_examples(&self) -> usize {
+        if self.per_example { self.examples.iter().filter(|e| e.targets() > 0).count() } else { 0 }
+    }
+
+    /// Whether these are the numbers of a point there.
+    fn fits(&self, values: &[f64], (x, y): (f64, f64)) -> bool {
+        let sampled = if self.sample.is_some() { SAMPLED } else { 0 };
+        let length = HEAD + self.scoring.metrics.len() + sampled + self.kept_examples();
+        values.len() == length && values[..2] == [x, y]
+    }
+
     /// x, y, loss and its standard error; the metrics; of a sample what it rests on; `s_n` of each example, where that is kept.
     fn point(&self, objective: &dyn Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
         let theta = self.plane.at(self.theta, x, y)?;
@@ -198,6 +271,26 @@ impl Plan<'_> {
         let metrics = metrics(&self.scoring, at, self.examples).into_iter().map(|(_, value)| value);
         [x, y, loss, se].into_iter().chain(metrics).collect()
     }
+}
+
+/// The journal of part `k` (from 0) of `n`, beside that of the whole.
+fn part_path(journal: &Path, (k, n): (usize, usize)) -> PathBuf {
+    let mut name = journal.as_os_str().to_owned();
+    name.push(format!(".{}-{n}", k + 1));
+    name.into()
+}
+
+/// The journals of parts beside that of the whole, and which parts they are.
+pub fn part_paths(journal: &Path) -> Result<Vec<(PathBuf, (usize, usize))>> {
+    let stem = format!("{}.", journal.file_name().unwrap_or_default().to_string_lossy());
+    let part = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_prefix(&stem)?.split_once('-')?;
+        let (k, n): (usize, usize) = (name.0.parse().ok()?, name.1.parse().ok()?);
+        (1..=n).contains(&k).then_some((k - 1, n))
+    };
+    let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let all = files::list(folder)?;
+    Ok(all.into_iter().filter_map(|path| part(&path).map(|part| (path, part))).collect())
 }
 
 /// Where the loss stands among the numbers of a point.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::options::defaults;
-use super::slice::Slice;
+use super::slice::{self, Slice};
 use super::{ModelAndSet, check_extension, word};
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result, check_at_most};
@@ -88,7 +88,12 @@ impl Fisher {
         let pass = fisher::Pass::new(network, &model.theta, &set.examples, &numbers, &estimates)?;
         let blocks = Blocks::beside(&self.out, self.identity(&model, &set));
         if let Some(slice) = self.slice {
-            return self.part(&pass.slice((slice.number - 1, slice.of), &blocks)?, slice, pass.blocks());
+            let done = pass.slice((slice.number - 1, slice.of), &blocks)?;
+            let own: Vec<String> = done.iter().map(|block| (block + 1).to_string()).collect();
+            let own = if own.is_empty() { "none".to_string() } else { own.join(", ") };
+            let (part, all) = (slice.of_result(&self.out), pass.blocks());
+            say!("{part}: blocks {own} of {all}; {}", slice::TOGETHER);
+            return Ok(());
         }
         let results = pass.whole(Some(&blocks))?;
         let mut written = Vec::new();
@@ -135,23 +140,10 @@ impl Fisher {
     /// What the sums of a block depend on.
     fn identity(&self, model: &Model, set: &FrozenSet) -> String {
         let estimates = self.estimates();
-        let version = env!("CARGO_PKG_VERSION");
-        let all =
-            format!("{version} {} {} {estimates:?} {:?} {}", model.hash, set.hash, self.control, self.seed);
+        let (version, arithmetic) = (env!("CARGO_PKG_VERSION"), provenance::arithmetic());
+        let inputs = format!("{} {} {estimates:?} {:?} {}", model.hash, set.hash, self.control, self.seed);
+        let all = format!("{version} {arithmetic} {inputs}");
         blake3::hash(all.as_bytes()).to_hex().to_string()
-    }
-
-    /// Says what a part came to.
-    fn part(&self, done: &[usize], slice: Slice, all: usize) -> Result<()> {
-        let own: Vec<String> = done.iter().map(|block| (block + 1).to_string()).collect();
-        let own = if own.is_empty() { "none".to_string() } else { own.join(", ") };
-        say!(
-            "{}, part {} of {}: blocks {own} of {all}; the same command without --slice puts all together",
-            self.out.display(),
-            slice.number,
-            slice.of
-        );
-        Ok(())
     }
 
     pub(super) fn check(&self) -> Result<()> {

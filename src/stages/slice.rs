@@ -1,6 +1,7 @@
 //! `--slice K/N`: the part of a command that one of several processes computes.
 
 use std::env;
+use std::path::Path;
 use std::str::FromStr;
 
 /// Part `number` of `of`, from 1.
@@ -41,7 +42,15 @@ const LAUNCHERS: [Launcher; 5] = [
     Launcher { number: "SLURM_PROCID", first: "", step: "", count: "SLURM_NTASKS", last: "" },
 ];
 
+/// How the parts become a result.
+pub const TOGETHER: &str = "the same command without --slice puts all together";
+
 impl Slice {
+    /// This part of a result, in words.
+    pub fn of_result(&self, path: &Path) -> String {
+        format!("{}, part {} of {}", path.display(), self.number, self.of)
+    }
+
     /// The part that the launcher of this process names, as `value` gives its variables.
     fn of_launcher(value: impl Fn(&str) -> Option<usize>) -> Option<Slice> {
         LAUNCHERS.iter().find_map(|launcher| {

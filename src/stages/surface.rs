@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::moving::{Gaussian, GaussianOptions, Moving};
 use super::options::defaults;
+use super::slice::{self, Slice};
 use super::{ModelAndSet, about_set, check_extension, check_finite, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
@@ -18,7 +19,7 @@ use crate::landscape::plane::Plane;
 use crate::landscape::refine;
 use crate::landscape::rise;
 use crate::landscape::sample::{self, Sample};
-use crate::landscape::surface::{Plan, Surface as Evaluated};
+use crate::landscape::surface::{self, Plan, Surface as Evaluated};
 use crate::model::{Head, Model};
 use crate::params;
 use crate::progress::{self, say};
@@ -66,6 +67,10 @@ pub struct Surface {
     /// Also write SURFACE.examples.safetensors: the loss of each example at each point, which paired comparisons need
     #[arg(long)]
     pub per_example: bool,
+    /// Evaluate one part of N of the points only, for the same command without --slice to put together: K/N, or env for what the
+    /// launcher says (an array of Slurm or SGE, mpirun, srun)
+    #[arg(long, value_name = "K/N", conflicts_with = "refine")]
+    pub slice: Option<Slice>,
     /// Seed of the directions, of the order in which --tolerance takes examples, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -178,7 +183,9 @@ impl Surface {
             return Err(Error::field("--refine", "directions", "two", "one: a profile", fix));
         }
         // The version, through `about`, stands for how points are computed.
-        let inputs = files::hash(format!("{about}{xs:?}{ys:?}{}", self.per_example).as_bytes());
+        let inputs = files::hash(
+            format!("{about}{xs:?}{ys:?}{}{}", self.per_example, provenance::arithmetic()).as_bytes(),
+        );
         let mut directions = masked.directions.into_iter();
         let pair = [directions.next().unwrap_or_default(), directions.next().unwrap_or_default()];
         let by_length = set.by_length();
@@ -199,6 +206,12 @@ impl Surface {
         };
         self.announce(&model, &plan)?;
         let journal = self.beside("unfinished");
+        if let Some(slice) = self.slice {
+            let part = (slice.number - 1, slice.of);
+            let (own, all) = plan.slice(model.objective(), &journal, &inputs, part)?;
+            say!("{}: {own} of {all} points; {}", slice.of_result(&self.out), slice::TOGETHER);
+            return Ok(());
+        }
         let surface = plan.evaluate(model.objective(), &journal, &inputs)?;
         about["centre"] = json!({"loss": surface.centre.loss, "loss_se": surface.centre.loss_se});
         for (name, value) in surface.metrics.iter().zip(&surface.centre.metrics) {
@@ -227,6 +240,9 @@ impl Surface {
         grid([&xs, &ys], &surface, self.refine).write(&self.out)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
+        for (path, _) in surface::part_paths(&journal)? {
+            files::remove(&path)?;
+        }
         self.summarise(&surface, work);
         if self.refine > 0 {
             say!("evaluated {} of {} points of the fine grid", surface.points.len(), xs.len() * ys.len());
