@@ -53,7 +53,11 @@ impl Draws {
             plot.band(canvas, piece, colour);
         }
         for piece in self.single.iter().flat_map(|draw| plot.pieces(draw)) {
-            curves::thin(canvas, &piece, colour);
+            match piece.as_slice() {
+                // A curve of one point would not be seen.
+                &[(x, y)] => curves::thin(canvas, &[(x - 3.0, y), (x + 3.0, y)], colour),
+                _ => curves::thin(canvas, &piece, colour),
+            }
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::files;
 use crate::tables::training::HistoryRow;
 use crate::tables::{Table, columns};
 
-/// Of more arms than this the means alone are drawn: bands and single seeds would hide them.
-const CROWDED: usize = 4;
+/// Of the curves of more arms than this the means alone are drawn: bands and single seeds would hide them.
+const MOST: usize = 4;
 /// Markers on a curve, about; and height of a panel for each unit of its width.
 const MARKERS: usize = 12;
 const ASPECT: f64 = 0.7;
@@ -144,7 +144,7 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
     let (first, last) = axis::range(epochs()).unwrap_or((0.0, 1.0));
     let least = if epochs().all(|epoch| epoch.fract() == 0.0) { 1.0 } else { 0.0 };
     let x = Axis::across(first, last, least, side);
-    let one_epoch = first == last;
+    let one_epoch = is_one_epoch(arms);
     let height = ASPECT * side;
     let foot = EDGE + height + BELOW + LINE;
     let entries = entries(arms, &panels, one_epoch);
@@ -169,7 +169,7 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
 /// Text of the upright axis and curves of each panel.
 fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String, Vec<Curve>)> {
     let of_all = |of: fn(&History) -> &[f64], training| -> Vec<Curve> {
-        let crowded = arms.len() > CROWDED;
+        let crowded = is_crowded(arms);
         let means = |(arm, (_, seeds)): (usize, &(String, Vec<History>))| {
             let mut curve = Curve::new(arm, seeds, of, training);
             if training || crowded {
@@ -180,7 +180,7 @@ fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String,
         arms.iter().enumerate().map(means).collect()
     };
     let mut held_out = of_all(|history| &history.held_out, false);
-    if arms.len() <= CROWDED {
+    if !is_crowded(arms) {
         held_out.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1));
     }
     let mut losses = of_all(|history| &history.train, true);
@@ -218,12 +218,22 @@ pub fn caption(arms: &[(String, Vec<History>)]) -> String {
             }
         };
     }
-    out + if arms.len() > CROWDED {
+    out + if is_crowded(arms) {
         " Lines are means over seeds.\n"
     } else {
         " Thick lines are means over seeds, thin ones single seeds; bands are the range over the seeds or, for one seed, the \
          loss ± its standard error.\n"
     }
+}
+
+/// Whether all histories have one epoch, the same: then arms stand side by side.
+fn is_one_epoch(arms: &[(String, Vec<History>)]) -> bool {
+    let range = axis::range(histories(arms).flat_map(|history| history.epochs.iter().copied()));
+    range.is_none_or(|(first, last)| first == last)
+}
+
+fn is_crowded(arms: &[(String, Vec<History>)]) -> bool {
+    arms.len() > MOST && !is_one_epoch(arms)
 }
 
 fn histories(arms: &[(String, Vec<History>)]) -> impl Iterator<Item = &History> {
@@ -282,7 +292,7 @@ fn entries(
     entries.push(Entry::line(solid, GREY, "held-out"));
     entries.push(Entry::line(dashed, GREY, "training batches"));
     let band = if one_epoch { Entry::interval } else { Entry::band };
-    if arms.len() <= CROWDED && arms.iter().any(|(_, seeds)| seeds.len() > 1) {
+    if !is_crowded(arms) && arms.iter().any(|(_, seeds)| seeds.len() > 1) {
         entries.push(Entry::line(curves::thin, GREY, "single seeds"));
         entries.push(band("range over the seeds"));
     }
@@ -358,18 +368,23 @@ mod tests {
         assert_eq!(circles(&training_figure(&[("arm".into(), seeds)], None).unwrap()).len(), 2 * 3 + 1);
     }
 
-    /// Five arms have their means alone, on an axis of the means; four have single seeds and bands.
+    /// Five arms have their means alone, on an axis of the means; four have single seeds and bands, and so have five that stand side
+    /// by side: there is room, and means alone would look certain.
     #[test]
     fn of_many_arms_the_means_are_drawn() {
-        let figure = |n: usize| {
-            let arm = |i: usize| {
-                (format!("arm {i}"), vec![history(3, |_| 0.2), history(3, move |_| 0.4 + 0.1 * i as f64)])
+        let figure = |n: usize, epochs: usize| {
+            let seeds = move |i: usize| {
+                vec![history(epochs, |_| 0.2), history(epochs, move |_| 0.4 + 0.1 * i as f64)]
             };
-            training_figure(&(0..n).map(arm).collect::<Vec<_>>(), None).unwrap()
+            let arms: Vec<_> = (0..n).map(|i| (format!("arm {i}"), seeds(i))).collect();
+            training_figure(&arms, None).unwrap()
         };
-        let (few, many) = (figure(4), figure(5));
-        assert!(few.contains(">single seeds<") && few.contains("stroke-width=\".35\" stroke-linejoin"));
-        assert!(!many.contains(">single seeds<") && !many.contains("stroke-width=\".35\" stroke-linejoin"));
+        let thin = "stroke-width=\".35\" stroke-linejoin";
+        // Of held-out loss and metric each of two seeds, and one in the key.
+        assert_eq!(figure(5, 1).matches(thin).count(), 5 * 2 * 2 + 1);
+        let (few, many) = (figure(4, 3), figure(5, 3));
+        assert!(few.contains(">single seeds<") && few.contains(thin));
+        assert!(!many.contains(">single seeds<") && !many.contains(thin));
         // The means of the five lie from 0.3 to 0.5.
         assert!(assert_sound(&many).iter().any(|(text, _)| text.starts_with("0.3")));
         assert!(!assert_sound(&many).iter().any(|(text, _)| text == "0.2"));

@@ -193,7 +193,7 @@ pub fn part_words(part: Part, trained: bool) -> &'static str {
         Part::Train if trained => "examples trained on",
         Part::Train => "training examples",
         Part::HeldOut => "held-out examples",
-        Part::Text => "masked tokens of the text",
+        Part::Text => "tokens of the text",
     }
 }
 
