@@ -289,7 +289,8 @@ pub fn part_paths(journal: &Path) -> Result<Vec<(PathBuf, (usize, usize))>> {
         (1..=n).contains(&k).then_some((k - 1, n))
     };
     let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let all = files::list(folder)?;
+    // Nobody has been there yet.
+    let all = if files::is_folder(folder) { files::list(folder)? } else { Vec::new() };
     Ok(all.into_iter().filter_map(|path| part(&path).map(|part| (path, part))).collect())
 }
 
