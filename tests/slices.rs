@@ -118,7 +118,8 @@ fn surfaces_in_parts_have_the_same_bytes() {
     let parts = || {
         let names =
             fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.contains("unfinished")).count()
+        // One of other inputs is set aside, as every journal is.
+        names.filter(|name| name.contains("unfinished") && !name.ends_with(".broken")).count()
     };
     run(folder, SURFACE).success();
     let wanted = results();
