@@ -82,14 +82,18 @@ fn fisher_information_in_parts_has_the_same_bytes() {
         ["F.safetensors.block-01", "F.safetensors.block-02", "F.safetensors.block-04"]
     );
     let damaged = folder.join("F.safetensors.block-02");
-    let mut bytes = fs::read(&damaged).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&damaged, bytes).unwrap();
-    let done = run(folder, FISHER).success();
-    assert!(said(&done).contains("block-02 is damaged: computed anew"), "{}", said(&done));
-    assert!(taken(folder) == wanted, "parts of two and four");
-    assert_eq!(blocks(folder), [""; 0]);
+    let whole = fs::read(&damaged).unwrap();
+    let middle = whole.len() / 2;
+    // A number that is another; one that is none, which is found when half of the block has been taken; a cut.
+    let changed = [&whole[..middle], &[whole[middle] ^ 1], &whole[middle + 1..]].concat();
+    let none = [&whole[..middle], &[0xff; 8], &whole[middle + 8..]].concat();
+    for bytes in [&changed[..], &none, &whole[..middle]] {
+        fs::write(&damaged, bytes).unwrap();
+        let done = run(folder, FISHER).success();
+        assert!(said(&done).contains("block-02 is damaged: computed anew"), "{}", said(&done));
+        assert!(taken(folder) == wanted, "parts of two and four");
+        assert_eq!(blocks(folder), [""; 0]);
+    }
 
     run(folder, &format!("{FISHER} --slice 1/4")).success();
     run(folder, &SET.replace("520", "530")).success();

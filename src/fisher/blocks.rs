@@ -64,16 +64,15 @@ impl Blocks {
             return Ok(not_taken(&path, "is of other inputs, or of another kind of processor"));
         }
         let mut hash = blake3::Hasher::new();
-        for (i, own) in sums.iter_mut().enumerate() {
-            if own.squares.restore(&mut file, &i.to_string(), &mut hash).is_err() {
-                return Ok(not_taken(&path, "is damaged"));
-            }
+        let mut restore =
+            |(i, own): (usize, &mut Sums)| own.squares.restore(&mut file, &i.to_string(), &mut hash).is_ok();
+        let restored = sums.iter_mut().enumerate().all(&mut restore);
+        if restored && hash.finalize().to_hex().as_str() == checksum {
+            return Ok(true);
         }
-        if hash.finalize().to_hex().as_str() != checksum {
-            sums.iter_mut().for_each(|own| own.squares.clear());
-            return Ok(not_taken(&path, "is damaged"));
-        }
-        Ok(true)
+        // Some of it may stand there by now.
+        sums.iter_mut().for_each(|own| own.squares.clear());
+        Ok(not_taken(&path, "is damaged"))
     }
 
     /// Keeps a finished block.

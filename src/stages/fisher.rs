@@ -83,9 +83,9 @@ impl Fisher {
         }
         let (network, estimates) = (model.network()?, self.estimates());
         fisher::check(set.kind, &estimates)?;
-        self.tell(&model, &set, &estimates)?;
         let numbers: Vec<usize> = (0..set.examples.len()).collect();
         let pass = fisher::Pass::new(network, &model.theta, &set.examples, &numbers, &estimates)?;
+        self.tell(&model, &set, &estimates, pass.blocks())?;
         let blocks = Blocks::beside(&self.out, self.identity(&model, &set));
         if let Some(slice) = self.slice {
             let done = pass.slice((slice.number - 1, slice.of), &blocks)?;
@@ -180,7 +180,7 @@ impl Fisher {
     }
 
     /// Says what it will take.
-    fn tell(&self, model: &Model, set: &FrozenSet, estimates: &[Estimate]) -> Result<()> {
+    fn tell(&self, model: &Model, set: &FrozenSet, estimates: &[Estimate], blocks: usize) -> Result<()> {
         let examples = &set.examples;
         let forward = estimate::seconds_each(model.objective(), &model.theta, examples, &set.by_length())?
             * estimate::tokens(examples) as f64;
@@ -196,7 +196,9 @@ impl Fisher {
         // One forward pass serves all the backward passes.
         let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
         let batch = model.activations(examples, fisher::BATCH.1, true);
-        let bytes = (1 + estimates.len()) * params::bytes(&model.theta) + batch;
+        // The parameters, the sums, and those of a block.
+        let sums = estimates.len() * blocks.min(2);
+        let bytes = (1 + sums) * params::bytes(&model.theta) + batch;
         estimate::tell("Fisher information", seconds, bytes);
         Ok(())
     }

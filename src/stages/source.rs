@@ -49,7 +49,7 @@ pub struct Source {
     #[arg(long, value_name = "S", default_value_t = STRIDE, requires = "squad")]
     pub stride: usize,
     /// Held out in place of a fifth: another file of words or of questions
-    #[arg(long, value_name = "FILE", requires = "parts")]
+    #[arg(long, value_name = "FILE", requires = "parts", conflicts_with_all = ["task", "table"])]
     pub dev: Option<PathBuf>,
 }
 

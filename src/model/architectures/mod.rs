@@ -69,7 +69,7 @@ pub const BY_CANDLE: [&Architecture; 7] = [
 ///
 /// # Errors
 ///
-/// [`Error::Field`](crate::Error::Field) for a file that is no JSON object, a missing or zero size, heads that do not divide the
+/// [`Error::Field`] for a file that is no JSON object, a missing or zero size, heads that do not divide the
 /// width, an activation or a kind of model that is not supported.
 pub fn read(path: &Path) -> Result<ModelConfig> {
     let text = files::read_text(path)?;
