@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::progress;
 use crate::provenance::command_line;
-use crate::run::commands::{Check, List, Run, RunStep};
+use crate::run::commands::{Check, List, Run, RunStep, Status, Task};
 use crate::stages::Stage;
 use crate::threads;
 
@@ -41,6 +41,8 @@ pub enum Command {
     Run(Run),
     Check(Check),
     List(List),
+    Status(Status),
+    Task(Task),
     #[command(hide = true)]
     Step(RunStep),
     #[command(flatten)]
@@ -89,6 +91,8 @@ impl Command {
             Command::Run(run) => run.run(&command_line(words))?,
             Command::Check(check) => check.run()?,
             Command::List(list) => list.run()?,
+            Command::Status(status) => status.run()?,
+            Command::Task(task) => return task.run(),
             Command::Step(step) => return step.run(),
             Command::Stage(stage) => stage.run(&command_line(words))?,
         }

@@ -27,6 +27,9 @@ pub enum Error {
     /// What went wrong in another process, as it wrote it down.
     #[error("{cause}")]
     Elsewhere { cause: String, disk_full: bool },
+    /// A signal asked for an end; what was done is kept.
+    #[error("stopped by a signal; what was done is kept, and the same command goes on")]
+    Stopped,
     /// The operating system refused.
     #[error("{}: cannot {action} it: {cause}\n  fix: check the path, its permissions and the free space", path.display())]
     Io { path: PathBuf, action: &'static str, cause: std::io::Error },

@@ -14,7 +14,7 @@
 //!                                   └─▶ landscape ◀───┘ masks ─▶ surface ─▶ figure
 //! ```
 //!
-//! Modules import only from those before them in this order: error, embedded, files, progress, threads, rng, stats,
+//! Modules import only from those before them in this order: error, embedded, progress, stop, files, threads, rng, stats,
 //! params, ranking, hub, provenance, draw, tasks, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability,
 //! tables, figures, page, stages, analysis, run, cli.
 //!
@@ -50,6 +50,7 @@ pub mod run;
 pub mod stability;
 pub mod stages;
 pub mod stats;
+pub mod stop;
 pub mod tables;
 pub mod tasks;
 pub mod threads;

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use fisherscape::{Error, cli::Cli, progress};
+use fisherscape::cli::{Cli, Command};
+use fisherscape::{Error, progress};
 use mimalloc::MiMalloc;
 
 // Fresh pages from the system cost a quarter of candle's training time; this allocator keeps them.
@@ -70,8 +71,11 @@ fn main() -> ExitCode {
         std::env::set_var("RAYON_NUM_THREADS", "1");
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
+    // A task minds them itself: it has more to do.
     #[cfg(unix)]
-    mind_signals();
+    if !matches!(cli.command, Command::Task(_)) {
+        mind_signals();
+    }
     let outcome = rayon::ThreadPoolBuilder::new()
         .num_threads(cli.threads())
         .build_global()

@@ -27,6 +27,9 @@ pub struct Provenance {
     processor: String,
     /// Results have the same bits where this is the same.
     arithmetic: &'static str,
+    /// The job of a cluster, and its node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
     /// BLAKE3 of what went in.
     inputs: BTreeMap<String, String>,
     /// Commits of what was given by a name on the hub.
@@ -49,6 +52,7 @@ impl Provenance {
             threads: rayon::current_num_threads(),
             processor: processor(),
             arithmetic: arithmetic(),
+            job: job(),
             inputs: BTreeMap::new(),
             hub: BTreeMap::new(),
             clock: Instant::now(),
@@ -116,9 +120,7 @@ pub fn command_line(words: impl IntoIterator<Item = String>) -> String {
 
 /// `RESULT.provenance.toml` for a result.
 pub fn beside(result: &Path) -> PathBuf {
-    let mut name = result.as_os_str().to_owned();
-    name.push(".provenance.toml");
-    name.into()
+    files::with_ending(result, "provenance.toml")
 }
 
 fn peak_mib() -> Option<u64> {
@@ -137,6 +139,21 @@ pub fn arithmetic() -> &'static str {
         "x86_64" => "x86_64 fma",
         other => other,
     }
+}
+
+/// Slurm's job that this process belongs to, its node and how often it was started again; none elsewhere.
+pub fn job() -> Option<String> {
+    let var = |name: &str| std::env::var(name).ok();
+    let array =
+        var("SLURM_ARRAY_JOB_ID").zip(var("SLURM_ARRAY_TASK_ID")).map(|(job, i)| format!("{job}_{i}"));
+    let job = array.or_else(|| var("SLURM_JOB_ID"))?;
+    let node = var("SLURMD_NODENAME").map_or(String::new(), |node| format!(" on {node}"));
+    let restarts = match var("SLURM_RESTART_COUNT").as_deref() {
+        None | Some("0") => String::new(),
+        Some("1") => ", started again once".into(),
+        Some(count) => format!(", started again {count} times"),
+    };
+    Some(format!("Slurm job {job}{node}{restarts}"))
 }
 
 /// The processor, in words.

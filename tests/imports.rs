@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "vectorized",
     "error",
     "embedded",
-    "files",
     "progress",
+    "stop",
+    "files",
     "threads",
     "rng",
     "stats",

@@ -5,6 +5,7 @@ mod arms;
 mod checkpoint;
 mod claims;
 mod cli;
+mod cluster;
 mod curvature;
 mod damage;
 mod data_readers;

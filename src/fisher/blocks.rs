@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::model::Sums;
 use crate::params::{self, Column, SafetensorsFile};
-use crate::{files, progress};
+use crate::{files, progress, stop};
 
 /// Blocks of a pass at most.
 pub const MOST: usize = 16;
@@ -39,9 +39,7 @@ impl Blocks {
     }
 
     fn path(&self, block: usize) -> PathBuf {
-        let mut name = self.result.as_os_str().to_owned();
-        name.push(format!(".block-{:02}", block + 1));
-        name.into()
+        files::with_ending(&self.result, format!("block-{:02}", block + 1))
     }
 
     /// Whether there is one that could be taken.
@@ -86,7 +84,9 @@ impl Blocks {
             ("inputs".to_string(), self.inputs.clone()),
             ("checksum".to_string(), hash.finalize().to_hex().to_string()),
         ]);
-        params::write_safetensors(&self.path(block), columns, &metadata)
+        params::write_safetensors(&self.path(block), columns, &metadata)?;
+        stop::gained();
+        Ok(())
     }
 
     /// Removes them: the result is there.

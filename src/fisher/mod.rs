@@ -162,8 +162,12 @@ impl<'a, O: Objective> Pass<'a, O> {
         Ok(own)
     }
 
+    fn batches(&self, block: usize) -> &[Vec<usize>] {
+        &self.batches[self.blocks[block].clone()]
+    }
+
     fn progress(&self, blocks: &[usize]) -> Progress {
-        let examples = blocks.iter().flat_map(|block| &self.batches[self.blocks[*block].clone()]);
+        let examples = blocks.iter().flat_map(|block| self.batches(*block));
         Progress::new("Fisher information (examples)", examples.map(Vec::len).sum())
     }
 
@@ -172,8 +176,7 @@ impl<'a, O: Objective> Pass<'a, O> {
     }
 
     fn zeros(&self, block: usize) -> Vec<Sums> {
-        let (with_target, examples) =
-            (self.with_target(), self.batches[self.blocks[block].clone()].concat().len());
+        let (with_target, examples) = (self.with_target(), self.batches(block).iter().map(Vec::len).sum());
         let zeros = |estimate: &Estimate| {
             let reached = |name: &str| self.objective.reached(name, &with_target);
             Sums { estimate: *estimate, squares: Squares::new(self.theta, examples, reached) }
@@ -192,7 +195,7 @@ impl<'a, O: Objective> Pass<'a, O> {
     /// Adds the batches of a block.
     fn add(&self, block: usize, sums: &mut [Sums], progress: &Progress) -> Result<()> {
         let mut first = 0;
-        for numbers in &self.batches[self.blocks[block].clone()] {
+        for numbers in self.batches(block) {
             let examples = numbers.iter().map(|&n| &self.examples[n]).collect();
             self.objective.add_squared_gradients(self.theta, &Part { examples, numbers, first }, sums)?;
             first += numbers.len();

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::{files, progress};
+use crate::{files, progress, stop};
 
 /// How the first line begins; journals of earlier versions had the inputs alone.
 const KIND: &str = "journal 2 of ";
@@ -102,6 +102,7 @@ impl Journal {
         let text = serde_json::to_string(&bits).map_err(|e| Error::io(&self.path, "write")(e.into()))?;
         let (sum, own) = line(&self.last, &text);
         self.file.write_all(own.as_bytes()).map_err(Error::io(&self.path, "write"))?;
+        stop::gained();
         self.last = sum;
         self.end += own.len() as u64;
         Ok(values)

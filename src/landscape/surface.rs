@@ -79,61 +79,66 @@ impl Plan<'_> {
     /// `journal` is the file of finished points and `inputs` what identifies them: a journal of other inputs is
     /// never continued.
     pub fn evaluate(&self, objective: &dyn Objective, journal: &Path, inputs: &str) -> Result<Surface> {
-        let [xs, ys] = self.coordinates;
-        let step = 1 << self.refine;
-        let (first, at) = (self.first(), |(iy, ix): Place| (xs[ix], ys[iy]));
-        let on_grid = first.iter().copied().find(|place| at(*place) == (0.0, 0.0));
-        let total = first.len() + usize::from(on_grid.is_none());
+        let all = self.begun();
         let mut parts = self.parts(journal, inputs)?;
         let mut journal = Journal::open(journal, inputs)?;
         let before = journal.left() + parts.len();
         if before > 0 {
-            progress::note(format!(
-                "going on after {before} of {}{total} points",
-                if self.refine > 0 { "at least " } else { "" }
-            ));
+            let least = if self.refine > 0 { "at least " } else { "" };
+            progress::note(format!("going on after {before} of {least}{} points", all.len()));
         }
-        let progress = Progress::new("surface (points)", total.saturating_sub(before));
-        let evaluator = self.evaluator(objective, self.refine > 0 || total > before + 1)?;
+        let progress = Progress::new("surface (points)", all.len().saturating_sub(before));
+        let evaluator = self.evaluator(objective, self.refine > 0 || all.len() > before + 1)?;
         let mut left = journal.left();
-        let mut evaluate =
-            |part: Option<Vec<f64>>, (x, y): (f64, f64), progress: &Progress| -> Result<Vec<f64>> {
-                if let Some(values) = part {
-                    return Ok(values);
-                }
-                let fits = |values: &[f64]| self.fits(values, (x, y));
-                let values = journal.unit(fits, || self.point(objective, &evaluator, x, y))?;
-                match left {
-                    0 => progress.advance(1),
-                    _ => left -= 1,
-                }
-                Ok(values)
-            };
-        let mut done: BTreeMap<Place, Vec<f64>> = BTreeMap::new();
-        for (i, place) in first.iter().copied().enumerate() {
-            done.insert(place, evaluate(parts.remove(&i), at(place), &progress)?);
-        }
-        // The centre stands beside the grid, never as a row of it.
-        let centre = match on_grid.and_then(|place| done.get(&place)) {
-            Some(values) => values.clone(),
-            None => evaluate(parts.remove(&first.len()), (0.0, 0.0), &progress)?,
+        let mut evaluate = |(x, y): (f64, f64), progress: &Progress| -> Result<Vec<f64>> {
+            let fits = |values: &[f64]| self.fits(values, (x, y));
+            let values = journal.unit(fits, || self.point(objective, &evaluator, x, y))?;
+            match left {
+                0 => progress.advance(1),
+                _ => left -= 1,
+            }
+            Ok(values)
         };
+        let mut begun = Vec::new();
+        for (i, at) in all.iter().enumerate() {
+            begun.push(parts.remove(&i).map_or_else(|| evaluate(*at, &progress), Ok)?);
+        }
         drop(progress);
+        // The centre stands beside the grid, never as a row of it.
+        let centre =
+            all.iter().position(|at| *at == CENTRE).and_then(|i| begun.get(i).cloned()).unwrap_or_default();
+        let mut done: BTreeMap<Place, Vec<f64>> = self.first().into_iter().zip(begun).collect();
+        self.refined(&mut done, evaluate)?;
+        Ok(self.surface(done, &centre))
+    }
+
+    /// Evaluates more points where the surface bends, round after round.
+    fn refined(
+        &self,
+        done: &mut BTreeMap<Place, Vec<f64>>,
+        mut evaluate: impl FnMut((f64, f64), &Progress) -> Result<Vec<f64>>,
+    ) -> Result<()> {
+        let [xs, ys] = self.coordinates;
         let mut loss: BTreeMap<Place, f64> =
             done.iter().map(|(place, values)| (*place, values[LOSS])).collect();
         let least = refine::least(&loss, self.sample.map_or(0.0, |sample| sample.tolerance));
-        let mut cells = Cells::all((ys.len(), xs.len()), step);
+        let mut cells = Cells::all((ys.len(), xs.len()), 1 << self.refine);
         for round in 1..=self.refine {
             let bent = cells.bent(&loss, least);
             let more = bent.middles(&loss);
             let progress = Progress::new(format!("surface, round {round} (points)"), more.len());
             for place in more {
-                let values = evaluate(None, at(place), &progress)?;
+                let values = evaluate(self.at(place), &progress)?;
                 loss.insert(place, values[LOSS]);
                 done.insert(place, values);
             }
             cells = bent.quarters();
         }
+        Ok(())
+    }
+
+    /// The surface of these numbers.
+    fn surface(&self, done: BTreeMap<Place, Vec<f64>>, centre: &Vec<f64>) -> Surface {
         let names: Vec<String> = self.scoring.metrics.iter().map(|metric| metric.name.to_string()).collect();
         let examples = self.kept_examples();
         let point = |values: &Vec<f64>| Point {
@@ -150,21 +155,16 @@ impl Plan<'_> {
             },
         };
         let sums = |values: &Vec<f64>| values[values.len() - examples..].to_vec();
+        let targets = self.examples.iter().map(Example::targets).filter(|m| *m > 0);
         let by_example = self.per_example.then(|| ByExample {
-            targets: self
-                .examples
-                .iter()
-                .map(Example::targets)
-                .filter(|m| *m > 0)
-                .map(|m| m as f64)
-                .collect(),
-            centre: sums(&centre),
+            targets: targets.map(|m| m as f64).collect(),
+            centre: sums(centre),
             points: done.values().map(|values| (values[0], values[1])).collect(),
             sums: done.values().flat_map(sums).collect(),
             clusters: data::clusters(self.examples.iter().filter(|e| e.targets() > 0)),
         });
-        let (points, centre) = (done.values().map(point).collect(), point(&centre));
-        Ok(Surface { points, centre, places: done.into_keys().collect(), metrics: names, by_example })
+        let (points, centre) = (done.values().map(point).collect(), point(centre));
+        Surface { points, centre, places: done.into_keys().collect(), metrics: names, by_example }
     }
 
     /// Evaluates the points `k`, `k + n` ... (`k` from 0) of those that [`evaluate`](Self::evaluate) begins with, to a journal of its
@@ -176,11 +176,7 @@ impl Plan<'_> {
         inputs: &str,
         (k, n): (usize, usize),
     ) -> Result<(usize, usize)> {
-        let [xs, ys] = self.coordinates;
-        let mut all: Vec<(f64, f64)> = self.first().into_iter().map(|(iy, ix)| (xs[ix], ys[iy])).collect();
-        if !all.contains(&(0.0, 0.0)) {
-            all.push((0.0, 0.0));
-        }
+        let all = self.begun();
         let own: Vec<(f64, f64)> = all.iter().copied().skip(k).step_by(n).collect();
         let mut journal = Journal::open(&part_path(journal, (k, n)), inputs)?;
         let before = journal.left().min(own.len());
@@ -202,10 +198,23 @@ impl Plan<'_> {
         (0..ys.len()).step_by(step).flat_map(row).collect()
     }
 
-    /// What other processes have finished of them, by number; the centre may come behind them.
-    fn parts(&self, journal: &Path, inputs: &str) -> Result<BTreeMap<usize, Vec<f64>>> {
+    fn at(&self, (iy, ix): Place) -> (f64, f64) {
         let [xs, ys] = self.coordinates;
-        let first = self.first();
+        (xs[ix], ys[iy])
+    }
+
+    /// The points that a surface begins with: those places, and the centre behind them unless it is one.
+    fn begun(&self) -> Vec<(f64, f64)> {
+        let mut all: Vec<(f64, f64)> = self.first().into_iter().map(|place| self.at(place)).collect();
+        if !all.contains(&CENTRE) {
+            all.push(CENTRE);
+        }
+        all
+    }
+
+    /// What other processes have finished of [`begun`](Self::begun), by number.
+    fn parts(&self, journal: &Path, inputs: &str) -> Result<BTreeMap<usize, Vec<f64>>> {
+        let all = self.begun();
         let mut found = BTreeMap::new();
         for (path, (k, n)) in part_paths(journal)? {
             let Some(finished) = Journal::finished(&path, inputs)? else {
@@ -214,8 +223,7 @@ impl Plan<'_> {
                 continue;
             };
             for (i, values) in (k..).step_by(n).zip(finished) {
-                let at = first.get(i).map_or((0.0, 0.0), |(iy, ix)| (xs[*ix], ys[*iy]));
-                if self.fits(&values, at) {
+                if all.get(i).is_some_and(|at| self.fits(&values, *at)) {
                     found.insert(i, values);
                 }
             }
@@ -259,7 +267,7 @@ impl Plan<'_> {
             return Ok(values);
         };
         // The centre is what all others are measured from.
-        let is_centre = (x, y) == (0.0, 0.0);
+        let is_centre = (x, y) == CENTRE;
         let at = evaluator.loss_until(objective, &theta, |at| !is_centre && sample.is_enough(at))?;
         let difference = sample.difference(&at);
         let mut values = self.values((x, y), sample.loss(&at, &difference), &at);
@@ -275,9 +283,7 @@ impl Plan<'_> {
 
 /// The journal of part `k` (from 0) of `n`, beside that of the whole.
 fn part_path(journal: &Path, (k, n): (usize, usize)) -> PathBuf {
-    let mut name = journal.as_os_str().to_owned();
-    name.push(format!(".{}-{n}", k + 1));
-    name.into()
+    files::with_ending(journal, format!("{}-{n}", k + 1))
 }
 
 /// The journals of parts beside that of the whole, and which parts they are.
@@ -294,6 +300,8 @@ pub fn part_paths(journal: &Path) -> Result<Vec<(PathBuf, (usize, usize))>> {
     Ok(all.into_iter().filter_map(|path| part(&path).map(|part| (path, part))).collect())
 }
 
+/// The model itself.
+const CENTRE: (f64, f64) = (0.0, 0.0);
 /// Where the loss stands among the numbers of a point.
 const LOSS: usize = 2;
 /// Numbers of a point before its metrics.

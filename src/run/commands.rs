@@ -1,14 +1,18 @@
 //! `run`, `check` and `list`: analyses from the command line.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use crate::analysis::{self, SHIPPED, keys};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::{self, say};
+use crate::run::cluster::{Cut, Headers};
 use crate::run::executor::{Kind, process};
-use crate::run::{self, Order};
+use crate::run::{self, Order, cluster};
+use crate::stages::slice::Slice;
 
 /// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
 ///
@@ -26,9 +30,79 @@ pub struct Run {
     /// Of a study, run these cells alone, named as `check` lists them; the tables have those run before, too [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// What runs the steps: local (this process, one after the other), process (one of its own for each) or process:N
     #[arg(long, value_name = "NAME", default_value = "local", hide = true)]
     pub executor: Kind,
+}
+
+/// Options of `run` for many machines.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "On a cluster")]
+pub struct Cluster {
+    /// Write what is missing as a plan for other launchers, and the lines that carry it out; run nothing
+    #[arg(long, conflicts_with_all = ["slurm", "force", "executor"])]
+    pub plan: bool,
+    /// Submit what is missing to Slurm and watch it; or watch what is in the queue. HEADER.sh begins a batch script: #!/bin/bash,
+    /// #SBATCH lines, module load
+    #[arg(long, value_name = "HEADER.sh", conflicts_with_all = ["force", "executor"])]
+    pub slurm: Option<PathBuf>,
+    /// The header of jobs that take seconds (sets, schedules, figures) [default: the same]
+    #[arg(long, value_name = "HEADER.sh", requires = "slurm")]
+    pub slurm_light: Option<PathBuf>,
+    /// Elements of each array, at most
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub jobs: NonZeroUsize,
+    /// Parts of each surface [default: one for each 512 points, at most 64]
+    #[arg(long, value_name = "N")]
+    pub slices: Option<NonZeroUsize>,
+    /// Elements of an array that are at work at once, at most [default: as many as Slurm starts]
+    #[arg(long, value_name = "N", requires = "slurm")]
+    pub at_once: Option<NonZeroUsize>,
+    /// Submit and return; the same command watches later
+    #[arg(long, requires = "slurm")]
+    pub detach: bool,
+}
+
+/// Run one element of a plan that `run --plan` or `run --slurm` wrote.
+///
+/// What is done is passed over; what fails says why among the records, and the others go on. Exits with 75 where another process is at work
+/// on a part of it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Task {
+    /// The folder of the run, or of one of its submissions (cluster/0001)
+    pub folder: PathBuf,
+    /// The wave, from 1; or end: figures, tables and page of what the tasks have done
+    #[arg(value_name = "WAVE")]
+    pub wave: Stretch,
+    /// The element, from 0 [default: as the launcher says, an array of Slurm, SGE or PBS, mpirun, srun, an Indexed Job of Kubernetes]
+    pub index: Option<usize>,
+}
+
+/// What a task does of a plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stretch {
+    Wave(usize),
+    End,
+}
+
+impl FromStr for Stretch {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Stretch, String> {
+        match text {
+            "end" => Ok(Stretch::End),
+            _ => text.parse().map(Stretch::Wave).map_err(|_| "expected the number of a wave, or end".into()),
+        }
+    }
+}
+
+/// Tell where a run on a cluster stands: what is done, failed, at work and lost.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Status {
+    /// The folder of the run
+    pub folder: PathBuf,
 }
 
 /// Run one step of a run that is at work; its record, or why it failed, is written among the others.
@@ -89,7 +163,49 @@ impl Run {
         }
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
         let (force, executor) = (self.force, self.executor);
-        run::run(&loaded, &Order { folder: &folder, command, force, executor })
+        let order = Order { folder: &folder, command, force, executor };
+        let Cluster { plan, slurm, slurm_light, jobs, slices, at_once, detach } = &self.cluster;
+        let cut = Cut { elements: jobs.get(), parts: slices.map(NonZeroUsize::get) };
+        match slurm {
+            _ if *plan => cluster::write_plan(&loaded, &order, cut),
+            None => {
+                cluster::check_idle(&folder)?;
+                run::run(&loaded, &order)
+            }
+            Some(heavy) => {
+                let light = slurm_light.as_ref().unwrap_or(heavy).clone();
+                let headers =
+                    Headers { heavy: heavy.clone(), light, at_once: at_once.map(NonZeroUsize::get) };
+                cluster::run(&loaded, &order, cut, &headers, *detach)
+            }
+        }
+    }
+}
+
+impl Task {
+    pub fn run(&self) -> Result<ExitCode> {
+        // These two launchers count from 0 and do not say how far.
+        let alone = || {
+            ["PBS_ARRAY_INDEX", "JOB_COMPLETION_INDEX"]
+                .iter()
+                .find_map(|name| std::env::var(name).ok()?.parse().ok())
+        };
+        let launched = || Slice::of_environment().map(|slice| slice.number - 1).or_else(alone);
+        let index = self.index.or_else(launched);
+        match (self.wave, index) {
+            (Stretch::End, _) => cluster::task(&self.folder, None, 0),
+            (Stretch::Wave(wave), Some(index)) => cluster::task(&self.folder, Some(wave), index),
+            (Stretch::Wave(_), None) => {
+                let fix = "give the number of the element behind the wave";
+                Err(Error::field("INDEX", "element", "given, or named by a launcher", "neither", fix))
+            }
+        }
+    }
+}
+
+impl Status {
+    pub fn run(&self) -> Result<()> {
+        cluster::tell(&self.folder)
     }
 }
 

@@ -55,6 +55,11 @@ impl Graph {
         &self.steps
     }
 
+    /// The steps whose results the i-th reads.
+    pub fn needs(&self, i: usize) -> &BTreeSet<usize> {
+        &self.needs[i]
+    }
+
     /// Names of the steps for which `own` holds, and for all that they wait for.
     pub fn unchanged(&self, own: impl Fn(&Step) -> bool) -> BTreeSet<String> {
         let mut same: Vec<bool> = Vec::new();

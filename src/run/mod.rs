@@ -5,8 +5,10 @@
 //! that anyone can repeat by hand. A killed run resumes at the step that was interrupted, and a long step resumes where it
 //! stopped. A `study` is several analyses, and a table over them.
 
+pub mod cluster;
 pub mod commands;
 mod executor;
+mod failure;
 mod findings;
 mod graph;
 mod inputs;
@@ -22,6 +24,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use serde::{Deserialize, Serialize};
 
 use self::executor::Kind;
 use self::graph::Graph;
@@ -30,6 +33,7 @@ use self::runner::Setting;
 use self::step::Step;
 use crate::analysis::{Analysis, Loaded};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::progress::{self, say};
 use crate::stages::Stage;
 
@@ -142,6 +146,24 @@ pub fn steps(analysis: &Analysis) -> Result<usize> {
     let steps = graph.steps();
     steps.iter().try_for_each(|step| stage(step, Path::new("")).map(drop))?;
     Ok(steps.len())
+}
+
+/// Writes what another process of a run reads.
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let failed = |e| Error::field(path.display(), "text", "representable as JSON", e, "report this");
+    files::write(path, &serde_json::to_vec_pretty(value).map_err(failed)?)
+}
+
+/// Reads it.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a file that is none of this version's.
+fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
+    let fix = "make it again: `run` does, with the options that made it";
+    files::check_plain(path)?;
+    serde_json::from_slice(&files::read(path)?)
+        .map_err(|e| Error::field(path.display(), "text", "as this version writes it", e, fix))
 }
 
 /// The stage that a step's words name.

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::Place;
 use crate::progress::{self, Said};
+use crate::provenance;
 use crate::stages::options;
 
 /// The folder of the records in a run's folder.
@@ -72,6 +73,9 @@ pub struct Record {
     /// them among the others.
     pub excluded: Option<Vec<String>>,
     pub results: Vec<String>,
+    /// The job of a cluster that it ran in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// BLAKE3 of all of the above. None in the records of earlier versions: there the hashes of inputs and outputs speak alone.
     #[serde(default)]
     checksum: Option<String>,
@@ -83,7 +87,8 @@ impl Record {
         let Said { notes, excluded, results } = said;
         let (step, identity) = (step.name.clone(), identity.to_string());
         let (outputs, excluded) = (BTreeMap::new(), Some(excluded));
-        Record { step, command, identity, seconds, outputs, notes, excluded, results, checksum: None }
+        let job = provenance::job();
+        Record { step, command, identity, seconds, outputs, notes, excluded, results, job, checksum: None }
     }
 
     fn sealed(mut self) -> Record {
@@ -307,6 +312,28 @@ impl Step {
             }
         }
         Ok(hash.finalize().to_hex().to_string())
+    }
+
+    /// A hash over its words where `of` stands for a path in the run's folder that it reads: equal for steps of two runs that would
+    /// have one identity, before anything has run.
+    pub fn key(&self, of: impl Fn(&str) -> String) -> String {
+        let text = |word: &Word| match word {
+            Word::Plain(text) | Word::Write(text) | Word::Near(text) => text.clone(),
+            Word::Read(prefix, path) => format!("{prefix}{}", of(path)),
+            Word::ReadAll(paths) => paths.iter().map(|path| of(path)).collect::<Vec<_>>().join(","),
+            Word::Outside(path) => path.display().to_string(),
+        };
+        files::hash(format!("{:?}", self.all_words().map(text).collect::<Vec<_>>()).as_bytes())
+    }
+
+    /// The value of an option, as it stands on the command line.
+    pub fn value(&self, option: &str) -> Option<&str> {
+        let plain = |word: &Word, text: &str| matches!(word, Word::Plain(own) if own == text);
+        let at = self.words.iter().position(|word| plain(word, option))?;
+        match self.words.get(at + 1) {
+            Some(Word::Plain(value)) => Some(value),
+            _ => None,
+        }
     }
 
     fn record_path(&self, folder: &Path) -> PathBuf {

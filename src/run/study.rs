@@ -25,7 +25,7 @@ use crate::page::Page;
 use crate::progress::{self, say};
 
 /// The folder of a cell in that of the study.
-fn cell_path(cell: &Cell) -> String {
+pub(super) fn cell_path(cell: &Cell) -> String {
     format!("cells/{}", cell.name)
 }
 
@@ -103,7 +103,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
 }
 
 /// Makes the folder of the cells, and keeps other runs out of it.
-fn locked(cells: &Path) -> Result<std::fs::File> {
+pub(super) fn locked(cells: &Path) -> Result<std::fs::File> {
     std::fs::create_dir_all(cells).map_err(Error::io(cells, "make"))?;
     files::lock(&cells.join("lock"))
 }

@@ -18,7 +18,7 @@ pub mod pretrain;
 pub mod render;
 pub mod schedule;
 pub mod sharpness;
-mod slice;
+pub mod slice;
 pub mod source;
 pub mod stability;
 pub mod surface;
@@ -77,6 +77,14 @@ impl Stage {
 }
 
 impl Stage {
+    /// Points of a surface that may be evaluated apart, by `--slice`; of everything else one.
+    pub fn points(&self) -> usize {
+        match self {
+            Stage::Surface(stage) => stage.points_apart(),
+            _ => 1,
+        }
+    }
+
     /// What is wrong with the options alone, before anything is read.
     pub fn check(&self) -> Result<()> {
         match self {

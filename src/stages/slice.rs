@@ -51,7 +51,12 @@ impl Slice {
         format!("{}, part {} of {}", path.display(), self.number, self.of)
     }
 
-    /// The part that the launcher of this process names, as `value` gives its variables.
+    /// The part that the launcher of this process names.
+    pub fn of_environment() -> Option<Slice> {
+        Slice::of_launcher(|name| env::var(name).ok()?.trim().parse().ok())
+    }
+
+    /// The part that a launcher names, as `value` gives its variables.
     fn of_launcher(value: impl Fn(&str) -> Option<usize>) -> Option<Slice> {
         LAUNCHERS.iter().find_map(|launcher| {
             let (number, first) = (value(launcher.number)?, value(launcher.first).unwrap_or(0));
@@ -70,8 +75,7 @@ impl FromStr for Slice {
     fn from_str(text: &str) -> Result<Slice, String> {
         if text == "env" {
             let names: Vec<&str> = LAUNCHERS.iter().map(|launcher| launcher.number).collect();
-            let value = |name: &str| env::var(name).ok()?.trim().parse().ok();
-            return Slice::of_launcher(value).ok_or_else(|| {
+            return Slice::of_environment().ok_or_else(|| {
                 format!(
                     "no launcher names a part (looked for {}, and how many there are); give K/N",
                     names.join(", ")

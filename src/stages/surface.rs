@@ -253,9 +253,7 @@ impl Surface {
 
     /// SURFACE.csv.EXTENSION
     fn beside(&self, extension: &str) -> PathBuf {
-        let mut name = self.out.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{extension}"));
-        self.out.with_file_name(name)
+        files::with_ending(&self.out, extension)
     }
 
     /// Says what it will take.
@@ -326,6 +324,16 @@ impl Surface {
         match self.axes.resolution {
             0 | 1001.. => self.axes.resolution,
             points => ((points - 1) << self.refine) + 1,
+        }
+    }
+
+    /// Points that may be evaluated apart. (A file of one direction makes fewer of them than this.)
+    pub(super) fn points_apart(&self) -> usize {
+        let along = if self.coords.is_empty() { self.points() } else { self.coords.len() };
+        match self.refine {
+            0 if self.profile => along,
+            0 => along * along,
+            _ => 1,
         }
     }
 

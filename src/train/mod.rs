@@ -25,6 +25,7 @@ use crate::model::Trainable;
 use crate::model::gradient::{self, Gradients};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
+use crate::stop;
 use crate::tasks::{Best, Kind, Scoring};
 use batches::Order;
 use optimizer::Optimizer;
@@ -182,7 +183,8 @@ impl Run<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] if the loss or the gradient stops being finite, and whatever `finished` fails with.
+    /// [`Error::Field`] if the loss or the gradient stops being finite, [`Error::Stopped`] if a signal asked for an end, and whatever
+    /// `finished` fails with.
     pub fn train(
         &self,
         mut theta: ParamMap,
@@ -203,6 +205,7 @@ impl Run<'_> {
         let theta = params::into_variables(theta)?;
         let mut order = Order::new(self.examples, config.step_examples(), config.seed);
         let progress = Progress::new("training (steps)", config.steps - at.step.min(config.steps));
+        let _looking = stop::Looking::begin();
         self.snapshot(&theta, at.step)?;
         while at.step < config.steps && !self.gives_up(&at.history) {
             let (sum, count) = self.step(&theta, &mut optimizer, &order.at(at.step), at.step)?;
@@ -223,6 +226,10 @@ impl Run<'_> {
                 state.save(&theta, &optimizer, &at)?;
             }
             progress.advance(1);
+            if !last && stop::asked() {
+                state.write(&theta, &optimizer, &at)?;
+                return Err(Error::Stopped);
+            }
         }
         Ok((params::detached(&theta), at.history))
     }

@@ -17,7 +17,7 @@ use super::{Row, Run};
 use crate::data::Example;
 use crate::error::Result;
 use crate::params::{self, Column, ParamMap};
-use crate::{files, progress};
+use crate::{files, progress, stop};
 
 /// How many times as long as a save takes has to pass before the next.
 const SELDOM: u32 = 100;
@@ -108,15 +108,17 @@ impl<'a> State<'a> {
 
     /// Saves after the first row of the history, or a minute, and then whenever the last save is long ago.
     pub fn save(&mut self, theta: &ParamMap, optimizer: &Optimizer, standing: &Standing) -> Result<()> {
-        // candle-nn does not give its moments away: without them a run would go on otherwise.
-        let Optimizer::Fused(optimizer) = optimizer else { return Ok(()) };
         let due = match self.saved {
             None => !standing.history.is_empty() || self.started.elapsed() > FIRST,
             Some((when, took)) => when.elapsed() > took * SELDOM,
         };
-        if !due {
-            return Ok(());
-        }
+        if due { self.write(theta, optimizer, standing) } else { Ok(()) }
+    }
+
+    /// Saves now.
+    pub fn write(&mut self, theta: &ParamMap, optimizer: &Optimizer, standing: &Standing) -> Result<()> {
+        // candle-nn does not give its moments away: without them a run would go on otherwise.
+        let Optimizer::Fused(optimizer) = optimizer else { return Ok(()) };
         let started = Instant::now();
         let stored = Stored {
             step: standing.step,
@@ -144,6 +146,7 @@ impl<'a> State<'a> {
                 .map(|(moment, values)| (format!("{moment}/{name}"), shape.clone(), Column::F32(values)))
         });
         params::write_safetensors(self.path, own.chain(moments), &metadata)?;
+        stop::gained();
         self.saved = Some((Instant::now(), started.elapsed()));
         Ok(())
     }

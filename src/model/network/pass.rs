@@ -441,16 +441,17 @@ impl<'a> Pass<'a> {
     /// Losses and scores from the last hidden state at the rows that the head reads.
     pub fn head(&self, x: &Tensor) -> Result<Outputs> {
         let (backend, labels) = (self.model.backend, &self.batch.targets.labels);
-        if let (HeadModules::Decoder { transform, weight, bias }, Labels::Classes(labels)) =
-            (&self.model.modules.head, labels)
-        {
-            let x = self.transformed(&self.closed(x)?, transform.as_ref())?;
-            let (decoder, bias) = (self.decoder(weight.as_ref())?, self.bias_of(bias.as_ref())?);
-            let (losses, scores) = backend.decoded_cross_entropy(&x, &decoder, bias, labels)?;
-            return Ok(Outputs { losses, scores: scores.detach() });
-        }
-        let scores = self.scores(x)?;
-        let losses = losses(backend, &scores, labels, &self.batch.offsets)?;
+        let (losses, scores) = match (&self.model.modules.head, labels) {
+            (HeadModules::Decoder { transform, weight, bias }, Labels::Classes(labels)) => {
+                let x = self.transformed(&self.closed(x)?, transform.as_ref())?;
+                let (decoder, bias) = (self.decoder(weight.as_ref())?, self.bias_of(bias.as_ref())?);
+                backend.decoded_cross_entropy(&x, &decoder, bias, labels)?
+            }
+            _ => {
+                let scores = self.scores(x)?;
+                (losses(backend, &scores, labels, &self.batch.offsets)?, scores)
+            }
+        };
         Ok(Outputs { losses, scores: scores.detach() })
     }
 

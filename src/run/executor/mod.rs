@@ -1,4 +1,4 @@
-//! Who runs the steps of a plan: this process, processes of their own, or, in tests, nobody.
+//! Who runs the steps of a plan: this process, processes of their own, the tasks of a cluster, or, in tests, nobody.
 //!
 //! An executor is given steps whose inputs are there, as many as it has room for, and says when one has ended. What it says is
 //! a claim: what counts is the record that the step itself leaves in the run's folder. Everything else (what is done already,
@@ -6,6 +6,7 @@
 //!
 //! A new one is a file here, a line of [`Kind`] and a row in `tests/executors.rs`.
 
+pub mod gather;
 mod local;
 #[cfg(test)]
 pub mod mock;
@@ -54,6 +55,8 @@ pub enum Kind {
     Local,
     /// `process` or `process:N`: each in a process of its own, N of them at once.
     Process(NonZeroUsize),
+    /// Steps of seconds here, after tasks of a cluster have done the long ones; has no name, since no run begins with it.
+    Gather,
 }
 
 impl FromStr for Kind {
@@ -75,13 +78,14 @@ impl Kind {
     pub fn executor(self, folder: &Path, places: &Places) -> Box<dyn Executor> {
         match self {
             Kind::Local => Box::new(local::Local::new(folder)),
+            Kind::Gather => Box::new(gather::Gather::new(folder)),
             Kind::Process(at_once) => Box::new(process::Processes::new(folder, places, at_once)),
         }
     }
 }
 
 /// Runs a step in this thread, and writes its record.
-fn perform(step: &Step, folder: &Path, identity: &str) -> Result<Record> {
+pub fn perform(step: &Step, folder: &Path, identity: &str) -> Result<Record> {
     let line = command_line(step.words(folder));
     let stage = stage(step, folder)?;
     progress::at_work(&step.name);

@@ -16,9 +16,10 @@ use super::{Executor, Finished, perform};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress;
-use crate::run::Places;
+use crate::run::failure::Failure;
 use crate::run::graph::{Graph, Wave};
 use crate::run::step::{self, Hashes, Step};
+use crate::run::{Places, read_json, write_json};
 
 /// What is ahead in a run, `steps/plan.json`.
 #[derive(Serialize)]
@@ -35,27 +36,8 @@ struct Planned {
     steps: Vec<Step>,
 }
 
-/// Why a step failed, `steps/NAME.failed.json`.
-#[derive(Serialize, Deserialize)]
-struct Failure {
-    cause: String,
-    disk_full: bool,
-}
-
 fn plan_path(folder: &Path) -> Result<PathBuf> {
     Ok(step::records(folder)?.join("plan.json"))
-}
-
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let failed = |e| Error::field(path.display(), "text", "representable as JSON", e, "report this");
-    files::write(path, &serde_json::to_vec_pretty(value).map_err(failed)?)
-}
-
-fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
-    let fix = "start it again with `run --executor process`";
-    files::check_plain(path)?;
-    serde_json::from_slice(&files::read(path)?)
-        .map_err(|e| Error::field(path.display(), "text", "as this version writes it", e, fix))
 }
 
 pub struct Processes {
@@ -93,7 +75,7 @@ impl Processes {
 impl Executor for Processes {
     fn plan(&mut self, graph: &Graph) -> Result<()> {
         let plan = Plan { waves: graph.waves(), places: &self.places, steps: graph.steps() };
-        write(&plan_path(&self.folder)?, &plan)
+        write_json(&plan_path(&self.folder)?, &plan)
     }
 
     fn room(&self) -> bool {
@@ -101,14 +83,14 @@ impl Executor for Processes {
     }
 
     fn start(&mut self, step: &Step, _identity: &str) -> Result<()> {
-        let failure = step.beside_record(&self.folder, "failed.json");
-        files::remove(&failure)?;
+        Failure::remove(step, &self.folder)?;
         let mut child = self.command(step)?.spawn().map_err(Error::io(&self.folder, "start a step in"))?;
         self.working.insert(step.name.clone(), child.stdin.take());
-        let (name, ended) = (step.name.clone(), self.ended.0.clone());
+        let (step, folder, ended) = (step.clone(), self.folder.clone(), self.ended.0.clone());
         std::thread::spawn(move || {
+            let outcome = outcome(child, &step, &folder);
             // Nobody receives it where the run has ended already.
-            let _ = ended.send(Finished { step: name, outcome: outcome(child, &failure) });
+            let _ = ended.send(Finished { step: step.name, outcome });
         });
         Ok(())
     }
@@ -133,21 +115,18 @@ impl Drop for Processes {
 }
 
 /// Waits for a process, and gives what became of its step.
-fn outcome(mut child: Child, failure: &Path) -> Result<()> {
-    let status = child.wait().map_err(Error::io(failure, "wait for"))?;
+fn outcome(mut child: Child, step: &Step, folder: &Path) -> Result<()> {
+    let status = child.wait().map_err(Error::io(folder, "wait for a step in"))?;
     if status.success() {
         return Ok(());
     }
-    let Failure { cause, disk_full } = match failure.exists() {
-        true => read(failure)?,
-        false => {
-            let killed = Failure { cause: format!("its process ended by {status}"), disk_full: false };
-            // Where there is no room for these few bytes, that is the cause.
-            write(failure, &killed)?;
-            killed
-        }
-    };
-    Err(Error::Elsewhere { cause, disk_full })
+    if let Some(failure) = Failure::read(step, folder) {
+        return Err(failure.error());
+    }
+    let killed = Failure::told("", format!("its process ended by {status}"), false);
+    // Where there is no room for these few bytes, that is the cause.
+    killed.write(step, folder)?;
+    Err(killed.error())
 }
 
 /// Runs one step of the plan in `folder`. With `tied`, this process ends with the one that started it.
@@ -163,20 +142,18 @@ pub fn run_step(folder: &Path, name: &str, tied: bool) -> Result<ExitCode> {
         });
     }
     let path = plan_path(folder)?;
-    let Planned { places, steps } = read(&path)?;
+    let Planned { places, steps } = read_json(&path)?;
     let Some(step) = steps.iter().find(|step| step.name == name) else {
         let fix = format!("{} lists them", path.display());
         return Err(Error::field("NAME", "step", "one of the plan", name, fix));
     };
     let _lock = files::wait_for_lock(&step.beside_record(folder, "lock"))?;
-    let failure = step.beside_record(folder, "failed.json");
-    files::remove(&failure)?;
+    Failure::remove(step, folder)?;
     let identity = step.identity(folder, &mut Hashes::at(places));
     match identity.and_then(|identity| perform(step, folder, &identity)) {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(cause) => {
-            let failed = Failure { cause: cause.to_string(), disk_full: cause.is_full() };
-            write(&failure, &failed)?;
+            Failure::new("", &cause).write(step, folder)?;
             Ok(ExitCode::FAILURE)
         }
     }
