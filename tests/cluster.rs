@@ -106,7 +106,7 @@ fn plain_processes_carry_a_plan_out() -> Outcome {
             let mut command = Command::new(program());
             let (wave, element) = ((wave + 1).to_string(), element.to_string());
             command.args(["-q", "--threads", "1", "task", "out", &wave, &element]).current_dir(&many);
-            command.env("FISHERSCAPE_WAIT", "1").spawn()
+            command.env("FISHERSCAPE_WAIT", "1").stdout(Stdio::null()).spawn()
         };
         let order = (0..elements(&plan, wave)).rev();
         let mut started =
@@ -517,6 +517,14 @@ fn a_node_and_a_controller_may_die() -> Outcome {
     let (code, text) = slurm.run("dies", &BY_SLURM);
     assert!(code == Some(0), "{text}");
     same(&outputs(&out), &locally(&analysis)?);
+    // It has hit something: a job that was started again, or one that was lost and sent again.
+    let records = std::fs::read_dir(out.join("steps"))?
+        .flatten()
+        .filter(|e| e.path().extension().is_some_and(|e| e == "json"));
+    let again = records
+        .filter_map(|e| std::fs::read_to_string(e.path()).ok())
+        .any(|text| text.contains("started again"));
+    assert!(again || out.join("cluster/0002").exists(), "nothing died");
     slurm.script("down", &[]).output()?;
     Ok(())
 }

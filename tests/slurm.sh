@@ -99,9 +99,11 @@ case $1 in
     timeout 5 scancel --user=root --quiet 2> /dev/null || true
     for file in "$D"/run/slurmd-*.pid "$D"/run/slurmctld.pid "$D"/run/munged.pid "$D"/run/mount-*.pid; do end "$file"; done ;;
   die)
-    # What runs on it: the steps' daemons carry its name.
-    pkill -9 -f "slurmstepd: .*$3|$D/spool/$3/" 2> /dev/null || true
-    end "$D/run/slurmd-$3.pid" -9 ;;
+    end "$D/run/slurmd-$3.pid" -9
+    # What runs on it has its name among its variables.
+    for own in $(grep -lsz "^SLURMD_NODENAME=$3\$" /proc/[0-9]*/environ); do
+      if tr '\0' '\n' < "$own" 2> /dev/null | grep -q "^SLURM_CONF=$D/"; then kill -9 "$(basename "$(dirname "$own")")" 2> /dev/null || true; fi
+    done ;;
   revive) node "$3" ;;
   client) shift 2; if [ -e "$D/mounts" ]; then with_mount "client-$$" "$@"; else exec "$@"; fi ;;
   control)

@@ -136,7 +136,8 @@ pub fn waves(asked: Vec<Asked>, folder: &Path, cut: Cut) -> Result<(Vec<Cell>, V
         let first = put(&graph, &known, &twins, &HashMap::new());
         let mut latest: HashMap<&str, usize> = HashMap::new();
         for (step, put) in known.iter().zip(&first) {
-            if let Some(seed) = &step.seed {
+            // One that another cell does waits for nothing here.
+            if let Some(seed) = step.seed.as_ref().filter(|_| !put.adopted) {
                 let wave = latest.entry(seed).or_default();
                 *wave = put.wave.max(*wave);
             }

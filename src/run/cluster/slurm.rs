@@ -19,6 +19,9 @@ use crate::run::{read_json, write_json};
 /// Seconds before the time limit at which a task is told.
 const NOTICE: usize = 120;
 
+/// The log of the end.
+pub const END_LOG: &str = "end.out";
+
 /// How an array is submitted.
 #[derive(Clone, Debug)]
 pub struct Headers {
@@ -107,9 +110,8 @@ pub fn submit(submission: &Submission, plan: &Plan, headers: &Headers) -> Result
                     command.args([format!("--dependency={after}"), "--kill-on-invalid-dep=yes".into()])
                 }
             };
-            command
-                .arg(format!("--output={}", logs.join(format!("{number}-{first}-%a.out")).display()))
-                .arg(&script);
+            let log = if wave.is_some() { format!("{number}-{first}-%a.out") } else { END_LOG.into() };
+            command.arg(format!("--output={}", logs.join(log).display())).arg(&script);
             match slurm(&mut command) {
                 // ID, or ID;CLUSTER
                 Ok(id) => ids.push(id.split(';').next().unwrap_or(&id).to_string()),

@@ -173,7 +173,10 @@ impl Standing {
         lines.push(match (self.page, self.is_at_work()) {
             (true, _) => format!("  page: {}/report.html", self.run),
             (false, true) => "  page: written at the end".into(),
-            (false, false) => "  no page yet; the same `run` goes on".into(),
+            (false, false) => {
+                "  no page yet; the same `run` goes on (log/end.out, if there is one, says what stopped it)"
+                    .into()
+            }
         });
         lines
     }
@@ -201,13 +204,15 @@ fn points(step: &Step, folder: &Path, k: usize, n: usize) -> Option<usize> {
 /// The last line of the log of an element, where Slurm says why it ended.
 fn last_words(submission: &Submission, wave: usize, element: usize) -> String {
     let logs = files::list(&submission.folder.join("log")).unwrap_or_default();
-    let begins = format!("{wave}-");
-    let ends = format!("-{element}.out");
-    let own = logs.iter().find(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with(&begins) && name.ends_with(&ends)
-    });
-    let Some(own) = own else { return "no log: no node has seen it, or not this folder".into() };
+    // WAVE-FIRST-INDEX.out, where an array begins with the element FIRST.
+    let element_of = |path: &Path| {
+        let mut numbers = path.file_stem()?.to_str()?.split('-').map(str::parse::<usize>);
+        let [own, first, index] = std::array::from_fn(|_| numbers.next().and_then(|number| number.ok()));
+        (own? == wave).then_some(first? + index?)
+    };
+    let Some(own) = logs.iter().find(|path| element_of(path) == Some(element)) else {
+        return "no log: no node has seen it, or not this folder".into();
+    };
     let text = files::read(own).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
