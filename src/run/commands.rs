@@ -8,6 +8,7 @@ use crate::analysis::{self, SHIPPED, keys};
 use crate::error::Result;
 use crate::progress::{self, say};
 use crate::run::executor::{Kind, process};
+use crate::run::story::counted;
 use crate::run::{self, Order};
 
 /// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
@@ -26,6 +27,9 @@ pub struct Run {
     /// Of a study, run these cells alone, named as `check` lists them; the tables have those run before, too [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
+    /// Print verdict, answers and cautions as JSON
+    #[arg(long)]
+    pub json: bool,
     /// What runs the steps: local (this process, one after the other), process (one of its own for each) or process:N
     #[arg(long, value_name = "NAME", default_value = "local", hide = true)]
     pub executor: Kind,
@@ -88,8 +92,8 @@ impl Run {
             loaded.only_cells(&self.cells)?;
         }
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
-        let (force, executor) = (self.force, self.executor);
-        run::run(&loaded, &Order { folder: &folder, command, force, executor })
+        let (force, executor, json) = (self.force, self.executor, self.json);
+        run::run(&loaded, &Order { folder: &folder, command, force, executor, json })
     }
 }
 
@@ -108,9 +112,11 @@ impl Check {
             let notes: BTreeSet<String> = said.notes.into_iter().chain(said.excluded).collect();
             notes.iter().for_each(progress::note);
             let steps = steps?;
-            let cells =
-                loaded.study.as_ref().map_or(String::new(), |study| format!("{} cells, ", study.cells.len()));
-            say!("{which}: sound, {cells}{steps} steps");
+            let cells = loaded
+                .study
+                .as_ref()
+                .map_or(String::new(), |study| format!("{}, ", counted(study.cells.len(), "cell")));
+            say!("{which}: sound, {cells}{}", counted(steps, "step"));
             for cell in loaded.study.iter().flat_map(|study| &study.cells) {
                 say!("  {}", cell.name);
             }
