@@ -707,7 +707,40 @@ fn the_report_stands_alone() -> Outcome {
     // lines over two parts, the plane of the models, trajectories, a plane of random directions, spectra, eigenvectors; ranks, examples needed, tails,
     // masks and data, overlap, audit, concentration, damage, agreement.
     assert_eq!(page.matches("<svg").count(), 28);
-    assert_eq!(page.matches("aria-label=").count(), page.matches("role=\"img\"").count() + 2);
+    // A figure is named by its caption, once.
+    let named = |i: usize| {
+        let of = format!("role=\"img\" tabindex=\"0\" aria-labelledby=\"caption-{i}\"");
+        page.contains(&of) && page.matches(&format!("id=\"caption-{i}\"")).count() == 1
+    };
+    assert!((1..=28).all(named) && page.matches("role=\"img\"").count() == 28);
+    // The verdict is the title, the heading and what previews show; nothing is shown that is no number.
+    let verdict =
+        page.split_once("<h1>").and_then(|(_, rest)| Some(rest.split_once("</h1>")?.0)).ok_or("no h1")?;
+    assert!(verdict.ends_with('.') && page.contains(&format!("<title>{verdict}</title>")));
+    assert!(page.contains(&format!("name=\"description\" content=\"{verdict}\"")));
+    for words in ["NaN", "−0.0000<", "−0.0000 ", ">1 steps", " 1 examples", " 1 cells"] {
+        assert!(!page.contains(words), "{words}");
+    }
+    // Every link leads to a file of the run or to a place on the page.
+    for target in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        let target = target.replace("&#x2f;", "/");
+        let found = match target.strip_prefix('#') {
+            Some(id) => page.contains(&format!("id=\"{id}\"")),
+            None => target.starts_with("data:") || out.join(&target).is_file(),
+        };
+        assert!(found, "{target}");
+    }
+    // The same at the end of the output, in words and as JSON.
+    let again = |more: &str| -> Outcome<String> {
+        let command = format!("run {} --out {}{more}", path.display(), out.display());
+        let output = fisherscape(&command).assert().success().get_output().stdout.clone();
+        Ok(String::from_utf8(output)?)
+    };
+    assert!(again("")?.starts_with(&verdict.replace("&#x2f;", "/")));
+    let said: serde_json::Value = serde_json::from_str(&again(" --json")?)?;
+    assert_eq!(said["verdict"], verdict);
+    let answers = said["answers"].as_array().ok_or("no answers")?;
+    assert!(answers.iter().all(|answer| answer["text"].as_str().is_some_and(|text| text.ends_with('.'))));
     assert!(page.contains("initialised from seed 0"), "made-up heads are named");
     assert!(page.contains("95 % interval") && page.contains("paired by seed"));
     // A line that goes on without its `\` would leave the blanks of the source in a sentence.

@@ -441,7 +441,13 @@ fn what_is_lost_is_sent_again() -> Outcome {
     });
     let log =
         std::fs::read_to_string(out.join("cluster/0001/log").join(format!("{}-0-0.out", ids.len() - 1)))?;
-    assert!(log.contains("is started again and goes on") && log.contains("going on after"), "{log}");
+    assert!(log.contains("is started again and goes on"), "{log}");
+    let record = json(&out.join("steps/training_of_uniform_0.1_seed_0.json"));
+    let notes = record["notes"].to_string();
+    assert!(
+        notes.contains("going on after") && record["job"].to_string().contains("started again once"),
+        "{record}"
+    );
     let (code, text) = slurm.run("lost", &["status", "out"]);
     let lost: Vec<&str> = text.lines().filter(|line| line.contains("lost: ")).collect();
     assert!(code == Some(0) && lost.len() == 2 && lost.iter().all(|line| line.contains("seed 1")), "{text}");

@@ -74,6 +74,11 @@ fn page(out: &Path) -> Outcome<String> {
     Ok(std::fs::read_to_string(out.join("report.html"))?.replace("&#x2f;", "/"))
 }
 
+/// A number of one digit as people write it.
+fn short(value: f64) -> String {
+    format!("{value:.6}").trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
 /// The accuracy of a run.
 fn accuracy(run: &Path) -> Outcome<f64> {
     let rows = table(&run.join("metrics.csv"))?;
@@ -206,8 +211,15 @@ fn tables_are_of_the_runs() -> Outcome {
     let page = page(&out)?;
     // What could have been shown, at a level of 5 % over all comparisons.
     let least = least_shown.iter().fold(f64::INFINITY, |a, b| a.min(*b));
-    let wanted = format!("corrected for {compared} comparisons, no difference below {least:.4}");
-    assert!(said.contains(&wanted), "{said}");
+    // It is said with one digit, rounded up.
+    let step = 10f64.powf(least.log10().floor());
+    let wanted = format!(
+        "None below {} could have been shown in the most certain cell",
+        short((least / step).ceil() * step)
+    );
+    assert!(said.contains(&wanted), "{wanted}: {said}");
+    let number = if compared == 1 { "one comparison".into() } else { format!("{compared} comparisons") };
+    assert!(said.contains(&format!("{number} with matched uniform in ")), "{said}");
     assert!(CELLS.iter().all(|cell| page.contains(&format!("cells/{cell}/report.html"))));
     for name in ["differences", "by_fraction", "by_lr"] {
         assert!(

@@ -69,6 +69,9 @@ pub struct Analysis {
     pub expectation: String,
     /// How to read the outcome, and how not to.
     pub reading: String,
+    /// What the question asks, in its order, where that is not all that is done.
+    #[serde(default)]
+    pub asks: Vec<Topic>,
     /// Seed of every draw; the k-th training run of an arm has this seed plus k.
     #[serde(default)]
     pub seed: u64,
@@ -94,6 +97,34 @@ pub struct Analysis {
     /// The keys as they are given: a default that is written differs from one that is not, since it is a word of a command.
     #[serde(skip)]
     pub given: toml::Table,
+}
+
+/// What an analysis can be asked, in the order in which the answers stand where it says none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// Which arm is better.
+    Better,
+    /// Around which the loss is flatter.
+    Flatter,
+    /// How trained models lie to each other.
+    Apart,
+    /// Which sites have most Fisher information.
+    Where,
+    /// How many examples a ranking needs.
+    Data,
+    /// How much of its noise is that of the masks.
+    Masks,
+    /// Whether the same parameters come out on top.
+    Overlap,
+    /// Whether the loss rises further in the parameters at the top.
+    Matters,
+    /// What a ranking rests on.
+    Drivers,
+    /// Whether it predicts where a perturbation hurts.
+    Damage,
+    /// Whether estimates and models rank alike.
+    Alike,
 }
 
 /// What everything starts from

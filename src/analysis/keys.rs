@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, ValueEnum};
 use toml::de::DeTable;
 
-use super::config::SECTIONS;
+use super::config::{SECTIONS, Topic};
 
 /// Columns of the list.
 const WIDTH: usize = 80;
@@ -17,6 +17,10 @@ pub fn help() -> String {
     let mut text = "Keys of an analysis; what has a default may be left out, and a section that is left out is not done:\n\n  \
                     title, question, source, expectation, reading: text; seed: a number [default: 0]\n"
         .to_string();
+    text += &entry(
+        "asks",
+        &format!("What the question asks, in its order [default: all that is done] [{}]", topics()),
+    );
     for (name, keys) in SECTIONS {
         let section = keys(Command::new(name));
         let about = section.get_about().map_or(GRID.into(), |about| about.to_string());
@@ -24,6 +28,11 @@ pub fn help() -> String {
         section.get_arguments().for_each(|key| text += &entry(&format!("  {}", key.get_id()), &meaning(key)));
     }
     text + "\nA list is written [a, b], a word in quotes. A path is looked for beside the file, then from the current folder. `fisherscape list --show quickstart` shows keys in use."
+}
+
+fn topics() -> String {
+    let names = Topic::value_variants().iter().filter_map(Topic::to_possible_value);
+    names.map(|value| value.get_name().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 const GRID: &str = "[[grid]] makes it a study: keys of the others, each with a list of values; every combination is a cell, an \

@@ -16,6 +16,10 @@ use super::questions::Question;
 use crate::error::{Error, Result};
 use crate::tasks::Kind;
 
+/// How the line on rows that were dropped begins, and what is said of examples that have nothing to predict: reports look for both.
+pub const LEFT_OUT: &str = "left out: ";
+pub const NO_TARGET: &str = "examples without a target";
+
 /// One example before tokenization; texts are trimmed and not empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -110,7 +114,7 @@ impl Rows {
     /// What was left out, for stderr: the count of every reason, then the places of the first rows skipped.
     /// `None` if everything was used.
     pub fn left_out(&self) -> Option<String> {
-        let mut lines = vec![format!("left out: {}", self.counts()?)];
+        let mut lines = vec![format!("{LEFT_OUT}{}", self.counts()?)];
         for Skipped { file, line, reason } in self.skipped.iter().take(Self::NAMED) {
             lines.push(format!("  {}:{line}: {reason}", file.display()));
         }

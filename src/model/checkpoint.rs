@@ -32,6 +32,9 @@ use crate::{embedded, files, progress};
 
 pub use body::Body;
 
+/// What is said of parameters that no file has, before the seed that they are drawn from: reports look for it.
+pub const FROM_SEED: &str = "initialised from seed";
+
 /// A checkpoint's files, read.
 pub struct Checkpoint {
     pub folder: PathBuf,
@@ -316,11 +319,7 @@ impl Checkpoint {
     }
 
     fn tell_fresh(&self, names: &[String], seed: u64) {
-        progress::excluded(format!(
-            "{}: {} initialised from seed {seed}",
-            self.folder.display(),
-            names.join(", ")
-        ));
+        progress::excluded(format!("{}: {} {FROM_SEED} {seed}", self.folder.display(), names.join(", ")));
     }
 
     fn tell_unused(&self) {

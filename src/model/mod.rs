@@ -24,7 +24,7 @@ pub mod settings;
 pub mod squares;
 mod weights;
 
-pub use checkpoint::{Body, Checkpoint, Model};
+pub use checkpoint::{Body, Checkpoint, FROM_SEED, Model};
 pub use config::ModelConfig;
 pub use device::DeviceChoice;
 pub use labels::{Estimate, Estimator};

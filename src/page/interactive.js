@@ -61,8 +61,18 @@
     }
     Plotly.react(plot, traces, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["tableRotation"] });
   };
-  chooser.addEventListener("change", draw);
-  dark.addEventListener("change", draw);
-  draw();
-  new ResizeObserver(() => Plotly.Plots.resize(plot)).observe(host);
+  const begin = () => {
+    const library = document.createElement("script");
+    library.textContent = document.getElementById("plotly").textContent;
+    document.head.append(library);
+    chooser.addEventListener("change", draw);
+    dark.addEventListener("change", draw);
+    draw();
+    new ResizeObserver(() => Plotly.Plots.resize(plot)).observe(host);
+  };
+  // Not before it is seen: that takes seconds.
+  const seen = new IntersectionObserver(entries => {
+    if (entries.some(entry => entry.isIntersecting)) { seen.disconnect(); begin(); }
+  });
+  seen.observe(plot);
 })();

@@ -59,8 +59,9 @@ pub(crate) fn scripts(groups: &[Group]) -> String {
     let data: Vec<Data> = groups.iter().map(data).collect();
     // `</` would end the script, and `<!--` keep it from ending.
     let data = json!(data).to_string().replace('<', "\\u003c");
+    // The library is text until the surfaces are seen: a page is read before it is rotated.
     format!(
-        "<script>{PLOTLY}</script>\n<script type=\"application/json\" id=\"surface-data\">{data}</script>\n<script>{SCRIPT}</script>"
+        "<script type=\"text/plain\" id=\"plotly\">{PLOTLY}</script>\n<script type=\"application/json\" id=\"surface-data\">{data}</script>\n<script>{SCRIPT}</script>"
     )
 }
 

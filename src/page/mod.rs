@@ -3,7 +3,9 @@
 //! Everything that depends on the run and not on its inputs (times, processor, threads) is in the page's section
 //! `provenance`; all else has the same bytes each time. Light and dark, wide and narrow: see `page.html`.
 
+pub mod answer;
 pub mod interactive;
+mod shown;
 pub mod tabular;
 mod template;
 
@@ -14,11 +16,13 @@ use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::page::answer::Answer;
 use crate::page::interactive::{Group, scripts};
 use crate::page::template::filled;
 use crate::provenance::processor;
 
 const TEMPLATE: &str = include_str!("page.html");
+const COPYING: &str = include_str!("copy.js");
 
 /// What the page says.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -28,8 +32,18 @@ pub struct Page {
     pub source: String,
     pub expectation: String,
     pub reading: String,
-    /// The answer, sentence by sentence.
-    pub answers: Vec<String>,
+    /// What came out, in one sentence.
+    pub verdict: String,
+    /// On how many examples and seeds it rests.
+    pub facts: String,
+    /// The answers in the order of the question.
+    pub answers: Vec<Answer>,
+    /// What they are no answers about.
+    pub limits: String,
+    /// What makes one doubt them.
+    pub warnings: Vec<String>,
+    /// What else there is to say, sentence by sentence.
+    pub details: Vec<String>,
     pub figures: Vec<Figure>,
     pub tables: Vec<Table>,
     #[serde(skip)]
@@ -47,7 +61,7 @@ pub struct Page {
 }
 
 /// A figure.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Figure {
     /// Of the files, without their extension.
     pub path: String,
@@ -56,6 +70,13 @@ pub struct Figure {
     pub width: f64,
     /// What it shows; also its text for readers who do not see it.
     pub caption: String,
+    /// Whether it stands aside, folded: what models were trained on.
+    pub aside: bool,
+    /// Endings of its files.
+    pub endings: Vec<String>,
+    /// Files that it draws, and the line that draws it again.
+    pub data: Vec<String>,
+    pub command: String,
 }
 
 /// A table.
@@ -85,7 +106,7 @@ impl Figure {
     pub fn new(path: String, svg: String, caption: String) -> Figure {
         let points =
             svg.split_once("width=\"").and_then(|(_, rest)| rest.split_once("pt\"")?.0.parse::<f64>().ok());
-        Figure { path, svg, width: (points.unwrap_or(493.0) * 1.9).round(), caption }
+        Figure { path, svg, width: (points.unwrap_or(493.0) * 1.9).round(), caption, ..Figure::default() }
     }
 }
 
@@ -131,8 +152,12 @@ impl Page {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let context = context! {
             page => Value::from(Serde(self)),
+            figures => Value::from(Serde(shown::figures(&self.figures)?)),
+            tables => Value::from(Serde(shown::tables(&self.tables))),
+            bars => self.answers.iter().flat_map(Answer::drawn).collect::<Vec<_>>(),
             interactive => !self.views.is_empty(),
             scripts => scripts(&self.views),
+            copying => COPYING,
             version => env!("CARGO_PKG_VERSION"),
             written => utc(now),
             processor => processor(),

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::progress::{self, say};
 use crate::run::cluster::{Cut, Headers};
 use crate::run::executor::{Kind, process};
+use crate::run::story::counted;
 use crate::run::{self, Order, cluster};
 use crate::stages::slice::Slice;
 
@@ -30,6 +31,9 @@ pub struct Run {
     /// Of a study, run these cells alone, named as `check` lists them; the tables have those run before, too [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
+    /// Print verdict, answers and cautions as JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub cluster: Cluster,
     /// What runs the steps: local (this process, one after the other), process (one of its own for each) or process:N
@@ -42,7 +46,7 @@ pub struct Run {
 #[command(next_help_heading = "On a cluster")]
 pub struct Cluster {
     /// Write what is missing as a plan for other launchers, and the lines that carry it out; run nothing
-    #[arg(long, conflicts_with_all = ["slurm", "force", "executor"])]
+    #[arg(long, conflicts_with_all = ["slurm", "force", "executor", "json"])]
     pub plan: bool,
     /// Submit what is missing to Slurm and watch it; or watch what is in the queue. HEADER.sh begins a batch script: #!/bin/bash,
     /// #SBATCH lines, module load
@@ -162,8 +166,8 @@ impl Run {
             loaded.only_cells(&self.cells)?;
         }
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
-        let (force, executor) = (self.force, self.executor);
-        let order = Order { folder: &folder, command, force, executor };
+        let (force, executor, json) = (self.force, self.executor, self.json);
+        let order = Order { folder: &folder, command, force, executor, json };
         let Cluster { plan, slurm, slurm_light, jobs, slices, at_once, detach } = &self.cluster;
         let cut = Cut { elements: jobs.get(), parts: slices.map(NonZeroUsize::get) };
         match slurm {
@@ -224,9 +228,11 @@ impl Check {
             let notes: BTreeSet<String> = said.notes.into_iter().chain(said.excluded).collect();
             notes.iter().for_each(progress::note);
             let steps = steps?;
-            let cells =
-                loaded.study.as_ref().map_or(String::new(), |study| format!("{} cells, ", study.cells.len()));
-            say!("{which}: sound, {cells}{steps} steps");
+            let cells = loaded
+                .study
+                .as_ref()
+                .map_or(String::new(), |study| format!("{}, ", counted(study.cells.len(), "cell")));
+            say!("{which}: sound, {cells}{}", counted(steps, "step"));
             for cell in loaded.study.iter().flat_map(|study| &study.cells) {
                 say!("  {}", cell.name);
             }

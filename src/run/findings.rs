@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Granularity, Scores};
 use crate::landscape::directions::Mark;
+use crate::landscape::mask::Select;
 use crate::landscape::rise::{self, ByExample};
 use crate::landscape::sharpness::{Comparison, Measure, Pair, Row, compare_measure};
 use crate::stats::paired::{self, Difference};
@@ -23,7 +24,7 @@ use crate::tables::surface::Grid;
 use crate::tables::training::MetricRow;
 use crate::tables::training::PredictionRow;
 use crate::tables::{self, Table};
-use crate::tasks::{Kind, answers};
+use crate::tasks::{Kind, Metric, Predictions, answers};
 use crate::{files, stats};
 
 /// The radius within which surfaces are compared: directions as long as the weights that they are scaled to.
@@ -39,10 +40,12 @@ pub fn score(run: &Path) -> Result<Score> {
     };
     let rest: Vec<MetricRow> = metrics.collect();
     let count = |name: &str| rest.iter().find(|row| row.metric == name).map(|row| row.value as usize);
-    let MetricRow { examples, metric, value, .. } = chief;
+    let MetricRow { examples, metric, value, se, .. } = chief;
     Ok(Score {
         loss: loss.value,
         value,
+        se,
+        constant: None,
         examples,
         collapsed: count("distinct_predictions").is_some_and(|distinct| distinct <= 1),
         trained_on: count("training_examples"),
@@ -55,14 +58,18 @@ pub fn score(run: &Path) -> Result<Score> {
 /// The score of a run with what its predictions say of single examples, which takes a while where a metric is no mean.
 fn score_by_example(run: &Path) -> Result<Score> {
     let score = score(run)?;
-    Ok(Score { by_example: by_example(run, &score)?, ..score })
+    let known = by_example(run, &score)?;
+    let constant = known.as_ref().and_then(|(_, constant)| *constant);
+    Ok(Score { by_example: known.map(|(by_example, _)| by_example), constant, ..score })
 }
 
 /// Numbers of examples, and what is known of each.
 type ByNumber = (Vec<usize>, Vec<f64>);
 
 /// What the run's predictions say of the chief metric, example by example; answers are told from classes by what stands next.
-fn by_example(run: &Path, score: &Score) -> Result<Option<ByNumber>> {
+///
+/// Beside it the score of the best answer that is the same for all.
+fn by_example(run: &Path, score: &Score) -> Result<Option<(ByNumber, Option<f64>)>> {
     let path = run.join(PredictionRow::FILE);
     if !path.exists() {
         return Ok(None);
@@ -75,7 +82,27 @@ fn by_example(run: &Path, score: &Score) -> Result<Option<ByNumber>> {
         .chain(Kind::ALL.iter().flat_map(|kind| kind.spec().metrics))
         .chain(Task::ALL.iter().flat_map(|t| t.metrics()));
     let chief = chief.into_iter().find(|known| known.name == score.metric);
-    Ok(chief.map(|chief| (numbers, chief.pseudo_values(&predictions))))
+    Ok(chief.map(|chief| ((numbers, chief.pseudo_values(&predictions)), constant(chief, &predictions))))
+}
+
+/// More labels than this are no classes that one could name always.
+const CLASSES: usize = 100;
+
+/// What the best of those scores who name one class for all; none of numbers and of answers in words.
+fn constant(chief: &Metric, predictions: &Predictions) -> Option<f64> {
+    let mut labels: Vec<f64> = predictions.truth.clone();
+    labels.sort_unstable_by(f64::total_cmp);
+    labels.dedup();
+    let classes = labels.iter().all(|label| label.fract() == 0.0 && *label >= 0.0);
+    let in_words = labels.iter().any(|label| answers::answers(predictions.name(*label)).is_some());
+    if !classes || labels.len() > CLASSES || in_words {
+        return None;
+    }
+    let of = |label: &f64| {
+        let predicted = vec![*label; predictions.truth.len()];
+        chief.value(&Predictions { predicted, ..predictions.clone() })
+    };
+    labels.iter().map(of).filter(|value| value.is_finite()).reduce(f64::max)
 }
 
 /// The difference of two arms over runs that are paired by seed, and how it was judged.
@@ -140,12 +167,19 @@ pub fn training(folder: &Path, models: &[Model]) -> Result<Vec<Training>> {
             p_corrected: None,
             least_shown: None,
             held_out_examples: runs[0].1.examples,
+            constant: constants(&runs),
             pairs: differences.len(),
             judged,
             runs,
         });
     }
     Ok(rows)
+}
+
+/// What the best answer that is the same for all scores, mean over the runs.
+fn constants(runs: &[(String, Score)]) -> Option<f64> {
+    let each: Option<Vec<f64>> = runs.iter().map(|(_, score)| score.constant).collect();
+    each.filter(|each| !each.is_empty()).map(|each| stats::mean(&each))
 }
 
 /// Who is right at each seed, the first arm or another, on one held-out part; none of numbers, or of several targets to an example.
@@ -300,6 +334,7 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
                 seeds: values.len(),
                 highest: finite.fold(f64::NEG_INFINITY, f64::max),
                 not_finite: grid.loss.iter().filter(|v| !v.is_finite()).count(),
+                span: span(&grid),
                 effective: number("/mask/counts/selected_effective").unwrap_or(0.0) as u64,
                 difference: compared.as_ref().map(|d| d.difference),
                 low: compared.as_ref().map(|d| d.low),
@@ -313,6 +348,14 @@ pub fn surfaces(folder: &Path, analysis: &Analysis, models: &[Model], part: Part
         }
     }
     Ok(rows)
+}
+
+/// The square around the centre that a grid covers.
+fn span(grid: &Grid) -> Option<(f64, f64)> {
+    let ends =
+        |axis: &[f64]| Some((axis.iter().copied().reduce(f64::min)?, axis.iter().copied().reduce(f64::max)?));
+    let ((left, right), (bottom, top)) = (ends(&grid.x)?, ends(&grid.y)?);
+    Some((left.max(bottom), right.min(top)))
 }
 
 /// The rise around the model of one seed, by what is one draw of the data.
@@ -439,27 +482,113 @@ fn about(surface: &Path) -> Result<serde_json::Value> {
         .map_err(|e| Error::field(path.display(), "file", "JSON", e, fix))
 }
 
-/// Scores of the sites by the paper's aggregate, in model order, with their errors over examples.
-pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Vec<Site>> {
+/// The sites, and those at both ends.
+pub struct Sites {
+    /// In model order.
+    pub rows: Vec<Site>,
+    /// Places of the highest, and after it of those that are not told apart from it: the 95 % interval of their paired difference
+    /// over the examples holds 0.
+    pub highest: Vec<usize>,
+    pub lowest: Vec<usize>,
+}
+
+/// Scores of the sites by the paper's aggregate, with their errors over examples; without the sums of the examples no rows.
+pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Sites> {
     let path = folder.join(format!("{}.safetensors", plan::fisher_stem(analysis)));
     let fisher_files::Stored { diagonal, layout, .. } = fisher_files::read(&path)?;
-    let Some(by_example) = fisher_files::read_sums(&path, &diagonal)? else { return Ok(Vec::new()) };
+    let Some(by_example) = fisher_files::read_sums(&path, &diagonal)? else {
+        return Ok(Sites { rows: Vec::new(), highest: Vec::new(), lowest: Vec::new() });
+    };
     let schedule = analysis.schedule.as_ref();
     let aggregate = schedule.map(|schedule| schedule.aggregate).unwrap_or_default();
     let intermediate = schedule.is_some_and(|schedule| schedule.include_intermediate);
     let scores = Scores::new(&layout, Granularity::Site, aggregate, intermediate);
     let columns = scores.of_examples(&by_example.sums);
-    let site = |(name, column): (&String, ndarray::ArrayView1<f64>)| {
-        let values = column.to_vec();
-        let score_se = by_example.clusters.standard_error(&values);
-        Site { site: name.clone(), score: stats::mean(&values), score_se }
+    let columns: Vec<Vec<f64>> = columns.columns().into_iter().map(|column| column.to_vec()).collect();
+    let error = |values: &[f64]| by_example.clusters.standard_error(values);
+    let site = |(name, values): (&String, &Vec<f64>)| Site {
+        site: name.clone(),
+        score: stats::mean(values),
+        score_se: error(values),
     };
-    Ok(scores.names().iter().zip(columns.columns()).map(site).collect())
+    let rows: Vec<Site> = scores.names().iter().zip(&columns).map(site).collect();
+    let order = |a: &usize, b: &usize| rows[*a].score.total_cmp(&rows[*b].score);
+    let [highest, lowest] = [(0..rows.len()).max_by(order), (0..rows.len()).min_by(order)]
+        .map(|end| end.map_or(Vec::new(), |end| tied(&columns, end, &error)));
+    Ok(Sites { rows, highest, lowest })
+}
+
+/// Standard errors to either side of a mean over many examples in its 95 % interval.
+const HALF_WIDTH: f64 = 1.96;
+
+/// A column and those that are not told apart from it.
+fn tied(columns: &[Vec<f64>], end: usize, error: &dyn Fn(&[f64]) -> f64) -> Vec<usize> {
+    let within = |other: &usize| {
+        let difference: Vec<f64> = columns[*other].iter().zip(&columns[end]).map(|(a, b)| a - b).collect();
+        *other != end && stats::mean(&difference).abs() <= HALF_WIDTH * error(&difference)
+    };
+    std::iter::once(end).chain((0..columns.len()).filter(within)).collect()
+}
+
+/// The rise in the parameters of most Fisher information against that in others, around the first model.
+pub struct Marked {
+    pub part: Part,
+    pub top: Select,
+    pub other: Select,
+    /// The first is the other mask's.
+    pub compared: Comparison,
+}
+
+/// Of the first mask at the top that has a partner, at random or at the bottom, over the held-out part where there is one; the comparison is
+/// paired by plane and example.
+pub fn marked(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result<Option<Marked>> {
+    let Some(surface) = &analysis.surface else { return Ok(None) };
+    if surface.sampling.tolerance.is_some() {
+        return Ok(None);
+    }
+    let masks: Vec<Select> = surface.masks.iter().map(|mask| mask.0).collect();
+    let partner = |top: &Select| match top {
+        Select::Top(f) => {
+            [Select::Random(*f), Select::Bottom(*f)].into_iter().find(|other| masks.contains(other))
+        }
+        Select::PaperTop => Some(Select::PaperBottom).filter(|other| masks.contains(other)),
+        _ => None,
+    };
+    let Some((top, other)) = masks.iter().find_map(|top| Some((*top, partner(top)?))) else {
+        return Ok(None);
+    };
+    let parts = analysis.surfaces_over();
+    let part = parts.iter().find(|part| **part == Part::HeldOut).or(parts.first()).copied();
+    let (Some(part), Some(model)) = (part, models.first()) else { return Ok(None) };
+    let rise = |mask: &Select, run: Option<&String>| {
+        let of = |k| folder.join(plan::surface_path(analysis, part, (model, run), mask, k));
+        RunRise::read(run, &(0..surface.draws).map(of).collect::<Vec<_>>())
+    };
+    let mut rises = Vec::new();
+    for run in plan::surface_runs(analysis, model) {
+        rises.extend(rise(&other, run)?.zip(rise(&top, run)?));
+    }
+    let pairs: Vec<(&RunRise, &RunRise)> = rises.iter().map(|(other, top)| (top, other)).collect();
+    let compared = compare_rises(&pairs, !analysis.part_by_seed(part));
+    Ok(compared.map(|compared| Marked { part, top, other, compared }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Oracle: by hand. The differences of 100 examples have a mean of 1, and a standard error of 0.5025 or 0.5126 where they are 6 and −4, or
+    /// 6.1 and −4.1, in turn: 1.99 and 1.95 standard errors. Pairs that move together are told apart where their own errors would not.
+    #[test]
+    fn a_tie_is_what_the_paired_difference_leaves_open() {
+        let column =
+            |up: f64, down: f64| (0..100).map(|i| if i % 2 == 0 { up } else { down }).collect::<Vec<f64>>();
+        let columns = [column(0.0, 0.0), column(6.0, -4.0), column(6.1, -4.1), column(1.0, 1.0)];
+        let error = |values: &[f64]| stats::standard_error(values);
+        assert_eq!(tied(&columns, 0, &error), [0, 2]);
+        let together = [column(9.0, -9.0), column(9.2, -9.1)];
+        assert_eq!(tied(&together, 0, &error), [0]);
+    }
 
     /// Oracle: by hand. All pairs differ by 6 of 553 examples: there is no spread to make an interval of, though the differences of the
     /// rounded quotients are not all the same number. One pair that differs gives an interval.

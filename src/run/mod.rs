@@ -12,6 +12,7 @@ mod failure;
 mod findings;
 mod graph;
 mod inputs;
+mod outcome;
 mod own;
 mod plan;
 mod runner;
@@ -31,10 +32,11 @@ use self::graph::Graph;
 use self::inputs::{Missing, Places, check_inputs};
 use self::runner::Setting;
 use self::step::Step;
+use self::story::counted;
 use crate::analysis::{Analysis, Loaded};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::progress::{self, say};
+use crate::progress;
 use crate::stages::Stage;
 
 /// A step's words as the command line reads them.
@@ -53,6 +55,8 @@ pub struct Order<'a> {
     /// Whether steps that are done are done again.
     pub force: bool,
     pub executor: Kind,
+    /// Whether what came out is said as JSON.
+    pub json: bool,
 }
 
 /// Runs an analysis or a study.
@@ -62,7 +66,7 @@ pub struct Order<'a> {
 /// [`Error::Field`] or [`Error::Text`] for inputs that are missing, before any work; [`Error::Step`] for a step that fails.
 /// What the steps before it wrote stays, and is not done again. Where trainings alone failed, all else was done.
 pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
-    let Order { folder, command, force, executor } = *order;
+    let Order { folder, command, force, executor, json } = *order;
     if folder.exists() && !folder.is_dir() {
         let fix = "give the run a folder of its own: --out DIR";
         return Err(Error::field("--out", folder.display(), "a folder, or nothing yet", "a file", fix));
@@ -87,9 +91,8 @@ pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
             (done, page)
         }
     };
-    page.answers.iter().for_each(|answer| say!("{answer}"));
-    let all = done.records.len();
-    say!("{}: {all} steps, {} of them run now", folder.join("report.html").display(), done.ran);
+    let ends = format!("{}, {} of them run now", counted(done.records.len(), "step"), done.ran);
+    outcome::tell(&page, &folder.join("report.html"), &ends, json);
     runner::check_failed(&done.failed)
 }
 

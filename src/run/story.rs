@@ -3,19 +3,26 @@
 //! Sentences are made of the numbers of `findings` and say what an interval shows, or that it shows nothing.
 //! `tables/` holds every number of the page, as CSV, Markdown and LaTeX. Only the page's provenance has times in it.
 
+mod answers;
+mod arrange;
+mod better;
+mod flatter;
 mod landscape;
+mod ranking;
 mod reliability;
 mod verdict;
+mod warnings;
+mod words;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use self::verdict::Verdict;
-use super::findings::{self, Compared, RADIUS, Site, Surface, Training};
+pub use self::warnings::scores;
+pub use self::words::{arm, at_most, counted, difference, level, listed, upper};
+use self::words::{compared, optional, signed, spread, spread_se};
+use super::findings::{self, Compared, RADIUS, Sites, Surface, Training};
 use super::own::Own;
 use super::plan::{self, Model};
 use super::runner::Done;
-use super::step::Record;
 use crate::analysis::Loaded;
 use crate::analysis::config::{Analysis, Parsed, Part, PlannedArm};
 use crate::analysis::titles::mask_title;
@@ -41,11 +48,13 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     let analysis = &loaded.analysis;
     let models = plan::models(analysis, &done.failed);
     let found = findings::compared(folder, analysis, &models)?;
-    let story = Story { folder, analysis, models, found };
-    let mut page = Page { excluded: excluded(&done.records, folder), ..begun(loaded, command) };
+    let sites = analysis.fisher.as_ref().map(|_| findings::sites(folder, analysis)).transpose()?;
+    let story = Story { folder, analysis, models, found, sites };
+    let mut page = Page { excluded: warnings::excluded(&done.records, folder), ..begun(loaded, command) };
     page.excluded.extend(done.failed.iter().map(|(run, cause)| format!("{run} failed: {cause}")));
     story.training(&mut page)?;
     story.surfaces(&mut page)?;
+    story.pairs(&mut page)?;
     story.profiles(&mut page)?;
     story.plane(&mut page)?;
     story.trajectory(&mut page)?;
@@ -57,6 +66,10 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     story.audit(&mut page)?;
     story.damage(&mut page)?;
     story.agree(&mut page)?;
+    story.answer(&mut page)?;
+    let steps = plan::steps(analysis, &done.failed);
+    story.warn(&mut page, &steps, done)?;
+    story.arrange(&mut page, &steps)?;
     for (record, line) in done.records.iter().zip(&done.lines) {
         page.steps.push(StepRow {
             name: record.step.clone(),
@@ -108,32 +121,12 @@ pub fn write_page(page: &Page, folder: &Path) -> Result<()> {
     Own::of(folder)?.write("report.html", page.html()?.as_bytes())
 }
 
-/// What the steps say that they left out or made up, each with the number of steps that say so.
-fn excluded(records: &[Record], folder: &Path) -> Vec<String> {
-    let inside = format!("{}/", folder.display());
-    let mut steps: BTreeMap<String, usize> = BTreeMap::new();
-    for line in records.iter().filter_map(|record| record.excluded.as_ref()).flatten() {
-        // Wherever the run lies.
-        *steps.entry(line.replace(&inside, "")).or_default() += 1;
-    }
-    let line = |(line, steps): (String, usize)| {
-        if steps > 1 { format!("{line} ({steps} steps)") } else { line }
-    };
-    let lines = steps.into_iter().map(line);
-    let earlier = records.iter().filter(|record| record.excluded.is_none()).count();
-    let unsaid = format!(
-        "{} recorded by an earlier version, which did not tell what a step left out from its other notes: \
-         they are in steps/ (--force runs all steps again)",
-        counted(earlier, "step")
-    );
-    lines.chain((earlier > 0).then_some(unsaid)).collect()
-}
-
 struct Story<'a> {
     folder: &'a Path,
     analysis: &'a Analysis,
     models: Vec<Model>,
     found: Compared,
+    sites: Option<Sites>,
 }
 
 impl Story<'_> {
@@ -154,12 +147,16 @@ impl Story<'_> {
         Ok(())
     }
 
+    /// A figure over a part: what models were trained on stands aside where something else is there.
+    fn figure_over(&self, page: &mut Page, part: Part, file: &str, caption: String) -> Result<()> {
+        self.figure(page, file, caption)?;
+        let aside = part == Part::Train && self.analysis.surfaces_over().len() > 1;
+        page.figures.iter_mut().last().into_iter().for_each(|figure| figure.aside = aside);
+        Ok(())
+    }
+
     fn training(&self, page: &mut Page) -> Result<()> {
         let rows = &self.found.training;
-        let failed: usize = self.models.iter().map(|model| model.failed).sum();
-        if failed > 0 {
-            page.answers.push(format!("{} failed; see what was left out.", counted(failed, "training run")));
-        }
         let Some(first) = rows.first() else { return Ok(()) };
         let (metric, seeds) = (first.metric.clone(), first.seeds);
         let arms: Vec<String> =
@@ -171,19 +168,6 @@ impl Story<'_> {
             counted(seeds, "seed"),
             arms.join("; ")
         );
-        for row in rows.iter().filter(|row| row.collapsed > 0) {
-            text += &format!(
-                " Of {} {} collapsed: the same prediction for every example.",
-                row.arm,
-                counted(row.collapsed, "run")
-            );
-        }
-        if seeds == 1 && rows.len() > 1 {
-            text += " One seed gives no interval: nothing follows about which arm is better.";
-        }
-        if let Some(trained_on) = first.runs.first().and_then(|(_, score)| score.trained_on) {
-            text += &format!(" Trained on {}.", counted(trained_on, "example"));
-        }
         let noisy =
             |Parsed(arm): &&Parsed<PlannedArm>| matches!(arm, PlannedArm::Other(Arm::GaussianPaper(_)));
         for Parsed(arm) in self.analysis.train.iter().flat_map(|train| &train.arms).filter(noisy) {
@@ -191,11 +175,10 @@ impl Story<'_> {
                 " {arm} is evaluated with its noise on, as in the paper's code; the others without."
             );
         }
-        page.answers.push(text);
-        page.answers.extend(rows.iter().filter_map(|row| row.told(&first.arm)));
+        page.details.push(text);
         let how = rows.iter().find(|row| row.comparison().is_some()).map(|row| row.interval.as_str());
-        page.answers.extend(how.map(|how| interval_words(how, first.held_out_examples)));
-        page.answers.extend(self.guides()?);
+        page.details.extend(how.map(|how| interval_words(how, first.held_out_examples)));
+        page.details.extend(self.guides()?);
         let arms = rows.iter().map(|row| row.arm.as_str()).collect::<Vec<_>>().join(", ");
         let caption = format!(
             "Training of {arms}, {} each: loss on the batches trained on (with dropout) and on held-out examples, and {} \
@@ -213,8 +196,8 @@ impl Story<'_> {
             "median",
             "held-out loss",
             "sd",
-            "difference",
-            "95 % interval",
+            "same answer",
+            "difference (95 %)",
             "p",
             "p corrected",
             "least shown",
@@ -223,14 +206,14 @@ impl Story<'_> {
             vec![
                 row.arm.clone(),
                 row.seeds.to_string(),
-                row.collapsed.to_string(),
+                if row.collapsed > 0 { row.collapsed.to_string() } else { String::new() },
                 format!("{:.4}", row.mean),
                 optional(row.sd),
                 format!("{:.4}", row.median),
                 format!("{:.4}", row.loss),
                 optional(row.loss_sd),
-                row.difference.map_or(String::new(), signed),
-                interval(row.low, row.high),
+                optional(row.constant),
+                compared(row.difference, row.low.zip(row.high)),
                 optional(row.p),
                 optional(row.p_corrected),
                 optional(row.least_shown),
@@ -238,11 +221,12 @@ impl Story<'_> {
         });
         let caption = format!(
             "Arms on held-out examples; differences are to {}, paired by seed, with intervals of single comparisons; p is corrected \
-             for all comparisons of this page by Holm. No difference smaller than the last column could have been shown",
+             for all comparisons of this page by Holm. Same answer: the best score of a model that says the same of every example. No \
+             difference smaller than the last column could have been shown",
             first.arm
         );
         page.tables.push(Table::new("training.csv", caption, &header, cells, rows)?);
-        self.pairs(page)
+        Ok(())
     }
 
     /// Where two classifiers of one seed differ, example by example.
@@ -292,11 +276,8 @@ impl Story<'_> {
             let over = plan::part_name(part);
             let rows: Vec<&Surface> = self.found.surfaces.iter().filter(|row| row.over == over).collect();
             let unit = self.unit(part)?;
-            let seed = self.analysis.train.as_ref().map(|_| self.analysis.seed);
-            page.answers.extend(match surface.sampling.tolerance {
-                None => rises(self.words(part), &self.models, &rows, (unit, seed)),
-                Some(tolerance) => vec![sampled(self.words(part), tolerance, unit)],
-            });
+            let tolerance = surface.sampling.tolerance;
+            page.details.extend(tolerance.map(|tolerance| sampled(self.words(part), tolerance, unit)));
             let name = plan::part_name(part);
             let centres: Vec<String> = rows[..self.models.len()]
                 .iter()
@@ -308,9 +289,10 @@ impl Story<'_> {
                 self.words(part),
                 centres.join("; ")
             );
-            self.figure(page, &format!("contours_{name}"), caption)?;
-            self.figure(
+            self.figure_over(page, part, &format!("contours_{name}"), caption)?;
+            self.figure_over(
                 page,
+                part,
                 &format!("surfaces_{name}"),
                 format!("The same surfaces over {} as reliefs, on one scale of heights.", self.words(part)),
             )?;
@@ -341,8 +323,7 @@ impl Story<'_> {
             "sd over planes",
             "highest",
             "effective",
-            "difference",
-            "95 % interval",
+            "difference (95 %)",
             "p corrected",
         ];
         let cells = all.iter().map(|row: &Surface| {
@@ -365,8 +346,7 @@ impl Story<'_> {
                     }
                 ),
                 row.effective.to_string(),
-                row.difference.map_or(String::new(), signed),
-                interval(row.low, row.high),
+                compared(row.difference, row.low.zip(row.high)),
                 optional(row.p_corrected),
             ]
         });
@@ -387,17 +367,8 @@ impl Story<'_> {
 
     fn fisher(&self, page: &mut Page) -> Result<()> {
         if self.analysis.fisher.is_some() {
-            let rows = findings::sites(self.folder, self.analysis)?;
-            let by = |a: &&Site, b: &&Site| a.score.total_cmp(&b.score);
-            if let (Some(high), Some(low)) = (rows.iter().max_by(by), rows.iter().min_by(by)) {
-                let one = |site: &Site| format!("{} ({:.2e} ± {:.0e})", site.site, site.score, site.score_se);
-                page.answers.push(format!(
-                    "Fisher information is highest at {} and lowest at {} of {} sites.",
-                    one(high),
-                    one(low),
-                    rows.len()
-                ));
-            }
+            let none = Vec::new();
+            let rows = self.sites.as_ref().map_or(&none, |sites| &sites.rows);
             let caption = "Diagonal Fisher information of the checkpoint that everything starts from, by block and place.";
             self.figure(page, "fisher", caption.into())?;
             let cells = rows.iter().map(|row| {
@@ -408,14 +379,14 @@ impl Story<'_> {
                 "Fisher score of every dropout site, with its standard error over examples".into(),
                 &["site", "score", "se"],
                 cells,
-                &rows,
+                rows,
             )?);
         }
         if self.analysis.schedule.is_some() {
             let mut caption = "Drop probability of every site in the guided arm.".to_string();
             if self.analysis.schedule_by_seed() && self.analysis.seeds() > 1 {
                 let text = "Each seed has a schedule of its own, from its own training part: what it holds out decides nothing.";
-                page.answers.push(text.into());
+                page.details.push(text.into());
                 caption += " The first seed's; each seed has its own.";
             }
             self.figure(page, "schedule", caption)?;
@@ -424,64 +395,12 @@ impl Story<'_> {
     }
 }
 
-/// How far the loss rises under each mask, and where the models differ. `unit` is that of the loss, `seed` that of the
-/// models.
-fn rises(over: &str, models: &[Model], rows: &[&Surface], (unit, seed): (&str, Option<u64>)) -> Vec<String> {
-    let first = rows.iter().filter(|row| row.model == models[0].title);
-    let each = first.map(|row| match row.rise.zip(row.rise_se) {
-        Some((rise, se)) => format!("{} ± {se:.4} ({})", signed(rise), row.mask),
-        None => format!("no grid point ({})", row.mask),
-    });
-    let which = match (seed, rows.iter().map(|row| row.seeds).max()) {
-        (None, _) => String::new(),
-        (Some(_), Some(seeds)) if seeds > 1 => format!(" (means over the models of {seeds} seeds)"),
-        (Some(seed), _) => format!(" (models of seed {seed})"),
-    };
-    let mut sentences = vec![format!(
-        "Within distance {RADIUS} of {} the loss over {over} changes, on average, by {}, in {unit} per target{which}.",
-        models[0].title,
-        each.collect::<Vec<_>>().join(", ")
-    )];
-    for model in &models[1..] {
-        let own: Vec<&&Surface> = rows.iter().filter(|row| row.model == model.title).collect();
-        let pairs = own.iter().map(|row| row.seeds).max().unwrap_or(1);
-        let compared: Vec<String> = own.iter().map(|row| against(row)).collect();
-        let planes = if own.iter().any(|row| row.planes > 1) { " and plane" } else { "" };
-        let end = match pairs {
-            1 => format!(
-                "{which}. This is one pair of models, with intervals over their examples{planes}: those of another seed may differ the \
-                 other way round. Set surface.seeds to compare arms"
-            ),
-            n => format!(", over {n} pairs of models, paired by seed, example{planes}"),
-        };
-        sentences.push(format!(
-            "Around {} that change is, against {}: {}{end}.",
-            model.title,
-            models[0].title,
-            compared.join("; ")
-        ));
-    }
-    sentences
-}
-
 /// What surfaces cannot say that were evaluated with a tolerance.
 fn sampled(over: &str, tolerance: f64, unit: &str) -> String {
     format!(
         "Surfaces over {over} are for looking at: each point was evaluated on only as many examples as its difference from the centre \
          needs for a standard error below {tolerance} {unit} (surface.tolerance), so rises are not compared."
     )
-}
-
-/// The rise under one mask against the first model's.
-fn against(row: &Surface) -> String {
-    let Some(compared) = row.comparison() else { return format!("not compared in {}", row.mask) };
-    let word = match compared.verdict() {
-        Verdict::Above => "higher in ",
-        Verdict::Below => "lower in ",
-        Verdict::Open => "not shown to differ in ",
-        Verdict::OnePair => "",
-    };
-    format!("{word}{} {}", row.mask, compared.told())
 }
 
 /// How intervals over runs count what the runs share.
@@ -498,39 +417,4 @@ fn interval_words(how: &str, held_out: usize) -> String {
               intervals that count what runs share."
             .into(),
     }
-}
-
-/// A difference with its interval, where it has one.
-pub fn difference(value: f64, ends: Option<(f64, f64)>) -> String {
-    let ends = ends.map_or(String::new(), |(low, high)| format!(" ({})", between(low, high)));
-    format!("{}{ends}", signed(value))
-}
-
-/// With its sign, as it is printed.
-fn signed(value: f64) -> String {
-    format!("{value:+.4}").replace('-', "−")
-}
-
-fn between(low: f64, high: f64) -> String {
-    format!("{} to {}", signed(low), signed(high))
-}
-
-fn spread(mean: f64, sd: Option<f64>) -> String {
-    sd.map_or(format!("{mean:.4}"), |sd| format!("{mean:.4} (sd {sd:.4})"))
-}
-
-fn spread_se(value: f64, se: f64) -> String {
-    if se.is_finite() { format!("{value:.4} ± {se:.4}") } else { format!("{value:.4}") }
-}
-
-fn optional(value: Option<f64>) -> String {
-    value.map_or(String::new(), |value| format!("{value:.4}"))
-}
-
-fn interval(low: Option<f64>, high: Option<f64>) -> String {
-    low.zip(high).map_or(String::new(), |(low, high)| between(low, high))
-}
-
-fn counted(n: usize, what: &str) -> String {
-    if n == 1 { format!("one {what}") } else { format!("{n} {what}s") }
 }

@@ -4,6 +4,7 @@
 //! a study that was killed goes on where it was; a step that another cell has done, the same command on the same input, is taken
 //! from there.
 
+mod answers;
 mod board;
 mod summary;
 mod tables;
@@ -12,17 +13,18 @@ use std::path::Path;
 
 use self::board::Board;
 use self::summary::Standing;
-use super::Order;
 use super::inputs::{Missing, Places, check_inputs};
 use super::plan::Failed;
 use super::runner::{self, Setting};
 use super::step::Step;
+use super::story::counted;
+use super::{Order, outcome};
 use crate::analysis::grid::Cell;
 use crate::analysis::{Loaded, Study};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::page::Page;
-use crate::progress::{self, say};
+use crate::progress;
 
 /// The folder of a cell in that of the study.
 pub(super) fn cell_path(cell: &Cell) -> String {
@@ -31,7 +33,7 @@ pub(super) fn cell_path(cell: &Cell) -> String {
 
 /// Runs a study; see [`super::run`].
 pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
-    let Order { folder, command, force, executor } = *order;
+    let Order { folder, command, force, executor, json } = *order;
     let places = |cell: &Cell| match study.runs(cell) {
         true => check_inputs(&cell.loaded, Missing::Fetch).map_err(|cause| of_cell(cell, cause)),
         // What is not to be run need not be here.
@@ -45,7 +47,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
         Err(cause) if cause.is_read_only() && !force => {
             let standing = finished(study, folder, places).ok_or(cause)?;
             let (page, _) = summary::begun(loaded, study, &standing, folder, command)?;
-            return end(&page, study, &standing, folder);
+            return end(&page, study, &standing, folder, json);
         }
         Err(cause) => return Err(cause),
     };
@@ -99,7 +101,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     }
     board.clear();
     let page = summary::write(loaded, study, &standing, folder, command)?;
-    end(&page, study, &standing, folder)
+    end(&page, study, &standing, folder, json)
 }
 
 /// Makes the folder of the cells, and keeps other runs out of it.
@@ -125,9 +127,9 @@ fn finished<'a>(study: &'a Study, folder: &Path, places: Vec<Places>) -> Option<
 }
 
 /// Says what came out.
-fn end(page: &Page, study: &Study, standing: &Standing, folder: &Path) -> Result<()> {
-    page.answers.iter().for_each(|answer| say!("{answer}"));
-    say!("{}: {} of {} cells", folder.join("report.html").display(), standing.done.len(), study.cells.len());
+fn end(page: &Page, study: &Study, standing: &Standing, folder: &Path, json: bool) -> Result<()> {
+    let ends = format!("{} of {}", standing.done.len(), counted(study.cells.len(), "cell"));
+    outcome::tell(page, &folder.join("report.html"), &ends, json);
     runner::check_failed(&standing.failed)
 }
 

@@ -7,7 +7,7 @@ use super::source::{Source, check_fraction, fraction_of, tell};
 use super::{check_extension, checkpoint};
 use crate::data::frozen::FrozenSet;
 use crate::data::glue::{Holdout, Split};
-use crate::data::row::{Row, Rows};
+use crate::data::row::{NO_TARGET, Row, Rows};
 use crate::data::{Example, text};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
@@ -92,7 +92,7 @@ impl Freeze {
         }
         match empty {
             0 => progress::result(text),
-            _ => progress::excluded_result(format!("{text}, {empty} examples without a target")),
+            _ => progress::excluded_result(format!("{text}, {empty} {NO_TARGET}")),
         }
         Ok(())
     }
@@ -175,12 +175,15 @@ impl Freeze {
     }
 }
 
+/// What is said of a set before the classes that it lacks: reports look for it.
+pub const NO_EXAMPLE: &str = ": no example of class ";
+
 /// Names the classes that no example has.
 fn tell_empty_classes(set: &FrozenSet, names: &[String]) {
     let has = |class: usize| set.examples.iter().any(|e| e.target.labels.classes().contains(&(class as u32)));
     let empty: Vec<&str> = (0..names.len()).filter(|c| !has(*c)).map(|c| names[c].as_str()).collect();
     if !empty.is_empty() {
-        progress::excluded(format!("{}: no example of class {}", set.path.display(), empty.join(", ")));
+        progress::excluded(format!("{}{NO_EXAMPLE}{}", set.path.display(), empty.join(", ")));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::stats::paired::Difference;
 const FIX: &str = "run the analysis again with --force";
 
 /// A row of `training.csv`: a mean over seeds of one arm.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Training {
     /// Title of the arm.
     pub arm: String,
@@ -52,6 +52,9 @@ pub struct Training {
     pub least_shown: Option<f64>,
     /// Examples of the held-out part.
     pub held_out_examples: usize,
+    /// The metric of the best answer that is the same for every example; empty where there is none.
+    #[serde(default)]
+    pub constant: Option<f64>,
     /// Runs that have a partner in the first arm.
     #[serde(skip)]
     pub pairs: usize,
@@ -70,6 +73,10 @@ pub struct Score {
     /// The task's chief metric, and its value.
     pub metric: String,
     pub value: f64,
+    /// Its standard error over the held-out examples.
+    pub se: Option<f64>,
+    /// What the best answer that is the same for every example scores, where that is known.
+    pub constant: Option<f64>,
     pub examples: usize,
     /// Whether it predicts the same for every held-out example.
     pub collapsed: bool,
@@ -112,7 +119,7 @@ impl Table for McNemar {
 }
 
 /// A row of `surfaces.csv`: the surfaces of one model under one mask.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Surface {
     /// The part that the loss is over.
     pub over: String,
@@ -140,6 +147,9 @@ pub struct Surface {
     pub highest: f64,
     /// Grid points whose loss is not finite.
     pub not_finite: usize,
+    /// Lowest and highest coordinate between which the grid lies on both axes.
+    #[serde(skip)]
+    pub span: Option<(f64, f64)>,
     /// Parameters that move the loss under this mask.
     pub effective: u64,
     /// Paired by seed, plane and example: this model's rise minus the first one's.

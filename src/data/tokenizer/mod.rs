@@ -30,6 +30,15 @@ use crate::{files as disk, progress};
 pub(super) use special::BERT;
 pub use special::Special;
 
+/// What is said between the numbers of examples that were cut and of all: reports look for it.
+const CUT: &str = " examples cut to ";
+
+/// The share of the examples that a line says were cut.
+pub fn cut_share(line: &str) -> Option<f64> {
+    let (some, all) = line.split_once(CUT)?.0.rsplit_once(" of ")?;
+    Some(some.rsplit(' ').next()?.parse::<f64>().ok()? / all.parse::<f64>().ok()?)
+}
+
 /// A checkpoint's tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -121,7 +130,7 @@ impl Tokenizer {
         let words = (!cut.is_empty()).then(|| {
             let share = 100.0 * (1.0 - kept as f64 / cut.iter().sum::<usize>() as f64);
             let (some, of) = (cut.len(), all.len());
-            format!("{some} of {of} examples cut to {max_len} tokens, {share:.0} % of their tokens left out")
+            format!("{some} of {of}{CUT}{max_len} tokens, {share:.0} % of their tokens left out")
         });
         words.iter().for_each(progress::excluded);
         let asked = |row: &Row| if let RowLabel::Words(words) = &row.label { words.len() } else { 0 };

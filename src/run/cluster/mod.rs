@@ -227,9 +227,10 @@ pub fn run(loaded: &Loaded, order: &Order, cut: Cut, headers: &Headers, detach: 
             let program = std::env::current_exe().map_err(Error::io(Path::new("fisherscape"), "find"))?;
             let copy = submission.program_path();
             std::fs::copy(&program, &copy).map_err(Error::io(&copy, "write"))?;
-            say!("{}: {}", order.folder.display(), summary(&plan));
+            progress::status(format!("{}: {}", order.folder.display(), summary(&plan)));
             let jobs = slurm::submit(&submission, &plan, headers)?;
-            say!("submitted {}: {}", slurm::ids(&jobs), submission.folder.display());
+            let ids = slurm::ids(&jobs);
+            progress::status(format!("submitted {ids}: {}", submission.folder.display()));
             (submission, plan, jobs.name)
         }
     };
@@ -238,7 +239,7 @@ pub fn run(loaded: &Loaded, order: &Order, cut: Cut, headers: &Headers, detach: 
         return Ok(());
     }
     watch(order.folder, &submission, &plan, &name);
-    end(&submission)
+    end(&submission, order.json)
 }
 
 /// The newest submission, its plan and the name of its jobs, if any of these is in the queue. One that was cut short is taken back.
@@ -315,12 +316,12 @@ pub fn task(folder: &Path, wave: Option<usize>, element: usize) -> Result<ExitCo
     let submission = Submission::find(folder)?;
     match wave {
         Some(wave) => task::run(&submission, wave, element),
-        None => end(&submission).map(|()| ExitCode::SUCCESS),
+        None => end(&submission, false).map(|()| ExitCode::SUCCESS),
     }
 }
 
 /// Puts together what the tasks have done; the analysis is that of the submission.
-fn end(submission: &Submission) -> Result<()> {
+fn end(submission: &Submission, json: bool) -> Result<()> {
     let plan = submission.read()?;
     files::others_at_work();
     let folder = submission.enter(&plan)?;
@@ -332,7 +333,7 @@ fn end(submission: &Submission) -> Result<()> {
     for cell in &plan.cells {
         files::wait_for_lock(&super::step::records(&folder.join(&cell.folder))?.join("lock"))?;
     }
-    let order = Order { folder: &folder, command: &plan.command, force: false, executor: Kind::Gather };
+    let order = Order { folder: &folder, command: &plan.command, force: false, executor: Kind::Gather, json };
     super::run(&loaded, &order)
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::verdict::Verdict;
-use super::{Story, counted};
+use super::Story;
+use super::words::counted;
 use crate::analysis::config::Parsed;
 use crate::analysis::titles::mask_title;
 use crate::draw::marks::Marks;
@@ -30,7 +30,7 @@ impl Story<'_> {
                     counted(profile.draws, "random direction"),
                     mask_title(mask)
                 );
-                self.figure(page, &plan::profile_figure(part, mask), caption)?;
+                self.figure_over(page, part, &plan::profile_figure(part, mask), caption)?;
             }
         }
         Ok(())
@@ -46,13 +46,6 @@ impl Story<'_> {
             let marks = findings::marks(self.folder)?;
             let places: Vec<String> =
                 marks.iter().map(|m| format!("{} ({:.3}, {:.3})", m.label, m.x, m.y)).collect();
-            if let [_, first, second, ..] = &marks[..] {
-                let distance = (first.x - second.x).hypot(first.y - second.y);
-                page.answers.push(format!(
-                    "In weights, {} and {} end {distance:.2} times as far from each other as {} from where both began.",
-                    second.label, first.label, first.label
-                ));
-            }
             let caption = format!(
                 "Loss over {} in the plane through the pre-trained model and both trained ones, which lie at {}. Distances \
                  are those between weights; the unit is the distance from the first model to the second.",
@@ -68,7 +61,7 @@ impl Story<'_> {
         for part in parts {
             let caption =
                 format!("Loss and metric over {} on the straight lines between models.", self.words(part));
-            self.figure(page, &format!("lines_{}", plan::part_name(part)), caption)?;
+            self.figure_over(page, part, &format!("lines_{}", plan::part_name(part)), caption)?;
         }
         Ok(())
     }
@@ -153,33 +146,10 @@ impl Story<'_> {
                 .to_string(),
             n => format!("paired by seed, {n} seeds"),
         };
-        for model in &self.models[1..] {
-            let own = rows.iter().filter(|row| row.model == model.title);
-            let compared = own.filter_map(|row| {
-                let compared = row.comparison()?;
-                let verdict = match compared.verdict() {
-                    Verdict::Above => "sharper by ",
-                    Verdict::Below => "flatter by ",
-                    Verdict::Open => "not shown to differ by ",
-                    Verdict::OnePair => "",
-                };
-                let name = row.measure.replace('_', " ");
-                let (low, high) = compared.ends;
-                let p = compared.p_corrected.map_or(String::new(), |p| format!(", corrected p {p:.3}"));
-                let text =
-                    format!("{:+.3e}, {low:+.3e} to {high:+.3e}", compared.difference).replace('-', "−");
-                Some(format!("{verdict}{name} ({text}{p})"))
-            });
-            page.answers.push(format!(
-                "Over {over}, {} is, against {}: {} (difference, 95 % interval, {pairing}).",
-                model.title,
-                self.models[0].title,
-                compared.collect::<Vec<_>>().join("; ")
-            ));
-        }
-        let header =
-            ["measure", "model", "runs", "value", "se", "difference", "95 % interval", "p corrected"];
-        let number = |value: f64| format!("{value:.4e}").replace('-', "−");
+        let header = ["measure", "model", "runs", "value", "se", "difference (95 %)", "p corrected"];
+        let number = |value: f64| {
+            if value.is_finite() { format!("{value:.4e}").replace('-', "−") } else { String::new() }
+        };
         let cells = rows.iter().map(|row| {
             vec![
                 row.measure.replace('_', " "),
@@ -187,10 +157,9 @@ impl Story<'_> {
                 row.runs.to_string(),
                 number(row.value),
                 number(row.se),
-                row.difference.map_or(String::new(), number),
-                row.low
-                    .zip(row.high)
-                    .map_or(String::new(), |(l, h)| format!("{} to {}", number(l), number(h))),
+                row.difference.zip(row.low.zip(row.high)).map_or(String::new(), |(value, (low, high))| {
+                    format!("{} ({} to {})", number(value), number(low), number(high))
+                }),
                 row.p_corrected.map_or(String::new(), |p| format!("{p:.4}")),
             ]
         });

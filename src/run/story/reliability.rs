@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use csv::StringRecord;
 
 use super::Story;
+use super::words::upper;
 use crate::error::{Error, Result};
 use crate::figures::chart;
 use crate::files;
@@ -17,10 +18,10 @@ use crate::stability::agreement::Measure;
 use crate::stability::audit::{DriverRow, VariantRow};
 use crate::stability::components::ComponentRow;
 use crate::stability::needed::NeededRow;
-use crate::stability::summary::{Reference, SummaryRow};
+use crate::stability::summary::{Reference, SummaryRow, Trust};
 use crate::stability::tails::TailRow;
-use crate::stability::{AgreementRow, components, heads, needed, overlap, types};
-use crate::stages::{bounded, word};
+use crate::stability::{AgreementRow, heads, needed, types};
+use crate::stages::bounded;
 use crate::tables;
 use crate::tables::agree::{PairRow, ScoreRow};
 use crate::tables::agreement::Curves;
@@ -32,11 +33,10 @@ impl Story<'_> {
     pub(super) fn stability(&self, page: &mut Page) -> Result<()> {
         let Some(stability) = &self.analysis.stability else { return Ok(()) };
         let curves = Curves::read(&self.path::<AgreementRow>(STABILITY))?;
-        let own = curves.trust.iter().filter(|trust| trust.reference == Reference::Complement);
-        page.answers.extend(own.map(|trust| format!("Ranking by {}.", trust.sentence(&curves.summary))));
-        page.answers.extend(sentences(types::sentences(&self.rows_if_any(STABILITY)?)));
-        page.answers.extend(sentences(heads::sentences(&self.rows_if_any(STABILITY)?)));
-        page.answers.extend(sentences(needed::sentences(&self.rows(STABILITY)?)));
+        page.details.extend(trusted(&curves));
+        page.details.extend(sentences(types::sentences(&self.rows_if_any(STABILITY)?)));
+        page.details.extend(sentences(heads::sentences(&self.rows_if_any(STABILITY)?)));
+        page.details.extend(sentences(needed::sentences(&self.rows(STABILITY)?)));
         self.figures(page, STABILITY)?;
         let trusted = |row: &SummaryRow| matches!(row.measure, Measure::Spearman | Measure::RateDifference);
         let what = "Agreement of sub-samples with the examples left out and with all";
@@ -48,14 +48,9 @@ impl Story<'_> {
         let sites = |row: &TailRow| row.granularity == Granularity::Site;
         self.table(page, STABILITY, what, sites, &["granularity"])?;
         if stability.masks > 1 {
-            let (rows, masks) = (self.rows(STABILITY)?, self.rows(STABILITY)?);
-            page.answers.extend(sentences(components::sentences(&rows, &masks)));
             let what = "Variance of one example's score, between examples and between maskings of one: dropout sites";
             let sites = |row: &ComponentRow| row.granularity == Granularity::Site;
             self.table(page, STABILITY, what, sites, &["granularity"])?;
-        }
-        if !stability.overlap.is_empty() {
-            page.answers.extend(sentences(overlap::sentences(&self.rows(STABILITY)?)));
         }
         Ok(())
     }
@@ -64,27 +59,6 @@ impl Story<'_> {
         if self.analysis.audit.is_none() {
             return Ok(());
         }
-        let variants: Vec<VariantRow> = self.rows(AUDIT)?;
-        let drivers: Vec<DriverRow> = self.rows(AUDIT)?;
-        let furthest = variants.iter().filter(|row| row.spearman.is_some());
-        let furthest =
-            furthest.min_by(|a, b| a.spearman.unwrap_or(1.0).total_cmp(&b.spearman.unwrap_or(1.0)));
-        if let Some(row) = furthest {
-            page.answers.push(format!(
-                "Of the ways to make tensors one score, {} over {} ranks the sites least like the paper: rho {}, dropout rates off by {} on average.",
-                word(row.aggregate),
-                word(row.variant),
-                bounded(row.spearman, row.spearman_low, row.spearman_high),
-                bounded(row.rate_difference, row.rate_difference_low, row.rate_difference_high),
-            ));
-        }
-        let paper: Vec<&DriverRow> =
-            drivers.iter().filter(|row| row.aggregate == Aggregate::MeanOfMeans).collect();
-        let sites = paper.chunk_by(|a, b| a.site == b.site).count();
-        let led = paper.iter().filter(|row| row.share.is_some_and(|share| share > 0.5)).count();
-        page.answers.push(format!(
-            "{led} of {sites} sites have more than half of their score, by the paper's mean of tensor means, from a single tensor."
-        ));
         self.figures(page, AUDIT)?;
         let what = "Rankings of the sites under every aggregate and choice of tensors, against the paper's (mean of means over all)";
         self.table(page, AUDIT, what, |_: &VariantRow| true, &[])?;
@@ -106,7 +80,7 @@ impl Story<'_> {
                 let rho = bounded(row.spearman, row.spearman_low, row.spearman_high);
                 format!("{} {rho}", predictor(&row.predictor))
             });
-            page.answers.push(format!(
+            page.details.push(format!(
                 "Rise of the loss when one {} is perturbed, rank correlation over {} of them: {}.",
                 own[0].granularity.name(),
                 own[0].layers,
@@ -126,16 +100,6 @@ impl Story<'_> {
         if self.analysis.agree.is_none() {
             return Ok(());
         }
-        let rows: Vec<PairRow> = self.rows(AGREE)?;
-        for row in rows.iter().filter(|row| row.granularity == Granularity::Site) {
-            page.answers.push(format!(
-                "{} and {} rank the sites with a Spearman rho of {}; their dropout rates differ by {} on average.",
-                row.a,
-                row.b,
-                bounded(row.spearman, row.spearman_low, row.spearman_high),
-                bounded(row.rate_difference, row.rate_difference_low, row.rate_difference_high),
-            ));
-        }
         self.figures(page, AGREE)?;
         self.table(page, AGREE, "Agreement of rankings, pair by pair", |_: &PairRow| true, &[])?;
         let what = "Scores and ranks of the sites; the ratio is to the first, over its median";
@@ -143,16 +107,16 @@ impl Story<'_> {
         self.table(page, AGREE, what, sites, &["granularity"])
     }
 
-    fn path<T: tables::Table>(&self, folder: &str) -> PathBuf {
+    pub(super) fn path<T: tables::Table>(&self, folder: &str) -> PathBuf {
         self.folder.join(folder).join(T::FILE)
     }
 
-    fn rows<T: tables::Table>(&self, folder: &str) -> Result<Vec<T>> {
+    pub(super) fn rows<T: tables::Table>(&self, folder: &str) -> Result<Vec<T>> {
         files::read_csv(&self.path::<T>(folder), FIX)
     }
 
     /// The same, or none where there is no such file: earlier versions wrote fewer.
-    fn rows_if_any<T: tables::Table>(&self, folder: &str) -> Result<Vec<T>> {
+    pub(super) fn rows_if_any<T: tables::Table>(&self, folder: &str) -> Result<Vec<T>> {
         if files::exists(&self.path::<T>(folder)) { self.rows(folder) } else { Ok(Vec::new()) }
     }
 
@@ -203,7 +167,7 @@ impl Story<'_> {
     }
 }
 
-fn predictor(word: &str) -> &str {
+pub(super) fn predictor(word: &str) -> &str {
     match word {
         "mean_of_means" => "with the mean of tensor means of F",
         "mean" => "with its mean",
@@ -215,10 +179,30 @@ fn predictor(word: &str) -> &str {
 }
 
 /// Lines of a command as sentences.
-fn sentences(lines: Vec<String>) -> impl Iterator<Item = String> {
-    let upper = |line: String| {
-        let mut letters = line.chars();
-        letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
-    };
-    lines.into_iter().map(move |line| format!("{}.", upper(line)))
+pub(super) fn sentences(lines: Vec<String>) -> impl Iterator<Item = String> {
+    lines.into_iter().map(|line| format!("{}.", upper(&line)))
+}
+
+/// How few examples rank as those that are left out do, a sentence for all that is ranked.
+fn trusted(curves: &Curves) -> Option<String> {
+    let own: Vec<&Trust> = curves.trust.iter().filter(|t| t.reference == Reference::Complement).collect();
+    let threshold = own.first()?.threshold;
+    let each = own.iter().map(|trust| {
+        let row = curves.summary.iter().find(|row| {
+            (row.draw, row.granularity, row.reference, row.measure, Some(row.fraction))
+                == (trust.draw, trust.granularity, trust.reference, trust.measure, trust.fraction)
+        });
+        let found = row.map_or("no fraction drawn".to_string(), |row| {
+            format!(
+                "{} examples, {}, lowest of {} draws {:.3}",
+                row.examples,
+                row.bounded(),
+                row.repeats,
+                row.least
+            )
+        });
+        format!("{} ({} draws): {found}", trust.granularity.name(), trust.draw.name())
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    Some(format!("Fewest examples for a Spearman rho above {threshold} with the examples left out, {each}."))
 }

@@ -3,7 +3,6 @@
 //! A difference is shown if its p, corrected for all comparisons of the page, is below [`LEVEL`]. No word of better, lower or
 //! flatter stands without that. One pair of models has no p: what is measured of it is told, and called one pair.
 
-use super::{between, signed};
 use crate::stats::paired::LEVEL;
 use crate::tables::page::{Sharp, Surface, Training};
 
@@ -44,62 +43,11 @@ impl Comparison {
             Some(_) => Verdict::Open,
         }
     }
-
-    /// Its corrected p, in words.
-    fn p(&self) -> String {
-        match self.p_corrected {
-            Some(p) if p < 0.001 => ", corrected p below 0.001".into(),
-            Some(p) => format!(", corrected p {p:.3}"),
-            None => String::new(),
-        }
-    }
-
-    /// Interval and p.
-    pub fn told(&self) -> String {
-        let (low, high) = self.ends;
-        format!("{} ({}{})", signed(self.difference), between(low, high), self.p())
-    }
 }
 
 impl Training {
     pub fn comparison(&self) -> Option<Comparison> {
         Comparison::new(self.difference, self.low, self.high, self.p_corrected)
-    }
-
-    /// What the runs say of this arm against the first.
-    pub fn told(&self, first: &str) -> Option<String> {
-        if self.difference == Some(0.0) && self.judged.is_none() && self.pairs > 1 {
-            let metric = self.metric.replace('_', " ");
-            return Some(format!("{} scores the same {metric} as {first} in every run.", self.arm));
-        }
-        let compared = self.comparison()?;
-        let (low, high) = compared.ends;
-        let verdict = match compared.verdict() {
-            Verdict::Above => format!("{} is better.", self.arm),
-            Verdict::Below => format!("{} is worse.", self.arm),
-            Verdict::OnePair | Verdict::Open => {
-                let least = self.least_shown.map_or(String::new(), |least| {
-                    format!(" {} runs of each could show none below {least:.4}.", self.pairs)
-                });
-                format!("no difference is shown.{}{least}", ruled_out(low, high))
-            }
-        };
-        let metric = self.metric.replace('_', " ");
-        Some(format!(
-            "{} minus {first}: {} {metric}, 95 % interval {}{}: {verdict}",
-            self.arm,
-            signed(compared.difference),
-            between(low, high),
-            compared.p()
-        ))
-    }
-}
-
-/// What an interval around 0 leaves no room for.
-fn ruled_out(low: f64, high: f64) -> String {
-    match low < 0.0 && high > 0.0 {
-        true => format!(" The interval rules out a gain above {high:.4} and a loss above {:.4}.", -low),
-        false => String::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::cell_path;
-use super::tables::{Row, Summary, csv_text, distinct};
+use super::tables::{Row, Summary, csv_text};
 use crate::analysis::grid::{Cell, described};
 use crate::analysis::{Loaded, Study};
 use crate::error::Result;
@@ -18,7 +18,6 @@ use crate::run::own::Own;
 use crate::run::plan::{self, Failed};
 use crate::run::step::Step;
 use crate::run::{runner, stage, story};
-use crate::stats::paired::LEVEL;
 use crate::tables::Table as _;
 use crate::tables::page::Training;
 use crate::tables::study::{RunRow, StudyRow};
@@ -68,7 +67,7 @@ pub(super) fn begun<'a>(
     let failed = standing.failed.iter().chain(&standing.before);
     let failed: Vec<String> = failed.map(|(what, cause)| format!("{what} failed: {cause}")).collect();
     let left_out = standing.left_out(study);
-    page.excluded = failed.clone();
+    page.excluded = failed;
     if !left_out.is_empty() {
         page.excluded.push(format!("not in these tables, as they are not done: {}", left_out.join(", ")));
     }
@@ -77,10 +76,11 @@ pub(super) fn begun<'a>(
         page.links.push((format!("{path}/report.html"), described(&study.names, &cell.values)));
     }
     match summary.rows.is_empty() {
-        true => page
-            .answers
-            .push("Nothing was trained, so nothing is compared: each cell has a page of its own.".into()),
-        false => summary.answers(&mut page, failed.len()),
+        true => {
+            page.verdict =
+                "Nothing was trained, so nothing is compared: each cell has a page of its own.".into()
+        }
+        false => summary.answer(&mut page, standing),
     }
     Ok((page, summary))
 }
@@ -130,89 +130,17 @@ fn draw(page: &mut Page, folder: &Path, name: &str, table: &str, caption: String
     outcome?;
     written.iter().try_for_each(|path| own.ended(path))?;
     let svg = files::read_text(&folder.join(format!("figures/{name}.svg")))?;
-    page.figures.push(Figure::new(format!("figures/{name}"), svg, caption));
+    page.figures.push(Figure {
+        endings: ["svg", "pdf", "png"].map(String::from).to_vec(),
+        data: vec![format!("tables/{table}")],
+        command: command_line(step.words(Path::new(""))),
+        ..Figure::new(format!("figures/{name}"), svg, caption)
+    });
     page.steps.push(StepRow { name: step.name.clone(), command: line, seconds: 0.0, outputs: Vec::new() });
     Ok(())
 }
 
 impl Summary<'_> {
-    fn answers(&self, page: &mut Page, failed: usize) {
-        let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
-        self.verdict(page, &compared);
-        let least = compared.iter().filter_map(|row| row.training.least_shown);
-        let (low, high) = least.fold((f64::INFINITY, 0.0_f64), |(low, high), d| (low.min(d), high.max(d)));
-        if low.is_finite() {
-            page.answers.push(format!(
-                "With the runs there are, corrected for {} comparisons, no difference below {low:.4} (in the most certain cell; {high:.4} \
-                 in the least) could have been shown.",
-                compared.len()
-            ));
-        }
-        let collapsed: usize = self.rows.iter().map(|row| row.training.collapsed).sum();
-        let runs: usize = self.rows.iter().map(|row| row.training.seeds).sum();
-        if collapsed > 0 {
-            page.answers.push(format!(
-                "{collapsed} of {runs} runs collapsed: the same prediction for every example."
-            ));
-        }
-        if failed > 0 {
-            page.answers.push(format!("{failed} runs or cells failed; see what was left out."));
-        }
-        for cell in &self.study.cells {
-            let Some(first) = self.rows.iter().find(|row| row.cell.name == cell.name) else { continue };
-            let first = &first.training.arm;
-            let own: Vec<&&Row> = compared.iter().filter(|row| row.cell.name == cell.name).collect();
-            let each = own.iter().filter_map(|row| {
-                let t = &row.training;
-                Some(format!("{} {}", t.arm, story::difference(t.difference?, t.low.zip(t.high))))
-            });
-            let each: Vec<String> = each.collect();
-            if let (Some(row), false) = (own.first(), each.is_empty()) {
-                page.answers.push(format!(
-                    "{}: {} against {first}: {}.",
-                    described(&self.study.names, &cell.values),
-                    row.training.metric.replace('_', " "),
-                    each.join("; ")
-                ));
-            }
-        }
-    }
-
-    /// What is shown after correction; where one arm is alone, where it scores highest.
-    fn verdict(&self, page: &mut Page, compared: &[&Row]) {
-        if compared.is_empty() {
-            for metric in distinct(self.rows.iter().map(|row| self.task(row))) {
-                let own =
-                    self.rows.iter().filter(|row| self.task(row) == metric && row.training.mean.is_finite());
-                if let Some(best) = own.max_by(|a, b| a.training.mean.total_cmp(&b.training.mean)) {
-                    page.answers.push(format!(
-                        "Highest {}: {:.4}, {} at {}.",
-                        metric.replace('_', " "),
-                        best.training.mean,
-                        best.training.arm,
-                        described(&self.study.names, &best.cell.values)
-                    ));
-                }
-            }
-            return;
-        }
-        let name =
-            |row: &&Row| format!("{} ({})", row.training.arm, described(&self.study.names, &row.cell.values));
-        let shown: Vec<String> = compared
-            .iter()
-            .filter(|row| row.training.p_corrected.is_some_and(|p| p < LEVEL))
-            .map(name)
-            .collect();
-        page.answers.push(format!(
-            "{} comparisons with {}, paired by seed, in {} cells; corrected for their number, {} shown at the level of 5 %{}",
-            compared.len(),
-            self.first(),
-            distinct(compared.iter().map(|row| &row.cell.name)).len(),
-            match shown.len() { 0 => "none is".into(), 1 => "one is".to_string(), n => format!("{n} are") },
-            if shown.is_empty() { ".".into() } else { format!(": {}.", shown.join("; ")) }
-        ));
-    }
-
     /// The page's tables; `along`: those along single settings, by their names.
     fn tables(&self, page: &mut Page, along: &[(&str, Vec<Vec<String>>)]) -> Result<()> {
         let first = self.first();
@@ -232,6 +160,7 @@ impl Summary<'_> {
             "Every arm of every cell; p of the paired differences to {first} counts what runs share, and is corrected for all \
              {comparisons} comparisons by Holm"
         );
+        let caption = if comparisons > 0 { caption } else { "Every arm of every cell".into() };
         tables.push(("study".into(), caption, self.long()?));
         for (name, rows) in along {
             let caption =

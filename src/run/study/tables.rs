@@ -275,25 +275,13 @@ mod tests {
         Training {
             arm: arm.into(),
             seeds: 5,
-            failed: 0,
-            collapsed: 0,
             metric: metric.into(),
             mean,
             sd: Some(0.1),
             median: mean,
             loss: 1.0,
-            loss_sd: None,
-            difference: None,
-            low: None,
-            high: None,
-            interval: String::new(),
-            p: None,
-            p_corrected: None,
-            least_shown: None,
-            judged: None,
             held_out_examples: 10,
-            pairs: 0,
-            runs: Vec::new(),
+            ..Training::default()
         }
     }
 

@@ -1,0 +1,125 @@
+//! Figures and tables as the page shows them: in order and numbered, without what is empty.
+
+use minijinja::context;
+use minijinja::value::{Serde, Value};
+use serde::Serialize;
+
+use super::{Figure, Table};
+use crate::error::Result;
+use crate::page::template::filled;
+
+const FIGURE: &str = include_str!("figure.html");
+
+/// The figure that leads the page, where a run has it.
+pub const SUMMARY: &str = "figures/summary";
+
+/// Tables that are open; the others are folded.
+const OPEN: usize = 2;
+/// Rows above which a table is folded wherever it stands.
+const LONG: usize = 30;
+
+/// A figure in its place.
+#[derive(Serialize)]
+pub struct Placed {
+    leads: bool,
+    aside: bool,
+    html: String,
+}
+
+/// A table without its empty columns.
+#[derive(Serialize)]
+pub struct Shown<'a> {
+    file: &'a str,
+    /// For anchors, which have no dots.
+    id: String,
+    caption: &'a str,
+    header: Vec<Cell<'a>>,
+    rows: Vec<Vec<Cell<'a>>>,
+    folded: bool,
+}
+
+/// A cell; numbers stand at the right.
+#[derive(Serialize)]
+struct Cell<'a> {
+    text: &'a str,
+    number: bool,
+}
+
+/// The summary first, and last those that stand aside.
+pub fn figures(figures: &[Figure]) -> Result<Vec<Placed>> {
+    numbered(figures).into_iter().map(|(number, figure)| placed(number, figure)).collect()
+}
+
+fn numbered(figures: &[Figure]) -> Vec<(usize, &Figure)> {
+    let mut all: Vec<&Figure> = figures.iter().collect();
+    all.sort_by_key(|figure| (figure.aside, figure.path != SUMMARY));
+    (1..).zip(all).collect()
+}
+
+fn placed(number: usize, figure: &Figure) -> Result<Placed> {
+    let html = filled("figure.html", FIGURE, context! { number, figure => Value::from(Serde(figure)) })?;
+    Ok(Placed { leads: figure.path == SUMMARY, aside: figure.aside, html })
+}
+
+pub fn tables(tables: &[Table]) -> Vec<Shown<'_>> {
+    tables.iter().enumerate().map(|(i, table)| shown(table, i >= OPEN)).collect()
+}
+
+fn shown(table: &Table, folded: bool) -> Shown<'_> {
+    let texts =
+        |i: usize| table.rows.iter().filter_map(move |row| row.get(i)).filter(|text| !text.is_empty());
+    let filled: Vec<usize> = (0..table.header.len()).filter(|i| texts(*i).next().is_some()).collect();
+    let numbers: Vec<bool> = (0..table.header.len()).map(|i| texts(i).all(|text| is_number(text))).collect();
+    let row = |cells| row(cells, &filled, &numbers);
+    Shown {
+        file: &table.file,
+        id: table.file.trim_end_matches(".csv").replace('.', "-"),
+        caption: &table.caption,
+        header: row(&table.header),
+        rows: table.rows.iter().map(|cells| row(cells)).collect(),
+        folded: folded || table.rows.len() > LONG,
+    }
+}
+
+/// The cells of the columns that are filled.
+fn row<'a>(cells: &'a [String], filled: &[usize], numbers: &[bool]) -> Vec<Cell<'a>> {
+    filled.iter().filter_map(|i| Some(Cell { text: cells.get(*i)?, number: numbers[*i] })).collect()
+}
+
+/// Whether a cell begins as a number does, whatever its uncertainty is written as.
+fn is_number(text: &str) -> bool {
+    let start = text.trim_start_matches(['+', '−', '-', '<', ' ', '(']);
+    start.starts_with(|c: char| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: by hand. An empty column goes, one with a single filled cell stays; a column of words with one number in it is words.
+    #[test]
+    fn empty_columns_go_and_numbers_stand_at_the_right() {
+        let rows = [["guided", "", "−0.1 (−0.2 to 0.0)", "a"], ["none", "", "", "1"]];
+        let table = Table {
+            file: "t.csv".into(),
+            caption: String::new(),
+            header: ["arm", "empty", "difference", "mixed"].map(String::from).to_vec(),
+            rows: rows.map(|row| row.map(String::from).to_vec()).to_vec(),
+            csv: String::new(),
+        };
+        let shown = shown(&table, false);
+        let header: Vec<(&str, bool)> = shown.header.iter().map(|cell| (cell.text, cell.number)).collect();
+        assert_eq!(header, [("arm", false), ("difference", true), ("mixed", false)]);
+        assert_eq!(shown.rows[1].iter().map(|cell| cell.text).collect::<Vec<_>>(), ["none", "", "1"]);
+    }
+
+    /// Oracle: by hand. What stands aside comes last, and numbers go by the order on the page.
+    #[test]
+    fn figures_are_numbered_as_they_stand() {
+        let figure = |path: &str, aside| Figure { path: path.into(), aside, ..Figure::default() };
+        let all = [figure("a", true), figure("b", false), figure(SUMMARY, false)];
+        let order: Vec<(usize, &str)> =
+            numbered(&all).into_iter().map(|(number, figure)| (number, figure.path.as_str())).collect();
+        assert_eq!(order, [(1, SUMMARY), (2, "b"), (3, "a")]);
+    }
+}
