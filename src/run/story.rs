@@ -4,6 +4,7 @@
 //! `tables/` holds every number of the page, as CSV, Markdown and LaTeX. Only the page's provenance has times in it.
 
 mod landscape;
+mod picture;
 mod reliability;
 mod verdict;
 
@@ -30,8 +31,9 @@ use crate::tables::surface::Grid;
 
 /// Writes tables and page of a run whose steps are done.
 pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
-    let page = told(loaded, folder, command, done)?;
+    let mut page = told(loaded, folder, command, done)?;
     write_tables(&page, folder)?;
+    picture::draw(&mut page, folder)?;
     write_page(&page, folder)?;
     Ok(page)
 }
