@@ -90,6 +90,8 @@ fn main() -> Result<()> {
         columns,
         centre: Some(middle),
         known: None,
+        examples: None,
+        length: None,
     };
     let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "create"))?.keep();
     grid.write(&folder.join("surface.csv"))?;
@@ -101,7 +103,10 @@ fn main() -> Result<()> {
         loss,
         centre: Some(middle),
         centre_se: None,
+        errors: None,
         known: None,
+        dotted: None,
+        note: None,
         marks: Marks::default(),
     };
     let svg = contour_figure(&[panel], &Style::default())?;

@@ -59,6 +59,8 @@ fn awkward() -> Vec<Grid> {
         columns: names.iter().map(|name| column(name, x.len() * y.len())).collect(),
         centre,
         known: None,
+        examples: None,
+        length: None,
     };
     vec![
         grid(

@@ -198,6 +198,12 @@ fn losses_are_per_target_with_a_ratio_standard_error() -> Outcome {
         // Float32 logits of size 10: 1e-6.
         assert!((point.loss - expected).abs() <= 1e-5, "{a}: {} for {expected}", point.loss);
         assert!((point.loss_se - se).abs() <= 1e-5, "{a}: se {} for {se}", point.loss_se);
+        // Paired with the centre, whose weights are those at a = 0: the ratio estimator again, of differences.
+        let d: Vec<f64> = (0..3).map(|n| s[n] - by_example.centre[n]).collect();
+        let mean = d.iter().sum::<f64>() / 4.0;
+        let squares: f64 = d.iter().zip(m).map(|(d, m)| (d - mean * m).powi(2)).sum();
+        let paired = (1.5 * squares).sqrt() / 4.0;
+        assert!((by_example.difference_errors()[k] - paired).abs() <= 1e-5, "{a}: paired se for {paired}");
         for n in 0..3 {
             assert!((by_example.sums[3 * k + n] - s[n]).abs() <= 1e-5, "{a}: example {n}");
             rises[n] += s[n] - by_example.centre[n];

@@ -131,9 +131,17 @@ impl Axis {
 
     /// Logarithmic, with a tick at each of some ascending values, and the numbers that have room on `length` pt.
     pub(crate) fn with_ticks_at(values: &[f64], length: f64) -> Axis {
+        Axis::ticked(values, Scale::Logarithmic).thinned_across(length)
+    }
+
+    /// The same, but linear.
+    pub(crate) fn linear_at(values: &[f64], length: f64) -> Axis {
+        Axis::ticked(values, Scale::Linear).thinned_across(length)
+    }
+
+    fn ticked(values: &[f64], scale: Scale) -> Axis {
         let ticks = values.iter().copied().zip(alike(values, 3)).collect();
-        let (low, high) = (values[0], values[values.len() - 1]);
-        Axis { low, high, scale: Scale::Logarithmic, ticks }.thinned_across(length)
+        Axis { low: values[0], high: values[values.len() - 1], scale, ticks }
     }
 
     /// For names at 0, 1, 2, ..., each in the middle of its share of an axis across of `length` pt; names without room

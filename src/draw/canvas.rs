@@ -262,7 +262,8 @@ pub(crate) fn path_data(points: &[Point], closed: bool) -> String {
     d
 }
 
-fn escaped(text: &str) -> String {
+/// A text as XML has it.
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

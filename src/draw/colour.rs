@@ -17,6 +17,9 @@ pub enum ColourMap {
     Viridis,
     /// Blue, grey, yellow: nearly the same to every eye.
     Cividis,
+    /// Blue, white, red: for differences, with white at 0.
+    #[value(skip)]
+    BlueRed,
 }
 
 impl ColourMap {
@@ -25,6 +28,7 @@ impl ColourMap {
         let [r, g, b, _] = match self {
             ColourMap::Viridis => colorgrad::preset::viridis().at(part).to_rgba8(),
             ColourMap::Cividis => colorgrad::preset::cividis().at(part).to_rgba8(),
+            ColourMap::BlueRed => colorgrad::preset::rd_bu().at(1.0 - part).to_rgba8(),
         };
         format!("#{r:02x}{g:02x}{b:02x}")
     }

@@ -66,7 +66,33 @@ pub fn svg_to_png(svg: &str, dpi: f64) -> Result<Vec<u8>> {
         (height / f64::from(tree.size().height())) as f32,
     );
     resvg::render(&tree, to_pixels, &mut pixels.as_mut());
-    pixels.encode_png().map_err(|e| Error::field("picture", "png", "encodable", e, "report this as a defect"))
+    let png = pixels.encode_png();
+    let png = png.map_err(|e| Error::field("picture", "png", "encodable", e, "report this as a defect"))?;
+    Ok(with_resolution(png, dpi))
+}
+
+/// The picture with its resolution in it (`pHYs`, pixels per metre), so that it opens at its size on paper: the chunk stands behind
+/// the first one, which ends at byte 33.
+fn with_resolution(mut png: Vec<u8>, dpi: f64) -> Vec<u8> {
+    const FIRST: usize = 33;
+    let per_metre = (dpi / 0.0254).round() as u32;
+    let mut chunk = b"pHYs".to_vec();
+    (0..2).for_each(|_| chunk.extend(per_metre.to_be_bytes()));
+    chunk.push(1);
+    let check = crc(&chunk);
+    let whole = 9u32.to_be_bytes().into_iter().chain(chunk).chain(check.to_be_bytes());
+    if png.len() > FIRST {
+        png.splice(FIRST..FIRST, whole);
+    }
+    png
+}
+
+/// The check sum of a chunk (ISO 3309).
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    };
+    !bytes.iter().fold(u32::MAX, step)
 }
 
 /// The figure of `svg` on one page of its size, as PDF bytes.
@@ -169,6 +195,17 @@ mod tests {
 
     fn decoded(svg: &str, dpi: f64) -> tiny_skia::Pixmap {
         tiny_skia::Pixmap::decode_png(&svg_to_png(svg, dpi).unwrap()).unwrap()
+    }
+
+    /// Oracle: the PNG specification: IEND, which has no data, has the check sum ae426082; 300 dpi are 11811 pixels a metre. A wrong
+    /// chunk would not be decoded.
+    #[test]
+    fn a_picture_says_its_resolution() {
+        assert_eq!(crc(b"IEND"), 0xae42_6082);
+        let png = svg_to_png(SQUARE, 300.0).unwrap();
+        assert_eq!(&png[37..41], b"pHYs");
+        assert_eq!(png[41..45], 11_811u32.to_be_bytes());
+        assert_eq!((png[49], decoded(SQUARE, 300.0).width()), (1, 300));
     }
 
     /// Oracle: one inch by half an inch at 200 dpi is 200 x 100 pixels by definition of dpi; the left half is

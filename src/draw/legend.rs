@@ -3,7 +3,7 @@
 //! Used by all figures; [`Entry`] has the signs that several of them share.
 
 use crate::draw::canvas::{Anchor, Canvas, DIGIT_HEIGHT, Point, text_width};
-use crate::draw::curves::{self, GREY, bar, colour, marker, solid};
+use crate::draw::curves::{self, GREY, Look, bar, marker};
 use crate::draw::frame::EDGE;
 use crate::draw::text::{SMALL, shortened};
 
@@ -46,11 +46,21 @@ impl<'a> Entry<'a> {
 
     /// Curve `i`: its line and its marker.
     pub(crate) fn curve(i: usize, words: impl Into<String>) -> Entry<'a> {
+        Entry::line_of(Look::of_curve(i), words)
+    }
+
+    /// A curve or an arm that looks like this: its line and its marker.
+    pub(crate) fn line_of(look: Look, words: impl Into<String>) -> Entry<'a> {
         let sign = move |canvas: &Canvas, at| {
-            solid(canvas, &stretch(at), colour(i));
-            marker(canvas, at, i);
+            look.line(canvas, &stretch(at));
+            look.marker(canvas, at);
         };
         Entry::new(sign, words)
+    }
+
+    /// Its marker alone.
+    pub(crate) fn sign_of(look: Look, words: impl Into<String>) -> Entry<'a> {
+        Entry::new(move |canvas, at| look.marker(canvas, at), words)
     }
 
     /// The marker of curve `i`.

@@ -8,6 +8,7 @@ pub mod contour;
 pub(crate) mod counts;
 pub(crate) mod curves;
 pub(crate) mod draws;
+pub(crate) mod ends;
 pub(crate) mod frame;
 pub mod image;
 pub(crate) mod legend;

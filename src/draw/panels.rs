@@ -40,8 +40,9 @@ pub(crate) enum Span {
     Logarithmic(f64, f64),
     /// Of both signs: linear about 0 up to the third number, logarithmic beyond.
     Symmetric(f64, f64, f64),
-    /// Logarithmic, with a tick at each of these, ascending.
+    /// Logarithmic, with a tick at each of these, ascending; or linear.
     At(Vec<f64>),
+    LinearAt(Vec<f64>),
     /// Names at 0, 1, 2, ... from the left or from the foot.
     Names(Vec<String>),
 }
@@ -84,14 +85,14 @@ impl Span {
 
     /// Whether a value has a place at all.
     pub(crate) fn shows(&self, v: f64) -> bool {
-        drawable(v) && (v > 0.0 || matches!(self, Span::Linear(..) | Span::Symmetric(..) | Span::Names(_)))
+        drawable(v) && (v > 0.0 || !matches!(self, Span::Logarithmic(..) | Span::At(_)))
     }
 
     /// Whether a number lies below the low end, or has no place because it is not above 0.
     pub(crate) fn is_below(&self, v: f64) -> bool {
         match self {
             Span::Linear(low, _) | Span::Logarithmic(low, _) | Span::Symmetric(low, ..) => v < *low,
-            Span::At(values) => v < values[0],
+            Span::At(values) | Span::LinearAt(values) => v < values[0],
             Span::Names(_) => v < 0.0,
         }
     }
@@ -102,6 +103,7 @@ impl Span {
             Span::Logarithmic(low, high) => Axis::logarithmic(*low, *high, 5).thinned_across(length),
             Span::Symmetric(low, high, near) => Axis::symmetric(*low, *high, *near, 5).thinned_across(length),
             Span::At(values) => Axis::with_ticks_at(values, length),
+            Span::LinearAt(values) => Axis::linear_at(values, length),
             Span::Names(names) => Axis::columns(names, length),
         }
     }
@@ -112,6 +114,7 @@ impl Span {
             Span::Logarithmic(low, high) => Axis::logarithmic(*low, *high, 5),
             Span::Symmetric(low, high, near) => Axis::symmetric(*low, *high, *near, 6),
             Span::At(values) => Axis::logarithmic(values[0], values[values.len() - 1], 5),
+            Span::LinearAt(values) => Axis::linear(values[0], values[values.len() - 1], 5, 0.0),
             Span::Names(names) => {
                 let mut axis = Axis::rows(names.len(), length);
                 axis.ticks.iter_mut().zip(names).for_each(|(tick, name)| tick.1.clone_from(name));

@@ -1,22 +1,25 @@
 //! Scores of arms along one setting of a study, all else equal, as SVG: the score, and beside it the difference to the first arm.
 //!
-//! Lines are means over seeds, bars their 95 % intervals. Numbers stand on a linear or, where they span more than a factor of ten,
+//! Lines are means over seeds, bars their 95 % intervals, cut where a score ends; of fewer than [`SEEDS`] seeds there are the seeds
+//! themselves instead, where `runs.csv` is there. Panels of one metric share their axes. Numbers stand on a linear or, where they span more than a factor of ten,
 //! logarithmic axis; words side by side, without a line between them.
 //!
-//! Takes [`Along`], a `tables/by_KEY.csv` of a study.
+//! Takes [`Along`], a `tables/by_KEY.csv` of a study, and `runs.csv` beside it.
 
 use std::path::Path;
 
 use crate::draw::axis::{self, drawable};
 use crate::draw::canvas::{Canvas, Point};
-use crate::draw::curves::{self, CURVES, colour, solid};
+use crate::draw::curves::{self, CURVES, Look};
 use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
 use crate::draw::panels::{Panel, PerRow, Span, counted_from_to, distinct, sheet};
 use crate::error::Result;
+use crate::figures::summary::SEEDS;
+use crate::stats::mean;
 use crate::tables::Table;
 use crate::tables::columns::Columns;
-use crate::tables::study::AlongRow;
+use crate::tables::study::{AlongRow, RunRow};
 
 /// Bars of neighbouring arms stand this far apart, pt.
 const APART: f64 = 2.4;
@@ -27,6 +30,8 @@ const DESCRIPTION: &str = "Mean score of each arm, and its paired difference to 
 
 /// A value with its interval, where it has one.
 type Estimate = (f64, Option<(f64, f64)>);
+/// What is drawn of a row.
+type Of = fn(&Row) -> Option<Estimate>;
 
 /// Scores along a setting.
 #[derive(Clone, Debug)]
@@ -51,6 +56,53 @@ struct Row {
     seeds: usize,
     score: Estimate,
     difference: Option<Estimate>,
+    /// The seeds' scores, where they are few and known.
+    single: Vec<f64>,
+}
+
+/// The scores of the seeds of an arm in one cell of a study.
+struct Group {
+    /// All that distinguishes it.
+    name: Vec<String>,
+    scores: Vec<f64>,
+}
+
+/// The groups of `runs.csv`; none where there is no such file.
+fn groups(path: &Path) -> Result<Vec<Group>> {
+    let mut groups: Vec<Group> = Vec::new();
+    if !path.is_file() {
+        return Ok(groups);
+    }
+    let table = Columns::read(path, RunRow::FIX)?;
+    let (seed, score) = (table.column("seed")?, table.column("score")?);
+    for (i, row) in table.rows.iter().enumerate() {
+        // The settings and the arm stand before the seed, the metric behind it.
+        let name: Vec<String> = row.iter().take(seed).chain(row.get(seed + 1)).map(str::to_owned).collect();
+        let Some(value) = table.number(i, score)? else { continue };
+        match groups.iter_mut().find(|group| group.name == name) {
+            Some(group) => group.scores.push(value),
+            None => groups.push(Group { name, scores: vec![value] }),
+        }
+    }
+    Ok(groups)
+}
+
+/// The seeds whose mean a row is: of the groups with its words the one that has it.
+fn seeds_of(groups: &[Group], words: [&str; 3], (score, seeds): (f64, usize)) -> Vec<f64> {
+    let own = |group: &&Group| {
+        let named = words.iter().all(|word| group.name.iter().any(|own| own == word));
+        named && group.scores.len() == seeds && (mean(&group.scores) - score).abs() < 1e-9
+    };
+    groups.iter().find(own).map_or(Vec::new(), |group| group.scores.clone())
+}
+
+/// What a score can be.
+fn possible(metric: &str) -> (f64, f64) {
+    match metric {
+        "accuracy" | "f1" | "exact match" => (0.0, 1.0),
+        "matthews" | "pearson" | "spearman" => (-1.0, 1.0),
+        _ => (f64::NEG_INFINITY, f64::INFINITY),
+    }
 }
 
 impl Along {
@@ -61,6 +113,7 @@ impl Along {
     /// [`Error::Field`](crate::error::Error::Field) for other columns, a value that is no number, no row, or more arms than there are signs.
     pub fn read(path: &Path) -> Result<Along> {
         let table = Columns::read(path, AlongRow::FIX)?;
+        let groups = groups(&path.with_file_name(RunRow::FILE))?;
         let mut read = Along {
             key: table.header.get(3).unwrap_or_default().replace('_', " "),
             values: Vec::new(),
@@ -83,6 +136,15 @@ impl Along {
                 })
             };
             let panel = (cell(0).to_string(), cell(1).replace('_', " "));
+            let seeds = table.count(i, 4)?;
+            let (low, high) = possible(&panel.1);
+            let enough = |ends: Option<(f64, f64)>| ends.filter(|_| seeds >= SEEDS);
+            let within = |(from, to): (f64, f64)| (from.max(low), to.min(high));
+            let single = if seeds < SEEDS {
+                seeds_of(&groups, [cell(1), cell(2), cell(3)], (score, seeds))
+            } else {
+                Vec::new()
+            };
             if !read.panels.contains(&panel) {
                 read.panels.push(panel.clone());
             }
@@ -90,9 +152,10 @@ impl Along {
                 panel: read.panels.iter().position(|own| *own == panel).unwrap_or(0),
                 arm: place(&mut read.arms, cell(2)),
                 at: place(&mut read.values, cell(3)),
-                seeds: table.count(i, 4)?,
-                score: (score, numbers[1].zip(numbers[2])),
-                difference: numbers[3].map(|difference| (difference, numbers[4].zip(numbers[5]))),
+                seeds,
+                score: (score, enough(numbers[1].zip(numbers[2])).map(within)),
+                difference: numbers[3].map(|difference| (difference, enough(numbers[4].zip(numbers[5])))),
+                single,
             });
         }
         if read.rows.is_empty() {
@@ -123,45 +186,56 @@ impl Along {
     fn across(&self) -> Option<Span> {
         let Some(numbers) = &self.numbers else { return Some(Span::Names(self.values.clone())) };
         let (low, high) = axis::range(numbers.iter().copied())?;
-        Some(if low > 0.0 && high > 3.0 * low {
-            Span::At(distinct(numbers.iter().copied()))
-        } else {
-            Span::Linear(low, high)
-        })
+        let values = distinct(numbers.iter().copied());
+        Some(if low > 0.0 && high > 3.0 * low { Span::At(values) } else { Span::LinearAt(values) })
     }
 
     /// The axis of what a panel shows.
-    fn upright(&self, panel: usize, of: fn(&Row) -> Option<Estimate>, with: &[f64]) -> Option<Span> {
-        let own = self.rows.iter().filter(|row| row.panel == panel).filter_map(of);
-        let all = own.flat_map(|(v, ends)| [Some(v), ends.map(|e| e.0), ends.map(|e| e.1)]).flatten();
-        let all: Vec<f64> = all.collect();
+    fn upright(&self, panel: usize, of: Of, with: &[f64]) -> Option<Span> {
+        // Panels of one metric share their scale.
+        let metric = |row: &&Row| self.panels[row.panel].1 == self.panels[panel].1;
+        let own = self.rows.iter().filter(metric).filter_map(|row| Some((of(row)?, row)));
+        let values = |((v, ends), row): (Estimate, &Row)| {
+            let ends = [Some(v), ends.map(|e| e.0), ends.map(|e| e.1)].into_iter().flatten();
+            ends.chain(if with.is_empty() { row.single.clone() } else { Vec::new() }).collect::<Vec<f64>>()
+        };
+        let all: Vec<f64> = own.flat_map(values).collect();
         if all.is_empty() {
             return None;
         }
         axis::range(all.into_iter().chain(with.iter().copied())).map(|(low, high)| Span::Linear(low, high))
     }
 
-    fn draw(&self, canvas: &Canvas, plot: &Plot, panel: usize, of: fn(&Row) -> Option<Estimate>) {
-        for (i, _) in self.arms.iter().enumerate() {
+    /// `scores`: whether it is these, whose seeds are known.
+    fn draw(&self, canvas: &Canvas, plot: &Plot, panel: usize, (of, scores): (Of, bool)) {
+        // Those that have something here stand side by side.
+        let there =
+            |i: &usize| self.rows.iter().any(|row| row.panel == panel && row.arm == *i && of(row).is_some());
+        let present: Vec<usize> = (0..self.arms.len()).filter(there).collect();
+        for (place, &i) in present.iter().enumerate() {
             let own = self.rows.iter().filter(|row| row.panel == panel && row.arm == i);
             let mut points: Vec<(f64, Estimate)> =
                 own.filter_map(|row| Some((self.x(row.at), of(row)?))).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let offset = APART * (i as f64 - (self.arms.len() - 1) as f64 / 2.0);
+            let look = Look::of_arm(i, self.arms.len());
+            let offset = APART * (place as f64 - (present.len() - 1) as f64 / 2.0);
             let placed = |&(x, (y, _)): &(f64, Estimate)| {
                 let (x, y) = plot.at(x, y);
                 (x + offset, y)
             };
             if self.numbers.is_some() {
-                solid(canvas, &points.iter().map(placed).collect::<Vec<Point>>(), colour(i));
+                look.line(canvas, &points.iter().map(placed).collect::<Vec<Point>>());
             }
+            let own = self.rows.iter().filter(|row| row.panel == panel && row.arm == i && scores);
+            let seeds = own.flat_map(|row| row.single.iter().map(|v| placed(&(self.x(row.at), (*v, None)))));
+            curves::dots(canvas, &seeds.collect::<Vec<Point>>(), look.colour);
             for point in &points {
                 let at = placed(point);
                 if let Some((low, high)) = point.1.1 {
                     let ends = [low, high].map(|v| (at.0, plot.at(point.0, v).1));
-                    curves::bar(canvas, ends, colour(i));
+                    curves::bar(canvas, ends, look.colour);
                 }
-                curves::marker(canvas, at, i);
+                look.marker(canvas, at);
             }
         }
     }
@@ -181,20 +255,20 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
 ///
 /// [`Error::Field`](crate::error::Error::Field) if the width leaves no room.
 pub fn along_figure(read: &Along, width_mm: Option<f64>) -> Result<String> {
-    let score: fn(&Row) -> Option<Estimate> = |row| Some(row.score);
-    let difference: fn(&Row) -> Option<Estimate> = |row| row.difference;
+    let score: Of = |row| Some(row.score);
+    let difference: Of = |row| row.difference;
     let upright = format!("minus {}", read.first());
     let compared = read.rows.iter().any(|row| row.difference.is_some());
     let mut panels = Vec::new();
     for (i, (title, metric)) in read.panels.iter().enumerate() {
-        let panel = |of: fn(&Row) -> Option<Estimate>, with: &'static [f64], words: &'static str| Panel {
+        let panel = |of: Of, with: &'static [f64], words: &'static str| Panel {
             title: if title.is_empty() { metric.clone() } else { title.clone() },
             notes: if title.is_empty() { Vec::new() } else { vec![metric.clone()] },
             spans: read.across().zip(read.upright(i, of, with)),
             words: (&*read.key, words),
             draw: Box::new(move |canvas, plot| {
                 with.iter().for_each(|level| curves::level(canvas, &plot.across(*level)));
-                read.draw(canvas, plot, i, of);
+                read.draw(canvas, plot, i, (of, with.is_empty()));
             }),
         };
         panels.push(panel(score, &[], "score"));
@@ -208,11 +282,18 @@ pub fn along_figure(read: &Along, width_mm: Option<f64>) -> Result<String> {
 }
 
 fn entries(read: &Along) -> Vec<Entry<'static>> {
-    let sign = if read.numbers.is_some() { Entry::curve } else { Entry::marker };
-    let arm = |(i, arm): (usize, &String)| sign(i, arm.clone());
+    let sign = if read.numbers.is_some() { Entry::line_of } else { Entry::sign_of };
+    let arm = |(i, arm): (usize, &String)| sign(Look::of_arm(i, read.arms.len()), arm.clone());
     let mut entries: Vec<Entry> = read.arms.iter().enumerate().map(arm).collect();
     if read.rows.iter().any(|row| row.score.1.is_some()) {
         entries.push(Entry::interval("95 % interval over seeds"));
+    }
+    let few = || read.rows.iter().filter(|row| row.seeds < SEEDS);
+    if few().any(|row| !row.single.is_empty()) {
+        entries.push(Entry::dots("single seeds"));
+    }
+    if few().next().is_some() {
+        entries.push(Entry::note("no interval of fewer than 4 seeds"));
     }
     entries
 }
@@ -221,9 +302,14 @@ fn entries(read: &Along) -> Vec<Entry<'static>> {
 pub fn caption(read: &Along) -> String {
     let seeds = counted_from_to(read.rows.iter().map(|row| row.seeds), "seed");
     let mut out = format!(
-        "Held-out score along {} ({}), all else equal: mean of {seeds} with its 95 % interval (Student’s t).",
+        "Held-out score along {} ({}), all else equal: mean of {seeds}{}.",
         read.key,
-        read.values.join(", ")
+        read.values.join(", "),
+        if read.rows.iter().any(|row| row.score.1.is_some()) {
+            " with its 95 % interval (Student’s t), cut where a score ends"
+        } else {
+            "; too few for an interval"
+        }
     );
     if read.rows.iter().any(|row| row.difference.is_some()) {
         out += &format!(" Beside it, the difference to {}, paired by seed.", read.first());
@@ -259,6 +345,31 @@ mod tests {
                 + &format!("{panel},accuracy,guided,{value},5,{},,,0.01,-0.02,0.04\n", v + 0.01)
         };
         values.iter().enumerate().map(each).collect()
+    }
+
+    /// Oracle: on paper. Two seeds have no interval but two dots, which are those of `runs.csv`, found by their mean among other
+    /// cells; five have one, cut at 1. Catches t intervals of two seeds, which reach from 0.2 to beyond what can be.
+    #[test]
+    fn few_seeds_are_dots_and_intervals_end_where_scores_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("by_lr.csv");
+        let row = |lr: &str, seeds: usize, low: f64, high: f64| {
+            format!("rte,accuracy,guided,{lr},{seeds},0.75,{low},{high},,,\n")
+        };
+        let table = format!("{HEAD}lr{TAIL}\n{}{}", row("1e-3", 2, 0.1, 1.4), row("2e-3", 5, 0.4, 1.1));
+        files::write(&path, table.as_bytes()).unwrap();
+        let bare = along_figure(&Along::read(&path).unwrap(), None).unwrap();
+        assert!(bare.contains("no interval of fewer than 4 seeds") && !bare.contains(">single seeds<"));
+        let runs = "task,lr,arm,seed,metric,score,loss,collapsed\nrte,1e-3,guided,0,accuracy,0.5,1,0\n\
+                    rte,1e-3,guided,1,accuracy,1,1,0\ncola,1e-3,guided,0,accuracy,0.2,1,0\n\
+                    cola,1e-3,guided,1,accuracy,0.4,1,0\nrte,1e-3,none,0,accuracy,0.75,1,0\n";
+        files::write(&folder.path().join("runs.csv"), runs.as_bytes()).unwrap();
+        let read = Along::read(&path).unwrap();
+        assert_eq!((read.rows[0].score.1, &read.rows[0].single[..]), (None, &[0.5, 1.0][..]));
+        assert_eq!((read.rows[1].score.1, read.rows[1].single.len()), (Some((0.4, 1.0)), 0));
+        let svg = along_figure(&read, None).unwrap();
+        assert_sound(&svg);
+        assert!(svg.contains(">single seeds<") && svg.contains(">95 % interval over seeds<"));
     }
 
     /// Oracle: on paper. Rates of 1e-5, 1e-4 and 1e-3 stand evenly, on a line; 1, 2 and 3 epochs as far apart as they are; words

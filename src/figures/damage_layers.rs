@@ -154,7 +154,7 @@ fn spans(marks: &[Mark], levels: &[f64]) -> Option<(Span, Span)> {
         Span::Linear(low, high) => Span::Linear(wider(low, high).0, wider(low, high).1),
         Span::Logarithmic(low, high) => Span::Logarithmic(wider(low, high).0, wider(low, high).1),
         Span::Symmetric(low, high, near) => Span::Symmetric(wider(low, high).0, wider(low, high).1, near),
-        ticks @ (Span::At(_) | Span::Names(_)) => ticks,
+        ticks @ (Span::At(_) | Span::LinearAt(_) | Span::Names(_)) => ticks,
     };
     let x = Span::logarithmic(marks.iter().filter(|mark| y.shows(mark.y)).map(|mark| mark.x));
     x.map(|x| (x, y))

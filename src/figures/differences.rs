@@ -14,10 +14,11 @@ use std::path::Path;
 
 use crate::draw::axis;
 use crate::draw::canvas::{Canvas, Point};
-use crate::draw::curves::{self, GREY, colour, thick_bar};
+use crate::draw::curves::{self, GREY, Look, thick_bar};
 use crate::draw::legend::{Entry, stretch};
 use crate::draw::panels::{Panel, PerRow, Span, counted, counted_from_to, sheet};
 use crate::error::Result;
+use crate::figures::summary::SEEDS;
 use crate::stats::paired::LEVEL;
 use crate::tables::Table;
 use crate::tables::columns::Columns;
@@ -96,12 +97,15 @@ impl Forest {
                 arms.push(cell(arm));
                 arms.len() - 1
             });
+            // The first arm has no difference, but the first place.
+            let sign = sign + 1;
+            let count = table.count(i, seeds)?;
             own.rows.push(Row {
                 name: cell(arm).to_string(),
                 sign,
-                seeds: table.count(i, seeds)?,
+                seeds: count,
                 difference,
-                ends: values[1].zip(values[2]),
+                ends: values[1].zip(values[2]).filter(|_| count >= SEEDS),
                 shown: values[3].is_some_and(|p| p < LEVEL),
             });
         }
@@ -190,17 +194,11 @@ pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
             draw: Box::new(move |canvas, plot| {
                 curves::level(canvas, &plot.upright(0.0));
                 for (y, row) in rows.iter().enumerate() {
-                    let i = row.sign;
+                    let look = Look::of_arm(row.sign, row.sign + 1);
                     if let Some((low, high)) = row.ends {
-                        thick_bar(canvas, [plot.at(low, y as f64), plot.at(high, y as f64)], colour(i));
+                        thick_bar(canvas, [plot.at(low, y as f64), plot.at(high, y as f64)], look.colour);
                     }
-                    curves::marker_of(
-                        canvas,
-                        plot.at(row.difference, y as f64),
-                        i % 4,
-                        colour(i),
-                        !row.shown,
-                    );
+                    look.marker_open(canvas, plot.at(row.difference, y as f64), !row.shown);
                 }
             }),
         }
@@ -230,7 +228,7 @@ fn entries(read: &Forest) -> Vec<Entry<'static>> {
         "95 % interval, paired by seed, of this difference alone",
     )];
     let rows = || read.cells.iter().flat_map(|cell| &cell.rows);
-    for (shown, words) in [(true, "p < 0.05, corrected for all"), (false, "not shown after correction")] {
+    for (shown, words) in [(true, "p < 0.05 (Holm)"), (false, "p ≥ 0.05 (Holm)")] {
         if rows().any(|row| row.shown == shown) {
             let sign = move |canvas: &Canvas, at: Point| curves::marker_of(canvas, at, 0, GREY, !shown);
             entries.push(Entry::new(sign, words));
@@ -278,6 +276,11 @@ mod tests {
         Forest::read(&path)
     }
 
+    /// Signs of the second arm.
+    fn squares(svg: &str) -> Vec<&str> {
+        svg.lines().filter(|line| line.starts_with("<rect") && line.contains("#d55e00")).collect()
+    }
+
     /// A cell of three arms.
     fn cell(task: &str, metric: &str, differences: [f64; 2]) -> String {
         let row = |arm: &str, d: f64, p: f64| {
@@ -296,15 +299,15 @@ mod tests {
             read(&(cell("rte", "accuracy", [0.0, 0.1]) + &cell("mrpc", "accuracy", [0.1, -0.3]))).unwrap();
         let svg = forest_figure(&table, None).unwrap();
         assert_sound(&svg);
-        // Guided arms have circles, and the key has two.
-        let circles: Vec<&str> = svg.lines().filter(|line| line.starts_with("<circle")).collect();
-        assert_eq!(circles.len(), 4);
-        assert_eq!(circles.iter().filter(|circle| circle.contains("fill=\"#fff\"")).count(), 1);
+        // Guided arms have squares in the colour of a second arm.
+        let squares = squares(&svg);
+        assert_eq!(squares.len(), 2);
+        assert!(!squares.iter().any(|square| square.contains("fill=\"#fff\"")));
         let frames: Vec<&str> = svg
             .lines()
             .filter(|l| l.starts_with("<rect") && l.contains("fill=\"none\" stroke=\"#000\""))
             .collect();
-        let within = |i: usize| attribute(circles[i], "cx") - attribute(frames[i], "x");
+        let within = |i: usize| attribute(squares[i], "x") - attribute(frames[i], "x");
         // A tenth of the axis from -0.4 to 0.2 is a sixth of its length, which ends a little within the frame.
         let width = attribute(frames[0], "width") - 2.0 * axis::INSET.0;
         assert!(
@@ -313,7 +316,7 @@ mod tests {
             within(1) - within(0)
         );
         let middle = attribute(frames[0], "y") + attribute(frames[0], "height") / 2.0;
-        assert!(attribute(circles[0], "cy") < middle);
+        assert!(attribute(squares[0], "y") < middle);
     }
 
     /// Oracle: by hand. Of four settings two are changed, one at a time; with one arm the cells are rows of one panel, in order from
@@ -333,9 +336,9 @@ mod tests {
         for name in ["guided minus uniform 0.1", "usual settings", "p upper 0.3", "batch 8"] {
             assert_eq!(texts.iter().filter(|(text, _)| text == name).count(), 1, "{name}");
         }
-        let circles: Vec<&str> = svg.lines().filter(|line| line.starts_with("<circle")).collect();
-        let at = |name: &str| circles[..3].iter().map(|circle| attribute(circle, name)).collect::<Vec<f64>>();
-        let (x, y) = (at("cx"), at("cy"));
+        let squares = squares(&svg);
+        let at = |name: &str| squares[..3].iter().map(|square| attribute(square, name)).collect::<Vec<f64>>();
+        let (x, y) = (at("x"), at("y"));
         // Drawn from the foot: batch 8, p upper 0.3, the usual ones.
         assert!(y[0] > y[1] && y[1] > y[2] && x[0] > x[2] && x[2] > x[1], "{x:?} {y:?}");
         let said = caption(&table);

@@ -14,6 +14,7 @@ pub mod differences;
 pub mod fisher;
 pub(crate) mod parts;
 pub mod schedule;
+pub mod sharpness;
 pub mod spectrum;
 pub mod stability;
 pub mod stability_components;
@@ -21,6 +22,7 @@ pub mod stability_needed;
 pub mod stability_overlap;
 pub mod stability_ranks;
 pub mod stability_tails;
+pub mod summary;
 pub mod training;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ use crate::dropout::rates;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::concentration::ConcentrationRow;
+use crate::landscape::sharpness as sharp;
 use crate::stability::AgreementRow;
 use crate::stability::audit::AuditRow;
 use crate::stability::components::ComponentRow;
@@ -40,6 +43,7 @@ use crate::stability::ranks::RankRow;
 use crate::stability::tails::TailRow;
 use crate::tables::agree::PairRow;
 use crate::tables::damage::LayerRow;
+use crate::tables::page;
 use crate::tables::sharpness::SpectrumRow;
 use crate::tables::study::{AlongRow, StudyRow};
 use crate::tables::training::HistoryRow;
@@ -71,7 +75,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 16] = [
+pub const FIGURES: [Figure; 19] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -83,6 +87,7 @@ pub const FIGURES: [Figure; 16] = [
     figure::<rates::Row>("schedule", "rates", "the schedule", Draw::Several(stem, schedule::draw)),
     figure::<HistoryRow>("training", "history", "the training", Draw::Several(arm, training::draw)),
     figure::<SpectrumRow>("spectrum", "spectral density", "the spectra", Draw::Several(stem, spectrum::draw)),
+    figure::<sharp::Row>("sharpness", "sharpness", "the sharpness", Draw::Several(stem, sharpness::draw)),
     figure::<AgreementRow>("stability", "agreement", "the stability", Draw::One(stability::draw)),
     figure::<RankRow>("stability_ranks", "ranks", "the ranks", Draw::One(stability_ranks::draw)),
     figure::<NeededRow>(
@@ -108,6 +113,8 @@ pub const FIGURES: [Figure; 16] = [
     ),
     figure::<LayerRow>("damage_layers", "damage", "the damage", Draw::One(damage_layers::draw)),
     figure::<PairRow>("agree_pairs", "pairs", "the agreement", Draw::One(agree_pairs::draw)),
+    figure::<page::Training>("summary", "trainings", "what came out", Draw::One(summary::draw)),
+    figure::<page::Surface>("rises", "rises", "the rises", Draw::One(summary::draw)),
 ];
 
 const fn figure<T: Table>(name: &'static str, kind: &'static str, of: &'static str, draw: Draw) -> Figure {
@@ -181,7 +188,8 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
                 (titles.get(i).cloned().unwrap_or_else(|| name(path)), path.clone())
             };
             let titled: Vec<(String, PathBuf)> = paths.iter().enumerate().map(title).collect();
-            (draw(&titled, width_mm)?, paths.to_vec())
+            let inputs = paths.iter().flat_map(|path| tables::with_beside(path, figure.table.beside));
+            (draw(&titled, width_mm)?, inputs.collect())
         }
     };
     Ok(Some(Chart { svg, caption, kind: figure.kind, inputs }))
@@ -286,8 +294,10 @@ mod tests {
         }
         let binary = folder.path().join("s.h5");
         files::write(&binary, b"\x89HDF\r\n\x1a\n\xff\xfe").unwrap();
-        // A page's table of trainings has all columns that a study's must have.
-        let page = file("t.csv", &(tables::columns::<tables::page::Training>().join(",") + "\n"));
+        // A page's table of trainings has all columns that a study's must have, and is no study.
+        assert_eq!(named(&tables::columns::<page::Training>().join(",")), Some("summary"));
+        // What has no figure though it has all columns of one.
+        let page = file("t.csv", &(tables::columns::<page::McNemar>().join(",") + "\n"));
         for surface in [&surface, &binary, &page] {
             assert!(of(&[surface], &[]).unwrap().is_none());
         }

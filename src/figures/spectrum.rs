@@ -1,9 +1,11 @@
 //! Spectral densities of a Hessian or Fisher matrix as SVG: density on a logarithmic axis against the eigenvalue, and
 //! the leading eigenvalues one by one at the foot.
 //!
-//! Almost all eigenvalues of a network lie in a bulk about 0, a few far away: where the bulk is narrow a second panel
-//! shows it alone, on its own scale. Both axes of eigenvalues are linear. The densities of several models lie over one
-//! another; bands are ± a standard deviation over the probes.
+//! Almost all eigenvalues of a network lie in a bulk about 0, a few far away. The densities of several models lie over one
+//! another; bands are ± a standard deviation over the probes. Spectra of one title are seeds of one arm: the first one's density is
+//! the thick line, the others' are thin ones, and each seed has its row of leading eigenvalues.
+//!
+//! The trap: leading eigenvalues differ more between seeds than between arms. One seed alone would show the opposite of another.
 //!
 //! The trap: a density made of few probes has a floor of its own and kernels that reach below it. What is below
 //! `FLOOR` of the highest density is not drawn, which the key says.
@@ -13,29 +15,26 @@
 use std::path::{Path, PathBuf};
 
 use crate::draw::axis::{self, Axis, drawable};
-use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point, path_data};
-use crate::draw::curves::{self, CURVES, GREY, solid};
+use crate::draw::canvas::{Canvas, PT_PER_MM, Point, path_data};
+use crate::draw::curves::{self, CURVES, GREY, Look};
 use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
-use crate::draw::legend::{Entry, SIGN, Sheet};
+use crate::draw::legend::{Entry, SIGN, Sheet, stretch};
 use crate::draw::numbers::significant;
-use crate::draw::text::{self, SMALL, TEXT};
+use crate::draw::text::TEXT;
 use crate::error::{Error, Result};
 use crate::tables::sharpness::SpectrumRow;
 use crate::tables::{self, Table};
 
 /// Part of the highest density below which nothing is drawn: one eigenvalue among 10⁸ is above it.
 const FLOOR: f64 = 1e-10;
-/// Part of the density that is the bulk; it has a panel where it takes up no more than this part of the axis.
+/// Part of the density that is the bulk, for the caption.
 const BULK: f64 = 0.99;
-const NARROW: f64 = 0.4;
 /// Height of a panel for each unit of its width, and its most, pt.
 const ASPECT: f64 = 0.5;
 const HIGHEST: f64 = 140.0;
-/// Height of a curve's row of eigenvalues, and of a tick, pt.
-const ROW: f64 = 6.0;
+/// Height of a row of eigenvalues, and of a tick, pt.
+const ROW: f64 = 5.0;
 const TICK: f64 = 4.0;
-/// Above and below a panel, pt.
-const GAP: f64 = 5.0;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Density of eigenvalues on a logarithmic axis against the eigenvalue; bands are the density ± \
@@ -137,61 +136,71 @@ pub(super) fn draw(titled: &[(String, PathBuf)], width_mm: Option<f64>) -> Resul
     Ok((spectrum_figure(&read, width_mm)?, caption(&read)))
 }
 
-/// The figure of one spectrum for each model, as SVG text, by default 84 mm wide.
+/// The figure of some spectra, as SVG text, by default 84 mm wide.
 ///
 /// The same spectra give the same bytes.
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if there are not from 1 to 16 spectra, or if the width leaves no room.
+/// [`Error::Field`] if there are not from 1 to 16 titles, or if the width leaves no room.
 pub fn spectrum_figure(spectra: &[(String, Spectrum)], width_mm: Option<f64>) -> Result<String> {
-    if !(1..=CURVES).contains(&spectra.len()) {
-        let found = spectra.len();
+    let titles = titles(spectra);
+    if !(1..=CURVES).contains(&titles.len()) {
+        let found = titles.len();
         return Err(Error::field("figure", "spectra", "from 1 to 16", found, "leave some out"));
     }
     let highest = spectra.iter().map(|(_, spectrum)| spectrum.highest()).fold(0.0, f64::max);
     let floor = f64::max(FLOOR * highest, 1e-290);
     let width_mm = width_mm.unwrap_or(84.0);
-    let ranges = ranges(spectra, floor);
-    let axes = ranges.iter().map(|(_, range)| density_axis(spectra, floor, *range));
-    let mut scales: Vec<Axis> = axes.collect();
-    let beside = LINE + axis::numbers_width(&scales);
+    let seen = spectra.iter().flat_map(|(_, spectrum)| spectrum.seen(floor));
+    let range = axis::range(seen).unwrap_or((0.0, 1.0)); // each density is above 0 somewhere
+    let y = density_axis(spectra, floor, range);
+    let beside = LINE + axis::numbers_width([&y]);
     let side = frame::panel_width(width_mm, 1, 2.0 * EDGE + beside)?;
-    let left = EDGE + beside;
-
-    let height = HIGHEST.min(ASPECT * side);
-    scales = scales.into_iter().map(|axis| axis.thinned_upright(height)).collect();
+    let (left, height) = (EDGE + beside, HIGHEST.min(ASPECT * side));
+    let y = y.thinned_upright(height);
     let rows = spectra.iter().filter(|(_, spectrum)| !spectrum.leading.is_empty()).count();
     let foot = if rows > 0 { ROW * rows as f64 + 2.0 } else { 0.0 };
-    let head = if ranges.len() > 1 { 1.35 * SMALL } else { 0.0 };
-    let pitch = head + height + BELOW + GAP;
-    let bottom = EDGE + pitch * ranges.len() as f64 + foot - GAP;
-    let entries = entries(spectra, floor);
+    let bottom = EDGE + height + foot + BELOW;
+    let entries = entries(spectra, &titles, floor);
     let sheet = Sheet::new(width_mm * PT_PER_MM, (left, bottom + LINE), entries, SIGN);
     let canvas = &sheet.canvas;
-    for (i, ((words, (low, high)), y)) in ranges.iter().zip(&scales).enumerate() {
-        let x = Axis::across(*low, *high, 0.0, side);
-        // The single eigenvalues are below the first panel, which has them all.
-        let single = rows > 0 && i == 0;
-        let top = EDGE + pitch * i as f64 + head + if i > 0 { foot } else { 0.0 };
-        if head > 0.0 {
-            let em = text::fitting(words, SMALL, side);
-            canvas.text(words, (left, top - 0.35 * SMALL), em, Anchor::Start, 0.0, "#444");
-        }
-        let plot = Plot { corner: (left, top), size: (side, height), x: &x, y };
-        plot.axes(canvas, !single, true);
-        curves(canvas, &plot, spectra);
-        if single {
-            let mut bare = y.clone();
-            bare.ticks.clear();
-            let strip = Plot { corner: (left, top + height), size: (side, foot), x: &x, y: &bare };
-            strip.axes(canvas, true, false);
-            leading(canvas, &strip, spectra);
-        }
-        plot.words_upright(canvas, "density", EDGE);
+    let x = Axis::across(range.0, range.1, 0.0, side);
+    let plot = Plot { corner: (left, EDGE), size: (side, height), x: &x, y: &y };
+    plot.axes(canvas, rows == 0, true);
+    curves(canvas, &plot, spectra, &titles);
+    if rows > 0 {
+        let mut bare = y.clone();
+        bare.ticks.clear();
+        let strip = Plot { corner: (left, EDGE + height), size: (side, foot), x: &x, y: &bare };
+        strip.axes(canvas, true, false);
+        leading(canvas, &strip, spectra, &titles);
     }
+    plot.words_upright(canvas, "density", EDGE);
     canvas.centred("eigenvalue", (left + side / 2.0, bottom + 0.9 * TEXT), TEXT);
     Ok(sheet.finish(DESCRIPTION))
+}
+
+/// The arms, in the order in which they come first.
+fn titles(spectra: &[(String, Spectrum)]) -> Vec<&str> {
+    let mut titles: Vec<&str> = Vec::new();
+    for (title, _) in spectra {
+        if !titles.contains(&title.as_str()) {
+            titles.push(title);
+        }
+    }
+    titles
+}
+
+/// How an arm looks: every second one has dashes, so that they differ in grey too.
+fn look(title: &str, titles: &[&str]) -> Look {
+    let i = titles.iter().position(|own| *own == title).unwrap_or(0);
+    Look::of_arm(i, titles.len()).dashed(i % 2 == 1)
+}
+
+/// Whether it is not the first of its title.
+fn is_further(spectra: &[(String, Spectrum)], i: usize) -> bool {
+    spectra[..i].iter().any(|(title, _)| *title == spectra[i].0)
 }
 
 /// From the floor, or the lowest density above it in a range of eigenvalues, to the upper edge of the highest band.
@@ -206,29 +215,16 @@ fn density_axis(spectra: &[(String, Spectrum)], floor: f64, (first, last): (f64,
     Axis::logarithmic(low, high, 6)
 }
 
-/// All eigenvalues and, where it is much narrower, their bulk.
-fn ranges(spectra: &[(String, Spectrum)], floor: f64) -> Vec<(String, (f64, f64))> {
-    let seen = spectra.iter().flat_map(|(_, spectrum)| spectrum.seen(floor));
-    let all = axis::range(seen).unwrap_or((0.0, 1.0)); // each density is above 0 somewhere
-    let ends = spectra.iter().map(|(_, spectrum)| spectrum.bulk()).flat_map(|(low, high)| [low, high]);
-    let bulk = axis::range(ends).unwrap_or(all);
-    let bulk_words = format!("the middle {} % of the density", significant(100.0 * BULK, 3));
-    let mut ranges = vec![("all eigenvalues".to_owned(), all)];
-    if bulk.1 - bulk.0 < NARROW * (all.1 - all.0) {
-        ranges.push((bulk_words, bulk));
-    }
-    ranges
-}
-
 /// Densities inside the frame, bands below lines.
-fn curves(canvas: &Canvas, plot: &Plot, spectra: &[(String, Spectrum)]) {
+fn curves(canvas: &Canvas, plot: &Plot, spectra: &[(String, Spectrum)], titles: &[&str]) {
     // What is 0 has no logarithm: it lies far below the frame.
     let placed = |d: f64| f64::max(d, 1e-299);
     let inside = |spectrum: &Spectrum| {
         let first = spectrum.grid.partition_point(|x| *x < plot.x.low);
         first..spectrum.grid.partition_point(|x| *x <= plot.x.high)
     };
-    for (i, (_, spectrum)) in spectra.iter().enumerate() {
+    let first = |(i, _): &(usize, &(String, Spectrum))| !is_further(spectra, *i);
+    for (_, (title, spectrum)) in spectra.iter().enumerate().filter(first) {
         let edge = |k: usize| {
             let (d, sd) = (spectrum.density[k], spectrum.sd[k]);
             (spectrum.grid[k], placed(d - sd), d + sd)
@@ -236,23 +232,28 @@ fn curves(canvas: &Canvas, plot: &Plot, spectra: &[(String, Spectrum)]) {
         let known: Vec<usize> = inside(spectrum).filter(|k| drawable(spectrum.sd[*k])).collect();
         let edges: Vec<(f64, f64, f64)> = known.into_iter().map(edge).collect();
         if edges.len() > 1 {
-            plot.band(canvas, &edges, curves::colour(i));
+            plot.band(canvas, &edges, look(title, titles).colour);
         }
     }
-    for (i, (_, spectrum)) in spectra.iter().enumerate() {
+    for (i, (title, spectrum)) in spectra.iter().enumerate() {
         let points: Vec<Point> =
             inside(spectrum).map(|k| (spectrum.grid[k], placed(spectrum.density[k]))).collect();
-        plot.pieces(&points).iter().for_each(|piece| solid(canvas, piece, curves::colour(i)));
+        let look = look(title, titles);
+        plot.pieces(&points).iter().for_each(|piece| match is_further(spectra, i) {
+            true => curves::thin(canvas, piece, look.colour),
+            false => look.line(canvas, piece),
+        });
     }
 }
 
-/// A row of ticks for each model that has single eigenvalues.
-fn leading(canvas: &Canvas, strip: &Plot, spectra: &[(String, Spectrum)]) {
-    let with = spectra.iter().enumerate().filter(|(_, (_, spectrum))| !spectrum.leading.is_empty());
-    for (row, (i, (_, spectrum))) in with.enumerate() {
+/// A row of ticks for each spectrum that has single eigenvalues, those of one title together.
+fn leading(canvas: &Canvas, strip: &Plot, spectra: &[(String, Spectrum)], titles: &[&str]) {
+    let of =
+        |title| spectra.iter().filter(move |(own, spectrum)| own == title && !spectrum.leading.is_empty());
+    for (row, (title, spectrum)) in titles.iter().flat_map(of).enumerate() {
         let y = strip.corner.1 + 1.0 + ROW * (row as f64 + 0.5);
         let inside = spectrum.leading.iter().filter(|v| strip.x.holds(**v));
-        inside.for_each(|v| tick(canvas, (strip.at(*v, 0.0).0, y), curves::colour(i)));
+        inside.for_each(|v| tick(canvas, (strip.at(*v, 0.0).0, y), look(title, titles).colour));
     }
 }
 
@@ -262,16 +263,24 @@ fn tick(canvas: &Canvas, (x, y): Point, colour: &str) {
 }
 
 /// What the signs mean, only those that occur.
-fn entries(spectra: &[(String, Spectrum)], floor: f64) -> Vec<Entry<'static>> {
-    let line =
-        |(i, (name, _)): (usize, &(String, Spectrum))| Entry::line(solid, curves::colour(i), name.as_str());
-    let mut entries: Vec<Entry> = spectra.iter().enumerate().map(line).collect();
+fn entries(spectra: &[(String, Spectrum)], titles: &[&str], floor: f64) -> Vec<Entry<'static>> {
+    let line = |title: &&str| {
+        let look = look(title, titles);
+        Entry::new(move |canvas: &Canvas, at| look.line(canvas, &stretch(at)), *title)
+    };
+    let mut entries: Vec<Entry> = titles.iter().map(line).collect();
+    if spectra.len() > titles.len() {
+        entries.push(Entry::line(curves::thin, GREY, "further seeds"));
+    }
     if spectra.iter().any(|(_, spectrum)| spectrum.sd.iter().any(|sd| drawable(*sd))) {
         let words = "± standard deviation over the probes";
         entries.push(Entry::band(words));
     }
     if spectra.iter().any(|(_, spectrum)| !spectrum.leading.is_empty()) {
-        entries.push(Entry::new(|canvas, at| tick(canvas, at, GREY), "a leading eigenvalue"));
+        entries.push(Entry::new(
+            |canvas, at| tick(canvas, at, GREY),
+            "a leading eigenvalue; a row for each seed",
+        ));
     }
     if spectra.iter().any(|(_, spectrum)| spectrum.density.iter().any(|d| *d < floor)) {
         entries.push(Entry::note(format!("densities below {} are not drawn", significant(floor, 2))));
@@ -282,7 +291,11 @@ fn entries(spectra: &[(String, Spectrum)], floor: f64) -> Vec<Entry<'static>> {
 /// The figure in words for a paper: what is drawn and the numbers of each model.
 pub fn caption(spectra: &[(String, Spectrum)]) -> String {
     let mut out = "Density of eigenvalues, on a logarithmic axis, against the eigenvalue.".to_owned();
-    for (name, spectrum) in spectra {
+    for (i, (name, spectrum)) in spectra.iter().enumerate() {
+        if is_further(spectra, i) {
+            out += &leading_words(name, spectrum);
+            continue;
+        }
         let (low, high) = spectrum.bulk();
         let [low, high] = [low, high].map(|v| significant(v, 3));
         let percent = significant(100.0 * BULK, 3);
@@ -300,6 +313,16 @@ pub fn caption(spectra: &[(String, Spectrum)]) -> String {
         out += " Ticks at the foot are single leading eigenvalues.";
     }
     out + "\n"
+}
+
+/// A further seed.
+fn leading_words(name: &str, spectrum: &Spectrum) -> String {
+    let most = spectrum.leading.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if most.is_finite() {
+        format!(" Another seed of {name}: leading eigenvalues up to {}.", significant(most, 4))
+    } else {
+        String::new()
+    }
 }
 
 #[cfg(test)]
@@ -338,20 +361,33 @@ mod tests {
         let tick = svg.lines().find(|line| line.contains("stroke=\"#0072b2\" stroke-width=\".8\"")).unwrap();
         let x: f64 = tick.split_once("d=\"M").unwrap().1.split_once(' ').unwrap().0.parse().unwrap();
         assert!(((number[0] + number[2]) / 2.0 - x).abs() < 0.5, "{number:?} {x}");
-        for words in
-            ["all eigenvalues", "the middle 99 % of the density", "a leading eigenvalue", "are not drawn"]
-        {
-            assert!(svg.contains(words), "{words}");
-        }
+        assert!(svg.contains("a leading eigenvalue") && svg.contains("are not drawn"));
         // All curves lie inside their frames.
         let frames: Vec<&str> =
             svg.lines().filter(|l| l.starts_with("<rect") && l.contains("fill=\"none\"")).collect();
-        assert_eq!(frames.len(), 3);
+        assert_eq!(frames.len(), 2);
         let bottom = attribute(frames[0], "y") + attribute(frames[0], "height");
         let line = svg.lines().find(|line| line.contains("stroke-width=\"1.1\"")).unwrap();
         let start: f64 =
             line.split_once("d=\"M").unwrap().1.split(['l', ' ']).nth(1).unwrap().parse().unwrap();
         assert!(start <= bottom - 4.0 + 0.01, "{start} {bottom}");
+    }
+
+    /// Oracle: counting: three seeds of two arms are six lines, of which two are thick, six rows of ticks and two entries.
+    #[test]
+    fn every_seed_has_its_ticks() {
+        let seeds = [("uniform", 145.0), ("guided", 100.0), ("uniform", 112.0), ("guided", 120.0)];
+        let spectra: Vec<(String, Spectrum)> =
+            seeds.map(|(name, leading)| (name.to_owned(), spectrum(2.0, 100.0, &[leading]))).to_vec();
+        let svg = spectrum_figure(&spectra, None).unwrap();
+        let texts = assert_sound(&svg);
+        let count = |look: &str| svg.lines().filter(|line| line.contains(look)).count();
+        // A line has two parts, with less than the floor between; the key has more.
+        assert_eq!((count("stroke-width=\"1.1\""), count("stroke-width=\".35\"")), (4 + 2, 4 + 1));
+        assert_eq!(count("stroke-width=\".8\""), 4 + 1);
+        assert_eq!(texts.iter().filter(|(text, _)| text == "guided" || text == "uniform").count(), 2);
+        let words = caption(&spectra);
+        assert!(words.contains("Another seed of guided: leading eigenvalues up to 120."), "{words}");
     }
 
     /// Oracle: the renderer's layout, from one model to 16, at both widths, and for densities that are 0 almost

@@ -12,15 +12,17 @@ use std::path::{Path, PathBuf};
 
 use crate::draw::axis::{self, Axis, drawable};
 use crate::draw::canvas::{Canvas, PT_PER_MM};
-use crate::draw::curves::{self, CURVES, GREY, dashed, solid};
+use crate::draw::curves::{self, CURVES, GREY, Look, dashed, solid};
 use crate::draw::draws::Draws;
+use crate::draw::ends::{self, End};
 use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
 use crate::draw::legend::{Entry, SIGN, Sheet};
 use crate::draw::numbers::significant;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::tables::training::HistoryRow;
-use crate::tables::{Table, columns};
+use crate::stats;
+use crate::tables::training::{HistoryRow, MetricRow};
+use crate::tables::{self, Table, columns};
 
 /// Of the curves of more arms than this the means alone are drawn: bands and single seeds would hide them.
 const MOST: usize = 4;
@@ -33,7 +35,7 @@ const GAP: f64 = 10.0;
 /// For readers of the file.
 const DESCRIPTION: &str = "Training loss with dropout on (dashed), held-out loss without dropout (solid) and the \
                            chief held-out metric against the epoch. Thick lines are means over seeds, thin ones \
-                           single seeds, bands the range over seeds or, for one seed, the loss ± its standard error; of \
+                           single seeds, bands the range over seeds or, for one seed, ± a standard error; of \
                            many arms the means alone.";
 
 /// One run.
@@ -46,6 +48,8 @@ pub struct History {
     held_out: Vec<f64>,
     held_out_se: Vec<f64>,
     metric: Option<(String, Vec<f64>)>,
+    /// Of the held-out part, where `metrics.csv` says so.
+    examples: Option<usize>,
 }
 
 impl History {
@@ -85,7 +89,9 @@ impl History {
         let mut columns = columns.into_iter();
         let mut next = || columns.next().unwrap_or_default(); // the header has all five
         let (epochs, _, train) = (next(), next(), next());
-        Ok(History { epochs, train, held_out: next(), held_out_se: next(), metric })
+        let beside: Vec<MetricRow> = tables::read_beside(path)?;
+        let examples = beside.first().map(|row| row.examples);
+        Ok(History { epochs, train, held_out: next(), held_out_se: next(), metric, examples })
     }
 }
 
@@ -138,16 +144,21 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
     };
     let scales: Vec<Axis> = panels.iter().map(scale).collect();
     let beside = LINE + axis::numbers_width(&scales);
-    let side =
-        frame::panel_width(width_mm, count, 2.0 * EDGE + beside * count as f64 + GAP * (count - 1) as f64)?;
+    let rest = 2.0 * EDGE + beside * count as f64 + GAP * (count - 1) as f64;
+    let side = frame::panel_width(width_mm, count, rest)?;
+    // Names at the ends of the curves, where they have room; else they stand in the key.
+    let one_epoch = is_one_epoch(arms);
+    let names = arms.iter().map(|(name, _)| name.as_str());
+    let room = ends::room(names, (side, ASPECT * side)).filter(|_| !one_epoch);
+    let side = frame::panel_width(width_mm, count, rest + room.unwrap_or(0.0)).unwrap_or(side);
+    let direct = room.is_some();
     let epochs = || histories(arms).flat_map(|history| history.epochs.iter().copied());
     let (first, last) = axis::range(epochs()).unwrap_or((0.0, 1.0));
     let least = if epochs().all(|epoch| epoch.fract() == 0.0) { 1.0 } else { 0.0 };
     let x = Axis::across(first, last, least, side);
-    let one_epoch = is_one_epoch(arms);
     let height = ASPECT * side;
     let foot = EDGE + height + BELOW + LINE;
-    let entries = entries(arms, &panels, one_epoch);
+    let entries = entries(if direct { &[] } else { arms }, arms, &panels, one_epoch);
     let sheet = Sheet::new(width_mm * PT_PER_MM, (EDGE + beside, foot), entries, SIGN);
     let canvas = &sheet.canvas;
     for (i, ((words, curves), y)) in panels.iter().zip(&scales).enumerate() {
@@ -158,20 +169,28 @@ pub fn training_figure(arms: &[(String, Vec<History>)], width_mm: Option<f64>) -
         let aside =
             |arm: usize| if one_epoch { 9.0 * (arm as f64 - (arms.len() - 1) as f64 / 2.0) } else { 0.0 };
         let own = |curve: &Curve| Plot { corner: (left + aside(curve.arm), EDGE), ..plot };
-        curves.iter().for_each(|curve| curve.draws.areas(canvas, &own(curve), curves::colour(curve.arm)));
+        curves.iter().for_each(|curve| curve.draws.areas(canvas, &own(curve), curve.look.colour));
         curves.iter().for_each(|curve| curve.lines(canvas, &own(curve)));
         plot.words_upright(canvas, words, left - beside);
         plot.words_across(canvas, "epoch");
+        if direct && i + 1 == count {
+            let end = |curve: &Curve| {
+                let last = curve.draws.mean.iter().rfind(|(_, v)| drawable(*v) && !curve.training)?;
+                let words = arms[curve.arm].0.clone();
+                Some(End { y: plot.at(last.0, last.1).1, look: curve.look, words })
+            };
+            ends::draw(canvas, left + side, (EDGE, EDGE + height), curves.iter().filter_map(end).collect());
+        }
     }
     Ok(sheet.finish(DESCRIPTION))
 }
 
 /// Text of the upright axis and curves of each panel.
 fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String, Vec<Curve>)> {
-    let of_all = |of: fn(&History) -> &[f64], training| -> Vec<Curve> {
+    let of_all = |of: Of, training| -> Vec<Curve> {
         let crowded = is_crowded(arms);
         let means = |(arm, (_, seeds)): (usize, &(String, Vec<History>))| {
-            let mut curve = Curve::new(arm, seeds, of, training);
+            let mut curve = Curve::new((arm, arms.len()), seeds, of, training);
             if training || crowded {
                 (curve.draws.single, curve.draws.band) = Default::default();
             }
@@ -181,13 +200,16 @@ fn panels(arms: &[(String, Vec<History>)], metric: Option<&str>) -> Vec<(String,
     };
     let mut held_out = of_all(|history| &history.held_out, false);
     if !is_crowded(arms) {
-        held_out.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1));
+        held_out.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1, true));
     }
     let mut losses = of_all(|history| &history.train, true);
     losses.extend(held_out);
     let mut panels = vec![("loss".to_owned(), losses)];
     if let Some(name) = metric {
-        let curves = of_all(|history| history.metric.as_ref().map_or(&[], |(_, values)| values), false);
+        let mut curves = of_all(|history| history.metric.as_ref().map_or(&[], |(_, values)| values), false);
+        if !is_crowded(arms) {
+            curves.iter_mut().for_each(|curve| curve.add_standard_error(&arms[curve.arm].1, false));
+        }
         panels.push((format!("held-out {}", name.replace('_', " ")), curves));
     }
     panels
@@ -240,9 +262,13 @@ fn histories(arms: &[(String, Vec<History>)]) -> impl Iterator<Item = &History> 
     arms.iter().flat_map(|(_, seeds)| seeds)
 }
 
+/// A quantity of a history.
+type Of = fn(&History) -> &[f64];
+
 /// One quantity of one arm.
 struct Curve {
     arm: usize,
+    look: Look,
     training: bool,
     /// Training losses have their mean alone.
     draws: Draws,
@@ -250,45 +276,60 @@ struct Curve {
 
 impl Curve {
     /// Of the losses of `training`, or of held-out values.
-    fn new(arm: usize, seeds: &[History], of: fn(&History) -> &[f64], training: bool) -> Curve {
+    fn new((arm, arms): (usize, usize), seeds: &[History], of: Of, training: bool) -> Curve {
         let points =
             |history: &History| history.epochs.iter().copied().zip(of(history).iter().copied()).collect();
-        Curve { arm, training, draws: Draws::new(seeds.iter().map(points).collect()) }
+        Curve {
+            arm,
+            look: Look::of_arm(arm, arms),
+            training,
+            draws: Draws::new(seeds.iter().map(points).collect()),
+        }
     }
 
-    /// The band of an arm of one seed.
-    fn add_standard_error(&mut self, seeds: &[History]) {
-        if let [history] = seeds {
-            let values = history.held_out.iter().zip(&history.held_out_se);
-            let edge = |(&epoch, (v, se)): (&f64, (&f64, &f64))| (epoch, v - se, v + se);
+    /// The band of an arm of one seed: of the loss, or of an accuracy, within what that can be.
+    fn add_standard_error(&mut self, seeds: &[History], of_loss: bool) {
+        let [history] = seeds else { return };
+        let edge = |(&epoch, (v, se)): (&f64, (&f64, f64))| (epoch, v - se, v + se);
+        if of_loss {
+            let values = history.held_out.iter().zip(history.held_out_se.iter().copied());
             self.draws.band = history.epochs.iter().zip(values).map(edge).collect();
+            return;
+        }
+        let accuracy = history.metric.as_ref().filter(|(name, _)| name == "accuracy");
+        if let Some(((_, shares), examples)) = accuracy.zip(history.examples) {
+            let values = shares.iter().map(|share| (share, stats::binomial_se(*share, examples)));
+            let within = |(epoch, low, high): (f64, f64, f64)| (epoch, low.max(0.0), high.min(1.0));
+            self.draws.band = history.epochs.iter().zip(values).map(edge).map(within).collect();
         }
     }
 
     fn lines(&self, canvas: &Canvas, plot: &Plot) {
         for piece in plot.pieces(&self.draws.mean) {
             match (self.training, piece.as_slice()) {
-                (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], curves::colour(self.arm)),
-                (true, _) => dashed(canvas, &piece, curves::colour(self.arm)),
-                (false, _) => solid(canvas, &piece, curves::colour(self.arm)),
+                (true, &[(x, y)]) => dashed(canvas, &[(x - 4.0, y), (x + 4.0, y)], self.look.colour),
+                (true, _) => dashed(canvas, &piece, self.look.colour),
+                (false, _) => self.look.line(canvas, &piece),
             }
         }
         // Few enough to tell apart.
         let stride = self.draws.mean.len().div_ceil(MARKERS).max(1);
         let shown =
             self.draws.mean.iter().rev().step_by(stride).filter(|point| !self.training && drawable(point.1));
-        shown.for_each(|&(epoch, value)| curves::marker(canvas, plot.at(epoch, value), self.arm));
+        shown.for_each(|&(epoch, value)| self.look.marker(canvas, plot.at(epoch, value)));
     }
 }
 
 /// What the signs mean, only those that occur.
 fn entries(
+    named: &[(String, Vec<History>)],
     arms: &[(String, Vec<History>)],
     panels: &[(String, Vec<Curve>)],
     one_epoch: bool,
 ) -> Vec<Entry<'static>> {
-    let curves = arms.iter().enumerate().map(|(i, (name, _))| Entry::curve(i, name.as_str()));
-    let mut entries: Vec<Entry> = curves.collect();
+    let curve =
+        |(i, (name, _)): (usize, &(String, _))| Entry::line_of(Look::of_arm(i, arms.len()), name.as_str());
+    let mut entries: Vec<Entry> = named.iter().enumerate().map(curve).collect();
     entries.push(Entry::line(solid, GREY, "held-out"));
     entries.push(Entry::line(dashed, GREY, "training batches"));
     let band = if one_epoch { Entry::interval } else { Entry::band };
@@ -325,7 +366,7 @@ mod tests {
         let values: Vec<f64> = epochs.iter().map(|&epoch| f(epoch)).collect();
         let metric = Some(("accuracy".to_owned(), values.clone()));
         let held_out_se = vec![0.01; epochs.len()];
-        History { train: values.clone(), held_out: values, held_out_se, epochs, metric }
+        History { train: values.clone(), held_out: values, held_out_se, epochs, metric, examples: None }
     }
 
     /// Middles of the circles with a white edge: the first arm's, in the order of drawing.

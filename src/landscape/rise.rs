@@ -53,6 +53,32 @@ impl ByExample {
         (!near.is_empty()).then(|| (0..n).map(rise).collect())
     }
 
+    /// The rise of each example at each point less that of another surface there: `[points][N]`. Says what keeps them apart
+    /// unless both are of the same examples at the same points.
+    pub fn rises_minus(&self, other: &ByExample) -> std::result::Result<Vec<Vec<f64>>, &'static str> {
+        if self.targets != other.targets {
+            return Err("other examples");
+        }
+        if self.points != other.points {
+            return Err("other coordinates");
+        }
+        let n = self.targets.len().max(1);
+        let rises = |(own, theirs): (&[f64], &[f64])| {
+            let rise = |i: usize| (own[i] - self.centre[i]) - (theirs[i] - other.centre[i]);
+            (0..own.len()).map(rise).collect()
+        };
+        Ok(self.sums.chunks(n).zip(other.sums.chunks(n)).map(rises).collect())
+    }
+
+    /// Standard error of each point's loss less the centre's, example by example `[points]`.
+    pub fn difference_errors(&self) -> Vec<f64> {
+        let error = |sums: &[f64]| {
+            let differences: Vec<f64> = sums.iter().zip(&self.centre).map(|(s, centre)| s - centre).collect();
+            self.clusters.ratio_se(&differences, &self.targets)
+        };
+        self.sums.chunks(self.targets.len().max(1)).map(error).collect()
+    }
+
     /// Writes the file beside a surface.
     pub fn write(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
         let (x, y): (Vec<f64>, Vec<f64>) = self.points.iter().copied().unzip();

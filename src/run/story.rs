@@ -8,6 +8,7 @@ mod arrange;
 mod better;
 mod flatter;
 mod landscape;
+mod picture;
 mod ranking;
 mod reliability;
 mod verdict;
@@ -37,8 +38,9 @@ use crate::tables::surface::Grid;
 
 /// Writes tables and page of a run whose steps are done.
 pub fn write(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Result<Page> {
-    let page = told(loaded, folder, command, done)?;
+    let mut page = told(loaded, folder, command, done)?;
     write_tables(&page, folder)?;
+    picture::draw(&mut page, folder)?;
     write_page(&page, folder)?;
     Ok(page)
 }

@@ -5,6 +5,7 @@
 //! same numbers.
 
 mod drawn;
+mod pairs;
 
 use std::path::{Path, PathBuf};
 
@@ -43,13 +44,14 @@ pub struct Render {
     /// [default: 30]
     #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
     pub elevation: Option<f64>,
-    /// Spacing of the levels; in 3-D of the heights, too
-    #[arg(long, value_enum, default_value_t)]
-    pub levels: Spacing,
+    /// Spacing of the levels; in 3-D of the heights, too [default: linear; of rises around a trained model 1, 2 and 5 in each
+    /// decade on both sides of 0]
+    #[arg(long, value_enum)]
+    pub levels: Option<Spacing>,
     /// Colour map
     #[arg(long, value_enum, default_value_t)]
     pub colours: ColourMap,
-    /// What is drawn
+    /// What the files hold; around a trained model its rise is drawn: the loss less the model's
     #[arg(long, default_value = "loss (nats)", value_name = "TEXT")]
     pub label: String,
     /// Text of the first direction's axis [default: direction x (a), or distance along the direction (a)]
@@ -62,7 +64,7 @@ pub struct Render {
     /// for all
     #[arg(long, value_name = "MARKS.csv")]
     pub marks: Vec<PathBuf>,
-    /// Losses above this are marked and counted, not drawn to scale
+    /// What is drawn above this, losses or rises, is marked and counted, not drawn to scale
     #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
     pub clip: Option<f64>,
     /// Panels per row [default: up to three in one row, four as 2 x 2, more in rows of three]
@@ -76,6 +78,18 @@ pub struct Render {
     /// Mark the evaluated points
     #[arg(long)]
     pub dots: bool,
+    /// The surfaces of the second half less those of the first, each less the loss of its own model, paired by example; dots
+    /// are points without a shown difference, corrected for all points (max-T)
+    #[arg(long, conflicts_with_all = ["dots", "along_x", "barrier", "clip", "levels"])]
+    pub difference: bool,
+    /// Of lines between two models: how far the loss lies above the straight line between theirs, with a band for all points
+    /// together
+    #[arg(long, conflicts_with_all = ["along_x", "clip", "levels", "marks"])]
+    pub barrier: bool,
+    /// Of surfaces over a plane the losses along the first direction alone, as curves over the distance in parameter space:
+    /// directions of different lengths have one unit
+    #[arg(long)]
+    pub along_x: bool,
     /// Resolution of a PNG in dots per inch
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
@@ -164,7 +178,7 @@ impl Render {
                 self.surfaces.iter().try_for_each(|path| provenance.input_file(kind, path))?;
                 drawn::Drawn::default()
             }
-            false => self.draw(&mut provenance).map_err(|e| e.in_figure_of(&self.surfaces))?,
+            false => self.draw(&mut provenance).map_err(|e| e.in_figure_of(&self.surfaces))?.named(),
         };
         // Nothing is written unless everything can be made.
         let made = |(format, path): (&Format, &PathBuf)| match format {
@@ -272,6 +286,60 @@ mod tests {
         Command::parse_from([std::ffi::OsStr::new("render")].into_iter().chain(arguments))
             .render
             .run("render")
+    }
+
+    /// Oracle: on paper: losses of two models at 3 x 3 points, whose rises differ by 0.5 at one corner in each of 40 examples but
+    /// for little noise: one of nine points is shown. Then a plane as a curve in its own length: the row y = 0, whose x is
+    /// three times as long.
+    #[test]
+    fn differences_and_rows_are_drawn_of_what_stands_beside_surfaces() {
+        use crate::landscape::rise::{ByExample, examples_path};
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let points: Vec<(f64, f64)> =
+            [-1.0, 0.0, 1.0].iter().flat_map(|y| [-1.0, 0.0, 1.0].map(|x| (x, *y))).collect();
+        let make = |name: &str, corner: f64| {
+            let loss =
+                |(x, y): (f64, f64)| 1.0 + x * x + y * y + if (x, y) == (1.0, 1.0) { corner } else { 0.0 };
+            // Noise of mean 0, other for each of the two.
+            let wobble = |k: usize, n: usize| if (n / name.len() + k) % 2 == 0 { 0.05 } else { -0.05 };
+            let sum = |k: usize, n: usize| loss(points[k]) + if k == 4 { 0.0 } else { wobble(k, n) };
+            let losses = ByExample {
+                targets: vec![1.0; 40],
+                centre: (0..40).map(|n| sum(4, n)).collect(),
+                points: points.clone(),
+                sums: (0..9).flat_map(|k| (0..40).map(move |n| sum(k, n))).collect(),
+                clusters: Default::default(),
+            };
+            losses.write(&examples_path(&at(name)), &Default::default()).unwrap();
+            let rows: String = points.iter().map(|p| format!("{},{},{}\n", p.0, p.1, loss(*p))).collect();
+            files::write(&at(name), format!("x,y,loss\n{rows}").as_bytes()).unwrap();
+        };
+        make("u.csv", 0.0);
+        make("second.csv", 0.5);
+        let [out, difference, titles] = ["--out", "--difference", "--titles"].map(Path::new);
+        let (drawn, caption) = (at("d.svg"), at("d.txt"));
+        let said = |inputs: &[&Path], more: &[&Path]| {
+            render(&[inputs, more, &[out, &drawn, out, &caption]].concat())?;
+            Ok::<_, Error>((files::read_text(&drawn)?, files::read_text(&caption)?))
+        };
+        let (svg, words) =
+            said(&[&at("u.csv"), &at("second.csv")], &[difference, titles, Path::new("u: all,g: all")])
+                .unwrap();
+        assert!(
+            svg.contains("1 of 9 points differ") && words.contains(" all: 1 of 9 points differ"),
+            "{words}"
+        );
+        assert!(svg.contains("rise, g − u, loss (nats)") && svg.contains("no difference shown"));
+        assert!(svg.starts_with("<svg") && svg.contains("<title>rise, g − u, loss (nats)</title>"));
+        let one = said(&[&at("u.csv")], &[difference]).unwrap_err().to_string();
+        assert!(one.contains("an even number"), "{one}");
+        files::write(&at("u.json"), b"{\"norms\":{\"x\":{\"evaluated\":3}}}").unwrap();
+        let along = Path::new("--along-x");
+        let (svg, words) = said(&[&at("u.csv")], &[along]).unwrap();
+        assert!(words.contains("from −3 to 3") && svg.contains("rise of loss (nats)"), "{words}");
+        let none = said(&[&at("second.csv")], &[along]).unwrap_err().to_string();
+        assert!(none.contains("`norms.x`"), "{none}");
     }
 
     #[test]

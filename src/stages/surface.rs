@@ -24,7 +24,7 @@ use crate::model::{Head, Model};
 use crate::params;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
-use crate::tables::surface::{Format, Grid, LEVEL};
+use crate::tables::surface::{DIFFERENCE_SE, EXAMPLES, Format, Grid, LEVEL, LOSS_SE};
 use crate::tasks::classes::{ACCURACY, is_below_chance};
 use crate::{estimate, evaluate, files};
 
@@ -182,10 +182,12 @@ impl Surface {
             let fix = "leave it out, and give --resolution";
             return Err(Error::field("--refine", "directions", "two", "one: a profile", fix));
         }
+        // A line has few points, and barriers and bands need the examples of each.
+        let per_example =
+            self.per_example || masked.directions.len() == 1 && self.sampling.tolerance.is_none();
         // The version, through `about`, stands for how points are computed.
-        let inputs = files::hash(
-            format!("{about}{xs:?}{ys:?}{}{}", self.per_example, provenance::arithmetic()).as_bytes(),
-        );
+        let inputs =
+            files::hash(format!("{about}{xs:?}{ys:?}{per_example}{}", provenance::arithmetic()).as_bytes());
         let mut directions = masked.directions.into_iter();
         let pair = [directions.next().unwrap_or_default(), directions.next().unwrap_or_default()];
         let by_length = set.by_length();
@@ -201,7 +203,7 @@ impl Surface {
             plane: &Plane::new(pair),
             coordinates: [&xs, &ys],
             refine: self.refine,
-            per_example: self.per_example,
+            per_example,
             sample: sample.as_ref(),
         };
         self.announce(&model, &plan)?;
@@ -505,21 +507,26 @@ fn grid([x, y]: [&[f64]; 2], surface: &Evaluated, rounds: usize) -> Grid {
         values
     };
     let points = &surface.points;
-    let mut columns = vec![("loss_se".to_string(), spread(&|k| points[k].loss_se))];
+    let mut columns = vec![(LOSS_SE.to_string(), spread(&|k| points[k].loss_se))];
     for (i, name) in surface.metrics.iter().enumerate() {
         columns.push((name.clone(), spread(&|k| points[k].metrics[i])));
     }
+    if let Some(losses) = &surface.by_example {
+        let errors = losses.difference_errors();
+        columns.push((DIFFERENCE_SE.to_string(), spread(&|k| errors[k])));
+    }
     let sampled: Option<Vec<_>> = points.iter().map(|p| p.sampled).collect();
     if let Some(sampled) = sampled {
-        columns.push(("examples".to_string(), spread(&|k| sampled[k].examples as f64)));
-        columns.push(("difference_se".to_string(), spread(&|k| sampled[k].difference_se)));
+        columns.push((EXAMPLES.to_string(), spread(&|k| sampled[k].examples as f64)));
+        columns.push((DIFFERENCE_SE.to_string(), spread(&|k| sampled[k].difference_se)));
     }
     let known = (rounds > 0).then(|| {
         columns.push((LEVEL.to_string(), spread(&|k| refine::round(surface.places[k], rounds) as f64)));
         spread(&|_| 1.0).into_iter().map(|v| v == 1.0).collect()
     });
     let centre = Some(surface.centre.loss);
-    Grid { x: x.to_vec(), y: y.to_vec(), loss: spread(&|k| points[k].loss), columns, centre, known }
+    let loss = spread(&|k| points[k].loss);
+    Grid { x: x.to_vec(), y: y.to_vec(), loss, columns, centre, known, examples: None, length: None }
 }
 
 /// A stored classifier that is clearly worse than chance numbers its classes in another order than the data, most likely.

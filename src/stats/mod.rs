@@ -13,6 +13,7 @@
 //! Depends on nothing else. Randomness (bootstrap, permutations) comes from [`crate::rng`].
 
 pub mod clusters;
+pub mod max_t;
 pub mod paired;
 
 use std::cmp::Ordering;
@@ -40,6 +41,12 @@ pub fn sd(values: &[f64]) -> f64 {
 /// Standard error of the mean of independent values, `sd / sqrt(n)`. NaN for fewer than two values.
 pub fn standard_error(values: &[f64]) -> f64 {
     sd(values) / (values.len() as f64).sqrt()
+}
+
+/// Standard error of a share of `n` independent examples, `sqrt(a (1 - a) / (n - 1))`: that of the mean of zeros and ones. NaN for
+/// fewer than two.
+pub fn binomial_se(share: f64, n: usize) -> f64 {
+    if n < 2 { f64::NAN } else { (share * (1.0 - share) / (n - 1) as f64).sqrt() }
 }
 
 /// Half the width of the 95 % interval of a value whose independent errors are given as (standard error, degrees of freedom),
@@ -456,6 +463,10 @@ mod tests {
     /// Oracle: with one target each, L is a mean and its error is [`standard_error`].
     #[test]
     fn ratio_se_with_one_target_each_is_the_standard_error() {
+        // A share is the mean of zeros and ones.
+        let right: Vec<f64> = (0..40).map(|i| f64::from(u8::from(i < 29))).collect();
+        assert_close(binomial_se(29.0 / 40.0, 40), standard_error(&right));
+        assert!(binomial_se(0.5, 1).is_nan());
         assert_close(ratio_se(&X, &[1.0; 12]), standard_error(&X));
     }
 

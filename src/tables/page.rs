@@ -90,6 +90,7 @@ pub struct Score {
 }
 
 impl Table for Training {
+    const BESIDE: &'static [&'static str] = &[McNemar::FILE, Surface::FILE];
     const FILE: &'static str = "training.csv";
     const FIX: &'static str = FIX;
 }

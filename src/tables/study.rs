@@ -102,6 +102,7 @@ impl AlongRow {
 }
 
 impl Table for AlongRow {
+    const BESIDE: &'static [&'static str] = &[RunRow::FILE];
     const FILE: &'static str = "by_KEY.csv";
     const FIX: &'static str = "give a tables/by_KEY.csv of a study";
 }

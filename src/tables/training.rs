@@ -23,6 +23,7 @@ pub struct HistoryRow {
 }
 
 impl Table for HistoryRow {
+    const BESIDE: &'static [&'static str] = &[MetricRow::FILE];
     const FILE: &'static str = "history.csv";
     const FIX: &'static str = "give the history.csv of `fisherscape train`";
 }

@@ -11,13 +11,14 @@ use plotters::chart::ChartBuilder;
 use plotters::drawing::IntoDrawingArea;
 use plotters::style::{BLACK, Color};
 
+use super::facets::{Facets, Places, Strips};
 use super::key;
 use super::levels::Levels;
 use super::{Panel, Style};
 use crate::draw::axis::{Axis, TICK};
 use crate::draw::canvas::{Area, Canvas, PT_PER_MM, Point, defect, font, units, widest};
 use crate::draw::frame::EDGE;
-use crate::draw::text::{NUMBER, SMALL, TEXT, TITLE, fitting};
+use crate::draw::text::{NUMBER, SMALL, TEXT, fitting};
 use crate::error::{Error, Result};
 
 /// Size of the numbers on lines, pt.
@@ -47,6 +48,7 @@ pub(crate) struct Frame {
 pub(crate) struct Layout {
     pub(crate) width: f64,
     pub(crate) frames: Vec<Frame>,
+    strips: Strips,
     pub(crate) bar: Point,
     pub(crate) bar_height: f64,
     /// Upper left corner of the key.
@@ -74,7 +76,7 @@ impl Frame {
 
 impl Layout {
     pub(crate) fn new(panels: &[Panel], options: &Style, levels: &Levels) -> Result<Layout> {
-        let (columns, width_mm) = arrangement(panels.len(), options);
+        let (columns, width_mm) = arrangement(panels, options);
         let rows = panels.len().div_ceil(columns);
         let width = width_mm * PT_PER_MM;
 
@@ -84,22 +86,21 @@ impl Layout {
         };
         let x_half = most(|panel| &panel.x) / 2.0;
         let numbers = 2.0 * TICK + most(|panel| &panel.y);
-        let margin = numbers + 1.35 * TEXT;
+        let strips = Strips::new(panels, options, columns);
+        let (margin, left) = (numbers + 1.35 * TEXT, EDGE + strips.beside());
         let gap = if shared { (2.0 * x_half + 4.0).max(9.0) } else { numbers + x_half.max(4.0) };
         let bar_gap = BAR_GAP.max(x_half + 2.0);
         let bar_width = key::bar_width(levels, TEXT);
         let right = bar_gap + bar_width + EDGE;
-        let side = (width - EDGE - margin - right - gap * (columns - 1) as f64) / columns as f64;
+        let side = (width - left - margin - right - gap * (columns - 1) as f64) / columns as f64;
         if !side.is_finite() || side < LEAST_SIDE || width > 1e4 {
             let expected = "wide enough for the panels and their numbers, at most 3500 mm";
             let fix = "84 suits one panel, 174 three";
             return Err(Error::field("figure", "width_mm", expected, width_mm, fix));
         }
 
-        let centre = panels.iter().any(|panel| panel.centre.is_some());
-        let above = EDGE + 1.1 * TITLE + 3.0 + if centre { 1.35 * SMALL } else { 0.0 };
         let below = 2.0 * TICK + 1.1 * NUMBER;
-        let pitch = above + side + below + 3.0;
+        let tops = tops(panels, &strips, rows, side + below + 3.0);
         let frame = |(i, panel): (usize, &Panel)| {
             let (row, column) = (i / columns, i % columns);
             let last_of_column = i + columns >= panels.len();
@@ -110,8 +111,8 @@ impl Layout {
                 y.ticks.iter_mut().for_each(|(_, number)| number.clear());
             }
             Frame {
-                left: EDGE + margin + (side + gap) * column as f64,
-                top: above + pitch * row as f64,
+                left: left + margin + (side + gap) * column as f64,
+                top: tops[row],
                 side,
                 x,
                 y,
@@ -121,17 +122,40 @@ impl Layout {
             }
         };
         let frames: Vec<Frame> = panels.iter().enumerate().map(frame).collect();
-        let bar = (width - right + bar_gap, above);
-        let bar_height = pitch * (rows - 1) as f64 + side;
-        let foot = above + bar_height + below + 1.35 * TEXT;
-        let key = (EDGE + margin, foot);
-        Ok(Layout { width, frames, bar, bar_height, key })
+        let bar = (width - right + bar_gap, tops[0]);
+        let bar_height = tops[rows - 1] + side - tops[0];
+        let foot = tops[0] + bar_height + below + 1.35 * TEXT;
+        let key = (left + margin, foot);
+        Ok(Layout { width, frames, strips, bar, bar_height, key })
+    }
+
+    /// The panels' titles.
+    pub(crate) fn titles(&self, canvas: &Canvas, panels: &[Panel]) {
+        let Some(side) = self.frames.first().map(|frame| frame.side) else { return };
+        let tops = self.frames.iter().map(|frame| (frame.left + side / 2.0, frame.top)).collect();
+        let places = Places { side, tops, left: EDGE, height: side };
+        self.strips.draw(canvas, &places, 4.0 + centre_room(panels));
     }
 }
 
+/// Upper edges of the rows of panels, `pitch` apart but for what stands above them.
+fn tops(panels: &[Panel], strips: &Strips, rows: usize, pitch: f64) -> Vec<f64> {
+    let above = |row: usize| EDGE + strips.above(row) + centre_room(panels);
+    let mut tops = vec![above(0)];
+    (1..rows).for_each(|row| tops.push(tops[row - 1] + pitch + above(row)));
+    tops
+}
+
+/// Room of the losses of the models above the panels.
+pub(crate) fn centre_room(panels: &[Panel]) -> f64 {
+    if panels.iter().any(|panel| panel.words().is_some()) { 1.35 * SMALL } else { 0.0 }
+}
+
 /// Panels per row, and the figure's width in mm.
-pub(crate) fn arrangement(panels: usize, options: &Style) -> (usize, f64) {
-    let columns = match (options.columns, panels) {
+pub(crate) fn arrangement(panels: &[Panel], options: &Style) -> (usize, f64) {
+    let titles = panels.iter().map(|panel| panel.title.as_str());
+    let table = Facets::of(titles, options.columns).map(|facets| facets.columns.len());
+    let columns = match (options.columns.or(table), panels.len()) {
         (Some(wished), n) => wished.min(n),
         (None, n @ ..=3) => n,
         (None, 4) => 2,

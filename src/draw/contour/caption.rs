@@ -19,6 +19,7 @@ pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String 
             out += &words;
         }
     };
+    add(options.rise, "A rise is the loss less that of the trained model in the same panel.".to_owned());
     if panels.len() > 1 {
         add(true, "All panels have one scale.".to_owned());
     }
@@ -28,8 +29,9 @@ pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String 
     let lost = if flat { "hatched in grey" } else { "left out" };
     add(counts.lost > 0, format!("Cells beside a loss that is not finite are {lost}."));
     add(panels.iter().any(has_cross), "The cross is the trained model at (0, 0).".to_owned());
-    let ring = flat && panels.iter().any(|panel| lowest(panel).is_some());
-    add(ring, "The ring is the lowest evaluated point.".to_owned());
+    let ring = flat && panels.iter().any(|panel| lowest(panel, options).is_some());
+    let words = "The ring is the lowest evaluated point, lower than the model by more than two standard errors, paired by example.";
+    add(ring, words.to_owned());
     let path = panels.iter().map(|panel| panel.marks.path.len()).max().unwrap_or(0);
     add(path > 0, format!("The path joins {path} points of a training run in their order."));
     let projected = marks::projected(panels.iter().map(|panel| &panel.marks));
@@ -49,13 +51,17 @@ fn opening(panels: &[Panel], options: &Style, view: Option<View>) -> String {
     } else {
         format!("{x} and {y}")
     };
-    let levels = if options.spacing == Spacing::Log { "logarithmic" } else { "linear" };
+    let levels = match options.spacing {
+        Spacing::Log if !options.rise => "logarithmic levels",
+        Spacing::Linear => "linear levels",
+        _ => "levels at 1, 2 and 5 in each decade",
+    };
     let degrees = |v: f64| significant(v, 4);
     let seen = view.map(|View { azimuth, elevation }| {
         format!(", seen from azimuth {}° and elevation {}°", degrees(azimuth), degrees(elevation))
     });
     let label = &options.loss_label;
-    format!("Surface of {label} over {over}{}; {levels} levels.", seen.unwrap_or_default())
+    format!("Surface of {label} over {over}{}; {levels}.", seen.unwrap_or_default())
 }
 
 fn span((low, high): (f64, f64)) -> String {
@@ -78,7 +84,8 @@ fn numbers(panel: &Panel, options: &Style) -> String {
     }
     let (low, high) = upsample::range(&panel.loss);
     if low <= high {
-        out += &format!(", from {} to {}", significant(low, 4), significant(high, 4));
+        let rises = if options.rise { "rises " } else { "" };
+        out += &format!(", {rises}from {} to {}", significant(low, 4), significant(high, 4));
     }
     if counts.clipped > 0 {
         out += &format!(", {} of them above {}", counts.clipped, significant(options.clip.unwrap_or(0.0), 4));
@@ -106,6 +113,9 @@ mod tests {
             loss,
             centre: Some(0.25),
             centre_se: Some(0.0123),
+            dotted: None,
+            note: None,
+            errors: None,
             known: None,
             marks,
         };

@@ -17,6 +17,9 @@ pub enum Spacing {
     Linear,
     /// Equal ratios, as near as round numbers allow; for surfaces over more than a decade.
     Log,
+    /// 1, 2 and 5 in each decade, on both sides of 0: for rises.
+    #[value(skip)]
+    Decades,
 }
 
 /// Bounds of the bands in ascending order, and each as text. One bound alone: a constant surface of that
@@ -48,7 +51,7 @@ impl Levels {
         let target = target as f64;
         let linear = || linear(min, max, target);
         match spacing {
-            Spacing::Linear => linear(),
+            Spacing::Linear | Spacing::Decades => linear(),
             // Over a small ratio no logarithmic series has bands enough.
             Spacing::Log => Some(logarithmic(min, max, target))
                 .filter(|levels| cost(levels.bands(), target) < 0.6)
@@ -56,9 +59,42 @@ impl Levels {
         }
     }
 
-    /// About `target` bands from `min` to `clip`, above which there is more (`min < clip`).
-    pub(crate) fn clipped(min: f64, clip: f64, target: usize, spacing: Spacing) -> Levels {
-        let Levels { mut bounds, mut labels, .. } = Levels::new(min, clip, target, spacing);
+    /// Bands of rises from `min` to `max`: 1, 2 and 5 in each decade on both sides of 0, none nearer to it than `least`. There is no
+    /// bound at 0, since a line there would go through the model by chance alone.
+    pub(crate) fn rises(min: f64, max: f64, least: f64) -> Levels {
+        if max - min <= f64::MIN_POSITIVE {
+            return Levels { bounds: vec![min], labels: vec![significant(min, 6)], clipped: false };
+        }
+        let power = least.log10().floor() as i32;
+        let up = |to: f64| -> Vec<f64> {
+            let all = (power..).flat_map(|p| [10, 20, 50].map(|m| decimal(m, p)));
+            let mut bounds = Vec::new();
+            for level in all.skip_while(|level| *level < least * (1.0 - 1e-9)) {
+                bounds.push(level);
+                if level >= to * (1.0 - 1e-9) {
+                    break;
+                }
+            }
+            bounds
+        };
+        let below = if min < 0.0 { up(-min).into_iter().rev().map(|v| -v).collect() } else { vec![0.0] };
+        let bounds: Vec<f64> = below.into_iter().chain(up(max)).collect();
+        let labels = bounds.iter().map(|bound| significant(*bound, 3)).collect();
+        Levels { bounds, labels, clipped: false }
+    }
+
+    /// Without a bound at 0, for differences: a line there would be where chance has it.
+    pub(crate) fn without_zero(mut self) -> Levels {
+        if let Some(zero) = self.bounds.iter().position(|bound| *bound == 0.0).filter(|_| self.bands() > 2) {
+            self.bounds.remove(zero);
+            self.labels.remove(zero);
+        }
+        self
+    }
+
+    /// The same, cut at `clip`, above which there is more than these levels have (`min < clip`).
+    pub(crate) fn clipped(self, min: f64, clip: f64, target: usize) -> Levels {
+        let Levels { mut bounds, mut labels, .. } = self;
         // The clip is the last bound, round or not, and no bound lies just below it.
         let least = clip - 0.1 * (clip - min) / target as f64;
         let kept = bounds.partition_point(|bound| *bound < least).max(1);
@@ -235,7 +271,7 @@ mod tests {
                 if spacing == Spacing::Log && min <= 0.0 {
                     continue;
                 }
-                let levels = Levels::clipped(min, clip, 12, spacing);
+                let levels = Levels::new(min, clip, 12, spacing).clipped(min, clip, 12);
                 let (bounds, n) = (&levels.bounds, levels.bands());
                 assert!(
                     bounds[0] <= min + 1e-9 * (clip - min) && bounds[n] == clip,

@@ -1,4 +1,5 @@
-//! Loss surfaces as filled contour plots, several panels on one colour scale, as SVG.
+//! Loss surfaces as filled contour plots, several panels on one colour scale, as SVG; around trained models their rises
+//! ([`rises`]).
 //!
 //! The losses at the grid points are the data; colours and lines between them are interpolated
 //! (`upsample`), which the file says in its description and which [`Style::dots`] shows by marking the grid
@@ -14,9 +15,11 @@
 
 pub(crate) mod axes;
 mod caption;
+pub(crate) mod facets;
 pub(crate) mod key;
 pub(crate) mod labels;
 pub(crate) mod levels;
+mod rise;
 mod trace;
 pub(crate) mod upsample;
 
@@ -24,6 +27,7 @@ use self::axes::{Frame, Layout};
 pub use self::caption::caption;
 use self::levels::Levels;
 pub use self::levels::Spacing;
+pub use self::rise::rises;
 use crate::draw::canvas::{Anchor, Area, Canvas, DIGIT_HEIGHT, Point, path_data};
 use crate::draw::colour::{self, ColourMap, hatched, ink};
 use crate::draw::counts::Counts;
@@ -58,16 +62,33 @@ pub struct Panel {
     pub x: Vec<f64>,
     /// Coordinates along the second direction, likewise.
     pub y: Vec<f64>,
-    /// Losses `[iy, ix]`: y outer, x inner. May hold NaN and infinities.
+    /// Losses `[iy, ix]`: y outer, x inner. May hold NaN and infinities. Rises, where [`Style::rise`] says so.
     pub loss: Vec<f64>,
     /// Loss of the trained model itself, (a, b) = (0, 0), where known; written above the panel, not drawn.
     pub centre: Option<f64>,
-    /// Its standard error, where known; for the caption.
+    /// Its standard error, where known.
     pub centre_se: Option<f64>,
+    /// Standard errors of the losses less that of the model, example by example, where known.
+    pub errors: Option<Vec<f64>>,
     /// Where some losses are filled in, which ones were evaluated.
     pub known: Option<Vec<bool>>,
+    /// Which grid points have a dot, where it is not those that were evaluated.
+    pub dotted: Option<Vec<bool>>,
+    /// Stands above the panel in place of the loss of the model.
+    pub note: Option<String>,
     /// Named points and a path in the plane.
     pub marks: Marks,
+}
+
+impl Panel {
+    /// What stands above it, below its title.
+    fn words(&self) -> Option<String> {
+        let centre = self.centre.map(|loss| {
+            let error = self.centre_se.map_or(String::new(), |se| format!(" ± {}", significant(se, 2)));
+            format!("loss at (0, 0): {}{error}", significant(loss, 4))
+        });
+        self.note.clone().or(centre)
+    }
 }
 
 /// How a figure looks; `Style::default()` suits a paper.
@@ -83,10 +104,15 @@ pub struct Style {
     pub loss_label: String,
     pub map: ColourMap,
     pub spacing: Spacing,
+    /// Whether what is drawn are rises above the model in each panel.
+    pub rise: bool,
     /// Number of bands to aim at; round levels decide.
     pub bands: usize,
-    /// Mark the grid points.
+    /// Mark the grid points, and what those are called.
     pub dots: bool,
+    pub dot_words: &'static str,
+    /// What the bands around curves of one draw are, where not a standard error.
+    pub band_words: Option<&'static str>,
     /// Losses above this are not drawn to scale but marked and counted.
     pub clip: Option<f64>,
 }
@@ -101,10 +127,20 @@ impl Default for Style {
             loss_label: "loss (nats)".to_owned(),
             map: ColourMap::default(),
             spacing: Spacing::default(),
+            rise: false,
             bands: 12,
             dots: false,
+            dot_words: "grid point",
+            band_words: None,
             clip: None,
         }
+    }
+}
+
+impl Style {
+    /// Whether it is the logarithm of the loss that is drawn.
+    pub(crate) fn is_log(&self) -> bool {
+        self.spacing == Spacing::Log && !self.rise
     }
 }
 
@@ -128,15 +164,16 @@ const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colour
 pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
     let bands = Bands::new(panels, options)?;
     let layout = Layout::new(panels, options, &bands.levels)?;
-    let marked = panels.iter().zip(&layout.frames).map(|(panel, frame)| marked(panel, frame));
+    let marked = panels.iter().zip(&layout.frames).map(|(panel, frame)| marked(panel, frame, options));
     let marked: Vec<Placed> = marked.collect();
     let sheet = Sheet::new(layout.width, layout.key, entries(panels, options, &marked), key::SIGN);
     let canvas = &sheet.canvas;
     for ((panel, frame), marked) in panels.iter().zip(&layout.frames).zip(&marked) {
         draw_panel(canvas, panel, frame, options, &bands, marked)?;
         axes::draw(canvas, frame, options)?;
-        titles(canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side);
+        centre_words(canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side);
     }
+    layout.titles(canvas, panels);
     key::bar(canvas, layout.bar, layout.bar_height, &bands, &options.loss_label, key::hatched_field);
     Ok(sheet.finish(DESCRIPTION))
 }
@@ -168,12 +205,24 @@ fn checked_levels(panels: &[Panel], options: &Style) -> Result<Levels> {
     }
     let clip = options.clip.filter(|clip| *clip < max || clip.is_nan());
     match clip {
-        None => Ok(Levels::new(min, max, options.bands, options.spacing)),
-        Some(clip) if clip > min => Ok(Levels::clipped(min, clip, options.bands, options.spacing)),
+        None => Ok(levels(panels, options, min, max)),
+        Some(clip) if clip > min => Ok(levels(panels, options, min, clip).clipped(min, clip, options.bands)),
         Some(clip) => {
             let fix = "choose a higher one, or leave it out";
             Err(Error::field("figure", "clip", format!("above the lowest loss, {min}"), clip, fix))
         }
+    }
+}
+
+fn levels(panels: &[Panel], options: &Style, min: f64, max: f64) -> Levels {
+    if options.map == ColourMap::BlueRed {
+        // White in the middle is no difference.
+        let most = max.abs().max(min.abs());
+        return Levels::new(-most, most, options.bands, options.spacing).without_zero();
+    }
+    match options.rise && options.spacing != Spacing::Linear {
+        true => Levels::rises(min, max, rise::least(panels, max.abs().max(min.abs()))),
+        false => Levels::new(min, max, options.bands, options.spacing),
     }
 }
 
@@ -204,7 +253,7 @@ fn check(panels: &[Panel], options: &Style) -> Result<()> {
             let fix = "give one loss per grid point";
             return Err(Error::field(place, "loss", expected, panel.loss.len(), fix));
         }
-        let log = options.spacing == Spacing::Log;
+        let log = options.is_log();
         if let Some(v) = panel.loss.iter().find(|v| log && v.is_finite() && **v <= 0.0) {
             let expected = "positive for logarithmic levels";
             return Err(Error::field(place, "loss", expected, v, "use linear levels"));
@@ -229,12 +278,13 @@ pub(crate) fn has_cross(panel: &Panel) -> bool {
     has_origin(panel) && !panel.marks.name_origin()
 }
 
-/// The lowest grid point as (x, y), unless that is (0, 0) or the surface is flat.
-fn lowest(panel: &Panel) -> Option<(f64, f64)> {
-    let (min, max) = upsample::range(&panel.loss);
-    let at = panel.loss.iter().position(|&v| v == min).filter(|_| min < max)?;
-    let point = (panel.x[at % panel.x.len()], panel.y[at / panel.x.len()]);
-    Some(point).filter(|&p| p != (0.0, 0.0))
+/// The lowest grid point as (x, y), if it is lower than the model by [`rise::CLEAR`] errors: what is nearer may be chance.
+fn lowest(panel: &Panel, options: &Style) -> Option<(f64, f64)> {
+    let (min, _) = upsample::range(&panel.loss);
+    let at = panel.loss.iter().position(|&v| v == min)?;
+    let error = panel.errors.as_ref()?.get(at)?;
+    let model = if options.rise { 0.0 } else { panel.centre? };
+    (min + rise::CLEAR * error < model).then(|| (panel.x[at % panel.x.len()], panel.y[at / panel.x.len()]))
 }
 
 /// What the signs mean, only those that occur.
@@ -245,11 +295,11 @@ fn entries(panels: &[Panel], options: &Style, marked: &[Placed]) -> Vec<Entry<'s
     if panels.iter().any(has_cross) {
         entries.push(Entry::new(key::cross, "trained model (0, 0)"));
     }
-    if panels.iter().any(|panel| lowest(panel).is_some()) {
-        entries.push(Entry::new(key::ring, "lowest grid point"));
+    if panels.iter().any(|panel| lowest(panel, options).is_some()) {
+        entries.push(Entry::new(key::ring, "lowest grid point, by two standard errors"));
     }
     if options.dots {
-        entries.push(Entry::new(key::dot, "grid point"));
+        entries.push(Entry::new(key::dot, options.dot_words));
     }
     if let Some(words) = counts.clipped_words() {
         entries.push(key::field(key::hatched_field, words));
@@ -274,9 +324,9 @@ pub(crate) fn counts(panels: &[Panel], options: &Style) -> Counts {
 }
 
 /// The panel's marks in their places.
-fn marked(panel: &Panel, frame: &Frame) -> Placed {
+fn marked(panel: &Panel, frame: &Frame, options: &Style) -> Placed {
     let cross = has_cross(panel).then_some((0.0, 0.0));
-    let avoid = cross.into_iter().chain(lowest(panel)).map(|(x, y)| around(frame.at(x, y)));
+    let avoid = cross.into_iter().chain(lowest(panel, options)).map(|(x, y)| around(frame.at(x, y)));
     let (x, y) = (axes::ends(&panel.x), axes::ends(&panel.y));
     Signs::flat(&panel.marks, x, y, |x, y| frame.at(x, y)).named(frame.area(), &avoid.collect::<Vec<Area>>())
 }
@@ -295,7 +345,7 @@ fn draw_panel(
     Bands { levels, colours }: &Bands,
     marked: &Placed,
 ) -> Result<()> {
-    let scale = |v: f64| if options.spacing == Spacing::Log { v.log10() } else { v };
+    let scale = |v: f64| if options.is_log() { v.log10() } else { v };
     let scaled: Vec<f64> =
         panel.loss.iter().map(|&v| if v.is_finite() { scale(v) } else { f64::NAN }).collect();
     let fine = upsample::upsample(&panel.x, &panel.y, &scaled, FINE);
@@ -319,14 +369,23 @@ fn draw_panel(
     }
 
     let (origin, lowest) =
-        (has_cross(panel).then(|| frame.at(0.0, 0.0)), lowest(panel).map(|p| frame.at(p.0, p.1)));
+        (has_cross(panel).then(|| frame.at(0.0, 0.0)), lowest(panel, options).map(|p| frame.at(p.0, p.1)));
     let holes = holes(panel, frame);
-    let points = panel.y.iter().flat_map(|&y| panel.x.iter().map(move |&x| frame.at(x, y)));
-    let own = points.zip(&panel.loss).enumerate().filter(|(i, _)| is_known(panel, *i)).map(|(_, own)| own);
+    let own = panel_points(panel, frame)
+        .zip(&panel.loss)
+        .enumerate()
+        .filter(|(i, _)| is_known(panel, *i))
+        .map(|(_, own)| own);
     let (kept, lost): (Vec<_>, Vec<_>) = own.partition(|(_, loss)| loss.is_finite());
     let [evaluated, lost] =
         [kept, lost].map(|points| points.into_iter().map(|(at, _)| at).collect::<Vec<Point>>());
-    let dots: &[Point] = if options.dots { &evaluated } else { &[] };
+    let dotted: Vec<Point> = match &panel.dotted {
+        Some(dotted) => {
+            panel_points(panel, frame).zip(dotted).filter_map(|(at, own)| own.then_some(at)).collect()
+        }
+        None => evaluated,
+    };
+    let dots: &[Point] = if options.dots { &dotted } else { &[] };
     let marks = origin.iter().chain(&lowest).map(|at| around(*at)).chain(marked.areas());
     let taken: Vec<Area> = marks.chain(holes.iter().copied()).collect();
     let (numbers, lines) =
@@ -354,6 +413,11 @@ fn draw_panel(
     origin.into_iter().for_each(|at| key::cross(canvas, at));
     marked.draw(canvas);
     Ok(())
+}
+
+/// The grid points on the sheet, y outer.
+fn panel_points<'a>(panel: &'a Panel, frame: &'a Frame) -> impl Iterator<Item = Point> + 'a {
+    panel.y.iter().flat_map(move |&y| panel.x.iter().map(move |&x| frame.at(x, y)))
 }
 
 /// Value at a fractional index of an ascending list.
@@ -384,21 +448,13 @@ fn holes(panel: &Panel, frame: &Frame) -> Vec<Area> {
     out
 }
 
-/// The title and, below it, the loss at the centre: upwards from a baseline with its middle at `(x, y)`.
-pub(crate) fn titles(canvas: &Canvas, panel: &Panel, (x, mut y): Point, width: f64) {
-    if let Some(loss) = panel.centre {
-        canvas.text(
-            &format!("loss at (0, 0): {}", significant(loss, 4)),
-            (x, y),
-            text::SMALL,
-            Anchor::Middle,
-            0.0,
-            "#444",
-        );
-        y -= 1.35 * text::SMALL;
+/// What is known of the trained model, or a note, above a panel, with its baseline's middle at `at`.
+pub(crate) fn centre_words(canvas: &Canvas, panel: &Panel, at: Point, width: f64) {
+    if let Some(words) = panel.words() {
+        let short = words.replace("loss at ", "");
+        let (words, em) = text::first_fitting(&[&words, &short], text::SMALL, width);
+        canvas.aside(&words, at, em);
     }
-    let (title, em) = text::shortened(&panel.title, text::TITLE, width);
-    canvas.centred(&title, (x, y), em);
 }
 
 #[cfg(test)]

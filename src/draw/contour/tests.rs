@@ -18,7 +18,10 @@ fn panel(title: &str, x: Vec<f64>, y: Vec<f64>, f: impl Fn(f64, f64) -> f64) -> 
         loss,
         centre: None,
         centre_se: None,
+        errors: None,
         known: None,
+        dotted: None,
+        note: None,
         marks: Marks::default(),
     }
 }
@@ -408,4 +411,131 @@ fn clips_of_any_height_give_a_figure() {
             assert!(svg.contains(&format!(": {count} of 146 points, up to")), "{clip}");
         }
     }
+}
+
+/// A bowl around a model whose loss is `centre`, as a rise; its errors.
+fn bowl_around(title: &str, centre: f64, error: f64) -> Panel {
+    let mut panel = square(title, 9, |x, y| centre + 0.83 * (x * x + y * y));
+    (panel.centre, panel.centre_se) = (Some(centre), Some(0.104));
+    panel.errors = Some(panel.loss.iter().map(|v| if *v == centre { 0.0 } else { error }).collect());
+    panel
+}
+
+fn of_rises() -> Style {
+    Style { rise: true, spacing: Spacing::Decades, ..Style::default() }
+}
+
+fn bar_labels(svg: &str) -> Vec<String> {
+    let bar = svg.lines().rfind(|line| line.starts_with("<rect") && line.contains("width=\"8\"")).unwrap();
+    let left: f64 = attribute(bar, "x").unwrap().parse().unwrap();
+    let texts = text_boxes(svg).into_iter().filter(|(_, b)| b[0] > left && b[2] - b[0] < 25.0);
+    texts.map(|(text, _)| text).filter(|text| !text.contains("loss")).collect()
+}
+
+/// Oracle: two bowls of one shape around models whose losses differ by 0.025, on both sides of 1.4, are one picture; absolute
+/// bands tell them apart. Levels are those of the table in definitions: 1, 2, 5.
+#[test]
+fn rises_of_one_shape_are_one_picture() {
+    let panels = [bowl_around("u", 1.381, 0.001), bowl_around("g", 1.406, 0.001)];
+    // Levels and where their lines begin, from the left of the panel.
+    let lines = |svg: &str| -> Vec<Vec<(String, f64)>> {
+        let [left, right] = [0, 1].map(|i| frames(svg)[i][0]);
+        let of = |from: f64| {
+            let own = svg.lines().filter(|line| line.contains("data-level"));
+            let own = own.map(|line| (attribute(line, "data-level").unwrap(), attribute(line, "d").unwrap()));
+            let own = own.map(|(level, d)| (level.to_owned(), points(d)));
+            let side = frames(svg)[0][2];
+            // Lines at 1 leave the frame in pieces.
+            let own = own.filter(|(level, _)| level != "1");
+            let own = own.filter(|(_, at)| at[0].0 > from - 1.0 && at[0].0 < from + side + 1.0);
+            own.map(|(level, at)| (level, at[0].0 - from)).collect()
+        };
+        vec![of(left), of(right)]
+    };
+    let rises = contour_figure(&rises(&panels).unwrap(), &of_rises()).unwrap();
+    let [one, other] = &lines(&rises)[..] else { panic!("two panels") };
+    // 0.05 pt: coordinates have two decimals.
+    let same = |a: &[(String, f64)], b: &[(String, f64)]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 0.05)
+    };
+    assert!(same(one, other) && one.len() == 6, "{one:?} {other:?}");
+    let absolute = contour_figure(&panels, &Style::default()).unwrap();
+    assert!(!same(&lines(&absolute)[0], &lines(&absolute)[1]));
+    assert_eq!(bar_labels(&rises), ["0", "0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1", "2"]);
+    for words in ["loss at (0, 0): 1.381 ± 0.1", "loss at (0, 0): 1.406 ± 0.1"] {
+        assert!(rises.contains(words), "{words}");
+    }
+}
+
+/// Oracle: on paper: the lowest point is 0.03 lower than the model, which is 3 errors of 0.01, 1.5 errors of 0.02, and
+/// nothing without errors. The file's own words and the ring follow the same rule.
+#[test]
+fn a_ring_needs_two_paired_errors() {
+    let rings = |error: Option<f64>, rise: bool| {
+        let mut panel = bowl_around("u", 1.4, error.unwrap_or(0.0));
+        panel.loss[3] = 1.37;
+        panel.errors = panel.errors.filter(|_| error.is_some());
+        let (panel, style) = match rise {
+            true => (super::rises(&[panel]).unwrap().remove(0), of_rises()),
+            false => (panel, Style::default()),
+        };
+        let svg = contour_figure(std::slice::from_ref(&panel), &style).unwrap();
+        let caption = caption(&[panel], &style, None);
+        assert_eq!(caption.contains("The ring"), svg.contains("by two standard errors"));
+        svg.lines().filter(|line| line.starts_with("<circle") && line.contains("r=\"2.4\"")).count()
+    };
+    // Two strokes in the panel and two in the key.
+    for rise in [true, false] {
+        assert_eq!(
+            [Some(0.01), Some(0.014), Some(0.016), Some(0.02), None].map(|error| rings(error, rise)),
+            [4, 4, 0, 0, 0],
+        );
+    }
+}
+
+/// Oracle: counting texts. In a table each arm and each mask is said once, beside its row and above its column, whole;
+/// titles that are no table stand above their panels.
+#[test]
+fn a_table_says_rows_and_columns_once() {
+    let title = |row: &str, column: &str| format!("{row}: {column}");
+    let (rows, columns) = (["uniform 0.05", "guided"], ["all", "top 1 %", "random 1 %", "paper's top half"]);
+    let panels: Vec<Panel> = rows
+        .iter()
+        .flat_map(|row| columns.map(|column| bowl_around(&title(row, column), 1.4, 0.001)))
+        .collect();
+    let view = View::default();
+    let relief =
+        crate::draw::relief::relief_figure(&super::rises(&panels).unwrap(), &of_rises(), view).unwrap();
+    for svg in [contour_figure(&super::rises(&panels).unwrap(), &of_rises()).unwrap(), relief] {
+        let texts = text_boxes(&svg);
+        let found = |words: &str| texts.iter().filter(|(text, _)| text == words).collect::<Vec<_>>();
+        for words in rows.iter().chain(&columns) {
+            assert_eq!(found(words).len(), 1, "{words}");
+        }
+        let [l, .., r, b] = found("guided")[0].1;
+        assert!(r < 20.0 && b > found("uniform 0.05")[0].1[3], "{l}");
+        let above: Vec<f64> = columns.iter().map(|words| found(words)[0].1[3]).collect();
+        assert!(above.iter().all(|foot| (foot - above[0]).abs() < 4.0 && *foot < 25.0), "{above:?}");
+    }
+    let svg = contour_figure(&panels[..7], &Style::default()).unwrap();
+    assert!(svg.contains("uniform 0.05: all") && svg.contains("guided: random 1 %"));
+}
+
+/// Oracle: what the reader reads: bounds of rises hold all rises, none lies at 0, and negative ones mirror positive ones.
+#[test]
+fn levels_of_rises_are_round_on_both_sides_of_zero() {
+    for (min, max, least, expected) in [
+        (0.0, 1.8, 0.01, &[0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0][..]),
+        (-0.004, 0.03, 0.005, &[-0.005, 0.005, 0.01, 0.02, 0.05]),
+        (-0.03, 0.02, 0.01, &[-0.05, -0.02, -0.01, 0.01, 0.02]),
+        (0.0, 0.003, 0.01, &[0.0, 0.01]),
+        (-3.0, -1.0, 1.0, &[-5.0, -2.0, -1.0, 1.0]),
+        (0.0, 0.0, 0.01, &[0.0]),
+    ] {
+        let levels = Levels::rises(min, max, least);
+        assert_eq!(levels.bounds, expected, "{min} {max}");
+        assert_eq!(levels.labels.len(), levels.bounds.len());
+    }
+    let clipped = Levels::rises(-0.1, 1.0, 0.01).clipped(-0.1, 1.0, 12);
+    assert_eq!((clipped.bounds.last(), clipped.clipped), (Some(&1.0), true));
 }

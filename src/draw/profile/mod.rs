@@ -2,7 +2,8 @@
 //! have one.
 //!
 //! Files of one title are draws (directions, masks, seeds) of one curve: a thick mean, the range as a band, each draw
-//! as a thin line (`draws`). A curve of one draw has its loss ± standard error as a band instead. A loss that
+//! as a thin line (`draws`). A curve of one draw has a standard error as a band instead: of its loss or, where rises above the
+//! model at 0 are drawn ([`rises`]), of the difference from that, example by example. A loss that
 //! is not finite breaks the line, and one above [`Style::clip`] leaves the frame: both are marked at the upper edge and
 //! counted in the key.
 //!
@@ -18,7 +19,7 @@ use crate::draw::axis::{self, Axis, drawable};
 use crate::draw::canvas::{Canvas, PT_PER_MM, Point, path_data, short};
 use crate::draw::contour::{Spacing, Style};
 use crate::draw::counts::Counts;
-use crate::draw::curves::{self, CURVES, GREY, solid};
+use crate::draw::curves::{self, CURVES, GREY, Look};
 use crate::draw::draws::Draws;
 use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
 use crate::draw::legend::{Entry, SIGN, Sheet};
@@ -39,7 +40,7 @@ const ROW: f64 = 4.6;
 /// For readers of the file.
 const DESCRIPTION: &str = "Losses were evaluated at the coordinates of the files only; lines between them are straight. \
                            Thick lines are means over draws, thin ones single draws, bands the range over draws or, for \
-                           one draw, the loss ± its standard error.";
+                           one draw, ± a standard error.";
 
 /// One file: a loss for each coordinate.
 #[derive(Clone, Debug)]
@@ -48,8 +49,20 @@ pub struct Draw {
     pub x: Vec<f64>,
     /// May hold NaN and infinities.
     pub loss: Vec<f64>,
-    /// `loss_se`, where known, and metrics, the chief one first.
-    pub columns: Vec<(String, Vec<f64>)>,
+    /// Standard errors of the losses, and of the losses less that at 0, where known.
+    pub loss_se: Option<Vec<f64>>,
+    pub rise_se: Option<Vec<f64>>,
+    /// The task's chief one, where the file has it.
+    pub metric: Option<Metric>,
+}
+
+/// A metric at each coordinate.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    pub name: String,
+    pub values: Vec<f64>,
+    /// Standard errors, where known; of a share it may reach beyond what can be, and is cut there.
+    pub se: Option<Vec<f64>>,
 }
 
 /// A curve: draws of one title.
@@ -60,13 +73,31 @@ pub struct Profile {
 }
 
 impl Draw {
-    fn se(&self) -> Option<&[f64]> {
-        self.columns.iter().find(|(name, _)| name == "loss_se").map(|(_, values)| values.as_slice())
+    /// Standard errors of the losses, or of rises.
+    fn se(&self, rise: bool) -> Option<&Vec<f64>> {
+        if rise { self.rise_se.as_ref() } else { self.loss_se.as_ref() }
     }
 
-    fn metric(&self) -> Option<&(String, Vec<f64>)> {
-        self.columns.iter().find(|(name, _)| name != "loss_se")
+    fn metric_se(&self) -> Option<&Vec<f64>> {
+        self.metric.as_ref()?.se.as_ref()
     }
+
+    /// The loss less that at 0, if that was evaluated and is finite.
+    fn rise(&self) -> Option<Draw> {
+        let zero = self.x.iter().position(|x| *x == 0.0)?;
+        let centre = self.loss.get(zero).filter(|loss| loss.is_finite())?;
+        Some(Draw { loss: self.loss.iter().map(|loss| loss - centre).collect(), ..self.clone() })
+    }
+}
+
+/// The curves as rises above the trained model at 0; none where `marks` say that something else is there, or a draw has no
+/// finite loss there.
+pub fn rises(profiles: &[Profile], marks: &Marks) -> Option<Vec<Profile>> {
+    let rises = |profile: &Profile| {
+        let draws = profile.draws.iter().map(Draw::rise).collect::<Option<_>>()?;
+        Some(Profile { title: profile.title.clone(), draws })
+    };
+    if marks.name_origin() { None } else { profiles.iter().map(rises).collect() }
 }
 
 impl Profile {
@@ -117,6 +148,7 @@ pub fn profile_figure(profiles: &[Profile], marks: &Marks, options: &Style) -> R
     let entries = entries(profiles, marks, options, &flags, x.holds(0.0));
     let sheet = Sheet::new(width, (left, foot), entries, SIGN);
     let canvas = &sheet.canvas;
+    let places: Vec<f64> = marks.points.iter().map(|mark| mark.x).chain([0.0]).collect();
     for (i, panel) in panels.iter().enumerate() {
         let plot = Plot { corner: corner(i), size: (side, heights[i]), x: &x, y: &panel.y };
         plot.axes(canvas, i + 1 == panels.len(), true);
@@ -124,7 +156,7 @@ pub fn profile_figure(profiles: &[Profile], marks: &Marks, options: &Style) -> R
             model_line(canvas, plot.upright(0.0));
         }
         flags.lines(canvas, &plot);
-        panel.draw(canvas, &plot, options.dots);
+        panel.draw(canvas, &plot, &looks(profiles, options), &places, options.dots);
         plot.words_upright(canvas, &panel.label, left - beside);
     }
     flags.names(canvas, top);
@@ -146,7 +178,7 @@ fn check(profiles: &[Profile], options: &Style) -> Result<()> {
             "give one title to draws of one curve",
         ));
     }
-    let metric = |draw: &Draw| draw.metric().map_or("none".to_owned(), |(name, _)| name.clone());
+    let metric = |draw: &Draw| draw.metric.as_ref().map_or("none".to_owned(), |metric| metric.name.clone());
     let expected = metric(&profiles[0].draws[0]);
     for profile in profiles {
         let x = &profile.draws[0].x;
@@ -157,7 +189,9 @@ fn check(profiles: &[Profile], options: &Style) -> Result<()> {
                 let expected = "two or more ascending, finite coordinates";
                 return Err(Error::field(place, "x", expected, format!("{:?}", draw.x), "sort them"));
             }
-            let values = draw.columns.iter().map(|(_, values)| values).chain([&draw.loss]);
+            let of_metric = draw.metric.iter().flat_map(|metric| [Some(&metric.values), metric.se.as_ref()]);
+            let others = [Some(&draw.loss), draw.loss_se.as_ref(), draw.rise_se.as_ref()];
+            let values = of_metric.chain(others).flatten();
             if let Some(short) = values.map(Vec::len).find(|len| *len != draw.x.len()) {
                 let expected = format!("{} values", draw.x.len());
                 return Err(Error::field(place, "loss", expected, short, "give one for each coordinate"));
@@ -170,7 +204,7 @@ fn check(profiles: &[Profile], options: &Style) -> Result<()> {
             if found != expected {
                 return Err(wrong("chief metric", &expected, found, "draw one task at a time"));
             }
-            let log = options.spacing == Spacing::Log;
+            let log = options.is_log();
             if let Some(&v) = draw.loss.iter().find(|&&v| log && v.is_finite() && v <= 0.0) {
                 return Err(Error::field(
                     place,
@@ -213,12 +247,11 @@ fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
         Draws::new(profile.draws.iter().map(points).collect())
     };
     let loss: Values = |draw| &draw.loss;
-    let metric: Values = |draw| draw.metric().map_or(&[], |(_, values)| values);
+    let metric: Values = |draw| draw.metric.as_ref().map_or(&[], |metric| &metric.values);
     let mut losses: Vec<Draws> = profiles.iter().map(|profile| of(profile, loss)).collect();
     for (profile, curve) in profiles.iter().zip(&mut losses) {
-        if let ([draw], Some(se)) = (profile.draws.as_slice(), profile.draws[0].se()) {
-            let edge = |((&x, v), se): ((&f64, &f64), &f64)| (x, v - se, v + se);
-            curve.band = draw.x.iter().zip(&draw.loss).zip(se).map(edge).collect();
+        if let ([draw], Some(se)) = (profile.draws.as_slice(), profile.draws[0].se(options.rise)) {
+            curve.band = band(&draw.x, &draw.loss, se);
         }
     }
     let y = loss_axis(&losses, options)?;
@@ -227,8 +260,15 @@ fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
     edges.filter(|edge| edge.1 < y.low).for_each(|edge| edge.1 = y.low);
     let clip = options.clip.unwrap_or(f64::INFINITY);
     let mut panels = vec![Panel::new(options.loss_label.clone(), y, losses, profiles, loss, clip)];
-    if let Some((name, _)) = profiles[0].draws[0].metric() {
-        let curves: Vec<Draws> = profiles.iter().map(|profile| of(profile, metric)).collect();
+    if let Some(Metric { name, .. }) = &profiles[0].draws[0].metric {
+        let mut curves: Vec<Draws> = profiles.iter().map(|profile| of(profile, metric)).collect();
+        for (profile, curve) in profiles.iter().zip(&mut curves) {
+            if let ([draw], Some(se)) = (profile.draws.as_slice(), profile.draws[0].metric_se()) {
+                curve.band = band(&draw.x, metric(draw), se);
+                // What can be: the error of a share near 0 or 1 reaches beyond.
+                curve.band.iter_mut().for_each(|edge| (edge.1, edge.2) = (edge.1.max(0.0), edge.2.min(1.0)));
+            }
+        }
         let (low, high) = axis::range(curves.iter().flat_map(Draws::values)).unwrap_or((0.0, 1.0));
         let y = Axis::linear(low, high, 4, 0.0).cut_to(low, high);
         panels.push(Panel::new(name.replace('_', " "), y, curves, profiles, metric, f64::INFINITY));
@@ -236,9 +276,15 @@ fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
     Ok(panels)
 }
 
+/// (x, low, high) of values ± their standard errors.
+fn band(x: &[f64], values: &[f64], se: &[f64]) -> Vec<(f64, f64, f64)> {
+    let edge = |((&x, v), se): ((&f64, &f64), &f64)| (x, v - se, v + se);
+    x.iter().zip(values).zip(se).map(edge).collect()
+}
+
 /// From the lowest loss to the highest or the clip.
 fn loss_axis(losses: &[Draws], options: &Style) -> Result<Axis> {
-    let log = options.spacing == Spacing::Log;
+    let log = options.is_log();
     let values = losses.iter().flat_map(Draws::values).filter(|v| !log || *v > 0.0);
     let Some((low, mut high)) = axis::range(values) else {
         let fix = "the model has diverged, or the line reaches too far: lower the learning rate, or the span";
@@ -259,7 +305,11 @@ fn loss_axis(losses: &[Draws], options: &Style) -> Result<Axis> {
         }
         high = high.min(clip);
     }
-    Ok(if log { Axis::logarithmic(low, high, 5) } else { Axis::linear(low, high, 6, 0.0).cut_to(low, high) })
+    Ok(match options.spacing {
+        Spacing::Log if options.rise => Axis::symmetric(low, high, high.abs().max(low.abs()) / 100.0, 5),
+        Spacing::Log => Axis::logarithmic(low, high, 5),
+        Spacing::Linear | Spacing::Decades => Axis::linear(low, high, 6, 0.0).cut_to(low, high),
+    })
 }
 
 impl Panel {
@@ -283,26 +333,37 @@ impl Panel {
         Panel { label, y, curves, lost, clipped }
     }
 
-    fn draw(&self, canvas: &Canvas, plot: &Plot, dots: bool) {
-        for (i, curve) in self.curves.iter().enumerate() {
-            curve.areas(canvas, plot, curves::colour(i));
+    fn draw(&self, canvas: &Canvas, plot: &Plot, looks: &[Look], places: &[f64], dots: bool) {
+        for (look, curve) in looks.iter().zip(&self.curves) {
+            curve.areas(canvas, plot, look.colour);
         }
-        for (i, curve) in self.curves.iter().enumerate() {
+        for (look, curve) in looks.iter().zip(&self.curves) {
             let pieces = plot.pieces(&curve.mean);
-            pieces.iter().for_each(|piece| solid(canvas, piece, curves::colour(i)));
+            pieces.iter().for_each(|piece| look.line(canvas, piece));
             let stride = if dots { 1 } else { curve.mean.len().div_ceil(MARKERS).max(1) };
-            let shown = curve.mean.iter().step_by(stride).filter(|(_, v)| drawable(*v));
+            // The places that have a name are marked whatever the stride.
+            let named = |x: f64| places.iter().any(|place| (x - place).abs() < 1e-9);
+            let every = curve.mean.iter().enumerate();
+            let shown =
+                every.filter(|(i, (x, v))| (i % stride == 0 || named(*x)) && drawable(*v)).map(|(_, p)| p);
             let alone = pieces.iter().filter(|piece| piece.len() == 1).map(|piece| piece[0]);
             let markers = shown.map(|&(x, v)| plot.at(x, v)).filter(|at| at.1 >= plot.top()).chain(alone);
-            markers.for_each(|at| curves::marker(canvas, at, i));
+            markers.for_each(|at| look.marker(canvas, at));
         }
         let marked = |i: &usize| !(self.lost[*i].is_empty() && self.clipped[*i].is_empty());
         for (row, i) in (0..self.curves.len()).filter(marked).enumerate() {
             let at = |x: f64| (plot.at(x, 0.0).0, plot.corner.1 + 2.6 + ROW * row as f64);
-            self.lost[i].iter().for_each(|x| lost(canvas, at(*x), curves::colour(i)));
-            self.clipped[i].iter().for_each(|x| clipped(canvas, at(*x), curves::colour(i)));
+            self.lost[i].iter().for_each(|x| lost(canvas, at(*x), looks[i].colour));
+            self.clipped[i].iter().for_each(|x| clipped(canvas, at(*x), looks[i].colour));
         }
     }
+}
+
+/// Around trained models the curves are arms, between models they are not.
+fn looks(profiles: &[Profile], options: &Style) -> Vec<Look> {
+    let count = profiles.len();
+    let look = |i| if options.rise { Look::of_arm(i, count) } else { Look::of_curve(i) };
+    (0..count).map(look).collect()
 }
 
 /// The trained model's place.
@@ -333,21 +394,22 @@ fn entries(
     zero: bool,
 ) -> Vec<Entry<'static>> {
     let mut entries = Vec::new();
-    for (i, Profile { title, draws }) in profiles.iter().enumerate() {
+    for (look, Profile { title, draws }) in looks(profiles, options).into_iter().zip(profiles) {
         let words = match draws.len() {
             1 => title.clone(),
             n => format!("{title} (mean of {n})"),
         };
-        entries.push(Entry::curve(i, words));
+        entries.push(Entry::line_of(look, words));
     }
     if profiles.iter().any(|profile| profile.draws.len() > 1) {
         entries.push(Entry::line(curves::thin, GREY, "single draws"));
         entries.push(Entry::band("range over the draws"));
     }
-    if profiles.iter().any(|profile| profile.draws.len() == 1 && profile.draws[0].se().is_some()) {
+    if let Some(what) = what_bands_are(profiles, options) {
         let several = profiles.iter().any(|profile| profile.draws.len() > 1);
-        let words = if several { "one draw: loss ± standard error" } else { "loss ± standard error" };
-        entries.push(Entry::band(words));
+        let words = if several { "one draw: ± standard error" } else { "± standard error" };
+        let words = format!("{words} of the {what}");
+        entries.push(Entry::band(options.band_words.map_or(words, str::to_owned)));
     }
     if options.dots {
         entries.push(Entry::note("markers: all evaluated points"));
@@ -360,7 +422,7 @@ fn entries(
     if let Some(words) = counts.clipped_words() {
         entries.push(Entry::new(|canvas, at| clipped(canvas, at, GREY), words));
     }
-    let metrics = draws(profiles).filter_map(Draw::metric).flat_map(|(_, values)| values);
+    let metrics = draws(profiles).filter_map(|draw| draw.metric.as_ref()).flat_map(|metric| &metric.values);
     let all = Counts::of(draws(profiles).flat_map(|draw| &draw.loss).chain(metrics), None);
     if all.lost > 0 {
         let words = format!("not finite: {} of {} values", all.lost, all.points);
@@ -371,14 +433,30 @@ fn entries(
     entries
 }
 
+/// Of what the curves of one draw have standard errors.
+fn what_bands_are(profiles: &[Profile], options: &Style) -> Option<&'static str> {
+    let single = |profile: &&Profile| profile.draws.len() == 1;
+    let first = |profile: &Profile| profile.draws.first().cloned();
+    let mut draws = profiles.iter().filter(single).filter_map(first);
+    match draws.clone().any(|draw| draw.se(options.rise).is_some()) {
+        true if options.rise => Some("rise, paired by example"),
+        true => Some("loss"),
+        false => draws.any(|draw| draw.metric_se().is_some()).then_some("accuracy"),
+    }
+}
+
 /// The figure in words for a paper: what is drawn and the numbers of each curve.
 pub fn caption(profiles: &[Profile], options: &Style) -> String {
     let (first, last) = x_range(profiles);
     let [low, high] = [first, last].map(|v| significant(v, 4));
     let scale = if options.spacing == Spacing::Log { "logarithmic" } else { "linear" };
+    let of_model = if options.rise { " A rise is the loss less that of the model at 0." } else { "" };
     let label = &options.loss_label;
-    let mut out =
-        format!("{} against {} from {low} to {high}, on a {scale} axis.", sentence(label), options.x_label);
+    let mut out = format!(
+        "{} against {} from {low} to {high}, on a {scale} axis.{of_model}",
+        sentence(label),
+        options.x_label
+    );
     for Profile { title, draws } in profiles {
         let losses = draws.iter().flat_map(|draw| &draw.loss);
         let counts = Counts::of(losses.clone(), options.clip);
@@ -387,10 +465,11 @@ pub fn caption(profiles: &[Profile], options: &Style) -> String {
             1 => format!(" {title}: {points} points"),
             n => format!(" {title}: {n} draws of {points} points each"),
         };
-        if let Some(i) = draws[0].x.iter().position(|x| *x == 0.0) {
+        let zero = draws[0].x.iter().position(|x| *x == 0.0);
+        if let Some(i) = zero.filter(|_| !options.rise) {
             let at_zero: Vec<f64> = draws.iter().map(|draw| draw.loss[i]).collect();
             let value = significant(crate::stats::mean(&at_zero), 4);
-            out += &match (draws.as_slice(), draws[0].se()) {
+            out += &match (draws.as_slice(), draws[0].se(false)) {
                 ([_], Some(se)) => format!(", {value} ± {} (standard error) at 0", significant(se[i], 2)),
                 ([_], None) => format!(", {value} at 0"),
                 _ => format!(", mean {value} at 0"),
@@ -411,14 +490,14 @@ pub fn caption(profiles: &[Profile], options: &Style) -> String {
         }
         out.push('.');
     }
-    if let Some((name, _)) = profiles[0].draws[0].metric() {
+    if let Some(Metric { name, .. }) = &profiles[0].draws[0].metric {
         out += &format!(" Below: {}.", name.replace('_', " "));
     }
     if profiles.iter().any(|profile| profile.draws.len() > 1) {
         out += " Thick lines are means over the draws, where all are finite; thin lines are single draws, bands their range.";
     }
-    if profiles.iter().any(|profile| profile.draws.len() == 1 && profile.draws[0].se().is_some()) {
-        out += " Bands around curves of one draw are the loss ± its standard error over the examples.";
+    if let Some(what) = what_bands_are(profiles, options) {
+        out += &format!(" Bands around curves of one draw are ± the standard error of the {what}.");
     }
     out + " Lines between evaluated points are interpolated.\n"
 }

@@ -5,7 +5,13 @@ use crate::draw::marks::Mark;
 use crate::draw::tests::{assert_sound, attribute};
 
 fn draw(x: &[f64], f: impl Fn(f64) -> f64) -> Draw {
-    Draw { x: x.to_vec(), loss: x.iter().map(|&x| f(x)).collect(), columns: Vec::new() }
+    Draw {
+        x: x.to_vec(),
+        loss: x.iter().map(|&x| f(x)).collect(),
+        loss_se: None,
+        rise_se: None,
+        metric: None,
+    }
 }
 
 fn even(n: usize) -> Vec<f64> {
@@ -13,7 +19,13 @@ fn even(n: usize) -> Vec<f64> {
 }
 
 fn with(mut draw: Draw, name: &str, f: impl Fn(f64) -> f64) -> Draw {
-    draw.columns.push((name.to_owned(), draw.x.iter().map(|&x| f(x)).collect()));
+    let values: Vec<f64> = draw.x.iter().map(|&x| f(x)).collect();
+    match name {
+        "loss_se" => draw.loss_se = Some(values),
+        "rise_se" => draw.rise_se = Some(values),
+        "metric_se" => draw.metric.iter_mut().for_each(|metric| metric.se = Some(values.clone())),
+        _ => draw.metric = Some(Metric { name: name.to_owned(), values, se: None }),
+    }
     draw
 }
 
@@ -226,4 +238,37 @@ fn a_caption_has_the_numbers_of_each_curve() {
         assert!(words.contains(part), "{part}\n{words}");
     }
     assert_eq!(words.lines().count(), 1);
+}
+
+/// Oracle: on paper. Two curves of one shape whose losses differ by 1 are one curve as rises; the band is the paired error, 0 at
+/// the model, not the loss's own of 0.5. The accuracy has its binomial band.
+#[test]
+fn rises_share_their_zero_and_have_paired_bands() {
+    let x = even(5);
+    let one = |loss: f64| {
+        let draw = with(draw(&x, |x| loss + x * x), "loss_se", |_| 0.5);
+        with(with(with(draw, "rise_se", |x| 0.1 * x.abs()), "accuracy", |_| 0.75), "metric_se", |_| 0.05)
+    };
+    let profiles = [curve("u", vec![one(1.0)]), curve("g", vec![one(2.0)])];
+    let rises = rises(&profiles, &Marks::default()).unwrap();
+    assert_eq!(rises[1].draws[0].loss, [1.0, 0.25, 0.0, 0.25, 1.0]);
+    let style = Style { rise: true, spacing: Spacing::Decades, ..dotted() };
+    let svg = figure(&rises, &style);
+    assert_sound(&svg);
+    let bands: Vec<Vec<Point>> =
+        svg.lines().filter(|line| line.contains("fill-opacity=\".16\"")).map(places).collect();
+    assert_eq!(bands.len(), 4, "two of the rise and two of the accuracy");
+    // Lower edge forwards, upper edge back: at 0 they meet, at 1 they are 0.2 apart.
+    let apart = |band: &[Point], i: usize| band[i].1 - band[9 - i].1;
+    assert!(apart(&bands[0], 2).abs() < 0.02, "{:?}", bands[0]);
+    let per_unit = apart(&bands[0], 0) / 0.2;
+    assert!((apart(&bands[0], 1) / per_unit - 0.1).abs() < 0.01);
+    assert!(svg.contains("± standard error of the rise, paired by example"));
+    assert!(caption(&rises, &style).contains("A rise is the loss less that of the model at 0."));
+    // Without paired errors there is no band of the rise; other models at 0, or none, are no rise.
+    let bare: Vec<Profile> = rises.iter().map(|p| curve(&p.title, vec![draw(&x, |x| x * x)])).collect();
+    assert!(!figure(&bare, &style).contains("fill-opacity=\".16\""));
+    let named = Marks { points: vec![mark("first model", 0.0)], path: Vec::new() };
+    assert!(super::rises(&profiles, &named).is_none());
+    assert!(super::rises(&[curve("c", vec![draw(&[0.5, 1.0], |x| x)])], &Marks::default()).is_none());
 }

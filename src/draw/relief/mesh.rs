@@ -11,7 +11,7 @@
 
 use super::camera::Camera;
 use crate::draw::contour::levels::{Levels, Spacing};
-use crate::draw::contour::{Panel, axes, upsample};
+use crate::draw::contour::{Panel, Style, axes, upsample};
 
 /// Height of the box over the side of its base.
 pub(super) const HEIGHT: f64 = 0.6;
@@ -31,17 +31,30 @@ pub(super) type Corner = [f64; 3];
 pub(super) struct Heights {
     low: f64,
     high: f64,
-    spacing: Spacing,
+    scale: Scale,
     /// Where the surface is cut off: infinite, or the top of the box.
     top: f64,
     pub(super) inner: Vec<f64>,
 }
 
+/// How heights grow.
+enum Scale {
+    Linear,
+    Log,
+    /// Each band between two of these bounds is equally high: the logarithm of rises, which may be 0 or less.
+    Bands(Vec<f64>),
+}
+
 impl Heights {
-    pub(super) fn new(levels: &Levels, spacing: Spacing) -> Heights {
+    pub(super) fn new(levels: &Levels, options: &Style) -> Heights {
+        let scale = match options.spacing {
+            Spacing::Log if options.rise => Scale::Bands(levels.bounds.clone()),
+            Spacing::Log => Scale::Log,
+            Spacing::Linear | Spacing::Decades => Scale::Linear,
+        };
         let ends = axes::ends(&levels.bounds);
         let top = if levels.clipped { HEIGHT } else { f64::INFINITY };
-        let mut heights = Heights { low: 0.0, high: 0.0, spacing, top, inner: Vec::new() };
+        let mut heights = Heights { low: 0.0, high: 0.0, scale, top, inner: Vec::new() };
         (heights.low, heights.high) = (heights.scaled(ends.0), heights.scaled(ends.1));
         heights.inner = levels.inner().map(|(_, bound)| heights.of(bound)).collect();
         heights
@@ -49,7 +62,16 @@ impl Heights {
 
     /// Halved, since the difference of two of the largest numbers is infinite.
     fn scaled(&self, loss: f64) -> f64 {
-        if self.spacing == Spacing::Log { loss.log10() / 2.0 } else { loss / 2.0 }
+        match &self.scale {
+            Scale::Linear => loss / 2.0,
+            Scale::Log => loss.log10() / 2.0,
+            Scale::Bands(bounds) if bounds.len() < 2 => 0.0,
+            Scale::Bands(bounds) => {
+                let band = bounds.partition_point(|bound| *bound <= loss).clamp(1, bounds.len() - 1);
+                let (low, high) = (bounds[band - 1], bounds[band]);
+                band as f64 + (loss - low) / (high - low)
+            }
+        }
     }
 
     /// From 0 to [`HEIGHT`], or above it for what is clipped; halfway up where there is only one loss. NaN for what is
@@ -181,9 +203,14 @@ impl Mesh {
         Some([x, y, z])
     }
 
-    /// The surface at (0, 0), unless that is outside, missing or hidden.
-    pub(super) fn origin(&self, camera: &Camera) -> Option<Corner> {
-        self.on(self.zero?).filter(|&p| !self.hides(p, camera))
+    /// The surface at (0, 0), unless that is outside or missing, and the lowest place above it that is not hidden: itself,
+    /// or the head of a pin that stands on it.
+    pub(super) fn origin(&self, camera: &Camera) -> Option<[Corner; 2]> {
+        const STEPS: usize = 60;
+        let foot = self.on(self.zero?)?;
+        let at = |k: usize| [foot[0], foot[1], foot[2] + (HEIGHT - foot[2]) * k as f64 / STEPS as f64];
+        let head = (0..STEPS).map(at).find(|&p| !self.hides(p, camera)).unwrap_or_else(|| at(STEPS));
+        Some([foot, head])
     }
 
     /// The grid points that are not hidden.

@@ -21,15 +21,16 @@ mod paint;
 mod scene;
 
 use self::camera::{Camera, Placed};
-use self::mesh::{Heights, Mesh};
+use self::mesh::{Corner, Heights, Mesh};
 use self::scene::Scene;
 use crate::draw::canvas::{Area, Canvas, PT_PER_MM, Point, path_data};
 pub use crate::draw::contour::View;
+use crate::draw::contour::facets::{Places, Strips};
 use crate::draw::contour::{self, Bands, Panel, Style, axes, key};
 use crate::draw::counts::Counts;
 use crate::draw::legend::{Entry, Sheet};
 use crate::draw::marks::signs::Placed as Marked;
-use crate::draw::text::{NUMBER, SMALL, TEXT, TITLE};
+use crate::draw::text::{NUMBER, TEXT};
 use crate::error::{Error, Result};
 
 /// At the edges of the sheet, between slots, and between slots and bar, pt.
@@ -54,10 +55,10 @@ const DESCRIPTION: &str = "Losses were evaluated where the lines on the surface 
 pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<String> {
     let bands = Bands::new(panels, options)?;
     let camera = Camera::new(view)?;
-    let heights = Heights::new(&bands.levels, options.spacing);
+    let heights = Heights::new(&bands.levels, options);
     let meshes: Vec<Mesh> = panels.iter().map(|panel| Mesh::new(panel, &heights)).collect();
     let cross = |(panel, mesh): (&Panel, &Mesh)| mesh.origin(&camera).filter(|_| contour::has_cross(panel));
-    let crosses: Vec<Option<[f64; 3]>> = panels.iter().zip(&meshes).map(cross).collect();
+    let crosses: Vec<Option<[Corner; 2]>> = panels.iter().zip(&meshes).map(cross).collect();
     let scenes = |side: f64| {
         let scene = |panel: &Panel| Scene::new(panel, options, &bands.levels, &heights, &camera, side);
         panels.iter().map(scene).collect::<Vec<_>>()
@@ -68,7 +69,7 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
     let mut marked = Vec::new();
     for (i, (panel, mesh)) in panels.iter().zip(&meshes).enumerate() {
         let (scene, origin) = (&layout.scenes[i], layout.origins[i]);
-        let avoid = crosses[i].map(|at| contour::around(place(i).at(at)));
+        let avoid = crosses[i].map(|[_, head]| contour::around(place(i).at(head)));
         let avoid: Vec<Area> = scene.texts(origin).into_iter().chain(avoid).collect();
         let room = Area::enclosing(scene.extent()).moved(origin);
         marked.push(marked::signs(panel, mesh, &place(i)).named(room, &avoid));
@@ -90,10 +91,11 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
             let points = mesh.visible_points(&camera);
             key::dots(canvas, &points.into_iter().map(|p| placed.at(p)).collect::<Vec<Point>>());
         }
-        crosses[i].into_iter().for_each(|p| key::cross(canvas, placed.at(p)));
+        crosses[i].into_iter().for_each(|pin| mark_model(canvas, pin.map(|p| placed.at(p))));
         marked[i].draw(canvas);
-        contour::titles(canvas, panel, layout.titles[i], layout.slot);
+        contour::centre_words(canvas, panel, (layout.tops[i].0, layout.tops[i].1 - 4.0), layout.slot);
     }
+    layout.titles(canvas, panels);
     key::bar(canvas, layout.bar, layout.bar_height, &bands, &options.loss_label, key::plain_field);
     Ok(sheet.finish(DESCRIPTION))
 }
@@ -101,18 +103,21 @@ pub fn relief_figure(panels: &[Panel], options: &Style, view: View) -> Result<St
 /// What the signs mean, only those that occur.
 fn entries(
     panels: &[Panel],
-    crosses: &[Option<[f64; 3]>],
+    crosses: &[Option<[Corner; 2]>],
     options: &Style,
     marked: &[Marked],
 ) -> Vec<Entry<'static>> {
     let counts = contour::counts(panels, options);
     let Counts { points, lost, .. } = counts;
-    let hidden =
-        panels.iter().zip(crosses).any(|(panel, cross)| contour::has_cross(panel) && cross.is_none());
-    let model = if hidden { "trained model (0, 0), where not hidden" } else { "trained model (0, 0)" };
     let mut entries = Vec::new();
     if crosses.iter().any(Option::is_some) {
-        entries.push(Entry::new(key::cross, model));
+        entries.push(Entry::new(key::cross, "trained model (0, 0)"));
+    }
+    if crosses.iter().flatten().any(|[foot, head]| foot != head) {
+        entries.push(Entry::new(
+            |canvas, (x, y)| pin(canvas, [(x, y + 3.5), (x, y - 3.5)]),
+            "stands on it where it is hidden",
+        ));
     }
     if options.dots {
         entries.push(Entry::new(key::dot, "grid point"));
@@ -127,6 +132,20 @@ fn entries(
     entries
 }
 
+/// The trained model, on a pin where the surface hides it.
+fn mark_model(canvas: &Canvas, [foot, head]: [Point; 2]) {
+    if foot != head {
+        pin(canvas, [foot, head]);
+    }
+    key::cross(canvas, head);
+}
+
+fn pin(canvas: &Canvas, ends: [Point; 2]) {
+    for (colour, width, dash) in [("#000", "1.5", ""), ("#fff", ".7", " stroke-dasharray=\"1.6 1.2\"")] {
+        canvas.path(&path_data(&ends, false), &format!("stroke=\"{colour}\" stroke-width=\"{width}\"{dash}"));
+    }
+}
+
 /// The sign of a cell that is left out.
 fn hole(canvas: &Canvas, (x, y): Point) {
     let look = "fill=\"none\" stroke=\"#777\" stroke-width=\".5\" stroke-dasharray=\"1.2 .8\"";
@@ -139,9 +158,12 @@ struct Layout {
     /// Length of the base's sides, and the room of a panel with its texts.
     side: f64,
     slot: f64,
-    /// Where the middle of each base lies, and each title's.
+    /// Where the middle of each base lies, and that of the upper edge of its room.
     origins: Vec<Point>,
-    titles: Vec<Point>,
+    tops: Vec<Point>,
+    strips: Strips,
+    /// Height of the rooms.
+    height: f64,
     scenes: Vec<Scene>,
     bar: Point,
     bar_height: f64,
@@ -157,10 +179,12 @@ impl Layout {
         bar_width: f64,
         scenes_of: impl Fn(f64) -> Vec<Scene>,
     ) -> Result<Layout> {
-        let (columns, width_mm) = axes::arrangement(panels.len(), options);
+        let (columns, width_mm) = axes::arrangement(panels, options);
         let rows = panels.len().div_ceil(columns);
         let width = width_mm * PT_PER_MM;
-        let slot = (width - 2.0 * EDGE - GAP * columns as f64 - bar_width) / columns as f64;
+        let strips = Strips::new(panels, options, columns);
+        let left = EDGE + strips.beside();
+        let slot = (width - left - EDGE - GAP * columns as f64 - bar_width) / columns as f64;
 
         // The texts around a box keep their size, so the largest box that fits is found by trying.
         let mut side = slot / camera.width();
@@ -179,20 +203,27 @@ impl Layout {
             side -= excess / camera.width() + 0.01;
         };
 
-        let centre = panels.iter().any(|panel| panel.centre.is_some());
-        let above = 1.1 * TITLE + 5.0 + if centre { 1.35 * SMALL } else { 0.0 };
-        let pitch = above + area.bottom - area.top + GAP;
-        let corner = |i: usize| {
-            ((slot + GAP) * (i % columns) as f64 + EDGE, pitch * (i / columns) as f64 + EDGE + above)
-        };
+        let height = area.bottom - area.top;
+        let mut tops = Vec::new();
+        for row in 0..rows {
+            let above = strips.above(row) + 2.0 + axes::centre_room(panels);
+            tops.push(above + tops.last().map_or(EDGE, |top| top + height + GAP));
+        }
+        let corner = |i: usize| (left + (slot + GAP) * (i % columns) as f64, tops[i / columns]);
         let spare = (slot - (area.right - area.left)) / 2.0;
         let origin = |i: usize| (corner(i).0 + spare - area.left, corner(i).1 - area.top);
         let origins: Vec<Point> = (0..panels.len()).map(origin).collect();
-        let titles = (0..panels.len()).map(|i| (corner(i).0 + slot / 2.0, corner(i).1 - 4.0)).collect();
-        let bar = (width - EDGE - bar_width, EDGE + above);
-        let foot = EDGE + pitch * rows as f64 - GAP;
+        let bar = (width - EDGE - bar_width, tops[0]);
+        let foot = tops[rows - 1] + height;
         let bar_height = foot - bar.1 - 0.5 * NUMBER;
-        Ok(Layout { width, side, slot, origins, titles, scenes, bar, bar_height, foot })
+        let tops = (0..panels.len()).map(|i| (corner(i).0 + slot / 2.0, corner(i).1)).collect();
+        Ok(Layout { width, side, slot, origins, tops, strips, height, scenes, bar, bar_height, foot })
+    }
+
+    /// The panels' titles.
+    fn titles(&self, canvas: &Canvas, panels: &[Panel]) {
+        let places = Places { side: self.slot, tops: self.tops.clone(), left: EDGE, height: self.height };
+        self.strips.draw(canvas, &places, 4.0 + axes::centre_room(panels));
     }
 }
 

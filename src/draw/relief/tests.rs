@@ -21,7 +21,10 @@ fn square(title: &str, n: usize, f: impl Fn(f64, f64) -> f64) -> Panel {
         loss,
         centre: None,
         centre_se: None,
+        errors: None,
         known: None,
+        dotted: None,
+        note: None,
         marks: Marks::default(),
     }
 }
@@ -40,7 +43,7 @@ fn rough(seed: u64, n: usize) -> Panel {
 
 fn heights(panel: &Panel) -> Heights {
     let bands = Bands::new(std::slice::from_ref(panel), &Style::default()).unwrap();
-    Heights::new(&bands.levels, Spacing::Linear)
+    Heights::new(&bands.levels, &Style::default())
 }
 
 /// All triangles of a mesh.
@@ -330,7 +333,7 @@ fn unusable_views_are_refused_by_name() {
     let message = relief_figure(&panel, &none, View::default()).unwrap_err().to_string();
     assert!(message.contains("`columns`"), "{message}");
     let levels = Levels::new(0.0, 1.0, 12, Spacing::Linear);
-    assert!((Heights::new(&levels, Spacing::Linear).of(0.5) - mesh::HEIGHT / 2.0).abs() < 1e-12);
+    assert!((Heights::new(&levels, &Style::default()).of(0.5) - mesh::HEIGHT / 2.0).abs() < 1e-12);
 }
 
 /// Oracle: a direct test of each point. On a ridge across the line of sight a mark behind it is hidden from the one side
@@ -370,7 +373,7 @@ fn a_plateau_hides_what_is_behind_it() {
     let valley = square("valley", 21, |x, _| 10.0 * x * x);
     let style = Style { clip: Some(2.5), ..Style::default() };
     let levels = Bands::new(std::slice::from_ref(&valley), &style).unwrap().levels;
-    let mesh = Mesh::new(&valley, &Heights::new(&levels, style.spacing));
+    let mesh = Mesh::new(&valley, &Heights::new(&levels, &style));
     let camera = Camera::new(View { azimuth: 0.0, elevation: 60.0 }).unwrap();
     for k in 0..200 {
         let (x, y) = (0.13 + 0.11 * f64::from(k) / 200.0, f64::from(k * 37 % 200) / 210.0 - 0.45);
@@ -381,7 +384,7 @@ fn a_plateau_hides_what_is_behind_it() {
     let cliff = square("cliff", 5, |x, _| if x > 0.0 { 100.0 } else { 0.0 });
     let levels =
         Bands::new(std::slice::from_ref(&cliff), &Style { clip: Some(1.0), ..style }).unwrap().levels;
-    let mesh = Mesh::new(&cliff, &Heights::new(&levels, Spacing::Linear));
+    let mesh = Mesh::new(&cliff, &Heights::new(&levels, &Style::default()));
     let camera = Camera::new(View { azimuth: 0.0, elevation: 30.0 }).unwrap();
     for line in mesh.visible_lines(&camera) {
         for step in line.windows(2) {
@@ -410,7 +413,36 @@ fn what_lies_above_the_clip_is_a_plateau() {
         assert!(!whole.contains(colour::CLIPPED));
     }
     let levels = Bands::new(std::slice::from_ref(&plane), &style).unwrap().levels;
-    let mesh = Mesh::new(&plane, &Heights::new(&levels, style.spacing));
+    let mesh = Mesh::new(&plane, &Heights::new(&levels, &style));
     let corners = (0..mesh.y.len()).flat_map(|j| (0..mesh.x.len()).map(move |i| (i, j)));
     assert!(corners.map(|(i, j)| mesh.point(i, j)[2]).all(|z| z <= mesh::HEIGHT));
+}
+
+/// Oracle: on paper: with `--levels log` each band of rises is equally high, those around 0 too, and in between heights grow
+/// evenly; without it heights are in proportion.
+#[test]
+fn bands_of_rises_are_equally_high_on_request() {
+    let levels = Levels::rises(-0.01, 0.1, 0.01);
+    assert_eq!(levels.bounds, [-0.01, 0.01, 0.02, 0.05, 0.1]);
+    let heights = |spacing| Heights::new(&levels, &Style { rise: true, spacing, ..Style::default() });
+    let (even, plain) = (heights(Spacing::Log), heights(Spacing::Decades));
+    for (rise, part) in [(-0.01, 0.0), (0.0, 0.125), (0.01, 0.25), (0.015, 0.375), (0.05, 0.75), (0.1, 1.0)] {
+        assert!((even.of(rise) - mesh::HEIGHT * part).abs() < 1e-12, "{rise}");
+        assert!((plain.of(rise) - mesh::HEIGHT * (rise + 0.01) / 0.11).abs() < 1e-12, "{rise}");
+    }
+}
+
+/// Oracle: the view itself: from low down the wall of a deep bowl hides its middle, which then has a pin; from high above it has
+/// none. The cross is drawn either way: what is marked is never left out.
+#[test]
+fn a_hidden_model_stands_on_a_pin() {
+    let bowl = square("bowl", 11, |x, y| 3.0 * (x * x + y * y));
+    for (elevation, pinned) in [(15.0, true), (80.0, false)] {
+        let view = View { elevation, ..View::default() };
+        let svg = relief_figure(std::slice::from_ref(&bowl), &Style::default(), view).unwrap();
+        assert_eq!(svg.contains("stroke-dasharray=\"1.6 1.2\""), pinned, "{elevation}");
+        assert_eq!(svg.contains("stands on it where it is hidden"), pinned);
+        let crosses = svg.lines().filter(|line| line.contains("stroke=\"#fff\" stroke-width=\"1\"")).count();
+        assert_eq!(crosses, 2, "one in the panel and one in the key");
+    }
 }

@@ -51,8 +51,27 @@ impl Plan<'_> {
                 let step = step.option("--label", self.analysis.loss_label());
                 steps.push(step.option("--view", view));
             }
+            // A refined or sampled surface has no losses by example at every point.
+            if self.models.len() > 1 && surface.sampling.tolerance.is_none() {
+                steps.push(self.difference(part, &drawn, &titles));
+            }
         }
         steps
+    }
+
+    /// The rises of each model less the first one's; `drawn` and `titles` go through the masks, model by model.
+    fn difference(&self, part: Part, drawn: &[String], titles: &[String]) -> Step {
+        let name = part_name(part);
+        let step = figure(&format!("difference_{name}"), &format!("figure of the differences, {name}"));
+        let masks = drawn.len() / self.models.len();
+        let firsts = || (0..self.models.len() - 1).flat_map(|_| 0..masks);
+        let pairs: Vec<usize> = firsts().chain(masks..drawn.len()).collect();
+        let step = pairs.iter().fold(step, |step, i| {
+            step.file(&drawn[*i]).also_reads(beside(&drawn[*i], "examples.safetensors"))
+        });
+        let titles: Vec<&String> = pairs.iter().map(|i| &titles[*i]).collect();
+        let step = step.option("--titles", listed(&titles)).word("--difference");
+        step.option("--label", self.analysis.loss_label())
     }
 
     /// The sets of a part that runs are looked at over: that of the first seed, and others' where theirs are others.
@@ -124,7 +143,11 @@ impl Plan<'_> {
                         let step = self.random(name, part, model.runs.first(), mask, k).word("--profile");
                         let step = step.options(&profile.axes, self.analysis.gives("profile"));
                         let step = step.options(&profile.sampling, self.analysis.gives("profile"));
-                        steps.push(results(step, &out));
+                        let step = results(step, &out);
+                        steps.push(match profile.sampling.tolerance {
+                            None => step.also_writes(beside(&out, "examples.safetensors")),
+                            Some(_) => step,
+                        });
                         titles.push(model.title.clone());
                         figure = figure.file(out);
                     }
@@ -195,12 +218,20 @@ impl Plan<'_> {
                 };
                 let step = step.reads("--set", surface_set(part)).option("--seed", self.analysis.seed);
                 let step = step.reads("--directions", format!("planes/line{i}.safetensors"));
-                let step = step.maybe("--resolution", plane.line_resolution);
+                let step = step.maybe("--resolution", plane.line_resolution.map(with_both_models));
                 let out = format!("planes/line{i}_{name}.csv");
-                steps.push(results(spanned(step, &[-0.25, 1.25]), &out));
+                let step = results(spanned(step, &[-0.25, 1.25]), &out);
+                steps.push(step.also_writes(beside(&out, "examples.safetensors")));
                 drawn = drawn.file(out);
             }
             let titles: Vec<&String> = lines.iter().map(|(title, ..)| title).collect();
+            let barrier = figure(&format!("barrier_{name}"), &format!("figure of the barriers, {name}"));
+            let line = |i: usize, ending: &str| format!("planes/line{i}_{name}.{ending}");
+            let barrier = (0..lines.len()).fold(barrier, |step, i| {
+                step.file(line(i, "csv")).also_reads(line(i, "examples.safetensors"))
+            });
+            let barrier = barrier.option("--titles", listed(&titles)).word("--barrier");
+            steps.push(barrier.option("--label", self.analysis.loss_label()));
             let drawn = drawn
                 .option("--titles", listed(&titles))
                 .reads("--marks", "planes/line0.marks.csv")
@@ -284,9 +315,10 @@ impl Plan<'_> {
         let part = self.analysis.surfaces_over()[0];
         let mut steps = Vec::new();
         let mut spectrum = figure("spectrum", "figure of the spectra");
+        let mut forest = figure("sharpness", "figure of the sharpness");
         let mut planes = figure("eigenvectors", "figure of the leading eigenvectors");
         let titles = listed(&self.models.iter().map(|model| &model.title).collect::<Vec<_>>());
-        let mut surfaces = Vec::new();
+        let (mut surfaces, mut of_spectra) = (Vec::new(), Vec::new());
         for model in &self.models {
             let runs: Vec<Option<&String>> = match model.runs.is_empty() {
                 true => vec![None],
@@ -314,8 +346,11 @@ impl Plan<'_> {
                     let plane = plane.options(&sharpness.axes, self.analysis.gives("sharpness"));
                     surfaces.push(results(plane, &eigen_path(model)));
                     planes = planes.file(eigen_path(model));
-                    spectrum = spectrum.file(beside(&out, "spectrum.csv"));
                 }
+                // Leading eigenvalues differ more between seeds than between arms.
+                spectrum = spectrum.file(beside(&out, "spectrum.csv"));
+                of_spectra.push(model.title.clone());
+                forest = forest.file(&out);
                 let step = step.writes("--out", &out).also_writes(beside(&out, "json"));
                 let step = step.also_writes(beside(&out, "spectrum.csv"));
                 steps.push(step.also_writes(beside(&out, "examples.safetensors")));
@@ -333,12 +368,22 @@ impl Plan<'_> {
             let step = step.reads_all("--first", &one).reads_all("--second", &other);
             steps.push(examples(examples(step, first), model).writes("--out", comparison_path(model, first)));
         }
-        steps.push(spectrum.option("--titles", &titles));
+        steps.push(spectrum.option("--titles", listed(&of_spectra)));
         steps.extend(surfaces);
+        // Each model's directions have a length of their own: side by side they would hide how sharp it is.
         let planes = planes.option("--titles", titles).option("--label", self.analysis.loss_label());
-        steps.push(planes.option("--x-label", "first eigenvector").option("--y-label", "second eigenvector"));
+        steps.push(planes.word("--along-x").option("--x-label", "distance along the first eigenvector"));
+        // Runs are paired by seed: where one failed, those left are no pairs.
+        if self.models.len() > 1 && self.models.iter().all(|model| model.failed == 0) {
+            steps.push(forest.option("--titles", listed(&of_spectra)));
+        }
         steps
     }
+}
+
+/// At least so many points from -0.25 to 1.25 that 0 and 1 are among them.
+fn with_both_models(points: usize) -> usize {
+    points.saturating_sub(1).div_ceil(6).max(1) * 6 + 1
 }
 
 /// The k-th draw, in the name of a step.

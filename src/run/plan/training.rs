@@ -187,7 +187,7 @@ impl Plan<'_> {
             return steps; // every run failed
         }
         for (run, _) in runs {
-            step = step.file(format!("{run}/history.csv"));
+            step = step.file(format!("{run}/history.csv")).also_reads(format!("{run}/metrics.csv"));
         }
         steps.push(step.option("--titles", listed(&titles)));
         steps

@@ -114,8 +114,14 @@ pub(super) fn write(
     Ok(page)
 }
 
-/// Draws a table of the study, and puts the figure on the page.
-fn draw(page: &mut Page, folder: &Path, name: &str, table: &str, caption: String) -> Result<()> {
+/// Draws a table of a run or a study, and puts the figure on the page.
+pub(in crate::run) fn draw(
+    page: &mut Page,
+    folder: &Path,
+    name: &str,
+    table: &str,
+    caption: String,
+) -> Result<()> {
     let step =
         ["svg", "pdf", "png"].iter().fold(Step::new(format!("figure of {table}"), "render"), |step, end| {
             step.writes("--out", format!("figures/{name}.{end}"))

@@ -1,17 +1,20 @@
 //! The figure that [`Render`] asks for: which kind it is, from what the files hold.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Render;
-use crate::draw::contour::{self, Panel, Style, contour_figure};
+use crate::draw::canvas::escaped;
+use crate::draw::contour::{self, Panel, Spacing, Style, contour_figure};
 use crate::draw::marks::Marks;
-use crate::draw::profile::{self, Draw, Profile, profile_figure};
+use crate::draw::profile::{self, Draw, Metric, Profile, profile_figure};
 use crate::draw::relief::relief_figure;
 use crate::error::{Error, Result};
 use crate::figures::chart;
 use crate::page::interactive::{Group, View};
 use crate::provenance::Provenance;
-use crate::tables::surface::Grid;
+use crate::stats;
+use crate::tables::surface::{DIFFERENCE_SE, EXAMPLES, Grid, LEVEL, LOSS_SE};
+use crate::tasks::classes::ACCURACY;
 
 /// A figure in all its forms.
 #[derive(Default)]
@@ -20,6 +23,16 @@ pub(super) struct Drawn {
     pub(super) caption: String,
     /// Where it can be turned.
     pub(super) surfaces: Option<Group>,
+}
+
+impl Drawn {
+    /// With the caption's first sentence as the name of the figure, which programs show of it.
+    pub(super) fn named(mut self) -> Drawn {
+        let first = self.caption.split_once(". ").map_or(self.caption.trim_end(), |(first, _)| first);
+        let title = format!("<title>{}</title>\n<desc>", escaped(first.trim_end_matches('.')));
+        self.svg = self.svg.replacen("<desc>", &title, 1);
+        self
+    }
 }
 
 impl Render {
@@ -34,7 +47,25 @@ impl Render {
             chart.inputs.iter().try_for_each(|file| provenance.input_file(chart.kind, file))?;
             return Ok(Drawn { svg: chart.svg, caption: chart.caption, surfaces: None });
         }
+        if self.difference || self.barrier {
+            let flat = seen_from.is_none();
+            return match self.difference {
+                true if flat => self.difference(provenance),
+                false if flat => self.barrier(provenance),
+                _ => {
+                    let fix = "leave --view out";
+                    Err(Error::field("--view", "view", "flat for a difference or a barrier", "3d", fix))
+                }
+            };
+        }
         let mut views = self.views(provenance)?;
+        if self.along_x {
+            views = views
+                .into_iter()
+                .zip(&self.surfaces)
+                .map(|(view, path)| along_x(view, path))
+                .collect::<Result<_>>()?;
+        }
         let marks = self.marks(provenance)?;
         // One file of marks is for all surfaces.
         let own = views.iter_mut().zip(marks.iter().cycle());
@@ -46,7 +77,10 @@ impl Render {
             }
             return self.profile(views, &marks);
         }
-        let (panels, style) = (self.panels(&views)?, self.style("direction x (a)"));
+        let panels = self.panels(&views)?;
+        let rises = contour::rises(&panels);
+        let style = self.style("direction x (a)", rises.is_some());
+        let panels = rises.unwrap_or(panels);
         if self.dots && seen_from.is_some() && panels.iter().any(|panel| panel.known.is_some()) {
             let fix = "leave --dots or --view out";
             return Err(Error::field("--dots", "view", "flat for a refined surface", "3d", fix));
@@ -62,7 +96,7 @@ impl Render {
     }
 
     /// The surfaces with their titles.
-    fn views(&self, provenance: &mut Provenance) -> Result<Vec<View>> {
+    pub(super) fn views(&self, provenance: &mut Provenance) -> Result<Vec<View>> {
         let mut views = Vec::new();
         for (i, path) in self.surfaces.iter().enumerate() {
             let grid = Grid::read(path)?;
@@ -90,11 +124,13 @@ impl Render {
         let mut files = Vec::new();
         for (path, view) in self.surfaces.iter().zip(views) {
             view.grid.check_drawable(path)?;
-            let Grid { x, loss, columns, .. } = view.grid;
-            files.push((view.title, Draw { x, loss, columns }));
+            files.push((view.title, draw_of(view.grid)));
         }
-        let (profiles, style) = (Profile::gathered(files), self.style("distance along the direction (a)"));
-        let svg = profile_figure(&profiles, &Marks::together(marks), &style)?;
+        let (profiles, marks) = (Profile::gathered(files), Marks::together(marks));
+        let rises = profile::rises(&profiles, &marks);
+        let style = self.style("distance along the direction (a)", rises.is_some());
+        let profiles = rises.unwrap_or(profiles);
+        let svg = profile_figure(&profiles, &marks, &style)?;
         Ok(Drawn { svg, caption: profile::caption(&profiles, &style), surfaces: None })
     }
 
@@ -103,17 +139,31 @@ impl Render {
         let panel = |(path, view): (&PathBuf, &View)| {
             view.grid.check_drawable(path)?;
             let zero = view.grid.loss.iter().zip(points(&view.grid)).position(|(_, at)| at == (0.0, 0.0));
-            let se = view.grid.columns.iter().find(|(name, _)| name == "loss_se");
-            let marks = view.marks.clone();
+            let se = view.grid.column(LOSS_SE);
+            let errors = view.grid.column(DIFFERENCE_SE).map(<[f64]>::to_vec);
+            let (dotted, note, marks) = (None, None, view.marks.clone());
             let Grid { x, y, loss, centre, known, .. } = view.grid.clone();
             let centre = centre.filter(|loss| loss.is_finite());
-            let centre_se = zero.zip(se).map(|(i, (_, se))| se[i]).filter(|se| se.is_finite());
-            Ok(Panel { title: view.title.clone(), x, y, loss, centre, centre_se, known, marks })
+            let centre_se = zero.zip(se).map(|(i, se)| se[i]).filter(|se| se.is_finite());
+            Ok(Panel {
+                title: view.title.clone(),
+                x,
+                y,
+                loss,
+                centre,
+                centre_se,
+                errors,
+                known,
+                dotted,
+                note,
+                marks,
+            })
         };
         self.surfaces.iter().zip(views).map(panel).collect()
     }
 
-    fn style(&self, x_label: &str) -> Style {
+    /// `rise`: whether losses are drawn less that of the trained model.
+    pub(super) fn style(&self, x_label: &str, rise: bool) -> Style {
         let usual = Style::default();
         Style {
             x_label: self.x_label.clone().unwrap_or_else(|| x_label.to_owned()),
@@ -121,13 +171,51 @@ impl Render {
             clip: self.clip,
             width_mm: self.width.map(|width| width.0),
             columns: self.columns,
-            loss_label: self.label.clone(),
+            loss_label: if rise { format!("rise of {}", self.label) } else { self.label.clone() },
             map: self.colours,
-            spacing: self.levels,
+            spacing: self.levels.unwrap_or(if rise { Spacing::Decades } else { Spacing::Linear }),
+            rise,
             dots: self.dots,
             ..usual
         }
     }
+}
+
+/// The row of a surface through its centre, its coordinates distances in parameter space.
+fn along_x(view: View, path: &Path) -> Result<View> {
+    let wrong = |field, expected: &str, found: &str, fix| {
+        Err(Error::field(path.display(), field, expected, found, fix))
+    };
+    let grid = &view.grid;
+    let Some(length) = grid.length else {
+        let fix = "make the surface with `fisherscape surface`";
+        return wrong("norms.x", "the length of the direction in SURFACE.json", "none", fix);
+    };
+    let Some(row) = grid.y.iter().position(|y| *y == 0.0) else {
+        return wrong("y", "a row at 0", "none", "make the surface with an odd --resolution");
+    };
+    let (width, from) = (grid.x.len(), row * grid.x.len());
+    let of = |values: &[f64]| values.get(from..from + width).unwrap_or_default().to_vec();
+    let columns = grid.columns.iter().map(|(name, values)| (name.clone(), of(values))).collect();
+    let known = grid.known.as_ref().map(|known| known.get(from..from + width).unwrap_or_default().to_vec());
+    let x = grid.x.iter().map(|x| x * length).collect();
+    let grid = Grid { x, y: vec![0.0], loss: of(&grid.loss), columns, known, ..grid.clone() };
+    Ok(View { grid, ..view })
+}
+
+/// A file as a curve's draw.
+fn draw_of(grid: Grid) -> Draw {
+    let named = |name| grid.column(name).map(<[f64]>::to_vec);
+    let [loss_se, rise_se] = [LOSS_SE, DIFFERENCE_SE].map(named);
+    let other = [LOSS_SE, DIFFERENCE_SE, EXAMPLES, LEVEL];
+    let chief = grid.columns.iter().find(|(name, _)| !other.contains(&name.as_str()));
+    let metric = chief.map(|(name, values)| {
+        // An accuracy is a share of the examples.
+        let examples = grid.examples.filter(|_| name == ACCURACY.name);
+        let se = |examples| values.iter().map(|share| stats::binomial_se(*share, examples)).collect();
+        Metric { name: name.clone(), values: values.clone(), se: examples.map(se) }
+    });
+    Draw { x: grid.x, loss: grid.loss, loss_se, rise_se, metric }
 }
 
 /// Coordinates of the points of a grid, y outer.

@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
         let refined = refined::read(&rows, level, names);
         let mut grid =
             refined.map_err(|found| wrong(LEVEL, "that of each point of a refined surface", found))?;
-        grid.centre = grid.centre.or_else(|| centre_beside(&about(path)));
+        beside(&mut grid, path);
         return Ok(grid);
     }
     if x.len() * y.len() != rows.len() || rows.is_empty() {
@@ -79,8 +79,17 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     let column = |i: usize| rows.iter().map(|row| row[i]).collect::<Vec<f64>>();
     let mut grid = Grid::new(path, ["x", "y"], [x, y], column(2))?;
     grid.columns = (3..places.len()).map(|i| (header[places[i]].clone(), column(i))).collect();
-    grid.centre = grid.centre.or_else(|| centre_beside(&about(path)));
+    beside(&mut grid, path);
     Ok(grid)
+}
+
+/// Adds what `SURFACE.json` says.
+fn beside(grid: &mut Grid, path: &Path) {
+    let about = about(path);
+    grid.centre = grid.centre.or_else(|| centre_beside(&about));
+    grid.length = about.get("norms").and_then(|norms| norms.get("x")?.get("evaluated")?.as_f64());
+    let count = |name| usize::try_from(about.get("set")?.get(name)?.as_u64()?).ok();
+    grid.examples = count("examples").filter(|examples| count("targets") == Some(*examples));
 }
 
 pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {

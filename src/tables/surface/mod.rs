@@ -19,6 +19,12 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::files;
 
+/// The columns that are no metric, with [`LEVEL`]: the standard error of the loss, and of a sample how many examples were evaluated.
+pub const LOSS_SE: &str = "loss_se";
+pub const EXAMPLES: &str = "examples";
+/// The column with the standard error of a point's loss less the centre's, over the examples that both have.
+pub const DIFFERENCE_SE: &str = "difference_se";
+
 /// Largest coordinate that a figure takes.
 const LARGEST: f64 = 1e9;
 
@@ -37,6 +43,11 @@ pub struct Grid {
     pub centre: Option<f64>,
     /// Of a refined surface, whether each loss was evaluated; the others are filled in for drawing, and their columns are NaN.
     pub known: Option<Vec<bool>>,
+    /// How many examples stand behind each loss, where `SURFACE.json` says so and each has one target: shares of them are
+    /// binomial.
+    pub examples: Option<usize>,
+    /// Length of the first direction as it was evaluated, where `SURFACE.json` says so.
+    pub length: Option<f64>,
 }
 
 /// How a surface is stored.
@@ -185,7 +196,12 @@ impl Grid {
         let [x, y] = axes;
         let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
         let centre = zero(&y).zip(zero(&x)).map(|(iy, ix)| loss[iy * x.len() + ix]);
-        Ok(Grid { x, y, loss, columns: Vec::new(), centre, known: None })
+        Ok(Grid { x, y, loss, columns: Vec::new(), centre, known: None, examples: None, length: None })
+    }
+
+    /// A column by its name.
+    pub fn column(&self, name: &str) -> Option<&[f64]> {
+        self.columns.iter().find(|(own, _)| own == name).map(|(_, values)| values.as_slice())
     }
 
     /// Whether a point was evaluated, not filled in.
