@@ -97,6 +97,8 @@ pub struct StepRow {
     pub name: String,
     pub command: String,
     pub seconds: f64,
+    /// The job of a cluster that it ran in.
+    pub job: Option<String>,
     /// Files written and the beginnings of their hashes.
     pub outputs: Vec<(String, String)>,
 }

@@ -76,6 +76,9 @@ pub struct Record {
     /// The job of a cluster that it ran in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// How its processor adds products: where this is another, the last digits are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arithmetic: Option<String>,
     /// BLAKE3 of all of the above. None in the records of earlier versions: there the hashes of inputs and outputs speak alone.
     #[serde(default)]
     checksum: Option<String>,
@@ -87,8 +90,20 @@ impl Record {
         let Said { notes, excluded, results } = said;
         let (step, identity) = (step.name.clone(), identity.to_string());
         let (outputs, excluded) = (BTreeMap::new(), Some(excluded));
-        let job = provenance::job();
-        Record { step, command, identity, seconds, outputs, notes, excluded, results, job, checksum: None }
+        let (job, arithmetic) = (provenance::job(), Some(provenance::arithmetic().to_string()));
+        Record {
+            step,
+            command,
+            identity,
+            seconds,
+            outputs,
+            notes,
+            excluded,
+            results,
+            job,
+            arithmetic,
+            checksum: None,
+        }
     }
 
     fn sealed(mut self) -> Record {

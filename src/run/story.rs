@@ -77,6 +77,7 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
             name: record.step.clone(),
             command: line.clone(),
             seconds: record.seconds,
+            job: record.job.clone(),
             outputs: record
                 .outputs
                 .iter()

@@ -1,6 +1,6 @@
 //! What makes one doubt the answers, said on top of the page; and what steps left out, each once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Story;
@@ -40,8 +40,18 @@ impl Story<'_> {
                 .push(format!("{} failed and is in no number.", upper(&counted(failed, "training run"))));
         }
         page.warnings.extend(examples(lines(|_| true), self.folder));
+        page.warnings.extend(unlike(&done.records));
         Ok(())
     }
+}
+
+/// Steps on processors that round in different ways.
+fn unlike(records: &[Record]) -> Option<String> {
+    let kinds: BTreeSet<&str> = records.iter().filter_map(|record| record.arithmetic.as_deref()).collect();
+    let kinds: Vec<String> = kinds.into_iter().map(str::to_string).collect();
+    (kinds.len() > 1).then(|| {
+        format!("Steps ran on processors whose results differ in their last digits: {}.", listed(&kinds))
+    })
 }
 
 /// Scores that say little.
@@ -184,6 +194,22 @@ mod tests {
         );
         let lost = Training { loss: f64::NAN, ..row(0.1, None) };
         assert!(diverged(&[lost], &[])[0].starts_with("The loss of guided is not finite"));
+    }
+
+    /// Oracle: by hand. One kind of processor is no news, records of earlier versions name none.
+    #[test]
+    fn unlike_processors_are_named() {
+        let step = Step::new("s", "loss");
+        let record = |arithmetic: Option<&str>| {
+            let mut record = Record::new(&step, String::new(), "", 0.0, crate::progress::Said::default());
+            record.arithmetic = arithmetic.map(str::to_string);
+            record
+        };
+        let (fma, plain, none) = (record(Some("x86_64 fma")), record(Some("aarch64")), record(None));
+        assert_eq!(unlike(&[fma.clone(), none, fma.clone()]), None);
+        let wanted =
+            "Steps ran on processors whose results differ in their last digits: aarch64 and x86_64 fma.";
+        assert_eq!(unlike(&[fma, plain]).as_deref(), Some(wanted));
     }
 
     /// Oracle: by hand. Few cut examples are no warning, many are; classes of several sets are named once.

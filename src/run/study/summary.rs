@@ -142,7 +142,13 @@ pub(in crate::run) fn draw(
         command: command_line(step.words(Path::new(""))),
         ..Figure::new(format!("figures/{name}"), svg, caption)
     });
-    page.steps.push(StepRow { name: step.name.clone(), command: line, seconds: 0.0, outputs: Vec::new() });
+    page.steps.push(StepRow {
+        name: step.name.clone(),
+        command: line,
+        seconds: 0.0,
+        job: None,
+        outputs: Vec::new(),
+    });
     Ok(())
 }
 
