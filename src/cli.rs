@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::progress;
 use crate::provenance::command_line;
 use crate::run::commands::{Check, List, Run, RunStep, Status, Task};
+use crate::shell::{Completions, Man};
 use crate::stages::Stage;
 use crate::threads;
 
@@ -19,9 +20,21 @@ const LONG_VERSION: &str = concat!(
     include_str!("embedded/LICENSE-WORDNET"),
 );
 
-/// Fisher information, guided dropout and loss surfaces for transformers, with an uncertainty beside every number.
+/// Where to begin, and what the program says to a script.
+const AFTER: &str = "\
+Where to begin:
+  fisherscape run quickstart            the main job on the built-in model, without a download
+  fisherscape list                      the shipped analyses and their questions
+  fisherscape list --show quickstart    the text of one, to start your own from
+  fisherscape check mine.toml           what could stop it, before it runs
+  fisherscape run mine.toml             run it; the same command resumes it
+
+Exit codes: 0 done; 1 refused or failed, and the message says why; 2 a command line that cannot be read;
+75 (`task`) another process is at work on a part.";
+
+/// Fisher information, guided dropout and loss surfaces for transformers, with an error next to every number.
 #[derive(Parser, Debug)]
-#[command(version, long_version = LONG_VERSION, propagate_version = true)]
+#[command(version, long_version = LONG_VERSION, propagate_version = true, after_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -43,6 +56,8 @@ pub enum Command {
     List(List),
     Status(Status),
     Task(Task),
+    Completions(Completions),
+    Man(Man),
     #[command(hide = true)]
     Step(RunStep),
     #[command(flatten)]
@@ -93,6 +108,8 @@ impl Command {
             Command::List(list) => list.run()?,
             Command::Status(status) => status.run()?,
             Command::Task(task) => return task.run(),
+            Command::Completions(completions) => completions.run(Cli::command())?,
+            Command::Man(man) => man.run(Cli::command())?,
             Command::Step(step) => return step.run(),
             Command::Stage(stage) => stage.run(&command_line(words))?,
         }

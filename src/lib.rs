@@ -1,4 +1,4 @@
-//! Fisher information, guided dropout and loss surfaces for transformers, with an uncertainty beside every number.
+//! Fisher information, guided dropout and loss surfaces for transformers, with an error next to every number.
 //!
 //! An analysis around "Information Guided Regularization for Fine-tuning Language Models" (Sharma et al. 2024,
 //! arXiv 2406.14005): the diagonal Fisher information of a checkpoint, exact per example ([`fisher`]); dropout rates
@@ -16,7 +16,7 @@
 //!
 //! Modules import only from those before them in this order: error, embedded, progress, stop, files, threads, rng, stats,
 //! params, ranking, hub, provenance, draw, tasks, data, dropout, model, evaluate, estimate, train, fisher, landscape, stability,
-//! tables, figures, page, stages, analysis, run, cli.
+//! tables, figures, page, stages, analysis, run, shell, cli.
 //!
 //! The bits of a result do not depend on the number of threads in the binary, which keeps candle's own operations on
 //! one thread each (`src/main.rs`) and spreads its work by rayon; a program that uses the library does the same by
@@ -47,6 +47,7 @@ pub mod provenance;
 pub mod ranking;
 pub mod rng;
 pub mod run;
+pub mod shell;
 pub mod stability;
 pub mod stages;
 pub mod stats;

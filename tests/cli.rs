@@ -620,3 +620,34 @@ fn readers_that_leave_do_not_end_the_work() -> Outcome {
     assert!(folder.path().join("f.safetensors").exists());
     Ok(())
 }
+
+/// Oracle: the commands that the help lists. Every one of them is completed and has a manual page, with its options; hidden ones have
+/// none. Catches a command that is added and left out there.
+#[test]
+fn every_command_is_completed_and_has_a_manual_page() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let man = folder.path().join("man1");
+    fisherscape("man").arg(&man).assert().success();
+    let output = |words: &str| -> Outcome<String> {
+        Ok(String::from_utf8(fisherscape(words).assert().success().get_output().stdout.clone())?)
+    };
+    let (help, bash) = (output("--help")?, output("completions bash")?);
+    let listed =
+        help.split_once("Commands:\n").and_then(|(_, rest)| rest.split_once("\n\n")).ok_or("no commands")?.0;
+    let names: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("  ")?.split_whitespace().next().filter(|_| !line.starts_with("   "))
+        })
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() > 15 && names.contains(&"surface"), "{names:?}");
+    for name in &names {
+        let page = std::fs::read_to_string(man.join(format!("fisherscape-{name}.1")))?;
+        assert!(page.contains(".SH OPTIONS") && bash.contains(&format!("fisherscape,{name})")), "{name}");
+    }
+    // And one of the program itself.
+    assert_eq!(std::fs::read_dir(&man)?.count(), names.len() + 1);
+    assert!(std::fs::read_to_string(man.join("fisherscape-surface.1"))?.contains("resolution"));
+    Ok(())
+}

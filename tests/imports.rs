@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The order of `src/lib.rs`'s documentation.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "vectorized",
     "error",
     "embedded",
@@ -35,6 +35,7 @@ const ORDER: [&str; 31] = [
     "stages",
     "analysis",
     "run",
+    "shell",
     "cli",
 ];
 

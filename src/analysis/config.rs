@@ -172,10 +172,10 @@ pub struct Data {
     /// Plain text, one example a line
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
-    /// Shortest line of text in words [default: 8]
+    /// Skip lines with fewer words than this [default: 8]
     #[arg(long, value_name = "N")]
     pub min_words: Option<usize>,
-    /// Longest example in tokens [default: 512, or the position table if shorter]
+    /// Cut examples to this many tokens [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
 }

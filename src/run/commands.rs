@@ -25,10 +25,11 @@ pub struct Run {
     /// The folder to write [default: the analysis' name]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Run steps again that are done
+    /// Run every step again, even finished ones
     #[arg(long)]
     pub force: bool,
-    /// Of a study, run these cells alone, named as `check` lists them; the tables have those run before, too [default: all]
+    /// Run only these cells of a study (names as `check` prints them); the tables also include cells finished earlier
+    /// [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
     /// Print verdict, answers and cautions as JSON

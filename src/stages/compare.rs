@@ -10,17 +10,18 @@ use crate::landscape::sharpness::{self, Sharpness};
 use crate::progress::say;
 use crate::provenance::{self, Provenance};
 
-/// Sharpness of models against that of others, paired by place, draw and example.
+/// Compare the sharpness of models with that of others: paired model by model (first with first), by random direction and by
+/// example.
 ///
 /// With one pair an interval is about these two models, over examples and draws, and shows nothing about others. With several (seeds of
 /// a training) it is about the two arms, over pairs and the examples that they share, and p is corrected for the number of measures.
 /// Intervals are 95 % each, of one measure alone.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Compare {
-    /// What `sharpness` wrote of the models to compare with
+    /// Sharpness tables of the baseline models
     #[arg(long, required = true, value_name = "SHARPNESS.csv,..", value_delimiter = ',')]
     pub first: Vec<PathBuf>,
-    /// Of the models to compare, in the same order
+    /// Sharpness tables of the models to compare with them, in the same order (difference = second - first)
     #[arg(long, required = true, value_name = "SHARPNESS.csv,..", value_delimiter = ',')]
     pub second: Vec<PathBuf>,
     /// The table to write

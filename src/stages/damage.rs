@@ -74,7 +74,7 @@ pub struct DamageOptions {
     /// Sign vectors behind the diagonal of the Hessian; 0 for none
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub probes: usize,
-    /// Length of the differences of gradients, in lengths of the weights
+    /// Step of the finite differences of gradients, relative to the norm of the weights
     #[arg(long, default_value_t = 1e-5, value_name = "H")]
     pub step: f64,
     /// Resamples of examples, draws and sign vectors behind the intervals; 0 for none

@@ -21,9 +21,9 @@ use crate::{files, train};
 
 /// Directions for `surface --directions`: between models, along a training run, or of another kind.
 ///
-/// (0, 0) is the checkpoint. With one model to go to it lies at (1, 0), and the directions make a profile; with two, both lie
-/// in the plane, whose directions are orthogonal and of one length. Along a training run the directions are the leading principal
-/// components of its snapshots, as long as its path reaches.
+/// (0, 0) is the checkpoint. One --to model lies at (1, 0) and gives a profile. Two span a plane with orthogonal directions of
+/// equal length. Along a training run the directions are the leading principal components of its snapshots, as long as its path
+/// reaches.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("of").required(true).multiple(true).args(["to", "trajectory", "kind"])))]
 pub struct Directions {
@@ -32,10 +32,10 @@ pub struct Directions {
     /// What they are [default: between with --to, principal with --trajectory]
     #[arg(long, value_name = "KIND", value_parser = kinds())]
     pub kind: Option<Source>,
-    /// One or two checkpoints to go to
+    /// One or two other checkpoints that the line or plane passes through
     #[arg(long, value_name = "C,C", value_delimiter = ',', conflicts_with = "trajectory")]
     pub to: Vec<PathBuf>,
-    /// Names for the checkpoint and those to go to, for figures [default: names of their folders]
+    /// Names for the checkpoint and the --to models, for figures [default: names of their folders]
     #[arg(long, value_name = "TEXT", value_delimiter = ',', conflicts_with = "trajectory")]
     pub names: Vec<String>,
     /// Snapshots of a training run, as `train --snapshots` writes them

@@ -24,8 +24,8 @@ use crate::{estimate, params};
 pub struct Fisher {
     #[command(flatten)]
     pub inputs: ModelAndSet,
-    /// Whose labels enter the gradient: the data's (the paper's), labels drawn from the model, or all classes; several
-    /// share the forward pass
+    /// Labels to differentiate the loss for: the data's (the paper's), labels drawn from the model, or all classes. Several,
+    /// separated by commas, share one forward pass
     #[arg(long, value_enum, default_value = "empirical", value_delimiter = ',', value_name = "ESTIMATOR,..")]
     pub estimator: Vec<Estimator>,
     /// Differentiate the mean over an example's targets (the paper's) or their sum

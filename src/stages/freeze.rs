@@ -33,23 +33,23 @@ pub struct Freeze {
     /// Which split of the task [default: dev]; supersense alone has a test split
     #[arg(long, value_name = "train|dev|test", conflicts_with = "text")]
     pub split: Option<Split>,
-    /// Train and dev as `train` splits the data by this seed, instead of the files' own
+    /// Use the train/dev split that `train` makes with this --seed, instead of the files' own
     #[arg(long, value_enum, value_name = "SPLIT", conflicts_with = "text")]
     pub holdout: Option<Holdout>,
-    /// Of the training part, the fraction that `train --fraction` uses
+    /// Take only the part of the training examples that `train --fraction F` uses (needs --holdout)
     #[arg(long, default_value_t = 1.0, value_name = "F", requires = "holdout")]
     pub fraction: f64,
     /// Draw this many examples, without replacement, kept in file order [default: all]
     #[arg(long, value_name = "N")]
     pub examples: Option<usize>,
-    /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
+    /// Cut examples to this many tokens, special tokens included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
     /// Lay the lines of text end to end, an end token behind each, and cut them into blocks of --max-len tokens; for causal
     /// language models
     #[arg(long, requires = "text")]
     pub pack: bool,
-    /// Shortest line of text in words
+    /// Skip lines with fewer words than this
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub min_words: usize,
     /// Seed of the draw and of the masking

@@ -22,7 +22,7 @@ use crate::provenance::Provenance;
 /// Random directions.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Gaussian {
-    /// Checkpoint to whose weights directions and distances are scaled, one for all models that are compared
+    /// Checkpoint whose weights set the scale of directions and distances; use the same one for all models you compare
     /// [default: the checkpoint itself]
     #[arg(long, value_name = "C")]
     pub reference: Option<PathBuf>,
@@ -89,7 +89,7 @@ pub struct Moving {
     /// paper-top and paper-bottom
     #[arg(long, default_value = "all", value_name = "MASK")]
     pub mask: Select,
-    /// Fisher information that all masks but `all` go by, and a random one is matched to
+    /// Fisher file that defines the mask; needed for every mask but `all` (a random mask gets the same effective count)
     #[arg(long, value_name = "F.safetensors")]
     pub fisher: Option<PathBuf>,
     #[command(flatten)]
@@ -103,10 +103,10 @@ pub struct Moving {
 #[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(default = "defaults")]
 pub struct MaskOptions {
-    /// What the mask's fraction is of
+    /// Unit that the mask's fraction counts: single parameters or whole tensors
     #[arg(long, value_enum, default_value_t)]
     pub granularity: MaskUnit,
-    /// Length of a masked direction: as it is, or that of a random mask of its count
+    /// Norm of a masked direction: as it is, or rescaled to the expected norm of a random mask of the same size
     #[arg(long, value_enum, default_value_t)]
     pub norm: Norm,
 }

@@ -70,10 +70,10 @@ pub struct Pretrain {
     /// AdamW's weight decay, for matrices and tables
     #[arg(long, default_value_t = 0.01, value_name = "D")]
     pub weight_decay: f64,
-    /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
+    /// Cut examples to this many tokens, special tokens included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
-    /// Shortest line of text in words
+    /// Skip lines with fewer words than this
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub min_words: usize,
     /// As in `train`: none, uniform:P, gaussian:P, guided:RATES.csv and the others

@@ -29,7 +29,8 @@ use crate::tables::surface::{self, Grid};
 pub struct Render {
     #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz", help = accepted())]
     pub surfaces: Vec<PathBuf>,
-    /// Titles, in the same order; histories of one title are seeds of one arm, losses along a line draws of one curve
+    /// Titles, in the same order. Training histories that share a title are drawn as seeds of one arm, profiles that share one
+    /// as draws of one curve
     /// [default: names of files or arms]
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub titles: Vec<String>,

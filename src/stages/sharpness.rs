@@ -41,8 +41,8 @@ pub struct Sharpness {
     pub moving: Moving,
     #[command(flatten)]
     pub options: SharpnessOptions,
-    /// Write the two leading eigenvectors as directions for `surface`, as long as makes the parabola along the first rise by
-    /// 1 at distance 1
+    /// Write the two leading eigenvectors as directions for `surface`, scaled so that the quadratic fit along the first rises
+    /// by 1 nat at distance 1
     #[arg(long, value_name = "D.safetensors")]
     pub save_directions: Option<PathBuf>,
     /// Seed of directions, signs and start vectors, and of a task head that the checkpoint lacks
@@ -61,10 +61,10 @@ pub struct SharpnessOptions {
     /// Random directions, each walked both ways
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub directions: usize,
-    /// How far they are walked: 1 is as far as the weights are long
+    /// Step sizes, relative to the norm of the weights (1 = that norm)
     #[arg(long, default_value = "0.1,0.5", value_name = "R,..", value_delimiter = ',')]
     pub radii: Vec<f64>,
-    /// Radius of epsilon-sharpness, in lengths of the weights
+    /// Radius of epsilon-sharpness, relative to the norm of the weights
     #[arg(long, default_value_t = 0.001, value_name = "E")]
     pub epsilon: f64,
     /// Steps of gradient ascent on that sphere
@@ -82,7 +82,7 @@ pub struct SharpnessOptions {
     /// Leading eigenvalues to report, with bounds; on their vectors and the smallest one's the trace is exact
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub eigenvalues: usize,
-    /// Length of the differences of gradients, in lengths of the weights
+    /// Step of the finite differences of gradients, relative to the norm of the weights
     #[arg(long, default_value_t = 1e-5, value_name = "H")]
     pub step: f64,
 }

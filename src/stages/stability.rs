@@ -53,7 +53,7 @@ pub struct Stability {
     /// Fisher information made with --per-example instead: no pass over the corpus
     #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["checkpoint", "reduction", "strict_head", "fresh_head", "masks", "heads", "overlap"])]
     pub fisher: Option<PathBuf>,
-    /// Shortest line of text in words
+    /// Skip lines with fewer words than this
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub min_words: usize,
     /// Longest line of text in tokens [default: 512, or the position table if shorter]
@@ -67,7 +67,7 @@ pub struct Stability {
     /// Count intermediate.dense into ffn_output
     #[arg(long)]
     pub include_intermediate: bool,
-    /// Whose labels enter the gradient
+    /// Labels to differentiate the loss for
     #[arg(long, value_enum, default_value_t, conflicts_with = "fisher")]
     pub estimator: Estimator,
     /// Differentiate the mean over an example's targets (the paper's) or their sum
@@ -102,11 +102,11 @@ pub struct StabilityOptions {
     /// Resampled corpora behind the intervals; 0 for none
     #[arg(long, default_value_t = 1000, value_name = "B")]
     pub resamples: usize,
-    /// Spearman's rho that the lower bound must exceed for a fraction to be trusted, and for which the number of examples
-    /// is predicted
+    /// Trust a fraction when the lower bound of Spearman's rho exceeds this; also the target for the predicted number of
+    /// examples
     #[arg(long, default_value_t = 0.9, value_name = "RHO")]
     pub threshold: f64,
-    /// Maskings of every example, to tell the masks' noise from the data's: M - 1 more passes over the corpus
+    /// Mask every example M times, to separate masking noise from sampling noise: M - 1 more passes over the corpus
     #[arg(long, default_value_t = 1, value_name = "M")]
     pub masks: usize,
     /// Task heads, drawn from the seed and those that follow it, to tell the head's part of the spread from the examples': K - 1 more

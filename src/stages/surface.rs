@@ -43,7 +43,7 @@ pub struct Surface {
     pub gaussian: Gaussian,
     #[command(flatten)]
     pub moving: Moving,
-    /// Which of the seed's random directions, and of the mask seed's random masks: several draws have a spread
+    /// Index of the random directions and of the random mask; run several to see the spread
     #[arg(long, default_value_t = 0, value_name = "K")]
     pub draw: usize,
     /// Move along the first direction only: a profile. So it is, too, where the directions have no y.NAME
@@ -57,7 +57,7 @@ pub struct Surface {
     /// the evaluated points alone, of a grid with 2^N times the resolution
     #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["coords", "profile", "per_example"])]
     pub refine: usize,
-    /// Lowest and highest coordinate along the second direction, if others
+    /// Lowest and highest coordinate along the second direction, if different from --span
     #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
     pub y_span: Vec<f64>,
     /// The coordinates themselves, for both axes

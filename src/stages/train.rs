@@ -46,7 +46,7 @@ pub struct Train {
     pub dropout: Arm,
     #[command(flatten)]
     pub options: TrainOptions,
-    /// Longest example in tokens, special ones included [default: 512, or the position table if shorter]
+    /// Cut examples to this many tokens, special tokens included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
     /// Also keep the parameters at N evenly spaced steps, the first and the last among them, in DIR/trajectory
@@ -83,8 +83,8 @@ pub struct TrainOptions {
     /// Steps between two evaluations [default: an epoch]
     #[arg(long, value_name = "N")]
     pub eval_steps: Option<usize>,
-    /// Stop after this many evaluations in a row without a better one. The learning rate falls as if training went on; scores are those
-    /// of the last evaluation, and the best model is in DIR/best
+    /// Stop after this many evaluations in a row without a better one. The schedule of the learning rate is not shortened. Reported
+    /// scores are of the last evaluation; the best model is in DIR/best
     #[arg(long, value_name = "N")]
     pub early_stopping: Option<usize>,
     /// Learning rate of the first step; it falls linearly to 0. The default is the paper's, for bert-base
