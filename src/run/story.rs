@@ -8,6 +8,7 @@ mod arrange;
 mod better;
 mod flatter;
 mod landscape;
+mod matters;
 mod ranking;
 mod reliability;
 mod verdict;
@@ -16,7 +17,7 @@ mod words;
 
 use std::path::Path;
 
-pub use self::warnings::scores;
+pub use self::warnings::is_barely;
 pub use self::words::{arm, at_most, counted, difference, level, listed, upper};
 use self::words::{compared, optional, signed, spread, spread_se};
 use super::findings::{self, Compared, RADIUS, Sites, Surface, Training};
@@ -332,9 +333,10 @@ impl Story<'_> {
                 row.mask.clone(),
                 row.model.clone(),
                 spread_se(row.centre, row.centre_se),
-                row.rise
-                    .zip(row.rise_se)
-                    .map_or(String::new(), |(rise, se)| format!("{} ± {se:.4}", signed(rise))),
+                row.rise.map_or(String::new(), |rise| {
+                    let se = row.rise_se.filter(|se| se.is_finite());
+                    format!("{}{}", signed(rise), se.map_or(String::new(), |se| format!(" ± {se:.4}")))
+                }),
                 optional(row.rise_sd),
                 format!(
                     "{:.3}{}",
@@ -371,9 +373,9 @@ impl Story<'_> {
             let rows = self.sites.as_ref().map_or(&none, |sites| &sites.rows);
             let caption = "Diagonal Fisher information of the checkpoint that everything starts from, by block and place.";
             self.figure(page, "fisher", caption.into())?;
-            let cells = rows.iter().map(|row| {
-                vec![row.site.clone(), format!("{:.4e}", row.score), format!("{:.1e}", row.score_se)]
-            });
+            let cells = rows
+                .iter()
+                .map(|row| vec![row.site.clone(), format!("{:.4e}", row.score), error(row.score_se)]);
             page.tables.push(Table::new(
                 "sites.csv",
                 "Fisher score of every dropout site, with its standard error over examples".into(),
@@ -417,4 +419,8 @@ fn interval_words(how: &str, held_out: usize) -> String {
               intervals that count what runs share."
             .into(),
     }
+}
+
+fn error(value: f64) -> String {
+    if value.is_finite() { format!("{value:.1e}") } else { String::new() }
 }

@@ -43,7 +43,7 @@ pub fn optional(value: Option<f64>) -> String {
 pub fn level(value: f64) -> String {
     match value.abs() {
         v if v == 0.0 || (0.001..100.0).contains(&v) => fixed(value, 3),
-        v if v < 0.001 || v >= 1e5 => format!("{value:.2e}").replace('-', "−"),
+        v if !(0.001..1e5).contains(&v) => format!("{value:.2e}").replace('-', "−"),
         _ => fixed(value, 0),
     }
 }
