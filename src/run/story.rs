@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub use self::warnings::is_barely;
 pub use self::words::{arm, at_most, counted, difference, level, listed, upper};
-use self::words::{compared, optional, signed, spread, spread_se};
+use self::words::{compared, optional, probability, signed, spread, spread_se};
 use super::findings::{self, Compared, RADIUS, Sites, Surface, Training};
 use super::own::Own;
 use super::plan::{self, Model};
@@ -215,8 +215,8 @@ impl Story<'_> {
                 optional(row.loss_sd),
                 optional(row.constant),
                 compared(row.difference, row.low.zip(row.high)),
-                optional(row.p),
-                optional(row.p_corrected),
+                probability(row.p),
+                probability(row.p_corrected),
                 optional(row.least_shown),
             ]
         });
@@ -245,7 +245,7 @@ impl Story<'_> {
                 row.only_first.to_string(),
                 row.only_this.to_string(),
                 row.neither.to_string(),
-                format!("{:.4}", row.p),
+                probability(Some(row.p)),
             ]
         });
         let caption = format!(
@@ -349,7 +349,7 @@ impl Story<'_> {
                 ),
                 row.effective.to_string(),
                 compared(row.difference, row.low.zip(row.high)),
-                optional(row.p_corrected),
+                probability(row.p_corrected),
             ]
         });
         let pairs = all.iter().map(|row| row.seeds).max().unwrap_or(1);

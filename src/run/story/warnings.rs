@@ -34,10 +34,9 @@ impl Story<'_> {
         }
         page.warnings.extend(scores(&self.found.training));
         page.warnings.extend(diverged(&self.found.training, &self.found.surfaces));
-        let failed: usize = self.models.iter().map(|model| model.failed).sum();
+        let failed = self.failed();
         if failed > 0 {
-            page.warnings
-                .push(format!("{} failed and is in no number.", upper(&counted(failed, "training run"))));
+            page.warnings.push(format!("Training runs that failed: {failed}; no number counts them."));
         }
         page.warnings.extend(examples(lines(|_| true), self.folder));
         Ok(())
