@@ -17,6 +17,8 @@ pub const SUMMARY: &str = "figures/summary";
 const OPEN: usize = 2;
 /// Rows above which a table is folded wherever it stands.
 const LONG: usize = 30;
+/// Columns above which those that are the same in every row are said once, where there are more rows than two.
+const WIDE: usize = 8;
 
 /// A figure in its place.
 #[derive(Serialize)]
@@ -29,6 +31,8 @@ pub struct Placed {
 /// A table without its empty columns.
 #[derive(Serialize)]
 pub struct Shown<'a> {
+    /// What every row has, with the title of its column.
+    same: Vec<String>,
     file: &'a str,
     /// For anchors, which have no dots.
     id: String,
@@ -69,9 +73,16 @@ fn shown(table: &Table, folded: bool) -> Shown<'_> {
     let texts =
         |i: usize| table.rows.iter().filter_map(move |row| row.get(i)).filter(|text| !text.is_empty());
     let filled: Vec<usize> = (0..table.header.len()).filter(|i| texts(*i).next().is_some()).collect();
+    let wide = filled.len() > WIDE && table.rows.len() > 2;
+    let is_same = |i: &usize| {
+        wide && texts(*i).count() == table.rows.len()
+            && texts(*i).all(|text| Some(text) == table.rows[0].get(*i))
+    };
+    let (same, filled): (Vec<usize>, Vec<usize>) = filled.into_iter().partition(is_same);
     let numbers: Vec<bool> = (0..table.header.len()).map(|i| texts(i).all(|text| is_number(text))).collect();
     let row = |cells| row(cells, &filled, &numbers);
     Shown {
+        same: same.iter().map(|i| format!("{} {}", table.header[*i], table.rows[0][*i])).collect(),
         file: &table.file,
         id: table.file.trim_end_matches(".csv").replace('.', "-"),
         caption: &table.caption,
@@ -111,6 +122,24 @@ mod tests {
         let header: Vec<(&str, bool)> = shown.header.iter().map(|cell| (cell.text, cell.number)).collect();
         assert_eq!(header, [("arm", false), ("difference", true), ("mixed", false)]);
         assert_eq!(shown.rows[1].iter().map(|cell| cell.text).collect::<Vec<_>>(), ["none", "", "1"]);
+    }
+
+    /// Oracle: by hand. What is the same in every row of a wide table is said once; one cell that differs keeps its column.
+    #[test]
+    fn what_every_row_has_is_said_once() {
+        let cell = |row: usize, column: usize| match column {
+            0 => "5".to_string(),
+            1 if row == 2 => "4".to_string(),
+            1 => "3".to_string(),
+            column => format!("{row}{column}"),
+        };
+        let rows: Vec<Vec<String>> =
+            (0..3).map(|row| (0..9).map(|column| cell(row, column)).collect()).collect();
+        let header: Vec<String> = (0..9).map(|column| format!("c{column}")).collect();
+        let table = Table { file: "t.csv".into(), caption: String::new(), header, rows, csv: String::new() };
+        let shown = shown(&table, false);
+        assert_eq!(shown.same, ["c0 5"]);
+        assert_eq!((shown.header[0].text, shown.header.len(), shown.rows[2][0].text), ("c1", 8, "4"));
     }
 
     /// Oracle: by hand. What stands aside comes last, and numbers go by the order on the page.

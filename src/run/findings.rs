@@ -535,8 +535,8 @@ pub struct Marked {
     pub part: Part,
     pub top: Select,
     pub other: Select,
-    /// The first is the other mask's.
-    pub compared: Comparison,
+    /// The first is the other mask's; none without a grid point within the radius, or an interval.
+    pub compared: Option<Comparison>,
 }
 
 /// Of the first mask at the top that has a partner, at random or at the bottom, over the held-out part where there is one; the comparison is
@@ -570,7 +570,7 @@ pub fn marked(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result<Op
     }
     let pairs: Vec<(&RunRise, &RunRise)> = rises.iter().map(|(other, top)| (top, other)).collect();
     let compared = compare_rises(&pairs, !analysis.part_by_seed(part));
-    Ok(compared.map(|compared| Marked { part, top, other, compared }))
+    Ok(Some(Marked { part, top, other, compared }))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod arrange;
 mod better;
 mod flatter;
 mod landscape;
+mod matters;
 mod picture;
 mod ranking;
 mod reliability;
@@ -17,9 +18,9 @@ mod words;
 
 use std::path::Path;
 
-pub use self::warnings::scores;
+pub use self::warnings::is_barely;
 pub use self::words::{arm, at_most, counted, difference, level, listed, upper};
-use self::words::{compared, optional, signed, spread, spread_se};
+use self::words::{compared, optional, probability, signed, spread, spread_se};
 use super::findings::{self, Compared, RADIUS, Sites, Surface, Training};
 use super::own::Own;
 use super::plan::{self, Model};
@@ -217,8 +218,8 @@ impl Story<'_> {
                 optional(row.loss_sd),
                 optional(row.constant),
                 compared(row.difference, row.low.zip(row.high)),
-                optional(row.p),
-                optional(row.p_corrected),
+                probability(row.p),
+                probability(row.p_corrected),
                 optional(row.least_shown),
             ]
         });
@@ -247,7 +248,7 @@ impl Story<'_> {
                 row.only_first.to_string(),
                 row.only_this.to_string(),
                 row.neither.to_string(),
-                format!("{:.4}", row.p),
+                probability(Some(row.p)),
             ]
         });
         let caption = format!(
@@ -335,9 +336,10 @@ impl Story<'_> {
                 row.mask.clone(),
                 row.model.clone(),
                 spread_se(row.centre, row.centre_se),
-                row.rise
-                    .zip(row.rise_se)
-                    .map_or(String::new(), |(rise, se)| format!("{} ± {se:.4}", signed(rise))),
+                row.rise.map_or(String::new(), |rise| {
+                    let se = row.rise_se.filter(|se| se.is_finite());
+                    format!("{}{}", signed(rise), se.map_or(String::new(), |se| format!(" ± {se:.4}")))
+                }),
                 optional(row.rise_sd),
                 format!(
                     "{:.3}{}",
@@ -350,7 +352,7 @@ impl Story<'_> {
                 ),
                 row.effective.to_string(),
                 compared(row.difference, row.low.zip(row.high)),
-                optional(row.p_corrected),
+                probability(row.p_corrected),
             ]
         });
         let pairs = all.iter().map(|row| row.seeds).max().unwrap_or(1);
@@ -374,9 +376,9 @@ impl Story<'_> {
             let rows = self.sites.as_ref().map_or(&none, |sites| &sites.rows);
             let caption = "Diagonal Fisher information of the checkpoint that everything starts from, by block and place.";
             self.figure(page, "fisher", caption.into())?;
-            let cells = rows.iter().map(|row| {
-                vec![row.site.clone(), format!("{:.4e}", row.score), format!("{:.1e}", row.score_se)]
-            });
+            let cells = rows
+                .iter()
+                .map(|row| vec![row.site.clone(), format!("{:.4e}", row.score), error(row.score_se)]);
             page.tables.push(Table::new(
                 "sites.csv",
                 "Fisher score of every dropout site, with its standard error over examples".into(),
@@ -420,4 +422,8 @@ fn interval_words(how: &str, held_out: usize) -> String {
               intervals that count what runs share."
             .into(),
     }
+}
+
+fn error(value: f64) -> String {
+    if value.is_finite() { format!("{value:.1e}") } else { String::new() }
 }

@@ -12,8 +12,8 @@ use crate::run::step::Step;
 impl Story<'_> {
     /// Adds figures that nothing was said of, and names what each is drawn from.
     pub(super) fn arrange(&self, page: &mut Page, steps: &[Step]) -> Result<()> {
-        for step in steps.iter().filter(|step| step.command() == "render") {
-            let Some(path) = step.written().find_map(|path| path.strip_suffix(".svg")) else { continue };
+        for step in steps {
+            let Some(path) = step.written().find_map(figure_of) else { continue };
             if !page.figures.iter().any(|figure| figure.path == path) {
                 let svg = files::read_text(&self.folder.join(format!("{path}.svg")))?;
                 let caption = described(&svg);
@@ -28,6 +28,11 @@ impl Story<'_> {
         }
         Ok(())
     }
+}
+
+/// A figure's path without its ending.
+fn figure_of(path: &str) -> Option<&str> {
+    path.strip_suffix(".svg").filter(|path| path.starts_with("figures/"))
 }
 
 /// What a figure says of itself.

@@ -30,7 +30,7 @@ impl<'a> Seen<'a> {
     pub fn told(&self) -> Option<Told> {
         let all = self.comparisons();
         let (own, first) = self.chief()?;
-        let (Some(rise), Some(_)) = (first.rise, own.rise) else { return Some(nowhere(first)) };
+        let (Some(rise), Some(_)) = (first.rise, own.rise) else { return Some(nowhere(first, "Flatter?")) };
         let one_pair = all.iter().all(|one| one.found.verdict() == Verdict::OnePair);
         let mut told = match all.is_empty() {
             true => return None,
@@ -198,9 +198,9 @@ impl<'a> Seen<'a> {
 const SHARPNESS: &str = "sharpness: ";
 
 /// Surfaces that have no point to compare.
-fn nowhere(row: &Surface) -> Told {
+pub fn nowhere(row: &Surface, question: &str) -> Told {
     let text = format!("no grid point lies within distance {RADIUS} of the models{}", spans(row));
-    Told::new(format!("Nothing is said of flatness: {text}."), "Flatter?", format!("Not compared: {text}."))
+    Told::new(format!("Nothing is compared: {text}."), question, format!("Not compared: {text}."))
 }
 
 /// Where the rise is taken: within distance 1 only where the grid reaches it.
@@ -309,7 +309,7 @@ mod tests {
         );
         let mut rows = [row("train", "all", "uniform", 0.5, None), row("train", "all", "guided", 0.5, None)];
         rows.iter_mut().for_each(|row| (row.rise, row.span) = (None, Some((0.8, 0.9))));
-        let wanted = "Nothing is said of flatness: no grid point lies within distance 1 of the models (the grid spans 0.8 to 0.9).";
+        let wanted = "Nothing is compared: no grid point lies within distance 1 of the models (the grid spans 0.8 to 0.9).";
         assert_eq!(told(&rows).verdict, wanted);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Story;
-use super::words::counted;
+use super::words::{counted, probability};
 use crate::analysis::config::Parsed;
 use crate::analysis::titles::mask_title;
 use crate::draw::marks::Marks;
@@ -160,7 +160,7 @@ impl Story<'_> {
                 row.difference.zip(row.low.zip(row.high)).map_or(String::new(), |(value, (low, high))| {
                     format!("{} ({} to {})", number(value), number(low), number(high))
                 }),
-                row.p_corrected.map_or(String::new(), |p| format!("{p:.4}")),
+                probability(row.p_corrected),
             ]
         });
         let caption = format!(

@@ -3,16 +3,13 @@
 
 use super::Story;
 use super::answers::Told;
-use super::flatter::within;
 use super::reliability::sentences;
-use super::words::{bounded, difference, fixed, level, level_se, listed, number, upper};
-use crate::analysis::titles::mask_title;
+use super::words::{fixed, level, listed, number, upper};
 use crate::error::Result;
 use crate::fisher::layers::{Aggregate, Granularity};
-use crate::landscape::mask::{Norm, Select};
 use crate::run::findings;
+use crate::run::plan::STABILITY;
 use crate::run::plan::reliability::{AGREE, AUDIT, DAMAGE};
-use crate::run::plan::{self, STABILITY};
 use crate::stability::audit::{DriverRow, VariantRow};
 use crate::stability::needed::NeededRow;
 use crate::stability::summary::{Reference, SummaryRow};
@@ -39,7 +36,7 @@ impl Story<'_> {
             format!("Of {all} sites, Fisher information is highest at {} and lowest at {}.", high.0, low.0),
             "Where?",
             format!(
-                "Fisher information a parameter is highest at {} and lowest at {} of {all} sites.",
+                "Fisher information per parameter is highest at {} and lowest at {} of {all} sites.",
                 high.1, low.1
             ),
         )))
@@ -113,66 +110,6 @@ impl Story<'_> {
             return Ok(None);
         }
         Ok(said("Same parameters?", overlap::sentences(&self.rows(STABILITY)?)))
-    }
-
-    /// Whether the loss rises further in the parameters of most Fisher information.
-    pub(super) fn matters(&self) -> Result<Option<Told>> {
-        let Some(found) = findings::marked(self.folder, self.analysis, &self.models)? else {
-            return Ok(None);
-        };
-        let model = &self.models[0];
-        let row = |mask: &Select| {
-            let own = self
-                .found
-                .surfaces
-                .iter()
-                .filter(|row| row.over == plan::part_name(found.part) && row.model == model.title);
-            own.clone().find(|row| row.mask == mask_title(mask))
-        };
-        let (Some(top), Some(other)) = (row(&found.top), row(&found.other)) else { return Ok(None) };
-        let one = &found.compared;
-        let [value, low, high] = bounded(one.difference, (one.low, one.high));
-        let (over, unit) = (self.words(found.part), self.unit(found.part)?);
-        let matched =
-            self.analysis.surface.as_ref().is_some_and(|surface| surface.mask.norm == Norm::Matched);
-        let norm = if matched { " at the same norm" } else { ", which move by another norm," };
-        let (high_part, low_part) = (mask_title(&found.top), partner(&found.other));
-        let rises = [one.second, one.first].map(level);
-        let verdict = match (one.low > 0.0, one.high < 0.0) {
-            (true, _) => "The loss rises further",
-            (_, true) => "The loss rises less far",
-            _ => "The loss is not shown to rise further",
-        };
-        let answer = match (one.low > 0.0, one.high < 0.0) {
-            (true, _) => "Yes",
-            (_, true) => "The other way round",
-            _ => "Not shown",
-        };
-        let runs = if one.pairs > 1 {
-            format!("{} models", number(one.pairs))
-        } else {
-            "the examples of one model".into()
-        };
-        // Where nothing is trained the model is the checkpoint.
-        let around = if model.runs.is_empty() { "the checkpoint" } else { &model.title };
-        let mut told = Told::new(
-            format!(
-                "{verdict} in the {high_part} of the parameters by Fisher information than in {low_part}{norm}: {} against {} {unit}.",
-                rises[0], rises[1]
-            ),
-            "What matters?",
-            format!(
-                "{answer}: {} of {around} the loss over {over} rises by {} {unit} in the {high_part} of the parameters by Fisher \
-                 information, and by {} in {low_part}{norm} (difference {value}, 95 % {low} to {high}, over {runs}).",
-                within(top),
-                level_se(one.second, top.rise_se),
-                level_se(one.first, other.rise_se),
-            ),
-        );
-        let name = format!("{high_part} − {}", mask_title(&found.other));
-        let shown = one.low > 0.0 || one.high < 0.0;
-        told.answer.differences.push(difference(name, (one.difference, (one.low, one.high)), None, shown));
-        Ok(Some(told))
     }
 
     /// What the ranking of the sites rests on.
@@ -346,14 +283,6 @@ fn rho_of(value: Option<f64>, low: Option<f64>, high: Option<f64>) -> String {
         .zip(high)
         .map_or(String::new(), |(low, high)| format!(", 95 % {} to {}", level(low), level(high)));
     value.map_or("none".into(), |value| format!("{}{ends}", level(value)))
-}
-
-/// The parameters that those of most Fisher information are held against.
-fn partner(mask: &Select) -> &'static str {
-    match mask {
-        Select::Random(_) => "as many random ones",
-        _ => "as many with the lowest",
-    }
 }
 
 /// What a command says in lines of its own.

@@ -34,10 +34,9 @@ impl Story<'_> {
         }
         page.warnings.extend(scores(&self.found.training));
         page.warnings.extend(diverged(&self.found.training, &self.found.surfaces));
-        let failed: usize = self.models.iter().map(|model| model.failed).sum();
+        let failed = self.failed();
         if failed > 0 {
-            page.warnings
-                .push(format!("{} failed and is in no number.", upper(&counted(failed, "training run"))));
+            page.warnings.push(format!("Training runs that failed: {failed}; no number counts them."));
         }
         page.warnings.extend(examples(lines(|_| true), self.folder));
         page.warnings.extend(unlike(&done.records));
@@ -55,7 +54,7 @@ fn unlike(records: &[Record]) -> Option<String> {
 }
 
 /// Scores that say little.
-pub fn scores(rows: &[Training]) -> Vec<String> {
+fn scores(rows: &[Training]) -> Vec<String> {
     let mut all = Vec::new();
     let collapsed = rows.iter().filter(|row| row.collapsed > 0);
     let collapsed: Vec<String> =
@@ -71,18 +70,21 @@ pub fn scores(rows: &[Training]) -> Vec<String> {
         all.push("All held-out examples are of one class: the scores say nothing.".into());
         return all;
     }
-    let barely = rows.iter().filter(|row| {
-        row.constant.zip(se(row)).is_some_and(|(constant, se)| row.mean <= constant + 2.0 * se)
-    });
+    let barely = rows.iter().filter(|row| is_barely(row));
     let barely: Vec<String> = barely.map(|row| format!("{} ({})", arm(&row.arm), level(row.mean))).collect();
     if let (Some(constant), false) = (rows.first().and_then(|row| row.constant), barely.is_empty()) {
         all.push(format!(
-            "Barely above always the same answer, whose {metric} is {}: {}.",
+            "Not clearly above always the same answer, whose {metric} is {}: {}.",
             level(constant),
             listed(&barely)
         ));
     }
     all
+}
+
+/// Whether a score is within two standard errors of the best answer that never changes.
+pub fn is_barely(row: &Training) -> bool {
+    row.constant.zip(se(row)).is_some_and(|(constant, se)| row.mean <= constant + 2.0 * se)
 }
 
 /// Standard error of an arm's score over the held-out examples.
@@ -185,7 +187,7 @@ mod tests {
                 ..Training::default()
             }
         };
-        let wanted = "Barely above always the same answer, whose accuracy is 0.500: guided (0.530).";
+        let wanted = "Not clearly above always the same answer, whose accuracy is 0.500: guided (0.530).";
         assert_eq!(scores(&[row(0.53, Some(0.5))]), [wanted]);
         assert!(scores(&[row(0.55, Some(0.5)), row(0.2, None)]).is_empty());
         assert_eq!(

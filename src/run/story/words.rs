@@ -39,11 +39,19 @@ pub fn optional(value: Option<f64>) -> String {
     value.filter(|v| v.is_finite()).map_or(String::new(), |value| fixed(value, 4))
 }
 
+/// A probability, which is never 0.
+pub fn probability(p: Option<f64>) -> String {
+    p.filter(|p| p.is_finite()).map_or(String::new(), |p| match p {
+        p if p < 0.0001 => "< 0.0001".into(),
+        p => fixed(p, 4),
+    })
+}
+
 /// A level in an answer: three digits behind the point, or three in all.
 pub fn level(value: f64) -> String {
     match value.abs() {
         v if v == 0.0 || (0.001..100.0).contains(&v) => fixed(value, 3),
-        v if v < 0.001 || v >= 1e5 => format!("{value:.2e}").replace('-', "−"),
+        v if !(0.001..1e5).contains(&v) => format!("{value:.2e}").replace('-', "−"),
         _ => fixed(value, 0),
     }
 }
@@ -133,6 +141,10 @@ mod tests {
         assert_eq!(bounded(-2.56, (-473.4, 468.3)), ["−3", "−473", "+468"]);
         assert_eq!(bounded(1e-9, (-2e-9, 4e-9)), ["+1.0e−9", "−2.0e−9", "+4.0e−9"]);
         assert_eq!([level(0.5696), level(145.3), level(5.83e-6)], ["0.570", "145", "5.83e−6"]);
+        assert_eq!(
+            [probability(Some(1e-9)), probability(Some(0.25)), probability(None)],
+            ["< 0.0001", "0.2500", ""]
+        );
         assert_eq!(level_se(0.5, Some(f64::NAN)), "0.500");
         assert_eq!(
             [at_most(0.0073), at_most(0.03), at_most(2.0), at_most(0.95)],

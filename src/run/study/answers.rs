@@ -5,7 +5,7 @@ use super::tables::{Row, Summary, distinct};
 use crate::analysis::grid::described;
 use crate::page::Page;
 use crate::page::answer::{Answer, Compared};
-use crate::run::story::{arm, at_most, counted, difference, level, listed, scores, upper};
+use crate::run::story::{arm, at_most, counted, difference, is_barely, level, listed, upper};
 use crate::stats::paired::LEVEL;
 
 /// Comparisons that are named in a verdict; more are counted.
@@ -21,15 +21,28 @@ impl Summary<'_> {
         page.limits = "No answer about other models, data or settings than those of these cells.".into();
         let failed = standing.failed.len() + standing.before.len();
         if failed > 0 {
-            page.warnings
-                .push(format!("{} failed; see what was left out.", upper(&counted(failed, "run or cell"))));
+            page.warnings.push(format!("Runs or cells that failed: {failed}; see what was left out."));
         }
-        for cell in distinct(self.rows.iter().map(|row| &row.cell.name)) {
-            let own: Vec<&Row> = self.rows.iter().filter(|row| row.cell.name == *cell).collect();
-            let rows: Vec<_> = own.iter().map(|row| row.training.clone()).collect();
-            let name = described(&self.study.names, &own[0].cell.values);
-            page.warnings.extend(scores(&rows).into_iter().map(|text| format!("{}: {text}", upper(&name))));
-        }
+        page.warnings.extend(self.collapsed());
+        page.warnings.extend(self.barely());
+    }
+
+    fn collapsed(&self) -> Option<String> {
+        let collapsed: usize = self.rows.iter().map(|row| row.training.collapsed).sum();
+        let runs: usize = self.rows.iter().map(|row| row.training.seeds).sum();
+        (collapsed > 0)
+            .then(|| format!("{collapsed} of {runs} runs ended with the same prediction for every example."))
+    }
+
+    /// Scores that a model would have that says the same of every example.
+    fn barely(&self) -> Option<String> {
+        let own: Vec<String> =
+            self.rows.iter().filter(|row| is_barely(&row.training)).map(|row| self.name(row)).collect();
+        let which = if own.len() > NAMED { String::new() } else { format!(": {}", listed(&own)) };
+        let scores = counted(self.rows.len(), "score");
+        (!own.is_empty()).then(|| {
+            format!("{} of {scores} are not clearly above always the same answer{which}.", own.len())
+        })
     }
 
     /// Where one arm is alone, where it scores highest.
@@ -39,7 +52,7 @@ impl Summary<'_> {
             let own = self.rows.iter().filter(|row| self.task(row) == task && row.training.mean.is_finite());
             if let Some(best) = own.max_by(|a, b| a.training.mean.total_cmp(&b.training.mean)) {
                 let text =
-                    format!("{} {} ({})", task.replace('_', " "), level(best.training.mean), self.name(best));
+                    format!("{} {}, {}", task.replace('_', " "), level(best.training.mean), self.name(best));
                 each.push(text);
             }
         }
@@ -47,8 +60,8 @@ impl Summary<'_> {
             return ("Nothing has a score.".into(), Answer::default());
         }
         let text = format!(
-            "The highest: {}. It is the highest of its cells, and not shown to be better than another.",
-            each.join("; ")
+            "{}: each the highest of its cells, and not shown to be better than another.",
+            upper(&each.join("; "))
         );
         let answer = Answer { question: "Where highest?".into(), text, differences: Vec::new() };
         (format!("Highest {}.", each.join("; ")), answer)
@@ -147,11 +160,14 @@ fn least(compared: &[&Row]) -> String {
     let least = compared.iter().filter_map(|row| row.training.least_shown).filter(|least| *least > 0.0);
     let (low, high) = least.fold((f64::INFINITY, 0.0_f64), |(low, high), d| (low.min(d), high.max(d)));
     match low.is_finite() {
-        true => format!(
-            " None below {} could have been shown in the most certain cell, none below {} in the least.",
-            at_most(low),
-            at_most(high)
-        ),
+        true => {
+            // No score differs from another by more than from −1 to 1.
+            let high = if high < 2.0 { format!("below {}", at_most(high)) } else { "at all".into() };
+            format!(
+                " None below {} could have been shown in the most certain cell, none {high} in the least.",
+                at_most(low)
+            )
+        }
         false => String::new(),
     }
 }
