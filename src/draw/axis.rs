@@ -74,7 +74,13 @@ impl Axis {
             let ticks = vec![(low, significant(low, 3))];
             return Axis { low, high: low, scale: Scale::Linear, ticks };
         }
-        Axis::finest(low, high, least, |axis| axis.without_room(length).is_empty())
+        let fits = |axis: &Axis| axis.without_room(length).is_empty();
+        let axis = Axis::finest(low, high, least, fits);
+        // One number is no scale: then the axis goes on to a tick at each end.
+        match axis.ticks.len() {
+            ..2 => Some(Axis::linear(low, high, 2, least)).filter(fits).unwrap_or(axis),
+            _ => axis,
+        }
     }
 
     /// Cut to the range itself, with the most round ticks of up to ten steps that are `few` enough.
@@ -318,6 +324,17 @@ mod tests {
         assert!((decades.part(1e-5) - 0.100_94).abs() < 1e-4, "{}", decades.part(1e-5));
         assert_eq!(written(&Axis::logarithmic(0.3, 0.8, 6)), ["0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]);
         assert_eq!(written(&Axis::logarithmic(2e-9, 3e7, 5)), ["10⁻⁸", "10⁻⁴", "10⁰", "10⁴"]);
+    }
+
+    /// Oracle: on paper: between -0.003 and 0.0004 there is one multiple of 0.002 beside 0; on 60 pt two numbers have no room between
+    /// the ends, so the axis goes on to them.
+    #[test]
+    fn an_axis_across_has_two_numbers() {
+        for (low, high) in [(-0.011, 0.003), (-0.0036, 0.0004), (0.011, 0.019)] {
+            let axis = Axis::across(low, high, 0.0, 75.0);
+            assert!(axis.ticks.iter().filter(|(_, number)| !number.is_empty()).count() > 1, "{axis:?}");
+            assert!(axis.low <= low && axis.high >= high);
+        }
     }
 
     /// Oracle: they return, with ticks that are numbers in order. A step of 0 or ∞ would hang or give none.

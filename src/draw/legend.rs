@@ -87,6 +87,11 @@ impl<'a> Entry<'a> {
         Entry::new(|canvas, (x, y)| bar(canvas, [(x, y - 3.5), (x, y + 3.5)], GREY), words)
     }
 
+    /// Single seeds, as few as there are.
+    pub(crate) fn seeds(words: impl Into<String>) -> Entry<'a> {
+        Entry::new(|canvas, at| curves::seeds(canvas, &[at], GREY), words)
+    }
+
     /// Single draws, repeats or pilots.
     pub(crate) fn dots(words: impl Into<String>) -> Entry<'a> {
         Entry::new(|canvas, (x, y)| curves::dots(canvas, &[(x - 3.5, y), (x, y), (x + 3.5, y)], GREY), words)

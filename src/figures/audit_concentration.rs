@@ -151,7 +151,7 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     Ok((concentration_figure(&read, width_mm)?, caption(&read)))
 }
 
-/// The figure as SVG text, by default 170 mm wide.
+/// The figure as SVG text, by default 174 mm wide.
 ///
 /// The same tables give the same bytes.
 ///
@@ -173,7 +173,7 @@ pub fn concentration_figure(read: &Concentration, width_mm: Option<f64>) -> Resu
     sheet(
         &panels,
         PerRow { wide: 3, narrow: 1 },
-        width_mm.unwrap_or(170.0),
+        width_mm.unwrap_or(174.0),
         entries(read, &looks),
         DESCRIPTION,
     )

@@ -228,7 +228,7 @@ impl Along {
             }
             let own = self.rows.iter().filter(|row| row.panel == panel && row.arm == i && scores);
             let seeds = own.flat_map(|row| row.single.iter().map(|v| placed(&(self.x(row.at), (*v, None)))));
-            curves::dots(canvas, &seeds.collect::<Vec<Point>>(), look.colour);
+            curves::seeds(canvas, &seeds.collect::<Vec<Point>>(), look.colour);
             for point in &points {
                 let at = placed(point);
                 if let Some((low, high)) = point.1.1 {
@@ -247,7 +247,7 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     Ok((along_figure(&read, width_mm)?, caption(&read)))
 }
 
-/// The figure as SVG text, by default 170 mm wide.
+/// The figure as SVG text, by default 174 mm wide.
 ///
 /// The same table gives the same bytes.
 ///
@@ -278,7 +278,7 @@ pub fn along_figure(read: &Along, width_mm: Option<f64>) -> Result<String> {
     }
     // A score beside its differences.
     let wide = if compared { 2 } else { 3 };
-    sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(174.0), entries(read), DESCRIPTION)
 }
 
 fn entries(read: &Along) -> Vec<Entry<'static>> {
@@ -290,7 +290,7 @@ fn entries(read: &Along) -> Vec<Entry<'static>> {
     }
     let few = || read.rows.iter().filter(|row| row.seeds < SEEDS);
     if few().any(|row| !row.single.is_empty()) {
-        entries.push(Entry::dots("single seeds"));
+        entries.push(Entry::seeds("a seed"));
     }
     if few().next().is_some() {
         entries.push(Entry::note("no interval of fewer than 4 seeds"));
@@ -359,7 +359,7 @@ mod tests {
         let table = format!("{HEAD}lr{TAIL}\n{}{}", row("1e-3", 2, 0.1, 1.4), row("2e-3", 5, 0.4, 1.1));
         files::write(&path, table.as_bytes()).unwrap();
         let bare = along_figure(&Along::read(&path).unwrap(), None).unwrap();
-        assert!(bare.contains("no interval of fewer than 4 seeds") && !bare.contains(">single seeds<"));
+        assert!(bare.contains("no interval of fewer than 4 seeds") && !bare.contains(">a seed<"));
         let runs = "task,lr,arm,seed,metric,score,loss,collapsed\nrte,1e-3,guided,0,accuracy,0.5,1,0\n\
                     rte,1e-3,guided,1,accuracy,1,1,0\ncola,1e-3,guided,0,accuracy,0.2,1,0\n\
                     cola,1e-3,guided,1,accuracy,0.4,1,0\nrte,1e-3,none,0,accuracy,0.75,1,0\n";
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!((read.rows[1].score.1, read.rows[1].single.len()), (Some((0.4, 1.0)), 0));
         let svg = along_figure(&read, None).unwrap();
         assert_sound(&svg);
-        assert!(svg.contains(">single seeds<") && svg.contains(">95 % interval over seeds<"));
+        assert!(svg.contains(">a seed<") && svg.contains(">95 % interval over seeds<"));
     }
 
     /// Oracle: on paper. Rates of 1e-5, 1e-4 and 1e-3 stand evenly, on a line; 1, 2 and 3 epochs as far apart as they are; words

@@ -166,7 +166,7 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     Ok((damage_figure(&read, width_mm)?, caption(&read)))
 }
 
-/// The figure as SVG text, by default 170 mm wide.
+/// The figure as SVG text, by default 174 mm wide.
 ///
 /// The same tables give the same bytes.
 ///
@@ -183,7 +183,7 @@ pub fn damage_figure(read: &Damage, width_mm: Option<f64>) -> Result<String> {
     }
     // Four are a square.
     let wide = if panels.len() == 4 { 2 } else { 3 };
-    sheet(&panels, PerRow { wide, narrow: 2 }, width_mm.unwrap_or(170.0), entries(read, &panels), DESCRIPTION)
+    sheet(&panels, PerRow { wide, narrow: 2 }, width_mm.unwrap_or(174.0), entries(read, &panels), DESCRIPTION)
 }
 
 fn scatter<'a>(read: &'a Damage, &(column, title, across, value): &'a Predictor) -> Panel<'a> {

@@ -174,7 +174,7 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     Ok((forest_figure(&read, width_mm)?, caption(&read)))
 }
 
-/// The figure as SVG text, by default 170 mm wide.
+/// The figure as SVG text, by default 174 mm wide.
 ///
 /// The same table gives the same bytes.
 ///
@@ -210,7 +210,7 @@ pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
         2..=4 => 2,
         _ => 3,
     };
-    sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(174.0), entries(read), DESCRIPTION)
 }
 
 /// Settings as people read them.

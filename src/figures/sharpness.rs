@@ -131,8 +131,7 @@ fn drawn(
     let arm =
         |(i, (arm, _)): (usize, &(String, Runs))| Entry::sign_of(Look::of_arm(i, arms.len()), arm.clone());
     let mut entries: Vec<Entry> = arms.iter().enumerate().skip(1).map(arm).collect();
-    entries
-        .push(Entry::new(|canvas: &Canvas, (x, y)| curves::seeds(canvas, &[(x, y)], GREY), "a pair of runs"));
+    entries.push(Entry::seeds("a pair of runs"));
     if contrasts.iter().any(|own| own.ends.is_some()) {
         entries.push(Entry::new(|canvas: &Canvas, at| thick_bar(canvas, stretch(at), GREY), "95 % interval"));
     }

@@ -229,13 +229,17 @@ impl Panel<'_> {
     }
 }
 
-/// From the lowest agreement by a measure to 1; perfect agreement alone has a range below it.
+/// From the lowest agreement by a measure, or the threshold of trust in it, to 1: an axis that begins above the threshold would
+/// make the surest ranking, whose interval is long beside what it is one of, look the least sure. Perfect agreement alone has a
+/// range below it.
 fn scale(curves: &Curves, measure: Measure) -> Axis {
     let m = place(measure);
     let dots = curves.draws.iter().flat_map(|d| [d.complement[m], d.full[m]]).flatten();
     let own = curves.means.iter().filter(|mean| mean.measure == measure);
     let bands = own.filter_map(|mean| mean.band).map(|(low, _)| low);
-    Axis::linear(dots.chain(bands).fold(0.998, f64::min), 1.0, 6, 0.001)
+    let thresholds =
+        curves.trust.iter().filter(|trust| trust.measure == measure).map(|trust| trust.threshold);
+    Axis::linear(dots.chain(bands).chain(thresholds).fold(0.998, f64::min), 1.0, 6, 0.001)
 }
 
 fn entries(curves: &Curves, scales: &[Axis]) -> Vec<Entry<'static>> {
@@ -333,6 +337,16 @@ mod tests {
             let svg = curve_figure(&curves(kinds, fractions, agreement), None).unwrap();
             assert!(assert_sound(&svg).len() > 20);
         }
+    }
+
+    /// Oracle: on paper: agreements of 0.995 and more have an axis that still shows the threshold that they are held to.
+    #[test]
+    fn an_axis_begins_at_the_threshold_at_the_latest() {
+        let sure = curves(&KINDS[..1], &[0.1, 1.0], |f, _, _| 0.995 + 0.005 * f);
+        let (axis, threshold) = (scale(&sure, Measure::Spearman), sure.trust[0].threshold);
+        assert!(threshold < 0.9 && axis.holds(threshold) && axis.holds(1.0), "{axis:?}");
+        let low = curves(&KINDS[..1], &[0.1, 1.0], |f, _, _| 0.2 + 0.1 * f);
+        assert!(scale(&low, Measure::Spearman).holds(0.2));
     }
 
     /// Oracle: on paper. Fractions 0.01, 0.1, 1 are evenly spaced on a logarithmic axis; agreements 0.6, 0.8 and 1 are

@@ -121,7 +121,7 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     Ok((needed_figure(&read, width_mm)?, caption(&read)))
 }
 
-/// The figure as SVG text, by default 170 mm wide.
+/// The figure as SVG text, by default 174 mm wide.
 ///
 /// The same table gives the same bytes.
 ///
@@ -136,7 +136,7 @@ pub fn needed_figure(read: &Needed, width_mm: Option<f64>) -> Result<String> {
     }
     // One below the other, several thresholds would be longer than a page.
     let narrow = if panels.len() > 2 { 2 } else { 1 };
-    sheet(&panels, PerRow { wide: 2, narrow }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    sheet(&panels, PerRow { wide: 2, narrow }, width_mm.unwrap_or(174.0), entries(read), DESCRIPTION)
 }
 
 /// Numbers against pilots.

@@ -95,7 +95,7 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     Ok((overlap_figure(&read, width_mm)?, caption(&read)))
 }
 
-/// The figure as SVG text, by default 170 mm wide.
+/// The figure as SVG text, by default 174 mm wide.
 ///
 /// The same table gives the same bytes.
 ///
@@ -136,7 +136,7 @@ pub fn overlap_figure(read: &Overlap, width_mm: Option<f64>) -> Result<String> {
     }
     // One below the other, several kinds of draw would be longer than a page.
     let narrow = if panels.len() > 2 { 2 } else { 1 };
-    sheet(&panels, PerRow { wide: 2, narrow }, width_mm.unwrap_or(170.0), entries(read), DESCRIPTION)
+    sheet(&panels, PerRow { wide: 2, narrow }, width_mm.unwrap_or(174.0), entries(read), DESCRIPTION)
 }
 
 fn placed(plot: &Plot, points: &[Point]) -> Vec<Point> {
@@ -166,6 +166,9 @@ fn entries(read: &Overlap) -> Vec<Entry<'static>> {
     entries.push(Entry::dots("single repeats"));
     entries.push(Entry::line(dashed, GREY, "with all examples"));
     entries.push(Entry::line(dotted, GREY, "by chance"));
+    if read.rows.iter().any(|row| row.captured.is_some()) {
+        entries.push(Entry::level("best possible"));
+    }
     if read.undefined() > 0 {
         entries.push(Entry::note(format!(
             "no examples left out, not shown: {}",

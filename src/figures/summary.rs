@@ -315,17 +315,17 @@ fn entries(read: &Summary) -> Vec<Entry<'static>> {
     let named = arms.iter().enumerate().filter(|_| !read.surfaces.is_empty());
     let mut entries: Vec<Entry> = named.map(arm).collect();
     if read.differences().any(|(arm, _)| !read.of_seeds(arm).is_empty()) {
-        entries.push(Entry::new(|canvas: &Canvas, (x, y)| curves::seeds(canvas, &[(x, y)], GREY), "a seed"));
+        entries.push(Entry::seeds("a seed"));
     }
     let bar = |canvas: &Canvas, at: Point| thick_bar(canvas, stretch(at), GREY);
-    entries.push(Entry::new(
-        bar,
-        if read.surfaces.is_empty() {
-            "95 % interval"
-        } else {
-            "95 % interval of differences; ± standard error of rises"
-        },
-    ));
+    let compared =
+        read.differences().next().is_some() || read.surfaces.iter().any(|row| row.difference.is_some());
+    let words = match (compared, read.surfaces.is_empty()) {
+        (true, false) => "95 % interval of differences; ± standard error of rises",
+        (true, true) => "95 % interval",
+        _ => "± standard error",
+    };
+    entries.push(Entry::new(bar, words));
     entries
 }
 

@@ -76,7 +76,7 @@ pub struct Render {
     /// [default: 84, 129 or 174 for 1, 2 or more columns of panels]
     #[arg(long, value_name = "MM|VENUE")]
     pub width: Option<Width>,
-    /// Mark the evaluated points
+    /// Mark the evaluated points; on flat figures of grids below 15 x 15 they are marked without it
     #[arg(long)]
     pub dots: bool,
     /// The surfaces of the second half less those of the first, each less the loss of its own model, paired by example; dots
@@ -339,6 +339,10 @@ mod tests {
         let along = Path::new("--along-x");
         let (svg, words) = said(&[&at("u.csv")], &[along]).unwrap();
         assert!(words.contains("from −3 to 3") && svg.contains("rise of loss (nats)"), "{words}");
+        // A coarse grid says where it was evaluated, and a relief has its lines.
+        let coarse = said(&[&at("u.csv")], &[]).unwrap().0;
+        let relief = said(&[&at("u.csv")], &["--view", "3d"].map(Path::new)).unwrap().0;
+        assert!(coarse.contains(">grid point<") && !relief.contains(">grid point<"));
         let none = said(&[&at("second.csv")], &[along]).unwrap_err().to_string();
         assert!(none.contains("`norms.x`"), "{none}");
     }

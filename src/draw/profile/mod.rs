@@ -270,7 +270,10 @@ fn panels(profiles: &[Profile], options: &Style) -> Result<Vec<Panel>> {
             }
         }
         let (low, high) = axis::range(curves.iter().flat_map(Draws::values)).unwrap_or((0.0, 1.0));
+        // Two numbers at least: with one there is no scale.
         let y = Axis::linear(low, high, 4, 0.0).cut_to(low, high);
+        let y =
+            if y.ticks.len() > 1 { y } else { Axis::finest(low, high, 0.0, |axis| axis.ticks.len() <= 5) };
         panels.push(Panel::new(name.replace('_', " "), y, curves, profiles, metric, f64::INFINITY));
     }
     Ok(panels)

@@ -116,7 +116,7 @@ fn entries(
     if crosses.iter().flatten().any(|[foot, head]| foot != head) {
         entries.push(Entry::new(
             |canvas, (x, y)| pin(canvas, [(x, y + 3.5), (x, y - 3.5)]),
-            "stands on it where it is hidden",
+            "on a pin where the surface hides it",
         ));
     }
     if options.dots {

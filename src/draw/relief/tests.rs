@@ -441,7 +441,7 @@ fn a_hidden_model_stands_on_a_pin() {
         let view = View { elevation, ..View::default() };
         let svg = relief_figure(std::slice::from_ref(&bowl), &Style::default(), view).unwrap();
         assert_eq!(svg.contains("stroke-dasharray=\"1.6 1.2\""), pinned, "{elevation}");
-        assert_eq!(svg.contains("stands on it where it is hidden"), pinned);
+        assert_eq!(svg.contains("on a pin where the surface hides it"), pinned);
         let crosses = svg.lines().filter(|line| line.contains("stroke=\"#fff\" stroke-width=\"1\"")).count();
         assert_eq!(crosses, 2, "one in the panel and one in the key");
     }

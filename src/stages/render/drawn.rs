@@ -16,6 +16,9 @@ use crate::stats;
 use crate::tables::surface::{DIFFERENCE_SE, EXAMPLES, Grid, LEVEL, LOSS_SE};
 use crate::tasks::classes::ACCURACY;
 
+/// Points along an axis of a grid below which they are marked.
+const COARSE: usize = 15;
+
 /// A figure in all its forms.
 #[derive(Default)]
 pub(super) struct Drawn {
@@ -79,8 +82,11 @@ impl Render {
         }
         let panels = self.panels(&views)?;
         let rises = contour::rises(&panels);
-        let style = self.style("direction x (a)", rises.is_some());
+        let usual = self.style("direction x (a)", rises.is_some());
         let panels = rises.unwrap_or(panels);
+        // Of a coarse grid most of the picture is interpolated, which its points say.
+        let coarse = panels.iter().all(|panel| panel.x.len().max(panel.y.len()) < COARSE);
+        let style = Style { dots: self.dots || coarse && seen_from.is_none(), ..usual };
         if self.dots && seen_from.is_some() && panels.iter().any(|panel| panel.known.is_some()) {
             let fix = "leave --dots or --view out";
             return Err(Error::field("--dots", "view", "flat for a refined surface", "3d", fix));
