@@ -446,3 +446,22 @@ fn a_hidden_model_stands_on_a_pin() {
         assert_eq!(crosses, 2, "one in the panel and one in the key");
     }
 }
+
+/// Oracle: counting texts. In a table each arm and each mask is said once, as on flat figures.
+#[test]
+fn a_table_says_rows_and_columns_once() {
+    let (rows, columns) = (["uniform 0.05", "guided"], ["all", "top 1 %", "random 1 %"]);
+    let bowl = |title: &str| Panel {
+        centre: Some(1.4),
+        centre_se: Some(0.1),
+        ..square(title, 5, |a, b| 1.4 + a * a + b * b)
+    };
+    let panels: Vec<Panel> =
+        rows.iter().flat_map(|row| columns.map(|column| bowl(&format!("{row}: {column}")))).collect();
+    let style = Style { rise: true, spacing: Spacing::Decades, ..Style::default() };
+    let rises = crate::draw::contour::rises(&panels).unwrap();
+    let texts = crate::draw::image::text_boxes(&relief_figure(&rises, &style, View::default()).unwrap());
+    for words in rows.iter().chain(&columns) {
+        assert_eq!(texts.iter().filter(|(text, _)| text == words).count(), 1, "{words}");
+    }
+}
