@@ -501,8 +501,8 @@ const BAD: &[Bad] = &[
     Bad {
         name: "a clip below everything",
         prepare: profile,
-        command: "render p.csv --clip 0.5 --out out.svg",
-        says: &["`clip`", "above the lowest loss, 1", "found 0.5"],
+        command: "render p.csv --clip -0.5 --out out.svg",
+        says: &["`clip`", "above the lowest loss, 0", "found -0.5"],
     },
     Bad {
         name: "a clip of a table",
@@ -539,16 +539,18 @@ fn profile(folder: &Path) {
 fn a_line_is_drawn_with_its_marks_metric_and_caption() -> Outcome {
     let folder = tempfile::tempdir()?;
     profile(folder.path());
-    let command = "render p.csv --titles path --marks m.csv --clip 2.5 --x-label there --width icml --out out.svg --out out.txt";
+    let command = "render p.csv --titles path --marks m.csv --clip 1.5 --x-label there --width icml --out out.svg --out out.txt";
     fisherscape(command).current_dir(folder.path()).assert().success();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name));
     let svg = read("out.svg")?;
     for words in
-        [">guided<", ">accuracy<", ">there<", "clipped above 2.5: 1 of 3 points, up to 3<", "width=\"234pt\""]
+        [">guided<", ">accuracy<", ">there<", "clipped above 1.5: 1 of 3 points, up to 2<", "width=\"234pt\""]
     {
         assert!(svg.contains(words), "{words}");
     }
-    assert!(read("out.txt")?.contains("path: 3 points, 1 ± 0.1 (standard error) at 0, from 1 to 3"));
+    // Around the model at 0, whose loss is 1, rises are drawn.
+    assert!(read("out.txt")?.contains("path: 3 points, from 0 to 2, 1 above the clip at 1.5"));
+    assert!(svg.contains("rise of loss (nats)"));
     assert!(read("out.svg.provenance.toml")?.contains("marks: m.csv"));
     Ok(())
 }

@@ -503,20 +503,16 @@ fn a_table_says_rows_and_columns_once() {
         .iter()
         .flat_map(|row| columns.map(|column| bowl_around(&title(row, column), 1.4, 0.001)))
         .collect();
-    let view = View::default();
-    let relief =
-        crate::draw::relief::relief_figure(&super::rises(&panels).unwrap(), &of_rises(), view).unwrap();
-    for svg in [contour_figure(&super::rises(&panels).unwrap(), &of_rises()).unwrap(), relief] {
-        let texts = text_boxes(&svg);
-        let found = |words: &str| texts.iter().filter(|(text, _)| text == words).collect::<Vec<_>>();
-        for words in rows.iter().chain(&columns) {
-            assert_eq!(found(words).len(), 1, "{words}");
-        }
-        let [l, .., r, b] = found("guided")[0].1;
-        assert!(r < 20.0 && b > found("uniform 0.05")[0].1[3], "{l}");
-        let above: Vec<f64> = columns.iter().map(|words| found(words)[0].1[3]).collect();
-        assert!(above.iter().all(|foot| (foot - above[0]).abs() < 4.0 && *foot < 25.0), "{above:?}");
+    let svg = contour_figure(&super::rises(&panels).unwrap(), &of_rises()).unwrap();
+    let texts = text_boxes(&svg);
+    let found = |words: &str| texts.iter().filter(|(text, _)| text == words).collect::<Vec<_>>();
+    for words in rows.iter().chain(&columns) {
+        assert_eq!(found(words).len(), 1, "{words}");
     }
+    let [l, .., r, b] = found("guided")[0].1;
+    assert!(r < 20.0 && b > found("uniform 0.05")[0].1[3], "{l}");
+    let above: Vec<f64> = columns.iter().map(|words| found(words)[0].1[3]).collect();
+    assert!(above.iter().all(|foot| (foot - above[0]).abs() < 4.0 && *foot < 25.0), "{above:?}");
     let svg = contour_figure(&panels[..7], &Style::default()).unwrap();
     assert!(svg.contains("uniform 0.05: all") && svg.contains("guided: random 1 %"));
 }

@@ -446,3 +446,17 @@ fn a_hidden_model_stands_on_a_pin() {
         assert_eq!(crosses, 2, "one in the panel and one in the key");
     }
 }
+
+/// Oracle: counting texts: in a table each arm and each mask is said once, as in flat figures.
+#[test]
+fn a_table_of_reliefs_says_rows_and_columns_once() {
+    let (rows, columns) = (["uniform 0.05", "guided"], ["all", "top 1 %"]);
+    let bowl = |title: String| square(&title, 7, |x, y| x * x + y * y);
+    let panels: Vec<Panel> =
+        rows.iter().flat_map(|row| columns.map(|column| bowl(format!("{row}: {column}")))).collect();
+    let svg = relief_figure(&panels, &Style::default(), View::default()).unwrap();
+    for words in rows.iter().chain(&columns) {
+        assert_eq!(svg.matches(&format!(">{words}<")).count(), 1, "{words}");
+    }
+    assert!(!svg.contains(">guided: all<"), "no title has both");
+}
