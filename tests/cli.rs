@@ -501,8 +501,8 @@ const BAD: &[Bad] = &[
     Bad {
         name: "a clip below everything",
         prepare: profile,
-        command: "render p.csv --clip=-0.5 --out out.svg",
-        says: &["`clip`", "above the lowest", "found -0.5"],
+        command: "render p.csv --clip -0.5 --out out.svg",
+        says: &["`clip`", "above the lowest loss, 0", "found -0.5"],
     },
     Bad {
         name: "a clip of a table",
@@ -548,7 +548,9 @@ fn a_line_is_drawn_with_its_marks_metric_and_caption() -> Outcome {
     {
         assert!(svg.contains(words), "{words}");
     }
+    // Around the model at 0, whose loss is 1, rises are drawn.
     assert!(read("out.txt")?.contains("path: 3 points, from 0 to 2, 1 above the clip at 1.5"));
+    assert!(svg.contains("rise of loss (nats)"));
     assert!(read("out.svg.provenance.toml")?.contains("marks: m.csv"));
     Ok(())
 }

@@ -10,6 +10,7 @@
 //!
 //! Takes [`Forest`], the `tables/study.csv` of a study.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::draw::axis;
@@ -22,7 +23,7 @@ use crate::figures::summary::SEEDS;
 use crate::stats::paired::LEVEL;
 use crate::tables::Table;
 use crate::tables::columns::Columns;
-use crate::tables::study::StudyRow;
+use crate::tables::study::{RunRow, StudyRow};
 
 /// Names of more settings than these have no room.
 pub(crate) const SETTINGS: usize = 3;
@@ -61,6 +62,38 @@ struct Row {
     difference: f64,
     ends: Option<(f64, f64)>,
     shown: bool,
+    /// The differences of its seeds, where they are too few for an interval.
+    single: Vec<f64>,
+}
+
+/// The scores of `runs.csv`, by all that stands before them: settings, arm and seed.
+type Runs = BTreeMap<Vec<String>, f64>;
+
+/// None where there is no such file.
+fn runs(path: &Path) -> Result<Runs> {
+    if !path.is_file() {
+        return Ok(Runs::new());
+    }
+    let table = Columns::read(path, RunRow::FIX)?;
+    let (seed, score) = (table.column("seed")?, table.column("score")?);
+    let run = |(i, row): (usize, &csv::StringRecord)| {
+        let name = row.iter().take(seed + 1).map(str::to_owned).collect();
+        table.number(i, score).map(|value| value.map(|value| (name, value)))
+    };
+    table.rows.iter().enumerate().filter_map(|own| run(own).transpose()).collect()
+}
+
+/// Differences of two arms of a cell, seed by seed.
+fn of_seeds(runs: &Runs, keys: &[(String, String)], [arm, first]: [&str; 2]) -> Vec<f64> {
+    let named =
+        |arm: &str| keys.iter().map(|(_, value)| value.clone()).chain([arm.to_owned()]).collect::<Vec<_>>();
+    let (own, theirs) = (named(arm), named(first));
+    let pair = |(name, score): (&Vec<String>, &f64)| {
+        let (seed, cell) = name.split_last()?;
+        let partner = [theirs.as_slice(), std::slice::from_ref(seed)].concat();
+        (cell == own).then(|| runs.get(&partner).map(|other| score - other))?
+    };
+    runs.iter().filter_map(pair).collect()
 }
 
 impl Forest {
@@ -71,6 +104,7 @@ impl Forest {
     /// [`Error::Field`](crate::error::Error::Field) for other columns, a value that is no number, or a table without a difference.
     pub fn read(path: &Path) -> Result<Forest> {
         let table = Columns::read(path, StudyRow::FIX)?;
+        let runs = runs(&path.with_file_name(RunRow::FILE))?;
         let (arm, seeds, metric) = (table.column("arm")?, table.column("seeds")?, table.column("metric")?);
         let mut places = [0; 4];
         let numbers = ["difference", "difference_low", "difference_high", "p_corrected"];
@@ -100,6 +134,8 @@ impl Forest {
             // The first arm has no difference, but the first place.
             let sign = sign + 1;
             let count = table.count(i, seeds)?;
+            let pair = [cell(arm), own.first.as_str()];
+            let single = if count < SEEDS { of_seeds(&runs, &own.keys, pair) } else { Vec::new() };
             own.rows.push(Row {
                 name: cell(arm).to_string(),
                 sign,
@@ -107,6 +143,7 @@ impl Forest {
                 difference,
                 ends: values[1].zip(values[2]).filter(|_| count >= SEEDS),
                 shown: values[3].is_some_and(|p| p < LEVEL),
+                single,
             });
         }
         read.cells.retain(|cell| !cell.rows.is_empty());
@@ -162,7 +199,7 @@ impl Forest {
         let rows = self.cells.iter().filter(|cell| cell.metric == metric).flat_map(|cell| &cell.rows);
         let ends = |row: &Row| {
             let (low, high) = row.ends.unwrap_or((row.difference, row.difference));
-            [row.difference, low, high]
+            [row.difference, low, high].into_iter().chain(row.single.clone())
         };
         axis::range(rows.flat_map(ends).chain([0.0])).map(|(low, high)| Span::Linear(low, high))
     }
@@ -198,6 +235,8 @@ pub fn forest_figure(read: &Forest, width_mm: Option<f64>) -> Result<String> {
                     if let Some((low, high)) = row.ends {
                         thick_bar(canvas, [plot.at(low, y as f64), plot.at(high, y as f64)], look.colour);
                     }
+                    let seeds = row.single.iter().map(|v| plot.at(*v, y as f64));
+                    curves::seeds(canvas, &seeds.collect::<Vec<Point>>(), look.colour);
                     look.marker_open(canvas, plot.at(row.difference, y as f64), !row.shown);
                 }
             }),
@@ -223,11 +262,18 @@ fn described(keys: &[(String, String)]) -> String {
 }
 
 fn entries(read: &Forest) -> Vec<Entry<'static>> {
-    let mut entries = vec![Entry::new(
-        |canvas: &Canvas, at: Point| thick_bar(canvas, stretch(at), GREY),
-        "95 % interval, paired by seed, of this difference alone",
-    )];
     let rows = || read.cells.iter().flat_map(|cell| &cell.rows);
+    let mut entries = Vec::new();
+    if rows().any(|row| row.ends.is_some()) {
+        let sign = |canvas: &Canvas, at: Point| thick_bar(canvas, stretch(at), GREY);
+        entries.push(Entry::new(sign, "95 % interval, paired by seed, of this difference alone"));
+    }
+    if rows().any(|row| !row.single.is_empty()) {
+        entries.push(Entry::seeds("a seed"));
+    }
+    if rows().any(|row| row.seeds < SEEDS) {
+        entries.push(Entry::note("no interval of fewer than 4 seeds"));
+    }
     for (shown, words) in [(true, "p < 0.05 (Holm)"), (false, "p ≥ 0.05 (Holm)")] {
         if rows().any(|row| row.shown == shown) {
             let sign = move |canvas: &Canvas, at: Point| curves::marker_of(canvas, at, 0, GREY, !shown);
@@ -241,13 +287,16 @@ fn entries(read: &Forest) -> Vec<Entry<'static>> {
 pub fn caption(read: &Forest) -> String {
     let rows = || read.cells.iter().flat_map(|cell| &cell.rows);
     let seeds = counted_from_to(rows().map(|row| row.seeds), "seed");
+    let intervals = match rows().any(|row| row.ends.is_some()) {
+        true => " with 95 % intervals (Student’s t), which are not corrected for their number",
+        false => "; too few for intervals",
+    };
     let usual = match read.usual.as_str() {
         "" => String::new(),
         usual => format!(" Usual settings: {usual}."),
     };
     format!(
-        "Difference of each arm to {} in {}, means of paired runs ({seeds}) with 95 % intervals (Student’s t), which are not \
-         corrected for their number. Full signs: p below 0.05 by exchanging the signs of the paired differences, corrected for \
+        "Difference of each arm to {} in {}, means of paired runs ({seeds}){intervals}. Full signs: p below 0.05 by exchanging the signs of the paired differences, corrected for \
          all {} comparisons by Holm. Panels of one metric share their scale.{usual}\n",
         read.first(),
         counted(read.conditions, "cell"),
@@ -346,6 +395,33 @@ mod tests {
             said.contains("3 cells")
                 && said.contains("Usual settings: p upper 0.1, shape linear, lr 1e-3, batch 32.")
         );
+    }
+
+    /// Oracle: on paper. Three seeds have no interval but their three differences, each to the first arm's run of the same seed in the
+    /// same cell; a seed without a partner has none.
+    #[test]
+    fn few_seeds_are_dots() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("study.csv");
+        let row = |arm: &str, judged: &str| format!("rte,1e-3,{arm},3,0,0,accuracy,0.6,0.1,{judged},553\n");
+        let rows = row("uniform", ",,,,") + &row("guided", "0.1,-0.5,0.7,0.4,0.4");
+        files::write(&path, format!("{HEADER}{rows}").as_bytes()).unwrap();
+        let mut runs = "task,lr,arm,seed,metric,score,loss,collapsed\n".to_owned();
+        for (arm, seed, score) in
+            [("uniform", 0, 0.5), ("uniform", 1, 0.25), ("guided", 1, 0.5), ("guided", 0, 0.375)]
+        {
+            runs += &format!("rte,1e-3,{arm},{seed},accuracy,{score},1,0\n");
+        }
+        runs += "rte,1e-3,guided,2,accuracy,0.9,1,0\nrte,1e-2,uniform,2,accuracy,0.1,1,0\n";
+        files::write(&folder.path().join("runs.csv"), runs.as_bytes()).unwrap();
+        let table = Forest::read(&path).unwrap();
+        assert_eq!(
+            (&table.cells[0].rows[0].single[..], table.cells[0].rows[0].ends),
+            (&[-0.125, 0.25][..], None)
+        );
+        let svg = forest_figure(&table, None).unwrap();
+        assert_sound(&svg);
+        assert!(svg.contains(">a seed<") && !svg.contains(">95 % interval"));
     }
 
     #[test]

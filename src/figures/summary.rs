@@ -320,12 +320,12 @@ fn entries(read: &Summary) -> Vec<Entry<'static>> {
     let bar = |canvas: &Canvas, at: Point| thick_bar(canvas, stretch(at), GREY);
     let compared =
         read.differences().next().is_some() || read.surfaces.iter().any(|row| row.difference.is_some());
-    let words = match (compared, read.surfaces.is_empty()) {
-        (true, false) => "95 % interval of differences; ± standard error of rises",
-        (true, true) => "95 % interval",
-        _ => "± standard error",
-    };
-    entries.push(Entry::new(bar, words));
+    if compared {
+        entries.push(Entry::new(bar, "95 % interval of a difference"));
+    }
+    if !read.surfaces.is_empty() {
+        entries.push(Entry::new(bar, "± standard error of a rise"));
+    }
     entries
 }
 

@@ -171,7 +171,9 @@ impl Run<'_> {
                     let left =
                         self.graph.steps().iter().filter(|step| !self.records.contains_key(&step.name));
                     progress::status(format!("{at}{}", self.clock.left(left)));
-                    step.make_way(self.folder)?;
+                    if self.executor.runs(&step) {
+                        step.make_way(self.folder)?;
+                    }
                     self.executor.start(&step, &identity)?;
                     self.working.insert(step.name.clone(), (step, identity));
                 }

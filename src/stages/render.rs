@@ -303,7 +303,8 @@ mod tests {
             let loss =
                 |(x, y): (f64, f64)| 1.0 + x * x + y * y + if (x, y) == (1.0, 1.0) { corner } else { 0.0 };
             // Noise of mean 0, other for each of the two.
-            let wobble = |k: usize, n: usize| if (n / name.len() + k) % 2 == 0 { 0.05 } else { -0.05 };
+            let wobble =
+                |k: usize, n: usize| if (n / name.len() + k).is_multiple_of(2) { 0.05 } else { -0.05 };
             let sum = |k: usize, n: usize| loss(points[k]) + if k == 4 { 0.0 } else { wobble(k, n) };
             let losses = ByExample {
                 targets: vec![1.0; 40],

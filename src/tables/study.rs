@@ -61,6 +61,7 @@ pub struct StudyRow {
 }
 
 impl Table for StudyRow {
+    const BESIDE: &'static [&'static str] = &[RunRow::FILE];
     const FILE: &'static str = "study.csv";
     const FIX: &'static str = "give tables/study.csv of a study";
 }

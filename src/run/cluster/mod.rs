@@ -14,13 +14,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub use self::plan::Cut;
-use self::plan::{Asked, Plan};
+use self::plan::{Asked, Job, Plan};
 pub use self::slurm::Headers;
 use self::slurm::Queue;
 use self::status::Standing;
 use super::executor::Kind;
+use super::executor::gather::wait_until;
 use super::failure::Failure;
 use super::inputs::{Missing, check_inputs};
+use super::step::Record;
 use super::{Order, check_own, read_json, study, write_json};
 use crate::analysis::{self, Loaded};
 use crate::error::{Error, Result};
@@ -333,8 +335,20 @@ fn end(submission: &Submission, json: bool) -> Result<()> {
     for cell in &plan.cells {
         files::wait_for_lock(&super::step::records(&folder.join(&cell.folder))?.join("lock"))?;
     }
+    // What other nodes have just written may not be seen yet.
+    let jobs = plan.waves.iter().flat_map(|wave| &wave.elements).flatten().filter(|job| job.part.is_none());
+    wait_until(|| jobs.clone().all(|job| is_seen(&plan, job, &folder)));
     let order = Order { folder: &folder, command: &plan.command, force: false, executor: Kind::Gather, json };
     super::run(&loaded, &order)
+}
+
+/// Whether what became of a job is seen from here: its record with what it wrote, or why it failed.
+fn is_seen(plan: &Plan, job: &Job, folder: &Path) -> bool {
+    let cell = &plan.cells[job.cell];
+    let (step, own) = (&cell.steps[job.step], folder.join(&cell.folder));
+    let new = step.record(&own).filter(|record| job.stale.as_ref() != Some(&record.identity));
+    let whole = |record: Record| record.outputs.keys().all(|path| files::is_plain(&own.join(path)));
+    Failure::read(step, &own).is_some() || new.is_some_and(whole)
 }
 
 /// Says where the newest submission of a run stands.

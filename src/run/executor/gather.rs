@@ -45,6 +45,10 @@ impl Executor for Gather {
         self.expected.is_none() && self.local.room()
     }
 
+    fn runs(&self, step: &Step) -> bool {
+        !step.is_heavy()
+    }
+
     fn start(&mut self, step: &Step, identity: &str) -> Result<()> {
         if step.is_heavy() {
             self.expected = Some((step.clone(), identity.to_string()));

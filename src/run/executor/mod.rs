@@ -34,6 +34,11 @@ pub trait Executor {
     /// Whether another step can be started.
     fn room(&self) -> bool;
 
+    /// Whether a step that is started will be run here, and so may have what stands in its way set aside.
+    fn runs(&self, _step: &Step) -> bool {
+        true
+    }
+
     /// Starts a step whose inputs are there; its record is to have this identity.
     fn start(&mut self, step: &Step, identity: &str) -> Result<()>;
 

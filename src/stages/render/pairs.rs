@@ -1,7 +1,7 @@
 //! Figures of losses example by example, which `surface --per-example` keeps beside a surface: the difference of two surfaces
 //! with what is shown of it, and how far the loss between two models lies above the straight line.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Render;
 use super::drawn::Drawn;
@@ -109,7 +109,7 @@ fn by_example(surface: &Path, provenance: &mut Provenance) -> Result<ByExample> 
     ByExample::read(&path)
 }
 
-fn differences(first: &PathBuf, second: &PathBuf, provenance: &mut Provenance) -> Result<Differences> {
+fn differences(first: &Path, second: &Path, provenance: &mut Provenance) -> Result<Differences> {
     let (one, other) = (by_example(first, provenance)?, by_example(second, provenance)?);
     let rises = other.rises_minus(&one).map_err(|found| {
         let expected = format!("the examples and coordinates of {}", first.display());
