@@ -262,6 +262,13 @@ pub(crate) fn path_data(points: &[Point], closed: bool) -> String {
     d
 }
 
+/// A figure with the first sentence of its caption as its name, which programs show of it.
+pub(crate) fn named(svg: &str, caption: &str) -> String {
+    let first = caption.split_once(". ").map_or(caption.trim_end(), |(first, _)| first);
+    let title = format!("<title>{}</title>\n<desc>", escaped(first.trim_end_matches('.')));
+    svg.replacen("<desc>", &title, 1)
+}
+
 /// A text as XML has it.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Render;
-use crate::draw::canvas::escaped;
+use crate::draw::canvas::named;
 use crate::draw::contour::{self, Panel, Spacing, Style, contour_figure};
 use crate::draw::marks::Marks;
 use crate::draw::profile::{self, Draw, Metric, Profile, profile_figure};
@@ -29,11 +29,9 @@ pub(super) struct Drawn {
 }
 
 impl Drawn {
-    /// With the caption's first sentence as the name of the figure, which programs show of it.
+    /// With its name.
     pub(super) fn named(mut self) -> Drawn {
-        let first = self.caption.split_once(". ").map_or(self.caption.trim_end(), |(first, _)| first);
-        let title = format!("<title>{}</title>\n<desc>", escaped(first.trim_end_matches('.')));
-        self.svg = self.svg.replacen("<desc>", &title, 1);
+        self.svg = named(&self.svg, &self.caption);
         self
     }
 }
