@@ -16,9 +16,9 @@ use super::questions::Question;
 use crate::error::{Error, Result};
 use crate::tasks::Kind;
 
-/// How the line on rows that were dropped begins, and what is said of examples that have nothing to predict: reports look for both.
+/// How the line on rows that were dropped begins, and how that on examples that have nothing to predict ends: reports look for both.
 pub const LEFT_OUT: &str = "left out: ";
-pub const NO_TARGET: &str = "examples without a target";
+pub const SKIPPED: &str = "examples without a target skipped";
 
 /// One example before tokenization; texts are trimmed and not empty.
 #[derive(Debug, Clone, PartialEq)]

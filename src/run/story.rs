@@ -163,9 +163,9 @@ impl Story<'_> {
         let arms: Vec<String> =
             rows.iter().map(|row| format!("{} {}", row.arm, spread(row.mean, row.sd))).collect();
         let mut text = format!(
-            "Held-out {} ({} examples, {}): {}.",
+            "Held-out {} ({}, {}): {}.",
             metric.replace('_', " "),
-            first.held_out_examples,
+            counted(first.held_out_examples, "example"),
             counted(seeds, "seed"),
             arms.join("; ")
         );

@@ -9,7 +9,7 @@ use super::options::defaults;
 use super::slice::{self, Slice};
 use super::{ModelAndSet, check_extension, word};
 use crate::data::frozen::FrozenSet;
-use crate::data::row::NO_TARGET;
+use crate::data::row::SKIPPED;
 use crate::error::{Error, Problem, Result, check_at_most};
 use crate::fisher::blocks::Blocks;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
@@ -100,7 +100,7 @@ impl Fisher {
         let mut written = Vec::new();
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
-                progress::excluded(format!("{} {NO_TARGET} skipped", fisher.skipped));
+                progress::excluded(format!("{} {SKIPPED}", fisher.skipped));
             }
             let mut metadata = BTreeMap::from([
                 ("checkpoint".to_string(), model.hash.clone()),

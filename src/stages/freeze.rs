@@ -7,7 +7,7 @@ use super::source::{Source, check_fraction, fraction_of, tell};
 use super::{check_extension, checkpoint};
 use crate::data::frozen::FrozenSet;
 use crate::data::glue::{Holdout, Split};
-use crate::data::row::{NO_TARGET, Row, Rows};
+use crate::data::row::{Row, Rows};
 use crate::data::{Example, text};
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
@@ -92,7 +92,7 @@ impl Freeze {
         }
         match empty {
             0 => progress::result(text),
-            _ => progress::excluded_result(format!("{text}, {empty} {NO_TARGET}")),
+            _ => progress::excluded_result(format!("{text}, {empty} examples without a target")),
         }
         Ok(())
     }

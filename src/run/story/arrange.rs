@@ -3,30 +3,46 @@
 use std::path::Path;
 
 use super::Story;
+use crate::analysis::config::Part;
 use crate::error::Result;
 use crate::files;
 use crate::page::{Figure, Page};
 use crate::provenance::command_line;
+use crate::run::plan;
 use crate::run::step::Step;
 
 impl Story<'_> {
-    /// Adds figures that nothing was said of, and names what each is drawn from.
+    /// Adds figures that nothing was said of, each behind the one that is drawn before it, and names what each is drawn from.
     pub(super) fn arrange(&self, page: &mut Page, steps: &[Step]) -> Result<()> {
+        let mut end = 0;
         for step in steps {
             let Some(path) = step.written().find_map(figure_of) else { continue };
-            if !page.figures.iter().any(|figure| figure.path == path) {
-                let svg = files::read_text(&self.folder.join(format!("{path}.svg")))?;
-                let caption = described(&svg);
-                page.figures.push(Figure::new(path.to_string(), svg, caption));
-            }
-            let Some(figure) = page.figures.iter_mut().find(|figure| figure.path == path) else { continue };
+            let at = page.figures.iter().position(|figure| figure.path == path);
+            let at = match at {
+                Some(at) => at,
+                None => {
+                    page.figures.insert(end, self.unsaid(path)?);
+                    end
+                }
+            };
+            end = at + 1;
             let ending = |written: &str| written.strip_prefix(path)?.strip_prefix('.').map(str::to_string);
+            let figure = &mut page.figures[at];
             figure.endings = step.written().filter_map(ending).collect();
             figure.data = step.read().filter(|path| path.ends_with(".csv")).map(str::to_string).collect();
             // From the folder of the run: wherever it lies, the page is the same.
             figure.command = command_line(step.words(Path::new("")));
         }
         Ok(())
+    }
+
+    /// A figure with the words that it has for itself; one of what models were trained on stands aside, as others do.
+    fn unsaid(&self, path: &str) -> Result<Figure> {
+        let svg = files::read_text(&self.folder.join(format!("{path}.svg")))?;
+        let caption = described(&svg);
+        let over_train = path.ends_with(&format!("_{}", plan::part_name(Part::Train)));
+        let aside = over_train && self.analysis.surfaces_over().len() > 1;
+        Ok(Figure { aside, ..Figure::new(path.to_string(), svg, caption) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::answers::Told;
 use super::verdict::{Comparison, Verdict};
-use super::words::{arm, at_most, bounded, fixed, level, listed, number, upper};
+use super::words::{arm, at_most, bounded, comparisons, fixed, level, listed, number, upper};
 use crate::tables::page::Training;
 
 /// The answer of a training's rows, the first arm first.
@@ -237,10 +237,6 @@ fn levels(first: &Training, others: &[Training]) -> String {
             format!("{what} from {} to {}", one(low), one(high))
         }
     }
-}
-
-fn comparisons(n: usize) -> String {
-    format!("{} comparison{}", number(n), if n == 1 { "" } else { "s" })
 }
 
 fn metric(row: &Training) -> String {

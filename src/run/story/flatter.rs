@@ -5,7 +5,9 @@
 
 use super::answers::Told;
 use super::verdict::{Comparison, Verdict};
-use super::words::{arm, at_most, bounded, difference, fixed, level, level_se, listed, number, upper};
+use super::words::{
+    arm, at_most, bounded, comparisons, difference, fixed, level, level_se, listed, number, upper,
+};
 use crate::page::answer::Compared;
 use crate::run::findings::RADIUS;
 use crate::tables::page::{Sharp, Surface};
@@ -128,13 +130,13 @@ impl<'a> Seen<'a> {
                 .collect()
         };
         let (steeper, flatter) = (of(Verdict::Above), of(Verdict::Below));
-        let judged = all.iter().filter(|one| one.found.verdict() != Verdict::OnePair).count();
-        let sharp = all.iter().filter(|one| one.of.starts_with(SHARPNESS)).count();
-        let rises = number(all.len() - sharp);
-        let kinds = match sharp {
-            0 => format!("{rises} of rises"),
-            n => format!("{rises} of rises, {} of sharpness", number(n)),
-        };
+        let judged: Vec<&One> = all.iter().filter(|one| one.found.verdict() != Verdict::OnePair).collect();
+        let sharp = judged.iter().filter(|one| one.of.starts_with(SHARPNESS)).count();
+        let rises = judged.len() - sharp;
+        let kinds = [(rises, "rises"), (sharp, "sharpness")].into_iter().filter(|(n, _)| *n > 0);
+        let kinds: Vec<String> = kinds.map(|(n, what)| format!("{} of {what}", number(n))).collect();
+        let pairs = self.sharpness.iter().map(|row| row.runs).chain([own.seeds]).max().unwrap_or(1);
+        let (judged, kinds, pairs) = (judged.len(), kinds.join(", "), number(pairs));
         let chief = self.chief_words(own, first);
         let parts = [(&flatter, "flatter around"), (&steeper, "steeper around")];
         let parts: Vec<String> = parts
@@ -153,8 +155,8 @@ impl<'a> Seen<'a> {
                 ),
                 "Flatter?",
                 format!(
-                    "Not shown in any of {judged} comparisons ({kinds}) over {} pairs of models. {chief}",
-                    number(own.seeds)
+                    "Not shown in any of {} ({kinds}) over {pairs} pairs of models. {chief}",
+                    comparisons(judged)
                 ),
             );
         }
@@ -163,9 +165,9 @@ impl<'a> Seen<'a> {
             format!("Against {base}, the loss is shown to be {}.", parts.join(" and ")),
             "Flatter?",
             format!(
-                "Shown in {} of {judged} comparisons ({kinds}) over {} pairs of models, corrected for their number. {chief}",
+                "Shown in {} of {} ({kinds}) over {pairs} pairs of models, corrected for their number. {chief}",
                 number(shown),
-                number(own.seeds)
+                comparisons(judged)
             ),
         )
     }
@@ -184,9 +186,11 @@ impl<'a> Seen<'a> {
             };
             format!(" (difference {value}, 95 % {low} to {high}){out}")
         });
+        let one_pair = own.comparison().is_some_and(|one| one.verdict() == Verdict::OnePair);
+        let around = if one_pair { "around one pair of models alone, " } else { "" };
         format!(
             "{} with {} and {} with {}{found}.",
-            upper(&self.rises(first)),
+            upper(&format!("{around}{}", self.rises(first))),
             arm(&first.model),
             level(own.rise.unwrap_or(f64::NAN)),
             arm(&own.model)
@@ -296,6 +300,37 @@ mod tests {
             "Against uniform, the loss is shown to be flatter around guided (all, train)."
         );
         assert_eq!(shown.answer.differences.iter().map(|d| d.shown).collect::<Vec<_>>(), [true, false]);
+    }
+
+    /// Oracle: by hand. Sharpness of several runs is judged although the surfaces are of one pair; they are not counted, and said to be of one.
+    #[test]
+    fn one_pair_of_surfaces_is_not_counted_among_runs() {
+        let surfaces = [
+            row("held_out", "all", "uniform", 0.5, None),
+            row("held_out", "all", "guided", 0.4, Some((-0.1, -0.16, -0.04, None))),
+        ];
+        let sharp = Sharp {
+            model: "guided".into(),
+            measure: "top_eigenvalue".into(),
+            runs: 3,
+            value: 9.0,
+            se: 1.0,
+            difference: Some(-2.0),
+            low: Some(-3.0),
+            high: Some(-1.0),
+            p: Some(0.01),
+            p_corrected: Some(0.02),
+        };
+        let words = |_: &str| ("held-out examples", "nats");
+        let told = Seen { surfaces: &surfaces, sharpness: &[sharp], words: &words, seed: 0 }.told().unwrap();
+        assert_eq!(
+            told.verdict,
+            "Against uniform, the loss is shown to be flatter around guided (top eigenvalue)."
+        );
+        let wanted = "Shown in one of one comparison (one of sharpness) over three pairs of models, corrected for their number. Around one pair of \
+                      models alone, within distance 1 the loss over held-out examples rises by 0.500 ± 0.040 nats with uniform and 0.400 with \
+                      guided (difference -0.100, 95 % -0.160 to -0.040).".replace('-', "−").replace("held−out", "held-out");
+        assert_eq!(told.answer.text, wanted);
     }
 
     /// Oracle: by hand. "Within distance 1" is said only of a grid that reaches it on both sides; without a point there is no rise.

@@ -90,7 +90,7 @@ impl Story<'_> {
             format!(
                 "More than was tried: a sample of {few} of {all} examples ranks {items} as the others do at rho {}, which is not shown \
                  to be above {threshold}.{predicted}",
-                rho(row)
+                rho_of(Some(row.mean), row.low, row.high)
             ),
         ))
     }
@@ -188,7 +188,7 @@ impl Story<'_> {
         rows.sort_by(|a, b| a.spearman.unwrap_or(0.0).total_cmp(&b.spearman.unwrap_or(0.0)));
         let one = |row: &PairRow| {
             let rho = rho_of(row.spearman, row.spearman_low, row.spearman_high);
-            format!("{} and {} (rho {rho})", row.a, row.b)
+            format!("{} and {} with rho {rho}", row.a, row.b)
         };
         let rates = |row: &PairRow| {
             let off = rho_of(row.rate_difference, row.rate_difference_low, row.rate_difference_high);
@@ -198,13 +198,13 @@ impl Story<'_> {
             [] => None,
             [only] => Some(Told::new(
                 format!(
-                    "{} and {} rank the sites alike at rho {}.",
+                    "{} and {} rank the sites with rho {}.",
                     upper(&only.a),
                     only.b,
                     level(only.spearman.unwrap_or(0.0))
                 ),
                 "Alike?",
-                format!("{} rank the sites; {}.", upper(&one(only)), rates(only)),
+                format!("The sites are ranked by {}; {}.", one(only), rates(only)),
             )),
             [first, .., last] => Some(Told::new(
                 format!(
@@ -255,11 +255,16 @@ impl Story<'_> {
 
 fn suffices(row: &SummaryRow, items: &str) -> Told {
     let [few, all, rest] = [row.examples, total(row), total(row) - row.examples.min(total(row))].map(number);
+    let rank = if row.examples == 1 { "ranks" } else { "rank" };
     Told::new(
-        format!("{} of {all} examples rank {items} as the others do: rho {}.", upper(&few), level(row.mean)),
+        format!(
+            "{} of {all} examples {rank} {items} as the others do: rho {}.",
+            upper(&few),
+            level(row.mean)
+        ),
         "How much data?",
         format!(
-            "{} of {all} examples rank {items} as the other {rest} do (rho {}; lowest of {} draws {}).",
+            "{} of {all} examples {rank} {items} as the other {rest} do (rho {}; lowest of {} draws {}).",
             upper(&few),
             rho(row),
             number(row.repeats),
@@ -273,15 +278,16 @@ fn total(row: &SummaryRow) -> usize {
     (row.examples as f64 / row.fraction).round() as usize
 }
 
+/// A rank correlation within brackets.
 fn rho(row: &SummaryRow) -> String {
-    rho_of(Some(row.mean), row.low, row.high)
+    rho_of(Some(row.mean), row.low, row.high).replace(" (95", ", 95").replace(')', "")
 }
 
 /// A rank correlation, or another number between fixed ends, and its interval.
 fn rho_of(value: Option<f64>, low: Option<f64>, high: Option<f64>) -> String {
     let ends = low
         .zip(high)
-        .map_or(String::new(), |(low, high)| format!(", 95 % {} to {}", level(low), level(high)));
+        .map_or(String::new(), |(low, high)| format!(" (95 % {} to {})", level(low), level(high)));
     value.map_or("none".into(), |value| format!("{}{ends}", level(value)))
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use csv::StringRecord;
 
 use super::Story;
-use super::words::upper;
+use super::words::{counted, upper};
 use crate::error::{Error, Result};
 use crate::figures::chart;
 use crate::files;
@@ -194,8 +194,8 @@ fn trusted(curves: &Curves) -> Option<String> {
         });
         let found = row.map_or("no fraction drawn".to_string(), |row| {
             format!(
-                "{} examples, {}, lowest of {} draws {:.3}",
-                row.examples,
+                "{}, {}, lowest of {} draws {:.3}",
+                counted(row.examples, "example"),
                 row.bounded(),
                 row.repeats,
                 row.least

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Story;
 use super::words::{arm, counted, level, listed, upper};
-use crate::data::row::{LEFT_OUT, NO_TARGET};
+use crate::data::row::{LEFT_OUT, SKIPPED};
 use crate::data::tokenizer;
 use crate::error::Result;
 use crate::model::FROM_SEED;
@@ -112,7 +112,7 @@ fn examples<'a>(lines: impl Iterator<Item = &'a String>, folder: &Path) -> Vec<S
             empty.extend(classes.split(", ").map(str::to_string));
         }
         let many = tokenizer::cut_share(&line).is_some_and(|share| share >= MANY);
-        let dropped = line.starts_with(LEFT_OUT) || line.contains(NO_TARGET);
+        let dropped = line.starts_with(LEFT_OUT) || line.ends_with(SKIPPED);
         let text = format!("{}.", upper(line.lines().next().unwrap_or_default()));
         if (many || dropped) && !all.contains(&text) {
             all.push(text);
@@ -198,11 +198,12 @@ mod tests {
             "out/sets/a: no example of class b, a",
             "sets/b: no example of class a",
             "out/sets/b: 188 examples, 12 examples without a target",
+            "12 examples without a target skipped",
         ]
         .map(String::from);
         let wanted = [
             "114 of 200 examples cut to 128 tokens, 37 % of their tokens left out.",
-            "Sets/b: 188 examples, 12 examples without a target.",
+            "12 examples without a target skipped.",
             "A set that numbers rest on has no example of a and b.",
         ];
         assert_eq!(examples(lines.iter(), Path::new("out")), wanted);

@@ -108,6 +108,10 @@ pub fn number(n: usize) -> String {
     WORDS.get(n).map_or(n.to_string(), |word| word.to_string())
 }
 
+pub fn comparisons(n: usize) -> String {
+    format!("{} comparison{}", number(n), if n == 1 { "" } else { "s" })
+}
+
 /// The first letter of a sentence.
 pub fn upper(text: &str) -> String {
     let mut letters = text.chars();
