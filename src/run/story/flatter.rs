@@ -329,7 +329,7 @@ mod tests {
         );
         let wanted = "Shown in one of one comparison (one of sharpness) over three pairs of models, corrected for their number. Around one pair of \
                       models alone, within distance 1 the loss over held-out examples rises by 0.500 ± 0.040 nats with uniform and 0.400 with \
-                      guided (difference -0.10, 95 % -0.16 to -0.04).".replace('-', "−").replace("held−out", "held-out");
+                      guided (difference -0.100, 95 % -0.160 to -0.040).".replace('-', "−").replace("held−out", "held-out");
         assert_eq!(told.answer.text, wanted);
     }
 

@@ -74,13 +74,17 @@ pub fn bounded(value: f64, (low, high): (f64, f64)) -> [String; 3] {
     }
 }
 
-/// The smallest number of one digit that is not below a value above 0: what an interval still allows.
+/// The smallest number of one digit that is not below a value above 0: what an interval still allows. Where that would be more than
+/// a quarter too much, of two digits.
 pub fn at_most(value: f64) -> String {
     let exponent = value.log10().floor();
-    let step = 10f64.powf(exponent);
-    // A little room: 0.03 is 3 · 0.01, whatever their quotient is.
-    let digits = (value / step - 1e-9).ceil();
-    fixed(digits * step, (-exponent).max(0.0) as usize)
+    let of_step = |step: f64, places: f64| {
+        // A little room: 0.03 is 3 · 0.01, whatever their quotient is.
+        let up = (value / step - 1e-9).ceil() * step;
+        (up, fixed(up, places.max(0.0) as usize))
+    };
+    let (up, one) = of_step(10f64.powf(exponent), -exponent);
+    if up <= 1.25 * value { one } else { of_step(10f64.powf(exponent - 1.0), 1.0 - exponent).1 }
 }
 
 /// As many places, true minus, and no sign before zero.
@@ -151,8 +155,8 @@ mod tests {
         );
         assert_eq!(level_se(0.5, Some(f64::NAN)), "0.500");
         assert_eq!(
-            [at_most(0.0073), at_most(0.03), at_most(2.0), at_most(0.95)],
-            ["0.008", "0.03", "2", "1.0"]
+            [at_most(0.0073), at_most(0.03), at_most(2.0), at_most(0.95), at_most(0.104), at_most(1.31)],
+            ["0.008", "0.03", "2", "1.0", "0.11", "1.4"]
         );
         assert_eq!([arm("none-at-all"), arm("guided")], ["“none-at-all”", "guided"]);
         assert_eq!(listed(&["a", "b", "c"].map(String::from)), "a, b and c");
