@@ -554,6 +554,9 @@ fn only_what_depends_on_a_change_is_run_again() -> Outcome {
     assert!(
         first.contains_key(Path::new("report.html")) && first.contains_key(Path::new("tables/surfaces.csv"))
     );
+    for name in ["summary", "sharpness", "difference_train", "barrier_train", "eigenvectors", "spectrum"] {
+        assert!(first.contains_key(&Path::new("figures").join(format!("{name}.svg"))), "{name}");
+    }
 
     // A comment, or a key that no step reads, changes no step.
     std::fs::write(&path, small().replace("By machines.", "Otherwise.") + "# a remark\n")?;
@@ -705,8 +708,8 @@ fn the_report_stands_alone() -> Outcome {
     }
     // Contours and reliefs over two parts, Fisher information, schedule, stability, training; profiles under two masks and
     // lines over two parts, the plane of the models, trajectories, a plane of random directions, spectra, eigenvectors; ranks, examples needed, tails,
-    // masks and data, overlap, audit, concentration, damage, agreement.
-    assert_eq!(page.matches("<svg").count(), 28);
+    // masks and data, overlap, audit, concentration, damage, agreement; before them all the summary.
+    assert_eq!(page.matches("<svg").count(), 29);
     assert_eq!(page.matches("aria-label=").count(), page.matches("role=\"img\"").count() + 2);
     assert!(page.contains("initialised from seed 0"), "made-up heads are named");
     assert!(page.contains("95 % interval") && page.contains("paired by seed"));
