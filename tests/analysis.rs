@@ -554,6 +554,9 @@ fn only_what_depends_on_a_change_is_run_again() -> Outcome {
     assert!(
         first.contains_key(Path::new("report.html")) && first.contains_key(Path::new("tables/surfaces.csv"))
     );
+    for name in ["summary", "sharpness", "difference_train", "barrier_train", "eigenvectors", "spectrum"] {
+        assert!(first.contains_key(&Path::new("figures").join(format!("{name}.svg"))), "{name}");
+    }
 
     // A comment, or a key that no step reads, changes no step.
     std::fs::write(&path, small().replace("By machines.", "Otherwise.") + "# a remark\n")?;
