@@ -520,8 +520,15 @@ fn a_node_and_a_controller_may_die() -> Outcome {
     slurm.script("revive", &["n1"]).output()?;
     slurm.ask(&["scontrol", "update", "NodeName=n1", "State=RESUME"]);
     watching.wait()?;
-    let (code, text) = slurm.run("dies", &BY_SLURM);
-    assert!(code == Some(0), "{text}");
+    // What was forgotten or cut short by that is sent again, by the same command; it may hit a node that is not yet back.
+    let sent = |again: usize| {
+        let (code, text) = slurm.run("dies", &BY_SLURM);
+        assert!(code == Some(0) || again < 3, "{text}");
+        ["n1", "n2"]
+            .map(|node| slurm.ask(&["scontrol", "update", &format!("NodeName={node}"), "State=RESUME"]));
+        code == Some(0)
+    };
+    assert!((0..4).any(sent));
     same(&outputs(&out), &locally(&analysis)?);
     // It has hit something: a log in which a step begins twice, or a second submission.
     let twice = |path: PathBuf| {
