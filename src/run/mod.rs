@@ -6,6 +6,7 @@
 //! stopped. A `study` is several analyses, and a table over them.
 
 pub mod commands;
+mod drawn;
 mod executor;
 mod findings;
 mod graph;
