@@ -7,6 +7,7 @@
 
 pub mod cluster;
 pub mod commands;
+mod drawn;
 mod executor;
 mod failure;
 mod findings;

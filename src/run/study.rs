@@ -13,7 +13,6 @@ use std::path::Path;
 
 use self::board::Board;
 use self::summary::Standing;
-pub(super) use self::summary::draw;
 use super::inputs::{Missing, Places, check_inputs};
 use super::plan::Failed;
 use super::runner::{self, Setting};

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::figures::{chart, summary};
 use crate::page::Page;
-use crate::run::study;
+use crate::run::drawn;
 use crate::tables::Table;
 use crate::tables::page::{Surface, Training};
 
@@ -20,7 +20,7 @@ pub(super) fn draw(page: &mut Page, folder: &Path) -> Result<()> {
     let Some(table) = tables.into_iter().filter(there).find(fits) else { return Ok(()) };
     let drawn = chart(&[folder.join("tables").join(table)], &[], None)?;
     let caption = drawn.map_or(String::new(), |chart| chart.caption.trim_end().to_owned());
-    study::draw(page, folder, NAME, table, caption)?;
+    drawn::draw(page, folder, NAME, table, caption)?;
     page.figures.rotate_right(1);
     Ok(())
 }
