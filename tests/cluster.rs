@@ -173,7 +173,7 @@ fn cells_share_what_is_the_same() -> Outcome {
         .into_iter()
         .flatten()
         .filter(|wave| wave["light"] == false)
-        .last()
+        .next_back()
         .ok_or("no wave")?;
     assert_eq!(
         largest["elements"]

@@ -253,7 +253,10 @@ fn at_work(folder: &Path) -> Result<Option<(Submission, Plan, String)>> {
     };
     match slurm::queue(&jobs.name) {
         Some(queued) if queued.is_empty() => Ok(None),
-        Some(_) => Ok(Some((submission.read().map(|plan| (submission, plan, jobs.name))?).into())),
+        Some(_) => {
+            let plan = submission.read()?;
+            Ok(Some((submission, plan, jobs.name)))
+        }
         None => {
             let fix = "try again on a login node; `fisherscape status` works without Slurm";
             Err(Error::field("--slurm", "squeue", "answering", "no answer", fix))

@@ -20,13 +20,12 @@ pub fn mind() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1]) else { return };
     // Without a thread for it, signals end the program without a word.
     let _ = std::thread::Builder::new().spawn(move || {
-        for signal in signals.forever() {
-            let _ = CAME.set(signal);
-            if stop::ask() {
-                std::thread::sleep(PATIENCE);
-            }
-            end();
+        let Some(signal) = signals.forever().next() else { return };
+        let _ = CAME.set(signal);
+        if stop::ask() {
+            std::thread::sleep(PATIENCE);
         }
+        end();
     });
 }
 

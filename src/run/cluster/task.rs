@@ -57,6 +57,7 @@ pub fn run(submission: &Submission, wave: usize, element: usize) -> Result<ExitC
         plan: &plan,
         folder: &folder,
         hashes: plan.cells.iter().map(|cell| Hashes::at(cell.places.clone())).collect(),
+        identity: String::new(),
     };
     let mut outcomes = jobs.iter().map(|job| worker.attempt(job)).collect::<Result<Vec<_>>>()?;
     // What others were at work on may have ended with them.
@@ -80,6 +81,8 @@ struct Worker<'a> {
     folder: &'a Path,
     /// Of each cell.
     hashes: Vec<Hashes>,
+    /// Of the step that is at work, once it is known.
+    identity: String,
 }
 
 impl Worker<'_> {
@@ -98,32 +101,33 @@ impl Worker<'_> {
         };
         match self.finish(job, step, &own) {
             Ok(outcome) => Ok(outcome),
-            Err((_, Error::Stopped)) => signals::end(),
-            Err((identity, cause)) => {
+            Err(Error::Stopped) => signals::end(),
+            Err(cause) => {
                 progress::warn(format!("{} failed: {cause}", step.name));
-                Failure::new(&identity, &cause).write(step, &own)?;
+                Failure::new(&self.identity, &cause).write(step, &own)?;
                 if cause.is_full() { Err(cause) } else { Ok(Outcome::Failed) }
             }
         }
     }
 
-    /// Sees that a job is done. An error comes with the identity of its step, as far as that was known.
-    fn finish(&mut self, job: &Job, step: &Step, own: &Path) -> Result<Outcome, (String, Error)> {
+    /// Sees that a job is done.
+    fn finish(&mut self, job: &Job, step: &Step, own: &Path) -> Result<Outcome> {
+        self.identity.clear();
         let there = || step.read().all(|path| files::exists(&own.join(path)));
         if !there() && !wait_until(there) {
             progress::warn(format!("{}: what it reads is not there, see what failed before", step.name));
             return Ok(Outcome::Without);
         }
         let hashes = &mut self.hashes[job.cell];
-        let identity = step.identity(own, hashes).map_err(|cause| (String::new(), cause))?;
-        let told = |cause: Error| (identity.clone(), cause);
+        let identity = step.identity(own, hashes)?;
+        self.identity.clone_from(&identity);
         if step.done(&identity, own, hashes).is_some() {
             progress::detail(format!("{}: done before", step.name));
             return Ok(Outcome::Done);
         }
         let line = command_line(step.words(own));
         for other in self.plan.cells.iter().map(|cell| self.folder.join(&cell.folder)) {
-            if step.adopt(&identity, &line, &other, own, hashes).map_err(told)?.is_some() {
+            if step.adopt(&identity, &line, &other, own, hashes)?.is_some() {
                 return Ok(Outcome::Done);
             }
         }
@@ -135,17 +139,17 @@ impl Worker<'_> {
             None => step.name.clone(),
             Some((k, n)) => format!("{}, part {k} of {n}", step.name),
         });
-        step.make_way(own).map_err(told)?;
-        Failure::remove(step, own).map_err(told)?;
+        step.make_way(own)?;
+        Failure::remove(step, own)?;
         match job.part {
             None => {
-                let record = perform(step, own, &identity).map_err(told)?;
+                let record = perform(step, own, &identity)?;
                 self.hashes[job.cell].learn(own, &record);
             }
             Some((k, n)) => {
                 let part = step.clone().option("--slice", format!("{k}/{n}"));
                 let line = command_line(part.words(own));
-                stage(&part, own).and_then(|stage| stage.run(&line)).map_err(told)?;
+                stage(&part, own)?.run(&line)?;
             }
         }
         stop::gained();
