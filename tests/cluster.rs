@@ -172,8 +172,7 @@ fn cells_share_what_is_the_same() -> Outcome {
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|wave| wave["light"] == false)
-        .next_back()
+        .rfind(|wave| wave["light"] == false)
         .ok_or("no wave")?;
     assert_eq!(
         largest["elements"]
