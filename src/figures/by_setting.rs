@@ -1,6 +1,6 @@
 //! Scores of arms along one setting of a study, all else equal, as SVG: the score, and beside it the difference to the first arm.
 //!
-//! Lines are means over seeds, bars their 95 % intervals, cut where a score ends; of fewer than [`SEEDS`] seeds there are the seeds
+//! Lines are means over seeds, bars their 95 % intervals, cut where a score ends; of fewer than `SEEDS` seeds there are the seeds
 //! themselves instead, where `runs.csv` is there. Panels of one metric share their axes. Numbers stand on a linear or, where they span more than a factor of ten,
 //! logarithmic axis; words side by side, without a line between them.
 //!

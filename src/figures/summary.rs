@@ -1,7 +1,7 @@
 //! What a run found, at a glance: the differences of the arms' scores, seed by seed, how far the loss rises under each mask, and
 //! whether it rises otherwise around one arm than around the first.
 //!
-//! A title claims what an interval shows, and nothing else. An interval of fewer than [`SEEDS`] seeds is not drawn: it is so wide
+//! A title claims what an interval shows, and nothing else. An interval of fewer than `SEEDS` seeds is not drawn: it is so wide
 //! that it says less than the seeds themselves.
 //!
 //! Takes `tables/training.csv` of a run, with `mcnemar.csv` and `surfaces.csv` beside it; or the latter alone, where nothing

@@ -1,4 +1,4 @@
-//! A run on many machines: its long steps as elements of a [`plan`], submitted to Slurm or started by hand, and put together at the end.
+//! A run on many machines: its long steps as elements of a plan, submitted to Slurm or started by hand, and put together at the end.
 //!
 //! Nothing of this stays at work between: what is done is seen from the records in the run's folder, and the queue is a hint alone. A
 //! submission has a folder of its own, `cluster/0001`: the plan, the analysis and the program as they were, scripts and logs.
@@ -316,7 +316,7 @@ fn watch(folder: &Path, submission: &Submission, plan: &Plan, name: &str) {
 ///
 /// # Errors
 ///
-/// Those of [`task::run`], or of a run.
+/// [`Error::Field`] for what the plan does not have, a full disk, and those of a run.
 pub fn task(folder: &Path, wave: Option<usize>, element: usize) -> Result<ExitCode> {
     let submission = Submission::find(folder)?;
     match wave {
