@@ -105,17 +105,19 @@ impl Provenance {
 
 /// The command line of these words, to be repeated elsewhere: the program's own place is left out.
 pub fn command_line(words: impl IntoIterator<Item = String>) -> String {
-    let quote = |word: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+.,:/@%".contains(c) || !c.is_ascii();
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word,
-            false => format!("'{}'", word.replace('\'', r"'\''")),
-        }
-    };
     std::iter::once("fisherscape".to_string())
-        .chain(words.into_iter().map(quote))
+        .chain(words.into_iter().map(quoted))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// A word as a shell takes it for one.
+pub fn quoted(word: String) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+.,:/@%".contains(c) || !c.is_ascii();
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 /// `RESULT.provenance.toml` for a result.
@@ -141,12 +143,18 @@ pub fn arithmetic() -> &'static str {
     }
 }
 
-/// Slurm's job that this process belongs to, its node and how often it was started again; none elsewhere.
-pub fn job() -> Option<String> {
+/// The number of Slurm's job that this process belongs to, with its element of an array; none elsewhere.
+pub fn job_id() -> Option<String> {
     let var = |name: &str| std::env::var(name).ok();
     let array =
         var("SLURM_ARRAY_JOB_ID").zip(var("SLURM_ARRAY_TASK_ID")).map(|(job, i)| format!("{job}_{i}"));
-    let job = array.or_else(|| var("SLURM_JOB_ID"))?;
+    array.or_else(|| var("SLURM_JOB_ID"))
+}
+
+/// Slurm's job that this process belongs to, its node and how often it was started again; none elsewhere.
+pub fn job() -> Option<String> {
+    let var = |name: &str| std::env::var(name).ok();
+    let job = job_id()?;
     let node = var("SLURMD_NODENAME").map_or(String::new(), |node| format!(" on {node}"));
     let restarts = match var("SLURM_RESTART_COUNT").as_deref() {
         None | Some("0") => String::new(),

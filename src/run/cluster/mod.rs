@@ -28,7 +28,7 @@ use crate::analysis::{self, Loaded};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::{self, say};
-use crate::provenance::command_line;
+use crate::provenance::quoted;
 
 /// The folder of the submissions in a run's folder.
 const FOLDER: &str = "cluster";
@@ -162,9 +162,9 @@ fn plan(loaded: &Loaded, order: &Order, cut: Cut) -> Result<Option<(Submission, 
         waves,
     };
     // What failed before is tried again.
-    for job in plan.waves.iter().flat_map(|wave| &wave.elements).flatten() {
-        let cell = &plan.cells[job.cell];
-        Failure::remove(&cell.steps[job.step], &folder.join(&cell.folder))?;
+    for job in plan.jobs() {
+        let (step, own) = plan.step(job, folder);
+        Failure::remove(step, &own)?;
     }
     let submission = Submission::next(folder)?;
     files::write(&submission.text_path(), loaded.text.as_bytes())?;
@@ -179,8 +179,7 @@ fn plan(loaded: &Loaded, order: &Order, cut: Cut) -> Result<Option<(Submission, 
 /// As [`super::run`], before any work.
 pub fn write_plan(loaded: &Loaded, order: &Order, cut: Cut) -> Result<()> {
     check_idle(order.folder)?;
-    let folder = command_line([order.folder.display().to_string()]);
-    let folder = folder.trim_start_matches("fisherscape ");
+    let folder = quoted(order.folder.display().to_string());
     let again = order.command.replace(" --plan", "");
     let Some((submission, plan)) = plan(loaded, order, cut)? else {
         say!("{folder}: nothing that takes long is missing");
@@ -339,19 +338,16 @@ fn end(submission: &Submission, json: bool) -> Result<()> {
         files::wait_for_lock(&super::step::records(&folder.join(&cell.folder))?.join("lock"))?;
     }
     // What other nodes have just written may not be seen yet.
-    let jobs = plan.waves.iter().flat_map(|wave| &wave.elements).flatten().filter(|job| job.part.is_none());
-    wait_until(|| jobs.clone().all(|job| is_seen(&plan, job, &folder)));
+    wait_until(|| plan.jobs().filter(|job| job.part.is_none()).all(|job| is_seen(&plan, job, &folder)));
     let order = Order { folder: &folder, command: &plan.command, force: false, executor: Kind::Gather, json };
     super::run(&loaded, &order)
 }
 
 /// Whether what became of a job is seen from here: its record with what it wrote, or why it failed.
 fn is_seen(plan: &Plan, job: &Job, folder: &Path) -> bool {
-    let cell = &plan.cells[job.cell];
-    let (step, own) = (&cell.steps[job.step], folder.join(&cell.folder));
-    let new = step.record(&own).filter(|record| job.stale.as_ref() != Some(&record.identity));
+    let (step, own) = plan.step(job, folder);
     let whole = |record: Record| record.outputs.keys().all(|path| files::is_plain(&own.join(path)));
-    Failure::read(step, &own).is_some() || new.is_some_and(whole)
+    Failure::read(step, &own).is_some() || job.record(step, &own).is_some_and(whole)
 }
 
 /// Says where the newest submission of a run stands.

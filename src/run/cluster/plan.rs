@@ -15,7 +15,7 @@ use crate::analysis::Analysis;
 use crate::error::Result;
 use crate::run::graph::Graph;
 use crate::run::plan::{self, Failed};
-use crate::run::step::{Hashes, Step};
+use crate::run::step::{Hashes, Record, Step};
 use crate::run::{Places, stage};
 use crate::stages::Stage;
 
@@ -37,6 +37,19 @@ pub struct Plan {
     pub only: Vec<String>,
     pub cells: Vec<Cell>,
     pub waves: Vec<Wave>,
+}
+
+impl Plan {
+    /// The jobs of all waves, in order.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.waves.iter().flat_map(|wave| &wave.elements).flatten()
+    }
+
+    /// The step of a job, and the folder of its cell in that of the run.
+    pub fn step(&self, job: &Job, run: &Path) -> (&Step, PathBuf) {
+        let cell = &self.cells[job.cell];
+        (&cell.steps[job.step], run.join(&cell.folder))
+    }
 }
 
 /// An analysis of the run: the run itself, or a cell of a study.
@@ -71,6 +84,13 @@ pub struct Job {
     /// Identity of a record that is there and does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale: Option<String>,
+}
+
+impl Job {
+    /// The record of its step in `folder`, unless it is the one that was there before.
+    pub fn record(&self, step: &Step, folder: &Path) -> Option<Record> {
+        step.record(folder).filter(|record| self.stale.as_ref() != Some(&record.identity))
+    }
 }
 
 /// How work is cut.

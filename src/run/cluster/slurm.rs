@@ -13,7 +13,7 @@ use super::Submission;
 use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::provenance::command_line;
+use crate::provenance;
 use crate::run::{read_json, write_json};
 
 /// Seconds before the time limit at which a task is told.
@@ -155,9 +155,7 @@ fn read_head(path: &Path) -> Result<String> {
 fn script_text(head: &str, submission: &Submission, index: &str) -> Result<String> {
     let program = submission.program_path().canonicalize().map_err(Error::io(&submission.folder, "find"))?;
     let folder = submission.folder.canonicalize().map_err(Error::io(&submission.folder, "find"))?;
-    let quoted = |path: &Path| {
-        command_line([path.display().to_string()]).trim_start_matches("fisherscape ").to_string()
-    };
+    let quoted = |path: &Path| provenance::quoted(path.display().to_string());
     let threads = "${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}";
     let (program, folder) = (quoted(&program), quoted(&folder));
     Ok(format!(
@@ -221,10 +219,7 @@ pub fn ids(jobs: &Jobs) -> String {
 
 /// Has the job of this process started again; gives its id. None where it is in no job of Slurm's.
 pub fn requeue() -> Option<String> {
-    let var = |name: &str| std::env::var(name).ok();
-    let element =
-        var("SLURM_ARRAY_JOB_ID").zip(var("SLURM_ARRAY_TASK_ID")).map(|(job, i)| format!("{job}_{i}"));
-    let id = element.or_else(|| var("SLURM_JOB_ID"))?;
+    let id = provenance::job_id()?;
     slurm(Command::new("scontrol").args(["requeue", &id])).ok().map(|_| id)
 }
 

@@ -184,8 +184,7 @@ impl Standing {
 
 /// What the files say of a job.
 fn state(job: &Job, step: &Step, folder: &Path) -> State {
-    // A record of other inputs was there before.
-    match step.record(folder).filter(|record| job.stale.as_ref() != Some(&record.identity)) {
+    match job.record(step, folder) {
         Some(record) => State::Done(record.seconds),
         None => match Failure::read(step, folder) {
             Some(failure) => State::Failed(failure.error().to_string()),

@@ -87,9 +87,7 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn attempt(&mut self, job: &Job) -> Result<Outcome> {
-        let cell = &self.plan.cells[job.cell];
-        let step = &cell.steps[job.step];
-        let own = self.folder.join(&cell.folder);
+        let (step, own) = self.plan.step(job, self.folder);
         let _shared = files::lock_shared(&step::records(&own)?.join("lock"))?;
         let lock = match job.part {
             None => "lock".to_string(),
