@@ -11,10 +11,12 @@
 //! blocks, so its `normal(0)`, `bits(0)` and `permutation` are NOT independent of each other. One stream at
 //! one step serves one kind of draw.
 //!
-//! Depends on nothing of ours; used wherever something is random: directions, masks, dropout, splits,
+//! Used wherever something is random: directions, masks, dropout, splits,
 //! sub-samples.
 
 use std::f64::consts::TAU;
+
+use crate::vectorized::vectorized;
 
 /// A named stream of random numbers: a Philox key, from a seed and a name, and the step.
 ///
@@ -90,24 +92,14 @@ impl Stream {
 
     /// Sets `out[j]` to `uniform32(first + j)`; one block for every four. Meant for dropout masks.
     ///
-    /// About 1 ns an element on one core.
+    /// About 0.3 ns an element on one core with AVX-512, 1 ns without.
     pub fn fill_uniform(&self, first: u64, out: &mut [f32]) {
         let to_boundary = (first.wrapping_neg() % 4) as usize;
-        let (head, quads) = out.split_at_mut(out.len().min(to_boundary));
+        let (head, out) = out.split_at_mut(out.len().min(to_boundary));
         for (i, slot) in head.iter_mut().enumerate() {
             *slot = self.uniform32(first + i as u64);
         }
-        // Whole quads apart from the rest: at a fixed length the compiler runs several blocks at once in
-        // vector registers.
-        let (quads, rest) = quads.as_chunks_mut::<4>();
-        let mut block = first.div_ceil(4);
-        for quad in quads {
-            *quad = self.block(block).map(unit32);
-            block += 1;
-        }
-        for (slot, word) in rest.iter_mut().zip(self.block(block)) {
-            *slot = unit32(word);
-        }
+        uniform_blocks(*self, first.div_ceil(4), out);
     }
 
     /// A uniformly random order of `0..n` (Fisher-Yates shuffle; Durstenfeld 1964).
@@ -153,6 +145,24 @@ impl Stream {
     }
 }
 
+/// Values of sixteen blocks: so many are drawn at once, in vector registers.
+const LOT: usize = 64;
+
+vectorized! {
+    /// The values of the blocks from `block` on.
+    fn uniform_blocks(stream: Stream, block: u64, out: &mut [f32]) {
+        let mut lot = [0f32; LOT];
+        for (i, out) in out.chunks_mut(LOT).enumerate() {
+            let first = block + (i * LOT / 4) as u64;
+            let (quads, _) = lot.as_chunks_mut::<4>();
+            for (j, quad) in quads.iter_mut().enumerate() {
+                *quad = stream.block(first + j as u64).map(unit32);
+            }
+            out.copy_from_slice(&lot[..out.len()]);
+        }
+    }
+}
+
 /// Two independent normal numbers, `sqrt(-2 ln u1) · (cos 2πu2, sin 2πu2)` (Box and Muller 1958).
 ///
 /// u1 is in (0, 1] and u2 in [0, 1), so the logarithm is finite.
@@ -171,13 +181,14 @@ fn unit(bits: u64) -> f64 {
 }
 
 /// The top 24 bits as a number in [0, 1).
+#[inline(always)]
 fn unit32(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / (1_u32 << 24) as f32)
 }
 
 /// Philox4x32 with 10 rounds: a bijection of the 128-bit counter for every key.
 ///
-/// Always inlined, or the loop of [`Stream::fill_uniform`] is not vectorized (about 1 ns an element against 3).
+/// Always inlined, or the loop of [`uniform_blocks`] is not vectorized.
 #[inline(always)]
 fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     // Random123's PHILOX_M4x32_0 and _1 (multipliers), PHILOX_W32_0 and _1 (golden ratio, sqrt(3) - 1).

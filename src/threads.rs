@@ -61,12 +61,25 @@ const FILL: usize = 1 << 15;
 
 /// So many zeros, written by all threads.
 pub fn zeros(length: usize) -> Vec<f32> {
+    filled(length, FILL, |_, _| {})
+}
+
+/// So many values, `each` of them at a time: `write(at, part)` writes a part, from place `at` on, that holds zeros so far and is still in
+/// the thread's cache.
+pub fn filled(length: usize, each: usize, write: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let mut values = Vec::with_capacity(length);
-    let parts = values.spare_capacity_mut()[..length].par_chunks_mut(FILL);
-    parts.with_min_len(grain()).for_each(|out| out.fill(MaybeUninit::new(0.0)));
+    let parts = values.spare_capacity_mut()[..length].par_chunks_mut(each.max(1)).enumerate();
+    parts.with_min_len(grain()).for_each(|(i, part)| write(i * each, zeroed(part)));
     // SAFETY: the chunks cover the length, and each was written.
     unsafe { values.set_len(length) };
     values
+}
+
+/// Memory of nobody's, filled with zeros.
+pub fn zeroed(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    part.fill(MaybeUninit::new(0.0));
+    // SAFETY: every value was just written, and both have one layout.
+    unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
 }
 
 #[cfg(test)]

@@ -23,10 +23,12 @@ use crate::evaluate::{self, SetLoss, set_loss};
 use crate::files;
 use crate::model::Trainable;
 use crate::model::gradient::{self, Gradients};
+use crate::model::ops::Backend;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
 use crate::stop;
 use crate::tasks::{Best, Kind, Scoring};
+use crate::threads;
 use batches::Order;
 use optimizer::Optimizer;
 use state::{Standing, State};
@@ -99,6 +101,11 @@ const SNAPSHOTS: usize = 1000;
 
 /// What to do about a training whose numbers are not finite.
 const DIVERGED: &str = "the training diverged: use a smaller learning rate";
+
+/// Most examples that one thread takes of a small model's batch.
+const SHARD: usize = 16;
+/// Bytes of a small model's parameters: each part of a batch has a gradient of its own.
+const SMALL: usize = 64 << 20;
 
 /// What a run is evaluated on.
 #[derive(Clone)]
@@ -337,17 +344,30 @@ impl Run<'_> {
     ) -> Result<(f64, Gradients)> {
         let dropout = self.dropout.map(|d| (d, step));
         let (mut sum, mut total) = (0.0, Gradients::new());
-        for (i, part) in examples.chunks(self.config.batch).enumerate() {
-            let packed = Batch::new(part, i * self.config.batch);
-            let weights = vec![1.0 / count as f32; packed.targets.rows.len()];
-            if weights.is_empty() {
-                continue; // no target in it
+        for (i, batch) in examples.chunks(self.config.batch).enumerate() {
+            let each = self.shard(theta, batch.len());
+            let shards: Vec<&[&Example]> = batch.chunks(each).collect();
+            let done = threads::each(shards.len(), |k| {
+                let packed = Batch::new(shards[k], i * self.config.batch + k * each);
+                let weights = vec![1.0 / count as f32; packed.targets.rows.len()];
+                match weights.is_empty() {
+                    true => Ok((0.0, Gradients::new())), // no target in it
+                    false => self.network.backward(theta, &packed, dropout, &weights),
+                }
+            })?;
+            for (loss, gradient) in done {
+                sum += loss;
+                total = gradient::add(total, gradient)?;
             }
-            let (loss, gradient) = self.network.backward(theta, &packed, dropout, &weights)?;
-            sum += loss;
-            total = gradient::add(total, gradient)?;
         }
         Ok((sum, total))
+    }
+
+    /// How many examples of a batch of so many one thread takes. Threads that share each operation of a small model wait longer for
+    /// each other than they compute. It goes by the model and the batch, never by the threads, so sums are in one order.
+    fn shard(&self, theta: &ParamMap, batch: usize) -> usize {
+        let small = params::bytes(theta) <= SMALL && self.network.backend() == Backend::Fused;
+        if small { batch.div_ceil(batch.div_ceil(SHARD).max(2)) } else { batch }
     }
 
     /// Evaluates the held-out part after so many steps.

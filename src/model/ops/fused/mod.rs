@@ -16,7 +16,6 @@ use std::sync::{Mutex, MutexGuard};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::kernels;
-use crate::threads;
 
 pub use attention::Attention;
 pub use cross_entropy::{CrossEntropy, DecodedLoss, decoded_cross_entropy};
@@ -85,17 +84,11 @@ impl CustomOp1 for Activate {
 
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, l)?;
-        let mut y = threads::zeros(x.len());
-        kernels::activate(self.0, x, &mut y);
-        Ok((CpuStorage::F32(y), l.shape().clone()))
+        Ok((CpuStorage::F32(kernels::activate(self.0, x)), l.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let mut d = with(&g.contiguous()?, |g| Ok(kernels::copied(g)))?;
-        with(x, |x| {
-            kernels::activate_backward(self.0, x, &mut d);
-            Ok(())
-        })?;
-        tensor(d, x).map(Some)
+        let back = |g: &[f32]| with(x, |x| Ok(kernels::activate_backward(self.0, x, g)));
+        tensor(with(&g.contiguous()?, back)?, x).map(Some)
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{Saved, Tap, kernels, saved, slice, tensor, with};
 use crate::dropout::Noise;
 use crate::model::settings::Norm;
-use crate::threads::{self, grain};
+use crate::threads::{filled, grain};
 
 /// `norm(x ⊙ noise + residual)`, the third input being weight and bias `[2H]`.
 pub struct ResidualNorm {
@@ -31,23 +31,15 @@ pub struct RowNoise {
 }
 
 impl RowNoise {
-    /// Multiplies rows of `width` values.
-    fn multiply(&self, values: &mut [f32], width: usize) {
-        let mut parts = Vec::new();
-        let mut rest = values;
-        for (b, span) in self.offsets.windows(2).enumerate() {
-            let (own, others) = rest.split_at_mut((span[1] - span[0]) * width);
-            parts.push((b, own));
-            rest = others;
+    /// Multiplies rows of `width` values, from row `first` on.
+    fn multiply(&self, first: usize, values: &mut [f32], width: usize) {
+        let mut factors = vec![0f32; width];
+        for (row, values) in (first..).zip(values.chunks_exact_mut(width)) {
+            let b = self.offsets.partition_point(|offset| *offset <= row) - 1;
+            let place = (self.first + b) * self.stride + self.positions[row] as usize;
+            self.noise.fill((place * width) as u64, &mut factors);
+            values.iter_mut().zip(&factors).for_each(|(v, f)| *v *= f);
         }
-        parts.into_par_iter().with_min_len(grain()).for_each(|(b, own)| {
-            let mut factors = vec![0f32; width];
-            for (row, at) in own.chunks_exact_mut(width).zip(&self.positions[self.offsets[b]..]) {
-                let place = (self.first + b) * self.stride + *at as usize;
-                self.noise.fill((place * width) as u64, &mut factors);
-                row.iter_mut().zip(&factors).for_each(|(v, f)| *v *= f);
-            }
-        });
     }
 }
 
@@ -73,20 +65,16 @@ impl CustomOp3 for ResidualNorm {
     ) -> Result<(CpuStorage, Shape)> {
         let (residual, parameters) = (slice(r, rl)?, slice(p, pl)?);
         let width = parameters.len() / 2;
-        let mut normal = kernels::copied(slice(x, xl)?);
-        if let Some(noise) = &self.noise {
-            noise.multiply(&mut normal, width);
-        }
-        let chunks = normal.par_chunks_mut(4096).zip(residual.par_chunks(4096));
-        chunks.with_min_len(grain()).for_each(|(v, r)| {
-            v.iter_mut().zip(r).for_each(|(v, r)| *v += r);
-        });
-        let (mut y, mut scale) = (threads::zeros(normal.len()), vec![0f32; normal.len() / width]);
-        let halves = parameters.split_at(width);
-        kernels::norm(self.norm == Norm::Layer, &mut normal, halves, self.eps as f32, &mut y, &mut scale);
-        *saved(&self.normal)? = normal;
-        *saved(&self.scale)? = scale;
-        Ok((CpuStorage::F32(y), xl.shape().clone()))
+        let noise = |row: usize, rows: &mut [f32]| {
+            if let Some(noise) = &self.noise {
+                noise.multiply(row, rows, width);
+            }
+        };
+        let (sum, halves) = ((slice(x, xl)?, residual), parameters.split_at(width));
+        let normed = kernels::norm(self.norm == Norm::Layer, sum, noise, halves, self.eps as f32);
+        *saved(&self.normal)? = normed.normal;
+        *saved(&self.scale)? = normed.scale;
+        Ok((CpuStorage::F32(normed.y), xl.shape().clone()))
     }
 
     fn bwd(
@@ -144,9 +132,13 @@ impl CustomOp3 for ResidualNorm {
         let dx = match &self.noise {
             None => residual.clone(),
             Some(noise) => {
-                let mut dx = with(&residual, |d| Ok(kernels::copied(d)))?;
-                noise.multiply(&mut dx, width);
-                tensor(dx, x)?
+                let noisy = |d: &[f32]| {
+                    Ok(filled(d.len(), 32 * width, |at, out| {
+                        out.copy_from_slice(&d[at..at + out.len()]);
+                        noise.multiply(at / width, out, width);
+                    }))
+                };
+                tensor(with(&residual, noisy)?, x)?
             }
         };
         Ok((Some(dx), Some(residual), parameters))

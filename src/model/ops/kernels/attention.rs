@@ -203,9 +203,13 @@ pub fn attention_backward(
             let kept = match noise {
                 None => p,
                 Some(noise) => {
-                    let noise = |query: usize, row: &mut [f32]| noise(task.example, head, query, row);
-                    slope.chunks_exact_mut(tk).enumerate().for_each(|(query, row)| noise(query, row));
-                    noisy(p, &mut own, tk, noise)
+                    // Drawn once: its factors for the slope, then those times p.
+                    own.resize(tq * tk, 1.0);
+                    let rows = own.chunks_exact_mut(tk).enumerate();
+                    rows.for_each(|(query, row)| noise(task.example, head, query, row));
+                    slope.iter_mut().zip(&own).for_each(|(slope, factor)| *slope *= factor);
+                    own.iter_mut().zip(p).for_each(|(kept, p)| *kept *= p);
+                    &own
                 }
             };
             // SAFETY: this example's rows and this head's columns of each part are this task's alone.

@@ -2,14 +2,17 @@
 
 use rayon::prelude::*;
 
-use crate::threads::grain;
+use crate::threads::{filled, grain, zeroed};
 use crate::vectorized::vectorized;
 
 /// `exp(x)` to about 2 units in the last place: reduction by ln 2 in two parts and a polynomial (Cephes).
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    // A number so large has no digits behind the point, and those of the integer lowest: a cast would be one value at a time.
+    const WHOLE: f32 = 12_582_912.0; // 1.5 · 2^23
     let x = x.clamp(-87.3, 88.3);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let shifted = x * std::f32::consts::LOG2_E + WHOLE;
+    let n = shifted - WHOLE;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let p = 1.987_569_1e-4 * r + 1.398_199_9e-3;
     let p = p * r + 8.333_452e-3;
@@ -17,7 +20,7 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let p = p * (r * r) + r + 1.0;
-    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
 }
 
 /// `erf(x)` to 4e-7: a rational function of x², as in Eigen.
@@ -38,8 +41,8 @@ fn erf(x: f32) -> f32 {
     x * p / q
 }
 
-/// Values of an elementwise task.
-const CHUNK: usize = 16_384;
+/// Values of an elementwise task: few enough to stay in the first cache from one loop over them to the next.
+const CHUNK: usize = 4096;
 
 /// `1 / (1 + exp(-z))`
 #[inline(always)]
@@ -133,79 +136,137 @@ vectorized! {
 }
 
 /// A curve, value by value.
-pub fn activate(curve: Curve, x: &[f32], y: &mut [f32]) {
-    let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.with_min_len(grain()).for_each(|(y, x)| activate_chunk(curve, x, y));
+pub fn activate(curve: Curve, x: &[f32]) -> Vec<f32> {
+    filled(x.len(), CHUNK, |at, y| activate_chunk(curve, &x[at..at + y.len()], y))
 }
 
-/// Gradient at the output to gradient at the input, in place.
-pub fn activate_backward(curve: Curve, x: &[f32], g: &mut [f32]) {
-    let chunks = g.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
-    chunks.with_min_len(grain()).for_each(|(g, x)| activate_backward_chunk(curve, x, g));
+/// The gradient at the input from that at the output.
+pub fn activate_backward(curve: Curve, x: &[f32], g: &[f32]) -> Vec<f32> {
+    filled(x.len(), CHUNK, |at, own| {
+        own.copy_from_slice(&g[at..at + own.len()]);
+        activate_backward_chunk(curve, &x[at..at + own.len()], own);
+    })
+}
+
+/// Lanes of every sum: the same number on every processor.
+const LANES: usize = 16;
+
+/// One value of all lanes, by halves.
+#[inline(always)]
+fn folded(mut lanes: [f32; LANES], meet: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = meet(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// Σ a b in sixteen interleaved lanes: the same order on every processor.
 #[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0f32; 16];
-    let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = a16.remainder().iter().zip(b16.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a16.zip(b16) {
-        sums.iter_mut().zip(a).zip(b).for_each(|((s, a), b)| *s += a * b);
+    let mut sums = [0f32; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *s += a * b;
+        }
     }
-    sums.iter().sum::<f32>() + rest
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    folded(sums, |a, b| a + b) + rest
 }
 
 /// Σ a, likewise.
 #[inline(always)]
 pub fn sum(a: &[f32]) -> f32 {
-    let mut sums = [0f32; 16];
-    let a16 = a.chunks_exact(16);
-    let rest: f32 = a16.remainder().iter().sum();
-    a16.for_each(|a| sums.iter_mut().zip(a).for_each(|(s, a)| *s += a));
-    sums.iter().sum::<f32>() + rest
+    let mut sums = [0f32; LANES];
+    let (lots, rest) = a.as_chunks::<LANES>();
+    for lot in lots {
+        for (s, a) in sums.iter_mut().zip(lot) {
+            *s += a;
+        }
+    }
+    folded(sums, |a, b| a + b) + rest.iter().sum::<f32>()
 }
 
 /// Σ exp(a - top), likewise.
 #[inline(always)]
 pub fn exp_sum(a: &[f32], top: f32) -> f32 {
-    let mut sums = [0f32; 16];
-    let a16 = a.chunks_exact(16);
-    let rest: f32 = a16.remainder().iter().map(|v| exp(v - top)).sum();
-    a16.for_each(|a| sums.iter_mut().zip(a).for_each(|(s, v)| *s += exp(v - top)));
-    sums.iter().sum::<f32>() + rest
+    let mut sums = [0f32; LANES];
+    let (lots, rest) = a.as_chunks::<LANES>();
+    for lot in lots {
+        for (s, a) in sums.iter_mut().zip(lot) {
+            *s += exp(a - top);
+        }
+    }
+    folded(sums, |a, b| a + b) + rest.iter().map(|a| exp(a - top)).sum::<f32>()
 }
 
-/// max a; NaN if any is.
+/// max a, of those that are numbers.
 #[inline(always)]
 pub fn largest(a: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let a16 = a.chunks_exact(16);
-    let rest = a16.remainder();
-    let larger = |m: f32, v: f32| if v > m || v.is_nan() { v } else { m };
-    a16.for_each(|a| lanes.iter_mut().zip(a).for_each(|(m, v)| *m = larger(*m, *v)));
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, v| larger(m, *v))
+    let larger = |m: f32, v: f32| if v > m { v } else { m };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (lots, rest) = a.as_chunks::<LANES>();
+    for lot in lots {
+        for (m, v) in lanes.iter_mut().zip(lot) {
+            *m = larger(*m, *v);
+        }
+    }
+    rest.iter().fold(folded(lanes, larger), |m, v| larger(m, *v))
 }
 
 /// Rows of a norm's task.
 const ROWS: usize = 32;
 
-/// `normal = (x - mean) / sqrt(variance + eps)`, `y = normal ⊙ weight + bias`, by rows; `x` becomes `normal` in place
-/// and `scale` the reciprocal standard deviations. Not `centred`, the mean counts as 0.
+/// A norm of rows.
+pub struct Normed {
+    /// `normal ⊙ weight + bias`
+    pub y: Vec<f32>,
+    /// `(s - mean) / sqrt(variance + eps)`
+    pub normal: Vec<f32>,
+    /// Reciprocal standard deviations.
+    pub scale: Vec<f32>,
+}
+
+/// The norm of the rows `s = x ⊙ noise + residual`; `noise(row, rows)` multiplies rows from that one on. Not `centred`, the mean counts as 0.
 pub fn norm(
     centred: bool,
-    x: &mut [f32],
+    (x, residual): (&[f32], &[f32]),
+    noise: impl Fn(usize, &mut [f32]) + Sync,
     (weight, bias): (&[f32], &[f32]),
     eps: f32,
-    y: &mut [f32],
-    scale: &mut [f32],
-) {
-    let width = weight.len();
-    let parts =
-        x.par_chunks_mut(ROWS * width).zip(y.par_chunks_mut(ROWS * width)).zip(scale.par_chunks_mut(ROWS));
-    parts
-        .with_min_len(grain())
-        .for_each(|((x, y), scale)| norm_rows(centred, x, weight, bias, eps, y, scale));
+) -> Normed {
+    let (width, length) = (weight.len(), x.len());
+    let (mut normal, mut y) = (Vec::with_capacity(length), Vec::with_capacity(length));
+    let mut scale = vec![0f32; length / width];
+    let (own, out) = (&mut normal.spare_capacity_mut()[..length], &mut y.spare_capacity_mut()[..length]);
+    let parts = own.par_chunks_mut(ROWS * width).zip(out.par_chunks_mut(ROWS * width));
+    let parts = parts.zip(scale.par_chunks_mut(ROWS)).enumerate();
+    parts.with_min_len(grain()).for_each(|(i, ((own, out), scale))| {
+        let (own, out, at) = (zeroed(own), zeroed(out), i * ROWS * width);
+        own.copy_from_slice(&x[at..at + own.len()]);
+        noise(i * ROWS, own);
+        add(own, &residual[at..at + own.len()]);
+        norm_rows(centred, own, weight, bias, eps, out, scale);
+    });
+    // SAFETY: the chunks cover both, and each was written.
+    unsafe {
+        normal.set_len(length);
+        y.set_len(length);
+    }
+    Normed { y, normal, scale }
+}
+
+vectorized! {
+    /// `sum += values`
+    fn add(sum: &mut [f32], values: &[f32]) {
+        for (s, v) in sum.iter_mut().zip(values) {
+            *s += v;
+        }
+    }
 }
 
 vectorized! {
@@ -250,9 +311,19 @@ vectorized! {
     pub fn softmax_rows(rows: &mut [f32], columns: usize) {
         for row in rows.chunks_exact_mut(columns) {
             let top = largest(row);
-            row.iter_mut().for_each(|v| *v = exp(*v - top));
+            for v in row {
+                *v -= top;
+            }
+        }
+        // All rows at once: of a short one each value beyond the vectors would take as long as a vector.
+        for v in rows.iter_mut() {
+            *v = exp(*v);
+        }
+        for row in rows.chunks_exact_mut(columns) {
             let scale = 1.0 / sum(row);
-            row.iter_mut().for_each(|v| *v *= scale);
+            for v in row {
+                *v *= scale;
+            }
         }
     }
 }
@@ -284,9 +355,7 @@ mod tests {
         // Steep curves far out: no infinity times zero, no value of another sign.
         for x in [-1e30f32, -1e4, -100.0, 100.0, 1e4, 1e30] {
             for curve in [Curve::TanhGelu, Curve::Silu, Curve::Relu] {
-                let (mut y, mut g) = ([0f32], [1f32]);
-                activate(curve, &[x], &mut y);
-                activate_backward(curve, &[x], &mut g);
+                let (y, g) = (activate(curve, &[x]), activate_backward(curve, &[x], &[1.0]));
                 let wanted = if x < 0.0 { (0.0, 0.0) } else { (x, 1.0) };
                 assert!(
                     (y[0] - wanted.0).abs() < 1e-6 && (g[0] - wanted.1).abs() < 1e-6,
