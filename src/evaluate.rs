@@ -18,8 +18,9 @@ use crate::tasks::classes::other_order;
 use crate::tasks::{Names, Predictions, Scoring, answers, span};
 use crate::threads;
 
-/// Examples and tokens of one evaluation batch: enough to keep a core busy, few enough to stay in its cache.
-pub const BATCH: (usize, usize) = (16, 2048);
+/// Examples and tokens of one evaluation batch: so many that ordering a weight for the product, once a batch, costs little beside it,
+/// and few enough to stay in a core's cache.
+pub const BATCH: (usize, usize) = (32, 2048);
 
 /// Loss of a set of examples, and what it was computed from.
 #[derive(Clone, Debug)]

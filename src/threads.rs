@@ -75,10 +75,18 @@ pub fn filled(length: usize, each: usize, write: impl Fn(usize, &mut [f32]) + Sy
     values
 }
 
-/// Memory of nobody's, filled with zeros.
+/// Fresh memory, filled with zeros.
 pub fn zeroed(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     part.fill(MaybeUninit::new(0.0));
     // SAFETY: every value was just written, and both have one layout.
+    unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
+}
+
+/// Fresh memory, filled with as many values.
+pub fn written<'a>(part: &'a mut [MaybeUninit<f32>], values: &[f32]) -> &'a mut [f32] {
+    assert_eq!(part.len(), values.len());
+    part.iter_mut().zip(values).for_each(|(out, v)| *out = MaybeUninit::new(*v));
+    // SAFETY: as above.
     unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
 }
 

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::threads::{filled, grain, zeroed};
+use crate::threads::{filled, grain, written, zeroed};
 use crate::vectorized::vectorized;
 
 /// `exp(x)` to about 2 units in the last place: reduction by ln 2 in two parts and a polynomial (Cephes).
@@ -246,8 +246,8 @@ pub fn norm(
     let parts = own.par_chunks_mut(ROWS * width).zip(out.par_chunks_mut(ROWS * width));
     let parts = parts.zip(scale.par_chunks_mut(ROWS)).enumerate();
     parts.with_min_len(grain()).for_each(|(i, ((own, out), scale))| {
-        let (own, out, at) = (zeroed(own), zeroed(out), i * ROWS * width);
-        own.copy_from_slice(&x[at..at + own.len()]);
+        let at = i * ROWS * width;
+        let (own, out) = (written(own, &x[at..at + own.len()]), zeroed(out));
         noise(i * ROWS, own);
         add(own, &residual[at..at + own.len()]);
         norm_rows(centred, own, weight, bias, eps, out, scale);
