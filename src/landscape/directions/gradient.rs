@@ -1,8 +1,8 @@
 //! The gradient of the set's loss, and a random direction at a right angle to it.
 //!
-//! `x = ∂L/∂θ`, so that the loss rises towards positive x; `y` is a Gaussian direction less its part along x, and as long
-//! as x. Both are scaled to the weights as Gaussian directions are (`--normalize`), x row by row: it is the gradient's sign and
-//! proportions within a row that count, not how rows compare.
+//! `x = ∂L/∂θ`, so that the loss rises towards positive x; `y` is a Gaussian direction minus its part along x, and as
+//! long as x. Both are scaled to the weights as Gaussian directions are (`--normalize`), x row by row: what counts is the
+//! gradient's sign and proportions within a row, not how rows compare.
 
 use super::gaussian::random;
 use super::{Direction, Directions, Inputs, Source, inner, length};
