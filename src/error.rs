@@ -1,7 +1,8 @@
 //! One error type: which file, which field, what was expected, what was found, how to fix it.
 //!
-//! Every message a user can cause is an [`Error::Field`] or an [`Error::Io`]; [`Error::Tensor`] is what is left
-//! for the tensor library to say, and reaching it from user input is a bug.
+//! Every message a user can cause is an [`Error::Field`], an [`Error::Text`] or an [`Error::Io`]. [`Error::Field`] suits a
+//! value that is out of range; where "must be X, found Y" would read badly, [`Error::said`] takes a whole sentence.
+//! [`Error::Tensor`] is what the tensor library says, and reaching it from user input is a bug.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -18,7 +19,7 @@ pub enum Error {
     #[error("{place}: `{field}` must be {expected}, found {found}\n  fix: {fix}")]
     /// (The fix is boxed text so that the whole stays under 128 bytes, the size of result that clippy accepts.)
     Field { place: String, field: String, expected: String, found: String, fix: Box<str> },
-    /// A text that says something that cannot be used, with the line and a caret.
+    /// A sentence about what cannot be used; of a text, with the line and a caret.
     #[error("{place}: {what}{excerpt}\n  fix: {fix}")]
     Text { place: String, what: Box<str>, excerpt: String, fix: Box<str> },
     /// What went wrong in a step of an analysis.
@@ -28,10 +29,10 @@ pub enum Error {
     #[error("{cause}")]
     Elsewhere { cause: String, disk_full: bool },
     /// A signal asked for an end; what was done is kept.
-    #[error("stopped by a signal; what was done is kept, and the same command goes on")]
+    #[error("stopped by a signal; finished work is kept, and the same command resumes")]
     Stopped,
     /// The operating system refused.
-    #[error("{}: cannot {action} it: {cause}\n  fix: check the path, its permissions and the free space", path.display())]
+    #[error("cannot {action} {}: {cause}\n  fix: check the path, its permissions and the free space", path.display())]
     Io { path: PathBuf, action: &'static str, cause: std::io::Error },
     /// The tensor library refused.
     #[error("tensor operation: {0}")]
@@ -104,9 +105,15 @@ impl Error {
         }
     }
 
+    /// What cannot be used, as a sentence that names what was expected and what was found.
+    pub fn said(place: impl Display, sentence: impl Display, fix: impl Display) -> Error {
+        let (place, what) = (place.to_string(), sentence.to_string().into());
+        Error::Text { place, what, excerpt: String::new(), fix: fix.to_string().into() }
+    }
+
     /// The same of a figure, with the files that it was to show.
     pub fn in_figure_of(mut self, files: &[PathBuf]) -> Error {
-        if let Error::Field { place, .. } = &mut self
+        if let Error::Field { place, .. } | Error::Text { place, .. } = &mut self
             && place == "figure"
         {
             let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
@@ -157,7 +164,9 @@ pub fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     QUIET.set(before);
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("what it does not take").to_string()
+        text.or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("something that it cannot handle")
+            .to_string()
     })
 }
 

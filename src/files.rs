@@ -185,7 +185,8 @@ fn partial_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 pub fn inside(folder: &Path, path: &str) -> Result<PathBuf> {
     let wrong = |found: String| {
         let fix = "remove it, or make the whole folder a link instead";
-        Err(Error::field(folder.display(), "path", "a plain one inside this folder", found, fix))
+        let sentence = format!("a path must lead to a plain file inside this folder, found {found}");
+        Err(Error::said(folder.display(), sentence, fix))
     };
     let mut place = folder.to_path_buf();
     let parts = Path::new(path).components();
@@ -245,7 +246,7 @@ pub fn link(from: &Path, to: &Path) -> Result<()> {
         return Ok(());
     }
     if let Some(folder) = to.parent() {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
     }
     remove(to)?;
     if std::fs::hard_link(from, to).is_err() {
@@ -302,10 +303,11 @@ pub fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// The rows of a CSV file with a header; `fix` is what to do about one that is none.
+/// The rows of a CSV file with a header; `fix` is what to do about one that cannot be read.
 pub fn read_csv<T: serde::de::DeserializeOwned>(path: &Path, fix: &str) -> Result<Vec<T>> {
     let text = read_text(path)?;
-    let wrong = |e: csv::Error| Error::field(path.display(), "row", "one of this table", e, fix);
+    let wrong =
+        |e: csv::Error| Error::said(path.display(), format!("a row does not fit the table: {e}"), fix);
     csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map_err(wrong)).collect()
 }
 

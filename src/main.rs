@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         .build_global()
         .map_err(|e| {
             let fix = "take fewer, or raise the limits (ulimit -u, ulimit -v)";
-            Error::field("--threads", "threads", "as many as the system lets start", e, fix)
+            Error::said("--threads", format!("the system could not start the threads: {e}"), fix)
         })
         .and_then(|()| cli.command.run())
         .and_then(|code| progress::check_out().map(|()| code));

@@ -397,7 +397,7 @@ mod tests {
     /// piece that is left out or begins elsewhere, a tensor at another's place, and an integer tensor that is taken for numbers.
     #[test]
     fn tensors_are_read_piece_by_piece() -> Result<()> {
-        let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "make"))?;
+        let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "create"))?;
         let path = folder.path().join("all.safetensors");
         let ramp = |n: usize| Tensor::arange(0f32, n as f32, &Device::Cpu)?.affine(0.37, -5.0);
         let mut all = HashMap::new();

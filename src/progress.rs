@@ -165,15 +165,15 @@ pub fn out_of_memory(bytes: usize) {
         .ok()
         .filter(|work| !work.is_empty())
         .unwrap_or("this command");
-    whisper!("error: {work}: `memory` must be enough for it, found none for {bytes} bytes more");
+    whisper!("error: {work}: out of memory: {bytes} more bytes were needed");
     whisper!(
-        "  fix: free some, raise its limit (ulimit -v), or take fewer --threads; what was finished is kept, and the same command goes on"
+        "  fix: free some memory, raise its limit (ulimit -v), or use fewer --threads; finished work is kept, and the same command resumes"
     );
 }
 
 /// What is said where the user or the system stops the program.
 pub fn stopped() {
-    whisper!("stopped; run the same command again to go on");
+    whisper!("stopped; run the same command again to resume");
 }
 
 /// What stands above the bars of all steps.

@@ -97,8 +97,9 @@ impl Provenance {
             true => progress::note(took),
             false => progress::detail(took),
         }
-        let text = toml::to_string(&self)
-            .map_err(|e| Error::field("provenance", "text", "representable", e, "report this"))?;
+        let text = toml::to_string(&self).map_err(|e| {
+            Error::said("provenance", format!("it cannot be written as TOML: {e}"), "report this")
+        })?;
         paths.iter().try_for_each(|path| files::write(path, text.as_bytes()))
     }
 }

@@ -254,7 +254,7 @@ const BAD: &[Bad] = &[
         },
         command: "surface --checkpoint model --set set.safetensors --resolution 2 --fisher f.safetensors \
                   --mask top:0.1 --out out.csv",
-        says: &["f.safetensors", "some parameter of the model", "gpt.", "fix:"],
+        says: &["f.safetensors", "no tensor is a parameter of the model", "gpt.", "fix:"],
     },
     Bad {
         name: "Fisher information of another shape",
@@ -350,7 +350,7 @@ const BAD: &[Bad] = &[
         name: "a model to go to that is the checkpoint",
         prepare: |_| {},
         command: "directions --checkpoint model --set set.safetensors --to model --out d.safetensors",
-        says: &["model", "other weights", "fix:"],
+        says: &["model", "the same weights", "fix:"],
     },
     Bad {
         name: "a trajectory without snapshots",

@@ -230,7 +230,7 @@ fn tasks_say_what_they_lack() -> Outcome {
         (&["task", "out", "9", "0"][..], "`WAVE` must be from 1 to"),
         (&["task", "out", "0", "0"], "`WAVE` must be from 1 to"),
         (&["task", "out", "1", "1"], "`INDEX` must be from 0 to 0"),
-        (&["task", "out", "1"], "`element` must be given, or named by a launcher"),
+        (&["task", "out", "1"], "no element is given, and no launcher names one"),
     ] {
         let output = fisherscape(folder.path(), words);
         assert!(output.status.code() == Some(1) && said(&output).contains(expected), "{}", said(&output));
@@ -413,7 +413,7 @@ fn slurm_gives_the_same_bytes() -> Outcome {
 
 /// Oracle: the run on one machine. An element that is killed is lost and told with the last words of its log; nothing else is; the same
 /// command submits what is missing alone. A run by hand is refused while jobs are in the queue. A training that is told of its time
-/// limit is started again and goes on.
+/// limit is started again and resumes.
 #[test]
 fn what_is_lost_is_sent_again() -> Outcome {
     let Some(slurm) = slurm() else { return Ok(()) };
@@ -440,11 +440,11 @@ fn what_is_lost_is_sent_again() -> Outcome {
     });
     let log =
         std::fs::read_to_string(out.join("cluster/0001/log").join(format!("{}-0-0.out", ids.len() - 1)))?;
-    assert!(log.contains("is started again and goes on"), "{log}");
+    assert!(log.contains("is started again and resumes"), "{log}");
     let record = json(&out.join("steps/training_of_uniform_0.1_seed_0.json"));
     let notes = record["notes"].to_string();
     assert!(
-        notes.contains("going on after") && record["job"].to_string().contains("started again once"),
+        notes.contains("resuming after") && record["job"].to_string().contains("started again once"),
         "{record}"
     );
     let (code, text) = slurm.run("lost", &["status", "out"]);

@@ -431,7 +431,7 @@ fn no_training_state_is_believed() -> Outcome {
     }
     std::fs::write(&state, &whole)?;
     let (_, said) = run(folder.path(), &format!("{train} cut"));
-    assert!(said.contains("going on after"), "{said}");
+    assert!(said.contains("resuming after"), "{said}");
     Ok(())
 }
 
@@ -688,7 +688,7 @@ fn a_full_standard_output_is_an_error() -> Outcome {
             .output()?;
         let message = String::from_utf8(output.stderr)?;
         assert_eq!(output.status.code(), Some(1), "{command}: {message}");
-        assert!(message.contains("error: standard output: cannot write it"), "{command}: {message}");
+        assert!(message.contains("error: cannot write standard output"), "{command}: {message}");
     }
     assert!(folder.path().join("f.safetensors").exists());
     Ok(())
@@ -706,10 +706,7 @@ fn a_run_that_stops_leaves_the_page_before() -> Outcome {
     std::fs::remove_file(at("out/schedule/rates.csv"))?;
     std::fs::create_dir(at("out/schedule/rates.csv"))?;
     let (code, said) = run(folder.path(), "run a.toml --out out --set schedule.p_upper=0.3");
-    assert!(
-        code == Some(1) && said.contains("report.html, the tables beside it, too, are of the run before"),
-        "{said}"
-    );
+    assert!(code == Some(1) && said.contains("report.html and the tables are of the run before"), "{said}");
     assert!(std::fs::read(at("out/report.html"))? == page);
     assert_eq!(std::fs::read_dir(at("out/tables"))?.count(), tables);
     std::fs::remove_dir(at("out/schedule/rates.csv"))?;
@@ -767,7 +764,7 @@ fn a_finished_run_answers_where_nothing_can_be_written() -> Outcome {
         let mut answers = first.lines().filter(|line| line.ends_with('.'));
         assert!(answers.any(|line| said.contains(line)), "{file}: {first}{said}");
         let (success, said) = other?;
-        assert!(!success && said.contains("cannot lock it"), "{file}: {said}");
+        assert!(!success && said.contains("cannot lock "), "{file}: {said}");
     }
     Ok(())
 }

@@ -355,10 +355,7 @@ fn too_little_memory_is_said() -> Outcome {
     assert!(made.status.success(), "{}", said(&made));
     // The program alone takes some 60 MiB of addresses (at 64 its threads may not start), the weights 37, and two directions as much each.
     let limits: Vec<String> = (64..=320).step_by(32).map(|mib| format!("ulimit -v {}", mib * 1024)).collect();
-    let words = [
-        "`memory` must be enough for it, found none for",
-        "`threads` must be as many as the system lets start",
-    ];
+    let words = [": out of memory: ", "the system could not start the threads"];
     let failed = runs_out(&field, &["large"], &limits, &words, |_| Vec::new())?;
     assert!((3..9).contains(&failed), "{failed} of 9 failed");
     Ok(())
@@ -460,7 +457,7 @@ fn signals_say_how_to_go_on() -> Outcome {
         let output = child.wait_with_output()?;
         assert_eq!(output.status.signal(), Some(number), "{}", said(&output));
         assert!(
-            said(&output).ends_with("stopped; run the same command again to go on\n"),
+            said(&output).ends_with("stopped; run the same command again to resume\n"),
             "{}",
             said(&output)
         );

@@ -33,6 +33,7 @@ mod mask;
 mod messages;
 mod models;
 mod parity;
+mod plain;
 mod predictions;
 mod questions;
 mod rates;

@@ -387,7 +387,7 @@ fn masks_that_mean_nothing_are_errors() -> Outcome {
         choose(Select::Top(0.5), MaskUnit::Parameter, &case.theta, Some(&fisher), &case.effective, 0)
     };
     let error = message(with(map(&[("other", &[4], vec![1.0; 4])])));
-    assert!(error.contains("some parameter of the model") && error.contains("`other`"), "{error}");
+    assert!(error.contains("no tensor is a parameter of the model") && error.contains("`other`"), "{error}");
     // As many entries in another shape.
     let error = message(with(map(&[("matrix", &[3, 2], vec![1.0; 6])])));
     assert!(error.contains("`matrix`") && error.contains("[2, 3]") && error.contains("[3, 2]"), "{error}");

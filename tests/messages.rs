@@ -57,7 +57,7 @@ const COMMANDS: &[Row] = &[
     (
         1,
         "fisher --strict-head --checkpoint tiny --set set.safetensors --out x.safetensors",
-        &["no such head", "leave --strict-head out"],
+        &["no such head", "leave out --strict-head"],
     ),
     (1, "loss --checkpoint text.txt --set set.safetensors", &["must be a folder, found a file"]),
     (1, "stability --checkpoint model --set text.txt --out x", &["text.txt", "found text", "freeze"]),
@@ -70,7 +70,7 @@ const COMMANDS: &[Row] = &[
         &["--to <C,C>|--trajectory <DIR>"],
     ),
     (2, "loss --checkpoint model --set set.safetensors --threads 0", &["a whole number, at least 1"]),
-    (1, "render s.csv --out x.tex", &["a surface has no text", ".svg, .pdf"]),
+    (1, "render s.csv --out x.tex", &["a surface has no text form", ".svg, .pdf"]),
     (2, "render s.csv --out x.svg --width 3ft", &["3.25in", "iclr"]),
     (1, "render nan.csv --out x.svg", &["figure of nan.csv: ", "diverged", "lower the learning rate"]),
     (
@@ -116,8 +116,12 @@ const COMMANDS: &[Row] = &[
     ),
     (1, "sharpness --checkpoint model --set set.safetensors --radii=-1 --out x.csv", &["--radii", "above 0"]),
     // Names of what is to be written.
-    (1, "surface --checkpoint model --set set.csv --out set.csv", &["--out", "another file than is read"]),
-    (1, "render s.csv --out ./s.csv", &["--out", "another file than is read"]),
+    (
+        1,
+        "surface --checkpoint model --set set.csv --out set.csv",
+        &["--out: set.csv is an input of this command"],
+    ),
+    (1, "render s.csv --out ./s.csv", &["--out: ./s.csv is an input of this command"]),
     (1, "surface --checkpoint model --set set.safetensors --out folder.csv", &["--out", "found a folder"]),
     (
         1,
@@ -125,11 +129,15 @@ const COMMANDS: &[Row] = &[
         &["--out", "found a folder"],
     ),
     (1, "audit --fisher f.safetensors --out text.txt", &["--out", "found a file"]),
-    (1, "schedule --preset paper-bert-base --out text.txt/x.csv", &["--out", "the file text.txt"]),
+    (
+        1,
+        "schedule --preset paper-bert-base --out text.txt/x.csv",
+        &["--out", "text.txt/x.csv would lie in the file text.txt"],
+    ),
     (
         1,
         "train --checkpoint tiny --table sentiment.tsv --columns sentence,label --dropout none --out model",
-        &["--out", "`model` must be empty, or a training's", "model.safetensors"],
+        &["--out", "`model` must be empty, or that of a training", "model.safetensors"],
     ),
 ];
 

@@ -306,7 +306,7 @@ fn tolerances_that_make_no_sense_are_refused() -> Outcome {
         ("--tolerance=-0.1", "found -0.1"),
         ("--tolerance nan", "found NaN"),
         ("--tolerance inf", "found inf"),
-        ("--tolerance 0.1 --per-example", "--tolerance: `option` must be left out with --per-example"),
+        ("--tolerance 0.1 --per-example", "--tolerance: it cannot be given together with --per-example"),
     ] {
         let command =
             format!("surface --checkpoint {} --set {} {options} --out s.csv", model.display(), set.display());
@@ -379,7 +379,7 @@ fn an_analysis_may_set_a_tolerance() -> Outcome {
     let output = fisherscape(check).current_dir(folder.path()).assert().code(1).get_output().clone();
     let message = String::from_utf8([output.stderr, output.stdout].concat())?;
     assert!(
-        message.contains("`surface.tolerance` must be left out where surface.seeds compares arms"),
+        message.contains("`surface.tolerance` cannot be given together with surface.seeds above 1"),
         "{message}"
     );
     Ok(())

@@ -111,12 +111,12 @@ fn a_grid_is_all_combinations() -> Outcome {
     assert_eq!(found, wanted);
     // What a grid sets cannot be set beside it: it would be set over without a word.
     let message = load(&["train.lr=2e-3"]).err().ok_or("set over")?.to_string();
-    assert!(message.contains("of a key that no [[grid]] sets, found train.lr=2e-3"), "{message}");
+    assert!(message.contains("--set: train.lr=2e-3: the [[grid]] already sets this key"), "{message}");
     // Without the grid it is the analysis itself.
     assert!(load(&["grid="])?.study.is_none());
     let said =
         fisherscape(&format!("check {}", path.display())).assert().success().get_output().stdout.clone();
-    assert!(String::from_utf8(said)?.contains("sound, 3 cells"));
+    assert!(String::from_utf8(said)?.contains("valid, 3 cells"));
 
     let text = std::fs::read_to_string(&path)?;
     let inline = text.split("[[grid]]").next().unwrap_or_default().replacen(
@@ -127,12 +127,20 @@ fn a_grid_is_all_combinations() -> Outcome {
     std::fs::write(&path, inline)?;
     assert!(load(&[]).err().ok_or("inline")?.to_string().contains("tables of keys, [[grid]]"));
     for (from, to, says) in [
-        ("train.fraction = [0.1, 0.2]", "train.fraction = 0.1", "a list of values for `train.fraction`"),
-        ("train.fraction = [0.1, 0.2]", "train.fraction = []", "a list of values for `train.fraction`"),
-        ("train.lr = [3e-3]\n", "", "of distinct cells, found 0.2 twice"),
+        (
+            "train.fraction = [0.1, 0.2]",
+            "train.fraction = 0.1",
+            "`train.fraction` in [[grid]] must be a list of values",
+        ),
+        (
+            "train.fraction = [0.1, 0.2]",
+            "train.fraction = []",
+            "`train.fraction` in [[grid]] must be a list of values",
+        ),
+        ("train.lr = [3e-3]\n", "", "[[grid]] gives the cell 0.2 twice"),
         ("[0.1, 0.2]", "[0.1, 2.0]", "cell 2.0_1e-3"),
         ("train.lr = [3e-3]", "train.lrr = [3e-3]", "cell 0.2_3e-3"),
-        ("train.lr = [3e-3]", "title.x = [3e-3]", "of keys inside sections, found title.x"),
+        ("train.lr = [3e-3]", "title.x = [3e-3]", "`title.x` in [[grid]] is not a key inside a section"),
         (
             "[0.1, 0.2]",
             &format!("[{}]", (1..1100).map(|i| format!("0.{i:04}")).collect::<Vec<_>>().join(",")),
@@ -254,7 +262,7 @@ fn cells_share_what_they_do_not_differ_by() -> Outcome {
     fisherscape(&format!("{command} 0.2")).assert().success();
     assert!(!out.join("cells/0.4").exists() && table(&out.join("tables/study.csv"))?.len() == 2);
     let message = fisherscape(&format!("{command} 0.2,0.3")).assert().code(1).get_output().stderr.clone();
-    assert!(String::from_utf8(message)?.contains("`cell` must be of 0.2, 0.4, found 0.3"));
+    assert!(String::from_utf8(message)?.contains("no cell is named 0.3; the cells are 0.2, 0.4"));
     // What an earlier run left behind is no part of what is taken.
     let stale = out.join("cells/0.4/train/none/seed0/trajectory/step000003.safetensors");
     std::fs::create_dir_all(stale.parent().ok_or("no folder")?)?;
@@ -362,7 +370,7 @@ fn a_failed_run_stops_no_other() -> Outcome {
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("training of guided, seed 1 failed")
-            && said.contains("1 failed; cells/0.1_1e-3/train/guided/seed1")
+            && said.contains("1 of the runs failed; cells/0.1_1e-3/train/guided/seed1")
     );
     assert!(said.contains("22 of 22 runs, 1 of them failed"), "{said}");
     let rows = table(&out.join("tables/study.csv"))?;
@@ -402,11 +410,15 @@ fn a_lost_cell_is_said_and_a_second_process_refused() -> Outcome {
     std::fs::create_dir_all(out.join("cells"))?;
     let lock = fisherscape::files::lock(&out.join("cells/lock"))?;
     let (code, said) = run(&path, &out);
-    assert!(code == Some(1) && said.contains("another run at work") && !out.join("analysis.toml").exists());
+    assert!(
+        code == Some(1)
+            && said.contains("another run is at work in this folder")
+            && !out.join("analysis.toml").exists()
+    );
     drop(lock);
     let (code, said) = run(&path, &out);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("loss and gradient") && said.contains("4 failed"), "{said}");
+    assert!(said.contains("loss and gradient") && said.contains("4 of the runs failed"), "{said}");
     let rows = table(&out.join("tables/study.csv"))?;
     assert_eq!(rows.len(), 6);
     assert!(rows.iter().all(|row| row["lr"] == "1e-3"));

@@ -87,7 +87,10 @@ fn one_table_is_the_same_in_every_form_that_pandas_writes() -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let shard = folder.path().join("train-00000-of-00002.parquet");
     std::fs::copy(fixture("rows/none.parquet"), &shard).unwrap();
-    says(&table::read(&shard, &"text,mood".parse()?, None)?.read_as, &["one of 2 parts, read alone"]);
+    says(
+        &table::read(&shard, &"text,mood".parse()?, None)?.read_as,
+        &["one of 2 parts, and only this part is read"],
+    );
     for name in ["text.txt", "text16.txt", "text.txt.gz"] {
         let rows = text::read(&[fixture("rows").join(name)], None, 5)?;
         assert_eq!((texts(&rows), rows.short), (TEXTS[1..3].to_vec(), 2), "{name}");
@@ -340,8 +343,8 @@ fn freeze_says_what_it_took_and_asks_where_it_cannot_know() -> Outcome {
     let text = said(&mut freeze(&format!("--text {} --columns text --min-words 3", jsonl.display())), 0);
     says(&text, &["text without labels: `text` of a table"]);
     let text = said(&mut freeze(&format!("--text {} --columns text,mood", jsonl.display())), 1);
-    says(&text, &["--columns", "one column beside --text"]);
+    says(&text, &["--columns", "exactly one column"]);
     let text = said(&mut freeze("--task rte --columns text,mood"), 1);
-    says(&text, &["--columns", "those of a table", "a task has its own"]);
+    says(&text, &["--columns", "needs --table", "a task has its own"]);
     Ok(())
 }

@@ -194,7 +194,7 @@ fn tables_and_blocks_are_frozen() -> Outcome {
     let tokens: Vec<u32> = lines.iter().flat_map(|line| [pieces(line), vec![END]].concat()).collect();
     let out = at("blocks.safetensors");
     let options = format!("--text {} --pack --max-len 10 --min-words 1", at("text.txt").display());
-    let rest = format!("the last {} tokens fill no block", tokens.len() % 10);
+    let rest = format!("the last {} tokens do not fill a block", tokens.len() % 10);
     assert!(!tokens.len().is_multiple_of(10));
     assert!(freeze(&options, &gpt2, &out, 0)?.contains(&rest));
     let set = FrozenSet::read(&out)?;

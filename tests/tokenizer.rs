@@ -53,7 +53,7 @@ fn what_is_cut_off_is_counted() -> Outcome {
     let rows =
         [row("film story song novel actor scene ending dialogue picture play"), row("the film is long")];
     let tokenizer = Tokenizer::load(&fixture("tiny/model"))?;
-    let words = "1 of 2 examples cut to 8 tokens, 33 % of their tokens left out";
+    let words = "1 of 2 examples cut to 8 tokens, 33 % of their tokens cut off";
     assert_eq!(tokenizer.tokenized(&rows, 8)?.1.as_deref(), Some(words));
     assert_eq!(tokenizer.tokenized(&rows, 12)?.1, None);
     Ok(())
@@ -105,7 +105,10 @@ fn classes_and_ids_that_do_not_fit_are_refused() -> Outcome {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("spiece.model"), "")?;
     let message = Tokenizer::load(folder.path()).err().ok_or("no error")?.to_string();
-    assert!(message.contains("spiece.model alone") && message.contains("save_pretrained"), "{message}");
+    assert!(
+        message.contains("only SentencePiece's spiece.model") && message.contains("save_pretrained"),
+        "{message}"
+    );
     for (id, says) in [(7, "id 7"), (1_000_000, "the next id")] {
         let message = load("added_tokens.json", &format!(r#"{{"graft": {id}}}"#))?;
         assert!(message.contains("graft") && message.contains(says), "{message}");

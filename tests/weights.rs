@@ -79,9 +79,9 @@ fn every_file_that_torch_saves_gives_the_same_model() -> Outcome {
 fn what_is_no_plain_state_dict_is_refused_by_name() -> Outcome {
     let query = "bert.encoder.layer.0.attention.self.query.weight";
     let cases = [
-        ("code", vec!["`posix.system`", "no code of a pickle runs"]),
+        ("code", vec!["`posix.system`", "code in a pickle is never run"]),
         ("code_legacy", vec!["`posix.system`"]),
-        ("two_models", vec!["tensors under `state_dict`, `model`", "alone"]),
+        ("two_models", vec!["tensors under `state_dict`, `model`", "save only"]),
         ("list", vec!["found a list"]),
         ("no_tensors", vec!["no tensors", "`best`", "`epoch`"]),
         ("protocol0", vec!["protocol 0"]),
@@ -231,8 +231,8 @@ fn claims_beyond_the_file_are_refused() {
         ),
         // A dictionary that is its own state_dict.
         ("a circle", whole(b"}q\0X\n\0\0\0state_dicth\0s."), "no tensors"),
-        ("a call of a number", whole(b"K\x01)R."), "a call of what is no function"),
-        ("a name that is no text", whole(b"K\x01K\x02\x93."), "no text"),
+        ("a call of a number", whole(b"K\x01)R."), "a call of something that is not a function"),
+        ("a name that is not text", whole(b"K\x01K\x02\x93."), "not text"),
         ("an object", whole(b"c__builtin__\neval\n."), "`__builtin__.eval`"),
     ];
     for (what, bytes, part) in cases {
@@ -394,7 +394,7 @@ fn folders_without_weights_are_named_for_what_they_are() -> Outcome {
         (&["config.json", "model.gguf"], &["llama.cpp"]),
         (&["config.json", "last.ckpt"], &["`last.ckpt`", "pytorch_model.bin"]),
         (&["notes.txt"], &["only `notes.txt`", "hf download"]),
-        (&["pytorch_model.bin"], &["config.json", "beside the weights"]),
+        (&["pytorch_model.bin"], &["config.json", "next to the weights"]),
     ];
     for (names, parts) in cases {
         let folder = tempfile::tempdir()?;

@@ -227,7 +227,7 @@ pub struct Fisher {
     /// Differentiate the mean over an example's targets (the paper's) or their sum [default: mean]
     #[arg(long)]
     pub reduction: Option<Reduction>,
-    /// Estimators beside the empirical one, from the same pass
+    /// More estimators than the empirical one, from the same pass
     #[arg(long, value_delimiter = ',')]
     pub also: Vec<Estimator>,
     #[command(flatten)]

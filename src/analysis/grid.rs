@@ -63,7 +63,7 @@ pub(super) fn study(loaded: &Loaded, set: &[String]) -> Result<Option<Study>> {
     }
     let place = loaded.place.as_str();
     let mut document: DocumentMut = loaded.text.parse().map_err(|e: toml_edit::TomlError| {
-        Place { name: place, text: &loaded.text }.error(e.span(), e.message(), "mend the file")
+        Place { name: place, text: &loaded.text }.error(e.span(), e.message(), "correct the TOML")
     })?;
     let grids = document.remove("grid");
     let mut settings: Vec<Vec<(String, Value)>> = Vec::new();
@@ -74,9 +74,10 @@ pub(super) fn study(loaded: &Loaded, set: &[String]) -> Result<Option<Study>> {
         let cells = axes.iter().try_fold(1usize, |cells, (_, values)| cells.checked_mul(values.len()));
         let all = cells.and_then(|cells| cells.checked_add(settings.len()));
         if all.is_none_or(|all| all > MOST) {
-            let found = all.map_or("more than can be counted".to_string(), |all| format!("at least {all}"));
-            let expected = format!("at most {MOST} cells in all");
-            return Err(wrong(place, &expected, &found, "use fewer values, or several studies"));
+            let found = all
+                .map_or("more cells than can be counted".to_string(), |all| format!("{all} cells or more"));
+            let sentence = format!("[[grid]] has {found}; at most {MOST} are possible");
+            return Err(Error::said(place, sentence, "use fewer values, or several studies"));
         }
         let mut own = vec![Vec::new()];
         for (key, values) in axes {
@@ -88,12 +89,8 @@ pub(super) fn study(loaded: &Loaded, set: &[String]) -> Result<Option<Study>> {
         settings.extend(own);
     }
     if settings.is_empty() {
-        return Err(wrong(
-            place,
-            "tables of keys, [[grid]]",
-            "an inline list",
-            "write [[grid]] and a line for each key",
-        ));
+        let sentence = "`grid` must be tables of keys, [[grid]], found an inline list";
+        return Err(Error::said(place, sentence, "write [[grid]] and a line for each key"));
     }
     // The grid would go over it without a word.
     let of_grid = |setting: &&String| {
@@ -102,7 +99,7 @@ pub(super) fn study(loaded: &Loaded, set: &[String]) -> Result<Option<Study>> {
     };
     if let Some(setting) = set.iter().find(of_grid) {
         let fix = "edit the [[grid]], or run some of its cells with --cells";
-        return Err(Error::field("--set", "setting", "of a key that no [[grid]] sets", setting, fix));
+        return Err(Error::said("--set", format!("{setting}: the [[grid]] already sets this key"), fix));
     }
     cells(loaded, &document, settings).map(Some)
 }
@@ -123,7 +120,9 @@ fn leaves(
             leaves(place, inner, &format!("{key}."), into)?;
         } else {
             let fix = "write, for example, train.fraction = [0.1, 0.5, 1.0]";
-            return Err(wrong(place, &format!("a list of values for `{key}`"), item.to_string().trim(), fix));
+            let sentence =
+                format!("`{key}` in [[grid]] must be a list of values, found {}", item.to_string().trim());
+            return Err(Error::said(place, sentence, fix));
         }
     }
     Ok(())
@@ -160,7 +159,7 @@ fn cells(loaded: &Loaded, document: &DocumentMut, settings: Vec<Vec<(String, Val
         let name = if values.is_empty() { "all".to_string() } else { plain(&values.join("_")) };
         if found.iter().any(|other| other.name == name) {
             let fix = "let each condition stand in one grid, with all its arms and seeds";
-            return Err(wrong(place, "of distinct cells", &format!("{name} twice"), fix));
+            return Err(Error::said(place, format!("[[grid]] gives the cell {name} twice"), fix));
         }
         let mut own = document.clone();
         let place = format!("{place}, cell {name}");
@@ -171,7 +170,8 @@ fn cells(loaded: &Loaded, document: &DocumentMut, settings: Vec<Vec<(String, Val
         for (key, value) in cell {
             let keys: Vec<&str> = key.split('.').collect();
             if put(&mut own, &keys, value.clone()).is_err() {
-                return Err(wrong(&place, "of keys inside sections", key, "see `fisherscape check --help`"));
+                let sentence = format!("`{key}` in [[grid]] is not a key inside a section");
+                return Err(Error::said(&place, sentence, "see `fisherscape check --help`"));
             }
         }
         let text = own.to_string();
@@ -219,10 +219,6 @@ pub fn described(names: &[String], values: &[String]) -> String {
 /// A value as it is written, without quotes.
 fn written(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string().trim().to_string(), str::to_string)
-}
-
-fn wrong(place: &str, expected: &str, found: &str, fix: &str) -> Error {
-    Error::field(place, "grid", expected, found, fix)
 }
 
 #[cfg(test)]

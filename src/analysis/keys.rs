@@ -14,7 +14,7 @@ const INDENT: usize = 23;
 
 /// Every key, what it means and its default, for `check --help`.
 pub fn help() -> String {
-    let mut text = "Keys of an analysis; what has a default may be left out, and a section that is left out is not done:\n\n  \
+    let mut text = "Keys of an analysis. Keys with a default are optional, and a section that is missing is not done:\n\n  \
                     title, question, source, expectation, reading: text; seed: a number [default: 0]\n"
         .to_string();
     text += &entry(
@@ -27,7 +27,7 @@ pub fn help() -> String {
         text += &entry(&format!("[{name}]"), &about);
         section.get_arguments().for_each(|key| text += &entry(&format!("  {}", key.get_id()), &meaning(key)));
     }
-    text + "\nA list is written [a, b], a word in quotes. A path is looked for beside the file, then from the current folder. `fisherscape list --show quickstart` shows keys in use."
+    text + "\nA list is written [a, b], a word in quotes. A path is looked up next to the file, then in the current folder. `fisherscape list --show quickstart` shows keys in use."
 }
 
 fn topics() -> String {

@@ -80,9 +80,12 @@ impl Loaded {
             {
                 (format!("`{key}` must be {expected}, found {found}"), fix.to_string())
             }
+            Error::Text { place, what, excerpt, fix } if place == key && excerpt.is_empty() => {
+                (what.to_string(), fix.to_string())
+            }
             cause => {
                 let text = cause.to_string();
-                let (what, fix) = text.split_once("\n  fix: ").unwrap_or((&text, "mend it"));
+                let (what, fix) = text.split_once("\n  fix: ").unwrap_or((&text, "correct it"));
                 (what.to_string(), fix.to_string())
             }
         };
@@ -98,17 +101,14 @@ impl Loaded {
         let all = self.study.iter().flat_map(|study| &study.cells).map(|cell| cell.name.clone());
         let all: Vec<String> = all.collect();
         if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
-            let expected = match all.is_empty() {
-                true => "left out where there is no [[grid]]".to_string(),
-                false => format!("of {}", all.join(", ")),
+            let (sentence, fix) = match all.is_empty() {
+                true => ("the analysis has no [[grid]], so it has no cells".to_string(), "leave --cells out"),
+                false => (
+                    format!("no cell is named {unknown}; the cells are {}", all.join(", ")),
+                    "name cells as their folders are named",
+                ),
             };
-            return Err(Error::field(
-                "--cells",
-                "cell",
-                expected,
-                unknown,
-                "name cells as their folders are named",
-            ));
+            return Err(Error::said("--cells", sentence, fix));
         }
         if let Some(study) = &mut self.study {
             study.only = names.to_vec();
@@ -176,7 +176,7 @@ fn unknown(which: &str, what: &str) -> Error {
         .map(|(_, name)| format!(": did you mean {name}?"));
     let what = format!("{what}{}", near.unwrap_or_default());
     let fix = "name a TOML file, or one of those that `fisherscape list` lists";
-    Error::Text { place: which.into(), what: what.into(), excerpt: String::new(), fix: fix.into() }
+    Error::said(which, what, fix)
 }
 
 fn parse(place: &str, text: &str) -> Result<Analysis> {
@@ -231,8 +231,7 @@ fn check(place: &str, text: &str, analysis: &Analysis) -> Result<()> {
         None => Ok(()),
         Some(problem) => {
             let place = Place { name: place, text };
-            let what = format!("`{}` must be {}", problem.key, problem.expected);
-            Err(place.error(locate(text, &problem.key), &what, &problem.fix))
+            Err(place.error(locate(text, &problem.key), &problem.sentence(), &problem.fix))
         }
     }
 }
@@ -240,7 +239,7 @@ fn check(place: &str, text: &str, analysis: &Analysis) -> Result<()> {
 /// The text with each `key=value` put in; layout and comments stay.
 fn edited(place: &str, text: &str, set: &[String]) -> Result<String> {
     let mut document: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| {
-        Place { name: place, text }.error(e.span(), e.message(), "mend the file")
+        Place { name: place, text }.error(e.span(), e.message(), "correct the TOML")
     })?;
     for setting in set {
         let wrong = |expected: &str| {

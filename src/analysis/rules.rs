@@ -16,14 +16,24 @@ use crate::stages::schedule::ScheduleOptions;
 use crate::stages::stability::StabilityOptions;
 use crate::stages::surface::AxisOptions;
 
-/// What does not fit: the key, what it must be, and how to mend it.
+/// What does not fit: the key or section, what is wrong with it as the rest of a sentence, and how to fix it.
 pub struct Problem {
     pub key: String,
-    pub expected: String,
+    predicate: String,
     pub fix: String,
 }
 
-/// Whether it holds; the key, what it must be, and how to mend it.
+impl Problem {
+    /// "`train.seeds` must be from 1 to 1000", "[stability] needs a [fisher] section".
+    pub fn sentence(&self) -> String {
+        match self.key.contains('.') {
+            true => format!("`{}` {}", self.key, self.predicate),
+            false => format!("[{}] {}", self.key, self.predicate),
+        }
+    }
+}
+
+/// Whether it holds; the key or section, what is wrong with it where it does not, and how to fix it.
 type Rule = (bool, &'static str, &'static str, &'static str);
 
 /// Draws that make sense: more would show no more.
@@ -43,14 +53,18 @@ pub fn problem(analysis: &Analysis) -> Option<Problem> {
         landscape(analysis),
     ];
     let broken = rules.into_iter().flatten().find(|(holds, ..)| !holds);
-    let broken =
-        broken.map(|(_, key, expected, fix)| (key.to_string(), expected.to_string(), fix.to_string()));
-    let (key, expected, fix) = broken.or_else(|| {
+    let broken = broken.map(|(_, key, predicate, fix)| Problem {
+        key: key.to_string(),
+        predicate: predicate.to_string(),
+        fix: fix.to_string(),
+    });
+    broken.or_else(|| {
         let (section, option) =
             ranges(analysis).into_iter().find_map(|(name, range)| Some((name, range?.err()?)))?;
-        Some((format!("{section}.{}", option.option), option.expected, option.fix))
-    })?;
-    Some(Problem { key, expected, fix })
+        let (key, predicate) =
+            (format!("{section}.{}", option.option), format!("must be {}", option.expected));
+        Some(Problem { key, predicate, fix: option.fix })
+    })
 }
 
 /// What the commands ask of their own options.
@@ -98,7 +112,7 @@ fn paths(analysis: &Analysis) -> Vec<Rule> {
     let data = &analysis.data;
     let fix = "name it, or leave the key out";
     let named = |key, path: Option<&PathBuf>| {
-        (path.is_none_or(|p| !p.as_os_str().is_empty()), key, "a file or folder", fix)
+        (path.is_none_or(|p| !p.as_os_str().is_empty()), key, "must name a file or folder", fix)
     };
     vec![
         named("model.checkpoint", Some(&analysis.model.checkpoint)),
@@ -117,55 +131,55 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
         (
             labelled(analysis) || data.text.is_some(),
             "data",
-            "a task, a table, words, questions or text",
+            "needs a task, a table, words, questions or text",
             "give data.task, data.table, data.conll, data.squad or data.text",
         ),
         (
             data.task.is_none() || data.table.is_none(),
             "data.table",
-            "left out beside a task",
+            "cannot be given together with data.task",
             "choose one of the two",
         ),
         (
             data.conll.is_none() || data.task.is_none() && data.table.is_none(),
             "data.conll",
-            "left out beside a task or a table",
+            "cannot be given together with data.task or data.table",
             "choose one of them",
         ),
         (
             data.conll.is_some() || data.column.is_none(),
-            "data.conll",
-            "given with data.column",
-            "name the file of words",
+            "data.column",
+            "needs data.conll",
+            "name the file of words in data.conll",
         ),
         (
             data.squad.is_none() || data.task.is_none() && data.table.is_none() && data.conll.is_none(),
             "data.squad",
-            "left out beside a task, a table or words",
+            "cannot be given together with data.task, data.table or data.conll",
             "choose one of them",
         ),
         (
             data.squad.is_some() || data.stride.is_none(),
-            "data.squad",
-            "given with data.stride",
-            "name the file of questions",
+            "data.stride",
+            "needs data.squad",
+            "name the file of questions in data.squad",
         ),
         (
             data.in_parts() || data.dev.is_none(),
             "data.dev",
-            "left out without data.conll or data.squad",
+            "needs data.conll or data.squad",
             "name the file of words or of questions",
         ),
         (
             data.table.is_some() == data.columns.is_some(),
             "data.columns",
-            "given with a table, and only then",
+            "goes with data.table: give both or neither",
             "write columns = \"text,label\"",
         ),
         (
             data.labels.is_none() || data.table.is_some(),
             "data.labels",
-            "left out without a table",
+            "needs data.table",
             "a task's labels are known",
         ),
     ]
@@ -181,44 +195,44 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
         (
             train.is_none() || labelled(analysis),
             "train",
-            "about a task, a table, words or questions",
-            "give data.task, data.table, data.conll or data.squad",
+            "needs data.task, data.table, data.conll or data.squad",
+            "give one of them, or remove [train]",
         ),
         (
             train.is_none() || (1..=16).contains(&names.len()) && distinct(&names),
             "train.arms",
-            "a list of one to sixteen arms, distinct by name",
+            "must be a list of one to sixteen arms, distinct by name",
             "write, for example, [\"uniform:0.05\", \"guided\"]",
         ),
         (
             train.is_none_or(|t| SEEDS.contains(&t.seeds)),
             "train.seeds",
-            "from 1 to 1000",
+            "must be from 1 to 1000",
             "five give an interval worth having",
         ),
         (
             !analysis.looks_at_models() || train.is_none_or(|t| !t.options.scores_only),
             "train.scores_only",
-            "left out where models are looked at",
-            "leave it out, or [surface] and agree.arms",
+            "keeps no models, but other sections need them",
+            "leave it out, or leave out [surface] and agree.arms",
         ),
         (
             analysis.schedule.is_some() || arms().all(|arm| !arm.0.scheduled()),
             "train.arms",
-            "without `guided` and its controls where there is no [schedule]",
+            "names `guided` or one of its controls, but there is no [schedule]",
             "add a [schedule], name a file (\"guided:RATES.csv\"), or leave the arm out",
         ),
         (
             arms().all(|arm| arm.0.control().is_none())
                 || analysis.fisher.is_some() && !analysis.schedule.as_ref().is_some_and(preset),
             "train.arms",
-            "without `untrained` and `random-label` where no Fisher information is computed",
+            "names `untrained` or `random-label`, but no Fisher information is computed",
             "add [fisher] and leave schedule.preset out, or leave the arm out",
         ),
         (
             analysis.schedule.as_ref().is_none_or(preset) || analysis.fisher.is_some(),
             "schedule",
-            "with a preset or a [fisher] section",
+            "needs a preset or a [fisher] section",
             "add [fisher], or preset = \"paper-bert-base\"",
         ),
     ]
@@ -231,26 +245,26 @@ fn fisher(analysis: &Analysis) -> Vec<Rule> {
         (
             over == Over::Task || analysis.data.text.is_some(),
             "fisher.over",
-            "\"task\" where there is no text",
+            "is \"text\", but there is no data.text",
             "give data.text, or over = \"task\"",
         ),
         (
             over == Over::Text || labelled(analysis),
             "fisher.over",
-            "\"text\" where there is no task",
+            "is \"task\", but there is no task, table, words or questions",
             "give data.task, or over = \"text\"",
         ),
-        (fisher.examples != Some(0), "fisher.examples", "at least 1", "leave it out for all"),
+        (fisher.examples != Some(0), "fisher.examples", "must be at least 1", "leave it out for all"),
         (
             distinct(&fisher.also) && !fisher.also.contains(&Estimator::Empirical),
             "fisher.also",
-            "\"mc\", \"exact\" or both",
+            "must be \"mc\", \"exact\" or both",
             "the empirical estimator is always there",
         ),
         (
             over == Over::Task || !fisher.also.contains(&Estimator::Exact),
             "fisher.also",
-            "without \"exact\" over text",
+            "cannot have \"exact\" over text",
             "a vocabulary has too many classes to sum over",
         ),
     ]
@@ -271,52 +285,55 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
         (
             analysis.damage.as_ref().is_none_or(|d| d.examples != Some(0)),
             "damage.examples",
-            "at least 1",
+            "must be at least 1",
             "leave it out for all",
         ),
         (
             stability.is_none() || analysis.fisher.is_some(),
             "stability",
-            "beside a [fisher] section",
+            "needs a [fisher] section",
             "add [fisher]: the rankings are of its examples",
         ),
         (
             stability.is_none_or(|s| s.masks <= 1 || over == Over::Text),
             "stability.masks",
-            "left out where the Fisher information is over a task",
-            "a task's examples have no masks",
+            "needs Fisher information over text",
+            "leave it out: a task's examples have no masks",
         ),
         (
             stability.is_none_or(|s| s.heads <= 1 || over != Over::Text),
             "stability.heads",
-            "left out where the Fisher information is over text",
-            "the head that predicts tokens is the checkpoint's own",
+            "needs Fisher information over a task",
+            "leave it out: the head that predicts tokens is the checkpoint's own",
         ),
         (
             analysis.fisher.is_some() || first.is_none(),
             first.unwrap_or("audit"),
-            "beside a [fisher] section",
-            "add [fisher]: it is about that",
+            "needs a [fisher] section",
+            "add [fisher]",
         ),
         (
             analysis.agree.as_ref().is_none_or(|a| !a.arms || analysis.train.is_some() && over == Over::Task),
             "agree.arms",
-            "true only where arms are trained and the Fisher information is over the task",
+            "needs trained arms and Fisher information over the task",
             "add [train] and fisher.over = \"task\": trained models have no masked-LM head",
         ),
         (
-            analysis
-                .agree
-                .as_ref()
-                .is_none_or(|a| (a.arms || also || !a.files.is_empty()) && a.titles.len() == a.files.len()),
+            analysis.agree.as_ref().is_none_or(|a| a.arms || also || !a.files.is_empty()),
             "agree",
-            "about something beside the empirical estimate, and with a title for each file",
-            "set arms = true, fisher.also, or files and titles",
+            "has nothing to compare the empirical estimate with",
+            "set agree.arms = true, fisher.also, or agree.files and agree.titles",
+        ),
+        (
+            analysis.agree.as_ref().is_none_or(|a| a.titles.len() == a.files.len()),
+            "agree.titles",
+            "must have one title for each of agree.files",
+            "write, for example, files = [\"F.safetensors\"] and titles = [\"mine\"]",
         ),
     ]
 }
 
-/// Of surfaces and all that lies beside them.
+/// Of surfaces and of what needs them.
 fn landscape(analysis: &Analysis) -> Vec<Rule> {
     let surface = analysis.surface.as_ref();
     let masks: Vec<String> =
@@ -332,79 +349,79 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
         ("sharpness", analysis.sharpness.is_some()),
     ];
     let kinds: Vec<&str> = analysis.planes.iter().map(|plane| plane.kind.0.name).collect();
-    let alone = |plane: &KindPlane| !(plane.kind.0.between || plane.kind.0.along);
+    let by_itself = |plane: &KindPlane| !(plane.kind.0.between || plane.kind.0.along);
     let without_surface = sections.iter().find_map(|(name, there)| there.then_some(*name));
     vec![
         (
             surface.is_none_or(|s| s.examples != Some(0)),
             "surface.examples",
-            "at least 1",
+            "must be at least 1",
             "leave it out for all",
         ),
         (
             surface.is_none_or(|s| DRAWS.contains(&s.draws)),
             "surface.draws",
-            "from 1 to 100",
+            "must be from 1 to 100",
             "three planes show a spread",
         ),
         (
             surface.is_none_or(|s| (1..=analysis.seeds().max(1)).contains(&s.seeds)),
             "surface.seeds",
-            "from 1 to train.seeds",
+            "must be from 1 to train.seeds",
             "five give an interval worth having",
         ),
         (
             surface.is_none_or(|s| s.sampling.tolerance.is_none() || s.seeds == 1),
             "surface.tolerance",
-            "left out where surface.seeds compares arms",
+            "cannot be given together with surface.seeds above 1",
             "leave it out: arms are compared by the loss of every example at every point",
         ),
         (
             analysis.profile.as_ref().is_none_or(|p| DRAWS.contains(&p.draws)),
             "profile.draws",
-            "from 1 to 100",
+            "must be from 1 to 100",
             "five lines show a spread",
         ),
         (
             surface.is_some() || without_surface.is_none(),
             without_surface.unwrap_or("surface"),
-            "beside a [surface] section",
-            "add [surface]: its parts of the data are looked at",
+            "needs a [surface] section",
+            "add [surface]: it names the parts of the data",
         ),
         (
-            analysis.planes.iter().all(alone) && distinct(&kinds),
+            analysis.planes.iter().all(by_itself) && distinct(&kinds),
             "planes",
-            "of distinct kinds that need no other models",
+            "must be of distinct kinds that need no other models",
             "[plane] is the one between models, [trajectory] the one along a training",
         ),
         (
             analysis.train.is_some() || analysis.plane.is_none(),
             "plane",
-            "about arms of a training",
-            "add a [train] section",
+            "needs a [train] section",
+            "add [train]: the plane goes through trained models",
         ),
         (
             analysis.train.is_some() || analysis.trajectory.is_none(),
             "trajectory",
-            "about arms of a training",
-            "add a [train] section",
+            "needs a [train] section",
+            "add [train]: the trajectory is that of a training",
         ),
         (
             analysis.trajectory.as_ref().is_none_or(|t| (3..=1000).contains(&t.snapshots)),
             "trajectory.snapshots",
-            "from 3 to 1000",
+            "must be from 3 to 1000",
             "a dozen show a path",
         ),
         (
             surface.is_none() || !parts.is_empty() && distinct(&parts),
             "surface.over",
-            "distinct parts, at least one",
+            "must be a list of distinct parts, at least one",
             "write, for example, [\"held_out\"]",
         ),
         (
             analysis.train.is_none() || !parts.contains(&Part::Text),
             "surface.over",
-            "parts of the task where arms are trained on it",
+            "names \"text\", which arms trained on a task cannot predict",
             "leave \"text\" out: the arms have no masked-LM head",
         ),
         (
@@ -413,19 +430,19 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
                 Part::Train | Part::HeldOut => labelled(analysis),
             }),
             "surface.over",
-            "parts of data that are there",
+            "names a part for which no data are given",
             "\"train\" and \"held_out\" are parts of a task, \"text\" is data.text",
         ),
         (
             analysis.fisher.is_some() || all_masks.into_iter().all(|mask| mask.0 == Select::All),
             "surface.masks",
-            "only \"all\" where there is no [fisher]",
+            "can only be \"all\" without a [fisher] section",
             "add a [fisher] section",
         ),
         (
             surface.is_none() || !masks.is_empty() && distinct(&masks),
             "surface.masks",
-            "a list of distinct masks, at least one",
+            "must be a list of distinct masks, at least one",
             "write, for example, [\"all\", \"top:0.01\", \"random:0.01\"]",
         ),
     ]

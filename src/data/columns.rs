@@ -49,7 +49,7 @@ impl FromStr for Columns {
         if !distinct || names.contains(&"") || text.is_empty() {
             return Err(Error::field(
                 "--columns",
-                "text[,text2],label",
+                "columns",
                 "two or three different column names with commas between them (one for --text)",
                 format!("`{typed}`"),
                 "name the column of the text, for pairs that of the second text, and last that of the label",

@@ -121,7 +121,7 @@ impl Order {
             Ok(text) if rest.is_empty() => Ok(Box::new(Cursor::new(text.into_bytes()))),
             _ => {
                 let fix = "save it as UTF-8, or fetch it again";
-                Err(Error::field(path.display(), "text", "whole UTF-16", "one that is cut or damaged", fix))
+                Err(Error::field(path.display(), "text", "whole UTF-16", "text that is cut or damaged", fix))
             }
         }
     }
@@ -176,6 +176,6 @@ fn refused(path: &Path, what: &str, fix: &str) -> Error {
 
 fn unknown(path: &Path, head: &[u8]) -> Error {
     let start: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let what = format!("bytes that are no text; it begins with {}", start.join(" "));
+    let what = format!("bytes that are not text; it begins with {}", start.join(" "));
     refused(path, &what, "save it as CSV, TSV, JSON Lines or parquet")
 }

@@ -272,7 +272,7 @@ impl Reader<'_> {
         let stored: Stored = serde_json::from_str(questions)
             .map_err(|e| self.wrong("questions", "unanswerable, contexts and questions in JSON", e))?;
         let questions =
-            stored.questions(|what| self.wrong("questions", "about a context that is there", what))?;
+            stored.questions(|what| self.wrong("questions", "about one of the contexts", what))?;
         let (offsets, shape) = self.integers("offsets")?;
         if shape != [examples.len(), t, 2] {
             return Err(self.wrong(
@@ -283,7 +283,7 @@ impl Reader<'_> {
         }
         let asked: Vec<usize> = examples.chunk_by(|a, b| a.group == b.group).map(<[Example]>::len).collect();
         if asked.len() != questions.len() {
-            let expected = format!("as many as the {} groups of neighbours", asked.len());
+            let expected = format!("one for each of the {} groups of neighbours", asked.len());
             return Err(self.wrong("questions", expected, questions.len()));
         }
         let each = questions

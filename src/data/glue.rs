@@ -115,7 +115,7 @@ pub fn read(task: Task, given: &Path, split: Split) -> Result<Rows> {
     all.not_empty(
         first.display(),
         task.columns(is_table(first)).label.as_deref().unwrap_or_default(),
-        "readable in at least one sound row",
+        "readable in at least one row",
         "use GLUE's own file: tabs without quoting, and labels (test files have none)",
     )
 }

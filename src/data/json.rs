@@ -67,7 +67,7 @@ fn check(path: &Path, columns: &Columns, objects: &[(u64, Option<Object>)]) -> R
     let Some(name) = columns.names().find(missing) else { return Ok(()) };
     let found = match sound.next() {
         Some(first) => format!("the keys {}", first.keys().cloned().collect::<Vec<_>>().join(", ")),
-        None => "no object in a line of its own".to_string(),
+        None => "a line that is not one object".to_string(),
     };
     Err(Error::field(path.display(), name, "a key of the objects", found, FIX))
 }

@@ -155,7 +155,7 @@ impl<'a> Column<'a> {
         Err(self.wrong(
             "numbers, as --labels regression says",
             found,
-            "leave --labels out, or name another column",
+            "leave out --labels, or name another column",
         ))
     }
 
@@ -217,7 +217,7 @@ impl<'a> Column<'a> {
             self.distinct.iter().map(|label| kind.class(label)).collect();
         if different.len() == 1 {
             let only = self.distinct.first().unwrap_or(&"");
-            let fix = "name another column, or give rows of other classes too: with one there is nothing to tell apart";
+            let fix = "name another column, or give rows of other classes, too: with one class there is nothing to learn";
             return Err(self.wrong("a column of at least 2 classes", format!("only `{only}`"), fix));
         }
         Ok(classes)

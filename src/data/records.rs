@@ -42,9 +42,9 @@ pub(super) fn read(path: &Path, columns: &Columns) -> Result<Found> {
     Ok(Found { records, skipped, form })
 }
 
-/// Of a shard such as `train-00000-of-00002.parquet` that it is one alone.
+/// Of a shard such as `train-00000-of-00002.parquet`, that it is only one of several.
 fn shard(path: &Path) -> Option<String> {
     let (_, count) = path.file_stem()?.to_str()?.rsplit_once("-of-")?;
     let count: usize = count.parse().ok().filter(|count| *count > 1)?;
-    Some(format!(", of which this is one of {count} parts, read alone"))
+    Some(format!(", one of {count} parts, and only this part is read"))
 }

@@ -1,4 +1,4 @@
-//! Examples before tokenization, and the account of what was left out of them.
+//! Examples before tokenization, and the account of what was skipped.
 //!
 //! Real files have broken rows (QQP's own train.tsv among them). A reader leaves such a row out, but never
 //! silently: its place and the reason go into [`Skipped`], and [`Rows::left_out`] is what the user is shown.
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::tasks::Kind;
 
 /// How the line on rows that were dropped begins, and how that on examples that have nothing to predict ends: reports look for both.
-pub const LEFT_OUT: &str = "left out: ";
+pub const LEFT_OUT: &str = "skipped: ";
 pub const SKIPPED: &str = "examples without a target skipped";
 
 /// One example before tokenization; texts are trimmed and not empty.
@@ -94,7 +94,7 @@ impl Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Reason::InvalidUtf8 => "invalid UTF-8",
-            Reason::InvalidJson => "no object of JSON",
+            Reason::InvalidJson => "not a JSON object",
             Reason::UnclosedQuote => "quote never closed, rest of the file lost",
             Reason::TooFewFields => "too few fields",
             Reason::TooManyFields => "too many fields",

@@ -19,12 +19,13 @@ use crate::error::{Error, Result};
 /// # Errors
 ///
 /// [`Error::Io`] if the file cannot be read; [`Error::Field`] if it is of another kind, a column is missing, no row is
-/// sound, or the labels are none that can be learned.
+/// valid, or the labels cannot be learned.
 pub fn read(path: &Path, columns: &Columns, wanted: Option<Labels>) -> Result<Rows> {
     let Some(column) = &columns.label else {
         let fix =
             "name the column of the label last; a table without labels is read by --text FILE --columns NAME";
-        return Err(Error::field("--columns", "text[,text2],label", "a text and a label", columns, fix));
+        let sentence = format!("--table needs a text and a label, but --columns names only `{columns}`");
+        return Err(Error::said("--columns", sentence, fix));
     };
     let found = records::read(path, columns)?;
     let place = path.display().to_string();
@@ -51,8 +52,8 @@ pub fn read(path: &Path, columns: &Columns, wanted: Option<Labels>) -> Result<Ro
     rows.not_empty(
         place,
         column,
-        "readable in at least one sound row",
-        "look at the lines named above; hidden test labels (-1) are none, and text alone is read by --text",
+        "readable in at least one row",
+        "look at the lines named above; hidden test labels (-1) do not count, and text without labels is read by --text",
     )
 }
 

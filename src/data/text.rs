@@ -32,7 +32,8 @@ pub fn read(files: &[PathBuf], column: Option<&Columns>, min_words: usize) -> Re
     if let Some(columns) = column {
         if columns.names().count() > 1 {
             let fix = "name the one column of the text, or give the file by --table";
-            return Err(Error::field("--columns", "text", "one column beside --text", columns, fix));
+            let sentence = format!("--text takes exactly one column, but --columns names `{columns}`");
+            return Err(Error::said("--columns", sentence, fix));
         }
         rows.read_as += &format!(": `{columns}` of a table");
     }
@@ -51,11 +52,11 @@ pub fn read(files: &[PathBuf], column: Option<&Columns>, min_words: usize) -> Re
     let names = names.join(", ");
     let (cut, broken) = (rows.short + rows.headings, !rows.skipped.is_empty());
     if rows.rows.is_empty() && cut == 0 {
-        let (expected, found, fix) = match broken {
-            true => ("UTF-8", "no line of it", "convert it: iconv -f LATIN1 -t UTF-8 FILE > NEW"),
-            false => ("one example a line", "nothing: it is empty", "name another file"),
+        let (sentence, fix) = match broken {
+            true => ("no line is valid UTF-8", "convert it: iconv -f LATIN1 -t UTF-8 FILE > NEW"),
+            false => ("it is empty; expected one example a line", "name another file"),
         };
-        return Err(Error::field(names, "text", expected, found, fix));
+        return Err(Error::said(names, sentence, fix));
     }
     rows.not_empty(
         names,

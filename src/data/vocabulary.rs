@@ -34,7 +34,7 @@ type Pair = (u32, u32);
 ///
 /// # Errors
 ///
-/// [`Error::Field`] if the special tokens and the characters alone are more than `size`.
+/// [`Error::Field`] if the special tokens and the characters are more than `size`.
 pub fn train(rows: &[Row], size: usize) -> Result<Vec<String>> {
     let words = words(rows)?;
     let mut pieces = Pieces::new(&words);
@@ -51,7 +51,8 @@ pub fn train(rows: &[Row], size: usize) -> Result<Vec<String>> {
 /// How often each word occurs.
 pub fn words(rows: &[Row]) -> Result<BTreeMap<String, u64>> {
     let normalizer = BertNormalizer::new(true, true, None, true);
-    let refused = |e| Error::field("--text", "text", "readable by BERT's tokenizer", e, "remove the line");
+    let refused =
+        |e| Error::said("--text", format!("BERT's tokenizer cannot read a line: {e}"), "remove the line");
     let count = |rows: &[Row]| -> Result<BTreeMap<String, u64>> {
         let mut counts = BTreeMap::new();
         for row in rows {

@@ -100,11 +100,11 @@ impl Arm {
     ///
     /// # Errors
     ///
-    /// As [`Rates::read`]; and [`Error::Field`] where the assignment goes by ranks that are none.
+    /// As [`Rates::read`]; and [`Error::Field`] where the ranks that the assignment needs are not valid.
     pub fn rates(assignment: Assignment, path: &Path, sites: &[Place]) -> Result<Rates> {
         let rates = Rates::read(path, sites)?;
         assignment.of(&rates).ok_or_else(|| {
-            let fix = "make the file with `fisherscape schedule`, or leave the whole column out: then p gives the order";
+            let fix = "make the file with `fisherscape schedule`, or leave out the whole column: then p gives the order";
             let expected = format!("from 0 to {}, each once", rates.iter().count() - 1);
             Error::field(path.display(), "rank", expected, "other ranks", fix)
         })

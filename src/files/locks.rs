@@ -43,7 +43,7 @@ pub fn wait_for_lock(path: &Path) -> Result<File> {
 
 fn held(path: &Path) -> Error {
     let fix = "wait for it, or give this run a folder of its own with --out; on a cluster `fisherscape status FOLDER` says what is at work";
-    Error::field(path.display(), "folder", "free", "another run at work in it", fix)
+    Error::said(path.display(), "another run is at work in this folder", fix)
 }
 
 /// Whether the lock was got; a disk without locks gives it to everybody.

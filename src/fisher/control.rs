@@ -11,7 +11,7 @@ use crate::rng::Stream;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Control {
-    /// All parameters, the head's too, are drawn anew from the seed: the architecture alone.
+    /// All parameters, the head's too, are drawn anew from the seed: only the architecture stays.
     Untrained,
     /// All labels are exchanged with each other at random, by the seed: model and texts without their meaning.
     RandomLabel,

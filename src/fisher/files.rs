@@ -158,7 +158,9 @@ pub fn read(path: &Path) -> Result<Stored> {
         return Err(Error::field(path.display(), "values", "above 0 somewhere", "0 everywhere", fix));
     }
     let layout = Layout::stored(&metadata, &diagonal)
-        .map_err(|found| Error::field(path.display(), "layout", "what each tensor is", found, FIX))?
+        .map_err(|why| {
+            Error::said(path.display(), format!("the layout of its tensors is incomplete: {why}"), FIX)
+        })?
         .unwrap_or_else(|| architectures::recognise(&diagonal));
     Ok(Stored { diagonal, layout, metadata })
 }
@@ -186,11 +188,15 @@ pub fn read_for(path: &Path, theta: &ParamMap) -> Result<(ParamMap, HashMap<Stri
     let (foreign, missing) = (only(&fisher, theta), only(theta, &fisher));
     fisher.retain(|name, _| theta.contains_key(name));
     if fisher.is_empty() {
-        return Err(Error::field(path.display(), "tensors", "some parameter of the model", foreign, fix));
+        let sentence = format!("no tensor is a parameter of the model; it has {foreign}");
+        return Err(Error::said(path.display(), sentence, fix));
     }
     for (side, modules) in [("Fisher information", foreign), ("model", missing)] {
         if !modules.is_empty() {
-            progress::excluded(format!("{}: only in the {side}, so in no mask: {modules}", path.display()));
+            progress::excluded(format!(
+                "{}: only in the {side}, so no mask has them: {modules}",
+                path.display()
+            ));
         }
     }
     Ok((fisher, metadata))
@@ -202,7 +208,7 @@ pub fn tensor_sums(fisher: &ParamMap) -> Result<Vec<f64>> {
     fisher.values().map(sum).collect()
 }
 
-/// The per-example sums beside a Fisher file, if they were written, and the names of their tensors.
+/// The per-example sums of a Fisher file, if they were written, and the names of their tensors.
 pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, PerExample)>> {
     let path = examples_path(fisher);
     if !path.exists() {
@@ -227,7 +233,7 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, PerExample)>>
     }
 }
 
-/// As [`read_examples`], the sums of the diagonal's tensors alone, checked against the diagonal that they stand beside.
+/// As [`read_examples`], only the sums of the diagonal's tensors, checked against the diagonal.
 ///
 /// # Errors
 ///
@@ -244,7 +250,7 @@ pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<PerExample
     let columns: Option<Vec<usize>> = diagonal.keys().map(|name| places.get(name).copied()).collect();
     let Some(columns) = columns else {
         let found = format!("{} tensors for {}", names.len(), diagonal.len());
-        return wrong("of the tensors of the Fisher file", found);
+        return wrong("those of the tensors of the Fisher file", found);
     };
     let sums = sums.select(Axis(1), &columns);
     if let Some(value) = sums.iter().find(|s| !(s.is_finite() && **s >= 0.0)) {

@@ -17,7 +17,7 @@ use crate::ranking::Ranking;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
-    /// Each parameter tensor, key biases left out: their rank would be rounding noise.
+    /// Each parameter tensor, without key biases: their rank would be rounding noise.
     Tensor,
     /// The parameters that feed a dropout site.
     Site,

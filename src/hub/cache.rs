@@ -111,7 +111,7 @@ impl Cache {
         match locked(id, &path) {
             Ok(file) => Some(file),
             Err(e) => {
-                let without = "going on without it, into a file of its own";
+                let without = "continuing without it, into a file of its own";
                 progress::status(format!("{}: cannot lock {}: {e}; {without}", id.given, path.display()));
                 None
             }
@@ -124,7 +124,7 @@ impl Cache {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let _ = std::fs::remove_file(path); // a link to a blob that is gone
         match symlink(blob, path, folder) {
             Ok(()) => Ok(()),

@@ -98,10 +98,10 @@ impl Partial {
 
 impl Partial {
     /// A connection that ended early: progress only where it came further than what was there `before`. `anew` says that the
-    /// server ignored from where it was asked to go on.
+    /// server ignored from where it was asked to continue.
     fn cut(&self, why: &str, remote: &Remote, before: u64, anew: bool) -> Failure {
         let size = remote.size.map_or("all".to_string(), |size| size.to_string());
-        let ignored = if anew { ", as it begins anew instead of going on" } else { "" };
+        let ignored = if anew { ", as it begins anew instead of continuing" } else { "" };
         let why = format!("{why} after {} of {size} bytes{ignored}", self.have);
         if self.best > before { Failure::Partial(why) } else { Failure::Passing(why) }
     }
@@ -262,29 +262,29 @@ impl Client<'_> {
             if found != remote.etag {
                 std::fs::remove_file(&path).map_err(Error::io(&path, "remove"))?;
                 let hash = if remote.etag.len() == 64 { "SHA-256" } else { "git hash" };
-                let fix = format!("run it again; if it stays, {}", self.through());
+                let fix = format!("run it again; if it happens again, {}", self.through());
                 let expected = format!("of {hash} {}", remote.etag);
                 let found = format!("{found}; the file was removed");
                 return Err(self.id.error(&remote.name, expected, found, fix));
             }
         } else {
-            let unchecked = "the server names no hash of it: only its size was checked";
+            let unchecked = "the server gives no hash: only the size was checked";
             progress::excluded(format!("{}: {}: {unchecked}", self.id.given, remote.name));
         }
         file.sync_all().map_err(Error::io(&path, "write"))?;
         std::fs::rename(&path, blob).map_err(Error::io(blob, "write"))
     }
 
-    /// What an earlier try left of a file, if it can be gone on from.
+    /// What an earlier try left of a file, if it can be resumed.
     fn partial(&self, path: PathBuf, remote: &Remote) -> Result<Partial> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let mut options = File::options();
         let opened = options.create(true).truncate(false).read(true).write(true).open(&path);
         let mut file = opened.map_err(Error::io(&path, "write"))?;
         let left = file.seek(SeekFrom::End(0)).map_err(Error::io(&path, "read"))?;
         let mut partial = Partial { path: path.clone(), file, have: left, best: left };
-        // More than the whole is none of this file's; of one without a hash or a size nothing tells that the rest fits.
+        // More than the whole is none of this file's; of one without a hash or a size nothing says that the rest fits.
         if remote.size.is_none_or(|size| left > size) || !is_hash(&remote.etag) {
             partial.from(0).map_err(Error::io(&path, "write"))?;
             partial.best = 0;
@@ -297,9 +297,17 @@ impl Client<'_> {
         let missing = remote.size.map_or(0, |size| size.saturating_sub(partial.have));
         match files::room(partial.path.parent().unwrap_or(Path::new("."))) {
             Some(room) if room < missing => {
-                let expected = format!("one that the disk has room for, {}", HumanBytes(room));
-                let fix = "make room, or name a cache on another disk in HF_HOME";
-                Err(self.id.error(&remote.name, expected, HumanBytes(missing), fix))
+                let sentence = format!(
+                    "{} needs {} of disk, but only {} are free",
+                    remote.name,
+                    HumanBytes(missing),
+                    HumanBytes(room)
+                );
+                Err(Error::said(
+                    &self.id.given,
+                    sentence,
+                    "make room, or name a cache on another disk in HF_HOME",
+                ))
             }
             _ => Ok(()),
         }
@@ -386,7 +394,7 @@ impl Client<'_> {
     fn proxy(&self) -> Option<String> {
         let proxy = self.agent.config().proxy()?;
         let place = format!("{}:{}", proxy.host(), proxy.port());
-        Some(format!("the proxy {place} (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; NO_PROXY goes round it)"))
+        Some(format!("the proxy {place} (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; NO_PROXY makes exceptions)"))
     }
 
     /// What is between here and the hub, as the likely cause of what is wrong with answers.
@@ -400,7 +408,7 @@ impl Client<'_> {
         let (id, status, endpoint) = (self.id, response.status(), &self.cache.endpoint);
         let code = response.headers().get("x-error-code").and_then(|code| code.to_str().ok()).unwrap_or("");
         let found = [status.as_str(), code].join(" ").trim_end().to_string();
-        let spelling = "mind the spelling (nothing of that name is here either, if a folder was meant)";
+        let spelling = "check the spelling; no local folder has that name either";
         let token = format!(
             "accept its terms at {endpoint}/{} and put a token into HF_TOKEN, or `hf auth login`",
             id.name
@@ -472,11 +480,11 @@ impl Client<'_> {
                 };
                 let proxy = self.proxy().map_or(String::new(), |proxy| format!(", and {proxy}"));
                 let fix = format!(
-                    "{check}{proxy}; or {}; HF_HUB_OFFLINE=1 reads the cache alone",
+                    "{check}{proxy}; or {}; HF_HUB_OFFLINE=1 reads only the cache",
                     self.id.by_hand()
                 );
                 let expected =
-                    format!("within reach at {} (nothing of that name is here)", self.cache.endpoint);
+                    format!("within reach at {} (no local folder has that name)", self.cache.endpoint);
                 Failure::Unreachable(self.id.error("hub", expected, error, fix))
             }
         }
@@ -494,7 +502,7 @@ impl Client<'_> {
                 Err(Failure::Unreachable(error)) if last || !patient => return Err(error),
                 Err(Failure::Unreachable(_)) => "out of reach".to_string(),
                 Err(Failure::Later(time, why)) if last || time > PATIENCE => {
-                    let fix = "wait so long and run it again: what was fetched is kept; a token in HF_TOKEN is let through more often";
+                    let fix = "wait that long and run it again: what was fetched is kept; with a token in HF_TOKEN the limit is higher";
                     let found = format!("{why}: it asks to wait {} s", time.as_secs());
                     return Err(self.id.error(
                         "hub",
@@ -510,8 +518,8 @@ impl Client<'_> {
                     why
                 }
                 Err(Failure::Passing(why)) if last => {
-                    let kept = "run it again: what was fetched is kept, and it goes on from there";
-                    let fix = format!("{kept}; if it stays, {}", self.through());
+                    let kept = "run it again: what was fetched is kept, and the download resumes from there";
+                    let fix = format!("{kept}; if it happens again, {}", self.through());
                     let expected = format!("unbroken, at {}", self.cache.endpoint);
                     return Err(self.id.error("connection", expected, format!("{why}, {TRIES} times"), fix));
                 }
@@ -539,8 +547,8 @@ fn roots(path: &Path) -> Result<RootCerts> {
         })
         .collect();
     if certificates.is_empty() {
-        let fix = "mend or unset SSL_CERT_FILE and REQUESTS_CA_BUNDLE";
-        return Err(Error::field(path.display(), "certificates", "at least one, in PEM", "none", fix));
+        let fix = "fix or unset SSL_CERT_FILE and REQUESTS_CA_BUNDLE";
+        return Err(Error::said(path.display(), "it has no certificates in PEM", fix));
     }
     Ok(RootCerts::new_with_certs(&certificates))
 }

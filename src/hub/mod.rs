@@ -194,7 +194,12 @@ impl Id {
                 "a folder, or in the cache {}, as HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
                 cache.folder.display()
             );
-            return Err(self.error("name", expected, "no such folder, and not all of it in the cache", fix));
+            return Err(self.error(
+                "name",
+                expected,
+                "no such folder, and the cache lacks some of its files",
+                fix,
+            ));
         }
         let client = Client::new(self, cache)?;
         // What else of the repository is here stays of one commit with what is fetched now.
@@ -202,7 +207,8 @@ impl Id {
         let (commit, all) = client.revision(known.as_deref().unwrap_or(&self.revision))?;
         let names = self.wanted.choose(&all).map_err(|missing| {
             let fix = "name a repository of a model's checkpoint, or of GLUE's tasks as in nyu-mll/glue";
-            self.error("files", "those that are read here", missing, fix)
+            let sentence = format!("the repository lacks files that are needed: {missing}");
+            Error::said(&self.given, sentence, fix)
         })?;
         let remotes = names.iter().map(|name| client.file(&commit, name)).collect::<Result<Vec<_>>>()?;
         let wanting = remotes.iter().filter(|remote| !cache.blob(self, &remote.etag).exists());

@@ -119,8 +119,8 @@ impl Basis {
         }
         if !long || sum.finalize() != blake3::Hash::from_bytes(stored) {
             self.broken = true;
-            let (path, fix) = (self.path.display(), "remove it and the .unfinished file beside it");
-            return Err(Error::field(path, format!("vector {k}"), "as it was written", "another", fix));
+            let (path, fix) = (self.path.display(), "remove it and the .unfinished file next to it");
+            return Err(Error::said(path, format!("vector {k} has changed since it was written"), fix));
         }
         Ok(values.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }

@@ -414,7 +414,8 @@ fn candidates<'a>(theta: &'a ParamMap, fisher: Option<&'a ParamMap>) -> Result<V
     }
     if common.is_empty() {
         let found = fisher.keys().next().map(|name| format!("`{name}` and others")).unwrap_or_default();
-        return Err(Error::field("--fisher", "tensors", "some parameter of the model", found, fix));
+        let sentence = format!("no tensor is a parameter of the model; it has {found}");
+        return Err(Error::said("--fisher", sentence, fix));
     }
     Ok(common)
 }

@@ -105,7 +105,13 @@ impl ByExample {
         let (mut tensors, _) = params::read_numbers(path)?;
         let wrong = |name: &str, found: String| {
             let fix = "make it again with `fisherscape surface --per-example`";
-            Error::field(path.display(), name, "float64, fitting the others", found, fix)
+            Error::field(
+                path.display(),
+                name,
+                "float64, and of a size that fits the other tensors",
+                found,
+                fix,
+            )
         };
         let mut values = |name: &str| {
             let tensor = tensors.remove(name).map(|(_, values)| values);

@@ -85,7 +85,7 @@ impl Plan<'_> {
         let before = journal.left() + parts.len();
         if before > 0 {
             let least = if self.refine > 0 { "at least " } else { "" };
-            progress::note(format!("going on after {before} of {least}{} points", all.len()));
+            progress::note(format!("resuming after {before} of {least}{} points", all.len()));
         }
         let progress = Progress::new("surface (points)", all.len().saturating_sub(before));
         let evaluator = self.evaluator(objective, self.refine > 0 || all.len() > before + 1)?;

@@ -205,19 +205,24 @@ impl Checkpoint {
                     parameter.initial(self.config.initializer_range, seed)?
                 }
                 (true, Head::MaskedLm | Head::CausalLm | Head::Seq2SeqLm, _) => {
-                    let (found, fix) = match head {
+                    let (sentence, fix) = match head {
                         Head::MaskedLm => (
-                            "no masked-LM head",
+                            "the checkpoint has no masked-LM head",
                             "add a fresh masked-LM head: fisherscape pretrain --steps 0 --checkpoint FOLDER --out NEW",
                         ),
-                        _ => ("none", "use a checkpoint with its language-model head"),
+                        _ => (
+                            "the checkpoint has no language-model head",
+                            "use a checkpoint with its language-model head",
+                        ),
                     };
-                    return Err(Error::field(self.folder.display(), &parameter.name, "present", found, fix));
+                    let sentence = format!("{sentence}: `{}` is missing", parameter.name);
+                    return Err(Error::said(self.folder.display(), sentence, fix));
                 }
                 (true, _, MissingHead::Refuse) => {
-                    let fix = "leave --strict-head out to draw one from the seed, or use a checkpoint with this head";
-                    let place = self.folder.display();
-                    return Err(Error::field(place, &parameter.name, "present", "no such head", fix));
+                    let fix = "leave out --strict-head to draw one from the seed, or use a checkpoint with this head";
+                    let sentence =
+                        format!("the checkpoint has no such head: `{}` is missing", parameter.name);
+                    return Err(Error::said(self.folder.display(), sentence, fix));
                 }
                 _ => self.take(parameter)?,
             };
@@ -255,7 +260,7 @@ impl Checkpoint {
             }
         }
         match fresh.is_empty() {
-            true => progress::note(format!("{}: has all of its head already, kept", self.folder.display())),
+            true => progress::note(format!("{}: already has its head; keeping it", self.folder.display())),
             false => self.tell_fresh(&fresh, seed),
         }
         self.model(head, MissingHead::Refuse)
@@ -331,7 +336,7 @@ impl Checkpoint {
         if !groups.is_empty() {
             let names: Vec<&str> = groups.into_iter().collect();
             progress::excluded(format!(
-                "{}: not part of this model, left out: {}",
+                "{}: not part of this model, ignored: {}",
                 self.folder.display(),
                 names.join(", ")
             ));
@@ -353,7 +358,7 @@ impl Model {
         }
         if let (None, Some(_)) = (made, &self.vocabulary) {
             progress::note(format!(
-                "{}: does not say of which vocabulary it is, so it is not checked against the checkpoint's",
+                "{}: does not name its vocabulary, so that is not checked against the checkpoint's",
                 set.path.display()
             ));
         }
@@ -377,21 +382,22 @@ impl Model {
     /// others. [`Model::close_folder`] follows.
     pub fn prepare_folder(source: &Path, folder: &Path) -> Result<()> {
         if embedded::is_folder(folder) {
-            let fix = "choose another folder: this name is taken, for the model in the binary";
-            return Err(Error::field("--out", "folder", "another than `embedded`", folder.display(), fix));
+            let sentence = format!("{} is the name of the model in the binary", folder.display());
+            return Err(Error::said("--out", sentence, "choose another folder"));
         }
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make"))?;
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let source = &hub::locate(source, Wanted::Checkpoint)?.folder;
         let real = |path: &Path| path.canonicalize().map_err(Error::io(path, "find"));
         if !embedded::is_folder(source) && real(source)? == real(folder)? {
-            let fix = "choose another folder: saving would overwrite the checkpoint";
-            return Err(Error::field("--out", "folder", "another than --checkpoint", folder.display(), fix));
+            let sentence =
+                format!("{} is the folder of --checkpoint; saving would overwrite it", folder.display());
+            return Err(Error::said("--out", sentence, "choose another folder"));
         }
         let (begun, marks) = (folder.join(BEGUN), [BEGUN, UNFINISHED, "provenance.toml"]);
         let own = marks.iter().any(|name| files::is_plain(&folder.join(name)));
         if let Some(other) = written().find(|name| !own && folder.join(name).symlink_metadata().is_ok()) {
             let (found, fix) = (format!("{other}, which no training wrote"), "choose another folder");
-            return Err(Error::field("--out", folder.display(), "empty, or a training's", found, fix));
+            return Err(Error::field("--out", folder.display(), "empty, or that of a training", found, fix));
         }
         files::check_plain(&begun)?;
         files::write(&begun, b"")

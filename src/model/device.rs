@@ -30,7 +30,7 @@ impl DeviceChoice {
             DeviceChoice::Metal => Device::new_metal(0),
         };
         opened.map_err(|cause| {
-            let fix = "leave --device out: everything runs on the CPU";
+            let fix = "leave out --device: everything runs on the CPU";
             Error::field(
                 "--device",
                 self,

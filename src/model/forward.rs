@@ -56,12 +56,13 @@ impl Forward {
 
 /// What a command says that needs gradients of such a model; `place` is its configuration.
 pub fn refused(place: impl Display, architecture: &Architecture) -> Error {
-    let found = format!(
-        "`{}`, of which candle-transformers computes the loss alone: its normalization and softmax cut gradients without an error",
+    let sentence = format!(
+        "`model_type` is `{}`, whose gradients cannot be computed: candle-transformers, which computes its loss, cuts them in normalization \
+         and softmax",
         architecture.model_type
     );
     let fix = "use `loss`, `surface` or `directions --to`, which need no gradient, or a checkpoint of another architecture";
-    Error::field(place, "model_type", "an architecture whose gradients are computed here", found, fix)
+    Error::said(place, sentence, fix)
 }
 
 impl Objective for Forward {

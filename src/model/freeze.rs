@@ -39,7 +39,7 @@ fn kind(place: &Path, rows: &Rows, checkpoint: &Checkpoint) -> Result<Kind> {
     };
     match (rows.kind(), pretrained) {
         (kind @ Kind::MaskedLm, head) if checkpoint.config.architecture.class(*head).is_none() => wrong(
-            format!("a task that {model_type} has a head for here"),
+            format!("a task that {model_type} has a head for"),
             kind,
             "give labelled examples by --task or --table",
         ),
@@ -88,7 +88,7 @@ pub fn examples(
     Ok((examples, truncated))
 }
 
-/// Texts with spans left out, for a decoder to write.
+/// Texts with spans removed, for a decoder to write.
 fn corrupted(
     path: &Path,
     rows: &Rows,
@@ -97,15 +97,13 @@ fn corrupted(
 ) -> Result<(Vec<Example>, Option<String>)> {
     // The end token follows.
     let (texts, cut) = tokenizer.bare(&rows.rows, max_len - 1)?;
-    let words = (cut > 0).then(|| format!("texts cut to {max_len} tokens, {cut} tokens left out"));
+    let words = (cut > 0).then(|| format!("texts cut to {max_len} tokens, {cut} tokens cut off"));
     words.iter().for_each(progress::excluded);
     let texts = texts.into_iter().zip(rows.rows.iter().map(|row| row.group)).collect();
     let (examples, short) = corruption::examples(texts, tokenizer, seed)?;
     if short > 0 {
         let path = path.display();
-        progress::excluded(format!(
-            "{path}: {short} lines of fewer than two tokens have no span to leave out"
-        ));
+        progress::excluded(format!("{path}: {short} lines of fewer than two tokens have no span to remove"));
     }
     if examples.is_empty() {
         let fix = "use longer text";
@@ -122,8 +120,9 @@ fn packed(
     (kind, max_len): (Kind, usize),
 ) -> Result<Vec<Example>> {
     if kind != Kind::CausalLm {
-        let (expected, fix) = ("text for a causal language model", "leave --pack out");
-        return Err(Error::field(path.display(), "--pack", expected, kind.spec().words, fix));
+        let sentence =
+            format!("--pack packs text for causal language modelling, but this is for {}", kind.spec().words);
+        return Err(Error::said(path.display(), sentence, "leave out --pack"));
     }
     let end = tokenizer.end()?;
     let (lines, _) = tokenizer.bare(&rows.rows, usize::MAX)?;
@@ -143,12 +142,14 @@ fn packed(
     }
     if rest > 0 {
         let path = path.display();
-        progress::excluded(format!("{path}: the last {rest} tokens fill no block of {max_len}"));
+        progress::excluded(format!(
+            "{path}: the last {rest} tokens do not fill a block of {max_len} and are dropped"
+        ));
     }
     Ok(blocks)
 }
 
-/// The frozen set of rows: tokenized; without labels masked, or each token to be predicted from those before it, or spans left out
+/// The frozen set of rows: tokenized; without labels masked, or each token to be predicted from those before it, or spans removed
 /// for a decoder.
 pub fn frozen(
     path: &Path,
@@ -163,7 +164,7 @@ pub fn frozen(
     let (pieces, rows_of_table) = (tokenizer.pieces(), checkpoint.config.vocab_size);
     if pieces < rows_of_table / 2 {
         progress::warn(format!(
-            "{}: the tokenizer knows {pieces} tokens and the model {rows_of_table}: are its files this model's?",
+            "{}: the tokenizer knows {pieces} tokens, but the model {rows_of_table}: check that both are of one model",
             checkpoint.folder.display()
         ));
     }

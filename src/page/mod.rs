@@ -50,7 +50,7 @@ pub struct Page {
     pub views: Vec<Group>,
     /// Pages of the parts of a study, and what they are about.
     pub links: Vec<(String, String)>,
-    /// What was left out or made up.
+    /// What was skipped or made up.
     pub excluded: Vec<String>,
     pub seed: u64,
     /// The line that repeats everything.

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use serde_json::json;
+
+use crate::analysis::config::Analysis;
 use crate::analysis::{self, SHIPPED, keys};
 use crate::error::{Error, Result};
 use crate::progress::{self, say};
@@ -17,7 +20,7 @@ use crate::stages::slice::Slice;
 
 /// Run an analysis: Fisher information, schedule, training, surfaces, stability, figures and a report.
 ///
-/// Steps whose inputs have not changed are not run again, and a killed run goes on where it was.
+/// Steps whose inputs have not changed are not run again, and a killed run resumes.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Run {
     #[command(flatten)]
@@ -62,7 +65,7 @@ pub struct Cluster {
     /// Parts of each surface [default: one for each 512 points, at most 64]
     #[arg(long, value_name = "N")]
     pub slices: Option<NonZeroUsize>,
-    /// Elements of an array that are at work at once, at most [default: as many as Slurm starts]
+    /// Elements of an array that are at work at once, at most [default: no limit]
     #[arg(long, value_name = "N", requires = "slurm")]
     pub at_once: Option<NonZeroUsize>,
     /// Submit and return; the same command watches later
@@ -72,7 +75,7 @@ pub struct Cluster {
 
 /// Run one element of a plan that `run --plan` or `run --slurm` wrote.
 ///
-/// What is done is passed over; what fails says why among the records, and the others go on. Exits with 75 where another process is at work
+/// Finished work is skipped. What fails leaves its cause in steps/, and the rest continues. Exits with 75 where another process is at work
 /// on a part of it.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Task {
@@ -81,7 +84,7 @@ pub struct Task {
     /// The wave, from 1; or end: figures, tables and page of what the tasks have done
     #[arg(value_name = "WAVE")]
     pub wave: Stretch,
-    /// The element, from 0 [default: as the launcher says, an array of Slurm, SGE or PBS, mpirun, srun, an Indexed Job of Kubernetes]
+    /// The element, from 0 [default: what the launcher says, an array of Slurm, SGE or PBS, mpirun, srun, an Indexed Job of Kubernetes]
     pub index: Option<usize>,
 }
 
@@ -103,11 +106,14 @@ impl FromStr for Stretch {
     }
 }
 
-/// Tell where a run on a cluster stands: what is done, failed, at work and lost.
+/// Show how far a run on a cluster is: what is done, failed, at work and lost.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Status {
     /// The folder of the run
     pub folder: PathBuf,
+    /// Print the same as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Run one step of a run that is at work; its record, or why it failed, is written among the others.
@@ -150,11 +156,17 @@ pub struct Check {
     /// Change a key of each, such as train.lr=1e-4; an empty value removes it
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<String>,
+    /// Print name, cells, number of steps and notes of each as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// List the shipped analyses.
 #[derive(clap::Args, Clone, Debug)]
 pub struct List {
+    /// Print name, title and question of each as JSON
+    #[arg(long, conflicts_with = "show")]
+    pub json: bool,
     /// Print the text of one of them, to start one of your own from
     #[arg(long, value_name = "NAME")]
     pub show: Option<String>,
@@ -202,7 +214,7 @@ impl Task {
             (Stretch::Wave(wave), Some(index)) => cluster::task(&self.folder, Some(wave), index),
             (Stretch::Wave(_), None) => {
                 let fix = "give the number of the element behind the wave";
-                Err(Error::field("INDEX", "element", "given, or named by a launcher", "neither", fix))
+                Err(Error::said("INDEX", "no element is given, and no launcher names one", fix))
             }
         }
     }
@@ -210,7 +222,7 @@ impl Task {
 
 impl Status {
     pub fn run(&self) -> Result<()> {
-        cluster::tell(&self.folder)
+        cluster::tell(&self.folder, self.json)
     }
 }
 
@@ -222,6 +234,7 @@ impl RunStep {
 
 impl Check {
     pub fn run(&self) -> Result<()> {
+        let mut found = Vec::new();
         for which in &self.analyses {
             let loaded = analysis::load(which, &self.set)?;
             // Cells of a study say the same of what they share.
@@ -229,14 +242,17 @@ impl Check {
             let notes: BTreeSet<String> = said.notes.into_iter().chain(said.excluded).collect();
             notes.iter().for_each(progress::note);
             let steps = steps?;
-            let cells = loaded
-                .study
-                .as_ref()
-                .map_or(String::new(), |study| format!("{}, ", counted(study.cells.len(), "cell")));
-            say!("{which}: sound, {cells}{}", counted(steps, "step"));
-            for cell in loaded.study.iter().flat_map(|study| &study.cells) {
-                say!("  {}", cell.name);
+            let cells: Vec<&str> =
+                loaded.study.iter().flat_map(|study| &study.cells).map(|cell| cell.name.as_str()).collect();
+            match self.json {
+                true => found.push(
+                    json!({"analysis": which, "valid": true, "cells": cells, "steps": steps, "notes": notes}),
+                ),
+                false => told(which, &cells, steps),
             }
+        }
+        if self.json {
+            say!("{:#}", json!(found));
         }
         Ok(())
     }
@@ -248,10 +264,27 @@ impl List {
             say!("{}", analysis::shipped(name)?.trim_end());
             return Ok(());
         }
+        let mut found = Vec::new();
         for (name, _) in SHIPPED {
-            let analysis = analysis::load(name, &[])?.analysis;
-            say!("{name:20} {}", analysis.question);
+            let Analysis { title, question, .. } = analysis::load(name, &[])?.analysis;
+            match self.json {
+                true => found.push(json!({"name": name, "title": title, "question": question})),
+                false => say!("{name:20} {question}"),
+            }
+        }
+        if self.json {
+            say!("{:#}", json!(found));
         }
         Ok(())
     }
+}
+
+/// Says that an analysis is valid.
+fn told(which: &str, cells: &[&str], steps: usize) {
+    let number = match cells.len() {
+        0 => String::new(),
+        cells => format!("{}, ", counted(cells, "cell")),
+    };
+    say!("{which}: valid, {number}{}", counted(steps, "step"));
+    cells.iter().for_each(|cell| say!("  {cell}"));
 }

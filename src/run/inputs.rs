@@ -115,12 +115,15 @@ impl Inputs<'_> {
             return Ok(());
         }
         if layers != bert::BASE.0 {
-            let fix = "--set schedule.preset= makes a schedule for this model";
-            let expected = format!("left out for a model of {layers} layers");
-            return Err(Error::field("schedule.preset", "preset", expected, "that of bert-base", fix));
+            let fix = "use --set schedule.preset= to compute a schedule for this model";
+            let sentence = format!(
+                "`schedule.preset` is for the {}-layer bert-base; this model has {layers} layers",
+                bert::BASE.0
+            );
+            return Err(Error::said("schedule.preset", sentence, fix));
         }
         progress::note(format!(
-            "schedule.preset ranks the sites of bert-base-uncased, which {} is not: --set schedule.preset= ranks its own",
+            "schedule.preset is the ranking of bert-base-uncased, but the checkpoint is {}: --set schedule.preset= computes its own",
             self.analysis.model.checkpoint.display()
         ));
         Ok(())
@@ -139,7 +142,7 @@ impl Inputs<'_> {
         let read = self.surfaces_over().contains(&Part::Text) || self.fisher_over(Over::Text);
         match self.analysis.data.text.as_ref().filter(|path| read && !files::exists(path)) {
             Some(path) => {
-                let fix = "name a file with one example a line, beside the analysis or from the current folder: --set data.text=FILE";
+                let fix = "name a file with one example a line, next to the analysis or in the current folder: --set data.text=FILE";
                 Err(Error::field("data.text", "text", "a file", format!("none: {}", path.display()), fix))
             }
             None => Ok(()),
@@ -159,7 +162,7 @@ impl Inputs<'_> {
         let files = [("data.conll", &data.conll), ("data.squad", &data.squad), ("data.dev", &data.dev)];
         let mut given = files.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
         let Some((key, path)) = given.find(|(_, path)| !files::exists(path)) else { return Ok(()) };
-        let fix = format!("name a file beside the analysis or from the current folder: --set {key}=FILE");
+        let fix = format!("name a file next to the analysis or in the current folder: --set {key}=FILE");
         let found = format!("none: {}", path.display());
         Err(loaded.point(key, &Error::field(key, "file", "a file", found, fix)))
     }

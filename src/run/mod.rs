@@ -101,7 +101,7 @@ pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
 fn tell_page(folder: &Path) {
     let page = folder.join("report.html");
     if page.is_file() {
-        progress::note(format!("{}, the tables beside it, too, are of the run before", page.display()));
+        progress::note(format!("{} and the tables are of the run before", page.display()));
     }
 }
 
@@ -118,7 +118,7 @@ fn check_own(loaded: &Loaded, folder: &Path) -> Result<()> {
     match ["analysis.toml", "report.html", "tables", "figures"].into_iter().find(|name| there(name)) {
         None => Ok(()),
         Some(name) => {
-            let (place, found) = (folder.join(name), "something that is no run's");
+            let (place, found) = (folder.join(name), "something that no run wrote");
             let fix = "give the run a folder of its own: --out DIR";
             Err(Error::field("--out", place.display(), "nothing yet, or an earlier run's", found, fix))
         }
@@ -154,7 +154,7 @@ pub fn steps(analysis: &Analysis) -> Result<usize> {
 
 /// Writes what another process of a run reads.
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let failed = |e| Error::field(path.display(), "text", "representable as JSON", e, "report this");
+    let failed = |e| Error::said(path.display(), format!("it cannot be written as JSON: {e}"), "report this");
     files::write(path, &serde_json::to_vec_pretty(value).map_err(failed)?)
 }
 
@@ -162,7 +162,7 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a file that is none of this version's.
+/// [`Error::Field`] for a file of another version.
 fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
     let fix = "make it again: `run` does, with the options that made it";
     files::check_plain(path)?;
@@ -177,13 +177,8 @@ fn stage(step: &Step, folder: &Path) -> Result<Stage> {
         let text = e.to_string();
         let text = text.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         let found = text.trim_start_matches("error: ").to_string();
-        Error::field(
-            &step.name,
-            step.command(),
-            "a command with sound options",
-            found,
-            "mend the section it comes from",
-        )
+        let sentence = format!("its command, `{}`, is not valid: {found}", step.command());
+        Error::said(&step.name, sentence, "correct the section it comes from")
     })?;
     let stage = parsed.stage;
     stage.check().map_err(|cause| Error::Step { step: step.name.clone(), cause: Box::new(cause) })?;

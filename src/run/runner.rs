@@ -241,7 +241,7 @@ impl Run<'_> {
     }
 }
 
-/// The steps without those of failed runs, each of which is a sound command.
+/// The steps without those of failed runs, each of which is a valid command.
 fn planned(analysis: &Analysis, folder: &Path, failed: &Failed) -> Result<Graph> {
     let graph = Graph::new(plan::steps(analysis, failed))?;
     graph.steps().iter().try_for_each(|step| stage(step, folder).map(drop))?;
@@ -262,9 +262,9 @@ pub fn remove_page(folder: &Path) -> Result<()> {
 /// An error that names the runs that failed, once all else is done.
 pub fn check_failed(failed: &Failed) -> Result<()> {
     let Some((run, cause)) = failed.first_key_value() else { return Ok(()) };
-    let found = format!("{} failed; {run}: {cause}", failed.len());
-    let fix = "the tables are of the others; the same command tries those that failed again";
-    Err(Error::field("training", "runs", "finished", found, fix))
+    let found = format!("{} of the runs failed; {run}: {cause}", failed.len());
+    let fix = "the tables are of the others; the same command tries the failed ones again";
+    Err(Error::said("training", found, fix))
 }
 
 /// How long steps take, to say what is left.

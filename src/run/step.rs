@@ -28,7 +28,7 @@ pub const RECORDS: &str = "steps";
 /// The folder of a run's records, which is made if it is missing.
 pub fn records(folder: &Path) -> Result<PathBuf> {
     let path = folder.join(RECORDS);
-    std::fs::create_dir_all(&path).map_err(Error::io(&path, "make"))?;
+    std::fs::create_dir_all(&path).map_err(Error::io(&path, "create"))?;
     Ok(path)
 }
 
@@ -381,7 +381,7 @@ impl Step {
         let kept = files::set_aside(&path, "broken")?;
         let (path, kept) = (path.display(), kept.display());
         progress::note(format!(
-            "{path}: damaged or of something else, so its step is run again; kept as {kept}"
+            "{path}: damaged or not the record of this step, so the step is run again; kept as {kept}"
         ));
         Ok(())
     }
@@ -413,7 +413,7 @@ impl Step {
             return Err(wrong("one of other inputs: a file changed meanwhile".into()));
         }
         match record.outputs.keys().find(|path| !files::is_plain(&folder.join(path))) {
-            Some(missing) => Err(wrong(format!("one without {missing}"))),
+            Some(missing) => Err(wrong(format!("one that lacks {missing}"))),
             None => Ok(record),
         }
     }

@@ -403,8 +403,8 @@ impl Story<'_> {
 /// What surfaces cannot say that were evaluated with a tolerance.
 fn sampled(over: &str, tolerance: f64, unit: &str) -> String {
     format!(
-        "Surfaces over {over} are for looking at: each point was evaluated on only as many examples as its difference from the centre \
-         needs for a standard error below {tolerance} {unit} (surface.tolerance), so rises are not compared."
+        "Surfaces over {over} are only for looking at: each point used no more examples than its difference from the centre needs for \
+         a standard error below {tolerance} {unit} (surface.tolerance), so rises are not compared."
     )
 }
 
@@ -412,13 +412,13 @@ fn sampled(over: &str, tolerance: f64, unit: &str) -> String {
 fn interval_words(how: &str, held_out: usize) -> String {
     match how {
         "crossed" => format!(
-            "These intervals take runs and the {held_out} held-out examples that they share for two draws: neither more seeds nor more \
-             examples alone make them narrow."
+            "These intervals count two draws: the runs, and the {held_out} held-out examples that they share. Narrow intervals need \
+             more of both."
         ),
         "resampled" => "Each seed splits the same examples anew, so these intervals are widened for what training and held-out parts \
                         share between seeds (Nadeau and Bengio 2003)."
             .into(),
-        _ => "These intervals are over runs alone: the runs say nothing of single examples. Run them again with --force for \
+        _ => "These intervals are over runs only, as the runs recorded no single examples. Run them again with --force for \
               intervals that count what runs share."
             .into(),
     }

@@ -106,7 +106,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
 
 /// Makes the folder of the cells, and keeps other runs out of it.
 pub(super) fn locked(cells: &Path) -> Result<std::fs::File> {
-    std::fs::create_dir_all(cells).map_err(Error::io(cells, "make"))?;
+    std::fs::create_dir_all(cells).map_err(Error::io(cells, "create"))?;
     files::lock(&cells.join("lock"))
 }
 

@@ -55,6 +55,7 @@ fn try_set(loaded: &Loaded, step: &Step, freeze: &Freeze) -> Result<()> {
 fn key(loaded: &Loaded, step: &Step, freeze: &Freeze, cause: &Error) -> String {
     let option = match cause {
         Error::Field { place, field, .. } => [place, field].iter().find_map(|name| name.strip_prefix("--")),
+        Error::Text { place, .. } => place.strip_prefix("--"),
         _ => None,
     };
     // `sets/surface_train.safetensors` holds the examples of [surface].

@@ -182,7 +182,7 @@ pub fn sentences(components: &[ComponentRow], masks: &[MaskRow]) -> Vec<String> 
         format!("{same} and {new} from {} examples", rows[0].examples)
     });
     lines.push(format!(
-        "site scores, rho with the same examples under new masks and with as many other examples: {}",
+        "site scores, rho with the same examples under new masks and with the same number of other examples: {}",
         each.collect::<Vec<_>>().join(", ")
     ));
     lines

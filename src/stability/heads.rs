@@ -126,7 +126,7 @@ pub fn sentences(rows: &[HeadRow]) -> Vec<String> {
     let each: Vec<String> = sites.chunk_by(|a, b| a.fraction == b.fraction).map(parts).collect();
     vec![format!(
         "site scores under {} random heads, rho of one head's ranking with another's on the same examples: {}. The intervals above are \
-         under the first head alone",
+         under the first head only",
         first.heads,
         each.join("; ")
     )]

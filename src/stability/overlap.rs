@@ -148,7 +148,7 @@ fn sentence(rows: &[OverlapRow], draw: Draws, top: f64) -> String {
         )
     });
     format!(
-        "top {} % of the parameters, {} draws: overlap with the examples left out {}; {:.3} by chance",
+        "top {} % of the parameters, {} draws: overlap with the other examples {}; {:.3} by chance",
         (top * 1e6).round() / 1e4,
         draw.name(),
         each.collect::<Vec<_>>().join(", "),

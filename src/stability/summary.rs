@@ -89,7 +89,7 @@ impl Trust {
     pub fn sentence(&self, summary: &[SummaryRow]) -> String {
         let who = match self.reference {
             Reference::Full => "the full set",
-            Reference::Complement => "the examples left out",
+            Reference::Complement => "the other examples",
         };
         let what = format!("{} scores, {} draws", self.granularity.name(), self.draw.name());
         let own = |row: &&SummaryRow| {

@@ -7,7 +7,7 @@
 //! - the rule `by-type`, which takes no data: types in the order in which a layer has them, each by layer, the embeddings last. Its rho
 //!   with the ranking by all examples stands in every row. A ranking that agrees no better with its like has told no more than the rule.
 //!
-//! Sites are all that the model has, no sample of anything: intervals are over examples and draws alone.
+//! Sites are all that the model has, no sample of anything: intervals are only over examples and draws.
 
 use serde::{Deserialize, Serialize};
 
@@ -155,9 +155,9 @@ pub fn sentences(rows: &[TypeRow]) -> Vec<String> {
         let types: Vec<String> = types.map(|row| format!("{} {:.3}", row.of, row.spearman)).collect();
         let rule = |row: &TypeRow| row.rule.map_or("undefined".into(), |rho| format!("{rho:.3}"));
         lines.push(format!(
-            "site scores, {} draws of {} examples, rho with the examples left out: {} over all {} sites, {} within types of site ({}). The \
-             rule by-type, which takes no data, has {} and {} with the ranking by all examples. Sites are no sample of anything: \
-             intervals are over examples and draws alone",
+            "site scores, {} draws of {} examples, rho with the other examples: {} over all {} sites, {} within types of site ({}). The \
+             rule by-type, which takes no data, has {} and {} with the ranking by all examples. Sites are not a sample of anything: \
+             intervals are only over examples and draws",
             all.draw.name(),
             all.examples,
             bounded(all),

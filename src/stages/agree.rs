@@ -24,7 +24,7 @@ use crate::{stats, tables};
 /// How alike several Fisher estimates rank the layers: estimators, a model before and after fine-tuning, tasks, arms.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Agree {
-    /// Fisher files, at least two; with F.examples.safetensors beside each (`fisher --per-example`) there are intervals
+    /// Fisher files, at least two; intervals need F.examples.safetensors next to each (`fisher --per-example`)
     #[arg(required = true, num_args = 2.., value_name = "F.safetensors")]
     pub fisher: Vec<PathBuf>,
     /// What they are called [default: by their file names]
@@ -107,13 +107,13 @@ impl Agree {
                 "number",
                 expected,
                 titles,
-                "give as many as files, or none",
+                "give one for each file, or none",
             ));
         }
         let titles: Vec<String> = (0..files).map(|i| self.title(i)).collect();
         match titles.iter().enumerate().find(|(i, title)| titles[..*i].contains(title)) {
             Some((_, twice)) => {
-                let fix = "tell the files apart with --titles";
+                let fix = "name the files with --titles";
                 Err(Error::field("--titles", "names", "distinct", twice, fix))
             }
             None => Ok(()),
@@ -130,7 +130,7 @@ impl Agree {
         let fisher_files::Stored { diagonal, layout, metadata } = fisher_files::read(path)?;
         let by_example = fisher_files::read_sums(path, &diagonal)?;
         if by_example.is_none() {
-            let text = "no per-example sums beside it, so no intervals: make it with --per-example";
+            let text = "no per-example sums for it, so no intervals: make it with --per-example";
             progress::note(format!("{}: {text}", path.display()));
         }
         let set = metadata.get("set").cloned();
@@ -160,7 +160,7 @@ impl Agree {
             let keep: Vec<usize> = (0..columns.len()).filter(|&t| common(columns[t])).collect();
             let left = columns.len() - keep.len();
             if left > 0 {
-                progress::excluded(format!("{}: {left} tensors of its own head left out", file.title));
+                progress::excluded(format!("{}: ignored {left} tensors of its own head", file.title));
             }
             file.layout = file.layout.clone().only(common);
             file.totals = keep.iter().map(|&t| file.totals[t]).collect();

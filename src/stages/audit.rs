@@ -19,7 +19,7 @@ use crate::tables;
 /// concentrated Fisher information is.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Audit {
-    /// Fisher information; with F.examples.safetensors beside it (`fisher --per-example`) there are intervals
+    /// Fisher information; intervals need F.examples.safetensors next to it (`fisher --per-example`)
     #[arg(long, value_name = "F.safetensors")]
     pub fisher: PathBuf,
     #[command(flatten)]
@@ -49,7 +49,7 @@ impl AuditOptions {
 }
 
 impl Audit {
-    /// What is wrong with the options alone.
+    /// What is wrong with the options themselves.
     pub(super) fn check(&self) -> Result<()> {
         Ok(self.options.check()?)
     }
@@ -63,7 +63,7 @@ impl Audit {
         match &by_example {
             Some(_) => provenance.input_file("examples", &fisher_files::examples_path(&self.fisher))?,
             None => progress::note(
-                "no per-example sums beside the Fisher file, so no intervals: make it with --per-example",
+                "no per-example sums for the Fisher file, so no intervals: make it with --per-example",
             ),
         }
         let totals = fisher_files::tensor_sums(&diagonal)?;

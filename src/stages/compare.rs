@@ -15,7 +15,7 @@ use crate::provenance::{self, Provenance};
 ///
 /// With one pair an interval is about these two models, over examples and draws, and shows nothing about others. With several (seeds of
 /// a training) it is about the two arms, over pairs and the examples that they share, and p is corrected for the number of measures.
-/// Intervals are 95 % each, of one measure alone.
+/// Each interval has 95 % for its own measure only.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Compare {
     /// Sharpness tables of the baseline models
@@ -44,7 +44,9 @@ impl Compare {
         let (first, second) = (read(&self.first)?, read(&self.second)?);
         let rows = sharpness::compare(&first, &second).map_err(|found| {
             let fix = "run `sharpness` on both with the same set, mask, options, seed and --reference";
-            Error::field("--second", "models", "measured like those of --first, one for each", found, fix)
+            let sentence =
+                format!("`models` must be measured like those of --first, one for each; found {found}");
+            Error::said("--second", sentence, fix)
         })?;
         files::write_csv(&self.out, &rows)?;
         provenance.write(&provenance::beside(&self.out))?;

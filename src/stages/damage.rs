@@ -65,7 +65,7 @@ pub struct DamageOptions {
     /// Fractions of the parameters, the top, the bottom and a random one of each, that are perturbed at matched norm
     #[arg(long, default_value = "0.001,0.01,0.1", value_delimiter = ',', value_name = "F,..")]
     pub fractions: Vec<f64>,
-    /// How far: 1 is as far as the weights are long
+    /// Step size, relative to the norm of the weights (1 = that norm)
     #[arg(long, default_value_t = 0.2, value_name = "R")]
     pub radius: f64,
     /// Random directions, each walked both ways
@@ -214,7 +214,7 @@ impl Damage {
         let before = layers.len();
         layers.retain(|layer| layer.tensors.iter().any(moves));
         if layers.len() < before {
-            let text = "layers of 1-D parameters alone left out: let them move with --vectors";
+            let text = "layers with only 1-D parameters ignored: let them move with --vectors";
             progress::excluded(format!("{} {text}", before - layers.len()));
         }
         Ok((layers, by_example.map(|own| own.clusters).unwrap_or_default()))
@@ -374,7 +374,7 @@ impl Job<'_> {
         Ok(files::hash(about.to_string().as_bytes()))
     }
 
-    /// The k-th direction, in these tensors alone.
+    /// The k-th direction, only in these tensors.
     fn direction(&self, tensors: &[String], k: usize) -> Result<Direction> {
         let own = |name: &String| Some((name.clone(), self.reference.get(name)?.clone()));
         let part: ParamMap = tensors.iter().filter_map(own).collect();

@@ -46,7 +46,7 @@ pub struct Directions {
     /// Seed of random directions, and of a task head that a checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The file to write; D.marks.csv (where the models lie) and D.json (lengths, explained variance, hashes) go beside it
+    /// The file to write; D.marks.csv (where the models lie) and D.json (lengths, explained variance, hashes) go next to it
     #[arg(long, value_name = "D.safetensors")]
     pub out: PathBuf,
 }
@@ -118,7 +118,7 @@ impl Directions {
         self.kind.unwrap_or(if self.trajectory.is_some() { PRINCIPAL } else { BETWEEN })
     }
 
-    /// What is wrong with the options alone.
+    /// What is wrong with the options themselves.
     pub(super) fn check(&self) -> Result<()> {
         let fix = "see `fisherscape directions --help`";
         let source = self.source();
@@ -128,15 +128,17 @@ impl Directions {
         ];
         for (option, needed, missing) in needs {
             if needed == missing {
-                let (expected, found) = if needed { ("given", "not given") } else { ("left out", "given") };
-                let expected = format!("{expected} for --kind {}", source.name);
-                return Err(Error::field("--kind", option, expected, found, fix));
+                let verb = if needed { "needs" } else { "does not take" };
+                return Err(Error::said("--kind", format!("--kind {} {verb} {option}", source.name), fix));
             }
         }
         let scaled = self.scale.vectors || self.scale.normalize != Normalize::default();
         if scaled && !source.scales {
-            let expected = format!("left out for --kind {}: its lengths are distances", source.name);
-            return Err(Error::field("--kind", "--normalize, --vectors", expected, "given", fix));
+            let sentence = format!(
+                "--kind {} does not take --normalize or --vectors: its lengths are distances",
+                source.name
+            );
+            return Err(Error::said("--kind", sentence, fix));
         }
         if self.to.len() > 2 {
             return Err(Error::field("--to", "checkpoints", "one or two", self.to.len(), fix));

@@ -46,7 +46,7 @@ pub struct Fisher {
     /// Seed of the labels that mc draws, of a control, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The file to write (.safetensors), F.csv beside it; of several estimates F.ESTIMATOR-REDUCTION.safetensors
+    /// The file to write (.safetensors), with F.csv next to it; several estimates are written to F.ESTIMATOR-REDUCTION.safetensors
     #[arg(long, value_name = "F.safetensors")]
     pub out: PathBuf,
 }

@@ -25,12 +25,12 @@ pub struct Freeze {
     /// Folder with the tokenizer's files, where the checkpoint has none of its own
     #[arg(long, value_name = "DIR")]
     pub tokenizer: Option<PathBuf>,
-    /// Plain text, one example a line, for what the model was pre-trained for: masked tokens, the next ones, or spans left out
+    /// Plain text, one example a line, for what the model was pre-trained for: masked tokens, next tokens, or removed spans
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["task", "table", "conll", "squad"])]
     pub text: Vec<PathBuf>,
     #[command(flatten)]
     pub source: Source,
-    /// Which split of the task [default: dev]; supersense alone has a test split
+    /// Which split of the task [default: dev]; only supersense has a test split
     #[arg(long, value_name = "train|dev|test", conflicts_with = "text")]
     pub split: Option<Split>,
     /// Use the train/dev split that `train` makes with this --seed, instead of the files' own
@@ -144,11 +144,12 @@ impl Freeze {
         let Some(holdout) = self.holdout else {
             if self.split.is_some() && source.task.is_none() {
                 let fix = "give --holdout too, to split the file as `train` does";
-                return Err(Error::field("--split", "split", "one of a task's files", split, fix));
+                let sentence = format!("only a task has the file {split}; this data set is one file");
+                return Err(Error::said("--split", sentence, fix));
             }
             if let Some(dev) = &source.dev {
                 let fix = "give --holdout too, or freeze that file by --conll or --squad";
-                return Err(Error::field("--dev", "file", "left out without --holdout", dev.display(), fix));
+                return Err(Error::said("--dev", format!("{} needs --holdout", dev.display()), fix));
             }
             if source.in_parts() {
                 // In the order of the checkpoint's own classes, where it has a head for words.
@@ -165,7 +166,7 @@ impl Freeze {
             Split::Train => ("train", 0..fraction_of(training, self.fraction)),
             Split::Dev => ("held_out", training..rows.rows.len()),
             other => {
-                let fix = "leave --holdout out: other splits are files of their own";
+                let fix = "leave out --holdout: other splits are files of their own";
                 return Err(Error::field("--split", "part", "train or dev with --holdout", other, fix));
             }
         };

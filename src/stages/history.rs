@@ -9,7 +9,7 @@ use crate::tables::{self, Table};
 use crate::tasks::{Predictions, Scoring};
 use crate::train::Row;
 
-/// Numbers of a run beside those of its rows.
+/// Numbers of a run, apart from those of its rows.
 #[derive(Default)]
 pub struct Beside<'a> {
     /// Of the held-out part, which no training changes: one more column each.

@@ -85,7 +85,7 @@ impl Stage {
         }
     }
 
-    /// What is wrong with the options alone, before anything is read.
+    /// What is wrong with the options themselves, before anything is read.
     pub fn check(&self) -> Result<()> {
         match self {
             Stage::Fisher(stage) => stage.check(),
@@ -106,8 +106,8 @@ impl Stage {
 /// The help of a checkpoint of this role.
 fn checkpoint(role: &str) -> String {
     format!(
-        "{role}: a folder in the Hugging Face layout; a name on the hub, as bert-base-uncased or owner/name, with @REVISION \
-         for another than the one in the cache; or embedded: the one in the binary"
+        "{role}: a folder in the Hugging Face layout; a hub name (bert-base-uncased, owner/name; add @REVISION to override the \
+         cached revision); or embedded, the one in the binary"
     )
 }
 
@@ -173,7 +173,7 @@ impl ModelAndSet {
     }
 }
 
-/// Whether so many resamples are worth their time.
+/// Whether this many resamples are worth their time.
 fn check_resamples(resamples: usize) -> Result<(), Problem> {
     check_at_most("resamples", resamples, 100_000, "all scores anew; 1000 give an interval")
 }
@@ -183,13 +183,13 @@ fn check_finite(checkpoint: &Path, loss: f64) -> Result<()> {
     match loss.is_finite() {
         true => Ok(()),
         false => {
-            let fix = "its weights are too large, most likely of a training that diverged: train it with a smaller learning rate";
+            let fix = "its weights are too large; most likely its training diverged: train it with a smaller learning rate";
             Err(Error::field(checkpoint.display(), "loss", "finite", loss, fix))
         }
     }
 }
 
-/// A set as the JSON beside a result names it.
+/// A set as the JSON of a result names it.
 fn about_set(set: &FrozenSet) -> serde_json::Value {
     serde_json::json!({
         "hash": set.hash,

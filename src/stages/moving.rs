@@ -128,7 +128,7 @@ impl Moving {
         Choice::new(self.mask, self.options.granularity, theta, fisher.as_ref(), self.mask_seed + k as u64)
     }
 
-    /// The mask for the JSON beside a result.
+    /// The mask for the JSON of a result.
     pub fn about(&self, mask: &Mask) -> Result<Value> {
         let fisher = self.fisher.as_ref().filter(|_| self.mask != Select::All);
         let fisher = fisher.map(|path| files::hash_file(path)).transpose()?;
@@ -156,11 +156,11 @@ impl Moving {
         );
         if let (Some(tensors), Some(moving)) = (report.selected_tensors, report.moving_tensors) {
             say!(
-                "of {tensors} tensors chosen {moving} move: the others have no direction, or the set does not reach them"
+                "{moving} of {tensors} selected tensors can move; the rest have a zero direction or are not used by these examples"
             );
         }
         if let (Some(threshold), Some(ties)) = (report.threshold, report.ties) {
-            say!("F at the edge {threshold:.4e} ({ties} at that value)");
+            say!("selection threshold F = {threshold:.4e} ({ties} at that value)");
         }
         if let Some(zeros) = report.zeros {
             say!("selected with F = 0: {zeros}");

@@ -27,7 +27,8 @@ pub(super) fn check(stage: &Stage) -> Result<()> {
             return Err(Error::field(option, path.display(), "a file, or nothing yet", "a folder", fix));
         }
         if read.iter().any(|input| same(input, path)) {
-            return Err(Error::field(option, path.display(), "another file than is read", "an input", fix));
+            let sentence = format!("{} is an input of this command", path.display());
+            return Err(Error::said(option, sentence, fix));
         }
         check_above(option, path)?;
     }
@@ -47,14 +48,8 @@ fn check_above(option: &str, path: &Path) -> Result<()> {
     match there.filter(|above| !above.is_dir()) {
         None => Ok(()),
         Some(file) => {
-            let fix = "name a path whose folders are folders";
-            Err(Error::field(
-                option,
-                path.display(),
-                "in a folder",
-                format!("the file {}", file.display()),
-                fix,
-            ))
+            let sentence = format!("{} would lie in the file {}", path.display(), file.display());
+            Err(Error::said(option, sentence, "name a path in a folder"))
         }
     }
 }

@@ -30,14 +30,14 @@ use crate::rng::Stream;
 use crate::train::{Config, HeldOut, Row, Run};
 use crate::{files, params};
 
-/// Train on text: encoders by masked tokens, decoders by the next one, encoder-decoders by spans left out; with --steps 0, add a
+/// Train on text: encoders by masked tokens, decoders by the next one, encoder-decoders by removed spans; with --steps 0, add a
 /// fresh language-model head (or draw a new model) and train nothing.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("start").args(["checkpoint", "config"])))]
 pub struct Pretrain {
-    #[arg(long, value_name = "C", help = checkpoint("Checkpoint to go on from"))]
+    #[arg(long, value_name = "C", help = checkpoint("Checkpoint to train further"))]
     pub checkpoint: Option<PathBuf>,
-    /// Configuration of a new model, its tokenizer's files beside it unless --vocab-size trains one
+    /// Configuration of a new model, with its tokenizer's files next to it unless --vocab-size trains one
     #[arg(long, value_name = "CONFIG.json")]
     pub config: Option<PathBuf>,
     /// Train a lower-casing WordPiece vocabulary of at most this many pieces on the text
@@ -118,8 +118,8 @@ impl Pretrain {
     pub fn run(&self, command: &str) -> Result<()> {
         self.settings(1, 1).check("pretrain")?;
         if self.checkpoint.is_none() && self.config.is_none() {
-            let fix = "give --checkpoint C to go on from, or --config CONFIG.json for a new model";
-            return Err(Error::field("options", "model", "--checkpoint or --config", "neither", fix));
+            let fix = "give --checkpoint C to train it further, or --config CONFIG.json for a new model";
+            return Err(Error::said("options", "no model: --checkpoint or --config is needed", fix));
         }
         check_at_most("steps", self.steps.unwrap_or(0), 10_000_000, "a batch of examples")?;
         let mut provenance = Provenance::start(command, Some(self.seed));
@@ -132,7 +132,7 @@ impl Pretrain {
         self.dropout.note(&mut provenance)?;
         if self.text.is_empty() && (self.steps != Some(0) || self.vocab_size.is_some()) {
             let fix = "give --text FILE, one example a line";
-            return Err(Error::field("options", "text", "a text to train on", "none", fix));
+            return Err(Error::said("options", "no text to train on", fix));
         }
         let parts = if self.text.is_empty() { None } else { Some(self.read()?) };
         let checkpoint =
@@ -197,8 +197,8 @@ impl Pretrain {
         let (Some(size), Some(training)) = (self.vocab_size, training) else {
             if !VOCABULARIES.iter().any(|name| files::exists(&beside.join(name))) {
                 let fix = "copy a tokenizer's files there, or give --vocab-size N and --text to train one";
-                let expected = "tokenizer.json, vocab.txt or vocab.json beside the configuration";
-                return Err(Error::field(beside.display(), "tokenizer", expected, "none", fix));
+                let sentence = "no tokenizer.json, vocab.txt or vocab.json next to the configuration";
+                return Err(Error::said(beside.display(), sentence, fix));
             }
             return Checkpoint::untrained(shape, beside, self.seed);
         };

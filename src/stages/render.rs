@@ -87,8 +87,8 @@ pub struct Render {
     /// together
     #[arg(long, conflicts_with_all = ["along_x", "clip", "levels", "marks"])]
     pub barrier: bool,
-    /// Of surfaces over a plane the losses along the first direction alone, as curves over the distance in parameter space:
-    /// directions of different lengths have one unit
+    /// For surfaces over a plane: draw only the losses along the first direction, as curves over the distance in parameter space,
+    /// so that directions of different lengths share one unit
     #[arg(long)]
     pub along_x: bool,
     /// Resolution of a PNG in dots per inch
@@ -127,7 +127,7 @@ enum Format {
     Svg,
     Pdf,
     Png,
-    /// Surfaces to turn.
+    /// Interactive surfaces.
     Html,
     /// The figure in words.
     Caption,
@@ -172,7 +172,7 @@ impl Render {
         let mut provenance = Provenance::start(command, None);
         let data = formats.iter().zip(&self.out).find(|(format, _)| **format == Format::Data);
         let grid = data.map(|(_, path)| self.only_surface(path)).transpose()?;
-        // The numbers alone need no picture.
+        // Numbers need no picture.
         let drawn = match formats.iter().all(|format| matches!(format, Format::Data | Format::Text)) {
             true => {
                 let kind = if data.is_some() { "surface" } else { "table" };
@@ -192,7 +192,7 @@ impl Render {
             Format::Html => match &drawn.surfaces {
                 Some(group) => Ok(interactive::page(group.clone())?.into_bytes()),
                 None => {
-                    let fix = "name it FIGURE.svg: a page to turn is made of surfaces";
+                    let fix = "name it FIGURE.svg: an interactive page shows surfaces only";
                     Err(Error::field("--out", "format", ".svg, .pdf or .png for this table", ".html", fix))
                 }
             },
@@ -222,7 +222,7 @@ impl Render {
         }
     }
 
-    /// The only file, a table that is no surface, as Markdown or LaTeX by the ending of `out`.
+    /// The only file, a table that is not a surface, as Markdown or LaTeX by the ending of `out`.
     fn text(&self, out: &Path) -> Result<String> {
         let wrong = |expected: &str, found: String, fix: &str| {
             Error::field(out.display(), "table", expected, found, fix)
@@ -235,11 +235,16 @@ impl Render {
         let text = std::str::from_utf8(&bytes).unwrap_or("").trim_start_matches('\u{feff}');
         let header: Vec<&str> = text.lines().next().unwrap_or("").split(',').map(str::trim).collect();
         if ["x", "y", "loss"].iter().all(|name| header.contains(name)) {
-            let fix = "a surface has no text: name it .svg, .pdf, .png or .html, or .csv, .h5, .npz or .vti";
-            return Err(wrong("a table that is no surface", format!("the surface {}", path.display()), fix));
+            let fix =
+                "a surface has no text form: name it .svg, .pdf, .png or .html, or .csv, .h5, .npz or .vti";
+            return Err(wrong(
+                "a table that is not a surface",
+                format!("the surface {}", path.display()),
+                fix,
+            ));
         }
         if text.is_empty() {
-            let found = format!("{}, which is no CSV", path.display());
+            let found = format!("{}, which is not CSV", path.display());
             return Err(wrong("of rows and columns, as CSV", found, "name the .csv of a table"));
         }
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -256,8 +261,12 @@ impl Render {
         match (self.view, self.azimuth.or(self.elevation)) {
             (Kind::Flat, None) => Ok(None),
             (Kind::Flat, Some(degrees)) => {
-                let fix = "add --view 3d, or leave --azimuth and --elevation out";
-                Err(Error::field("--azimuth, --elevation", "angle", "given with --view 3d", degrees, fix))
+                let fix = "add --view 3d, or leave out --azimuth and --elevation";
+                Err(Error::said(
+                    "--azimuth, --elevation",
+                    format!("the angle {degrees} needs --view 3d"),
+                    fix,
+                ))
             }
             (Kind::Relief, _) => {
                 let usual = View::default();
@@ -362,7 +371,7 @@ mod tests {
         assert!(files::read_text(&at("t.tex")).unwrap().contains("\\label{tab:a-b}"));
         for (inputs, words) in [
             (&["surface.csv"][..], "a surface has no text"),
-            (&["surface.h5"], "no CSV"),
+            (&["surface.h5"], "not CSV"),
             (&["a_b.csv"; 2], "2 files"),
         ] {
             let inputs: Vec<PathBuf> = inputs.iter().map(|name| at(name)).collect();

@@ -60,7 +60,7 @@ impl ScheduleOptions {
     pub fn check(&self) -> Result<(), Problem> {
         for (option, p) in [("p_lower", self.p_lower), ("p_upper", self.p_upper)] {
             if !(0.0..1.0).contains(&p) {
-                let fix = "at 1 nothing survives to be rescaled; the paper uses 0 and 0.1";
+                let fix = "at 1 nothing is left to rescale; the paper uses 0 and 0.1";
                 return Err(Problem::new(option, "probability", "in [0, 1)", p, fix));
             }
         }
@@ -100,7 +100,7 @@ impl Schedule {
         Ok(())
     }
 
-    /// What is wrong with the options alone.
+    /// What is wrong with the options themselves.
     pub(super) fn check(&self) -> Result<()> {
         Ok(self.options.check()?)
     }
@@ -136,7 +136,7 @@ fn guided_rows(
         }
         None => {
             progress::note(
-                "no per-example sums beside the Fisher information, so no score_se: `fisher --per-example`",
+                "no per-example sums for the Fisher information, so no score_se: use `fisher --per-example`",
             );
             vec![None; scores.names().len()]
         }

@@ -29,7 +29,7 @@ use crate::{estimate, files};
 /// Sharpness of a checkpoint over a frozen set: rise of the loss along random directions, epsilon-sharpness, leading
 /// eigenvalues, trace and spectral density of the Hessian, each with its uncertainty.
 ///
-/// None of them is a property of the function alone: weights that are scaled without changing it change all of them. Compare
+/// None of them is a property of the function: weights that are scaled without changing it change all of them. Compare
 /// models that start from one checkpoint, with the same --reference, set, mask and seed.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Sharpness {
@@ -49,7 +49,7 @@ pub struct Sharpness {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// The table to write: a measure a row. A .json, .spectrum.csv (density and eigenvalues) and .examples.safetensors
-    /// (every draw and example, for `compare`) go beside it
+    /// (every draw and example, for `compare`) go next to it
     #[arg(long, value_name = "SHARPNESS.csv")]
     pub out: PathBuf,
 }
@@ -190,7 +190,7 @@ impl Sharpness {
         Ok(())
     }
 
-    /// What is wrong with the options alone.
+    /// What is wrong with the options themselves.
     pub(super) fn check(&self) -> Result<()> {
         Ok(self.options.check()?)
     }

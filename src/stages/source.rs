@@ -30,7 +30,7 @@ pub struct Source {
     /// Table with a header: delimited text, JSON Lines or parquet, recognised by its content
     #[arg(long, value_name = "FILE", requires = "columns", conflicts_with_all = ["conll", "squad"])]
     pub table: Option<PathBuf>,
-    /// The table's columns: text,label or text,text2,label; source,target for text to text; beside --text its column of text
+    /// The table's columns: text,label or text,text2,label; source,target for text to text; with --text its column of text
     #[arg(long, value_name = "NAMES")]
     pub columns: Option<Columns>,
     /// What the table's labels are [default: what they look like; whole numbers written 1.0 look like both]
@@ -73,18 +73,18 @@ impl Source {
     pub fn check(&self, also: &str) -> Result<()> {
         let task = self.task()?;
         if let (None, Some(columns)) = (&self.table, &self.columns) {
-            let fix = "give --table FILE too, or leave --columns out: a task has its own";
-            return Err(Error::field("--columns", "columns", "those of a table", columns, fix));
+            let fix = "give --table FILE, too, or leave out --columns: a task has its own";
+            return Err(Error::said("--columns", format!("`{columns}` needs --table"), fix));
         }
         if task.is_some() || self.table.is_some() || self.in_parts() { Ok(()) } else { Err(missing(also)) }
     }
 
-    /// Reads the rows; what was left out is said.
+    /// Reads the rows and says what was skipped.
     pub fn read(&self, split: Split) -> Result<Rows> {
         Ok(self.told(self.rows(split)?))
     }
 
-    /// The rows, when it is said what they were read as and what was left out.
+    /// The rows, after saying what they were read as and what was skipped.
     fn told(&self, rows: Rows) -> Rows {
         if self.table.is_some() || self.in_parts() {
             progress::note(format!("{}: {}", self.path().display(), rows.read_as));
@@ -102,7 +102,7 @@ impl Source {
         }
     }
 
-    /// Whether the rows are those of a file that another can stand beside: words, or questions.
+    /// Whether the rows are those of a file that another can go with: words, or questions.
     pub fn in_parts(&self) -> bool {
         self.conll.is_some() || self.squad.is_some()
     }
@@ -212,10 +212,10 @@ fn missing(also: &str) -> Error {
     let fix = format!(
         "give {also}--task NAME, --table FILE --columns text[,text2],label, --conll FILE or --squad FILE"
     );
-    Error::field("options", "data", "a data set", "none", fix)
+    Error::said("options", "no data set is named", fix)
 }
 
-/// Says what was left out.
+/// Says what was skipped.
 pub fn tell(rows: &Rows) {
     if let Some(text) = rows.left_out() {
         progress::excluded(text);

@@ -110,8 +110,8 @@ pub struct StabilityOptions {
     /// Mask every example M times, to separate masking noise from sampling noise: M - 1 more passes over the corpus
     #[arg(long, default_value_t = 1, value_name = "M")]
     pub masks: usize,
-    /// Task heads, drawn from the seed and those that follow it, to tell the head's part of the spread from the examples': K - 1 more
-    /// passes over the corpus. For a checkpoint that lacks its head
+    /// Task heads, drawn from the seed and those that follow it, to separate the head's part of the spread from the examples': K - 1 more
+    /// passes over the corpus. Only for a checkpoint that lacks its head
     #[arg(long, default_value_t = 1, value_name = "K")]
     pub heads: usize,
     /// Also compare the top fractions of all PARAMETERS (0.01 is the top 1 %): a pass over each draw's examples
@@ -137,10 +137,10 @@ impl StabilityOptions {
             return Err(Problem::new("draws", "kinds", "distinct", found, "name each once"));
         }
         if self.masks == 0 {
-            return Err(Problem::new("masks", "number", "at least 1", 0, "3 tells masks from data"));
+            return Err(Problem::new("masks", "number", "at least 1", 0, "3 separate masks from data"));
         }
         if self.heads == 0 {
-            return Err(Problem::new("heads", "number", "at least 1", 0, "5 tells heads from data"));
+            return Err(Problem::new("heads", "number", "at least 1", 0, "5 separate heads from data"));
         }
         if let Some(top) = self.overlap.iter().find(|top| !(**top > 0.0 && **top < 1.0)) {
             return Err(Problem::new("overlap", "fractions", "between 0 and 1", top, "write 1 % as 0.01"));
@@ -237,7 +237,7 @@ impl Stability {
         Estimate { estimator: self.estimator, reduction: self.reduction, samples: 1, seed: self.seed }
     }
 
-    /// One pass over the corpus, and those that were asked for beside it.
+    /// One pass over the corpus, and the others that were asked for.
     fn passes(&self, config: &mut Config, provenance: &mut Provenance) -> Result<Sums> {
         // Not reached: the command line asks for one where there is no Fisher file.
         let folder = self.checkpoint.as_deref().unwrap_or(Path::new(""));
@@ -246,21 +246,15 @@ impl Stability {
         let set = self.set(&checkpoint, provenance)?;
         let masks = self.options.masks;
         if masks > 1 && !set.kind.spec().masked {
-            let fix = "leave --masks out: a task's examples have no masks";
-            return Err(Error::field("--masks", "set", "of masked language modelling", "labels", fix));
+            let fix = "leave out --masks: a task's examples have no masks";
+            return Err(Error::said("--masks", "the set is not one of masked language modelling", fix));
         }
         fisher::check(set.kind, &[self.estimate()])?;
         let special = (masks > 1).then(|| checkpoint.tokenizer()).transpose()?.map(|t| t.special);
         let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
         if self.options.heads > 1 && model.stored_head {
-            let fix = "leave --heads out, or draw heads in its place with --fresh-head";
-            return Err(Error::field(
-                "--heads",
-                "checkpoint",
-                "without the head of this set",
-                "one with it",
-                fix,
-            ));
+            let fix = "leave out --heads, or draw heads in its place with --fresh-head";
+            return Err(Error::said("--heads", "the checkpoint already has the head of this set", fix));
         }
         provenance.checkpoint("checkpoint", folder, &model.hash)?;
         let pass = Pass { stage: self, model: &model, examples: &set.examples };
@@ -407,7 +401,7 @@ impl Pass<'_> {
         let left = full.used.len() - common.len();
         if left > 0 {
             progress::excluded(format!(
-                "masks: {left} examples without a target under some masking left out"
+                "masks: skipped {left} examples that have no target under some masking"
             ));
         }
         if common.len() < 2 {
@@ -441,7 +435,11 @@ fn read(path: &Path, config: &mut Config, provenance: &mut Provenance) -> Result
     let fisher::files::Stored { diagonal, layout, metadata } = fisher::files::read(path)?;
     let Some(PerExample { sums, clusters }) = fisher::files::read_sums(path, &diagonal)? else {
         let fix = "make both again with `fisherscape fisher --per-example`";
-        return Err(Error::field(examples.display(), "sums", "beside the Fisher file", "no file", fix));
+        return Err(Error::said(
+            examples.display(),
+            "no such file: the Fisher file needs its sums by example",
+            fix,
+        ));
     };
     config.clusters = clusters;
     provenance.input_file("fisher", path)?;

@@ -54,7 +54,7 @@ pub struct Surface {
     #[command(flatten)]
     pub sampling: SamplingOptions,
     /// Rounds in which cells of the grid are split in four where the surface bends by more than a hundredth of its range: the CSV holds
-    /// the evaluated points alone, of a grid with 2^N times the resolution
+    /// only the evaluated points, of a grid with 2^N times the resolution
     #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["coords", "profile", "per_example"])]
     pub refine: usize,
     /// Lowest and highest coordinate along the second direction, if different from --span
@@ -74,7 +74,7 @@ pub struct Surface {
     /// Seed of the directions, of the order in which --tolerance takes examples, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The surface to write; a .json with centre, norms, counts and hashes, and a .mask.csv of what moves go beside it
+    /// The surface to write; a .json with centre, norms, counts and hashes, and a .mask.csv of what moves go next to it
     #[arg(long, value_name = "SURFACE.csv|.h5|.npz|.vti")]
     pub out: PathBuf,
 }
@@ -180,7 +180,7 @@ impl Surface {
         let [xs, ys] = self.coordinates(masked.directions.len())?;
         if self.refine > 0 && masked.directions.len() < 2 {
             let fix = "leave it out, and give --resolution";
-            return Err(Error::field("--refine", "directions", "two", "one: a profile", fix));
+            return Err(Error::said("--refine", "a profile has one direction; --refine needs two", fix));
         }
         // A line has few points, and barriers and bands need the examples of each.
         let per_example =
@@ -273,7 +273,7 @@ impl Surface {
         Ok(())
     }
 
-    /// What is wrong with the options alone.
+    /// What is wrong with the options themselves.
     pub(super) fn check(&self) -> Result<()> {
         if Format::of(&self.out).is_none() {
             let fix = format!("name it {}", self.out.with_extension("csv").display());
@@ -283,9 +283,8 @@ impl Surface {
         self.sampling.check()?;
         self.check_refine()?;
         if self.per_example && self.sampling.tolerance.is_some() {
-            let (expected, found) = ("left out with --per-example", "both");
-            let fix = "leave one of them out: comparisons by example need every example at every point";
-            return Err(Error::field("--tolerance", "option", expected, found, fix));
+            let fix = "leave out one of them: comparisons by example need every example at every point";
+            return Err(Error::said("--tolerance", "it cannot be given together with --per-example", fix));
         }
         self.coordinates(2).map(drop)
     }
@@ -305,7 +304,7 @@ impl Surface {
         }
         if self.refine > 0 && self.axes.resolution < 3 {
             let fix =
-                "give --resolution 5 or more: from three points on it is seen whether they lie on a line";
+                "give --resolution 5 or more: three points are needed to see whether they lie on a line";
             return wrong(
                 "--resolution",
                 "of at least 3 points per axis".into(),
@@ -339,7 +338,7 @@ impl Surface {
         }
     }
 
-    /// Coordinates along x and y for so many directions; along a missing one the origin alone.
+    /// Coordinates along x and y for this many directions; along a missing one only the origin.
     fn coordinates(&self, directions: usize) -> Result<[Vec<f64>; 2]> {
         let (span, points) = (&self.axes.span, self.points());
         let [x, y] = if !self.coords.is_empty() {

@@ -71,13 +71,13 @@ pub struct TrainOptions {
     /// Passes over the training part
     #[arg(long, default_value_t = 3, value_name = "E")]
     pub epochs: usize,
-    /// Use this fraction of the training part: a prefix of it as shuffled by the seed
+    /// Use this fraction of the training part: the first part of the seed's shuffle
     #[arg(long, default_value_t = 1.0, value_name = "F")]
     pub fraction: f64,
     /// Examples to a batch
     #[arg(long, default_value_t = 18, value_name = "N")]
     pub batch: usize,
-    /// Batches to a step, whose gradients are summed: as one batch of so many times the examples, in the memory of one
+    /// Batches to a step, whose gradients are summed: like one batch that is this many times as large, in the memory of one
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub accumulate: usize,
     /// Steps between two evaluations [default: an epoch]
@@ -99,7 +99,7 @@ pub struct TrainOptions {
     /// Which examples of a task are held out; of a table it is always a fifth
     #[arg(long, value_enum, default_value_t)]
     pub split: Holdout,
-    /// Keep scores, curves and rates alone, not the trained models
+    /// Keep only scores, curves and rates, not the trained models
     #[arg(long)]
     pub scores_only: bool,
 }

@@ -32,7 +32,7 @@ impl Columns {
             Err(e) => return Err(table.wrong("header", "readable", e)),
         };
         for record in reader.records() {
-            let row = record.map_err(|e| table.wrong("row", "of as many cells as the header", e))?;
+            let row = record.map_err(|e| table.wrong("row", "as long as the header", e))?;
             table.rows.push(row);
         }
         Ok(table)

@@ -74,7 +74,7 @@ impl<'de> Deserializer<'de> for Names<'_> {
         _: V,
     ) -> Result<V::Value, Stop> {
         *self.0 = fields;
-        Err(Stop::custom("names alone"))
+        Err(Stop::custom("only names"))
     }
 
     forward_to_deserialize_any! {

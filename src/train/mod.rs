@@ -163,7 +163,7 @@ pub fn snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
         false => Ok(snapshots),
         true => {
             let fix = "train with --snapshots 12, and name the folder `trajectory` of the run";
-            Err(Error::field(folder.display(), "snapshots", "stepNNNNNN.safetensors", "none", fix))
+            Err(Error::said(folder.display(), "it has no snapshots (stepNNNNNN.safetensors)", fix))
         }
     }
 }
@@ -185,7 +185,7 @@ impl Run<'_> {
     /// Trains `theta`; gives the trained parameters and the history. `finished(row, evaluation, parameters, best)` is called after
     /// each row, `best` saying whether it is better than all before. The parameters it is shown change in the next step.
     ///
-    /// `state` is the file that a killed run goes on from. It is left behind for the caller to remove once the results
+    /// `state` is the file from which a killed run resumes. It is left behind for the caller to remove once the results
     /// are written.
     ///
     /// # Errors
@@ -203,7 +203,7 @@ impl Run<'_> {
         let mut optimizer = Optimizer::new(self.network.backend(), &theta, config.weight_decay);
         let mut at = match state.resume(config.steps, &mut theta, &mut optimizer)? {
             Some(standing) => {
-                progress::note(format!("going on after {} of {} steps", standing.step, config.steps));
+                progress::note(format!("resuming after {} of {} steps", standing.step, config.steps));
                 standing
             }
             None => Standing { step: 0, history: Vec::new(), sum: 0.0, count: 0 },

@@ -82,7 +82,7 @@ pub(super) fn files_of(task: Task, dir: &Path, split: Split) -> Result<Vec<PathB
         let (expected, fix) = match task {
             Task::Supersense => (
                 format!("the folder of {task}'s files, with {names}"),
-                "leave --data out: the files are in the binary".to_string(),
+                "leave out --data: the files are in the binary".to_string(),
             ),
             _ => (
                 format!("the folder of {task}'s files, with {names}, or {stem}.parquet or {stem}-*.parquet"),

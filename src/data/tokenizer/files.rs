@@ -68,7 +68,7 @@ fn none(folder: &Path) -> Error {
     let expected = "tokenizer.json, vocab.txt, or vocab.json and merges.txt";
     let (found, fix) = match SENTENCE_PIECE.into_iter().find(|name| files::exists(&folder.join(name))) {
         Some(name) => (
-            format!("SentencePiece's {name} alone"),
+            format!("only SentencePiece's {name}"),
             "save the tokenizer as a tokenizer.json: AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER)",
         ),
         None => (
@@ -105,9 +105,9 @@ fn from_json(json: &Path, options: &Map<String, Value>, class: Option<&str>) -> 
         normalizer.strip_accents = flag("strip_accents").or(normalizer.strip_accents);
         normalizer.handle_chinese_chars =
             flag("tokenize_chinese_chars").unwrap_or(normalizer.handle_chinese_chars);
-        tokenizer.with_normalizer(Some(normalizer)).map_err(|e| {
-            Error::field(json.display(), "normalizer", "one that BERT has", e, "fetch the file again")
-        })?;
+        tokenizer
+            .with_normalizer(Some(normalizer))
+            .map_err(|e| Error::field(json.display(), "normalizer", "BERT's", e, "fetch the file again"))?;
     }
     Ok(tokenizer)
 }
@@ -124,7 +124,7 @@ fn as_bert(tokenizer: &mut Tokenizer) {
 /// its texts, unless its class is GPT-2's; another none.
 fn byte_level(vocab: &Path, merges: &Path, config: &Path, class: Option<&str>) -> Result<Tokenizer> {
     let refused = |path: &Path, e: tokenizers::Error| {
-        Error::field(path.display(), "vocabulary", "of a byte-level BPE", e, "fetch the file again")
+        Error::field(path.display(), "vocabulary", "that of a byte-level BPE", e, "fetch the file again")
     };
     let options = special::options(config)?;
     let flag = |key: &str| options.get(key).and_then(Value::as_bool).unwrap_or(false);

@@ -31,9 +31,13 @@ pub fn check(json: &Path, bytes: &[u8]) -> Result<()> {
     match growth(&normalizer) {
         found if found <= MOST => Ok(()),
         found => {
-            let expected = format!("one that makes of a letter at most {MOST} bytes");
-            let fix = "remove its Prepend and Replace, or fetch the file again";
-            Err(Error::field(json.display(), "normalizer", expected, found, fix))
+            let sentence =
+                format!("`normalizer` must turn a letter into at most {MOST} bytes, found {found}");
+            Err(Error::said(
+                json.display(),
+                sentence,
+                "remove its Prepend and Replace, or fetch the file again",
+            ))
         }
     }
 }

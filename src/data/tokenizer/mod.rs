@@ -58,17 +58,13 @@ impl Tokenizer {
     pub fn load(folder: &Path) -> Result<Tokenizer> {
         let mut assumed_lower_case = false;
         let mut inner = caught(|| files::read(folder, &mut assumed_lower_case)).unwrap_or_else(|why| {
-            Err(Error::field(
-                folder.display(),
-                "tokenizer",
-                "one that can be read",
-                why,
-                "fetch its files again",
-            ))
+            let sentence = format!("the tokenizer cannot be read: {why}");
+            Err(Error::said(folder.display(), sentence, "fetch its files again"))
         })?;
         // Without truncation parameters this cannot fail.
         inner.with_truncation(None).map_err(|e| {
-            Error::field(folder.display(), "truncation", "removable", e, "delete the key `truncation`")
+            let sentence = format!("the truncation of the tokenizer cannot be switched off: {e}");
+            Error::said(folder.display(), sentence, "delete the key `truncation`")
         })?;
         inner.with_padding(None);
         let special = Special::new(folder, &inner)?;
@@ -90,7 +86,11 @@ impl Tokenizer {
         let mut tokenizer = files::word_piece(&vocab, &config, &mut false)?;
         tokenizer.with_decoder(Some(Decoder::default()));
         let text = tokenizer.to_string(true).map_err(|e| {
-            Error::field(json.display(), "tokenizer", "representable as JSON", e, "report this")
+            Error::said(
+                json.display(),
+                format!("the tokenizer cannot be written as JSON: {e}"),
+                "report this",
+            )
         })?;
         disk::write(&json, (text + "\n").as_bytes())
     }
@@ -119,7 +119,7 @@ impl Tokenizer {
     pub fn tokenized(&self, rows: &[Row], max_len: usize) -> Result<(Vec<Example>, Option<String>)> {
         if self.assumed_lower_case {
             progress::excluded(format!(
-                "{}: nothing says do_lower_case, lower-casing",
+                "{}: do_lower_case is not set; assuming lower case",
                 self.folder.display()
             ));
         }
@@ -130,7 +130,7 @@ impl Tokenizer {
         let words = (!cut.is_empty()).then(|| {
             let share = 100.0 * (1.0 - kept as f64 / cut.iter().sum::<usize>() as f64);
             let (some, of) = (cut.len(), all.len());
-            format!("{some} of {of}{CUT}{max_len} tokens, {share:.0} % of their tokens left out")
+            format!("{some} of {of}{CUT}{max_len} tokens, {share:.0} % of their tokens cut off")
         });
         words.iter().for_each(progress::excluded);
         let asked = |row: &Row| if let RowLabel::Words(words) = &row.label { words.len() } else { 0 };
@@ -144,7 +144,7 @@ impl Tokenizer {
         Ok((all.into_iter().map(|(example, _)| example).collect(), words))
     }
 
-    /// The tokens of texts alone, without what the post-processor adds, the first `most` of each; and how many were cut off.
+    /// Only the texts' own tokens, without what the post-processor adds, the first `most` of each; and how many were cut off.
     pub fn bare(&self, rows: &[Row], most: usize) -> Result<(Vec<Vec<u32>>, usize)> {
         let tokens = |row: &Row| {
             let whole =
@@ -164,11 +164,11 @@ impl Tokenizer {
     /// [`Error::Field`] for a vocabulary without one.
     pub fn end(&self) -> Result<u32> {
         let fix = "name the token that ends a text as eos_token in tokenizer_config.json";
-        let wrong = || Error::field(self.folder.display(), "vocabulary", "an end token", "none", fix);
+        let wrong = || Error::said(self.folder.display(), "the vocabulary has no end token", fix);
         self.special.end.ok_or_else(wrong)
     }
 
-    /// The marks `<extra_id_0>`, `<extra_id_1>`, … of so many spans that are left out.
+    /// The marks `<extra_id_0>`, `<extra_id_1>`, … of this many spans that are removed.
     ///
     /// # Errors
     ///
@@ -178,8 +178,9 @@ impl Tokenizer {
             let name = format!("<extra_id_{k}>");
             self.inner.token_to_id(&name).ok_or_else(|| {
                 let fix = "choose a smaller --max-len, or use the tokenizer of a model that was trained with such marks";
-                let expected = format!("{name}, as a text has {number} spans to leave out");
-                Error::field(self.folder.display(), "vocabulary", expected, "no such token", fix)
+                let sentence =
+                    format!("the vocabulary has no token {name}, but a text has {number} spans to remove");
+                Error::said(self.folder.display(), sentence, fix)
             })
         };
         (0..number).map(mark).collect()
@@ -250,13 +251,8 @@ impl Tokenizer {
     }
 
     fn refused(&self, error: tokenizers::Error) -> Error {
-        Error::field(
-            self.folder.display(),
-            "tokenizer",
-            "able to read the text",
-            error,
-            "use the model's own tokenizer",
-        )
+        let sentence = format!("the tokenizer cannot read the text: {error}");
+        Error::said(self.folder.display(), sentence, "use the model's own tokenizer")
     }
 }
 

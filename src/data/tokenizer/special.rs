@@ -62,7 +62,7 @@ impl Special {
         let pad = pad.or(end).ok_or_else(|| {
             let fix = "use the model's own tokenizer: [PAD], <pad> and <|endoftext|> are known, and what tokenizer_config.json \
                        names";
-            Error::field(folder.display(), "vocabulary", "a token for padding", "none", fix)
+            Error::said(folder.display(), "the vocabulary has no padding token", fix)
         })?;
         Ok(Special { pad, mask, end, all })
     }
@@ -79,7 +79,7 @@ impl Special {
     /// [`Error::Field`] for a vocabulary without one.
     pub fn mask(&self, folder: &Path) -> Result<u32> {
         let fix = "use the tokenizer of a model that was trained to fill masked tokens";
-        self.mask.ok_or_else(|| Error::field(folder.display(), "vocabulary", "a mask token", "none", fix))
+        self.mask.ok_or_else(|| Error::said(folder.display(), "the vocabulary has no mask token", fix))
     }
 }
 
@@ -89,10 +89,9 @@ fn distinct(folder: &Path, found: &[Option<(&str, u32)>]) -> Result<()> {
     for (token, id) in found.iter().flatten() {
         let first = names.entry(id).or_insert(token);
         if first != &token {
-            let (expected, found) =
-                (format!("an id of its own for {token}"), format!("{id}, which is {first}'s"));
+            let sentence = format!("the special tokens {first} and {token} share the id {id}");
             let fix = "the tokenizer's files are damaged: fetch them again";
-            return Err(Error::field(folder.display(), "special tokens", expected, found, fix));
+            return Err(Error::said(folder.display(), sentence, fix));
         }
     }
     Ok(())
@@ -108,6 +107,7 @@ pub fn options(path: &Path) -> Result<Map<String, Value>> {
     if !files::exists(path) {
         return Ok(Map::new());
     }
-    serde_json::from_str(&files::read_text(path)?)
-        .map_err(|e| Error::field(path.display(), "JSON", "valid", e, "fetch the file again"))
+    serde_json::from_str(&files::read_text(path)?).map_err(|e| {
+        Error::said(path.display(), format!("it is not valid JSON: {e}"), "fetch the file again")
+    })
 }

@@ -37,11 +37,11 @@ pub fn through(origin: &str, theta: &ParamMap, models: &[(String, ParamMap)]) ->
         return Err(Error::field("directions", "models", "one or two", "none", "name a model with --to"));
     };
     let length = inner(first, first).sqrt();
-    let distinct = |label: &str, length: f64, expected: &str| match length > 0.0 {
+    let distinct = |label: &str, length: f64, why: &str| match length > 0.0 {
         true => Ok(()),
-        false => Err(Error::field("directions", label, expected, "no such difference", "name another model")),
+        false => Err(Error::said("directions", format!("{label} {why}"), "name another model")),
     };
-    distinct(&models[0].0, length, "other weights than the checkpoint's")?;
+    distinct(&models[0].0, length, "has the same weights as the checkpoint")?;
     let mark = |label: &str, x, y| Mark { label: label.to_string(), x, y, order: None, distance: 0.0 };
     let mut marks = vec![mark(origin, 0.0, 0.0), mark(&models[0].0, 1.0, 0.0)];
     let (mut second, mut lengths) = (Direction::new(), [length, 0.0]);
@@ -55,7 +55,7 @@ pub fn through(origin: &str, theta: &ParamMap, models: &[(String, ParamMap)]) ->
         let off = inner(other, other).sqrt();
         // What rounding leaves of a difference of float32 is no direction.
         let off = if off > 1e-5 * length { off } else { 0.0 };
-        distinct(&models[1].0, off, "weights off the line through the other two")?;
+        distinct(&models[1].0, off, "lies on the line through the other two models")?;
         other.values_mut().for_each(|values| scale(values, length / off));
         marks.push(mark(&models[1].0, along, off / length));
         second = std::mem::take(other);

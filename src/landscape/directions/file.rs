@@ -54,11 +54,11 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<[Direction; 2]> {
     }
     if directions.iter().all(Direction::is_empty) {
         let fix = "use directions that were made for this checkpoint";
-        return Err(Error::field(path.display(), "tensors", "some parameter of the model", "none", fix));
+        return Err(Error::said(path.display(), "no tensor is a parameter of the model", fix));
     }
     tell_still(path, theta, &directions);
     if !foreign.is_empty() {
-        progress::excluded(format!("{}: not in the model, left out: {}", path.display(), foreign.join(", ")));
+        progress::excluded(format!("{}: not in the model, ignored: {}", path.display(), foreign.join(", ")));
     }
     Ok(directions)
 }
@@ -70,9 +70,7 @@ fn tell_still(path: &Path, theta: &ParamMap, directions: &[Direction; 2]) {
         let names: Vec<&str> = still.map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {
             let (path, names) = (path.display(), names.join(", "));
-            progress::excluded(format!(
-                "{path}: the direction {axis} has none of these, which stay: {names}"
-            ));
+            progress::excluded(format!("{path}: the direction {axis} does not move these: {names}"));
         }
     }
 }

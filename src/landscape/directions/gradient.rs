@@ -1,8 +1,8 @@
 //! The gradient of the set's loss, and a random direction at a right angle to it.
 //!
-//! `x = ∂L/∂θ`, so that the loss rises towards positive x; `y` is a Gaussian direction less its part along x, and as long
-//! as x. Both are scaled to the weights as Gaussian directions are (`--normalize`), x row by row: it is the gradient's sign and
-//! proportions within a row that count, not how rows compare.
+//! `x = ∂L/∂θ`, so that the loss rises towards positive x; `y` is a Gaussian direction minus its part along x, and as
+//! long as x. Both are scaled to the weights as Gaussian directions are (`--normalize`), x row by row: the gradient's
+//! sign and proportions within a row count, and not how rows compare.
 
 use super::gaussian::random;
 use super::{Direction, Directions, Inputs, Source, inner, length};
@@ -32,7 +32,7 @@ fn make(inputs: &Inputs) -> Result<Directions> {
     let long = length(&x);
     if long == 0.0 {
         let fix = "use another checkpoint or set: here no direction is uphill";
-        return Err(Error::field("directions", "gradient", "other than zero", "zero", fix));
+        return Err(Error::said("directions", "the gradient is zero", fix));
     }
     let mut y = random(
         &|name| inputs.objective.filters(name),
@@ -51,7 +51,7 @@ fn make(inputs: &Inputs) -> Result<Directions> {
     let off = length(&y);
     if off == 0.0 {
         let fix = "let more parameters move, or use another seed";
-        return Err(Error::field("directions", "second direction", "off the gradient", "along it", fix));
+        return Err(Error::said("directions", "the random direction lies along the gradient", fix));
     }
     y.values_mut().for_each(|d| scale(d, long / off));
     Ok(Directions { pair: [x, y], marks: inputs.origin_alone(), lengths: [long, long], explained: None })

@@ -40,11 +40,7 @@ pub fn is_base(config: &ModelConfig) -> bool {
 pub fn read(architecture: &'static Architecture, source: &Source) -> Result<ModelConfig> {
     let fix = "relative positions are not supported: use a checkpoint with absolute ones";
     source.only("position_embedding_type", "absolute", fix)?;
-    source.only(
-        "is_decoder",
-        false,
-        "causal attention is not supported here: use an encoder's checkpoint",
-    )?;
+    source.only("is_decoder", false, "causal attention is not supported: use an encoder's checkpoint")?;
     let (hidden_size, heads) = (source.width("hidden_size")?, source.size("num_attention_heads")?);
     let dropout = source.number_or("hidden_dropout_prob", 0.1)?;
     Ok(ModelConfig {

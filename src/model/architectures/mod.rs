@@ -98,7 +98,7 @@ pub fn read(path: &Path) -> Result<ModelConfig> {
 fn not_known(source: &Source, kind: &Value) -> Error {
     let names =
         |all: &[&Architecture]| all.iter().map(|known| known.model_type).collect::<Vec<_>>().join(", ");
-    let expected = format!("one of {}; or, for losses alone, {}", names(&ALL), names(&BY_CANDLE));
+    let expected = format!("one of {}; or, for losses only, {}", names(&ALL), names(&BY_CANDLE));
     let found = kind.as_str().map_or_else(|| kind.to_string(), str::to_string);
     source.wrong(
         "model_type",

@@ -65,11 +65,11 @@ impl Checkpoint {
         }
         if let (MissingHead::Redraw { .. }, Some(n)) = (missing, self.stored_outputs(set.kind)) {
             let folder = self.folder.display();
-            progress::note(format!("{folder}: the stored head of {n} outputs is left out for a fresh one"));
+            progress::note(format!("{folder}: the stored head of {n} outputs is replaced by a fresh one"));
             self.forget_head(set.kind);
         } else if let (Some(what), Some(_)) = (self.foreign_head(set.kind), self.stored_outputs(set.kind)) {
             progress::excluded(format!(
-                "{}: the stored head is {what}: it counts as none",
+                "{}: the stored head is {what}, so it is ignored",
                 self.folder.display()
             ));
             self.forget_head(set.kind);
@@ -144,7 +144,7 @@ impl Checkpoint {
         if stored.is_none() && named.is_none() {
             let set = set.path.display();
             progress::note(format!(
-                "{set}: names no classes, so there are {classes}, as its labels 0..={largest} say"
+                "{set}: does not name its classes; its labels 0..={largest} make {classes}"
             ));
         }
         if largest < last && named.is_none() {
@@ -163,7 +163,7 @@ impl Checkpoint {
         self.tensors.get(&last.name)?.dims().first().copied()
     }
 
-    /// What the stored head is, where the configuration says that it is no head for such labels.
+    /// What the stored head is, where the configuration says that it is not one for such labels.
     fn foreign_head(&self, kind: Kind) -> Option<String> {
         let class = self.config.json.get("architectures").and_then(|names| names.get(0)?.as_str());
         let (own, words) = match kind {
@@ -172,7 +172,7 @@ impl Checkpoint {
             _ => ("ForSequenceClassification", "whole texts"),
         };
         if let Some(class) = class.filter(|class| !class.ends_with(own)) {
-            return Some(format!("that of {class}, no classifier of {words}"));
+            return Some(format!("that of {class}, which does not classify {words}"));
         }
         if matches!(kind, Kind::TokenClasses | Kind::Span) {
             return None;
@@ -215,7 +215,7 @@ impl Checkpoint {
             if !own.iter().chain(&wanted).any(says_nothing) && !own.is_empty() {
                 let (folder, own, names) = (self.folder.display(), own.join(", "), names.join(", "));
                 progress::excluded(format!(
-                    "{folder}: the classifier's classes are {own}; they serve for {names}, in turn"
+                    "{folder}: the classifier's classes are {own}; they are used for {names}, in this order"
                 ));
             }
             return Ok(());

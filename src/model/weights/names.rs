@@ -101,12 +101,13 @@ fn insert(
             let (first, other) = taken.get();
             if first == chief && !params::equal(other, &tensor)? {
                 progress::note(format!(
-                    "{}: {chief} counts, and not {name}, which differs",
+                    "{}: {chief} is used, and not {name}, which differs",
                     folder.display()
                 ));
             } else if !params::equal(other, &tensor)? {
                 let found = format!("other values under `{name}`, which means the same tensor");
-                let fix = "remove the one that training left behind: nothing says here which of them counts";
+                let fix =
+                    "remove the one that training left behind: nothing here says which is the right one";
                 return Err(Error::field(folder.display(), first, "given once", found, fix));
             }
         }

@@ -21,18 +21,17 @@ pub fn check(folder: &Path) -> Result<()> {
     let (config, weights) = (has(CONFIG), WEIGHTS.iter().any(|name| has(name)));
     if config && weights {
         if has("adapter_config.json") {
-            let text = "the adapter that lies beside the weights (adapter_config.json) is not applied";
+            let text = "the adapter next to the weights (adapter_config.json) is not applied";
             progress::note(format!("{}: {text}", folder.display()));
         }
         return Ok(());
     }
-    let field = if weights { CONFIG } else { "weights" };
-    let expected = match field {
-        CONFIG => "beside the weights",
-        _ => "model.safetensors, its shards, or pytorch_model.bin",
-    };
     let (found, fix) = instead(folder, &names)?;
-    Err(Error::field(folder.display(), field, expected, found, fix))
+    let sentence = match weights {
+        true => format!("no {CONFIG} next to the weights; found {found}"),
+        false => format!("no weights (model.safetensors, its shards, or pytorch_model.bin); found {found}"),
+    };
+    Err(Error::said(folder.display(), sentence, fix))
 }
 
 /// The files of the weights.
@@ -110,14 +109,15 @@ const KINDS: [(&str, &str, &str, &str); 17] = [
     ("", ".ckpt", "weights under another name", "if they are the model's, call them pytorch_model.bin"),
 ];
 
-const DEEPSPEED: &str = "join them by the script that lies beside them, python zero_to_fp32.py . NEW, and give NEW with config.json in it";
+const DEEPSPEED: &str =
+    "join them by the script next to them, python zero_to_fp32.py . NEW, and give NEW with config.json in it";
 const FSDP: &str = "join them: accelerate merge-weights SHARDS NEW, and give NEW with config.json in it";
 const INDEX: &str = "fetch the index as well; it says which shard holds which tensor";
 const ORIGINAL: &str = "give the checkpoint that they were made of";
 const FETCH: &str = "put the checkpoint's weights and config.json into this folder; hf download MODEL --local-dir FOLDER \
                      fetches both";
 
-/// What a folder is that is no checkpoint, and what to do.
+/// What a folder is that is not a checkpoint, and what to do.
 fn instead(folder: &Path, names: &[String]) -> Result<(String, String)> {
     if let Some(adapter) = adapter(folder, names)? {
         return Ok(adapter);

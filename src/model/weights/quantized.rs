@@ -29,9 +29,12 @@ const MARKS: [(&str, &str); 8] = [
 pub fn check(folder: &Path, config: &Map<String, Value>) -> Result<()> {
     let Some(how) = config.get("quantization_config").filter(|how| !how.is_null()) else { return Ok(()) };
     let method = how.get("quant_method").and_then(Value::as_str).unwrap_or("a method that it does not name");
-    let found = format!("one that is quantized by {method}");
     let place = folder.join("config.json");
-    Err(Error::field(place.display(), "quantization_config", "none", found, FIX))
+    Err(Error::said(
+        place.display(),
+        format!("the weights are quantized by {method} (`quantization_config`)"),
+        FIX,
+    ))
 }
 
 /// What quantized a tensor of this name, if it is a part of one that is.

@@ -22,7 +22,7 @@ const WRAPPERS: [&str; 9] = [
 /// Wrappers inside wrappers, at most.
 const DEEPEST: usize = 4;
 
-const FIX: &str = "in PyTorch, save the model's state dict alone: torch.save(model.state_dict(), FILE)";
+const FIX: &str = "in PyTorch, save only the model's state dict: torch.save(model.state_dict(), FILE)";
 
 /// What stands under a name of a state dict.
 pub enum Entry<'a> {

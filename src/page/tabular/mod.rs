@@ -134,7 +134,7 @@ struct Table {
 impl Table {
     fn read(text: &str, place: &str) -> Result<Table> {
         let wrong = |expected: &str, found: String| {
-            let fix = "give a CSV table with a header and as many cells in each row";
+            let fix = "give a CSV table with a header and rows of the same length";
             Error::field(place, "table", expected, found, fix)
         };
         let mut reader = csv::Reader::from_reader(text.as_bytes());

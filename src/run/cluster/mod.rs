@@ -56,7 +56,7 @@ impl Submission {
         }
         let fix =
             "name the folder of a run that `fisherscape run ANALYSIS --plan` or `--slurm HEADER.sh` began";
-        let none = || Error::field(folder.display(), "folder", "a run with a plan in cluster/", "none", fix);
+        let none = || Error::said(folder.display(), "the folder has no plan of a run (in cluster/)", fix);
         Submission::newest(folder)?.ok_or_else(none)
     }
 
@@ -69,7 +69,7 @@ impl Submission {
         let free =
             (1..).map(|number| run.join(FOLDER).join(format!("{number:04}"))).find(|path| !path.exists());
         let folder = free.unwrap_or_default(); // there is always one
-        std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "make"))?;
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "create"))?;
         Submission::open(&folder)
     }
 
@@ -182,7 +182,7 @@ pub fn write_plan(loaded: &Loaded, order: &Order, cut: Cut) -> Result<()> {
     let folder = quoted(order.folder.display().to_string());
     let again = order.command.replace(" --plan", "");
     let Some((submission, plan)) = plan(loaded, order, cut)? else {
-        say!("{folder}: nothing that takes long is missing");
+        say!("{folder}: no long step is missing");
         say!("  {again}");
         return Ok(());
     };
@@ -236,7 +236,7 @@ pub fn run(loaded: &Loaded, order: &Order, cut: Cut, headers: &Headers, detach: 
         }
     };
     if detach {
-        say!("  fisherscape status {} says where it stands", order.folder.display());
+        say!("  fisherscape status {} shows how far it is", order.folder.display());
         return Ok(());
     }
     watch(order.folder, &submission, &plan, &name);
@@ -258,7 +258,7 @@ fn at_work(folder: &Path) -> Result<Option<(Submission, Plan, String)>> {
         }
         None => {
             let fix = "try again on a login node; `fisherscape status` works without Slurm";
-            Err(Error::field("--slurm", "squeue", "answering", "no answer", fix))
+            Err(Error::said("--slurm", "squeue does not answer", fix))
         }
     }
 }
@@ -280,7 +280,7 @@ pub fn check_idle(folder: &Path) -> Result<()> {
                 "wait for them (`fisherscape status {}`), or end them: scancel {ids}",
                 folder.display()
             );
-            Err(Error::field(folder.display(), "folder", "free", format!("jobs at work for it: {ids}"), fix))
+            Err(Error::said(folder.display(), format!("jobs are at work for this folder: {ids}"), fix))
         }
         _ => Ok(()),
     }
@@ -298,7 +298,7 @@ fn watch(folder: &Path, submission: &Submission, plan: &Plan, name: &str) {
         };
         let silent = matches!(queue, Queue::Silent);
         if answers && silent {
-            progress::note("Slurm does not answer; what is done is seen from the files");
+            progress::note("Slurm does not answer; progress is read from the files");
         }
         answers = !silent;
         let line = Standing::of(folder, submission, plan, queue).line();
@@ -355,12 +355,16 @@ fn is_seen(plan: &Plan, job: &Job, folder: &Path) -> bool {
 /// # Errors
 ///
 /// [`Error::Field`] for a folder without one.
-pub fn tell(folder: &Path) -> Result<()> {
+pub fn tell(folder: &Path, as_json: bool) -> Result<()> {
     let submission = Submission::find(folder)?;
     let plan = submission.read()?;
     let jobs = slurm::submitted(&submission)?;
     let run = submission.folder.ancestors().nth(2).unwrap_or(folder).to_path_buf();
     let standing = Standing::of(&run, &submission, &plan, Queue::of(jobs.as_ref()));
+    if as_json {
+        say!("{:#}", standing.document());
+        return Ok(());
+    }
     standing.lines().iter().for_each(|line| say!("{line}"));
     if let Some(jobs) = jobs.filter(|_| standing.is_at_work()) {
         say!("stop with: scancel {}", slurm::ids(&jobs));

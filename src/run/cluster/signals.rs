@@ -62,7 +62,7 @@ fn at_the_limit() -> i32 {
     }
     match super::slurm::requeue() {
         Some(job) => {
-            progress::status(format!("near the time limit: {job} is started again and goes on"));
+            progress::status(format!("near the time limit: {job} is started again and resumes"));
             0
         }
         None => {

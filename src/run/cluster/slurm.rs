@@ -80,7 +80,7 @@ pub fn submit(submission: &Submission, plan: &Plan, headers: &Headers) -> Result
     let heads = [read_head(&headers.light)?, read_head(&headers.heavy)?];
     let most = most_elements();
     let logs = submission.folder.join("log");
-    std::fs::create_dir_all(&logs).map_err(Error::io(&logs, "make"))?;
+    std::fs::create_dir_all(&logs).map_err(Error::io(&logs, "create"))?;
     let mut after: Option<String> = None;
     for number in 1..=plan.waves.len() + 1 {
         let wave = plan.waves.get(number - 1);
@@ -118,12 +118,16 @@ pub fn submit(submission: &Submission, plan: &Plan, headers: &Headers) -> Result
                 Err(said) => {
                     cancel(&jobs.name);
                     let header = if light { &headers.light } else { &headers.heavy };
-                    let fix = "mend its #SBATCH lines; nothing of this submission is left in the queue";
-                    return Err(Error::field(header.display(), "header", "one that sbatch takes", said, fix));
+                    let fix = "correct its #SBATCH lines; nothing of this submission is left in the queue";
+                    return Err(Error::said(
+                        header.display(),
+                        format!("sbatch refuses the header: {said}"),
+                        fix,
+                    ));
                 }
             }
         }
-        // Elements that fail are told by what lacks them; after a wave of seconds that broke down nothing can follow.
+        // Elements that fail are reported by what lacks them; after a wave of seconds that broke down nothing can follow.
         let word = if light { "afterok" } else { "afterany" };
         after = Some(format!("{word}:{}", ids.join(":")));
         jobs.ids.push(ids);
@@ -132,7 +136,7 @@ pub fn submit(submission: &Submission, plan: &Plan, headers: &Headers) -> Result
     for id in jobs.ids.first().into_iter().flatten() {
         slurm(Command::new("scontrol").args(["release", id])).map_err(|said| {
             let fix = format!("release it by hand: scontrol release {id}");
-            Error::field(submission.folder.display(), "job", "one that can be released", said, fix)
+            Error::said(submission.folder.display(), format!("job {id} cannot be released: {said}"), fix)
         })?;
     }
     Ok(jobs)

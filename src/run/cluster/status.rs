@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::HumanDuration;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Submission;
 use super::plan::{Job, Plan};
@@ -24,12 +26,14 @@ enum State {
 }
 
 /// A job that is not done, and what is said of it.
+#[derive(Serialize)]
 struct Line {
     name: String,
     what: String,
 }
 
 /// A wave, in numbers.
+#[derive(Serialize)]
 struct Counted {
     light: bool,
     jobs: usize,
@@ -143,6 +147,17 @@ impl Standing {
         format!("{}: {done} of {all} done{failed}{}{}", self.run, self.in_queue(), self.left())
     }
 
+    /// All of it for a program to read.
+    pub fn document(&self) -> Value {
+        let jobs = self.queue.jobs();
+        let at_work = jobs.iter().filter(|job| job.state == "R").count();
+        let queue = match self.queue {
+            Queue::None | Queue::Silent => Value::Null,
+            Queue::Jobs(_) => json!({"at_work": at_work, "waiting": jobs.len() - at_work}),
+        };
+        json!({"run": self.run, "waves": self.waves, "queue": queue, "page": self.page})
+    }
+
     /// Wave by wave.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.line()];
@@ -174,7 +189,7 @@ impl Standing {
             (true, _) => format!("  page: {}/report.html", self.run),
             (false, true) => "  page: written at the end".into(),
             (false, false) => {
-                "  no page yet; the same `run` goes on (log/end.out, if there is one, says what stopped it)"
+                "  no page yet; the same `run` resumes (log/end.out, if there is one, says what stopped it)"
                     .into()
             }
         });
@@ -210,7 +225,7 @@ fn last_words(submission: &Submission, wave: usize, element: usize) -> String {
         (own? == wave).then_some(first? + index?)
     };
     let Some(own) = logs.iter().find(|path| element_of(path) == Some(element)) else {
-        return "no log: no node has seen it, or not this folder".into();
+        return "no log: no node has started it, or the node does not see this folder".into();
     };
     let text = files::read(own).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();

@@ -113,7 +113,7 @@ impl Worker<'_> {
         self.identity.clear();
         let there = || step.read().all(|path| files::exists(&own.join(path)));
         if !there() && !wait_until(there) {
-            progress::warn(format!("{}: what it reads is not there, see what failed before", step.name));
+            progress::warn(format!("{}: its inputs are missing; see what failed before", step.name));
             return Ok(Outcome::Without);
         }
         let hashes = &mut self.hashes[job.cell];
@@ -130,7 +130,10 @@ impl Worker<'_> {
             }
         }
         if job.adopted {
-            progress::warn(format!("{}: the cell that does it has not, see what failed there", step.name));
+            progress::warn(format!(
+                "{}: the cell that does it has not finished; see what failed there",
+                step.name
+            ));
             return Ok(Outcome::Without);
         }
         progress::status(match job.part {

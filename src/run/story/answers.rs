@@ -72,7 +72,7 @@ impl Story<'_> {
         if page.verdict.is_empty() {
             page.verdict = match self.failed() {
                 0 => "Nothing is answered in words: see the figures and tables.".into(),
-                _ => "Nothing is answered, as training runs failed: see what was left out.".into(),
+                _ => "Nothing is answered, as training runs failed: see what was skipped.".into(),
             };
         }
         page.facts = self.facts();

@@ -98,9 +98,9 @@ impl<'a> Seen<'a> {
             if (1..4).contains(&which.len()) { format!(" ({})", which.join("; ")) } else { String::new() };
         let verb = if apart.len() == 1 { "leaves" } else { "leave" };
         let uncorrected = match all.len() {
-            1 => "The interval is of this pair alone; another seed may turn it round.".to_string(),
+            1 => "The interval is for this pair only; another seed may reverse it.".to_string(),
             all => format!(
-                "{} of {} uncorrected intervals of this pair {verb} out 0{which}; another seed may turn them round.",
+                "{} of {} uncorrected intervals of this pair {verb} out 0{which}; another seed may reverse them.",
                 upper(&number(apart.len())),
                 number(all)
             ),
@@ -187,7 +187,7 @@ impl<'a> Seen<'a> {
             format!(" (difference {value}, 95 % {low} to {high}){out}")
         });
         let one_pair = own.comparison().is_some_and(|one| one.verdict() == Verdict::OnePair);
-        let around = if one_pair { "around one pair of models alone, " } else { "" };
+        let around = if one_pair { "around one pair of models only, " } else { "" };
         format!(
             "{} with {} and {} with {}{found}.",
             upper(&format!("{around}{}", self.rises(first))),
@@ -290,7 +290,7 @@ mod tests {
         let one_pair = told(&surfaces(None));
         let wanted = "Not shown: around the one pair of models looked at (seed 0, one plane) within distance 1 the loss over held-out \
                       examples rises by 0.536 ± 0.040 nats with uniform and 0.528 ± 0.040 with guided (difference −0.008, 95 % −0.040 \
-                      to +0.024). One of two uncorrected intervals of this pair leaves out 0 (all, train); another seed may turn them round.";
+                      to +0.024). One of two uncorrected intervals of this pair leaves out 0 (all, train); another seed may reverse them.";
         assert_eq!(one_pair.answer.text, wanted);
         assert!(one_pair.verdict.starts_with("Not shown"), "{}", one_pair.verdict);
         assert!(told(&surfaces(Some(0.051))).verdict.starts_with("No difference in flatness is shown"));
@@ -328,7 +328,7 @@ mod tests {
             "Against uniform, the loss is shown to be flatter around guided (top eigenvalue)."
         );
         let wanted = "Shown in one of one comparison (one of sharpness) over three pairs of models, corrected for their number. Around one pair of \
-                      models alone, within distance 1 the loss over held-out examples rises by 0.500 ± 0.040 nats with uniform and 0.400 with \
+                      models only, within distance 1 the loss over held-out examples rises by 0.500 ± 0.040 nats with uniform and 0.400 with \
                       guided (difference -0.100, 95 % -0.160 to -0.040).".replace('-', "−").replace("held−out", "held-out");
         assert_eq!(told.answer.text, wanted);
     }

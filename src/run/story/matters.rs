@@ -111,8 +111,8 @@ impl Seen<'_> {
     /// The parameters that those of most Fisher information are held against.
     fn partner(&self) -> &'static str {
         match self.other {
-            Select::Random(_) => "as many random ones",
-            _ => "as many with the lowest",
+            Select::Random(_) => "the same number of random ones",
+            _ => "the same number with the lowest",
         }
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         }
         let told = seen.told(&compared(0.151, 0.229));
         let wanted = "Yes: within distance 1 of guided the loss over held-out examples rises by 0.195 ± 0.020 nats in the top 1 % of the \
-                      parameters by Fisher information, and by 0.005 ± 0.020 in as many random ones at the same norm (difference +0.190, \
+                      parameters by Fisher information, and by 0.005 ± 0.020 in the same number of random ones at the same norm (difference +0.190, \
                       95 % +0.151 to +0.229, over the examples of one model).";
         assert_eq!(told.answer.text, wanted);
         assert_eq!(seen.open().answer.text, "Not shown: the examples are too few for an interval.");

@@ -298,7 +298,7 @@ fn said(question: &str, lines: Vec<String>) -> Option<Told> {
     Some(Told::new(first, question, lines.join(" ")))
 }
 
-/// Sites that are not told apart: in few words, and with their scores.
+/// Sites that are not distinguished: in few words, and with their scores.
 fn place(rows: &[Site], tied: &[usize]) -> (String, String) {
     let name = |i: &usize| site_words(&rows[*i].site);
     let few: Vec<String> = tied.iter().take(TIED).map(name).collect();
@@ -312,7 +312,7 @@ fn place(rows: &[Site], tied: &[usize]) -> (String, String) {
         1 => (few, listed(&each)),
         n => {
             let more = if n > TIED { format!(" and {} more", n - TIED) } else { String::new() };
-            (format!("{few} (a tie)"), format!("{}{more}, which are not told apart,", listed(&each)))
+            (format!("{few} (a tie)"), format!("{}{more}, which are not distinguished,", listed(&each)))
         }
     }
 }
@@ -352,6 +352,6 @@ mod tests {
         );
         let all = place(&rows, &[0, 1, 2, 3, 4, 5]);
         assert!(all.0.ends_with("attention probs of layer 3 and 2 more (a tie)"), "{}", all.0);
-        assert!(all.1.ends_with("and 2 more, which are not told apart,"), "{}", all.1);
+        assert!(all.1.ends_with("and 2 more, which are not distinguished,"), "{}", all.1);
     }
 }

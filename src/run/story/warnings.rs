@@ -160,8 +160,8 @@ pub(super) fn excluded(records: &[Record], folder: &Path) -> Vec<String> {
     let lines = found.into_iter().map(line);
     let earlier = records.iter().filter(|record| record.excluded.is_none()).count();
     let unsaid = format!(
-        "{} recorded by an earlier version, which did not tell what a step left out from its other notes: \
-         they are in steps/ (--force runs all steps again)",
+        "{} recorded by an earlier version, which did not separate skipped data from other notes: they are in steps/ \
+         (--force runs all steps again)",
         counted(earlier, "step")
     );
     lines.chain((earlier > 0).then_some(unsaid)).collect()

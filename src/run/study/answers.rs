@@ -21,7 +21,7 @@ impl Summary<'_> {
         page.limits = "No answer about other models, data or settings than those of these cells.".into();
         let failed = standing.failed.len() + standing.before.len();
         if failed > 0 {
-            page.warnings.push(format!("Runs or cells that failed: {failed}; see what was left out."));
+            page.warnings.push(format!("Runs or cells that failed: {failed}; see what was skipped."));
         }
         page.warnings.extend(self.collapsed());
         page.warnings.extend(self.barely());

@@ -124,7 +124,7 @@ impl Summary<'_> {
         )];
         if self.compares() {
             let caption = format!(
-                "Differences to {first}, paired by seed, with 95 % intervals that count what runs share, each of one comparison alone"
+                "Differences to {first}, paired by seed, with 95 % intervals that count what runs share, each for one comparison only"
             );
             tables.push(("differences".into(), caption, self.wide(Training::interval)));
         }

@@ -42,7 +42,7 @@ impl Render {
         let seen_from = self.seen_from()?;
         if let Some(chart) = chart(&self.surfaces, &self.titles, self.width.map(|width| width.0))? {
             if self.clip.is_some() || !self.marks.is_empty() {
-                let fix = "leave --clip and --marks out";
+                let fix = "leave out --clip and --marks";
                 return Err(Error::field("--clip, --marks", "files", "surfaces", chart.kind, fix));
             }
             chart.inputs.iter().try_for_each(|file| provenance.input_file(chart.kind, file))?;
@@ -54,7 +54,7 @@ impl Render {
                 true if flat => self.difference(provenance),
                 false if flat => self.barrier(provenance),
                 _ => {
-                    let fix = "leave --view out";
+                    let fix = "leave out --view";
                     Err(Error::field("--view", "view", "flat for a difference or a barrier", "3d", fix))
                 }
             };
@@ -73,7 +73,7 @@ impl Render {
         own.for_each(|(view, marks)| view.marks = marks.clone());
         if views.iter().all(|view| view.grid.y.len() == 1) {
             if seen_from.is_some() {
-                let fix = "leave --view out, or give surfaces over a plane";
+                let fix = "leave out --view, or give surfaces over a plane";
                 return Err(Error::field("--view", "view", "flat for losses along a line", "3d", fix));
             }
             return self.profile(views, &marks);
@@ -86,7 +86,7 @@ impl Render {
         let coarse = panels.iter().all(|panel| panel.x.len().max(panel.y.len()) < COARSE);
         let style = Style { dots: self.dots || coarse && seen_from.is_none(), ..usual };
         if self.dots && seen_from.is_some() && panels.iter().any(|panel| panel.known.is_some()) {
-            let fix = "leave --dots or --view out";
+            let fix = "leave out --dots or --view";
             return Err(Error::field("--dots", "view", "flat for a refined surface", "3d", fix));
         }
         let svg = match seen_from {

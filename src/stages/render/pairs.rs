@@ -92,18 +92,13 @@ impl Render {
     }
 }
 
-/// The losses of the examples beside a surface.
+/// The losses of the examples of a surface.
 fn by_example(surface: &Path, provenance: &mut Provenance) -> Result<ByExample> {
     let path = examples_path(surface);
     if !path.is_file() {
         let fix = "make the surface with `fisherscape surface --per-example`";
-        return Err(Error::field(
-            surface.display(),
-            "losses of its examples",
-            path.display(),
-            "no such file",
-            fix,
-        ));
+        let sentence = format!("the losses of its examples are missing: no file {}", path.display());
+        return Err(Error::said(surface.display(), sentence, fix));
     }
     provenance.input_file("examples", &path)?;
     ByExample::read(&path)
@@ -151,7 +146,7 @@ fn minus(first: &str, second: &str) -> String {
     }
 }
 
-/// How all titles begin, up to a colon, where they go on.
+/// How all titles begin, up to a colon, where something follows.
 fn shared(titles: &[String]) -> String {
     let start =
         titles.first().and_then(|title| title.split_once(": ")).map(|(start, _)| format!("{start}: "));
@@ -182,7 +177,7 @@ fn barrier(path: &Path, provenance: &mut Provenance) -> Result<(Vec<f64>, Differ
     };
     let (x, above): (Vec<f64>, Vec<Vec<f64>>) = inside.map(above).unzip();
     if x.len() < 3 {
-        return Err(wrong("the ends alone"));
+        return Err(wrong("only the ends"));
     }
     Ok((x, Differences::new(&above, &line.targets, &line.clusters, LEVEL)))
 }

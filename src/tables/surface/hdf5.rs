@@ -80,11 +80,7 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
         let set = file.dataset(name).map_err(broken)?;
         // Before it is read: it may be large.
         if count(&set) != Some(grid.loss.len()) {
-            progress::excluded(format!(
-                "{}: `{name}` of shape {:?} is left out",
-                path.display(),
-                set.shape()
-            ));
+            progress::excluded(format!("{}: `{name}` of shape {:?} is ignored", path.display(), set.shape()));
             continue;
         }
         check_own(path, name, &set)?;
@@ -123,7 +119,7 @@ fn no_surface(path: &Path, file: &H5File, names: &[String]) -> Error {
     let (what, fix) = if under(&["xdirection", "ydirection"]) {
         (
             "directions: ",
-            "give the surface that was made along them: its name goes on with the span, as in NAME.h5_[-1.0,1.0,51]x[-1.0,1.0,51].h5",
+            "give the surface that was made along them: its name continues with the span, as in NAME.h5_[-1.0,1.0,51]x[-1.0,1.0,51].h5",
         )
     } else if under(&["proj_xcoord", "proj_ycoord"]) {
         (
@@ -189,7 +185,9 @@ pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
     let inner = folder.path().join("surface.h5");
     let wrong = |field: &str| {
         let field = field.to_string();
-        move |e: rust_hdf5::Hdf5Error| Error::field(path.display(), field, "writable to HDF5", e, "rename it")
+        move |e: rust_hdf5::Hdf5Error| {
+            Error::field(path.display(), field, "a name that HDF5 can hold", e, "rename it")
+        }
     };
     let file = H5File::options().no_locking().create(&inner).map_err(wrong("file"))?;
     let add = |name: &str, shape: &[usize], values: &[f64]| {

@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
         match fits(&shape) {
             true => grid.columns.push((name, values)),
             false => {
-                progress::excluded(format!("{}: `{name}` of shape {shape:?} is left out", path.display()))
+                progress::excluded(format!("{}: `{name}` of shape {shape:?} is ignored", path.display()))
             }
         }
     }

@@ -33,7 +33,7 @@ impl Values<'_> {
             Global::Opaque(kind) => Ok(Made::New(Value::Other(kind))),
             Global::Make(make) => self.make(make, arguments),
             Global::Tensor | Global::StorageOf(_) | Global::Dtype(_) => {
-                Err(format!("a call of {function:?}, which is no function"))
+                Err(format!("a call of {function:?}, which is not a function"))
             }
         }
     }

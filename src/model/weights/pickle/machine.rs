@@ -350,8 +350,8 @@ impl Machine<'_> {
     fn forbidden(&self, module: &str, name: &str) -> Error {
         let short = |text: &str| text.chars().take(80).collect::<String>();
         let found = format!("the Python object `{}.{}`", short(module), short(name));
-        let fix = "no code of a pickle runs here. If you trust the file, load it in PyTorch with weights_only=False and save \
-                   its state dict alone";
+        let fix = "code in a pickle is never run here. If you trust the file, load it in PyTorch with weights_only=False and save \
+                   only its state dict";
         Error::field(self.place.display(), "pickle", "tensors and plain containers", found, fix)
     }
 
@@ -363,7 +363,7 @@ impl Machine<'_> {
         });
         match (texts.next().flatten(), texts.next().flatten()) {
             (Some(module), Some(name)) => self.global(&module, &name),
-            _ => Err(self.broken("a name that is no text")),
+            _ => Err(self.broken("a name that is not text")),
         }
     }
 
@@ -373,7 +373,7 @@ impl Machine<'_> {
         let (Some(Value::Global(function)), Some(Value::Tuple(arguments))) =
             (value(operands.first()), value(operands.get(1)))
         else {
-            return Err(self.broken("a call of what is no function"));
+            return Err(self.broken("a call of something that is not a function"));
         };
         let made = Values(&self.values).call(*function, arguments).map_err(|found| self.broken(found))?;
         match made {
