@@ -1,5 +1,6 @@
 //! Agreement of the rankings of several files, as SVG: a matrix of Spearman's ρ for each granularity, and below it the
-//! rank of each site and block from file to file.
+//! rank of each site and block from file to file. Of two files a matrix would be one cell: the scores of the one are drawn against
+//! those of the other.
 //!
 //! Files are numbered in the order of the table; the key has their names, and the axes too where there is room. A matrix holds each pair once.
 //! The rank lines need `scores.csv` beside the table; without it there are matrices alone.
@@ -8,6 +9,7 @@
 //!
 //! Takes [`Pairs`], the `pairs.csv` of `agree`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::draw::axis::{self, Axis, drawable};
@@ -19,6 +21,7 @@ use crate::draw::text::{self, NUMBER, TITLE};
 use crate::error::{Error, Result};
 use crate::figures::parts::bump::{self, Bump, Line, Rank};
 use crate::figures::parts::sites;
+use crate::figures::parts::two_scores::{self, Scores, decimals};
 use crate::fisher::layers::Granularity;
 use crate::tables::agree::{PairRow, ScoreRow};
 use crate::tables::{self, Table};
@@ -36,6 +39,8 @@ const ONE_PANEL: f64 = 120.0;
 const DESCRIPTION: &str = "Spearman’s ρ between the rankings of files, with 95 % intervals, for each granularity; and \
                            the rank of each site and block from file to file (0 is the lowest score).";
 
+const OF_TWO: &str = "The score of each site and block in one file against that in another.";
+
 /// Rankings of several files.
 #[derive(Clone, Debug)]
 pub struct Pairs {
@@ -43,6 +48,8 @@ pub struct Pairs {
     files: Vec<String>,
     matrices: Vec<(Granularity, Vec<Pair>)>,
     lines: Vec<(Granularity, Vec<Line>)>,
+    /// Of two files.
+    scores: Vec<Scores>,
 }
 
 /// Agreement of two files, by their places.
@@ -68,7 +75,7 @@ impl Pairs {
                 names.push(name.clone());
             }
         }
-        let mut pairs = Pairs { files: names, matrices: Vec::new(), lines: Vec::new() };
+        let mut pairs = Pairs { files: names, matrices: Vec::new(), lines: Vec::new(), scores: Vec::new() };
         for granularity in Granularity::ALL {
             let mut matrix: Vec<Pair> = Vec::new();
             for row in rows.iter().filter(|row| row.granularity == granularity) {
@@ -120,7 +127,27 @@ impl Pairs {
             }
             self.lines.extend(Some((granularity, lines)).filter(|(_, lines)| !lines.is_empty()));
         }
+        if self.files.len() == 2 {
+            self.scores =
+                sites::SHOWN.iter().filter_map(|granularity| self.scores(*granularity, rows)).collect();
+        }
         Ok(())
+    }
+
+    /// The scores of two files, where there are any.
+    fn scores(&self, granularity: Granularity, rows: &[ScoreRow]) -> Option<Scores> {
+        let of = |file: &String| {
+            let own = rows.iter().filter(move |row| row.granularity == granularity && row.file == *file);
+            own.map(|row| (row.name.clone(), row.score)).collect::<BTreeMap<String, f64>>()
+        };
+        let second = of(&self.files[1]);
+        let both = |(name, score): (String, f64)| Some(([score, *second.get(&name)?], name));
+        let layers: Vec<(String, [f64; 2])> =
+            of(&self.files[0]).into_iter().filter_map(both).map(|(both, name)| (name, both)).collect();
+        let matrix = self.matrices.iter().find(|(own, _)| *own == granularity);
+        let pair = matrix.and_then(|(_, matrix)| matrix.first());
+        let rho = pair.and_then(|pair| Some((pair.rho?, pair.ends)));
+        (!layers.is_empty()).then_some(Scores { granularity, rho, layers })
     }
 
     /// Pairs and ranks without a value, among all that there could be.
@@ -162,7 +189,13 @@ fn numbered(files: &[String]) -> Vec<String> {
 /// The table at `path` as SVG and in words.
 pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
     let read = Pairs::read(path)?;
-    Ok((pair_figure(&read, width_mm)?, caption(&read)))
+    match read.scores.is_empty() {
+        true => Ok((pair_figure(&read, width_mm)?, caption(&read))),
+        false => Ok((
+            two_scores::figure(&read.files, &read.scores, width_mm, OF_TWO)?,
+            two_scores::caption(&read.files, &read.scores),
+        )),
+    }
 }
 
 /// The figure as SVG text, `width_mm` wide (by default 174 mm, the width of a page); below 120 mm with its panels one
@@ -293,12 +326,6 @@ fn before_rows(names: &[String]) -> f64 {
     widest(heads(names, LONGEST).iter().map(String::as_str), NUMBER) + 5.0
 }
 
-/// With two decimals and a true minus sign.
-fn decimals(v: f64) -> String {
-    let v = if v.abs() < 0.005 { 0.0 } else { v };
-    crate::draw::numbers::written(&[v], -2).concat()
-}
-
 fn entries(pairs: &Pairs) -> Vec<Entry<'static>> {
     let mut entries: Vec<Entry> = numbered(&pairs.files).into_iter().map(Entry::note).collect();
     let lines = pairs.lines.iter().flat_map(|(_, lines)| lines);
@@ -392,6 +419,46 @@ mod tests {
         assert!(corner(2).1 == corner(1).1 && corner(2).0 > corner(1).0);
         assert!(svg.contains(">[0.20, 0.70]<") && svg.contains(">3 z<"));
         assert!(caption(&pairs).ends_with("Files: 1 x, 2 y, 3 z.\n"));
+    }
+
+    /// Oracle: on paper. Of two files each layer stands at its two scores: from 10, 10 to 100, 1000 it is one decade across and two
+    /// upwards, as far up as the line of equal scores rises from 1 to 100. Catches axes that are exchanged, and a cell where a picture
+    /// should be.
+    #[test]
+    fn of_two_files_the_scores_are_drawn() {
+        let scores = "x,site,embeddings,1,,0,,,\nx,site,layer.0.ffn_output,10,,1,,,\nx,site,layer.1.ffn_output,100,,2,,,\n\
+                      y,site,embeddings,1,,0,,,\ny,site,layer.0.ffn_output,10,,1,,,\ny,site,layer.1.ffn_output,1000,,2,,,\n";
+        let pairs = read("x,y,site,true,0.5,0.2,0.7\n", Some(scores)).unwrap();
+        let svg = two_scores::figure(&pairs.files, &pairs.scores, None, OF_TWO).unwrap();
+        let texts = assert_sound(&svg);
+        assert!(texts.iter().any(|(text, _)| text == "sites: ρ 0.50 (0.20 to 0.70)"), "{texts:?}");
+        // Triangles: two ffn outputs, and the key.
+        let start = |line: &str| {
+            let numbers: Vec<f64> = line
+                .trim_start_matches("<path d=\"M")
+                .split([' ', 'l'])
+                .map_while(|v| v.parse().ok())
+                .collect();
+            (numbers[0], numbers[1])
+        };
+        let at: Vec<Point> =
+            svg.lines().filter(|line| line.contains("fill=\"#009e73\"")).map(start).collect();
+        assert_eq!(at.len(), 3);
+        // A decade across from one to the other, two upwards; so far the line rises from 1 to 100, too.
+        let line = svg.lines().find(|line| line.contains("stroke=\"#777\"")).unwrap();
+        let (across, rise) = (at[1].0 - at[0].0, at[0].1 - at[1].1);
+        let steps = line.split('l').nth(1).unwrap().split('"').next().unwrap();
+        let (x, y) = steps.split_once('-').unwrap();
+        let (x, y): Point = (x.parse().unwrap(), y.parse().unwrap());
+        // Places have two decimals.
+        assert!((x - 2.0 * across).abs() < 0.03 && (y - rise).abs() < 0.03, "{line}");
+        assert!(caption_of(&pairs).contains("by x (across) and by y (upright)"));
+        // Without scores there is the matrix.
+        assert!(read("x,y,site,true,0.5,0.2,0.7\n", None).unwrap().scores.is_empty());
+    }
+
+    fn caption_of(pairs: &Pairs) -> String {
+        two_scores::caption(&pairs.files, &pairs.scores)
     }
 
     #[test]

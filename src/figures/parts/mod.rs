@@ -3,3 +3,4 @@
 pub(crate) mod bump;
 pub(crate) mod dots;
 pub(crate) mod sites;
+pub(crate) mod two_scores;
