@@ -48,6 +48,7 @@ mod tables;
 mod tasks;
 mod text_to_text;
 mod tokenizer;
+mod topology;
 mod toy;
 mod training;
 mod vocabulary;

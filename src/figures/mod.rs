@@ -23,6 +23,7 @@ pub mod stability_overlap;
 pub mod stability_ranks;
 pub mod stability_tails;
 pub mod summary;
+pub mod topology_minima;
 pub mod training;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ use crate::tables::damage::LayerRow;
 use crate::tables::page;
 use crate::tables::sharpness::SpectrumRow;
 use crate::tables::study::{AlongRow, StudyRow};
+use crate::tables::topology::MinimumRow;
 use crate::tables::training::HistoryRow;
 use crate::tables::{self, Schema, Table};
 
@@ -75,7 +77,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 19] = [
+pub const FIGURES: [Figure; 20] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -113,6 +115,7 @@ pub const FIGURES: [Figure; 19] = [
     ),
     figure::<LayerRow>("damage_layers", "damage", "the damage", Draw::One(damage_layers::draw)),
     figure::<PairRow>("agree_pairs", "pairs", "the agreement", Draw::One(agree_pairs::draw)),
+    figure::<MinimumRow>("topology_minima", "basins", "the basins", Draw::One(topology_minima::draw)),
     figure::<page::Training>("summary", "trainings", "what came out", Draw::One(summary::draw)),
     figure::<page::Surface>("rises", "rises", "the rises", Draw::One(summary::draw)),
 ];

@@ -17,6 +17,7 @@ pub mod sample;
 pub mod sharpness;
 pub mod space;
 pub mod surface;
+pub mod topology;
 pub mod trace;
 
 use std::collections::BTreeMap;

@@ -22,6 +22,7 @@ pub mod slice;
 pub mod source;
 pub mod stability;
 pub mod surface;
+pub mod topology;
 pub mod train;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub enum Stage {
     Surface(surface::Surface),
     Sharpness(sharpness::Sharpness),
     Compare(compare::Compare),
+    Topology(topology::Topology),
     Stability(stability::Stability),
     Audit(audit::Audit),
     Agree(agree::Agree),
@@ -67,6 +69,7 @@ impl Stage {
             Stage::Surface(stage) => stage.run(command),
             Stage::Sharpness(stage) => stage.run(command),
             Stage::Compare(stage) => stage.run(command),
+            Stage::Topology(stage) => stage.run(command),
             Stage::Stability(stage) => stage.run(command),
             Stage::Audit(stage) => stage.run(command),
             Stage::Agree(stage) => stage.run(command),

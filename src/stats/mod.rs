@@ -15,6 +15,7 @@
 pub mod clusters;
 pub mod max_t;
 pub mod paired;
+pub mod pairs;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

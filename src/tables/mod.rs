@@ -20,6 +20,7 @@ pub mod sharpness;
 mod stability;
 pub mod study;
 pub mod surface;
+pub mod topology;
 pub mod training;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +50,7 @@ use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 pub use schema::{Schema, columns};
 use sharpness::SpectrumRow;
 use study::{AlongRow, RunRow, StudyRow};
+use topology::{BasinRow, MinimumRow};
 use training::{HistoryRow, MetricRow, PredictionRow};
 
 /// A row of a CSV file, and what is known of the file.
@@ -84,7 +86,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 43] = [
+pub const ALL: [Schema; 45] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -120,6 +122,8 @@ pub const ALL: [Schema; 43] = [
     Schema::of::<BinRow>(),
     Schema::of::<PairRow>(),
     Schema::of::<agree::ScoreRow>(),
+    Schema::of::<MinimumRow>(),
+    Schema::of::<BasinRow>(),
     Schema::of::<StudyRow>(),
     Schema::of::<AlongRow>(),
     Schema::of::<RunRow>(),

@@ -19,6 +19,7 @@ pub(crate) mod facets;
 pub(crate) mod key;
 pub(crate) mod labels;
 pub(crate) mod levels;
+pub(crate) mod plain;
 mod rise;
 mod trace;
 pub(crate) mod upsample;

@@ -1,0 +1,314 @@
+//! `topology`: which basins a surface has, and which of them the examples show.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::draw::numbers::significant;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::landscape::rise::{ByExample, examples_path};
+use crate::landscape::topology::noise::{self, Barrier};
+use crate::landscape::topology::size::{self, Size};
+use crate::landscape::topology::{Field, Tree};
+use crate::progress::{self, say};
+use crate::provenance::Provenance;
+use crate::stats::pairs::Pairs;
+use crate::tables::surface::{DIFFERENCE_SE, EXAMPLES, Grid, LEVEL, LOSS_SE};
+use crate::tables::topology::{BasinRow, MinimumRow};
+use crate::tables::{self, Table};
+use crate::tasks::Kind;
+
+/// Basins of a loss surface: minima, the saddles where they meet, how far each lies below its saddle (persistence), and whether that
+/// is more than noise.
+///
+/// A minimum is a grid point lower than its eight neighbours. The persistence of the lowest is left empty, since it joins no lower one.
+/// With SURFACE.examples.safetensors beside the surface (`surface --per-example`) each persistence has a 95 % interval, for all minima
+/// together and however they were chosen: of the barrier between the two points, above the higher one, on the best way between them. A
+/// basin whose interval begins at 0 may be noise. SMAD, the mean height of the first saddle above each minimum, counts those, too.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Topology {
+    /// The surface, as `surface` writes it
+    #[arg(value_name = "SURFACE.csv|.h5|.npz")]
+    pub surface: PathBuf,
+    /// Peaks of this metric, a column of the surface, in place of basins of the loss; without intervals
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// Seed of the random signs behind the intervals
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON object: what topology.json holds
+    #[arg(long)]
+    pub json: bool,
+    /// The folder for minima.csv, basins.csv and topology.json; `render DIR/minima.csv` draws them
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// The chance that all intervals hold at once.
+const LEVEL_OF_ALL: f64 = 0.95;
+/// How far the losses by example may be from the surface's own, relative to them: both are sums in double precision.
+const ROUNDING: f64 = 1e-9;
+/// Minima that are told one by one.
+const TOLD: usize = 8;
+
+/// `topology.json`.
+#[derive(Serialize)]
+struct About {
+    /// `loss`, or the metric.
+    field: String,
+    points: usize,
+    /// Points whose value is not finite.
+    lost: usize,
+    /// Examples behind the intervals, or groups of them; none without losses by example.
+    draws: Option<usize>,
+    /// How many standard errors hold all differences at once; none where the examples are too few.
+    critical: Option<f64>,
+    smad: f64,
+    smad_se: Option<f64>,
+    /// Minima that are shown to be basins, the lowest left out; none without intervals.
+    shown: Option<usize>,
+    minima: Vec<MinimumRow>,
+}
+
+/// What the examples say.
+struct Errors {
+    pairs: Pairs,
+    critical: Option<f64>,
+    barriers: Vec<Option<Barrier>>,
+}
+
+impl Topology {
+    pub fn run(&self, command: &str) -> Result<()> {
+        let mut provenance = Provenance::start(command, Some(self.seed));
+        let grid = Grid::read(&self.surface)?;
+        provenance.input_file("surface", &self.surface)?;
+        let (name, own, sign) = self.column(&grid)?;
+        let values: Vec<f64> = own.iter().map(|v| sign * v).collect();
+        let field = Field { values: &values, width: grid.x.len() };
+        let tree = Tree::of(&field);
+        if tree.minima.is_empty() {
+            let fix = "the model has diverged, or the surface reaches too far: lower the span";
+            return Err(Error::field(self.surface.display(), name, "finite somewhere", "nowhere", fix));
+        }
+        if grid.known.is_some() {
+            progress::excluded("a refined surface: points between the evaluated ones are interpolated");
+        }
+        let errors = match self.metric {
+            Some(_) => None,
+            None => self.errors(&grid, &field, &tree, &mut provenance)?,
+        };
+        let about = about(name, sign, &grid, &field, &tree, errors.as_ref());
+        let basin = |(cell, value): (usize, &f64)| {
+            let (x, y) = size::place([&grid.x, &grid.y], cell);
+            let value = Some(*value).filter(|v| v.is_finite());
+            BasinRow { x, y, value, minimum: tree.basins[cell].map(|own| own + 1) }
+        };
+        let basins: Vec<BasinRow> = own.iter().enumerate().map(basin).collect();
+        tables::write(&self.out, &about.minima)?;
+        tables::write(&self.out, &basins)?;
+        let json = serde_json::json!(about);
+        files::write(&self.out.join("topology.json"), format!("{json:#}\n").as_bytes())?;
+        provenance.write(&self.out.join("provenance.toml"))?;
+        match self.json {
+            true => say!("{json}"),
+            false => {
+                tell(&about, &errors);
+                say!("{}: `render` draws it", self.out.join(MinimumRow::FILE).display());
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of the field, its values, and the sign with which they have basins.
+    fn column<'a>(&self, grid: &'a Grid) -> Result<(&'a str, &'a [f64], f64)> {
+        let Some(wanted) = &self.metric else { return Ok(("loss", &grid.loss, 1.0)) };
+        let is_metric = |name: &str| ![LOSS_SE, DIFFERENCE_SE, EXAMPLES, LEVEL].contains(&name);
+        let mut metrics = grid.columns.iter().filter(|(name, _)| is_metric(name));
+        let found = metrics.clone().find(|(name, _)| name == wanted);
+        let wrong = || {
+            let all: Vec<&str> = metrics.by_ref().map(|(name, _)| name.as_str()).collect();
+            let found = if all.is_empty() { "none".into() } else { all.join(", ") };
+            let expected = format!("a metric {wanted}");
+            Error::field(self.surface.display(), "columns", expected, found, "name one of those, or none")
+        };
+        let (name, values) = found.ok_or_else(wrong)?;
+        let known = Kind::ALL.iter().flat_map(|kind| kind.spec().metrics).any(|metric| metric.name == name);
+        if !known {
+            progress::note(format!("{name} is no metric of a task: basins of it are told, not peaks"));
+        }
+        Ok((name, values, if known { -1.0 } else { 1.0 }))
+    }
+
+    /// What the losses by example say, where they are there.
+    fn errors(
+        &self,
+        grid: &Grid,
+        field: &Field,
+        tree: &Tree,
+        provenance: &mut Provenance,
+    ) -> Result<Option<Errors>> {
+        let path = examples_path(&self.surface);
+        if !files::exists(&path) {
+            let fix = "no losses by example beside it, so nothing says which minima are noise: make it with --per-example";
+            progress::note(format!("{}: {fix}", self.surface.display()));
+            return Ok(None);
+        }
+        provenance.input_file("losses by example", &path)?;
+        let losses = ByExample::read(&path)?;
+        self.check_same(grid, &losses)?;
+        let n = losses.targets.len().max(1);
+        let pairs = Pairs::new(losses.sums.chunks(n), &losses.targets, &losses.clusters);
+        // With one minimum there is nothing to tell apart.
+        let critical = match tree.minima.len() > 1 {
+            true => pairs.critical(&noise::candidates(field, &pairs), LEVEL_OF_ALL, self.seed),
+            false => f64::INFINITY,
+        };
+        let critical = Some(critical).filter(|c| c.is_finite());
+        if critical.is_none() && tree.minima.len() > 1 {
+            let few = pairs.draws();
+            progress::note(format!("{few} examples are too few for intervals of all minima together"));
+        }
+        let barriers = match critical {
+            Some(critical) => noise::barriers(field, tree, &pairs, critical),
+            None => vec![None; tree.minima.len()],
+        };
+        Ok(Some(Errors { pairs, critical, barriers }))
+    }
+
+    /// Whether losses by example are those of the surface.
+    fn check_same(&self, grid: &Grid, losses: &ByExample) -> Result<()> {
+        let wrong = |field, expected: &str, found: String| {
+            let fix = "make both again with `fisherscape surface --per-example`";
+            Err(Error::field(examples_path(&self.surface).display(), field, expected, found, fix))
+        };
+        let points = grid.y.iter().flat_map(|y| grid.x.iter().map(move |x| (*x, *y)));
+        if !points.eq(losses.points.iter().map(|(x, y)| (x + 0.0, y + 0.0))) {
+            return wrong("x, y", "the points of the surface", "others".into());
+        }
+        let all: f64 = losses.targets.iter().sum();
+        let means = losses.sums.chunks(losses.targets.len().max(1)).map(|own| own.iter().sum::<f64>() / all);
+        let far = |(mean, loss): &(f64, &f64)| {
+            loss.is_finite() && (mean - **loss).abs() > ROUNDING * loss.abs().max(1.0)
+        };
+        match means.zip(&grid.loss).find(far) {
+            Some((mean, loss)) => {
+                wrong("sums", "those of the surface's losses", format!("{mean} for {loss}"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that is known, minimum by minimum.
+fn about(name: &str, sign: f64, grid: &Grid, field: &Field, tree: &Tree, errors: Option<&Errors>) -> About {
+    let barriers = errors.map_or(&[][..], |errors| &errors.barriers);
+    let barrier = |number: usize| barriers.get(number).copied().flatten();
+    let noise: Vec<bool> =
+        (0..tree.minima.len()).map(|number| barrier(number).is_some_and(|own| !own.is_shown())).collect();
+    let sizes = size::sizes(tree, [&grid.x, &grid.y], &noise);
+    let row = |(number, size): (usize, &Size)| {
+        let own = &tree.minima[number];
+        let place = |cell| size::place([&grid.x, &grid.y], cell);
+        let saddle = own.merge.map(|merge| merge.saddle);
+        let barrier = barrier(number);
+        MinimumRow {
+            field: name.to_string(),
+            minimum: number + 1,
+            x: place(own.cell).0,
+            y: place(own.cell).1,
+            value: sign * field.values[own.cell],
+            border: field.is_border(own.cell),
+            into: own.merge.map(|merge| merge.into + 1),
+            saddle_x: saddle.map(|cell| place(cell).0),
+            saddle_y: saddle.map(|cell| place(cell).1),
+            saddle: saddle.map(|cell| sign * field.values[cell]),
+            persistence: tree.persistence(field, number),
+            persistence_se: barrier.map(|own| own.se),
+            persistence_low: barrier.map(|own| own.low),
+            persistence_high: barrier.map(|own| own.high),
+            shown: barrier.map(|own| own.is_shown()),
+            first_gap: own.first.map(|first| field.values[first] - field.values[own.cell]),
+            cells: size.cells,
+            radius: size.radius,
+        }
+    };
+    let minima: Vec<MinimumRow> = sizes.iter().enumerate().map(row).collect();
+    let gaps: Vec<(usize, usize)> = tree.gaps().collect();
+    let smad_se = errors.filter(|_| !gaps.is_empty()).map(|errors| errors.pairs.error_of_mean(&gaps));
+    let critical = errors.and_then(|errors| errors.critical);
+    About {
+        field: name.to_string(),
+        points: field.values.len(),
+        lost: field.values.iter().filter(|v| !v.is_finite()).count(),
+        draws: errors.map(|errors| errors.pairs.draws()),
+        critical,
+        smad: tree.smad(field),
+        smad_se,
+        shown: critical.map(|_| minima.iter().filter(|own| own.shown == Some(true)).count()),
+        minima,
+    }
+}
+
+/// What is found, in words.
+fn tell(about: &About, errors: &Option<Errors>) {
+    if about.lost > 0 {
+        progress::excluded_result(format!("{} of {} points are not finite", about.lost, about.points));
+    }
+    let what = if about.field == "loss" { "minimum" } else { "extremum" };
+    let mut most: Vec<&MinimumRow> = about.minima.iter().collect();
+    // The lowest first, then by persistence.
+    most.sort_by(|a, b| {
+        let of = |own: &MinimumRow| own.persistence.unwrap_or(f64::INFINITY);
+        of(b).total_cmp(&of(a)).then(a.minimum.cmp(&b.minimum))
+    });
+    for own in most.iter().take(TOLD) {
+        say!("{what} {}: {}", own.minimum, described(own));
+    }
+    if most.len() > TOLD {
+        say!("and {} more, nearer to their saddles", most.len() - TOLD);
+    }
+    let error = about.smad_se.map_or(String::new(), |se| format!(" ± {}", significant(se, 2)));
+    say!("SMAD {}{error}, of {} minima", significant(about.smad, 4), about.minima.len());
+    if about.minima.first().is_some_and(|own| own.border) {
+        say!("{what} 1 lies at the border of the grid: beyond it the surface may go on");
+    }
+    say!("{}", verdict(about, errors.is_some()));
+}
+
+fn described(own: &MinimumRow) -> String {
+    let number = |v: f64| significant(v, 4);
+    let here = format!("{} at ({}, {})", number(own.value), number(own.x), number(own.y));
+    let basin = format!("basin of {} points, radius {}", own.cells, number(own.radius));
+    let (Some(persistence), Some(saddle)) = (own.persistence, own.saddle_x.zip(own.saddle_y)) else {
+        return format!("{here}, joins no other; {basin}");
+    };
+    let ends = own.persistence_low.zip(own.persistence_high);
+    let ends =
+        ends.map_or(String::new(), |(low, high)| format!(" (95 % {} to {})", number(low), number(high)));
+    let word = match own.shown {
+        Some(true) => ": shown",
+        Some(false) => ": may be noise",
+        None => "",
+    };
+    let (x, y) = (number(saddle.0), number(saddle.1));
+    format!("{here}, persistence {}{ends} to the saddle at ({x}, {y}){word}; {basin}", number(persistence))
+}
+
+/// How many basins there are, as far as the examples tell.
+fn verdict(about: &About, with_examples: bool) -> String {
+    let others = about.minima.iter().filter(|own| own.into.is_some()).count();
+    match (others, about.shown) {
+        (0, _) if about.minima.len() == 1 => "one minimum: one basin".into(),
+        (_, None) if with_examples => {
+            format!("{others} further minima: too few examples to tell them from noise")
+        }
+        (_, None) => {
+            format!("{others} further minima: without losses by example nothing tells them from noise")
+        }
+        (1, Some(0)) => "one basin is shown: the second may be noise".into(),
+        (_, Some(0)) => format!("one basin is shown: the {others} others may be noise"),
+        (_, Some(shown)) if shown == others => format!("{} basins, all shown", shown + 1),
+        (_, Some(shown)) => format!("{} basins are shown: {} more may be noise", shown + 1, others - shown),
+    }
+}
