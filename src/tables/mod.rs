@@ -12,6 +12,7 @@ pub mod agreement;
 mod audit;
 pub mod columns;
 pub mod damage;
+pub mod examples;
 mod fisher;
 pub mod page;
 mod schedule;
@@ -31,6 +32,7 @@ use crate::dropout::rates;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::concentration::{ConcentrationRow, HistogramRow, LorenzRow, SortedRow};
+use crate::fisher::shares::{CurveRow, ShareRow};
 use crate::landscape::directions::Mark;
 use crate::landscape::mask::Moved;
 use crate::landscape::sharpness::{self as sharp, Comparison};
@@ -46,6 +48,7 @@ use crate::stability::types::TypeRow;
 use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
+use examples::ExampleRow;
 pub use schema::{Schema, columns};
 use sharpness::SpectrumRow;
 use study::{AlongRow, RunRow, StudyRow};
@@ -84,7 +87,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 43] = [
+pub const ALL: [Schema; 46] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -120,6 +123,9 @@ pub const ALL: [Schema; 43] = [
     Schema::of::<BinRow>(),
     Schema::of::<PairRow>(),
     Schema::of::<agree::ScoreRow>(),
+    Schema::of::<ExampleRow>(),
+    Schema::of::<ShareRow>(),
+    Schema::of::<CurveRow>(),
     Schema::of::<StudyRow>(),
     Schema::of::<AlongRow>(),
     Schema::of::<RunRow>(),
