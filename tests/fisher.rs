@@ -225,7 +225,8 @@ fn files_hold_what_was_computed() -> Outcome {
     assert_eq!(kept, layout);
     assert!(read.keys().eq(fisher.diagonal.keys()));
     assert!(read.iter().all(|(name, f)| values(f) == values(&fisher.diagonal[name])));
-    let (names, PerExample { sums, clusters }) = fisher::files::read_examples(&path)?.unwrap();
+    let fisher::files::ByExample { names, own: PerExample { sums, clusters }, .. } =
+        fisher::files::read_examples(&path)?.unwrap();
     assert!(names.iter().eq(fisher.diagonal.keys()));
     assert_eq!((&sums, clusters.groups()), (&fisher.sums, None));
     let column = sums.column(column(&fisher, "weight")).to_vec();

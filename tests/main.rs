@@ -14,6 +14,7 @@ mod docs;
 mod dropout;
 mod embedded;
 mod estimators;
+mod examples;
 mod executors;
 mod faults;
 mod fisher;

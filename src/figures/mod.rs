@@ -11,6 +11,7 @@ pub mod audit_concentration;
 pub mod by_setting;
 pub mod damage_layers;
 pub mod differences;
+pub mod examples;
 pub mod fisher;
 pub(crate) mod parts;
 pub mod schedule;
@@ -44,6 +45,7 @@ use crate::stability::ranks::RankRow;
 use crate::stability::tails::TailRow;
 use crate::tables::agree::PairRow;
 use crate::tables::damage::LayerRow;
+use crate::tables::examples::ExampleRow;
 use crate::tables::page;
 use crate::tables::sharpness::SpectrumRow;
 use crate::tables::study::{AlongRow, StudyRow};
@@ -77,7 +79,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 20] = [
+pub const FIGURES: [Figure; 21] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -116,6 +118,7 @@ pub const FIGURES: [Figure; 20] = [
     figure::<LayerRow>("damage_layers", "damage", "the damage", Draw::One(damage_layers::draw)),
     figure::<PairRow>("agree_pairs", "pairs", "the agreement", Draw::One(agree_pairs::draw)),
     figure::<MinimumRow>("topology_minima", "basins", "the basins", Draw::One(topology_minima::draw)),
+    figure::<ExampleRow>("examples", "examples", "the examples", Draw::One(examples::draw)),
     figure::<page::Training>("summary", "trainings", "what came out", Draw::One(summary::draw)),
     figure::<page::Surface>("rises", "rises", "the rises", Draw::One(summary::draw)),
 ];

@@ -159,13 +159,18 @@ fn gini_of(ascending: &[f32]) -> f64 {
     weighted / (n * total)
 }
 
-/// Points of the curve: every half per cent, and closer to the end, where everything happens.
-fn lorenz(group: &str, ascending: &[f32], total: f64) -> Vec<LorenzRow> {
-    let n = ascending.len();
+/// Places of the curve among `n` in ascending order: every half per cent, and closer to the end, where everything happens.
+pub(super) fn places(n: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..=POINTS).map(|i| i * n / POINTS).collect();
     places.extend(ranks(n).map(|rank| n - rank));
     places.sort_unstable();
     places.dedup();
+    places
+}
+
+/// Points of the curve.
+fn lorenz(group: &str, ascending: &[f32], total: f64) -> Vec<LorenzRow> {
+    let n = ascending.len();
     let (mut sum, mut done) = (0.0, 0);
     let point = |place: usize| {
         sum += ascending[done..place].iter().map(|v| f64::from(*v)).sum::<f64>();
@@ -176,7 +181,7 @@ fn lorenz(group: &str, ascending: &[f32], total: f64) -> Vec<LorenzRow> {
             share_of_fisher: sum / total,
         }
     };
-    places.into_iter().map(point).collect()
+    places(n).into_iter().map(point).collect()
 }
 
 /// Counts by powers of ten, from the lowest bin that holds one to the highest.

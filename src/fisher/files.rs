@@ -107,7 +107,7 @@ fn write_examples(path: &Path, fisher: &Fisher, metadata: &BTreeMap<String, Stri
     let groups = groups.as_ref().map(|own| (GROUPS.to_string(), vec![own.len()], Column::I64(own)));
     let tensors = [
         ("sums".to_string(), fisher.sums.shape().to_vec(), Column::F64(&sums)),
-        ("examples".to_string(), vec![used.len()], Column::I64(&used)),
+        (EXAMPLES.to_string(), vec![used.len()], Column::I64(&used)),
     ];
     params::write_safetensors(path, tensors.into_iter().chain(groups), &metadata)
 }
@@ -116,6 +116,8 @@ fn write_examples(path: &Path, fisher: &Fisher, metadata: &BTreeMap<String, Stri
 const DRAWN: &str = "drawn";
 /// Tensor of the group of each row, where some have several.
 const GROUPS: &str = "groups";
+/// Tensor of the set's examples that the rows are of.
+const EXAMPLES: &str = "examples";
 
 /// Sums of squared gradients as they stand beside a Fisher file.
 #[derive(Clone, Debug)]
@@ -208,8 +210,23 @@ pub fn tensor_sums(fisher: &ParamMap) -> Result<Vec<f64>> {
     fisher.values().map(sum).collect()
 }
 
-/// The per-example sums of a Fisher file, if they were written, and the names of their tensors.
-pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, PerExample)>> {
+/// A file of sums by example.
+pub struct ByExample {
+    /// The tensors of the columns.
+    pub names: Vec<String>,
+    pub own: PerExample,
+    /// The example of the set that each row is of `[N]`.
+    pub used: Vec<usize>,
+    /// As of F.
+    pub metadata: HashMap<String, String>,
+}
+
+/// The per-example sums beside a Fisher file, if they were written.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a broken file, and sums that are negative or not finite.
+pub fn read_examples(fisher: &Path) -> Result<Option<ByExample>> {
     let path = examples_path(fisher);
     if !path.exists() {
         return Ok(None);
@@ -222,14 +239,29 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, PerExample)>>
     let names = metadata.get("names").and_then(|names| serde_json::from_str(names).ok());
     let names: Vec<String> = names.ok_or_else(|| wrong("no names".into()))?;
     let (shape, values) = tensors.remove("sums").ok_or_else(|| wrong("no such tensor".into()))?;
-    match shape[..] {
-        [n, columns] if columns == names.len() => {
-            let sums = Array2::from_shape_vec((n, columns), values).map_err(|e| wrong(e.to_string()))?;
-            let groups = params::take_groups(&mut tensors, n).map_err(wrong)?;
-            let whole = metadata.get(DRAWN).is_some_and(|drawn| drawn == GROUPS);
-            Ok(Some((names, PerExample { sums, clusters: Clusters::new(&groups, whole) })))
-        }
-        _ => Err(wrong(format!("{shape:?} for {} names", names.len()))),
+    let n = match shape[..] {
+        [n, columns] if columns == names.len() => n,
+        _ => return Err(wrong(format!("{shape:?} for {} names", names.len()))),
+    };
+    if let Some(value) = values.iter().find(|s| !(s.is_finite() && **s >= 0.0)) {
+        let fix = "make both again with `fisherscape fisher --per-example`";
+        return Err(Error::field(path.display(), "sums", "finite and not negative", value, fix));
+    }
+    let sums = Array2::from_shape_vec((n, names.len()), values).map_err(|e| wrong(e.to_string()))?;
+    let groups = params::take_groups(&mut tensors, n).map_err(wrong)?;
+    let used = take_used(&mut tensors, n).map_err(wrong)?;
+    let whole = metadata.get(DRAWN).is_some_and(|drawn| drawn == GROUPS);
+    let own = PerExample { sums, clusters: Clusters::new(&groups, whole) };
+    Ok(Some(ByExample { names, own, used, metadata }))
+}
+
+/// The example of the set of each of `n` rows; those in turn, where the file does not say.
+fn take_used(tensors: &mut params::Numbers, n: usize) -> Result<Vec<usize>, String> {
+    let Some((_, numbers)) = tensors.remove(EXAMPLES) else { return Ok((0..n).collect()) };
+    let whole = |number: &f64| number.fract() == 0.0 && *number >= 0.0;
+    match numbers.len() == n && numbers.iter().all(whole) {
+        true => Ok(numbers.into_iter().map(|number| number as usize).collect()),
+        false => Err(format!("`examples` that does not number {n} rows")),
     }
 }
 
@@ -237,10 +269,12 @@ pub fn read_examples(fisher: &Path) -> Result<Option<(Vec<String>, PerExample)>>
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a broken file, one that lacks a tensor of the diagonal, sums that are negative or not finite, and sums
-/// whose mean is not the diagonal's.
+/// As [`read_examples`]; and [`Error::Field`] for a file that lacks a tensor of the diagonal, and sums whose mean is not the
+/// diagonal's.
 pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<PerExample>> {
-    let Some((names, PerExample { sums, clusters })) = read_examples(fisher)? else { return Ok(None) };
+    let Some(ByExample { names, own: PerExample { sums, clusters }, .. }) = read_examples(fisher)? else {
+        return Ok(None);
+    };
     let path = examples_path(fisher);
     let wrong = |expected: &str, found: String| {
         let fix = "make both again with `fisherscape fisher --per-example`";
@@ -253,9 +287,6 @@ pub fn read_sums(fisher: &Path, diagonal: &ParamMap) -> Result<Option<PerExample
         return wrong("those of the tensors of the Fisher file", found);
     };
     let sums = sums.select(Axis(1), &columns);
-    if let Some(value) = sums.iter().find(|s| !(s.is_finite() && **s >= 0.0)) {
-        return wrong("finite and not negative", value.to_string());
-    }
     for ((f, total), column) in diagonal.values().zip(tensor_sums(diagonal)?).zip(sums.columns()) {
         let mean = stats::mean(&column.to_vec());
         // F is rounded to single precision, and its least entries to zero.

@@ -366,6 +366,11 @@ impl Model {
         check_examples(self.config(), set.kind, &set.examples, &set.path.display().to_string(), again)
     }
 
+    /// The tokenizer of the checkpoint, if it has one.
+    pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        self.vocabulary.as_ref().map(|_| Tokenizer::load(&self.folder)).transpose()
+    }
+
     /// Draws all parameters anew from the seed, as a model of this shape begins its training.
     pub fn draw_anew(&mut self, seed: u64) -> Result<()> {
         let config = self.body.config();

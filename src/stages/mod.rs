@@ -7,6 +7,7 @@ pub mod audit;
 pub mod compare;
 pub mod damage;
 pub mod directions;
+pub mod examples;
 pub mod fisher;
 pub mod freeze;
 mod history;
@@ -50,6 +51,7 @@ pub enum Stage {
     Stability(stability::Stability),
     Audit(audit::Audit),
     Agree(agree::Agree),
+    Examples(examples::Examples),
     Damage(damage::Damage),
     Render(render::Render),
 }
@@ -73,6 +75,7 @@ impl Stage {
             Stage::Stability(stage) => stage.run(command),
             Stage::Audit(stage) => stage.run(command),
             Stage::Agree(stage) => stage.run(command),
+            Stage::Examples(stage) => stage.run(command),
             Stage::Damage(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
@@ -100,6 +103,7 @@ impl Stage {
             Stage::Stability(stage) => stage.check(),
             Stage::Audit(stage) => stage.check(),
             Stage::Agree(stage) => stage.check(),
+            Stage::Examples(stage) => stage.check(),
             Stage::Damage(stage) => stage.check(),
             _ => Ok(()),
         }

@@ -96,6 +96,7 @@ fn paths(stage: &Stage) -> Paths<'_> {
         Stage::Stability(s) => folder(&s.out, Vec::new()),
         Stage::Audit(s) => folder(&s.out, Vec::new()),
         Stage::Agree(s) => folder(&s.out, Vec::new()),
+        Stage::Examples(s) => folder(&s.out, Vec::new()),
         Stage::Damage(s) => folder(&s.out, Vec::new()),
         Stage::Render(s) => Paths {
             files: s.out.iter().map(|out| (OUT, out.as_path())).collect(),

@@ -12,6 +12,7 @@ pub mod agreement;
 mod audit;
 pub mod columns;
 pub mod damage;
+pub mod examples;
 mod fisher;
 pub mod page;
 mod schedule;
@@ -32,6 +33,7 @@ use crate::dropout::rates;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::fisher::concentration::{ConcentrationRow, HistogramRow, LorenzRow, SortedRow};
+use crate::fisher::shares::{CurveRow, ShareRow};
 use crate::landscape::directions::Mark;
 use crate::landscape::mask::Moved;
 use crate::landscape::sharpness::{self as sharp, Comparison};
@@ -47,6 +49,7 @@ use crate::stability::types::TypeRow;
 use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
+use examples::ExampleRow;
 pub use schema::{Schema, columns};
 use sharpness::SpectrumRow;
 use study::{AlongRow, RunRow, StudyRow};
@@ -86,7 +89,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 45] = [
+pub const ALL: [Schema; 48] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -124,6 +127,9 @@ pub const ALL: [Schema; 45] = [
     Schema::of::<agree::ScoreRow>(),
     Schema::of::<MinimumRow>(),
     Schema::of::<BasinRow>(),
+    Schema::of::<ExampleRow>(),
+    Schema::of::<ShareRow>(),
+    Schema::of::<CurveRow>(),
     Schema::of::<StudyRow>(),
     Schema::of::<AlongRow>(),
     Schema::of::<RunRow>(),

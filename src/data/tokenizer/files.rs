@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::decoders::wordpiece::WordPiece as Decoder;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
@@ -184,7 +185,7 @@ pub fn word_piece(vocab: &Path, config: &Path, assumed: &mut bool) -> Result<Tok
     let chinese = flag("tokenize_chinese_chars").unwrap_or(true);
     let normalizer = BertNormalizer::new(true, chinese, flag("strip_accents"), lower);
     tokenizer.with_normalizer(Some(normalizer)).map_err(refused)?;
-    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer)).with_decoder(Some(Decoder::default()));
     // Only tokens that the vocabulary has: adding another would give it an id beyond the embedding table.
     let known = BERT.into_iter().filter(|token| tokenizer.token_to_id(token).is_some());
     let special: Vec<AddedToken> = known.map(|token| AddedToken::from(token, true)).collect();

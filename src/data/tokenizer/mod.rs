@@ -15,7 +15,6 @@ mod windows;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use tokenizers::decoders::wordpiece::WordPiece as Decoder;
 use tokenizers::utils::truncation::{
     TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
 };
@@ -83,8 +82,7 @@ impl Tokenizer {
         });
         disk::write(&config, format!("{options:#}\n").as_bytes())?;
         disk::write(&vocab, (vocabulary.join("\n") + "\n").as_bytes())?;
-        let mut tokenizer = files::word_piece(&vocab, &config, &mut false)?;
-        tokenizer.with_decoder(Some(Decoder::default()));
+        let tokenizer = files::word_piece(&vocab, &config, &mut false)?;
         let text = tokenizer.to_string(true).map_err(|e| {
             Error::said(
                 json.display(),
@@ -155,6 +153,12 @@ impl Tokenizer {
         let all = rows.par_iter().map(tokens).collect::<Result<Vec<_>>>()?;
         let cut = all.iter().map(|(_, cut)| cut).sum();
         Ok((all.into_iter().map(|(ids, _)| ids).collect(), cut))
+    }
+
+    /// The text of some tokens, without special ones.
+    pub fn text(&self, ids: &[u32]) -> Result<String> {
+        let decoded = caught(|| self.inner.decode(ids, true));
+        decoded.unwrap_or_else(|why| Err(why.into())).map_err(|e| self.refused(e))
     }
 
     /// The token that ends a text.
