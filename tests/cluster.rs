@@ -138,7 +138,7 @@ fn plain_processes_carry_a_plan_out() -> Outcome {
     assert_eq!(again, None);
     same(&outputs(&many.join("out")), &outputs(&at("one").join("out")));
     let output = fisherscape(&many, &["run", "small.toml", "--out", "out", "--plan"]);
-    assert!(said(&output).contains("nothing that takes long is missing"), "{}", said(&output));
+    assert!(said(&output).contains("no long step is missing"), "{}", said(&output));
     Ok(())
 }
 
@@ -221,7 +221,7 @@ fn tasks_say_what_they_lack() -> Outcome {
     std::fs::write(folder.path().join("t.toml"), trainings(1, ""))?;
     let none = fisherscape(folder.path(), &["task", "out", "1", "0"]);
     assert!(
-        none.status.code() == Some(1) && said(&none).contains("a run with a plan in cluster/"),
+        none.status.code() == Some(1) && said(&none).contains("the folder has no plan of a run"),
         "{}",
         said(&none)
     );
@@ -423,7 +423,7 @@ fn what_is_lost_is_sent_again() -> Outcome {
     let (code, text) = slurm.run("lost", &words);
     assert!(code == Some(0) && text.contains("submitted"), "{text}");
     let (code, text) = slurm.run("lost", &RUN);
-    assert!(code == Some(1) && text.contains("jobs at work for it"), "{text}");
+    assert!(code == Some(1) && text.contains("jobs are at work for this folder"), "{text}");
     let out = slurm.real("lost/out");
     let jobs = json(&out.join("cluster/0001/jobs.json"));
     let ids = jobs["ids"].as_array().ok_or("no jobs")?;
