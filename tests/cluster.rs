@@ -197,6 +197,19 @@ fn cells_share_what_is_the_same() -> Outcome {
         status.contains("failed: training of guided, seed 1") && status.contains("train/guided/seed1"),
         "{status}"
     );
+    // The same for a program to read.
+    let output = fisherscape(&many, &["status", "out", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout)?;
+    let waves = document["waves"].as_array().ok_or("no waves")?;
+    let sum = |name: &str| waves.iter().filter_map(|wave| wave[name].as_u64()).sum::<u64>();
+    assert!(
+        status.contains(&format!("{} of {} done, 1 failed", sum("done"), sum("jobs"))),
+        "{status} {document}"
+    );
+    let failed: Vec<&Value> =
+        waves.iter().flat_map(|wave| wave["failed"].as_array().into_iter().flatten()).collect();
+    assert!(failed.len() == 1 && failed[0]["name"] == "training of guided, seed 1", "{document}");
+    assert!(document["page"] == false && document["queue"].is_null(), "{document}");
     let output = fisherscape(&many, &["task", "out", "end"]);
     let text = said(&output);
     assert!(output.status.code() == Some(1) && text.contains("seed1"), "{text}");
