@@ -307,7 +307,7 @@ pub fn hash(bytes: &[u8]) -> String {
 pub fn read_csv<T: serde::de::DeserializeOwned>(path: &Path, fix: &str) -> Result<Vec<T>> {
     let text = read_text(path)?;
     let wrong =
-        |e: csv::Error| Error::said(path.display(), format!("a row does not fit the table: {e}"), fix);
+        |e: csv::Error| Error::said(path.display(), format!("a `row` does not fit the table: {e}"), fix);
     csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.map_err(wrong)).collect()
 }
 

@@ -504,7 +504,26 @@ fn words_and_questions_are_shipped_whole() -> Outcome {
     Ok(())
 }
 
-/// The shipped analyses are sound, and one whose data are missing says so before it writes anything.
+/// Oracle: the files. `list` names every shipped analysis with its question, in lines and as JSON.
+#[test]
+fn shipped_analyses_are_listed() -> Outcome {
+    let output = |words: &str| -> Outcome<Vec<u8>> {
+        Ok(fisherscape(words).assert().success().get_output().stdout.clone())
+    };
+    let (lines, listed) = (String::from_utf8(output("list")?)?, output("list --json")?);
+    let listed: Vec<BTreeMap<String, String>> = serde_json::from_slice(&listed)?;
+    assert_eq!(listed.len(), SHIPPED.len());
+    for ((own, (name, text)), line) in listed.iter().zip(SHIPPED).zip(lines.lines()) {
+        let file: toml::Table = text.parse()?;
+        for key in ["title", "question"] {
+            assert_eq!(Some(own[key].as_str()), file[key].as_str(), "{name}");
+        }
+        assert!(own["name"] == *name && line.starts_with(name) && line.ends_with(&own["question"]), "{line}");
+    }
+    Ok(())
+}
+
+/// The shipped analyses are valid, and one whose data are missing says so before it writes anything.
 #[test]
 fn shipped_analyses_pass_their_check() -> Outcome {
     let folder = tempfile::tempdir()?;

@@ -475,7 +475,7 @@ const BAD: &[Bad] = &[
             std::fs::write(folder.join("rates.csv"), rates).unwrap();
         },
         command: "render rates.csv --out out.svg --out out.html",
-        says: &["--out", ".html", "made of surfaces"],
+        says: &["--out", ".html", "shows surfaces only"],
     },
     Bad {
         name: "marks for two of three surfaces",

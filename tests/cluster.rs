@@ -138,7 +138,7 @@ fn plain_processes_carry_a_plan_out() -> Outcome {
     assert_eq!(again, None);
     same(&outputs(&many.join("out")), &outputs(&at("one").join("out")));
     let output = fisherscape(&many, &["run", "small.toml", "--out", "out", "--plan"]);
-    assert!(said(&output).contains("nothing that takes long is missing"), "{}", said(&output));
+    assert!(said(&output).contains("no long step is missing"), "{}", said(&output));
     Ok(())
 }
 
@@ -197,6 +197,19 @@ fn cells_share_what_is_the_same() -> Outcome {
         status.contains("failed: training of guided, seed 1") && status.contains("train/guided/seed1"),
         "{status}"
     );
+    // The same for a program to read.
+    let output = fisherscape(&many, &["status", "out", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout)?;
+    let waves = document["waves"].as_array().ok_or("no waves")?;
+    let sum = |name: &str| waves.iter().filter_map(|wave| wave[name].as_u64()).sum::<u64>();
+    assert!(
+        status.contains(&format!("{} of {} done, 1 failed", sum("done"), sum("jobs"))),
+        "{status} {document}"
+    );
+    let failed: Vec<&Value> =
+        waves.iter().flat_map(|wave| wave["failed"].as_array().into_iter().flatten()).collect();
+    assert!(failed.len() == 1 && failed[0]["name"] == "training of guided, seed 1", "{document}");
+    assert!(document["page"] == false && document["queue"].is_null(), "{document}");
     let output = fisherscape(&many, &["task", "out", "end"]);
     let text = said(&output);
     assert!(output.status.code() == Some(1) && text.contains("seed1"), "{text}");
@@ -221,7 +234,7 @@ fn tasks_say_what_they_lack() -> Outcome {
     std::fs::write(folder.path().join("t.toml"), trainings(1, ""))?;
     let none = fisherscape(folder.path(), &["task", "out", "1", "0"]);
     assert!(
-        none.status.code() == Some(1) && said(&none).contains("a run with a plan in cluster/"),
+        none.status.code() == Some(1) && said(&none).contains("the folder has no plan of a run"),
         "{}",
         said(&none)
     );
@@ -423,7 +436,7 @@ fn what_is_lost_is_sent_again() -> Outcome {
     let (code, text) = slurm.run("lost", &words);
     assert!(code == Some(0) && text.contains("submitted"), "{text}");
     let (code, text) = slurm.run("lost", &RUN);
-    assert!(code == Some(1) && text.contains("jobs at work for it"), "{text}");
+    assert!(code == Some(1) && text.contains("jobs are at work for this folder"), "{text}");
     let out = slurm.real("lost/out");
     let jobs = json(&out.join("cluster/0001/jobs.json"));
     let ids = jobs["ids"].as_array().ok_or("no jobs")?;

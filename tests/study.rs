@@ -116,7 +116,15 @@ fn a_grid_is_all_combinations() -> Outcome {
     assert!(load(&["grid="])?.study.is_none());
     let said =
         fisherscape(&format!("check {}", path.display())).assert().success().get_output().stdout.clone();
-    assert!(String::from_utf8(said)?.contains("valid, 3 cells"));
+    let said = String::from_utf8(said)?;
+    let (words, steps) = said.lines().next().and_then(|line| line.rsplit_once(", ")).ok_or("no line")?;
+    assert!(words.ends_with("valid, 3 cells") && said.lines().skip(1).map(str::trim).eq(CELLS), "{said}");
+    // The same for a program to read.
+    let json =
+        fisherscape(&format!("check {} --json", path.display())).assert().success().get_output().clone();
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout)?;
+    assert!(json[0]["valid"] == true && json[0]["cells"] == serde_json::json!(CELLS), "{json}");
+    assert_eq!(format!("{} steps", json[0]["steps"]), steps);
 
     let text = std::fs::read_to_string(&path)?;
     let inline = text.split("[[grid]]").next().unwrap_or_default().replacen(

@@ -59,13 +59,13 @@ pub struct Cluster {
     /// The header of jobs that take seconds (sets, schedules, figures) [default: the same]
     #[arg(long, value_name = "HEADER.sh", requires = "slurm")]
     pub slurm_light: Option<PathBuf>,
-    /// Elements of each array, at most
+    /// Most elements of an array
     #[arg(long, value_name = "N", default_value = "64")]
     pub jobs: NonZeroUsize,
     /// Parts of each surface [default: one for each 512 points, at most 64]
     #[arg(long, value_name = "N")]
     pub slices: Option<NonZeroUsize>,
-    /// Elements of an array that are at work at once, at most [default: no limit]
+    /// Most elements of an array that are at work at once [default: no limit]
     #[arg(long, value_name = "N", requires = "slurm")]
     pub at_once: Option<NonZeroUsize>,
     /// Submit and return; the same command watches later

@@ -413,7 +413,7 @@ impl Step {
             return Err(wrong("one of other inputs: a file changed meanwhile".into()));
         }
         match record.outputs.keys().find(|path| !files::is_plain(&folder.join(path))) {
-            Some(missing) => Err(wrong(format!("one that lacks {missing}"))),
+            Some(missing) => Err(wrong(format!("one without {missing}"))),
             None => Ok(record),
         }
     }

@@ -17,7 +17,7 @@ pub enum Draws {
     /// Each a fresh uniform sample without replacement.
     #[default]
     Independent,
-    /// One shuffle per repeat; fractions are its prefixes.
+    /// One shuffle per repeat; the fractions are its first parts.
     Nested,
     /// Consecutive blocks of one shuffle; no more repeats than fit.
     Disjoint,

@@ -46,7 +46,7 @@ pub struct Pretrain {
     /// Plain text to train on, one example a line
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "steps")]
     pub text: Vec<PathBuf>,
-    /// Of a table given as text, such as JSON Lines or parquet: its column of text
+    /// Column of the text, where --text is a table such as JSON Lines or parquet
     #[arg(long, value_name = "NAME", requires = "text")]
     pub columns: Option<Columns>,
     /// Text to evaluate on, or the fraction of the training text to hold out for that (at most 1000 lines)

@@ -79,7 +79,7 @@ pub struct SharpnessOptions {
     /// Sign vectors of Hutchinson's estimator of the trace
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub signs: usize,
-    /// Leading eigenvalues to report, with bounds; on their vectors and the smallest one's the trace is exact
+    /// Leading eigenvalues to report, with bounds; along their vectors and the smallest one's the trace is exact
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub eigenvalues: usize,
     /// Step of the finite differences of gradients, relative to the norm of the weights

@@ -48,7 +48,7 @@ pub struct Stability {
     /// Plain text instead, masked by the seed
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub text: Vec<PathBuf>,
-    /// Of a table given as text, such as JSON Lines or parquet: its column of text
+    /// Column of the text, where --text is a table such as JSON Lines or parquet
     #[arg(long, value_name = "NAME", requires = "text")]
     pub columns: Option<Columns>,
     /// Fisher information made with --per-example instead: no pass over the corpus
@@ -57,7 +57,7 @@ pub struct Stability {
     /// Skip lines with fewer words than this
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub min_words: usize,
-    /// Longest line of text in tokens [default: 512, or the position table if shorter]
+    /// Cut lines to this many tokens, special tokens included [default: 512, or the position table if shorter]
     #[arg(long, value_name = "T")]
     pub max_len: Option<usize>,
     #[command(flatten)]

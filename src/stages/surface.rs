@@ -46,7 +46,7 @@ pub struct Surface {
     /// Index of the random directions and of the random mask; run several to see the spread
     #[arg(long, default_value_t = 0, value_name = "K")]
     pub draw: usize,
-    /// Move along the first direction only: a profile. So it is, too, where the directions have no y.NAME
+    /// Move along the first direction only: a profile. Directions without y.NAME make one, too
     #[arg(long)]
     pub profile: bool,
     #[command(flatten)]
