@@ -26,10 +26,10 @@ use crate::tasks::{Answer, Names};
 /// the least.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Examples {
-    /// Sums by example, as `fisher --per-example` writes them; with F.safetensors beside it sites are told, too
+    /// Sums by example, as `fisher --per-example` writes them; with F.safetensors in the same folder each site is reported too
     #[arg(value_name = "F.examples.safetensors")]
     pub sums: PathBuf,
-    /// The set that they are of: tells text, label, loss and prediction of each example
+    /// The set that they are of, for the text, label, loss and prediction of each example
     #[arg(long, value_name = "SET", requires = "checkpoint")]
     pub set: Option<PathBuf>,
     #[arg(long, value_name = "C", requires = "set", help = checkpoint("Checkpoint that they are of"))]
@@ -233,7 +233,7 @@ fn groups(fisher: &Path, own: &PerExample) -> Result<Vec<(String, Vec<f64>)>> {
     let all = own.sums.rows().into_iter().map(|row| row.sum()).collect();
     let mut groups = vec![("all".to_string(), all)];
     if !fisher.exists() {
-        progress::note(format!("{}: not there, so nothing is told of sites", fisher.display()));
+        progress::note(format!("{}: not there, so sites are not reported", fisher.display()));
         return Ok(groups);
     }
     let fisher_files::Stored { diagonal, layout, .. } = fisher_files::read(fisher)?;

@@ -23,7 +23,7 @@ use crate::tasks::Kind;
 /// is more than noise.
 ///
 /// A minimum is a grid point lower than its eight neighbours. The persistence of the lowest is left empty, since it joins no lower one.
-/// With SURFACE.examples.safetensors beside the surface (`surface --per-example`) each persistence has a 95 % interval, for all minima
+/// With SURFACE.examples.safetensors next to the surface (`surface --per-example`) each persistence has a 95 % interval, for all minima
 /// together and however they were chosen: of the barrier between the two points, above the higher one, on the best way between them. A
 /// basin whose interval begins at 0 may be noise. SMAD, the mean height of the first saddle above each minimum, counts those, too.
 #[derive(clap::Args, Clone, Debug)]
@@ -135,7 +135,9 @@ impl Topology {
         let (name, values) = found.ok_or_else(wrong)?;
         let known = Kind::ALL.iter().flat_map(|kind| kind.spec().metrics).any(|metric| metric.name == name);
         if !known {
-            progress::note(format!("{name} is no metric of a task: basins of it are told, not peaks"));
+            progress::note(format!(
+                "{name} is not the metric of a task: its basins are reported, not its peaks"
+            ));
         }
         Ok((name, values, if known { -1.0 } else { 1.0 }))
     }
@@ -150,7 +152,7 @@ impl Topology {
     ) -> Result<Option<Errors>> {
         let path = examples_path(&self.surface);
         if !files::exists(&path) {
-            let fix = "no losses by example beside it, so nothing says which minima are noise: make it with --per-example";
+            let fix = "no losses by example next to it, so nothing says which minima are noise: make it with --per-example";
             progress::note(format!("{}: {fix}", self.surface.display()));
             return Ok(None);
         }
@@ -271,7 +273,7 @@ fn tell(about: &About, errors: &Option<Errors>) {
     let error = about.smad_se.map_or(String::new(), |se| format!(" ± {}", significant(se, 2)));
     say!("SMAD {}{error}, of {} minima", significant(about.smad, 4), about.minima.len());
     if about.minima.first().is_some_and(|own| own.border) {
-        say!("{what} 1 lies at the border of the grid: beyond it the surface may go on");
+        say!("{what} 1 lies at the border of the grid: beyond it the surface may continue to fall");
     }
     say!("{}", verdict(about, errors.is_some()));
 }
@@ -301,10 +303,12 @@ fn verdict(about: &About, with_examples: bool) -> String {
     match (others, about.shown) {
         (0, _) if about.minima.len() == 1 => "one minimum: one basin".into(),
         (_, None) if with_examples => {
-            format!("{others} further minima: too few examples to tell them from noise")
+            format!("{others} further minima: too few examples to distinguish them from noise")
         }
         (_, None) => {
-            format!("{others} further minima: without losses by example nothing tells them from noise")
+            format!(
+                "{others} further minima: without losses by example nothing distinguishes them from noise"
+            )
         }
         (1, Some(0)) => "one basin is shown: the second may be noise".into(),
         (_, Some(0)) => format!("one basin is shown: the {others} others may be noise"),
