@@ -35,6 +35,7 @@ mod messages;
 mod models;
 mod parity;
 mod predictions;
+mod prune;
 mod questions;
 mod rates;
 mod refining;

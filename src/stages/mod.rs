@@ -16,6 +16,7 @@ pub mod moving;
 pub mod options;
 mod outputs;
 pub mod pretrain;
+pub mod prune;
 pub mod render;
 pub mod schedule;
 pub mod sharpness;
@@ -51,6 +52,7 @@ pub enum Stage {
     Agree(agree::Agree),
     Examples(examples::Examples),
     Damage(damage::Damage),
+    Prune(prune::Prune),
     Render(render::Render),
 }
 
@@ -74,6 +76,7 @@ impl Stage {
             Stage::Agree(stage) => stage.run(command),
             Stage::Examples(stage) => stage.run(command),
             Stage::Damage(stage) => stage.run(command),
+            Stage::Prune(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
     }
@@ -102,6 +105,7 @@ impl Stage {
             Stage::Agree(stage) => stage.check(),
             Stage::Examples(stage) => stage.check(),
             Stage::Damage(stage) => stage.check(),
+            Stage::Prune(stage) => stage.check(),
             _ => Ok(()),
         }
     }

@@ -15,6 +15,7 @@ pub mod damage;
 pub mod examples;
 mod fisher;
 pub mod page;
+pub mod prune;
 mod schedule;
 mod schema;
 pub mod sharpness;
@@ -49,6 +50,7 @@ use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 use examples::ExampleRow;
+use prune::PruneRow;
 pub use schema::{Schema, columns};
 use sharpness::SpectrumRow;
 use study::{AlongRow, RunRow, StudyRow};
@@ -87,7 +89,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 46] = [
+pub const ALL: [Schema; 47] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -121,6 +123,7 @@ pub const ALL: [Schema; 46] = [
     Schema::of::<CorrelationRow>(),
     Schema::of::<PerturbedRow>(),
     Schema::of::<BinRow>(),
+    Schema::of::<PruneRow>(),
     Schema::of::<PairRow>(),
     Schema::of::<agree::ScoreRow>(),
     Schema::of::<ExampleRow>(),
