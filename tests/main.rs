@@ -31,6 +31,7 @@ mod languages;
 mod layers;
 mod layout;
 mod mask;
+mod merge;
 mod messages;
 mod models;
 mod parity;

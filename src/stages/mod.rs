@@ -12,6 +12,7 @@ pub mod fisher;
 pub mod freeze;
 mod history;
 pub mod loss;
+pub mod merge;
 pub mod moving;
 pub mod options;
 mod outputs;
@@ -53,6 +54,7 @@ pub enum Stage {
     Examples(examples::Examples),
     Damage(damage::Damage),
     Prune(prune::Prune),
+    Merge(merge::Merge),
     Render(render::Render),
 }
 
@@ -77,6 +79,7 @@ impl Stage {
             Stage::Examples(stage) => stage.run(command),
             Stage::Damage(stage) => stage.run(command),
             Stage::Prune(stage) => stage.run(command),
+            Stage::Merge(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
     }
@@ -106,6 +109,7 @@ impl Stage {
             Stage::Examples(stage) => stage.check(),
             Stage::Damage(stage) => stage.check(),
             Stage::Prune(stage) => stage.check(),
+            Stage::Merge(stage) => stage.check(),
             _ => Ok(()),
         }
     }

@@ -14,6 +14,7 @@ pub mod columns;
 pub mod damage;
 pub mod examples;
 mod fisher;
+pub mod merge;
 pub mod page;
 pub mod prune;
 mod schedule;
@@ -50,6 +51,7 @@ use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 use examples::ExampleRow;
+use merge::MergeRow;
 use prune::PruneRow;
 pub use schema::{Schema, columns};
 use sharpness::SpectrumRow;
@@ -89,7 +91,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 47] = [
+pub const ALL: [Schema; 48] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -124,6 +126,7 @@ pub const ALL: [Schema; 47] = [
     Schema::of::<PerturbedRow>(),
     Schema::of::<BinRow>(),
     Schema::of::<PruneRow>(),
+    Schema::of::<MergeRow>(),
     Schema::of::<PairRow>(),
     Schema::of::<agree::ScoreRow>(),
     Schema::of::<ExampleRow>(),
