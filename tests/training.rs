@@ -22,7 +22,7 @@ use fisherscape::params::{self, ParamMap};
 use fisherscape::train::adamw::{self, AdamW};
 use fisherscape::train::{Config, HeldOut, Row, Run, batches, gradient, noisy, schedule};
 
-use crate::support::{Outcome, fixture, json, relative, tensors, values};
+use crate::support::{Outcome, fisherscape, fixture, json, relative, tensors, values};
 
 /// Oracle: twenty steps of torch.optim.AdamW with LambdaLR and clip_grad_norm_, without dropout, from the same
 /// weights on the same batches. Catches a decay that ends a step early, eps inside the root, a bias correction left
@@ -85,6 +85,73 @@ fn sparse_table_gradients_move_the_parameters_as_dense_ones_do() -> Outcome {
         let (before, after) = (values(&model.theta[WORD]), values(&sparse[WORD]));
         assert_eq!(before[..8] == after[..8], decay == 0.0, "[PAD], which is in no batch");
     }
+    Ok(())
+}
+
+/// Oracle: the sum written out in double precision, `Σ_s (1 - β₂) β₂^(t-s) (c_s g_s)² / (1 - β₂ᵗ)` over the gradients of every step, each scaled by its
+/// clip; before the first step there is none. A row that some batches do not use has the zeros of these. 1e-5: thirty float32 roundings. Catches
+/// the bias left in (2 % of the value after 20 steps), the first moment, and gradients before they are clipped.
+#[test]
+fn mean_squares_are_the_weighted_sum_of_all_gradients() -> Outcome {
+    let folder = fixture("training");
+    let set = FrozenSet::read(&folder.join("set.safetensors"))?;
+    let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
+    let theta = params::variables(&model.theta)?;
+    let mut optimizer = AdamW::new(&theta, 0.1);
+    assert!(optimizer.mean_squares(&theta)?.is_none());
+    let mut squares: Vec<std::collections::BTreeMap<String, Vec<f64>>> = Vec::new();
+    for part in set.examples.chunks(4) {
+        let batch: Vec<&Example> = part.iter().collect();
+        let (_, g) = gradient(model.network().unwrap(), &theta, &batch, None)?;
+        let scale = adamw::clip(adamw::norm(&g)?, 0.5);
+        let square = |(name, g): (&String, &Gradient)| {
+            let values = values(&g.dense().unwrap());
+            (name.clone(), values.iter().map(|g| (scale * f64::from(*g)).powi(2)).collect())
+        };
+        squares.push(g.iter().map(square).collect());
+        optimizer.step(&theta, &g, 1e-3, scale)?;
+    }
+    let steps = squares.len() as i32;
+    let found = optimizer.mean_squares(&theta)?.unwrap();
+    assert!(steps > 5 && found.len() == theta.len());
+    for (name, found) in &found {
+        let found = values(found);
+        let weight =
+            |s: usize| (1.0 - 0.999) * 0.999f64.powi(steps - 1 - s as i32) / (1.0 - 0.999f64.powi(steps));
+        for (i, found) in found.iter().enumerate() {
+            let wanted: f64 = squares.iter().enumerate().map(|(s, own)| weight(s) * own[name][i]).sum();
+            let close = (f64::from(*found) - wanted).abs() <= 1e-5 * wanted + 1e-30;
+            assert!(close, "{name} {i}: {found}, expected {wanted}");
+        }
+    }
+    Ok(())
+}
+
+/// Oracle: the model's own file and the Fisher file of the same model, whose names and shapes the moments have; `agree` ranks them beside it under the name of
+/// their estimator. Without the option a second training into the folder leaves none of the first one's. Catches a stale file, and moments under names
+/// of the network's.
+#[test]
+fn moments_stand_beside_fisher_information() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let run = |arguments: String| fisherscape(&arguments).current_dir(folder.path()).assert().success();
+    let train = format!(
+        "train --checkpoint {} --table {} --columns sentence,label --dropout none --epochs 1 --out run",
+        fixture("tiny/model").display(),
+        fixture("tiny/sentiment.tsv").display()
+    );
+    run(format!("{train} --save-moments"));
+    run("fisher --checkpoint run --set run/held_out.safetensors --out F.safetensors".into());
+    let (moments, fisher) = (tensors(&at("run/moments.safetensors")), tensors(&at("F.safetensors")));
+    assert!(moments.keys().eq(fisher.keys()));
+    assert!(moments.iter().all(|(name, v)| v.dims() == fisher[name].dims()));
+    let said = run("agree F.safetensors run/moments.safetensors --resamples 0 --out agree".into());
+    let said = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
+    assert!(said.contains("F and adam: rho"), "{said}");
+    let scores = std::fs::read_to_string(at("agree/scores.csv"))?;
+    assert!(scores.lines().any(|line| line.starts_with("adam,site,")), "{scores}");
+    run(train);
+    assert!(!at("run/moments.safetensors").exists());
     Ok(())
 }
 

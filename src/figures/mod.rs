@@ -14,6 +14,7 @@ pub mod differences;
 pub mod examples;
 pub mod fisher;
 pub(crate) mod parts;
+pub mod prune;
 pub mod schedule;
 pub mod sharpness;
 pub mod spectrum;
@@ -47,6 +48,7 @@ use crate::tables::agree::PairRow;
 use crate::tables::damage::LayerRow;
 use crate::tables::examples::ExampleRow;
 use crate::tables::page;
+use crate::tables::prune::PruneRow;
 use crate::tables::sharpness::SpectrumRow;
 use crate::tables::study::{AlongRow, StudyRow};
 use crate::tables::topology::MinimumRow;
@@ -79,7 +81,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 21] = [
+pub const FIGURES: [Figure; 22] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -116,6 +118,7 @@ pub const FIGURES: [Figure; 21] = [
         Draw::One(audit_concentration::draw),
     ),
     figure::<LayerRow>("damage_layers", "damage", "the damage", Draw::One(damage_layers::draw)),
+    figure::<PruneRow>("prune", "pruned models", "what pruning costs", Draw::One(prune::draw)),
     figure::<PairRow>("agree_pairs", "pairs", "the agreement", Draw::One(agree_pairs::draw)),
     figure::<MinimumRow>("topology_minima", "basins", "the basins", Draw::One(topology_minima::draw)),
     figure::<ExampleRow>("examples", "examples", "the examples", Draw::One(examples::draw)),

@@ -19,6 +19,9 @@ const FIX: &str = "make it with `fisherscape fisher`";
 /// Key of the metadata under which the seed of the task head stands, where the checkpoint had none.
 pub const HEAD_SEED: &str = "head_seed";
 
+/// The estimator of a file that is AdamW's second moment, and no Fisher information.
+pub const ADAM: &str = "adam";
+
 /// A row of `F.csv`: one parameter tensor. Fisher information is in squared loss units (nats², where the loss is in nats) per squared
 /// unit of the parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

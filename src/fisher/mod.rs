@@ -11,6 +11,7 @@ pub mod concentration;
 pub mod control;
 pub mod files;
 pub mod layers;
+pub mod merge;
 pub mod shares;
 
 use std::ops::Range;

@@ -66,6 +66,7 @@ impl Agree {
             provenance.input_file(&format!("fisher {}", i + 1), path)?;
             inputs.push(self.read(i)?);
         }
+        check_distinct(&inputs.iter().map(|file| file.title.clone()).collect::<Vec<_>>())?;
         self.intersect(&mut inputs)?;
         let (mut pairs, mut layers) = (Vec::new(), Vec::new());
         for granularity in Granularity::ALL {
@@ -110,18 +111,15 @@ impl Agree {
                 "give one for each file, or none",
             ));
         }
-        let titles: Vec<String> = (0..files).map(|i| self.title(i)).collect();
-        match titles.iter().enumerate().find(|(i, title)| titles[..*i].contains(title)) {
-            Some((_, twice)) => {
-                let fix = "name the files with --titles";
-                Err(Error::field("--titles", "names", "distinct", twice, fix))
-            }
-            None => Ok(()),
-        }
+        check_distinct(&self.titles)
     }
 
-    fn title(&self, i: usize) -> String {
-        let stem = || self.fisher[i].file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    /// As it is called; else AdamW's moment by its estimator, for its file has the same name in every run's folder; else by the file.
+    fn title(&self, i: usize, adam: bool) -> String {
+        let stem = || match adam {
+            true => fisher_files::ADAM.to_string(),
+            false => self.fisher[i].file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        };
         self.titles.get(i).cloned().unwrap_or_else(stem)
     }
 
@@ -129,13 +127,19 @@ impl Agree {
         let path = &self.fisher[i];
         let fisher_files::Stored { diagonal, layout, metadata } = fisher_files::read(path)?;
         let by_example = fisher_files::read_sums(path, &diagonal)?;
+        let adam = metadata.get("estimator").is_some_and(|estimator| estimator == fisher_files::ADAM);
         if by_example.is_none() {
-            let text = "no per-example sums for it, so no intervals: make it with --per-example";
+            let text = match adam {
+                true => {
+                    "AdamW's mean of squared gradients of batches along a training, not of examples at its end: no intervals"
+                }
+                false => "no per-example sums for it, so no intervals: make it with --per-example",
+            };
             progress::note(format!("{}: {text}", path.display()));
         }
         let set = metadata.get("set").cloned();
         let totals = fisher_files::tensor_sums(&diagonal)?;
-        Ok(File { title: self.title(i), layout, totals, by_example, set })
+        Ok(File { title: self.title(i, adam), layout, totals, by_example, set })
     }
 
     /// Leaves the tensors that all files have. Heads may differ: another task has another.
@@ -223,6 +227,17 @@ impl Agree {
         let ratio =
             |b: u64| relative(&mean(x, &own.clusters, other.at(b)), &mean(y, &first.clusters, one.at(b)));
         (0..self.resamples as u64).map(ratio).collect()
+    }
+}
+
+/// Whether names tell files apart.
+fn check_distinct(titles: &[String]) -> Result<()> {
+    match titles.iter().enumerate().find(|(i, title)| titles[..*i].contains(title)) {
+        Some((_, twice)) => {
+            let fix = "name the files with --titles";
+            Err(Error::field("--titles", "names", "distinct", twice, fix))
+        }
+        None => Ok(()),
     }
 }
 

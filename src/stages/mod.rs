@@ -12,10 +12,12 @@ pub mod fisher;
 pub mod freeze;
 mod history;
 pub mod loss;
+pub mod merge;
 pub mod moving;
 pub mod options;
 mod outputs;
 pub mod pretrain;
+pub mod prune;
 pub mod render;
 pub mod schedule;
 pub mod sharpness;
@@ -53,6 +55,8 @@ pub enum Stage {
     Agree(agree::Agree),
     Examples(examples::Examples),
     Damage(damage::Damage),
+    Prune(prune::Prune),
+    Merge(merge::Merge),
     Render(render::Render),
 }
 
@@ -77,6 +81,8 @@ impl Stage {
             Stage::Agree(stage) => stage.run(command),
             Stage::Examples(stage) => stage.run(command),
             Stage::Damage(stage) => stage.run(command),
+            Stage::Prune(stage) => stage.run(command),
+            Stage::Merge(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
     }
@@ -105,6 +111,8 @@ impl Stage {
             Stage::Agree(stage) => stage.check(),
             Stage::Examples(stage) => stage.check(),
             Stage::Damage(stage) => stage.check(),
+            Stage::Prune(stage) => stage.check(),
+            Stage::Merge(stage) => stage.check(),
             _ => Ok(()),
         }
     }

@@ -98,6 +98,8 @@ fn paths(stage: &Stage) -> Paths<'_> {
         Stage::Agree(s) => folder(&s.out, Vec::new()),
         Stage::Examples(s) => folder(&s.out, Vec::new()),
         Stage::Damage(s) => folder(&s.out, Vec::new()),
+        Stage::Prune(s) => folder(&s.out, Vec::new()),
+        Stage::Merge(s) => folder(&s.out, Vec::new()),
         Stage::Render(s) => Paths {
             files: s.out.iter().map(|out| (OUT, out.as_path())).collect(),
             folders: Vec::new(),

@@ -14,14 +14,17 @@ use crate::data::frozen::FrozenSet;
 use crate::data::glue::Holdout;
 use crate::data::questions::{each, examples_of};
 use crate::dropout::{Arm, Dropout};
-use crate::error::{Problem, Result, check_at_most};
+use crate::error::{Error, Problem, Result, check_at_most};
 use crate::evaluate::{self, SetLoss};
+use crate::fisher::files as fisher_files;
 use crate::model::checkpoint::UNFINISHED;
 use crate::model::freeze::{frozen, longest};
+use crate::model::ops::Backend;
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
-use crate::train::{Config, HeldOut, Row, Run};
+use crate::train::optimizer::Optimizer;
+use crate::train::{Config, HeldOut, Row, Run, Trained};
 use crate::{files, params, tables};
 
 /// Fine-tune a checkpoint on a task.
@@ -52,6 +55,9 @@ pub struct Train {
     /// Also keep the parameters at N evenly spaced steps, the first and the last among them, in DIR/trajectory
     #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["early_stopping", "scores_only"])]
     pub snapshots: usize,
+    /// Also write DIR/moments.safetensors: AdamW's second moment, as a file of Fisher information for `agree` to compare
+    #[arg(long, conflicts_with = "scores_only")]
+    pub save_moments: bool,
     #[command(flatten)]
     pub head: HeadOptions,
     #[command(flatten)]
@@ -144,6 +150,9 @@ impl TrainOptions {
     }
 }
 
+/// The file of AdamW's second moment.
+const MOMENTS: &str = "moments.safetensors";
+
 /// Examples of the training part that are kept as a frozen set.
 const TRAINING_SET: usize = 1000;
 
@@ -191,6 +200,10 @@ impl Train {
         let (examples, held_out) = set.examples.split_at(examples_of(&set.examples, training));
         let used = examples_of(examples, fraction_of(training, self.options.fraction));
         let (config, each) = (self.config(used), self.options.steps_each(used));
+        if self.save_moments && model.network()?.backend != Backend::Fused {
+            let fix = "leave --device out: on other devices the moments are not kept";
+            return Err(Error::field("--save-moments", "device", "cpu", self.compute.device, fix));
+        }
         let (network, theta) = (model.network()?.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");
         if self.snapshots > 0 {
@@ -213,16 +226,18 @@ impl Train {
         let best = self.out.join("best");
         let mut last_is_best = false;
         let mut last: Option<SetLoss> = None;
-        let (theta, rows) = run.train(theta, &state, |row, evaluated, theta, is_best| {
-            self.tell(row, each);
-            (last_is_best, last) = (is_best, Some(evaluated));
-            if is_best && !self.options.scores_only {
-                model.theta = params::detached(theta);
-                model.save(&best, names.as_deref())?;
-            }
-            Ok(())
-        })?;
+        let Trained { theta, history: rows, optimizer } =
+            run.trained(theta, &state, |row, evaluated, theta, is_best| {
+                self.tell(row, each);
+                (last_is_best, last) = (is_best, Some(evaluated));
+                if is_best && !self.options.scores_only {
+                    model.theta = params::detached(theta);
+                    model.save(&best, names.as_deref())?;
+                }
+                Ok(())
+            })?;
         model.theta = theta;
+        self.write_moments(&model, &optimizer)?;
         if !self.options.scores_only {
             model.save(&self.out, names.as_deref())?;
             if last_is_best {
@@ -259,6 +274,29 @@ impl Train {
         Model::close_folder(&self.out)?;
         say!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
         Ok(())
+    }
+
+    /// AdamW's mean of squared gradients beside the model, if it is asked for.
+    fn write_moments(&self, model: &Model, optimizer: &Optimizer) -> Result<()> {
+        let path = self.out.join(MOMENTS);
+        // An earlier run's would be taken for this one's.
+        files::remove(&path)?;
+        let Optimizer::Fused(adamw) = optimizer else { return Ok(()) };
+        let Some(means) = adamw.mean_squares(&model.theta)?.filter(|_| self.save_moments) else {
+            return Ok(());
+        };
+        let mut metadata = model.network()?.layout.metadata();
+        metadata.extend(
+            [
+                ("estimator", fisher_files::ADAM.to_string()),
+                ("checkpoint", model.hash.clone()),
+                ("steps", adamw.steps().to_string()),
+                ("batch", (self.options.batch * self.options.accumulate).to_string()),
+                ("dropout", self.dropout.to_string()),
+            ]
+            .map(|(key, value)| (key.to_string(), value)),
+        );
+        params::write_params(&path, &means, &metadata)
     }
 
     /// What it comes to; early stopping may end it sooner.

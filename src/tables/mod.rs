@@ -14,7 +14,9 @@ pub mod columns;
 pub mod damage;
 pub mod examples;
 mod fisher;
+pub mod merge;
 pub mod page;
+pub mod prune;
 mod schedule;
 mod schema;
 pub mod sharpness;
@@ -50,6 +52,8 @@ use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 use examples::ExampleRow;
+use merge::MergeRow;
+use prune::PruneRow;
 pub use schema::{Schema, columns};
 use sharpness::SpectrumRow;
 use study::{AlongRow, RunRow, StudyRow};
@@ -89,7 +93,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 48] = [
+pub const ALL: [Schema; 50] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -123,6 +127,8 @@ pub const ALL: [Schema; 48] = [
     Schema::of::<CorrelationRow>(),
     Schema::of::<PerturbedRow>(),
     Schema::of::<BinRow>(),
+    Schema::of::<PruneRow>(),
+    Schema::of::<MergeRow>(),
     Schema::of::<PairRow>(),
     Schema::of::<agree::ScoreRow>(),
     Schema::of::<MinimumRow>(),

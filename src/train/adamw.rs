@@ -64,6 +64,19 @@ impl AdamW {
         self.moments.iter().map(|(name, m)| (name, m.first.as_slice(), m.second.as_slice()))
     }
 
+    /// The second moment without its bias, `v / (1 - β₂ᵗ)`: a mean of squared gradients of batches, the last ones weighing most. In the shapes of
+    /// `theta`; `None` before the first step.
+    pub fn mean_squares(&self, theta: &ParamMap) -> Result<Option<ParamMap>> {
+        let unbiased = 1.0 - BETA2.powi(self.steps);
+        let mean = |(name, p): (&String, &Tensor)| {
+            let second = self.moments.get(name)?.second.par_iter();
+            let values: Vec<f32> = second.map(|v| (f64::from(*v) / unbiased) as f32).collect();
+            Some(Tensor::from_vec(values, p.dims(), p.device()).map(|mean| (name.clone(), mean)))
+        };
+        let means = theta.iter().filter_map(mean).collect::<candle_core::Result<ParamMap>>()?;
+        Ok(Some(means).filter(|_| self.steps > 0))
+    }
+
     /// Puts stored moments back. Rows that are zero in both count as not reached: their next step is the same.
     pub fn restore(&mut self, steps: i32, mut stored: BTreeMap<String, (Vec<f32>, Vec<f32>)>) {
         self.steps = steps;

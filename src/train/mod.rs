@@ -181,8 +181,26 @@ fn named_as_snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
     Ok(snapshots)
 }
 
+/// What comes of a run.
+pub struct Trained {
+    pub theta: ParamMap,
+    pub history: Vec<Row>,
+    pub optimizer: Optimizer,
+}
+
 impl Run<'_> {
-    /// Trains `theta`; gives the trained parameters and the history. `finished(row, evaluation, parameters, best)` is called after
+    /// [`Run::trained`], of which the parameters and the history alone are wanted.
+    pub fn train(
+        &self,
+        theta: ParamMap,
+        state: &Path,
+        finished: impl FnMut(&Row, SetLoss, &ParamMap, bool) -> Result<()>,
+    ) -> Result<(ParamMap, Vec<Row>)> {
+        let Trained { theta, history, .. } = self.trained(theta, state, finished)?;
+        Ok((theta, history))
+    }
+
+    /// Trains `theta`; gives the trained parameters, the history and the optimizer. `finished(row, evaluation, parameters, best)` is called after
     /// each row, `best` saying whether it is better than all before. The parameters it is shown change in the next step.
     ///
     /// `state` is the file from which a killed run resumes. It is left behind for the caller to remove once the results
@@ -192,12 +210,12 @@ impl Run<'_> {
     ///
     /// [`Error::Field`] if the loss or the gradient stops being finite, [`Error::Stopped`] if a signal asked for an end, and whatever
     /// `finished` fails with.
-    pub fn train(
+    pub fn trained(
         &self,
         mut theta: ParamMap,
         state: &Path,
         mut finished: impl FnMut(&Row, SetLoss, &ParamMap, bool) -> Result<()>,
-    ) -> Result<(ParamMap, Vec<Row>)> {
+    ) -> Result<Trained> {
         let config = self.config;
         let mut state = State::new(state, self, &theta)?;
         let mut optimizer = Optimizer::new(self.network.backend(), &theta, config.weight_decay);
@@ -238,7 +256,7 @@ impl Run<'_> {
                 return Err(Error::Stopped);
             }
         }
-        Ok((params::detached(&theta), at.history))
+        Ok(Trained { theta: params::detached(&theta), history: at.history, optimizer })
     }
 
     /// Whether the last rows brought nothing better.
