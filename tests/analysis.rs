@@ -518,6 +518,10 @@ fn shipped_analyses_are_listed() -> Outcome {
         for key in ["title", "question"] {
             assert_eq!(Some(own[key].as_str()), file[key].as_str(), "{name}");
         }
+        // What anybody else may omit, we say.
+        for key in ["source", "expectation", "reading"] {
+            assert!(file[key].as_str().is_some_and(|text| !text.is_empty()), "{name}: {key}");
+        }
         assert!(own["name"] == *name && line.starts_with(name) && line.ends_with(&own["question"]), "{line}");
     }
     Ok(())

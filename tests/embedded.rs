@@ -141,3 +141,44 @@ fn only_the_embedded_task_needs_no_folder() {
         .assert()
         .code(1);
 }
+
+/// Oracle: the same examples said as a fraction: 20 of the 10,000 definitions are 0.002 of them. Catches a number that is taken for
+/// a fraction, or for all.
+#[test]
+fn a_training_size_may_be_a_number_of_examples() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    for (size, out) in [("0.002", "share"), ("20", "number")] {
+        let line = format!(
+            "train --checkpoint embedded --task supersense --split official --fraction {size} --epochs 1 --dropout none --out {out}"
+        );
+        fisherscape(&line).current_dir(folder.path()).assert().success();
+    }
+    let weights = |out: &str| std::fs::read(folder.path().join(out).join("model.safetensors"));
+    assert!(weights("share")? == weights("number")?);
+    for (size, says) in
+        [("20000", "at most the 10000 examples"), ("2.5", "a whole number of examples above 1")]
+    {
+        let line = format!(
+            "train --checkpoint embedded --task supersense --split official --fraction {size} --dropout none --out o"
+        );
+        let failed = fisherscape(&line).current_dir(folder.path()).assert().code(1);
+        let error = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
+        assert!(error.contains(says), "{error}");
+    }
+    Ok(())
+}
+
+/// Oracle: reading. An analysis of five lines has a name, a page without empty headings, and an answer.
+#[test]
+fn an_analysis_needs_no_prose() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let text = "[model]\ncheckpoint = \"embedded\"\n[data]\ntask = \"supersense\"\n[fisher]\nexamples = 4\n";
+    std::fs::write(folder.path().join("mine.toml"), text)?;
+    fisherscape("run mine.toml").current_dir(folder.path()).assert().success();
+    let page = std::fs::read_to_string(folder.path().join("mine/report.html"))?;
+    assert!(page.contains("<p class=\"title\">mine</p>") && page.contains("<dl class=\"answers\""));
+    for heading in ["id=\"expected\"", "href=\"#expected\"", "id=\"reading\"", "href=\"#reading\""] {
+        assert!(!page.contains(heading), "{heading}");
+    }
+    Ok(())
+}

@@ -61,13 +61,19 @@ pub const SECTIONS: [(&str, Keys); 16] = [
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Analysis {
+    /// Empty: the file's name.
+    #[serde(default)]
     pub title: String,
+    #[serde(default)]
     pub question: String,
     /// Where the question comes from.
+    #[serde(default)]
     pub source: String,
     /// What to expect, said beforehand.
+    #[serde(default)]
     pub expectation: String,
     /// How to read the outcome, and how not to.
+    #[serde(default)]
     pub reading: String,
     /// What the question asks, in its order, where that is not all that is done.
     #[serde(default)]
@@ -448,7 +454,7 @@ impl Analysis {
 
     /// Whether a part of the data is another at each seed: what was held out, or trained on, there.
     pub fn part_by_seed(&self, part: Part) -> bool {
-        let some = self.train.as_ref().is_some_and(|train| train.options.fraction < 1.0);
+        let some = self.train.as_ref().is_some_and(|train| train.options.fraction != 1.0);
         self.split_by_seed() || part == Part::Train && some
     }
 

@@ -164,7 +164,9 @@ fn cells(loaded: &Loaded, document: &DocumentMut, settings: Vec<Vec<(String, Val
         let mut own = document.clone();
         let place = format!("{place}, cell {name}");
         if !values.is_empty() {
-            let title = format!("{} ({})", loaded.analysis.title, described(&names, &values));
+            let title =
+                Some(&loaded.analysis.title).filter(|title| !title.is_empty()).unwrap_or(&loaded.name);
+            let title = format!("{title} ({})", described(&names, &values));
             put(&mut own, &["title"], Value::from(title)).ok();
         }
         for (key, value) in cell {

@@ -15,7 +15,8 @@ const INDENT: usize = 23;
 /// Every key, what it means and its default, for `check --help`.
 pub fn help() -> String {
     let mut text = "Keys of an analysis. Keys with a default are optional, and a section that is missing is not done:\n\n  \
-                    title, question, source, expectation, reading: text; seed: a number [default: 0]\n"
+                    title, question, source, expectation, reading: text for the page [default: none]\n  \
+                    seed: a number [default: 0]\n"
         .to_string();
     text += &entry(
         "asks",

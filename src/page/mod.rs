@@ -45,6 +45,9 @@ pub struct Page {
     /// What else there is to say, sentence by sentence.
     pub details: Vec<String>,
     pub figures: Vec<Figure>,
+    /// Figures that are drawn, but would show one number: a sentence says it.
+    #[serde(skip)]
+    pub plain: Vec<String>,
     pub tables: Vec<Table>,
     #[serde(skip)]
     pub views: Vec<Group>,

@@ -93,7 +93,7 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
 pub fn begun(loaded: &Loaded, command: &str) -> Page {
     let analysis = &loaded.analysis;
     Page {
-        title: analysis.title.clone(),
+        title: if analysis.title.is_empty() { loaded.name.clone() } else { analysis.title.clone() },
         question: analysis.question.clone(),
         source: analysis.source.clone(),
         expectation: analysis.expectation.clone(),

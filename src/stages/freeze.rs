@@ -36,7 +36,7 @@ pub struct Freeze {
     /// Use the train/dev split that `train` makes with this --seed, instead of the files' own
     #[arg(long, value_enum, value_name = "SPLIT", conflicts_with = "text")]
     pub holdout: Option<Holdout>,
-    /// Take only the part of the training examples that `train --fraction F` uses (needs --holdout)
+    /// Take only the training examples that `train --fraction F` uses (needs --holdout)
     #[arg(long, default_value_t = 1.0, value_name = "F", requires = "holdout")]
     pub fraction: f64,
     /// Draw this many examples, without replacement, kept in file order [default: all]
@@ -163,7 +163,7 @@ impl Freeze {
         let (mut rows, training, _) =
             source.split(holdout, self.seed, checkpoint.word_classes().as_deref())?;
         let (part, range) = match split {
-            Split::Train => ("train", 0..fraction_of(training, self.fraction)),
+            Split::Train => ("train", 0..fraction_of(training, self.fraction)?),
             Split::Dev => ("held_out", training..rows.rows.len()),
             other => {
                 let fix = "leave out --holdout: other splits are files of their own";

@@ -222,15 +222,31 @@ pub fn tell(rows: &Rows) {
     }
 }
 
-/// Whether a fraction of the training part is one.
+/// Whether a fraction of the training part is one, or a number of examples.
 pub fn check_fraction(fraction: f64) -> Result<(), Problem> {
-    match fraction > 0.0 && fraction <= 1.0 {
+    let whole = fraction > 1.0 && fraction.is_finite() && fraction.fract() == 0.0;
+    match whole || fraction > 0.0 && fraction <= 1.0 {
         true => Ok(()),
-        false => Err(Problem::new("fraction", "number", "in (0, 1]", fraction, "write 10 % as 0.1")),
+        false => {
+            let expected = "in (0, 1], or a whole number of examples above 1";
+            Err(Problem::new("fraction", "number", expected, fraction, "write 10 % as 0.1"))
+        }
     }
 }
 
-/// How many of `examples` a fraction is: at least one.
-pub fn fraction_of(examples: usize, fraction: f64) -> usize {
-    ((fraction * examples as f64 + 0.5).floor() as usize).clamp(1, examples)
+/// How many of `examples` a fraction is: at least one. Above 1 it is that number.
+///
+/// # Errors
+///
+/// [`Error::Field`] for more examples than there are.
+pub fn fraction_of(examples: usize, fraction: f64) -> Result<usize> {
+    if fraction > examples.max(1) as f64 {
+        let expected = format!("at most the {examples} examples of the training part");
+        let fix = "ask for fewer, or 1 for all of them";
+        return Err(Error::field("--fraction", "number of examples", expected, fraction, fix));
+    }
+    if fraction > 1.0 {
+        return Ok(fraction as usize);
+    }
+    Ok(((fraction * examples as f64 + 0.5).floor() as usize).clamp(1, examples))
 }

@@ -77,7 +77,7 @@ pub struct TrainOptions {
     /// Passes over the training part
     #[arg(long, default_value_t = 3, value_name = "E")]
     pub epochs: usize,
-    /// Use this fraction of the training part: the first part of the seed's shuffle
+    /// Use this fraction of the training part, or, above 1, this many examples: the first ones of the seed's shuffle
     #[arg(long, default_value_t = 1.0, value_name = "F")]
     pub fraction: f64,
     /// Examples to a batch
@@ -198,7 +198,7 @@ impl Train {
             files::write_csv(&self.out.join("rates.csv"), &dropout.rates.rows())?;
         }
         let (examples, held_out) = set.examples.split_at(examples_of(&set.examples, training));
-        let used = examples_of(examples, fraction_of(training, self.options.fraction));
+        let used = examples_of(examples, fraction_of(training, self.options.fraction)?);
         let (config, each) = (self.config(used), self.options.steps_each(used));
         if self.save_moments && model.network()?.backend != Backend::Fused {
             let fix = "leave --device out: on other devices the moments are not kept";
@@ -305,7 +305,7 @@ impl Train {
         let Parts { set, training, .. } = self.parts(&checkpoint)?;
         let model = checkpoint.model_for(&set, self.head.missing(self.seed))?;
         let (examples, held_out) = set.examples.split_at(examples_of(&set.examples, training));
-        let used = examples_of(examples, fraction_of(training, self.options.fraction));
+        let used = examples_of(examples, fraction_of(training, self.options.fraction)?);
         let config = self.config(used);
         let run = Run {
             network: model.network()?,

@@ -17,6 +17,9 @@ impl Story<'_> {
         let mut end = 0;
         for step in steps {
             let Some(path) = step.written().find_map(figure_of) else { continue };
+            if page.plain.iter().any(|plain| plain == path) {
+                continue;
+            }
             let at = page.figures.iter().position(|figure| figure.path == path);
             let at = match at {
                 Some(at) => at,

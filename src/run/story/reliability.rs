@@ -28,6 +28,7 @@ use crate::tables::agreement::Curves;
 use crate::tables::damage::{CorrelationRow, LayerRow, PerturbedRow};
 
 const FIX: &str = "run the analysis again with --force";
+const NEEDED: &str = "stability_needed";
 
 impl Story<'_> {
     pub(super) fn stability(&self, page: &mut Page) -> Result<()> {
@@ -123,6 +124,15 @@ impl Story<'_> {
     /// The figures of a command's tables, with the words that `render` has for them.
     fn figures(&self, page: &mut Page, folder: &str) -> Result<()> {
         for figure in figures_of(self.analysis, folder) {
+            let rows = match figure.name {
+                NEEDED => self.rows_if_any(STABILITY)?,
+                _ => Vec::new(),
+            };
+            if let Some(sentence) = one_number(&rows) {
+                page.details.push(sentence);
+                page.plain.push(format!("figures/{}", figure.name));
+                continue;
+            }
             let drawn = chart(&[self.folder.join(table_of(figure, folder))], &[], None)?;
             let caption = drawn.map_or(String::new(), |chart| chart.caption.trim_end().to_string());
             self.figure(page, figure.name, caption)?;
@@ -183,6 +193,20 @@ pub(super) fn sentences(lines: Vec<String>) -> impl Iterator<Item = String> {
     lines.into_iter().map(|line| format!("{}.", upper(&line)))
 }
 
+/// What the figure of the examples needed would say, where all its numbers are one: axes around a point say less than a sentence.
+fn one_number(rows: &[NeededRow]) -> Option<String> {
+    let number = rows.first()?.predicted?;
+    let highest = rows.iter().map(|row| row.threshold).fold(f64::NEG_INFINITY, f64::max);
+    let predictions = counted(rows.len(), "prediction");
+    rows.iter().all(|row| row.predicted == Some(number)).then(|| {
+        format!(
+            "Examples needed: {} for two samples to agree at rho {highest}, by each of {predictions} whatever the size of the \
+             pilot; a figure of them would show one point.",
+            number.ceil()
+        )
+    })
+}
+
 /// How few examples rank as those that are left out do, a sentence for all that is ranked.
 fn trusted(curves: &Curves) -> Option<String> {
     let own: Vec<&Trust> = curves.trust.iter().filter(|t| t.reference == Reference::Complement).collect();
@@ -205,4 +229,36 @@ fn trusted(curves: &Curves) -> Option<String> {
     });
     let each = each.collect::<Vec<_>>().join("; ");
     Some(format!("Fewest examples for a Spearman rho above {threshold} with the examples left out, {each}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: by hand. Catches a figure that is dropped although its numbers differ, or one of them is missing.
+    #[test]
+    fn only_one_number_is_a_sentence() {
+        assert!(crate::figures::FIGURES.iter().any(|figure| figure.name == NEEDED));
+        let row = |threshold: f64, predicted: Option<f64>| NeededRow {
+            draw: "nested".into(),
+            fraction: 0.1,
+            repeat: 0,
+            granularity: Granularity::Site,
+            threshold,
+            examples: 100,
+            predicted,
+            predicted_low: None,
+            predicted_high: None,
+            expected: None,
+            pairs: 0,
+            checked: None,
+            checked_sd: None,
+        };
+        let same = [row(0.9, Some(1.0)), row(0.95, Some(1.0))];
+        let said = one_number(&same).unwrap();
+        assert!(said.contains("1 for two samples to agree at rho 0.95, by each of 2 predictions"), "{said}");
+        assert_eq!(one_number(&[row(0.9, Some(1.0)), row(0.9, Some(2.0))]), None);
+        assert_eq!(one_number(&[row(0.9, Some(1.0)), row(0.9, None)]), None);
+        assert_eq!(one_number(&[]), None);
+    }
 }
