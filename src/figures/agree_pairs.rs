@@ -105,7 +105,7 @@ impl Pairs {
             return Err(Error::field(
                 path.display(),
                 "file",
-                "one of pairs.csv beside it",
+                "one of those in pairs.csv",
                 &row.file,
                 ScoreRow::FIX,
             ));

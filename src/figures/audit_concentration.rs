@@ -63,7 +63,7 @@ impl Concentration {
         match of_curves.find(|group| read.groups.iter().all(|known| known.group != **group)) {
             Some(group) => {
                 let expected = format!("one of {}", path.display());
-                Err(Error::field("the tables beside it", "group", expected, group, ConcentrationRow::FIX))
+                Err(Error::field("the other tables", "group", expected, group, ConcentrationRow::FIX))
             }
             None => Ok(read),
         }

@@ -312,7 +312,7 @@ pub fn caption(read: &Along) -> String {
         }
     );
     if read.rows.iter().any(|row| row.difference.is_some()) {
-        out += &format!(" Beside it, the difference to {}, paired by seed.", read.first());
+        out += &format!(" Next to it, the difference to {}, paired by seed.", read.first());
     }
     if read.numbers.is_some() {
         out += " Lines between the values that were tried are interpolated.";

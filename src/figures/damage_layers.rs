@@ -344,7 +344,7 @@ pub fn caption(read: &Damage) -> String {
     let below = read.sites.iter().filter(|layer| layer.rise.is_nan() || layer.rise <= 0.0).count();
     if below > 0 {
         out += &format!(
-            " Of the sites {below} of {n} show no rise above 0; where an axis is logarithmic, they are left out."
+            " Of the sites {below} of {n} show no rise above 0; where an axis is logarithmic, they are not shown."
         );
     }
     if !read.bins.is_empty() {

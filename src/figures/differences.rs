@@ -266,7 +266,7 @@ fn entries(read: &Forest) -> Vec<Entry<'static>> {
     let mut entries = Vec::new();
     if rows().any(|row| row.ends.is_some()) {
         let sign = |canvas: &Canvas, at: Point| thick_bar(canvas, stretch(at), GREY);
-        entries.push(Entry::new(sign, "95 % interval, paired by seed, of this difference alone"));
+        entries.push(Entry::new(sign, "95 % interval, paired by seed, of this difference only"));
     }
     if rows().any(|row| !row.single.is_empty()) {
         entries.push(Entry::seeds("a seed"));

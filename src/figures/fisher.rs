@@ -55,7 +55,7 @@ const ONE_PANEL: f64 = 120.0;
 /// For readers of the file.
 const DESCRIPTION: &str = "Fisher information of the parameters that feed each dropout site, by layer. Colours are \
                            logarithmic, each panel with its own scale. intermediate.dense feeds no dropout site; \
-                           pooler and task head are left out.";
+                           pooler and task head are not shown.";
 
 /// Sums of `F` over each parameter tensor.
 #[derive(Clone, Debug)]
@@ -176,7 +176,11 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     if !two {
         entries.push(Entry::note("intermediate.dense feeds no dropout site"));
     }
-    entries.push(Entry::note(if two { "the head is left out" } else { "pooler and task head are left out" }));
+    entries.push(Entry::note(if two {
+        "the head is not shown"
+    } else {
+        "pooler and task head are not shown"
+    }));
     let sheet = Sheet::new(width_mm * PT_PER_MM, (left, foot), entries, 10.0);
     let canvas = &sheet.canvas;
 

@@ -182,7 +182,7 @@ pub fn chart(paths: &[PathBuf], titles: &[String], width_mm: Option<f64>) -> Res
     let path = &paths[i];
     if matches!(figure.draw, Draw::One(_)) && paths.len() > 1 {
         let found = format!("{} among others", figure.kind);
-        return Err(Error::field(path.display(), "file", "the only one", found, "give it alone"));
+        return Err(Error::field(path.display(), "file", "the only one", found, "give only this one"));
     }
     let kinds = || figures.iter().map(|other| other.map(|other| other.kind));
     if let Some((place, other)) = kinds().enumerate().find(|(_, other)| *other != Some(figure.kind)) {

@@ -248,7 +248,7 @@ fn entries(read: &Needed) -> Vec<Entry<'static>> {
 pub fn caption(read: &Needed) -> String {
     let mut out = "Number of examples for which two independent samples would agree (Spearman’s ρ of their rankings) at \
                    the threshold on average, as predicted from pilots of different sizes: dots single pilots, markers \
-                   medians, bars the medians of their 95 % intervals. Beside them: mean agreement of pairs of fresh disjoint \
+                   medians, bars the medians of their 95 % intervals. Next to them: mean agreement of pairs of fresh disjoint \
                    samples of the predicted size, against that size: dots single pilots, markers the pilots of one size \
                    (± standard deviation over pilots)."
         .to_owned();
@@ -266,7 +266,7 @@ pub fn caption(read: &Needed) -> String {
     if let Some(corpus) = read.corpus() {
         out += &format!(" The corpus has {corpus} examples.");
     }
-    out + " Pilots without a number count as above all others in medians; bars that reach the frame go on beyond it.\n"
+    out + " Pilots without a number count as above all others in medians; bars that reach the frame continue beyond it.\n"
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ pub fn caption(read: &Overlap) -> String {
     );
     if read.undefined() > 0 {
         out += &format!(
-            " In {} no examples are left out; these have no solid line.",
+            " In {} no examples remain; these have no solid line.",
             counted(read.undefined(), "row")
         );
     }

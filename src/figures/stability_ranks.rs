@@ -31,7 +31,7 @@ const GAP: f64 = 8.0;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Rank of each site and block by Fisher score (0 is the lowest) from a fraction of the \
-                           examples, and from all of them at the right end; beside it the mean change of its drop \
+                           examples, and from all of them at the right end; next to it the mean change of its drop \
                            probability under the linear schedule from 0 to 0.1, in percentage points.";
 
 /// Ranks over the fractions of one kind of draw.

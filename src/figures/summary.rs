@@ -68,7 +68,7 @@ impl Summary {
         let read = Summary { training, seeds, surfaces };
         if read.differences().next().is_none() && read.surfaces.is_empty() {
             let fix = "give that of a run of two arms, or of one with surfaces";
-            let (expected, found) = ("a difference of arms, or a rise beside it", "neither");
+            let (expected, found) = ("a difference of arms, or a rise", "neither");
             return Err(Error::field(path.display(), "rows", expected, found, fix));
         }
         Ok(read)

@@ -36,7 +36,7 @@ const GAP: f64 = 10.0;
 const DESCRIPTION: &str = "Training loss with dropout on (dashed), held-out loss without dropout (solid) and the \
                            chief held-out metric against the epoch. Thick lines are means over seeds, thin ones \
                            single seeds, bands the range over seeds or, for one seed, ± a standard error; of \
-                           many arms the means alone.";
+                           many arms only the means.";
 
 /// One run.
 #[derive(Clone, Debug)]

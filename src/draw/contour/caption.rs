@@ -19,15 +19,15 @@ pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String 
             out += &words;
         }
     };
-    add(options.rise, "A rise is the loss less that of the trained model in the same panel.".to_owned());
+    add(options.rise, "A rise is the loss minus that of the trained model in the same panel.".to_owned());
     if panels.len() > 1 {
         add(true, "All panels have one scale.".to_owned());
     }
     let clip = significant(options.clip.unwrap_or(0.0), 4);
     let clipped = if flat { "is hatched in a light colour" } else { "is cut off as a plateau" };
     add(counts.clipped > 0, format!("What lies above {clip} {clipped}."));
-    let lost = if flat { "hatched in grey" } else { "left out" };
-    add(counts.lost > 0, format!("Cells beside a loss that is not finite are {lost}."));
+    let lost = if flat { "hatched in grey" } else { "not drawn" };
+    add(counts.lost > 0, format!("Cells next to a loss that is not finite are {lost}."));
     add(panels.iter().any(has_cross), "The cross is the trained model at (0, 0).".to_owned());
     let ring = flat && panels.iter().any(|panel| lowest(panel, options).is_some());
     let words = "The ring is the lowest evaluated point, lower than the model by more than two standard errors, paired by example.";
@@ -135,6 +135,6 @@ mod tests {
         let view = View { azimuth: -60.0, elevation: 30.0 };
         let relief = caption(&[panel.clone(), panel], &Style::default(), Some(view));
         assert!(relief.contains("azimuth −60° and elevation 30°; linear") && relief.contains("All panels"));
-        assert!(relief.contains("left out") && !relief.contains("above"));
+        assert!(relief.contains("are not drawn") && !relief.contains("above"));
     }
 }

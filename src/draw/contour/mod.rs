@@ -150,7 +150,7 @@ const FINE: usize = 200;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Losses were evaluated at the grid points only; colours and lines between them are \
-                           interpolated (limited cubic), and cells beside a loss that is not finite are hatched.";
+                           interpolated (limited cubic), and cells next to a loss that is not finite are hatched.";
 
 /// The figure of `panels` as SVG text, in rows of [`Style::columns`], with one colour bar.
 ///

@@ -41,7 +41,7 @@ const LEAST_SIDE: f64 = 30.0;
 
 /// For readers of the file.
 const DESCRIPTION: &str = "Losses were evaluated where the lines on the surface cross only; the surface between them is \
-                           interpolated (limited cubic), and cells beside a loss that is not finite are left out.";
+                           interpolated (limited cubic), and cells next to a loss that is not finite are not drawn.";
 
 /// The figure of `panels` seen from `view`, as SVG text, in rows of [`Style::columns`], with one colour bar.
 ///
@@ -126,7 +126,7 @@ fn entries(
         entries.push(key::field(key::plain_field, words));
     }
     if lost > 0 {
-        entries.push(Entry::new(hole, format!("left out: loss not finite ({lost} of {points} points)")));
+        entries.push(Entry::new(hole, format!("not drawn: loss not finite ({lost} of {points} points)")));
     }
     entries.extend(contour::marks_in_key(panels, marked));
     entries

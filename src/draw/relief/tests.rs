@@ -272,7 +272,7 @@ fn level_ground_has_the_colour_of_the_bar_and_holes_are_white() {
     assert!(has(&relief_figure(std::slice::from_ref(&flat), &Style::default(), View::default()).unwrap()));
     (5..=8).for_each(|k| flat.loss[k * 9 + 4] = f64::NAN);
     let svg = relief_figure(&[flat], &Style::default(), View::default()).unwrap();
-    assert!(has(&svg) && svg.contains("left out: loss not finite (4 of 81 points)"));
+    assert!(has(&svg) && svg.contains("not drawn: loss not finite (4 of 81 points)"));
 }
 
 /// Oracle: the width of the page, counting, and a second run. Six panels of 25 x 25 stay below 1 MB.
