@@ -5,6 +5,7 @@
 pub mod agree;
 pub mod audit;
 pub mod compare;
+pub mod connect;
 pub mod damage;
 pub mod directions;
 pub mod examples;
@@ -55,6 +56,7 @@ pub enum Stage {
     Damage(damage::Damage),
     Prune(prune::Prune),
     Merge(merge::Merge),
+    Connect(connect::Connect),
     Render(render::Render),
 }
 
@@ -80,6 +82,7 @@ impl Stage {
             Stage::Damage(stage) => stage.run(command),
             Stage::Prune(stage) => stage.run(command),
             Stage::Merge(stage) => stage.run(command),
+            Stage::Connect(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
     }
@@ -110,6 +113,7 @@ impl Stage {
             Stage::Damage(stage) => stage.check(),
             Stage::Prune(stage) => stage.check(),
             Stage::Merge(stage) => stage.check(),
+            Stage::Connect(stage) => stage.check(),
             _ => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ pub mod agree;
 pub mod agreement;
 mod audit;
 pub mod columns;
+pub mod connect;
 pub mod damage;
 pub mod examples;
 mod fisher;
@@ -49,6 +50,7 @@ use crate::stability::tails::TailRow;
 use crate::stability::types::TypeRow;
 use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
+use connect::ConnectRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 use examples::ExampleRow;
 use merge::MergeRow;
@@ -91,7 +93,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 48] = [
+pub const ALL: [Schema; 49] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -127,6 +129,7 @@ pub const ALL: [Schema; 48] = [
     Schema::of::<BinRow>(),
     Schema::of::<PruneRow>(),
     Schema::of::<MergeRow>(),
+    Schema::of::<ConnectRow>(),
     Schema::of::<PairRow>(),
     Schema::of::<agree::ScoreRow>(),
     Schema::of::<ExampleRow>(),
