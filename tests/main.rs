@@ -6,6 +6,7 @@ mod checkpoint;
 mod claims;
 mod cli;
 mod cluster;
+mod connect;
 mod curvature;
 mod damage;
 mod data_readers;

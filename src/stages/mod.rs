@@ -5,6 +5,7 @@
 pub mod agree;
 pub mod audit;
 pub mod compare;
+pub mod connect;
 pub mod damage;
 pub mod directions;
 pub mod examples;
@@ -57,6 +58,7 @@ pub enum Stage {
     Damage(damage::Damage),
     Prune(prune::Prune),
     Merge(merge::Merge),
+    Connect(connect::Connect),
     Render(render::Render),
 }
 
@@ -83,6 +85,7 @@ impl Stage {
             Stage::Damage(stage) => stage.run(command),
             Stage::Prune(stage) => stage.run(command),
             Stage::Merge(stage) => stage.run(command),
+            Stage::Connect(stage) => stage.run(command),
             Stage::Render(stage) => stage.run(command),
         }
     }
@@ -113,6 +116,7 @@ impl Stage {
             Stage::Damage(stage) => stage.check(),
             Stage::Prune(stage) => stage.check(),
             Stage::Merge(stage) => stage.check(),
+            Stage::Connect(stage) => stage.check(),
             _ => Ok(()),
         }
     }

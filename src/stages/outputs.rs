@@ -100,6 +100,7 @@ fn paths(stage: &Stage) -> Paths<'_> {
         Stage::Damage(s) => folder(&s.out, Vec::new()),
         Stage::Prune(s) => folder(&s.out, Vec::new()),
         Stage::Merge(s) => folder(&s.out, Vec::new()),
+        Stage::Connect(s) => folder(&s.out, Vec::new()),
         Stage::Render(s) => Paths {
             files: s.out.iter().map(|out| (OUT, out.as_path())).collect(),
             folders: Vec::new(),

@@ -11,6 +11,7 @@ pub mod agree;
 pub mod agreement;
 mod audit;
 pub mod columns;
+pub mod connect;
 pub mod damage;
 pub mod examples;
 mod fisher;
@@ -50,6 +51,7 @@ use crate::stability::tails::TailRow;
 use crate::stability::types::TypeRow;
 use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
+use connect::ConnectRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 use examples::ExampleRow;
 use merge::MergeRow;
@@ -93,7 +95,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 50] = [
+pub const ALL: [Schema; 51] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -129,6 +131,7 @@ pub const ALL: [Schema; 50] = [
     Schema::of::<BinRow>(),
     Schema::of::<PruneRow>(),
     Schema::of::<MergeRow>(),
+    Schema::of::<ConnectRow>(),
     Schema::of::<PairRow>(),
     Schema::of::<agree::ScoreRow>(),
     Schema::of::<MinimumRow>(),

@@ -6,6 +6,7 @@
 
 pub mod adamw;
 pub mod batches;
+pub mod curve;
 pub mod noisy;
 pub mod optimizer;
 pub mod schedule;
