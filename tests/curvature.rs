@@ -11,6 +11,7 @@ use fisherscape::landscape::curvature::Curvature;
 use fisherscape::landscape::directions::Direction;
 use fisherscape::landscape::journal::Journal;
 use fisherscape::landscape::lanczos::{self, Tridiagonal, lanczos};
+use fisherscape::landscape::layers::{Block, Blocks, Part};
 use fisherscape::landscape::mask::{Flags, reached};
 use fisherscape::landscape::sharpness::{Found, Measure, Plan, Sharpness, compare, signs};
 use fisherscape::landscape::space::{Space, dot, norm};
@@ -20,9 +21,10 @@ use fisherscape::model::gradient::{Gradient, Gradients};
 use fisherscape::model::ops::SparseRows;
 use fisherscape::model::{Checkpoint, Objective, Outputs};
 use fisherscape::params::{self, ParamMap};
+use fisherscape::tables::{self, sharpness::BlockRow};
 use fisherscape::{Result, stats};
 
-use crate::support::{Outcome, fixture, values};
+use crate::support::{Outcome, fisherscape, fixture, json, values};
 use crate::toy::{Quadratic, SoftmaxRegression, classified, labelled};
 
 /// Eigenvalues of the quadratic, in no order.
@@ -597,5 +599,172 @@ fn models_are_compared_pair_by_pair() -> Outcome {
     let path = path.path().join("s.examples.safetensors");
     sharpness(1.0, 4).write(&path, &Default::default())?;
     assert_eq!(Sharpness::read(&path)?, sharpness(1.0, 4));
+    Ok(())
+}
+
+/// The blocks of some parts of the quadratic, with their files in `folder`.
+fn quadratic_blocks(objective: &impl Objective, folder: &Path) -> Result<Vec<Block>> {
+    let (theta, examples) = (theta(), examples());
+    let blocks = Blocks {
+        objective,
+        theta: &theta,
+        examples: &examples,
+        by_length: &[0, 1, 2],
+        flags: &flags(&theta),
+        probes: 2,
+        steps: 8,
+        signs: 40,
+        eigenvalues: 2,
+        weight: 1.0,
+        step: 0.05,
+        seed: 3,
+        memory: usize::MAX,
+    };
+    let part = |name: &str, tensors: &[&str]| Part {
+        name: name.into(),
+        tensors: tensors.iter().map(|tensor| tensor.to_string()).collect(),
+    };
+    let parts = [
+        part("matrix", &["matrix"]),
+        part("nothing", &["absent"]),
+        part("vector", &["vector"]),
+        part("both", &["vector", "matrix"]),
+    ];
+    blocks.run(&parts, &folder.join("layers.unfinished"), "inputs")
+}
+
+/// Oracle: power iteration on the block itself in double precision, shifted so that the largest eigenvalue leads; the sum of the diagonal; and the
+/// spectrum of the whole for all tensors together. Catches vectors that are not zero elsewhere, which would find the whole's. Float32 losses: 1e-3.
+#[test]
+fn a_layer_has_the_eigenvalue_and_trace_of_its_own_block() -> Outcome {
+    let (h, folder) = (quadratic(), tempfile::tempdir()?);
+    let found = quadratic_blocks(&h, folder.path())?;
+    let names: Vec<(&str, usize)> = found.iter().map(|own| (own.name.as_str(), own.parameters)).collect();
+    assert_eq!(names, [("matrix", 6), ("vector", 2), ("both", 8)]);
+    let largest = |own: std::ops::Range<usize>| {
+        let mut v = vec![1.0; own.len()];
+        let mut value = 0.0;
+        for _ in 0..5000 {
+            let times = |i: usize| {
+                let row: f64 = own.clone().map(|j| h.h[own.start + i][j] * v[j - own.start]).sum();
+                row + 20.0 * v[i]
+            };
+            let next: Vec<f64> = (0..v.len()).map(times).collect();
+            value = next.iter().map(|x| x * x).sum::<f64>().sqrt();
+            v = next.into_iter().map(|x| x / value).collect();
+        }
+        value - 20.0
+    };
+    for (own, range) in found.iter().zip([0..6, 6..8, 0..8]) {
+        let (top, trace) = (largest(range.clone()), range.map(|i| h.h[i][i]).sum::<f64>());
+        assert!((own.top.value - top).abs() < 1e-3 && own.top.within < 1e-2, "{own:?}, expected {top}");
+        assert!((own.trace - trace).abs() <= 2.0 * own.trace_half + 1e-2, "{own:?}, expected {trace}");
+    }
+    assert!((found[2].top.value - 12.0).abs() < 1e-3 && (found[2].smallest + 1.5).abs() < 1e-3);
+    Ok(())
+}
+
+/// Oracle: the undisturbed run. Stopped after any number of evaluations and run again, it gives the same bits.
+#[test]
+fn layers_that_die_anywhere_go_on_to_the_same_bits() -> Outcome {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    pool.install(|| {
+        let mortal = |left| Mortal { quadratic: quadratic(), left: AtomicUsize::new(left) };
+        let (folder, counted) = (tempfile::tempdir()?, mortal(usize::MAX));
+        let whole = quadratic_blocks(&counted, folder.path())?;
+        let all = usize::MAX - counted.left.load(Ordering::Relaxed);
+        assert!(all > 200, "{all} evaluations");
+        for stop in (0..all).step_by(41) {
+            let folder = tempfile::tempdir()?;
+            assert!(quadratic_blocks(&mortal(stop), folder.path()).is_err());
+            let again = quadratic_blocks(&mortal(usize::MAX), folder.path())?;
+            assert_eq!(again, whole, "stopped after {stop} of {all} evaluations");
+            let left: Vec<_> = std::fs::read_dir(folder.path())?.flatten().map(|e| e.file_name()).collect();
+            assert_eq!(left, ["layers.unfinished"], "what was under way is still there");
+        }
+        Ok(())
+    })
+}
+
+/// Oracle: each tensor's own block of the whole Hessian in double precision, by PyTorch's autograd: its largest eigenvalue within the bound that is said, its
+/// trace within twice the half width of the interval. A hundredth of the model's largest: blocks of vectors are flat beside it, and float32 knows
+/// no better. Catches a step that suits the whole model and not a vector of it.
+#[test]
+fn blocks_are_those_of_a_dense_hessian() -> Outcome {
+    // Every tensor of one model, and some of another.
+    for (kind, every) in [("cls", 1), ("mlm", 4)] {
+        let folder = fixture(&format!("hessian/{kind}"));
+        let set = FrozenSet::read(&folder.join("set.safetensors"))?;
+        let model = Checkpoint::open(&folder.join("model"))?.model_for(&set, MissingHead::Refuse)?;
+        let network = model.network()?;
+        let used: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
+        let flags = reached(&model.theta, model.theta.keys(), |name| network.reached(name, &used));
+        let (by_length, scratch) = (set.by_length(), tempfile::tempdir()?);
+        let space = Space::new(&flags);
+        let weight = norm(&space.flat(&model.theta)?) / (space.size() as f64).sqrt();
+        let blocks = Blocks {
+            objective: network,
+            theta: &model.theta,
+            examples: &set.examples,
+            by_length: &by_length,
+            flags: &flags,
+            probes: 1,
+            steps: 30,
+            signs: 30,
+            eigenvalues: 3,
+            weight,
+            step: 1e-4,
+            seed: 5,
+            memory: usize::MAX,
+        };
+        let part = |name: &String| Part { name: name.clone(), tensors: vec![name.clone()] };
+        let parts: Vec<Part> = flags.keys().step_by(every).map(part).collect();
+        let found = blocks.run(&parts, &scratch.path().join("layers.unfinished"), "inputs")?;
+        let arrays = params::read_numbers(&folder.join("hessian.safetensors"))?.0;
+        let largest = arrays["eigenvalues"].1[0];
+        assert!(found.len() > 25 / every, "{} blocks", found.len());
+        for own in &found {
+            let expected = &arrays[&format!("block.{}", own.name)].1;
+            let room = 1e-2 * largest;
+            assert!(
+                (own.top.value - expected[0]).abs() < own.top.within + 1e-3 * largest,
+                "{own:?}, {expected:?}"
+            );
+            assert!(own.top.within < room, "{own:?}");
+            assert!((own.trace - expected[2]).abs() < 2.0 * own.trace_half + room, "{own:?}, {expected:?}");
+        }
+        let (trace, half) = found
+            .iter()
+            .fold((0.0, 0.0f64), |(sum, half), own| (sum + own.trace, half.hypot(own.trace_half)));
+        assert!(every > 1 || (trace - arrays["trace"].1[0]).abs() < 2.0 * half, "{trace} ± {half}");
+    }
+    Ok(())
+}
+
+/// Oracle: the command's own tables and `fisher`'s: blocks of the model add up to no more than its largest eigenvalue each; the Fisher
+/// information beside them is `fisher.csv`'s sum over the tensors of the layer; without `--by` the table of an earlier run is gone.
+#[test]
+fn sharpness_by_layer_stands_beside_the_whole() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (model, set) = (fixture("parity/cls/model"), fixture("parity/cls/set.safetensors"));
+    let inputs = format!("--checkpoint {} --set {}", model.display(), set.display());
+    let run = |line: &str| fisherscape(line).current_dir(folder.path()).assert().success();
+    run(&format!("fisher {inputs} --out F.safetensors"));
+    let few = "--directions 1 --radii 0.1 --signs 4 --probes 1 --steps 8 --ascent 1 --eigenvalues 2";
+    run(&format!("sharpness {inputs} {few} --by block --fisher F.safetensors --out s.csv"));
+    let rows: Vec<BlockRow> = tables::read(&folder.path().join("s.layers.csv"))?;
+    let about = json(&folder.path().join("s.json"));
+    let whole = about["eigenvalues"][0]["value"].as_f64().ok_or("no eigenvalue")?;
+    let fisher: Vec<fisherscape::fisher::files::Row> = tables::read(&folder.path().join("F.csv"))?;
+    assert!(rows.len() >= 3 && rows[0].name == "embeddings", "{rows:?}");
+    for row in &rows {
+        assert!(row.top_eigenvalue <= whole + row.top_eigenvalue_within, "{row:?} of {whole}");
+        assert!(row.trace_low < row.trace && row.trace < row.trace_high);
+        let sum: f64 = fisher.iter().filter(|own| own.block == row.name).map(|own| own.sum).sum();
+        assert!((row.fisher.ok_or("none")? / sum - 1.0).abs() < 1e-4, "{row:?}, expected {sum}");
+    }
+    run("render s.layers.csv --out s.svg");
+    run(&format!("sharpness {inputs} {few} --out s.csv"));
+    assert!(!folder.path().join("s.layers.csv").exists());
     Ok(())
 }

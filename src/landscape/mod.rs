@@ -9,6 +9,7 @@ pub mod damage;
 pub mod directions;
 pub mod journal;
 pub mod lanczos;
+pub mod layers;
 pub mod mask;
 pub mod plane;
 pub mod refine;

@@ -264,7 +264,7 @@ impl Damage {
 }
 
 /// By what F is to be multiplied for the information of one target, taking the targets of an example as independent.
-fn per_target(set: &FrozenSet, reduction: Option<&String>) -> f64 {
+pub(super) fn per_target(set: &FrozenSet, reduction: Option<&String>) -> f64 {
     let targets: Vec<f64> = set.examples.iter().map(|e| e.targets() as f64).filter(|m| *m > 0.0).collect();
     match reduction.map(String::as_str) {
         Some("sum") => 1.0 / stats::mean(&targets),

@@ -1,5 +1,7 @@
 //! `sharpness`: how far the loss rises around a checkpoint, and the spectrum of its Hessian.
 
+mod layers;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use super::{ModelAndSet, about_set, check_extension};
 use crate::data::frozen::FrozenSet;
 use crate::data::{self, Example};
 use crate::error::{Error, Problem, Result, check_at_most};
+use crate::fisher::layers::Granularity;
 use crate::landscape::basis::{self, Basis};
 use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::directions::{self, Direction};
@@ -41,6 +44,10 @@ pub struct Sharpness {
     pub moving: Moving,
     #[command(flatten)]
     pub options: SharpnessOptions,
+    /// Also write SHARPNESS.layers.csv: the largest eigenvalue and the trace of the block of the Hessian that belongs to each site, block or
+    /// tensor alone; with --fisher its Fisher information beside them. `render` draws sites and blocks
+    #[arg(long, value_enum, value_name = "LAYERS")]
+    pub by: Option<Granularity>,
     /// Write the two leading eigenvectors as directions for `surface`, scaled so that the quadratic fit along the first rises
     /// by 1 nat at distance 1
     #[arg(long, value_name = "D.safetensors")]
@@ -132,7 +139,8 @@ impl Sharpness {
         let network = model.network()?;
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
-        let (mask, space) = self.space(&model, &set, &mut provenance)?;
+        let (mask, flags) = self.flags(&model, &set, &mut provenance)?;
+        let space = Space::new(&flags);
         let missing = self.inputs.head.missing(self.seed);
         let (reference, reference_hash) = self.gaussian.weights(&model, &set, missing)?;
         reference_hash
@@ -182,11 +190,16 @@ impl Sharpness {
         };
         let clusters = data::clusters(examples.iter().copied());
         let found = Found { sharpness: found.sharpness.by_draw(&clusters), ..found };
+        let weight = scale / (space.size() as f64).sqrt();
+        let blocks = self.blocks((&model, &set), &flags, (weight, memory), &inputs, &mut provenance)?;
         self.write(&model.theta, &space, &found, &mut about)?;
+        self.write_blocks(&blocks)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
         files::remove(&vectors)?;
+        self.finish_blocks()?;
         self.tell(&found);
+        layers::tell(&blocks);
         Ok(())
     }
 
@@ -196,7 +209,7 @@ impl Sharpness {
     }
 
     /// The mask, and the parameters that it lets move and the set reaches.
-    fn space(&self, model: &Model, set: &FrozenSet, provenance: &mut Provenance) -> Result<(Mask, Space)> {
+    fn flags(&self, model: &Model, set: &FrozenSet, provenance: &mut Provenance) -> Result<(Mask, Flags)> {
         let choice = self.moving.choose(&model.theta, 0, provenance)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let mut flags: Flags = mask::reached(&model.theta, model.theta.keys(), |name| {
@@ -213,7 +226,7 @@ impl Sharpness {
                 }
             });
         }
-        Ok((mask, Space::new(&flags)))
+        Ok((mask, flags))
     }
 
     /// The k-th random direction, within the mask.

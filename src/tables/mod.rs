@@ -48,7 +48,7 @@ use crate::stability::{AgreementRow, ScoreRow};
 use agree::PairRow;
 use damage::{BinRow, CorrelationRow, LayerRow, PerturbedRow};
 pub use schema::{Schema, columns};
-use sharpness::SpectrumRow;
+use sharpness::{BlockRow, SpectrumRow};
 use study::{AlongRow, RunRow, StudyRow};
 use topology::{BasinRow, MinimumRow};
 use training::{HistoryRow, MetricRow, PredictionRow};
@@ -86,7 +86,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 45] = [
+pub const ALL: [Schema; 46] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -96,6 +96,7 @@ pub const ALL: [Schema; 45] = [
     Schema::of::<Mark>(),
     Schema::of::<sharp::Row>(),
     Schema::of::<SpectrumRow>(),
+    Schema::of::<BlockRow>(),
     Schema::of::<Comparison>(),
     Schema::of::<ScoreRow>(),
     Schema::of::<AgreementRow>(),
