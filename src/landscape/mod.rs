@@ -4,6 +4,7 @@
 //! [`sharpness`] (with [`mod@trace`]) compare models by how far their losses rise around them, [`damage`] parts of one model. [`journal`] and [`basis`] keep what is done.
 
 pub mod basis;
+pub mod critical;
 pub mod curvature;
 pub mod damage;
 pub mod directions;

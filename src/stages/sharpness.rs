@@ -1,5 +1,6 @@
 //! `sharpness`: how far the loss rises around a checkpoint, and the spectrum of its Hessian.
 
+mod critical;
 mod layers;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,20 @@ pub struct Sharpness {
     /// tensor alone; with --fisher its Fisher information beside them. `render` draws sites and blocks
     #[arg(long, value_enum, value_name = "LAYERS")]
     pub by: Option<Granularity>,
+    /// Measure the critical sharpness alone: 2 / η, where η is the learning rate from which on a step raises the loss. The step is down the
+    /// gradient of the set's loss; a few evaluations of the loss find η
+    #[arg(long, conflicts_with_all = ["by", "save_directions", "mask", "fisher", "reference"])]
+    pub critical: bool,
+    /// With --critical: step towards this checkpoint instead, the learning rate --lr being all the way: its update, if it was trained from the
+    /// first
+    #[arg(long, value_name = "C", requires = "critical", conflicts_with = "relative")]
+    pub to: Option<PathBuf>,
+    /// With --to: the learning rate that led there
+    #[arg(long, default_value_t = 1.0, value_name = "LR", requires = "to")]
+    pub lr: f64,
+    /// With --critical: step down the gradient of this set's loss instead (relative critical sharpness)
+    #[arg(long, value_name = "SET", requires = "critical")]
+    pub relative: Option<PathBuf>,
     /// Write the two leading eigenvectors as directions for `surface`, scaled so that the quadratic fit along the first rises
     /// by 1 nat at distance 1
     #[arg(long, value_name = "D.safetensors")]
@@ -134,6 +149,9 @@ impl Sharpness {
     pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "csv")?;
         self.check()?;
+        if self.critical {
+            return self.critical(command);
+        }
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
         let network = model.network()?;
@@ -205,6 +223,10 @@ impl Sharpness {
 
     /// What is wrong with the options alone.
     pub(super) fn check(&self) -> Result<()> {
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            let fix = "give the learning rate of the training that led to the other checkpoint";
+            return Err(Error::field("--lr", "learning rate", "above 0 and finite", self.lr, fix));
+        }
         Ok(self.options.check()?)
     }
 
