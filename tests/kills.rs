@@ -70,7 +70,7 @@ fn jobs() -> Vec<Job> {
         job(
             "sharpness",
             &format!(
-                "sharpness {inputs} --directions 4 --signs 8 --probes 4 --steps 6 --ascent 2 --out OUT/s.csv"
+                "sharpness {inputs} --directions 4 --signs 8 --probes 4 --steps 6 --ascent 2 --by block --out OUT/s.csv"
             ),
         ),
         job(

@@ -105,7 +105,7 @@ fn wells_have_their_minima_and_saddles() {
     }
     assert_eq!(tree.minima[0].merge, None);
     let same = |mut found: (Vec<_>, Vec<_>)| {
-        found.0.sort_by(|a: &(usize, f64, usize), b| a.0.cmp(&b.0));
+        found.0.sort_by_key(|own: &(usize, f64, usize)| own.0);
         found
     };
     assert_eq!(same(fast(&field)), same(slow(&field)));

@@ -17,6 +17,7 @@ pub(crate) mod parts;
 pub mod prune;
 pub mod schedule;
 pub mod sharpness;
+pub mod sharpness_layers;
 pub mod spectrum;
 pub mod stability;
 pub mod stability_components;
@@ -49,7 +50,7 @@ use crate::tables::damage::LayerRow;
 use crate::tables::examples::ExampleRow;
 use crate::tables::page;
 use crate::tables::prune::PruneRow;
-use crate::tables::sharpness::SpectrumRow;
+use crate::tables::sharpness::{BlockRow, SpectrumRow};
 use crate::tables::study::{AlongRow, StudyRow};
 use crate::tables::topology::MinimumRow;
 use crate::tables::training::HistoryRow;
@@ -81,7 +82,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 22] = [
+pub const FIGURES: [Figure; 23] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -94,6 +95,12 @@ pub const FIGURES: [Figure; 22] = [
     figure::<HistoryRow>("training", "history", "the training", Draw::Several(arm, training::draw)),
     figure::<SpectrumRow>("spectrum", "spectral density", "the spectra", Draw::Several(stem, spectrum::draw)),
     figure::<sharp::Row>("sharpness", "sharpness", "the sharpness", Draw::Several(stem, sharpness::draw)),
+    figure::<BlockRow>(
+        "layers",
+        "curvature by layer",
+        "the curvature by layer",
+        Draw::One(sharpness_layers::draw),
+    ),
     figure::<AgreementRow>("stability", "agreement", "the stability", Draw::One(stability::draw)),
     figure::<RankRow>("stability_ranks", "ranks", "the ranks", Draw::One(stability_ranks::draw)),
     figure::<NeededRow>(

@@ -4,11 +4,13 @@
 //! [`sharpness`] (with [`mod@trace`]) compare models by how far their losses rise around them, [`damage`] parts of one model; [`prune`] orders parameters to do without. [`journal`] and [`basis`] keep what is done.
 
 pub mod basis;
+pub mod critical;
 pub mod curvature;
 pub mod damage;
 pub mod directions;
 pub mod journal;
 pub mod lanczos;
+pub mod layers;
 pub mod mask;
 pub mod plane;
 pub mod prune;

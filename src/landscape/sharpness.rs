@@ -47,7 +47,7 @@ pub struct Measure {
 /// A measure with its uncertainty: a row of `SHARPNESS.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// `rise_R`, `epsilon_sharpness`, `top_eigenvalue` or `trace`.
+    /// `rise_R`, `epsilon_sharpness`, `top_eigenvalue` or `trace`; alone `critical_sharpness` or `relative_critical_sharpness`.
     pub measure: String,
     /// Mean over the draws: a rise of the loss per target (nats, where the loss is in nats), or a curvature of it, in loss units per
     /// squared unit of the parameters.

@@ -87,7 +87,8 @@ fn paths(stage: &Stage) -> Paths<'_> {
             paths
         }
         Stage::Sharpness(s) => {
-            let mut paths = file(&s.out, [vec![s.inputs.set.as_path()], given(&s.moving.fisher)].concat());
+            let read = [vec![s.inputs.set.as_path()], given(&s.moving.fisher), given(&s.relative)].concat();
+            let mut paths = file(&s.out, read);
             paths.files.extend(s.save_directions.iter().map(|path| (SAVED, path.as_path())));
             paths
         }

@@ -1,5 +1,8 @@
 //! `sharpness`: how far the loss rises around a checkpoint, and the spectrum of its Hessian.
 
+mod critical;
+mod layers;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +15,7 @@ use super::{ModelAndSet, about_set, check_extension};
 use crate::data::frozen::FrozenSet;
 use crate::data::{self, Example};
 use crate::error::{Error, Problem, Result, check_at_most};
+use crate::fisher::layers::Granularity;
 use crate::landscape::basis::{self, Basis};
 use crate::landscape::curvature::{self, Curvature};
 use crate::landscape::directions::{self, Direction};
@@ -41,6 +45,24 @@ pub struct Sharpness {
     pub moving: Moving,
     #[command(flatten)]
     pub options: SharpnessOptions,
+    /// Also write SHARPNESS.layers.csv: the largest eigenvalue and the trace of the block of the Hessian that belongs to each site, block or
+    /// tensor alone; with --fisher its Fisher information beside them. `render` draws sites and blocks
+    #[arg(long, value_enum, value_name = "LAYERS")]
+    pub by: Option<Granularity>,
+    /// Measure the critical sharpness alone: 2 / η, where η is the learning rate from which on a step raises the loss. The step is down the
+    /// gradient of the set's loss; a few evaluations of the loss find η
+    #[arg(long, conflicts_with_all = ["by", "save_directions", "mask", "fisher", "reference"])]
+    pub critical: bool,
+    /// With --critical: step towards this checkpoint instead, the learning rate --lr being all the way: its update, if it was trained from the
+    /// first
+    #[arg(long, value_name = "C", requires = "critical", conflicts_with = "relative")]
+    pub to: Option<PathBuf>,
+    /// With --to: the learning rate that led there
+    #[arg(long, default_value_t = 1.0, value_name = "LR", requires = "to")]
+    pub lr: f64,
+    /// With --critical: step down the gradient of this set's loss instead (relative critical sharpness)
+    #[arg(long, value_name = "SET", requires = "critical")]
+    pub relative: Option<PathBuf>,
     /// Write the two leading eigenvectors as directions for `surface`, scaled so that the quadratic fit along the first rises
     /// by 1 nat at distance 1
     #[arg(long, value_name = "D.safetensors")]
@@ -127,12 +149,16 @@ impl Sharpness {
     pub fn run(&self, command: &str) -> Result<()> {
         check_extension("--out", &self.out, "csv")?;
         self.check()?;
+        if self.critical {
+            return self.critical(command);
+        }
         let mut provenance = Provenance::start(command, Some(self.seed));
         let (model, set) = self.inputs.open(self.seed)?;
         let network = model.network()?;
         provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
         provenance.input("set", &set.hash);
-        let (mask, space) = self.space(&model, &set, &mut provenance)?;
+        let (mask, flags) = self.flags(&model, &set, &mut provenance)?;
+        let space = Space::new(&flags);
         let missing = self.inputs.head.missing(self.seed);
         let (reference, reference_hash) = self.gaussian.weights(&model, &set, missing)?;
         reference_hash
@@ -182,21 +208,30 @@ impl Sharpness {
         };
         let clusters = data::clusters(examples.iter().copied());
         let found = Found { sharpness: found.sharpness.by_draw(&clusters), ..found };
+        let weight = scale / (space.size() as f64).sqrt();
+        let blocks = self.blocks((&model, &set), &flags, (weight, memory), &inputs, &mut provenance)?;
         self.write(&model.theta, &space, &found, &mut about)?;
+        self.write_blocks(&blocks)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
         files::remove(&vectors)?;
+        self.finish_blocks()?;
         self.tell(&found);
+        layers::tell(&blocks);
         Ok(())
     }
 
     /// What is wrong with the options themselves.
     pub(super) fn check(&self) -> Result<()> {
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            let fix = "give the learning rate of the training that led to the other checkpoint";
+            return Err(Error::field("--lr", "learning rate", "above 0 and finite", self.lr, fix));
+        }
         Ok(self.options.check()?)
     }
 
     /// The mask, and the parameters that it lets move and the set reaches.
-    fn space(&self, model: &Model, set: &FrozenSet, provenance: &mut Provenance) -> Result<(Mask, Space)> {
+    fn flags(&self, model: &Model, set: &FrozenSet, provenance: &mut Provenance) -> Result<(Mask, Flags)> {
         let choice = self.moving.choose(&model.theta, 0, provenance)?;
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let mut flags: Flags = mask::reached(&model.theta, model.theta.keys(), |name| {
@@ -213,7 +248,7 @@ impl Sharpness {
                 }
             });
         }
-        Ok((mask, Space::new(&flags)))
+        Ok((mask, flags))
     }
 
     /// The k-th random direction, within the mask.

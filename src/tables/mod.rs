@@ -57,7 +57,7 @@ use examples::ExampleRow;
 use merge::MergeRow;
 use prune::PruneRow;
 pub use schema::{Schema, columns};
-use sharpness::SpectrumRow;
+use sharpness::{BlockRow, SpectrumRow};
 use study::{AlongRow, RunRow, StudyRow};
 use topology::{BasinRow, MinimumRow};
 use training::{HistoryRow, MetricRow, PredictionRow};
@@ -95,7 +95,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 51] = [
+pub const ALL: [Schema; 52] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -105,6 +105,7 @@ pub const ALL: [Schema; 51] = [
     Schema::of::<Mark>(),
     Schema::of::<sharp::Row>(),
     Schema::of::<SpectrumRow>(),
+    Schema::of::<BlockRow>(),
     Schema::of::<Comparison>(),
     Schema::of::<ScoreRow>(),
     Schema::of::<AgreementRow>(),

@@ -1,0 +1,169 @@
+//! `sharpness --by`: the same of each layer's own parameters.
+
+use std::path::PathBuf;
+
+use super::Sharpness;
+use crate::data::frozen::FrozenSet;
+use crate::error::Result;
+use crate::estimate;
+use crate::files;
+use crate::fisher::files as fisher_files;
+use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::landscape::layers::{Block, Blocks, Part};
+use crate::landscape::mask::Flags;
+use crate::model::Model;
+use crate::params::{self, ParamMap};
+use crate::progress::{self, say};
+use crate::provenance::Provenance;
+use crate::stages::damage::per_target;
+use crate::tables::sharpness::BlockRow;
+
+impl Sharpness {
+    /// The rows of the table, where it is asked for. `weight`: root mean square of the weights; `memory`: for basis vectors.
+    pub(super) fn blocks(
+        &self,
+        (model, set): (&Model, &FrozenSet),
+        flags: &Flags,
+        (weight, memory): (f64, usize),
+        inputs: &str,
+        provenance: &mut Provenance,
+    ) -> Result<Vec<BlockRow>> {
+        let Some(granularity) = self.by else { return Ok(Vec::new()) };
+        let by_length = set.by_length();
+        let blocks = Blocks {
+            objective: model.network()?,
+            theta: &model.theta,
+            examples: &set.examples,
+            by_length: &by_length,
+            flags,
+            probes: self.options.probes,
+            steps: self.options.steps,
+            signs: self.options.signs,
+            eigenvalues: self.options.eigenvalues,
+            weight,
+            step: self.options.step,
+            seed: self.seed,
+            memory,
+        };
+        let parts = parts(model, granularity);
+        let each = estimate::seconds_each(blocks.objective, &model.theta, &set.examples, &by_length)?
+            * estimate::tokens(&set.examples) as f64;
+        let (gradients, losses) = blocks.cost();
+        let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
+        let what = format!("sharpness of {} {}s", parts.len(), granularity.name());
+        estimate::tell(&what, seconds * parts.len() as f64, 4 * params::bytes(&model.theta) + memory);
+        let inputs = files::hash(format!("{inputs}, by {}", granularity.name()).as_bytes());
+        let found = blocks.run(&parts, &self.blocks_journal(), &inputs)?;
+        if found.len() < parts.len() {
+            let left = parts.len() - found.len();
+            progress::excluded(format!(
+                "{left} of {} {}s left out: nothing of them moves",
+                parts.len(),
+                granularity.name()
+            ));
+        }
+        let fisher = self.information((model, set), &parts, flags, provenance)?;
+        let row = |block: Block| {
+            let own = parts.iter().position(|part| part.name == block.name);
+            let fisher = fisher.as_ref().zip(own).and_then(|(fisher, own)| fisher.get(own).copied());
+            row(granularity, block, fisher)
+        };
+        Ok(found.into_iter().map(row).collect())
+    }
+
+    /// The Fisher information of each layer's moving parameters, of one target.
+    fn information(
+        &self,
+        (model, set): (&Model, &FrozenSet),
+        parts: &[Part],
+        flags: &Flags,
+        provenance: &mut Provenance,
+    ) -> Result<Option<Vec<f64>>> {
+        let Some(path) = &self.moving.fisher else { return Ok(None) };
+        provenance.input_file("fisher", path)?;
+        let (fisher, metadata) = fisher_files::read_for(path, &model.theta)?;
+        let scale = per_target(set, metadata.get("reduction"));
+        let sums = parts.iter().map(|part| Ok(scale * moving_sum(&fisher, part, flags)?));
+        sums.collect::<Result<Vec<f64>>>().map(Some)
+    }
+
+    pub(super) fn write_blocks(&self, rows: &[BlockRow]) -> Result<()> {
+        let path = self.out.with_extension("layers.csv");
+        match self.by {
+            Some(_) => files::write_csv(&path, rows),
+            // An earlier run's would be taken for this one's.
+            None => files::remove(&path),
+        }
+    }
+
+    /// Forgets what a killed run would have gone on from.
+    pub(super) fn finish_blocks(&self) -> Result<()> {
+        if self.by.is_some() { files::remove(&self.blocks_journal()) } else { Ok(()) }
+    }
+
+    fn blocks_journal(&self) -> PathBuf {
+        self.out.with_extension("layers.unfinished")
+    }
+}
+
+/// The layers of a granularity in model order, with their tensors.
+fn parts(model: &Model, granularity: Granularity) -> Vec<Part> {
+    let layout = model.layout();
+    let columns = layout.columns();
+    let scores = Scores::new(layout, granularity, Aggregate::Sum, false);
+    let tensors = |members: &[(usize, f64)]| members.iter().map(|&(t, _)| columns[t].name.clone()).collect();
+    let items = scores.names().iter().zip(scores.members());
+    items.map(|(name, members)| Part { name: name.clone(), tensors: tensors(members) }).collect()
+}
+
+/// Sum over the entries of a layer that may move.
+fn moving_sum(fisher: &ParamMap, part: &Part, flags: &Flags) -> Result<f64> {
+    let mut sum = 0.0;
+    for name in &part.tensors {
+        let (Some(fisher), Some(flags)) = (fisher.get(name), flags.get(name)) else { continue };
+        let own = |values: &[f32]| {
+            let moving = values.iter().zip(flags).filter(|(_, flag)| **flag);
+            moving.map(|(f, _)| f64::from(*f)).sum::<f64>()
+        };
+        sum += params::with_values(fisher, own)?;
+    }
+    Ok(sum)
+}
+
+fn row(granularity: Granularity, block: Block, fisher: Option<f64>) -> BlockRow {
+    let Block { name, parameters, top, top_half, smallest, trace, trace_half } = block;
+    BlockRow {
+        granularity,
+        name,
+        parameters,
+        top_eigenvalue: top.value,
+        top_eigenvalue_within: top.within,
+        top_eigenvalue_low: top.value - top_half,
+        top_eigenvalue_high: top.value + top_half,
+        smallest_eigenvalue: smallest,
+        trace,
+        trace_low: trace - trace_half,
+        trace_high: trace + trace_half,
+        fisher,
+    }
+}
+
+/// Says where curvature is.
+pub(super) fn tell(rows: &[BlockRow]) {
+    let Some(largest) = rows.iter().max_by(|a, b| a.top_eigenvalue.total_cmp(&b.top_eigenvalue)) else {
+        return;
+    };
+    for row in rows {
+        say!(
+            "{:28} top eigenvalue {:.4} [{:.4}, {:.4}], trace {:.4} [{:.4}, {:.4}]",
+            row.name,
+            row.top_eigenvalue,
+            row.top_eigenvalue_low,
+            row.top_eigenvalue_high,
+            row.trace,
+            row.trace_low,
+            row.trace_high
+        );
+    }
+    say!("the largest eigenvalue of a {} alone: {}", largest.granularity.name(), largest.name);
+}
