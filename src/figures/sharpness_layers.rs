@@ -50,7 +50,7 @@ fn caption(rows: &[BlockRow], with_fisher: bool) -> String {
     });
     let fisher = if with_fisher { ", and the sum of its Fisher information" } else { "" };
     format!(
-        "Largest eigenvalue and trace of the block of the Hessian that belongs to each of {counts} alone, with 95 % intervals \
+        "Largest eigenvalue and trace of the block of the Hessian that belongs to each of {counts}, taken by itself, with 95 % intervals \
          (bars){fisher}.{largest}\n"
     )
 }

@@ -46,10 +46,10 @@ pub struct Sharpness {
     #[command(flatten)]
     pub options: SharpnessOptions,
     /// Also write SHARPNESS.layers.csv: the largest eigenvalue and the trace of the block of the Hessian that belongs to each site, block or
-    /// tensor alone; with --fisher its Fisher information beside them. `render` draws sites and blocks
+    /// tensor, taken by itself; with --fisher its Fisher information next to them. `render` draws sites and blocks
     #[arg(long, value_enum, value_name = "LAYERS")]
     pub by: Option<Granularity>,
-    /// Measure the critical sharpness alone: 2 / η, where η is the learning rate from which on a step raises the loss. The step is down the
+    /// Measure only the critical sharpness: 2 / η, where η is the learning rate from which on a step raises the loss. The step is down the
     /// gradient of the set's loss; a few evaluations of the loss find η
     #[arg(long, conflicts_with_all = ["by", "save_directions", "mask", "fisher", "reference"])]
     pub critical: bool,

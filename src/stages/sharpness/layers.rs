@@ -57,7 +57,7 @@ impl Sharpness {
         if found.len() < parts.len() {
             let left = parts.len() - found.len();
             progress::excluded(format!(
-                "{left} of {} {}s left out: nothing of them moves",
+                "{left} of {} {}s ignored: none of their parameters moves",
                 parts.len(),
                 granularity.name()
             ));
@@ -165,5 +165,5 @@ pub(super) fn tell(rows: &[BlockRow]) {
             row.trace_high
         );
     }
-    say!("the largest eigenvalue of a {} alone: {}", largest.granularity.name(), largest.name);
+    say!("the largest eigenvalue of a single {}: {}", largest.granularity.name(), largest.name);
 }
