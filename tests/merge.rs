@@ -94,9 +94,7 @@ fn the_folder_holds_the_model_that_the_table_tells() -> Outcome {
     }
     let fishers = "--fisher-a Fa.safetensors --fisher-b Fb.safetensors --set set.safetensors";
     run(&format!("merge a b {fishers} --out both"));
-    run(&format!(
-        "merge a a --fisher-a Fa.safetensors --fisher-b Fa.safetensors --set set.safetensors --out same"
-    ));
+    run("merge a a --fisher-a Fa.safetensors --fisher-b Fa.safetensors --set set.safetensors --out same");
     let output = run("merge a b --plain --set set.safetensors --out plain --json");
     let said: serde_json::Value = serde_json::from_slice(&output.get_output().stdout)?;
     let [a, b, plain, same] =

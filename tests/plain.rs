@@ -101,7 +101,7 @@ fn end_of(text: &str, end: &str, raw: bool) -> usize {
     loop {
         let at = from + text[from..].find(end).expect("a literal that does not end");
         let slashes = at - text[..at].trim_end_matches('\\').len();
-        if raw || slashes % 2 == 0 {
+        if raw || usize::is_multiple_of(slashes, 2) {
             return at;
         }
         from = at + 1;
