@@ -42,6 +42,17 @@ pub(crate) fn significant(v: f64, digits: i32) -> String {
     signed(trimmed(&format!("{:.*}", (digits - 1 - e).max(0) as usize, v.abs())), v)
 }
 
+/// A number and its standard error, `1.38 ± 0.10`: two digits of the error, and the number to the same place.
+pub(crate) fn with_error(v: f64, se: f64) -> (String, String) {
+    if !(se.is_finite() && se > 0.0 && v.is_finite()) {
+        return (significant(v, 4), significant(se, 2));
+    }
+    // Rounded first: of 0.0996 the two digits are those of 0.10.
+    let rounded: f64 = format!("{se:.1e}").parse().unwrap_or(se);
+    let both = written(&[v, rounded], exponent(rounded) - 1);
+    (both[0].clone(), both[1].clone())
+}
+
 fn exponent(v: f64) -> i32 {
     // By way of text: the logarithm of 1000 may come out below 3.
     format!("{v:e}").split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0)
@@ -80,6 +91,22 @@ fn signed(magnitude: &str, v: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Oracle: by hand. Catches a zero of the error that is dropped, a number with more digits than its error, and an error that becomes
+    /// one digit longer by rounding.
+    #[test]
+    fn an_error_has_two_digits_and_its_number_as_many_places() {
+        for (v, se, wanted) in [
+            (1.381, 0.1, ("1.38", "0.10")),
+            (1.381, 0.0996, ("1.38", "0.10")),
+            (-0.25, 0.0123, ("−0.250", "0.012")),
+            (10.84, 1.04, ("10.8", "1.0")),
+            (321.0, 12.3, ("321", "12")),
+            (0.5, f64::NAN, ("0.5", "not finite")),
+        ] {
+            assert_eq!(with_error(v, se), (wanted.0.to_string(), wanted.1.to_string()));
+        }
+    }
 
     #[test]
     fn numbers_are_written_for_print() {

@@ -90,7 +90,7 @@ mod tests {
                 let names = texts.iter().filter(|(text, _)| text.ends_with("attn. probs")).count();
                 assert_eq!(names, layers);
                 assert_eq!(texts.iter().any(|(text, _)| text.starts_with("Fisher")), fisher);
-                let words = format!("{} sites alone", 1 + 3 * layers);
+                let words = format!("{} sites, taken by itself", 1 + 3 * layers);
                 assert!(
                     caption.contains(&words) && caption.contains(&format!(", {}.", 1 + 3 * layers)),
                     "{caption}"

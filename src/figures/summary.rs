@@ -14,7 +14,7 @@ use crate::draw::canvas::{Canvas, Point};
 use crate::draw::curves::{self, GREY, Look, thick_bar};
 use crate::draw::frame::Plot;
 use crate::draw::legend::{Entry, stretch};
-use crate::draw::numbers::significant;
+use crate::draw::numbers::{significant, with_error};
 use crate::draw::panels::{Panel, PerRow, Span, sheet};
 use crate::error::{Error, Result};
 use crate::tables::page::{McNemar, Surface, Training};
@@ -343,8 +343,12 @@ pub fn caption(read: &Summary) -> String {
         }
     }
     for row in &read.surfaces {
-        let error = row.rise_se.map_or(String::new(), |se| format!(" ± {}", significant(se, 2)));
-        let rise = significant(row.rise.unwrap_or(f64::NAN), 3);
+        let rise = row.rise.unwrap_or(f64::NAN);
+        let (rise, error) = match row.rise_se {
+            Some(se) => with_error(rise, se),
+            None => (significant(rise, 3), String::new()),
+        };
+        let error = if error.is_empty() { error } else { format!(" ± {error}") };
         out += &format!(
             "Rise of the {} loss within distance 1, {}, {}: {rise}{error}. ",
             over(row),
@@ -425,7 +429,8 @@ mod tests {
             }
             assert_eq!(caption.contains("(no interval)"), seeds < SEEDS, "{caption}");
             assert!(
-                caption.contains("Rise of the held-out loss within distance 1, top 1 %, guided: 0.2 ± 0.02.")
+                caption
+                    .contains("Rise of the held-out loss within distance 1, top 1 %, guided: 0.200 ± 0.020.")
             );
         }
     }

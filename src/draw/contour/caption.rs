@@ -3,7 +3,7 @@
 use super::{Panel, Spacing, Style, View, axes, has_cross, has_origin, lowest, upsample};
 use crate::draw::counts::Counts;
 use crate::draw::marks;
-use crate::draw::numbers::significant;
+use crate::draw::numbers::{significant, with_error};
 
 /// One paragraph on a figure of `panels`: a relief seen from `view`, or flat.
 pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String {
@@ -76,11 +76,9 @@ fn numbers(panel: &Panel, options: &Style) -> String {
         out += &format!(", {} of them evaluated", known.iter().filter(|own| **own).count());
     }
     if let Some(loss) = panel.centre.filter(|_| has_origin(panel)) {
-        out += &format!(", {}", significant(loss, 4));
-        out += &panel
-            .centre_se
-            .map_or(String::new(), |se| format!(" ± {} (standard error)", significant(se, 2)));
-        out += " at (0, 0)";
+        let written = panel.centre_se.map(|se| with_error(loss, se));
+        let written = written.map(|(loss, se)| format!("{loss} ± {se} (standard error)"));
+        out += &format!(", {} at (0, 0)", written.unwrap_or_else(|| significant(loss, 4)));
     }
     let (low, high) = upsample::range(&panel.loss);
     if low <= high {
@@ -123,7 +121,7 @@ mod tests {
         let flat = caption(std::slice::from_ref(&panel), &options, None);
         for words in [
             "Surface of loss (nats) over direction x (a) from −1 to 1 and direction y (b) from −1 to 1; logarithmic levels.",
-            "guided: 3 x 3 points, 0.25 ± 0.012 (standard error) at (0, 0), from 0.25 to 4, 3 of them above 2.5, 1 not finite.",
+            "guided: 3 x 3 points, 0.250 ± 0.012 (standard error) at (0, 0), from 0.25 to 4, 3 of them above 2.5, 1 not finite.",
             "above 2.5 is hatched",
             "The cross is the trained model",
             "interpolated.",

@@ -35,7 +35,7 @@ use crate::draw::counts::Counts;
 use crate::draw::legend::{Entry, Sheet};
 use crate::draw::marks::signs::{self, Placed, Signs};
 use crate::draw::marks::{self, Marks};
-use crate::draw::numbers::significant;
+use crate::draw::numbers::{significant, with_error};
 use crate::draw::text;
 use crate::error::{Error, Result};
 
@@ -85,8 +85,9 @@ impl Panel {
     /// What stands above it, below its title.
     fn words(&self) -> Option<String> {
         let centre = self.centre.map(|loss| {
-            let error = self.centre_se.map_or(String::new(), |se| format!(" ± {}", significant(se, 2)));
-            format!("loss at (0, 0): {}{error}", significant(loss, 4))
+            let written =
+                self.centre_se.map(|se| with_error(loss, se)).map(|(loss, se)| format!("{loss} ± {se}"));
+            format!("loss at (0, 0): {}", written.unwrap_or_else(|| significant(loss, 4)))
         });
         self.note.clone().or(centre)
     }

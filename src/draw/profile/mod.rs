@@ -24,7 +24,7 @@ use crate::draw::draws::Draws;
 use crate::draw::frame::{self, BELOW, EDGE, LINE, Plot};
 use crate::draw::legend::{Entry, SIGN, Sheet};
 use crate::draw::marks::{self, Marks};
-use crate::draw::numbers::significant;
+use crate::draw::numbers::{significant, with_error};
 use crate::draw::text::{self, TEXT};
 use crate::error::{Error, Result};
 
@@ -473,7 +473,10 @@ pub fn caption(profiles: &[Profile], options: &Style) -> String {
             let at_zero: Vec<f64> = draws.iter().map(|draw| draw.loss[i]).collect();
             let value = significant(crate::stats::mean(&at_zero), 4);
             out += &match (draws.as_slice(), draws[0].se(false)) {
-                ([_], Some(se)) => format!(", {value} ± {} (standard error) at 0", significant(se[i], 2)),
+                ([_], Some(se)) => {
+                    let (value, se) = with_error(at_zero[0], se[i]);
+                    format!(", {value} ± {se} (standard error) at 0")
+                }
                 ([_], None) => format!(", {value} at 0"),
                 _ => format!(", mean {value} at 0"),
             };

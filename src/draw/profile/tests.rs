@@ -230,7 +230,7 @@ fn a_caption_has_the_numbers_of_each_curve() {
         &Style { clip: Some(2.5), ..Style::default() },
     );
     for part in [
-        "one: 3 points, 1 ± 0.12 (standard error) at 0, from 1 to 3, 2 above the clip at 2.5.",
+        "one: 3 points, 1.00 ± 0.12 (standard error) at 0, from 1 to 3, 2 above the clip at 2.5.",
         "many: 3 draws of 3 points each, mean 3 at 0, from 1 to 6, 3 not finite, 2 above the clip at 2.5.",
         "bands their range",
         "from −1 to 1, on a linear axis",
