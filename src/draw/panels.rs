@@ -6,8 +6,8 @@
 //! The trap: an axis is made when its length is known, for its numbers must have room. So a panel has [`Span`]s, from
 //! which axes are made here, and draws when it is given its [`Plot`].
 //!
-//! Used by [`crate::figures::audit_concentration`], [`crate::figures::damage_layers`], [`crate::figures::stability_needed`], [`crate::figures::stability_overlap`], [`crate::figures::differences`] and
-//! [`crate::figures::by_setting`].
+//! Used by [`crate::figures::audit_concentration`], [`crate::figures::damage_layers`], [`crate::figures::stability_needed`], [`crate::figures::stability_overlap`], [`crate::figures::differences`],
+//! [`crate::figures::by_setting`] and [`crate::figures::topology_minima`].
 
 use crate::draw::axis::{self, Axis, drawable};
 use crate::draw::canvas::{Canvas, PT_PER_MM, Point};
