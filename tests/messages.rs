@@ -115,6 +115,20 @@ const COMMANDS: &[Row] = &[
         &["--mc-samples"],
     ),
     (1, "sharpness --checkpoint model --set set.safetensors --radii=-1 --out x.csv", &["--radii", "above 0"]),
+    (1, "topology s.csv --metric f1 --out x", &["s.csv", "a metric f1", "found none"]),
+    (1, "topology nan.csv --out x", &["nan.csv", "finite somewhere", "lower the span"]),
+    (1, "topology set.safetensors --out x", &["set.safetensors", "one that ends in .csv"]),
+    (
+        1,
+        "sharpness --checkpoint model --set set.safetensors --critical --to model --out x.csv",
+        &["model", "other weights"],
+    ),
+    (
+        1,
+        "sharpness --checkpoint model --set set.safetensors --critical --to tiny --lr=-1 --out x.csv",
+        &["--lr", "above 0"],
+    ),
+    (2, "sharpness --checkpoint model --set set.safetensors --to tiny --out x.csv", &["--critical"]),
     // Names of what is to be written.
     (
         1,

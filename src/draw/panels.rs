@@ -7,7 +7,7 @@
 //! which axes are made here, and draws when it is given its [`Plot`].
 //!
 //! Used by [`crate::figures::audit_concentration`], [`crate::figures::damage_layers`], [`crate::figures::stability_needed`], [`crate::figures::stability_overlap`], [`crate::figures::differences`],
-//! [`crate::figures::by_setting`], [`crate::figures::examples`] and [`crate::figures::prune`].
+//! [`crate::figures::by_setting`], [`crate::figures::examples`], [`crate::figures::prune`] and [`crate::figures::topology_minima`].
 
 use crate::draw::axis::{self, Axis, drawable};
 use crate::draw::canvas::{Canvas, PT_PER_MM, Point};

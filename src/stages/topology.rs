@@ -135,9 +135,7 @@ impl Topology {
         let (name, values) = found.ok_or_else(wrong)?;
         let known = Kind::ALL.iter().flat_map(|kind| kind.spec().metrics).any(|metric| metric.name == name);
         if !known {
-            progress::note(format!(
-                "{name} is not the metric of a task: its basins are reported, not its peaks"
-            ));
+            progress::note(format!("{name} is not the metric of a task, so its lowest values are the peaks"));
         }
         Ok((name, values, if known { -1.0 } else { 1.0 }))
     }
@@ -257,7 +255,7 @@ fn tell(about: &About, errors: &Option<Errors>) {
     if about.lost > 0 {
         progress::excluded_result(format!("{} of {} points are not finite", about.lost, about.points));
     }
-    let what = if about.field == "loss" { "minimum" } else { "extremum" };
+    let what = if about.field == "loss" { "minimum" } else { "peak" };
     let mut most: Vec<&MinimumRow> = about.minima.iter().collect();
     // The lowest first, then by persistence.
     most.sort_by(|a, b| {
@@ -300,16 +298,12 @@ fn described(own: &MinimumRow) -> String {
 /// How many basins there are, as far as the examples tell.
 fn verdict(about: &About, with_examples: bool) -> String {
     let others = about.minima.iter().filter(|own| own.into.is_some()).count();
+    let further =
+        if others == 1 { "1 further minimum".to_string() } else { format!("{others} further minima") };
     match (others, about.shown) {
         (0, _) if about.minima.len() == 1 => "one minimum: one basin".into(),
-        (_, None) if with_examples => {
-            format!("{others} further minima: too few examples to distinguish them from noise")
-        }
-        (_, None) => {
-            format!(
-                "{others} further minima: without losses by example nothing distinguishes them from noise"
-            )
-        }
+        (_, None) if with_examples => format!("{further}: too few examples to distinguish it from noise"),
+        (_, None) => format!("{further}: without losses by example nothing distinguishes it from noise"),
         (1, Some(0)) => "one basin is shown: the second may be noise".into(),
         (_, Some(0)) => format!("one basin is shown: the {others} others may be noise"),
         (_, Some(shown)) if shown == others => format!("{} basins, all shown", shown + 1),

@@ -6,7 +6,7 @@
 //! The trap: a value of 0 has no place on a logarithmic axis, and an empty one none at all: their rows stay empty and
 //! the key counts them.
 //!
-//! Used by [`crate::figures::stability_tails`] and [`crate::figures::stability_components`].
+//! Used by [`crate::figures::stability_tails`], [`crate::figures::stability_components`] and [`crate::figures::sharpness_layers`].
 
 use crate::draw::axis::{self, Axis, TICK, drawable};
 use crate::draw::canvas::{Anchor, Canvas, PT_PER_MM, Point};
