@@ -10,7 +10,7 @@ use fisherscape::landscape::prune::{Order, Weights};
 use fisherscape::landscape::space::Space;
 use fisherscape::params::ParamMap;
 
-use crate::support::{Outcome, copy_folder, fisherscape, fixture};
+use crate::support::{Outcome, copy_folder, fisherscape, fixture, tensors, values};
 use crate::toy::{Quadratic, classified, flat};
 
 fn map(tensors: [(&str, &[f32]); 3]) -> Outcome<ParamMap> {
@@ -101,11 +101,17 @@ fn the_command_evaluates_the_model_that_it_tells() -> Outcome {
         Ok(said["loss"].as_f64().unwrap())
     };
     assert!((number(&rows[0], "loss") - said("model")?).abs() < 1e-12);
-    // Every matrix at zero, by hand.
+    // Every entry of a matrix with Fisher information at zero, by hand.
     let (mut weights, metadata) = fisherscape::params::read_safetensors(&at("model/model.safetensors"))?;
-    for tensor in weights.values_mut().filter(|tensor| tensor.rank() > 1) {
-        *tensor = tensor.zeros_like()?;
+    let mut gone = 0;
+    for (name, f) in tensors(&at("f.safetensors")).into_iter().filter(|(_, f)| f.rank() > 1) {
+        let Some(weight) = weights.get_mut(&name) else { panic!("{name}") };
+        let kept: Vec<f32> =
+            values(weight).into_iter().zip(values(&f)).map(|(w, f)| if f > 0.0 { 0.0 } else { w }).collect();
+        gone += values(&f).iter().filter(|f| **f > 0.0).count();
+        *weight = Tensor::from_vec(kept, weight.dims(), &Device::Cpu)?;
     }
+    assert_eq!(rows[0]["parameters"], gone.to_string());
     copy_folder(&at("model"), &at("zero"));
     let metadata = metadata.into_iter().collect();
     fisherscape::params::write_params(&at("zero/model.safetensors"), &weights, &metadata)?;

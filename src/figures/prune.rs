@@ -119,13 +119,26 @@ fn rise(read: &Pruned) -> Panel<'_> {
     Panel {
         title: "rise of the loss".into(),
         notes: vec![format!("whole model: {}", significant(read.whole.loss, 4))],
-        spans: Span::suited(&rises).map(|y| (Span::Linear(0.0, 1.0), y)),
+        spans: upright(&rises).map(|y| (Span::Linear(0.0, 1.0), y)),
         words: (ACROSS, "rise of the loss"),
         draw: Box::new(move |canvas, plot| {
             plot.pieces(&predicted).into_iter().for_each(|piece| dashed(canvas, &stretched(piece), GREY));
             curves(canvas, plot, read, value);
         }),
     }
+}
+
+/// Logarithmic, but where a rise is none or below 0: no order may be missing where it costs least.
+fn upright(rises: &[f64]) -> Option<Span> {
+    if rises.iter().all(|rise| *rise > 0.0) {
+        return Span::suited(rises);
+    }
+    let (low, high) = crate::draw::axis::range(rises.iter().copied())?;
+    let mut sizes: Vec<f64> = rises.iter().map(|rise| rise.abs()).filter(|size| size.is_finite()).collect();
+    sizes.sort_by(f64::total_cmp);
+    // 1e-8: no more than eight decades.
+    let near = f64::max(stats::quantile(&sizes, 0.25), 1e-8 * sizes.last().copied().unwrap_or(1.0));
+    Some(if near > 0.0 { Span::Symmetric(low, high, near) } else { Span::Linear(low, high) })
 }
 
 const ACROSS: &str = "share of the parameters set to zero";
@@ -276,6 +289,17 @@ mod tests {
             assert_eq!(svg.matches("fill-opacity=\".16\"").count(), 2);
             assert_eq!(svg, prune_figure(&read, width).unwrap());
         }
+        // A rise below 0 has its marker, too.
+        let mut below = rows();
+        below[1].rise = -1e-4;
+        let svg = prune_figure(&Pruned::read(&file(&below).1).unwrap(), None).unwrap();
+        // Three shares in two panels, and the key.
+        assert_eq!(svg.matches("fill=\"#009e73\" stroke=\"#fff\"").count(), 7);
+        let axis = upright(&[0.1, -1e-4, 0.2]);
+        assert!(
+            matches!(axis, Some(Span::Symmetric(low, high, _)) if (low, high) == (-1e-4, 0.2)),
+            "{axis:?}"
+        );
         let words = caption(&read);
         assert!(words.contains("2 random orders") && words.lines().count() == 1, "{words}");
     }

@@ -530,7 +530,7 @@ fn tensors(common: &[Candidate], select: Select, seed: u64) -> Result<(Flags, Re
     Ok((flags.collect(), report))
 }
 
-fn count<'a>(flags: impl IntoIterator<Item = &'a Vec<bool>>) -> usize {
+pub(crate) fn count<'a>(flags: impl IntoIterator<Item = &'a Vec<bool>>) -> usize {
     flags.into_iter().map(|f| f.iter().filter(|flag| **flag).count()).sum()
 }
 

@@ -6,8 +6,9 @@
 //!
 //! Of whole tensors the mean score decides, and only those are taken that fit into the share as a whole.
 //!
-//! The trap: parameters that no example reaches cost nothing, and have F = 0. They would make F look better than it is, so a share is
-//! one of those that the examples reach.
+//! The trap: rows of words that do not occur have F = 0. Of those that no example of the set has, nothing is lost, and F would look better than
+//! it is; of those that only the examples of F lack, much is, and F would look worse than chance (on the built-in task 5 % of the parameters cost
+//! 0.14 nats so, at random 0.05). So a share is one of the parameters that the set reaches and that have F.
 
 use std::ops::Range;
 

@@ -9,7 +9,7 @@ use super::{ModelAndSet, about_set, check_finite, word};
 use crate::data::frozen::FrozenSet;
 use crate::data::{self, Example};
 use crate::draw::numbers::significant;
-use crate::error::{Problem, Result, check_at_most};
+use crate::error::{Error, Problem, Result, check_at_most};
 use crate::evaluate::{Evaluator, predictions};
 use crate::fisher::files as fisher_files;
 use crate::landscape::journal::Journal;
@@ -18,7 +18,7 @@ use crate::landscape::prune::{Order, Queue, Weights};
 use crate::landscape::space::Space;
 use crate::model::Model;
 use crate::params::{self, ParamMap};
-use crate::progress::{Progress, say};
+use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
 use crate::stats::clusters::Clusters;
 use crate::stats::paired::Difference;
@@ -27,7 +27,7 @@ use crate::tasks::Scoring;
 use crate::{estimate, files, stats, tables};
 
 /// Loss and metric against the share of the parameters that is set to zero: those of the lowest Fisher information first, of the
-/// lowest weights, of both together, or at random. Parameters are those that the set reaches.
+/// lowest weights, of both together, or at random. Parameters are those that the set reaches and that have Fisher information.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Prune {
     #[command(flatten)]
@@ -90,7 +90,7 @@ impl Prune {
         provenance.input("set", &set.hash);
         provenance.input_file("fisher", &self.fisher)?;
         let (fisher, metadata) = fisher_files::read_for(&self.fisher, &model.theta)?;
-        let space = self.space(&model, &set, &fisher);
+        let space = self.space(&model, &set, &fisher)?;
         let weights = Weights::new(&space, &model.theta, &fisher)?;
         drop(fisher);
         let scale = per_target(&set, metadata.get("reduction"));
@@ -127,11 +127,27 @@ impl Prune {
     }
 
     /// What may be set to zero: parameters with Fisher information that the set reaches.
-    fn space(&self, model: &Model, set: &FrozenSet, fisher: &ParamMap) -> Space {
+    fn space(&self, model: &Model, set: &FrozenSet, fisher: &ParamMap) -> Result<Space> {
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let may = |name: &&String| self.vectors || model.theta.get(*name).is_some_and(|t| t.rank() > 1);
         let names = fisher.keys().filter(may);
-        Space::new(&mask::reached(&model.theta, names, |name| model.objective().reached(name, &examples)))
+        let mut flags = mask::reached(&model.theta, names, |name| model.objective().reached(name, &examples));
+        let before = mask::count(flags.values());
+        for (name, own) in &mut flags {
+            params::with_values(&fisher[name], |f| {
+                own.iter_mut().zip(f).for_each(|(flag, f)| *flag = *flag && *f > 0.0)
+            })?;
+        }
+        let left = mask::count(flags.values());
+        if left == 0 {
+            let fix = "give the Fisher information of examples like those of the set";
+            return Err(Error::field(self.fisher.display(), "values", "above 0 in some matrix", "none", fix));
+        }
+        if left < before {
+            let text = "parameters that the set reaches have no Fisher information, so nothing tells what they are worth: they stay";
+            progress::excluded(format!("{} {text}", before - left));
+        }
+        Ok(Space::new(&flags))
     }
 
     /// The queues, each with its order and draw.

@@ -302,8 +302,8 @@ fn verdict(about: &About, with_examples: bool) -> String {
         if others == 1 { "1 further minimum".to_string() } else { format!("{others} further minima") };
     match (others, about.shown) {
         (0, _) if about.minima.len() == 1 => "one minimum: one basin".into(),
-        (_, None) if with_examples => format!("{further}: too few examples to distinguish it from noise"),
-        (_, None) => format!("{further}: without losses by example nothing distinguishes it from noise"),
+        (_, None) if with_examples => format!("{further}: too few examples to rule out noise"),
+        (_, None) => format!("{further}: without losses by example nothing rules out noise"),
         (1, Some(0)) => "one basin is shown: the second may be noise".into(),
         (_, Some(0)) => format!("one basin is shown: the {others} others may be noise"),
         (_, Some(shown)) if shown == others => format!("{} basins, all shown", shown + 1),
