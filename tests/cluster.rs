@@ -208,7 +208,8 @@ fn cells_share_what_is_the_same() -> Outcome {
     );
     let failed: Vec<&Value> =
         waves.iter().flat_map(|wave| wave["failed"].as_array().into_iter().flatten()).collect();
-    assert!(failed.len() == 1 && failed[0]["name"] == "training of guided, seed 1", "{document}");
+    let name = failed.first().and_then(|one| one["name"].as_str()).unwrap_or_default();
+    assert!(failed.len() == 1 && name.starts_with("training of guided, seed 1"), "{document}");
     assert!(document["page"] == false && document["queue"].is_null(), "{document}");
     let output = fisherscape(&many, &["task", "out", "end"]);
     let text = said(&output);

@@ -554,8 +554,8 @@ fn analyses_without_end_are_refused() -> Outcome {
     let wide = format!("[[grid]]\nfisher.examples = [{0}]\nseed = [{0}]\n", values(20_000));
     let cases = [
         (format!("{train}seeds = 1000000000\n"), vec!["`train.seeds` must be from 1 to 1000", "1000000000"]),
-        (tables, vec!["at most 1000 cells in all", "at least 1100"]),
-        (wide, vec!["at most 1000 cells in all", "at least 400000000"]),
+        (tables, vec!["at most 1000 are possible", "1100 cells or more"]),
+        (wide, vec!["at most 1000 are possible", "400000000 cells or more"]),
     ];
     for (text_after, words) in cases {
         std::fs::write(&path, text() + &text_after)?;
@@ -851,11 +851,11 @@ fn tokenizers_that_cannot_be_used_are_told() -> Outcome {
             serde_json::json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, precompiled("////fwAAAAA=")]}),
             "of 2147483647 bytes, as it says",
         ),
-        ("normalizer", precompiled("AAAA"), "that can be read"),
+        ("normalizer", precompiled("AAAA"), "the tokenizer cannot be read"),
         // Of 4 bytes of length, 8 of a table and 3 of text.
-        ("normalizer", precompiled("CAAAAAAAAAD///9/YWJj"), "able to read the text"),
-        ("pre_tokenizer", serde_json::json!({"type": "FixedLength", "length": 0}), "able to read the text"),
-        ("model", serde_json::Value::Null, "an id of its own"),
+        ("normalizer", precompiled("CAAAAAAAAAD///9/YWJj"), "cannot read the text"),
+        ("pre_tokenizer", serde_json::json!({"type": "FixedLength", "length": 0}), "cannot read the text"),
+        ("model", serde_json::Value::Null, "share the id 2"),
         // Ten thousand letters before each text; three thousand of it in two turns.
         (
             "normalizer",

@@ -109,7 +109,9 @@ fn a_layout_that_does_not_fit_is_refused() -> Outcome {
         params::write_params(&path, &squares, &metadata)?;
         let message = fisher_files::read(&path).err().ok_or("no error")?.to_string();
         assert!(
-            message.contains("`layout`") && message.contains(says) && message.contains("fix:"),
+            message.contains("layout of its tensors is incomplete")
+                && message.contains(says)
+                && message.contains("fix:"),
             "{message}"
         );
     }

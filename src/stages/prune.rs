@@ -144,7 +144,7 @@ impl Prune {
             return Err(Error::field(self.fisher.display(), "values", "above 0 in some matrix", "none", fix));
         }
         if left < before {
-            let text = "parameters that the set reaches have no Fisher information, so nothing tells what they are worth: they stay";
+            let text = "parameters that the set reaches have no Fisher information, so what they are worth is not known: they stay";
             progress::excluded(format!("{} {text}", before - left));
         }
         Ok(Space::new(&flags))

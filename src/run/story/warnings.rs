@@ -123,7 +123,9 @@ fn examples<'a>(lines: impl Iterator<Item = &'a String>, folder: &Path) -> Vec<S
         }
         let many = tokenizer::cut_share(&line).is_some_and(|share| share >= MANY);
         // The second is how it began in records of runs that were finished earlier.
-        let dropped = line.starts_with(LEFT_OUT) || line.starts_with("left out: ") || line.ends_with(SKIPPED);
+        let dropped = line.starts_with(LEFT_OUT)
+            || line.split(' ').take(2).eq(["left", "out:"])
+            || line.ends_with(SKIPPED);
         let text = format!("{}.", upper(line.lines().next().unwrap_or_default()));
         if (many || dropped) && !all.contains(&text) {
             all.push(text);
