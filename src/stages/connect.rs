@@ -1,7 +1,7 @@
 //! `connect`: a curve of low loss between two models.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -113,7 +113,7 @@ impl Connect {
     }
 
     /// A model with its own head.
-    fn open(&self, path: &PathBuf, set: &FrozenSet) -> Result<Model> {
+    fn open(&self, path: &Path, set: &FrozenSet) -> Result<Model> {
         let head = HeadOptions { strict_head: false, fresh_head: false };
         let model = self.compute.open(path)?.model_for(set, head.missing(0))?;
         match model.stored_head {

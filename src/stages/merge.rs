@@ -1,6 +1,6 @@
 //! `merge`: two models of one shape become one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -108,7 +108,7 @@ impl Merge {
     }
 
     /// A model with its own head: one that is drawn would be no part of what was trained.
-    fn open(&self, path: &PathBuf, set: &FrozenSet) -> Result<Model> {
+    fn open(&self, path: &Path, set: &FrozenSet) -> Result<Model> {
         let head = HeadOptions { strict_head: false, fresh_head: false };
         let model = self.compute.open(path)?.model_for(set, head.missing(0))?;
         match model.stored_head {
