@@ -93,7 +93,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 50] = [
+pub const ALL: [Schema; 51] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -142,6 +142,7 @@ pub const ALL: [Schema; 50] = [
     Schema::of::<page::Training>(),
     Schema::of::<page::McNemar>(),
     Schema::of::<page::Surface>(),
+    Schema::of::<page::Basins>(),
     Schema::of::<page::Site>(),
     Schema::of::<page::Sharp>(),
 ];

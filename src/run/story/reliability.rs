@@ -121,7 +121,7 @@ impl Story<'_> {
     }
 
     /// The figures of a command's tables, with the words that `render` has for them.
-    fn figures(&self, page: &mut Page, folder: &str) -> Result<()> {
+    pub(super) fn figures(&self, page: &mut Page, folder: &str) -> Result<()> {
         for figure in figures_of(self.analysis, folder) {
             let drawn = chart(&[self.folder.join(table_of(figure, folder))], &[], None)?;
             let caption = drawn.map_or(String::new(), |chart| chart.caption.trim_end().to_string());
@@ -131,7 +131,7 @@ impl Story<'_> {
     }
 
     /// Some rows of a table as they stand, without these columns.
-    fn table<T: tables::Table>(
+    pub(super) fn table<T: tables::Table>(
         &self,
         page: &mut Page,
         folder: &str,
