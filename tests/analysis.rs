@@ -77,6 +77,9 @@ examples = 20
 draws = 2
 probes = 2
 [agree]
+[topology]
+[examples]
+resamples = 20
 "#,
         fixture("tiny/model").display(),
         fixture("tiny/sentiment.tsv").display()
@@ -362,6 +365,8 @@ fn the_help_lists_every_key() -> Outcome {
         "audit.",
         "damage.",
         "agree.",
+        "prune.",
+        "examples.",
     ];
     let (mut keys, help) = (0, analysis::keys::help());
     for section in sections {
@@ -431,6 +436,8 @@ fn options_are_checked_before_any_work() -> Outcome {
         ("stability.overlap=[0.1,1.0]".into(), "stability.overlap"),
         ("fisher.mc_samples=0".into(), "fisher.mc_samples"),
         ("damage.radius=0.0".into(), "damage.radius"),
+        ("prune.shares=[1.5]".into(), "prune.shares"),
+        ("examples.unlikely=2.0".into(), "examples.unlikely"),
         (format!("train.arms=[\"guided:{}\"]", rates.display()), "no such rates.csv"),
         ("schedule.preset=paper-bert-base".into(), "schedule.preset"),
     ] {
@@ -739,14 +746,14 @@ fn the_report_stands_alone() -> Outcome {
     }
     // Contours and reliefs over two parts, Fisher information, schedule, stability, training; profiles under two masks and
     // lines over two parts, the plane of the models, trajectories, a plane of random directions, spectra, eigenvectors; ranks, examples needed, tails,
-    // masks and data, overlap, audit, concentration, damage, agreement; the summary, differences and barriers over two parts, sharpness.
-    assert_eq!(page.matches("<svg").count(), 34);
+    // masks and data, overlap, audit, concentration, damage, agreement; basins under two masks of two arms, examples; the summary, differences and barriers over two parts, sharpness.
+    assert_eq!(page.matches("<svg").count(), 39);
     // A figure is named by its caption, once.
     let named = |i: usize| {
         let of = format!("role=\"img\" tabindex=\"0\" aria-labelledby=\"caption-{i}\"");
         page.contains(&of) && page.matches(&format!("id=\"caption-{i}\"")).count() == 1
     };
-    assert!((1..=34).all(named) && page.matches("role=\"img\"").count() == 34);
+    assert!((1..=39).all(named) && page.matches("role=\"img\"").count() == 39);
     // The verdict is the title, the heading and what previews show; nothing is shown that is no number.
     let verdict =
         page.split_once("<h1>").and_then(|(_, rest)| Some(rest.split_once("</h1>")?.0)).ok_or("no h1")?;

@@ -23,10 +23,12 @@ use crate::landscape::mask::Select;
 use crate::model::{Estimator, Reduction};
 use crate::stages::audit::AuditOptions;
 use crate::stages::damage::DamageOptions;
+use crate::stages::examples::ExamplesOptions;
 use crate::stages::fisher::FisherOptions;
 use crate::stages::moving::{GaussianOptions, MaskOptions};
 pub use crate::stages::options::Parsed;
 use crate::stages::options::defaults;
+use crate::stages::prune::PruneOptions;
 use crate::stages::schedule::ScheduleOptions;
 use crate::stages::sharpness::SharpnessOptions;
 use crate::stages::stability::StabilityOptions;
@@ -38,7 +40,7 @@ use crate::tasks::Kind;
 type Keys = fn(Command) -> Command;
 
 /// Sections, and what says which keys each has.
-pub const SECTIONS: [(&str, Keys); 16] = [
+pub const SECTIONS: [(&str, Keys); 19] = [
     ("model", Model::augment_args),
     ("data", Data::augment_args),
     ("fisher", Fisher::augment_args),
@@ -54,6 +56,9 @@ pub const SECTIONS: [(&str, Keys); 16] = [
     ("audit", AuditOptions::augment_args),
     ("damage", Damage::augment_args),
     ("agree", Agree::augment_args),
+    ("topology", Topology::augment_args),
+    ("prune", Prune::augment_args),
+    ("examples", ExamplesOptions::augment_args),
     ("grid", |command| command),
 ];
 
@@ -97,6 +102,9 @@ pub struct Analysis {
     pub audit: Option<AuditOptions>,
     pub damage: Option<Damage>,
     pub agree: Option<Agree>,
+    pub topology: Option<Topology>,
+    pub prune: Option<Prune>,
+    pub examples: Option<ExamplesOptions>,
     /// Of a study: see [`super::grid`], which reads it.
     #[serde(default)]
     pub grid: Vec<toml::Table>,
@@ -131,6 +139,12 @@ pub enum Topic {
     Damage,
     /// Whether estimates and models rank alike.
     Alike,
+    /// How many basins the surfaces show.
+    Basins,
+    /// Which parameters can go at the least cost.
+    Pruning,
+    /// Which examples carry the information.
+    Examples,
 }
 
 /// What everything starts from
@@ -426,6 +440,24 @@ pub struct Agree {
     pub titles: Vec<String>,
 }
 
+/// Basins of the surfaces of [surface] over its first part: minima, saddles and SMAD, and which of them the examples show
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {}
+
+/// What it costs to set parameters to zero, in several orders: of every arm's first run by its own Fisher information, over held-out
+/// examples, or of the checkpoint where nothing is trained
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(default = "defaults")]
+pub struct Prune {
+    /// Examples to draw [default: all]
+    #[arg(long, value_name = "N")]
+    pub examples: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub options: PruneOptions,
+}
+
 impl Analysis {
     /// What the Fisher information is over.
     pub fn fisher_over(&self) -> Over {
@@ -460,7 +492,7 @@ impl Analysis {
 
     /// Whether more is asked of the trained models than their scores.
     pub fn looks_at_models(&self) -> bool {
-        self.surface.is_some() || self.agree.as_ref().is_some_and(|agree| agree.arms)
+        self.surface.is_some() || self.prune.is_some() || self.agree.as_ref().is_some_and(|agree| agree.arms)
     }
 
     /// Training runs of each arm.

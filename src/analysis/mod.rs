@@ -28,12 +28,13 @@ use crate::error::{Error, Result};
 use crate::files;
 
 /// Names and texts of the shipped analyses, in the order in which one would run them.
-pub const SHIPPED: [(&str, &str); 23] = [
+pub const SHIPPED: [(&str, &str); 24] = [
     ("quickstart", include_str!("../../analyses/quickstart.toml")),
     ("landscape", include_str!("../../analyses/landscape.toml")),
     ("fisher-by-layer", include_str!("../../analyses/fisher-by-layer.toml")),
     ("sub-samples", include_str!("../../analyses/sub-samples.toml")),
     ("reliability", include_str!("../../analyses/reliability.toml")),
+    ("depth", include_str!("../../analyses/depth.toml")),
     ("drift", include_str!("../../analyses/drift.toml")),
     ("controls", include_str!("../../analyses/controls.toml")),
     ("sensitivity", include_str!("../../analyses/sensitivity.toml")),

@@ -11,6 +11,7 @@ use crate::error;
 use crate::landscape::mask::Select;
 use crate::model::Estimator;
 use crate::stages::audit::AuditOptions;
+use crate::stages::examples::ExamplesOptions;
 use crate::stages::options::defaults;
 use crate::stages::schedule::ScheduleOptions;
 use crate::stages::stability::StabilityOptions;
@@ -68,7 +69,7 @@ pub fn problem(analysis: &Analysis) -> Option<Problem> {
 }
 
 /// What the commands ask of their own options.
-fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Problem>>); 12] {
+fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Problem>>); 14] {
     let line = |problem| error::Problem { option: "line_resolution", ..problem };
     [
         ("fisher", analysis.fisher.as_ref().map(|s| s.options.check())),
@@ -89,6 +90,8 @@ fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Probl
         ("stability", analysis.stability.as_ref().map(StabilityOptions::check)),
         ("audit", analysis.audit.as_ref().map(AuditOptions::check)),
         ("damage", analysis.damage.as_ref().map(|s| s.options.check())),
+        ("prune", analysis.prune.as_ref().map(|s| s.options.check())),
+        ("examples", analysis.examples.as_ref().map(ExamplesOptions::check)),
     ]
 }
 
@@ -214,7 +217,7 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
             !analysis.looks_at_models() || train.is_none_or(|t| !t.options.scores_only),
             "train.scores_only",
             "keeps no models, but other sections need them",
-            "leave it out, or leave out [surface] and agree.arms",
+            "leave it out, or leave out [surface], [prune] and agree.arms",
         ),
         (
             analysis.schedule.is_some() || arms().all(|arm| !arm.0.scheduled()),
@@ -278,6 +281,8 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
         ("audit", analysis.audit.is_some()),
         ("damage", analysis.damage.is_some()),
         ("agree", analysis.agree.is_some()),
+        ("prune", analysis.prune.is_some()),
+        ("examples", analysis.examples.is_some()),
     ];
     let first = sections.into_iter().find_map(|(name, there)| there.then_some(name));
     let also = analysis.fisher.as_ref().is_some_and(|fisher| !fisher.also.is_empty());
@@ -287,6 +292,18 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
             "damage.examples",
             "must be at least 1",
             "leave it out for all",
+        ),
+        (
+            analysis.prune.as_ref().is_none_or(|p| p.examples != Some(0)),
+            "prune.examples",
+            "must be at least 1",
+            "leave it out for all",
+        ),
+        (
+            analysis.prune.is_none() || analysis.train.is_none() || over == Over::Task,
+            "prune",
+            "needs Fisher information over the task where arms are trained",
+            "set fisher.over = \"task\": trained models have no masked-LM head",
         ),
         (
             stability.is_none() || analysis.fisher.is_some(),
@@ -347,6 +364,7 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
         ("trajectory", analysis.trajectory.is_some()),
         ("planes", !analysis.planes.is_empty()),
         ("sharpness", analysis.sharpness.is_some()),
+        ("topology", analysis.topology.is_some()),
     ];
     let kinds: Vec<&str> = analysis.planes.iter().map(|plane| plane.kind.0.name).collect();
     let by_itself = |plane: &KindPlane| !(plane.kind.0.between || plane.kind.0.along);
@@ -375,6 +393,12 @@ fn landscape(analysis: &Analysis) -> Vec<Rule> {
             "surface.tolerance",
             "cannot be given together with surface.seeds above 1",
             "leave it out: arms are compared by the loss of every example at every point",
+        ),
+        (
+            surface.is_none_or(|s| s.sampling.tolerance.is_none() || analysis.topology.is_none()),
+            "surface.tolerance",
+            "cannot be given together with [topology]",
+            "leave it out: basins are judged by the loss of every example at every point",
         ),
         (
             analysis.profile.as_ref().is_none_or(|p| DRAWS.contains(&p.draws)),

@@ -29,7 +29,7 @@ const LEAST: f64 = 1e-12;
 const LEAST_DEFINED: f64 = 0.5;
 
 /// A row of `shares.csv`: how unequal the examples' shares of one group of parameters are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShareRow {
     /// `all` parameters, or a dropout site.
     pub group: String,

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::basins;
 use super::plan::{self, Model};
 use crate::analysis::config::{Analysis, Parsed, Part};
 use crate::analysis::titles::mask_title;
@@ -19,7 +20,7 @@ use crate::landscape::mask::Select;
 use crate::landscape::rise::{self, ByExample};
 use crate::landscape::sharpness::{Comparison, Measure, Pair, Row, compare_measure};
 use crate::stats::paired::{self, Difference};
-pub use crate::tables::page::{McNemar, Score, Sharp, Site, Surface, Training};
+pub use crate::tables::page::{Basins, McNemar, Score, Sharp, Site, Surface, Training};
 use crate::tables::surface::Grid;
 use crate::tables::training::MetricRow;
 use crate::tables::training::PredictionRow;
@@ -256,6 +257,7 @@ pub struct Compared {
     /// Over all parts.
     pub surfaces: Vec<Surface>,
     pub sharpness: Vec<Sharp>,
+    pub basins: Vec<Basins>,
 }
 
 /// Compares the arms in all that was measured, with p corrected for all of it.
@@ -264,12 +266,14 @@ pub fn compared(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result<
         training: training(folder, models)?,
         surfaces: Vec::new(),
         sharpness: sharpness(folder, analysis, models)?,
+        basins: basins::compared(folder, analysis, models)?,
     };
     for part in analysis.surface.iter().flat_map(|_| analysis.surfaces_over()) {
         found.surfaces.extend(surfaces(folder, analysis, models, part)?);
     }
     let surfaces = found.surfaces.iter_mut().map(|row| (row.p, &mut row.p_corrected));
     let others = surfaces.chain(found.sharpness.iter_mut().map(|row| (row.p, &mut row.p_corrected)));
+    let others = others.chain(found.basins.iter_mut().map(|row| (row.p, &mut row.p_corrected)));
     judge(found.training.iter_mut(), others.collect());
     Ok(found)
 }

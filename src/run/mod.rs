@@ -5,6 +5,7 @@
 //! that anyone can repeat by hand. A killed run resumes at the step that was interrupted, and a long step resumes where it
 //! stopped. A `study` is several analyses, and a table over them.
 
+mod basins;
 pub mod cluster;
 pub mod commands;
 mod drawn;

@@ -1,9 +1,11 @@
 //! From an analysis to its steps: which commands, on what, in which order.
 //!
 //! Everything lies in the run's folder: `sets/`, `fisher/`, `schedule/`, `stability/`, `audit/`, `damage/`, `agree/`,
-//! `train/ARM/seedK/`, `surfaces/PART/`, `profiles/PART/`, `planes/`, `sharpness/`, `figures/`. All arms see one Fisher information, the same directions and one mask:
+//! `train/ARM/seedK/`, `surfaces/PART/`, `topology/MODEL/`, `prune/MODEL/`, `examples/`, `profiles/PART/`, `planes/`,
+//! `sharpness/`, `figures/`. All arms see one Fisher information, the same directions and one mask:
 //! those of the checkpoint they start from.
 
+pub mod depth;
 mod landscape;
 pub mod reliability;
 mod training;
@@ -20,7 +22,7 @@ use crate::model::Estimator;
 use crate::stages::word;
 
 /// The folders of a run.
-pub const FOLDERS: [&str; 14] = [
+pub const FOLDERS: [&str; 17] = [
     "sets",
     "fisher",
     "schedule",
@@ -28,6 +30,9 @@ pub const FOLDERS: [&str; 14] = [
     "audit",
     "damage",
     "agree",
+    "topology",
+    "prune",
+    "examples",
     "train",
     "surfaces",
     "profiles",
@@ -204,9 +209,12 @@ pub fn steps(analysis: &Analysis, failed: &Failed) -> Vec<Step> {
     steps.extend(plan.stability());
     steps.extend(plan.audit());
     steps.extend(plan.damage());
+    steps.extend(plan.examples());
     steps.extend(plan.training());
     steps.extend(plan.agree());
+    steps.extend(plan.prune());
     steps.extend(plan.surfaces());
+    steps.extend(plan.topology());
     steps.extend(plan.profiles());
     steps.extend(plan.plane());
     steps.extend(plan.trajectory());

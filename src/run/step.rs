@@ -279,7 +279,8 @@ impl Step {
 
     /// Whether it takes long: all others take seconds.
     pub fn is_heavy(&self) -> bool {
-        ["train", "pretrain", "fisher", "surface", "sharpness", "damage", "loss"].contains(&self.command())
+        ["train", "pretrain", "fisher", "surface", "sharpness", "damage", "prune", "loss"]
+            .contains(&self.command())
     }
 
     /// What its time goes by, as far as its words say: all but seeds, arms and masks; of a step of seconds the command alone.

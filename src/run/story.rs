@@ -5,13 +5,16 @@
 
 mod answers;
 mod arrange;
+mod basins;
 mod better;
 mod flatter;
 mod landscape;
 mod matters;
 mod picture;
+mod pruned;
 mod ranking;
 mod reliability;
+mod shares;
 mod verdict;
 mod warnings;
 mod words;
@@ -58,6 +61,7 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     story.training(&mut page)?;
     story.surfaces(&mut page)?;
     story.pairs(&mut page)?;
+    story.basins(&mut page)?;
     story.profiles(&mut page)?;
     story.plane(&mut page)?;
     story.trajectory(&mut page)?;
@@ -68,6 +72,8 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     story.stability(&mut page)?;
     story.audit(&mut page)?;
     story.damage(&mut page)?;
+    story.pruned(&mut page)?;
+    story.shares(&mut page)?;
     story.agree(&mut page)?;
     story.answer(&mut page)?;
     let steps = plan::steps(analysis, &done.failed);

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::options::defaults;
 use super::{Compute, HeadOptions, check_resamples, checkpoint};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
@@ -39,15 +41,8 @@ pub struct Examples {
     /// How many examples with the most, and with the least, are printed
     #[arg(long, default_value_t = 5, value_name = "K")]
     pub show: usize,
-    /// A label is worth a look if its example has more than this many times the mean share ...
-    #[arg(long, default_value_t = 10.0, value_name = "TIMES")]
-    pub large: f64,
-    /// ... and the model gives the label less than this probability
-    #[arg(long, default_value_t = 0.1, value_name = "P")]
-    pub unlikely: f64,
-    /// Resampled corpora behind the intervals; 0 for none
-    #[arg(long, default_value_t = 1000, value_name = "B")]
-    pub resamples: usize,
+    #[command(flatten)]
+    pub options: ExamplesOptions,
     /// Seed of the resamples
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -57,6 +52,39 @@ pub struct Examples {
     /// The folder for examples, shares and curve (.csv)
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// What is asked of the shares.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct ExamplesOptions {
+    /// A label is worth a look if its example has more than this many times the mean share ...
+    #[arg(long, default_value_t = 10.0, value_name = "TIMES")]
+    pub large: f64,
+    /// ... and the model gives the label less than this probability
+    #[arg(long, default_value_t = 0.1, value_name = "P")]
+    pub unlikely: f64,
+    /// Resampled corpora behind the intervals; 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "B")]
+    pub resamples: usize,
+}
+
+impl ExamplesOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> std::result::Result<(), Problem> {
+        check_resamples(self.resamples)?;
+        if !(self.large >= 0.0 && self.large.is_finite()) {
+            let fix = "10 asks about examples with ten times the mean share";
+            return Err(Problem::new("large", "number", "at least 0", self.large, fix));
+        }
+        match (0.0..=1.0).contains(&self.unlikely) {
+            true => Ok(()),
+            false => {
+                let fix = "write 10 % as 0.1";
+                Err(Problem::new("unlikely", "probability", "in [0, 1]", self.unlikely, fix))
+            }
+        }
+    }
 }
 
 /// Below so many effective examples no resample knows the tail.
@@ -80,7 +108,8 @@ impl Examples {
             _ => rows(&groups[0].1, &used, |_| Ok(ExampleRow::default()))?,
         };
         let rows = self.looked_at(rows, &metadata);
-        let resamples = Resamples { clusters: &own.clusters, number: self.resamples, seed: self.seed };
+        let resamples =
+            Resamples { clusters: &own.clusters, number: self.options.resamples, seed: self.seed };
         let unequal = shares::rows(&groups, &resamples);
         tables::write(&self.out, &rows)?;
         tables::write(&self.out, &unequal)?;
@@ -95,18 +124,7 @@ impl Examples {
 
     /// What is wrong with the options alone.
     pub(super) fn check(&self) -> Result<()> {
-        check_resamples(self.resamples)?;
-        if !(self.large >= 0.0 && self.large.is_finite()) {
-            let fix = "10 asks about examples with ten times the mean share";
-            return Err(Problem::new("large", "number", "at least 0", self.large, fix).into());
-        }
-        match (0.0..=1.0).contains(&self.unlikely) {
-            true => Ok(()),
-            false => {
-                let fix = "write 10 % as 0.1";
-                Err(Problem::new("unlikely", "probability", "in [0, 1]", self.unlikely, fix).into())
-            }
-        }
+        Ok(self.options.check()?)
     }
 
     /// The Fisher file that the sums stand beside.
@@ -168,7 +186,7 @@ impl Examples {
         let mean = 1.0 / rows.len() as f64;
         let look = |row: &ExampleRow| {
             let probability = row.probability.filter(|_| asked && row.label.is_some())?;
-            Some(row.share > self.large * mean && probability < self.unlikely)
+            Some(row.share > self.options.large * mean && probability < self.options.unlikely)
         };
         rows.into_iter().map(|row| ExampleRow { look: look(&row), ..row }).collect()
     }
@@ -206,8 +224,8 @@ impl Examples {
             "labels worth a look: {} of {asked} (more than {} times the mean share, and the label below {} %). Hard examples look \
              the same as wrong labels",
             found.len(),
-            significant(self.large, 3),
-            significant(100.0 * self.unlikely, 3)
+            significant(self.options.large, 3),
+            significant(100.0 * self.options.unlikely, 3)
         );
         found.iter().take(self.show).for_each(|row| say!("{}", line(row)));
     }

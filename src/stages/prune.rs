@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::damage::per_target;
+use super::options::defaults;
 use super::{ModelAndSet, about_set, check_finite, word};
 use crate::data::frozen::FrozenSet;
 use crate::data::{self, Example};
@@ -35,6 +37,23 @@ pub struct Prune {
     /// Fisher information of the checkpoint; of other examples than the set's, or it knows the answers
     #[arg(long, value_name = "F.safetensors")]
     pub fisher: PathBuf,
+    #[command(flatten)]
+    pub options: PruneOptions,
+    /// Seed of the random orders, and of a task head that the checkpoint lacks
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The folder for prune.csv
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// What goes, in which order.
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults")]
+pub struct PruneOptions {
     /// Shares of the parameters that are set to zero
     #[arg(
         long,
@@ -61,15 +80,26 @@ pub struct Prune {
     /// Set biases and LayerNorm vectors to zero, too
     #[arg(long)]
     pub vectors: bool,
-    /// Seed of the random orders, and of a task head that the checkpoint lacks
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// The folder for prune.csv
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+}
+
+impl PruneOptions {
+    /// What is out of its range.
+    pub fn check(&self) -> std::result::Result<(), Problem> {
+        check_at_most("draws", self.draws, 1000, "an evaluation for every share")?;
+        if self.draws == 0 && self.orders.contains(&Order::Random) {
+            let fix = "leave random out of --orders for none";
+            return Err(Problem::new("draws", "number", "at least 1", 0, fix));
+        }
+        if let Some(share) = self.shares.iter().find(|share| !(**share > 0.0 && **share <= 1.0)) {
+            return Err(Problem::new("shares", "share", "in (0, 1]", share, "write 1 % as 0.01"));
+        }
+        match self.orders.iter().enumerate().find(|(i, order)| self.orders[..*i].contains(order)) {
+            Some((_, twice)) => {
+                Err(Problem::new("orders", "names", "distinct", word(*twice), "name each once"))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// What is known of a model on the set.
@@ -110,26 +140,14 @@ impl Prune {
 
     /// What is wrong with the options alone.
     pub(super) fn check(&self) -> Result<()> {
-        check_at_most("draws", self.draws, 1000, "an evaluation for every share")?;
-        if self.draws == 0 && self.orders.contains(&Order::Random) {
-            let fix = "leave random out of --orders for none";
-            return Err(Problem::new("draws", "number", "at least 1", 0, fix).into());
-        }
-        if let Some(share) = self.shares.iter().find(|share| !(**share > 0.0 && **share <= 1.0)) {
-            return Err(Problem::new("shares", "share", "in (0, 1]", share, "write 1 % as 0.01").into());
-        }
-        match self.orders.iter().enumerate().find(|(i, order)| self.orders[..*i].contains(order)) {
-            Some((_, twice)) => {
-                Err(Problem::new("orders", "names", "distinct", word(*twice), "name each once").into())
-            }
-            None => Ok(()),
-        }
+        Ok(self.options.check()?)
     }
 
     /// What may be set to zero: parameters with Fisher information that the set reaches.
     fn space(&self, model: &Model, set: &FrozenSet, fisher: &ParamMap) -> Result<Space> {
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
-        let may = |name: &&String| self.vectors || model.theta.get(*name).is_some_and(|t| t.rank() > 1);
+        let may =
+            |name: &&String| self.options.vectors || model.theta.get(*name).is_some_and(|t| t.rank() > 1);
         let names = fisher.keys().filter(may);
         let mut flags = mask::reached(&model.theta, names, |name| model.objective().reached(name, &examples));
         let before = mask::count(flags.values());
@@ -153,10 +171,11 @@ impl Prune {
     /// The queues, each with its order and draw.
     fn queues(&self) -> Vec<(Order, Option<usize>)> {
         let draws = |order: Order| match order {
-            Order::Random => (0..self.draws).map(Some).collect(),
+            Order::Random => (0..self.options.draws).map(Some).collect(),
             _ => vec![None],
         };
-        self.orders
+        self.options
+            .orders
             .iter()
             .flat_map(|&order| draws(order).into_iter().map(move |draw| (order, draw)))
             .collect()
@@ -167,7 +186,7 @@ impl Prune {
         let examples = &set.examples;
         let each = estimate::seconds_each(model.objective(), &model.theta, examples, &set.by_length())?
             * estimate::tokens(examples) as f64;
-        let points = 1 + self.queues().len() * self.shares.len();
+        let points = 1 + self.queues().len() * self.options.shares.len();
         let batch = model.activations(examples, crate::evaluate::BATCH.1, false);
         let bytes = 8 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
         estimate::tell("pruning", each * points as f64, bytes);
@@ -181,8 +200,8 @@ impl Prune {
             "checkpoint": model.hash,
             "set": about_set(set),
             "fisher": files::hash_file(&self.fisher)?,
-            "options": [json!(self.shares), json!(self.orders), json!(self.unit), json!(self.draws),
-                json!(self.vectors), json!(self.seed)],
+            "options": [json!(self.options.shares), json!(self.options.orders), json!(self.options.unit), json!(self.options.draws),
+                json!(self.options.vectors), json!(self.seed)],
         });
         Ok(files::hash(about.to_string().as_bytes()))
     }
@@ -196,12 +215,12 @@ impl Prune {
             number(whole.loss),
             whole.value.map_or(String::new(), |value| format!(", {} {}", whole.metric, number(value)))
         );
-        for share in &self.shares {
+        for share in &self.options.shares {
             say!("without {} %:", significant(100.0 * share, 3));
             let own = pruned.iter().filter(|row| row.pruned_share == *share);
             own.for_each(|row| say!("{}", line(row)));
         }
-        for order in self.orders.iter().filter(|order| **order != Order::Random) {
+        for order in self.options.orders.iter().filter(|order| **order != Order::Random) {
             let own: Vec<&PruneRow> = pruned.iter().filter(|row| row.order == word(*order)).collect();
             let less = own.iter().filter(|row| row.over_random_high.is_some_and(|high| high < 0.0)).count();
             let more = own.iter().filter(|row| row.over_random_low.is_some_and(|low| low > 0.0)).count();
@@ -268,11 +287,11 @@ impl<'a> Job<'a> {
         let mut rows = vec![self.row(("none", None), 0.0, &[], &whole, &whole)];
         check_finite(&self.stage.inputs.checkpoint, rows[0].loss)?;
         let queues = self.stage.queues();
-        let progress = Progress::new("pruning", queues.len() * self.stage.shares.len());
+        let progress = Progress::new("pruning", queues.len() * self.stage.options.shares.len());
         let mut known: Vec<(Order, f64, At)> = Vec::new();
         for (order, draw) in queues {
             let queue = self.queue(order, draw);
-            for &share in &self.stage.shares {
+            for &share in &self.stage.options.shares {
                 let gone = queue.first(share);
                 let at = self.resumed(gone, &whole, journal)?;
                 rows.push(self.row((&word(order), draw), share, gone, &at, &whole));
@@ -294,7 +313,7 @@ impl<'a> Job<'a> {
     }
 
     fn queue(&self, order: Order, draw: Option<usize>) -> Queue {
-        self.weights.queue(order, self.stage.unit, self.stage.seed, draw.unwrap_or(0))
+        self.weights.queue(order, self.stage.options.unit, self.stage.seed, draw.unwrap_or(0))
     }
 
     fn at(&self, theta: &ParamMap) -> Result<At> {

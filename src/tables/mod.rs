@@ -95,7 +95,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 52] = [
+pub const ALL: [Schema; 53] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -146,6 +146,7 @@ pub const ALL: [Schema; 52] = [
     Schema::of::<page::Training>(),
     Schema::of::<page::McNemar>(),
     Schema::of::<page::Surface>(),
+    Schema::of::<page::Basins>(),
     Schema::of::<page::Site>(),
     Schema::of::<page::Sharp>(),
 ];

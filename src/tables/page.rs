@@ -172,6 +172,42 @@ impl Table for Surface {
     const FIX: &'static str = FIX;
 }
 
+/// A row of `topology.csv`: the basins of the surfaces of one model under one mask.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Basins {
+    /// The part that the loss is over.
+    pub over: String,
+    /// Which parameters move.
+    pub mask: String,
+    /// Title of the model.
+    pub model: String,
+    /// Seeds whose models have surfaces.
+    pub seeds: usize,
+    /// Minima of the surface of the first seed.
+    pub minima: usize,
+    /// Those that the examples show to be basins, the lowest among them; empty where they are too few to say, or there is one minimum.
+    pub basins: Option<usize>,
+    /// Mean over the seeds of the mean height of the first saddle above each minimum.
+    pub smad: f64,
+    /// Its standard error over the examples, for the model of the first seed, its points being given.
+    pub smad_se: Option<f64>,
+    /// Paired by seed: this model's SMAD minus the first one's; empty for one pair of models.
+    pub difference: Option<f64>,
+    /// Lower end of its 95 % interval, of this comparison alone, over seeds and examples.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Two-sided p of no difference.
+    pub p: Option<f64>,
+    /// The same, corrected for all comparisons of the page (Holm).
+    pub p_corrected: Option<f64>,
+}
+
+impl Table for Basins {
+    const FILE: &'static str = "topology.csv";
+    const FIX: &'static str = FIX;
+}
+
 /// A row of `sites.csv`: the Fisher score of a dropout site.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Site {

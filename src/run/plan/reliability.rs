@@ -1,7 +1,7 @@
 //! Steps about the Fisher information itself: how stable, on what it rests, what it predicts, what it agrees with.
 
-use super::{Plan, STABILITY, estimate_stem, figure, listed};
-use crate::analysis::config::{Analysis, Over, Part};
+use super::{Model, Plan, STABILITY, estimate_stem, figure, listed};
+use crate::analysis::config::{Analysis, Fisher, Over, Part};
 use crate::analysis::titles::plain;
 use crate::figures::{self, Figure};
 use crate::run::step::Step;
@@ -38,6 +38,11 @@ fn absent(analysis: &Analysis, folder: &str) -> Vec<&'static str> {
         _ => (),
     }
     absent
+}
+
+/// The Fisher information of a trained model.
+pub(super) fn model_stem(model: &Model) -> String {
+    format!("fisher/{}", plain(&model.title))
 }
 
 impl Plan<'_> {
@@ -118,17 +123,8 @@ impl Plan<'_> {
         }
         for model in self.models.iter().filter(|_| agree.arms) {
             let Some(run) = model.runs.first() else { continue };
-            let stem = format!("fisher/{}", plain(&model.title));
-            let own = Step::new(format!("Fisher information of {}", model.title), "fisher")
-                .reads("--checkpoint", run)
-                .reads("--set", "sets/fisher.safetensors")
-                .maybe("--reduction", fisher.reduction.map(word))
-                .word("--per-example")
-                .option("--seed", self.analysis.seed)
-                .writes("--out", format!("{stem}.safetensors"))
-                .also_writes(format!("{stem}.csv"))
-                .also_writes(format!("{stem}.examples.safetensors"));
-            steps.push(own);
+            let stem = model_stem(model);
+            steps.push(self.fisher_of(model, run, fisher));
             step =
                 step.file(format!("{stem}.safetensors")).also_reads(format!("{stem}.examples.safetensors"));
             titles.push(model.title.clone());
@@ -143,8 +139,22 @@ impl Plan<'_> {
         [steps, self.figures(AGREE)].concat()
     }
 
+    /// The Fisher information of a trained model, on the examples of the checkpoint's.
+    pub(super) fn fisher_of(&self, model: &Model, run: &str, fisher: &Fisher) -> Step {
+        let stem = model_stem(model);
+        Step::new(format!("Fisher information of {}", model.title), "fisher")
+            .reads("--checkpoint", run)
+            .reads("--set", "sets/fisher.safetensors")
+            .maybe("--reduction", fisher.reduction.map(word))
+            .word("--per-example")
+            .option("--seed", self.analysis.seed)
+            .writes("--out", format!("{stem}.safetensors"))
+            .also_writes(format!("{stem}.csv"))
+            .also_writes(format!("{stem}.examples.safetensors"))
+    }
+
     /// The figures of a command's tables, which read what stands beside these, too.
-    fn figures(&self, folder: &str) -> Vec<Step> {
+    pub(super) fn figures(&self, folder: &str) -> Vec<Step> {
         let absent = absent(self.analysis, folder);
         let step = |drawn: &Figure| {
             let step = figure(drawn.name, &format!("figure of {}", drawn.of)).file(table_of(drawn, folder));

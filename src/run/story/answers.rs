@@ -4,7 +4,7 @@
 //! the page, shows it, and nowhere else.
 
 use super::words::{counted, level, number};
-use super::{Story, better};
+use super::{Story, basins, better};
 use crate::analysis::config::{Analysis, Topic};
 use crate::error::Result;
 use crate::page::Page;
@@ -26,9 +26,10 @@ impl Told {
 }
 
 /// The order where an analysis says none: of trained models first what was trained for; else the information itself.
-const TRAINED: [Topic; 11] = [
+const TRAINED: [Topic; 14] = [
     Topic::Better,
     Topic::Flatter,
+    Topic::Basins,
     Topic::Apart,
     Topic::Data,
     Topic::Matters,
@@ -36,10 +37,12 @@ const TRAINED: [Topic; 11] = [
     Topic::Overlap,
     Topic::Drivers,
     Topic::Damage,
+    Topic::Pruning,
+    Topic::Examples,
     Topic::Alike,
     Topic::Where,
 ];
-const UNTRAINED: [Topic; 9] = [
+const UNTRAINED: [Topic; 12] = [
     Topic::Where,
     Topic::Data,
     Topic::Matters,
@@ -47,8 +50,11 @@ const UNTRAINED: [Topic; 9] = [
     Topic::Overlap,
     Topic::Drivers,
     Topic::Damage,
+    Topic::Pruning,
+    Topic::Examples,
     Topic::Alike,
     Topic::Flatter,
+    Topic::Basins,
 ];
 
 impl Story<'_> {
@@ -98,6 +104,9 @@ impl Story<'_> {
             Topic::Drivers => self.drivers(),
             Topic::Damage => self.damaged(),
             Topic::Alike => self.alike(),
+            Topic::Basins => Ok(basins::told(&self.found.basins)),
+            Topic::Pruning => self.prunable(),
+            Topic::Examples => self.carried(),
         }
     }
 
@@ -197,6 +206,9 @@ mod tests {
                 Topic::Drivers => own.audit.is_some(),
                 Topic::Damage => own.damage.is_some(),
                 Topic::Alike => own.agree.is_some(),
+                Topic::Basins => own.topology.is_some(),
+                Topic::Pruning => own.prune.is_some(),
+                Topic::Examples => own.examples.is_some(),
             };
             let asked = asked(&own);
             assert!(asked.first().is_some_and(done), "{name}: {asked:?}");

@@ -122,7 +122,7 @@ impl Story<'_> {
     }
 
     /// The figures of a command's tables, with the words that `render` has for them.
-    fn figures(&self, page: &mut Page, folder: &str) -> Result<()> {
+    pub(super) fn figures(&self, page: &mut Page, folder: &str) -> Result<()> {
         for figure in figures_of(self.analysis, folder) {
             let rows = match figure.name {
                 NEEDED => self.rows_if_any(STABILITY)?,
@@ -141,7 +141,7 @@ impl Story<'_> {
     }
 
     /// Some rows of a table as they stand, without these columns.
-    fn table<T: tables::Table>(
+    pub(super) fn table<T: tables::Table>(
         &self,
         page: &mut Page,
         folder: &str,

@@ -4,7 +4,7 @@
 //! flatter stands without that. One pair of models has no p: what is measured of it is told, and called one pair.
 
 use crate::stats::paired::LEVEL;
-use crate::tables::page::{Sharp, Surface, Training};
+use crate::tables::page::{Basins, Sharp, Surface, Training};
 
 /// What is known of the difference of two arms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,12 @@ impl Surface {
 }
 
 impl Sharp {
+    pub fn comparison(&self) -> Option<Comparison> {
+        Comparison::new(self.difference, self.low, self.high, self.p_corrected)
+    }
+}
+
+impl Basins {
     pub fn comparison(&self) -> Option<Comparison> {
         Comparison::new(self.difference, self.low, self.high, self.p_corrected)
     }
