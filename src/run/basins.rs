@@ -83,7 +83,8 @@ fn row(runs: &[Run], difference: Option<Difference>) -> Option<Basins> {
         seeds: runs.len(),
         minima: first.minima.len(),
         basins: first.shown.map(|shown| shown + 1),
-        smad: stats::mean(&smads),
+        // The sum of none is -0.
+        smad: stats::mean(&smads) + 0.0,
         smad_se: first.smad_se,
         difference: value,
         low: value.zip(half).map(|(value, half)| value - half),

@@ -329,9 +329,16 @@ mod tests {
     fn the_gallery_was_made_by_these_command_lines() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut compared = 0;
-        for name in
-            ["quickstart", "landscape", "reliability", "drift", "controls", "high-rate", "what-guides"]
-        {
+        for name in [
+            "quickstart",
+            "landscape",
+            "reliability",
+            "depth",
+            "drift",
+            "controls",
+            "high-rate",
+            "what-guides",
+        ] {
             let folder = root.join("figures").join(name);
             let text = folder.join("analysis.toml").display().to_string();
             let loaded = analysis::load(&text, &[]).unwrap();

@@ -72,7 +72,13 @@ pub fn told(rows: &[Basins]) -> Option<Told> {
     let found: Vec<(&Basins, Comparison)> =
         rows.iter().filter_map(|row| Some((row, row.comparison()?))).collect();
     let differ: Vec<String> = found.iter().map(|(row, one)| differs(row, &own[0].model, one)).collect();
-    let mut told = Told::new(verdict(&own), "How many basins?", [each, differ].concat().join(" "));
+    let alike = own.len() > 1 && rows.iter().all(|row| row.smad == 0.0);
+    let alike = alike.then(|| "No surface has a second minimum, so no SMAD can differ.".to_string());
+    let mut told = Told::new(
+        verdict(&own),
+        "How many basins?",
+        [each, differ, alike.into_iter().collect()].concat().join(" "),
+    );
     let name = |row: &Basins| format!("{} − {}, SMAD, {}", row.model, own[0].model, row.mask);
     told.answer.differences = found.iter().map(|(row, one)| one.compared(name(row))).collect();
     Some(told)
@@ -164,11 +170,19 @@ mod tests {
         assert_eq!(open.verdict, "No surface is shown to have a second basin.");
         let wanted = "Around uniform: one minimum, so one basin; SMAD 0.250 ± 0.125, mean of three seeds. Around guided: one basin is shown of four \
                       minima; SMAD 0.250 ± 0.125, mean of three seeds. In all parameters, no difference in SMAD is shown between guided and uniform \
-                      (-0.200, 95 % -0.300 to -0.100, three pairs of models).";
+                      (-0.20, 95 % -0.30 to -0.10, three pairs of models).";
         assert_eq!(open.answer.text, wanted.replace('-', "−"));
         let shown = told_of(0.04);
         assert!(shown.answer.text.contains("SMAD is shown to be smaller around guided than around uniform"));
         assert_eq!([open, shown].map(|told| told.answer.differences[0].shown), [false, true]);
+        let one = |model: &str| Basins { smad: 0.0, smad_se: None, ..row(model, 1, None, None) };
+        let alike = told(&[one("uniform"), one("guided")]).unwrap().answer.text;
+        assert!(
+            alike.ends_with(
+                "SMAD 0.000, mean of three seeds. No surface has a second minimum, so no SMAD can differ."
+            ),
+            "{alike}"
+        );
         let two = told(&[row("uniform", 3, Some(2), None)]).unwrap();
         assert_eq!(two.verdict, "2 basins are shown of three minima around uniform.");
         assert_eq!(told(&[]), None);
