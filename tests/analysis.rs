@@ -436,7 +436,6 @@ fn options_are_checked_before_any_work() -> Outcome {
         ("stability.overlap=[0.1,1.0]".into(), "stability.overlap"),
         ("fisher.mc_samples=0".into(), "fisher.mc_samples"),
         ("damage.radius=0.0".into(), "damage.radius"),
-        ("prune.shares=[1.5]".into(), "prune.shares"),
         ("examples.unlikely=2.0".into(), "examples.unlikely"),
         (format!("train.arms=[\"guided:{}\"]", rates.display()), "no such rates.csv"),
         ("schedule.preset=paper-bert-base".into(), "schedule.preset"),
