@@ -336,7 +336,7 @@ fn the_command_tells_basins_from_noise() -> Outcome {
     }
     std::fs::remove_file(examples_path(&at("clear.csv")))?;
     let words = said("topology clear.csv --out alone")?;
-    assert!(words.contains("without losses by example nothing tells"), "{words}");
+    assert!(words.contains("without losses by example nothing rules out noise"), "{words}");
     assert!(tables::read::<MinimumRow>(&at("alone/minima.csv"))?.iter().all(|own| own.shown.is_none()));
     assert_eq!(MinimumRow::FILE, "minima.csv");
     Ok(())
