@@ -353,8 +353,9 @@ fn too_little_memory_is_said() -> Outcome {
     let command = "pretrain --config IN/config.json --steps 0 --out IN/large".to_string();
     let made = field.command(&Job { name: "large", command, fetches: false }, &field.at("in")).output()?;
     assert!(made.status.success(), "{}", said(&made));
-    // The program alone takes some 60 MiB of addresses (at 64 its threads may not start), the weights 37, and two directions as much each.
-    let limits: Vec<String> = (64..=320).step_by(32).map(|mib| format!("ulimit -v {}", mib * 1024)).collect();
+    // The program alone takes some 65 MiB of addresses (at 64 its threads may not start), the weights 37, and two directions as much each;
+    // the allocator takes addresses in large pieces.
+    let limits: Vec<String> = (64..=640).step_by(72).map(|mib| format!("ulimit -v {}", mib * 1024)).collect();
     let words = [": out of memory: ", "the system could not start the threads"];
     let failed = runs_out(&field, &["large"], &limits, &words, |_| Vec::new())?;
     assert!((3..9).contains(&failed), "{failed} of 9 failed");

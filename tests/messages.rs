@@ -121,7 +121,7 @@ const COMMANDS: &[Row] = &[
     (
         1,
         "sharpness --checkpoint model --set set.safetensors --critical --to model --out x.csv",
-        &["model", "other weights"],
+        &["model", "the same weights"],
     ),
     (
         1,

@@ -146,7 +146,7 @@ fn a_grid_is_all_combinations() -> Outcome {
             "`train.fraction` in [[grid]] must be a list of values",
         ),
         ("train.lr = [3e-3]\n", "", "[[grid]] gives the cell 0.2 twice"),
-        ("[0.1, 0.2]", "[0.1, 2.0]", "cell 2.0_1e-3"),
+        ("[0.1, 0.2]", "[0.1, 2.5]", "cell 2.5_1e-3"),
         ("train.lr = [3e-3]", "train.lrr = [3e-3]", "cell 0.2_3e-3"),
         ("train.lr = [3e-3]", "title.x = [3e-3]", "`title.x` in [[grid]] is not a key inside a section"),
         (

@@ -157,7 +157,7 @@ fn metric(read: &Pruned) -> Panel<'_> {
         title: read.whole.metric.replace('_', " "),
         notes: vec![format!("whole model: {}", significant(whole, 4))],
         spans: range.map(|(low, high)| (Span::Linear(0.0, 1.0), Span::Linear(low, high))),
-        words: (ACROSS, "chief metric"),
+        words: (ACROSS, &read.whole.metric),
         draw: Box::new(move |canvas, plot| {
             level(canvas, &plot.across(whole));
             curves(canvas, plot, read, value);

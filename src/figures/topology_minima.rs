@@ -45,14 +45,13 @@ struct Read {
 pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
     let read = Read::at(path)?;
     let surface = surface(&read, path)?;
-    let panels: Vec<Panel> = surface.into_iter().chain([tree(&read), persistences(&read)]).collect();
-    let svg = sheet(
-        &panels,
-        PerRow { wide: 3, narrow: 1 },
-        width_mm.unwrap_or(174.0),
-        entries(&read),
-        DESCRIPTION,
-    )?;
+    // Of one minimum the tree is a line, and there is no persistence.
+    let alone = read.all == 1 && surface.is_some();
+    let others = if alone { Vec::new() } else { vec![tree(&read), persistences(&read)] };
+    let panels: Vec<Panel> = surface.into_iter().chain(others).collect();
+    let (wide, width) = if alone { (1, 84.0) } else { (3, 174.0) };
+    let svg =
+        sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(width), entries(&read), DESCRIPTION)?;
     Ok((svg, caption(&read)))
 }
 
@@ -158,7 +157,7 @@ fn line(read: &Read, x: Vec<f64>, values: Vec<f64>) -> Option<Panel<'_>> {
 }
 
 fn heading(read: &Read) -> String {
-    let number = if read.all == 1 { "1 minimum".into() } else { format!("{} minima", read.all) };
+    let number = if read.all == 1 { "one basin".into() } else { format!("{} minima", read.all) };
     format!("{}: {number}", field(read))
 }
 
