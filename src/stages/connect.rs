@@ -1,15 +1,15 @@
 //! `connect`: a curve of low loss between two models.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Compute, HeadOptions, check_finite, checkpoint};
+use super::{Compute, check_finite, checkpoint};
 use crate::data::frozen::FrozenSet;
 use crate::data::{self, Example};
 use crate::draw::numbers::significant;
-use crate::error::{Error, Problem, Result, check_at_most};
+use crate::error::{Problem, Result, check_at_most};
 use crate::evaluate::{Evaluator, SetLoss, metrics};
 use crate::model::Model;
 use crate::params;
@@ -66,7 +66,10 @@ impl Connect {
         let [set, held_out] = [FrozenSet::read(&self.set)?, FrozenSet::read(&self.held_out)?];
         provenance.input("set", &set.hash);
         provenance.input("held-out", &held_out.hash);
-        let [a, b] = [self.open(&self.a, &set)?, self.open(&self.b, &set)?];
+        let [a, b] = [
+            self.compute.open_with_own_head(&self.a, &set)?,
+            self.compute.open_with_own_head(&self.b, &set)?,
+        ];
         provenance.checkpoint("a", &self.a, &a.hash)?;
         provenance.checkpoint("b", &self.b, &b.hash)?;
         a.check(&held_out)?;
@@ -109,20 +112,6 @@ impl Connect {
             clip: 1.0,
             snapshots: 0,
             seed: self.seed,
-        }
-    }
-
-    /// A model with its own head.
-    fn open(&self, path: &Path, set: &FrozenSet) -> Result<Model> {
-        let head = HeadOptions { strict_head: false, fresh_head: false };
-        let model = self.compute.open(path)?.model_for(set, head.missing(0))?;
-        match model.stored_head {
-            true => Ok(model),
-            false => {
-                let fix =
-                    "give a model that was trained for the task of the set, or a set of the model's task";
-                Err(Error::field(path.display(), "head", "stored", "none for this set", fix))
-            }
         }
     }
 

@@ -1,13 +1,13 @@
 //! `merge`: two models of one shape become one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Compute, HeadOptions, check_finite, checkpoint, with_se};
+use super::{Compute, check_finite, checkpoint, with_se};
 use crate::data;
 use crate::data::frozen::FrozenSet;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::evaluate::{SetLoss, metrics, set_loss};
 use crate::fisher::files as fisher_files;
 use crate::fisher::merge::{Weighting, merged};
@@ -61,7 +61,10 @@ impl Merge {
         let mut provenance = Provenance::start(command, None);
         let set = FrozenSet::read(&self.set)?;
         provenance.input("set", &set.hash);
-        let [mut a, b] = [self.open(&self.a, &set)?, self.open(&self.b, &set)?];
+        let [mut a, b] = [
+            self.compute.open_with_own_head(&self.a, &set)?,
+            self.compute.open_with_own_head(&self.b, &set)?,
+        ];
         provenance.checkpoint("a", &self.a, &a.hash)?;
         provenance.checkpoint("b", &self.b, &b.hash)?;
         [&self.a, &self.b].into_iter().try_for_each(|source| Model::prepare_folder(source, &self.out))?;
@@ -104,20 +107,6 @@ impl Merge {
         match self.floor >= 0.0 && self.floor.is_finite() {
             true => Ok(()),
             false => Err(Problem::new("floor", "number", "at least 0", self.floor, "1e-6 is usual").into()),
-        }
-    }
-
-    /// A model with its own head: one that is drawn would be no part of what was trained.
-    fn open(&self, path: &Path, set: &FrozenSet) -> Result<Model> {
-        let head = HeadOptions { strict_head: false, fresh_head: false };
-        let model = self.compute.open(path)?.model_for(set, head.missing(0))?;
-        match model.stored_head {
-            true => Ok(model),
-            false => {
-                let fix =
-                    "give a model that was trained for the task of the set, or a set of the model's task";
-                Err(Error::field(path.display(), "head", "stored", "none for this set", fix))
-            }
         }
     }
 

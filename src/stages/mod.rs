@@ -144,6 +144,20 @@ impl Compute {
         let device = self.device.open()?;
         Ok(Checkpoint::open(checkpoint)?.on(device))
     }
+
+    /// A model with the head that its checkpoint holds: one that is drawn would be no part of what was trained.
+    fn open_with_own_head(&self, path: &Path, set: &FrozenSet) -> Result<Model> {
+        let head = HeadOptions { strict_head: false, fresh_head: false };
+        let model = self.open(path)?.model_for(set, head.missing(0))?;
+        match model.stored_head {
+            true => Ok(model),
+            false => {
+                let fix =
+                    "give a model that was trained for the task of the set, or a set of the model's task";
+                Err(Error::field(path.display(), "head", "stored", "none for this set", fix))
+            }
+        }
+    }
 }
 
 /// Which task head a model gets.
