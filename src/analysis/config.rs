@@ -355,9 +355,12 @@ pub struct Plane {
     /// Points per axis [default: 25]
     #[arg(long, value_name = "N")]
     pub resolution: Option<usize>,
-    /// Points on each line between models [default: 25]
+    /// Points on each line between models, over all examples [default: 25]
     #[arg(long, value_name = "N")]
     pub line_resolution: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub sampling: SamplingOptions,
 }
 
 /// The training of the first seed's runs, each in the plane of its leading principal components
@@ -373,6 +376,9 @@ pub struct Trajectory {
     /// Points per axis [default: 25]
     #[arg(long, value_name = "N")]
     pub resolution: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub sampling: SamplingOptions,
 }
 
 /// As [[planes]]: a plane of a kind of directions around every arm's first run, over the first part of [surface]

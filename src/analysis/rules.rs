@@ -79,12 +79,15 @@ fn ranges(analysis: &Analysis) -> [(&'static str, Option<Result<(), error::Probl
         ("profile", analysis.profile.as_ref().map(|s| s.axes.check().and(s.sampling.check()))),
         (
             "plane",
-            analysis
-                .plane
-                .as_ref()
-                .map(|p| axes(&p.span, p.resolution).and(axes(&p.span, p.line_resolution).map_err(line))),
+            analysis.plane.as_ref().map(|p| {
+                let lines = axes(&p.span, p.line_resolution).map_err(line);
+                axes(&p.span, p.resolution).and(lines).and(p.sampling.check())
+            }),
         ),
-        ("trajectory", analysis.trajectory.as_ref().map(|t| axes(&t.span, t.resolution))),
+        (
+            "trajectory",
+            analysis.trajectory.as_ref().map(|t| axes(&t.span, t.resolution).and(t.sampling.check())),
+        ),
         ("planes", analysis.planes.iter().map(|p| axes(&p.span, p.resolution)).find(Result::is_err)),
         ("sharpness", analysis.sharpness.as_ref().map(|s| s.options.check().and(s.axes.check()))),
         ("stability", analysis.stability.as_ref().map(StabilityOptions::check)),

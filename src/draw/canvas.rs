@@ -262,11 +262,17 @@ pub(crate) fn path_data(points: &[Point], closed: bool) -> String {
     d
 }
 
-/// A figure with the first sentence of its caption as its name, which programs show of it.
+/// A figure with its caption as the description in it and the first sentence of that as its name, which programs show of it.
 pub(crate) fn named(svg: &str, caption: &str) -> String {
-    let first = caption.split_once(". ").map_or(caption.trim_end(), |(first, _)| first);
-    let title = format!("<title>{}</title>\n<desc>", escaped(first.trim_end_matches('.')));
-    svg.replacen("<desc>", &title, 1)
+    let caption = caption.trim_end();
+    let Some((head, (_, rest))) =
+        svg.split_once("<desc>").and_then(|(head, rest)| Some((head, rest.split_once("</desc>")?)))
+    else {
+        return svg.to_owned();
+    };
+    let first = caption.split_once(". ").map_or(caption, |(first, _)| first);
+    let title = escaped(first.trim_end_matches('.'));
+    format!("{head}<title>{title}</title>\n<desc>{}</desc>{rest}", escaped(caption))
 }
 
 /// A text as XML has it.
@@ -403,6 +409,6 @@ mod tests {
     fn titles_cannot_break_the_document() {
         let canvas = Canvas::new((100.0, 50.0));
         canvas.text("a < b & \"c\" \u{7}]]>", (10.0, 20.0), 8.0, Anchor::Start, 0.0, "#000");
-        assert!(crate::draw::image::parse(&canvas.finish("<&>")).is_ok());
+        assert!(crate::draw::image::parse(&canvas.finish("<&>"), None).is_ok());
     }
 }

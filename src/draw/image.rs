@@ -7,6 +7,7 @@
 //! The font is DejaVu Sans 2.37 (Debian's fonts-dejavu-core; licence beside it in `fonts/`), which has the
 //! signs − × ⁻ ⁰…⁹ of the labels. `canvas` measures text with the same file.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
@@ -31,7 +32,7 @@ const MAX_SIDE: f64 = 20_000.0;
 ///
 /// [`Error::Field`] if `svg` is not SVG, if `dpi` is not a positive number, or if the picture would have no
 /// pixel or more than 20000 per side.
-pub fn svg_to_png(svg: &str, dpi: f64) -> Result<Vec<u8>> {
+pub fn svg_to_png(svg: &str, dpi: f64, font: Option<&Font>) -> Result<Vec<u8>> {
     if !(dpi.is_finite() && dpi > 0.0) {
         return Err(Error::field(
             "picture",
@@ -41,7 +42,7 @@ pub fn svg_to_png(svg: &str, dpi: f64) -> Result<Vec<u8>> {
             "300 suits print, 150 a screen",
         ));
     }
-    let tree = parse(svg)?;
+    let tree = parse(svg, font)?;
     let scale = dpi / CSS_DPI;
     let [width, height] =
         [tree.size().width(), tree.size().height()].map(|side| (f64::from(side) * scale).round());
@@ -103,9 +104,9 @@ fn crc(bytes: &[u8]) -> u32 {
 /// # Errors
 ///
 /// [`Error::Field`] if `svg` is not SVG.
-pub fn svg_to_pdf(svg: &str) -> Result<Vec<u8>> {
+pub fn svg_to_pdf(svg: &str, font: Option<&Font>) -> Result<Vec<u8>> {
     let page = svg2pdf::PageOptions { dpi: CSS_DPI as f32 };
-    svg2pdf::to_pdf(&parse(svg)?, svg2pdf::ConversionOptions::default(), page)
+    svg2pdf::to_pdf(&parse(svg, font)?, svg2pdf::ConversionOptions::default(), page)
         .map(|pdf| in_order(&pdf))
         .map_err(|e| Error::field("picture", "pdf", "possible", e, "report this as a defect of fisherscape"))
 }
@@ -125,10 +126,64 @@ fn in_order(pdf: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The drawing that `svg` describes, its text laid out with the built-in font whatever family it asks for.
-pub(crate) fn parse(svg: &str) -> Result<usvg::Tree> {
+/// A font of the user's for the texts of a figure, which is laid out for DejaVu Sans.
+pub struct Font {
+    family: String,
+    bytes: Vec<u8>,
+}
+
+impl Font {
+    /// Reads a TrueType or OpenType file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] if it holds no font, or one that is wider than DejaVu Sans: texts would touch.
+    pub fn read(path: &Path) -> Result<Font> {
+        let bytes = crate::files::read(path)?;
+        let wrong = |expected: &str, found: String, fix: &str| {
+            Error::field(path.display(), "font", expected, found, fix)
+        };
+        let mut fonts = usvg::fontdb::Database::new();
+        fonts.load_font_data(bytes.clone());
+        let family =
+            fonts.faces().next().and_then(|face| face.families.first()).map(|(name, _)| name.clone());
+        let Some(family) = family else {
+            let fix = "name a .ttf or .otf file";
+            return Err(wrong("a TrueType or OpenType font", "none".into(), fix));
+        };
+        let font = Font { family, bytes };
+        let [own, usual] = [Some(&font), None].map(|font| width(font));
+        if own? > 1.02 * usual? {
+            let fix = "choose a narrower font: figures are laid out for DejaVu Sans";
+            return Err(wrong("no wider than DejaVu Sans", format!("the wider {}", font.family), fix));
+        }
+        Ok(font)
+    }
+
+    /// A figure that asks for this font.
+    pub fn asked_for(&self, svg: &str) -> String {
+        let family = crate::draw::canvas::escaped(&self.family).replace('"', "&quot;");
+        svg.replacen("font-family=\"", &format!("font-family=\"{family}, "), 1)
+    }
+}
+
+/// Width of the letters and digits of a figure in a font, to compare.
+fn width(font: Option<&Font>) -> Result<f32> {
+    let text = "Fisher information 0123456789";
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"999\" height=\"99\" font-family=\"{FONT_FAMILY}\">\
+         <text y=\"50\" font-size=\"20\">{text}</text></svg>"
+    );
+    let svg = font.map_or(svg.clone(), |font| font.asked_for(&svg));
+    Ok(parse(&svg, font)?.root().abs_bounding_box().width())
+}
+
+/// The drawing that `svg` describes, its text laid out with a font that is given, else with the built-in one, whatever family it
+/// asks for.
+pub(crate) fn parse(svg: &str, font: Option<&Font>) -> Result<usvg::Tree> {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_data(FONT.to_vec());
+    font.into_iter().for_each(|font| fonts.load_font_data(font.bytes.clone()));
     fonts.set_sans_serif_family(FONT_FAMILY);
     fonts.set_serif_family(FONT_FAMILY);
     fonts.set_monospace_family(FONT_FAMILY);
@@ -172,7 +227,7 @@ pub(crate) fn text_corners(svg: &str) -> Vec<(String, [(f64, f64); 4])> {
         }
     }
     let mut out = Vec::new();
-    walk(parse(svg).unwrap().root(), &mut out);
+    walk(parse(svg, None).unwrap().root(), &mut out);
     out
 }
 
@@ -194,7 +249,7 @@ mod tests {
     const SQUARE: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="25.4mm" height="12.7mm" viewBox="0 0 20 10"><rect width="10" height="10" fill="red"/></svg>"#;
 
     fn decoded(svg: &str, dpi: f64) -> tiny_skia::Pixmap {
-        tiny_skia::Pixmap::decode_png(&svg_to_png(svg, dpi).unwrap()).unwrap()
+        tiny_skia::Pixmap::decode_png(&svg_to_png(svg, dpi, None).unwrap()).unwrap()
     }
 
     /// Oracle: the PNG specification: IEND, which has no data, has the check sum ae426082; 300 dpi are 11811 pixels a metre. A wrong
@@ -202,7 +257,7 @@ mod tests {
     #[test]
     fn a_picture_says_its_resolution() {
         assert_eq!(crc(b"IEND"), 0xae42_6082);
-        let png = svg_to_png(SQUARE, 300.0).unwrap();
+        let png = svg_to_png(SQUARE, 300.0, None).unwrap();
         assert_eq!(&png[37..41], b"pHYs");
         assert_eq!(png[41..45], 11_811u32.to_be_bytes());
         assert_eq!((png[49], decoded(SQUARE, 300.0).width()), (1, 300));
@@ -227,7 +282,7 @@ mod tests {
             let svg = format!(
                 r#"<svg xmlns="http://www.w3.org/2000/svg" width="96" height="48"><text x="5" y="40" font-size="40" font-family="{family}">8</text></svg>"#
             );
-            let png = svg_to_png(&svg, 96.0).unwrap();
+            let png = svg_to_png(&svg, 96.0, None).unwrap();
             assert_eq!(png[16..24], [0, 0, 0, 96, 0, 0, 0, 48]);
             let picture = tiny_skia::Pixmap::decode_png(&png).unwrap();
             let ink = picture.pixels().iter().filter(|p| p.red() < 128).count();
@@ -237,16 +292,16 @@ mod tests {
 
     #[test]
     fn the_same_text_gives_the_same_bytes() {
-        assert_eq!(svg_to_png(SQUARE, 150.0).unwrap(), svg_to_png(SQUARE, 150.0).unwrap());
+        assert_eq!(svg_to_png(SQUARE, 150.0, None).unwrap(), svg_to_png(SQUARE, 150.0, None).unwrap());
         let text = WORD.replace("WORD", "loss");
-        assert_eq!(svg_to_pdf(&text).unwrap(), svg_to_pdf(&text).unwrap());
-        assert!(!String::from_utf8_lossy(&svg_to_pdf(&text).unwrap()).contains("Date"));
+        assert_eq!(svg_to_pdf(&text, None).unwrap(), svg_to_pdf(&text, None).unwrap());
+        assert!(!String::from_utf8_lossy(&svg_to_pdf(&text, None).unwrap()).contains("Date"));
         // Twenty resources have 20! orders.
         let circle =
             |i: usize| format!("<circle cx=\"{i}\" cy=\"9\" r=\"5\" fill-opacity=\".{:02}\"/>", i + 10);
         let circles: String = (0..20).map(circle).collect();
         let svg = WORD.replace("<text", &format!("{circles}<text"));
-        assert_eq!(svg_to_pdf(&svg).unwrap(), svg_to_pdf(&svg).unwrap());
+        assert_eq!(svg_to_pdf(&svg, None).unwrap(), svg_to_pdf(&svg, None).unwrap());
     }
 
     const WORD: &str = r#"<svg xmlns="http://www.w3.org/2000/svg" width="25.4mm" height="12.7mm" viewBox="0 0 72 36"><text x="5" y="30" font-size="20">WORD</text></svg>"#;
@@ -255,7 +310,7 @@ mod tests {
     /// and a font that is only named no font file.
     #[test]
     fn a_page_has_the_size_of_the_figure_and_carries_its_font() {
-        let bytes = svg_to_pdf(&WORD.replace("WORD", "loss")).unwrap();
+        let bytes = svg_to_pdf(&WORD.replace("WORD", "loss"), None).unwrap();
         let pdf = String::from_utf8_lossy(&bytes);
         assert!(pdf.starts_with("%PDF"));
         let page = pdf.split_once("/MediaBox [").unwrap().1.split_once(']').unwrap().0;
@@ -265,13 +320,57 @@ mod tests {
         assert!(pdf.contains("+DejaVuSans") && pdf.contains("/FontFile"), "no font");
     }
 
+    /// The built-in font under another name, its letters `parts` / 2048 as wide and high.
+    fn other_font(parts: u32) -> Vec<u8> {
+        let mut bytes = FONT.to_vec();
+        let utf16 = |text: &str| text.bytes().flat_map(|byte| [0, byte]).collect::<Vec<u8>>();
+        for [from, to] in
+            [["DejaVu", "Narrow"].map(utf16), ["DejaVu", "Narrow"].map(|text| text.bytes().collect())]
+        {
+            while let Some(at) = bytes.windows(from.len()).position(|own| *own == from) {
+                bytes[at..at + from.len()].copy_from_slice(&to);
+            }
+        }
+        // The table `head`, whose place stands in the directory, has the units of an em.
+        let entry = bytes.windows(4).position(|tag| tag == b"head").unwrap();
+        let at = u32::from_be_bytes(bytes[entry + 8..entry + 12].try_into().unwrap()) as usize + 18;
+        bytes[at..at + 2].copy_from_slice(&((2048 * 2048 / parts) as u16).to_be_bytes());
+        bytes
+    }
+
+    /// Oracle: the built-in font itself with letters half as wide, or twice: these are refused, since words would touch. The figure
+    /// asks for the font, the PDF carries it, and signs that it lacks are the built-in font's.
+    #[test]
+    fn a_font_of_ones_own_is_used_if_it_is_narrow_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.ttf");
+        crate::files::write(&path, &other_font(1024)).unwrap();
+        let font = Font::read(&path).unwrap();
+        assert!((2.0 * width(Some(&font)).unwrap() / width(None).unwrap() - 1.0).abs() < 0.02);
+        let family =
+            format!("xmlns=\"http://www.w3.org/2000/svg\" font-family=\"{FONT_FAMILY}, sans-serif\"");
+        let word = WORD.replace("WORD", "loss").replace("xmlns=\"http://www.w3.org/2000/svg\"", &family);
+        let svg = font.asked_for(&word);
+        assert!(svg.contains("font-family=\"Narrow Sans, DejaVu Sans, sans-serif\""), "{svg}");
+        let pdf = svg_to_pdf(&svg, Some(&font)).unwrap();
+        assert!(String::from_utf8_lossy(&pdf).contains("+NarrowSans"), "no font");
+        assert_ne!(svg_to_png(&svg, 96.0, Some(&font)).unwrap(), svg_to_png(&svg, 96.0, None).unwrap());
+        for (bytes, words) in
+            [(other_font(4096), "no wider than DejaVu Sans"), (b"text".to_vec(), "TrueType")]
+        {
+            crate::files::write(&path, &bytes).unwrap();
+            let message = Font::read(&path).err().unwrap().to_string();
+            assert!(message.contains(words) && message.contains("own.ttf"), "{message}");
+        }
+    }
+
     #[test]
     fn what_is_no_picture_is_refused() {
-        assert!(matches!(svg_to_pdf("not svg"), Err(Error::Field { .. })));
+        assert!(matches!(svg_to_pdf("not svg", None), Err(Error::Field { .. })));
         for (svg, dpi) in
             [("not svg", 100.0), (SQUARE, 0.0), (SQUARE, f64::NAN), (SQUARE, 1e9), (SQUARE, 1e-9)]
         {
-            assert!(matches!(svg_to_png(svg, dpi), Err(Error::Field { .. })), "{svg} at {dpi}");
+            assert!(matches!(svg_to_png(svg, dpi, None), Err(Error::Field { .. })), "{svg} at {dpi}");
         }
     }
 }

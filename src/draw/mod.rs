@@ -7,6 +7,7 @@ pub mod colour;
 pub mod contour;
 pub(crate) mod counts;
 pub(crate) mod curves;
+pub mod distance;
 pub(crate) mod draws;
 pub(crate) mod ends;
 pub(crate) mod frame;

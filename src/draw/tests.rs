@@ -22,6 +22,6 @@ pub(crate) fn assert_sound(svg: &str) -> Vec<(String, [f64; 4])> {
     }
     // What an infinite coordinate is written as.
     assert!(!svg.contains("NaN") && !svg.contains(&(i64::MAX / 100).to_string()));
-    svg_to_png(svg, 36.0).unwrap();
+    svg_to_png(svg, 36.0, None).unwrap();
     boxes
 }

@@ -8,6 +8,12 @@ pub(crate) const TEXT: f64 = 7.5;
 pub(crate) const NUMBER: f64 = 7.0;
 pub(crate) const SMALL: f64 = 6.5;
 
+/// With a capital letter at the beginning.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Text size up to `em` at which `text` is no wider than `width`.
 pub(crate) fn fitting(text: &str, em: f64, width: f64) -> f64 {
     let natural = text_width(text, em);

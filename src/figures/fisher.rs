@@ -5,6 +5,8 @@
 //! paper's unweighted mean of tensor means, the mean over parameters, the sum. Their sizes differ by orders of
 //! magnitude: each has a colour bar of its own, so equal colours are equal scores within a panel only.
 //!
+//! Below them a bar has the share of each layer in the sum over all parameters.
+//!
 //! `intermediate.dense` feeds no dropout site and stands apart; the head is left out, as in every ranking of sites.
 //! The trap: a score of 0 has no logarithm. Such cells are hatched, never coloured as if they were small.
 //!
@@ -23,6 +25,7 @@ use crate::draw::numbers::scientific;
 use crate::draw::text::{self, NUMBER, SMALL, TEXT, TITLE};
 use crate::dropout::{LayerName, Place, Role};
 use crate::error::{Error, Result};
+use crate::figures::parts::share;
 use crate::fisher::files::Row;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::model::Layout;
@@ -55,7 +58,7 @@ const ONE_PANEL: f64 = 120.0;
 /// For readers of the file.
 const DESCRIPTION: &str = "Fisher information of the parameters that feed each dropout site, by layer. Colours are \
                            logarithmic, each panel with its own scale. intermediate.dense feeds no dropout site; \
-                           pooler and task head are not shown.";
+                           pooler and task head are not shown. The bar has each layer’s share of the sum.";
 
 /// Sums of `F` over each parameter tensor.
 #[derive(Clone, Debug)]
@@ -116,6 +119,16 @@ impl FisherTable {
         named.filter_map(|(name, score)| Some((name.parse().ok()?, score))).collect()
     }
 
+    /// Sums over the embeddings and over each layer, with what feeds no site.
+    fn shares(&self) -> Vec<(String, f64)> {
+        let scores = Scores::new(&self.layout, Granularity::Block, Aggregate::Sum, true);
+        let short = |name: &String| match name.strip_prefix("layer.") {
+            Some(layer) => format!("layer {layer}"),
+            None => name.replace('.', " "),
+        };
+        scores.names().iter().map(short).zip(scores.of(&self.sums)).collect()
+    }
+
     /// Layers that have a tensor, ascending.
     fn layers(&self) -> Vec<LayerName> {
         let tensors = self.layout.parameters().iter();
@@ -152,7 +165,8 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     let width = frame::panel_width(width_mm, aggregates.len(), rest)?;
     let top = EDGE + 1.1 * TITLE + 3.0;
     let height = ROW * (1 + layers.len()) as f64;
-    let foot = below_bar(top + height + 2.6 * SMALL + 5.0);
+    let bar = below_bar(top + height + 2.6 * SMALL + 5.0) + 3.0;
+    let foot = bar + share::HEIGHT + 3.0;
 
     let panels: Vec<Panel> = aggregates
         .iter()
@@ -199,6 +213,8 @@ pub fn heat_figure(table: &FisherTable, width_mm: Option<f64>) -> Result<String>
     for panel in &panels {
         panel.draw(canvas);
     }
+    let whole = GAP * (aggregates.len() - 1) as f64 + width * aggregates.len() as f64;
+    share::bar(canvas, (left, bar), whole, "share of the sum over all parameters", &table.shares());
     Ok(sheet.finish(DESCRIPTION))
 }
 

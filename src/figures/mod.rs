@@ -10,6 +10,7 @@ pub mod audit_audit;
 pub mod audit_concentration;
 pub mod by_setting;
 pub mod damage_layers;
+pub mod damage_masks;
 pub mod differences;
 pub mod examples;
 pub mod fisher;
@@ -46,7 +47,7 @@ use crate::stability::overlap::OverlapRow;
 use crate::stability::ranks::RankRow;
 use crate::stability::tails::TailRow;
 use crate::tables::agree::PairRow;
-use crate::tables::damage::LayerRow;
+use crate::tables::damage::{LayerRow, PerturbedRow};
 use crate::tables::examples::ExampleRow;
 use crate::tables::page;
 use crate::tables::prune::PruneRow;
@@ -82,7 +83,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 23] = [
+pub const FIGURES: [Figure; 24] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -125,6 +126,12 @@ pub const FIGURES: [Figure; 23] = [
         Draw::One(audit_concentration::draw),
     ),
     figure::<LayerRow>("damage_layers", "damage", "the damage", Draw::One(damage_layers::draw)),
+    figure::<PerturbedRow>(
+        "damage_masks",
+        "perturbed masks",
+        "the damage by mask",
+        Draw::One(damage_masks::draw),
+    ),
     figure::<PruneRow>("prune", "pruned models", "what pruning costs", Draw::One(prune::draw)),
     figure::<PairRow>("agree_pairs", "pairs", "the agreement", Draw::One(agree_pairs::draw)),
     figure::<MinimumRow>("topology_minima", "basins", "the basins", Draw::One(topology_minima::draw)),

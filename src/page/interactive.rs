@@ -1,8 +1,9 @@
 //! Loss surfaces to turn with the mouse: an element of a page, and a page of its own.
 //!
 //! plotly.js (in `plotly/`, MIT licence) draws, in the page itself: nothing is fetched. All surfaces of a group share one
-//! range of heights and colours. A loss that is not finite is a hole. Marks stand on the surface. Where there is no WebGL
-//! the page says so.
+//! range of heights and colours, and are rises above the trained models where all of them are around one. Two stand side by
+//! side under one camera, and what the pointer is at is told of both. A loss that is not finite is a hole. Marks stand on the
+//! surface. Where there is no WebGL the page says so.
 
 use minijinja::context;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use crate::draw::marks::{Mark, Marks};
 use crate::error::Result;
 use crate::page::template::filled;
-use crate::tables::surface::Grid;
+use crate::tables::surface::{DIFFERENCE_SE, Grid, LOSS_SE};
 
 /// plotly.js 4.1.1, the bundle for 3-D charts.
 const PLOTLY: &str = include_str!("plotly/plotly-gl3d.min.js");
@@ -45,6 +46,8 @@ pub struct View {
 #[derive(Serialize)]
 struct Data {
     title: String,
+    /// What the heights are, in a word, and with the unit.
+    what: &'static str,
     label: String,
     views: Vec<Value>,
     low: Option<f64>,
@@ -66,35 +69,53 @@ pub(crate) fn scripts(groups: &[Group]) -> String {
 }
 
 fn data(group: &Group) -> Data {
-    let finite = group.views.iter().flat_map(|view| &view.grid.loss).copied().filter(|v| v.is_finite());
+    let rises = rises(&group.views);
+    let (what, views) = match &rises {
+        Some(views) => ("rise", views),
+        None => ("loss", &group.views),
+    };
+    let finite = views.iter().flat_map(|view| &view.grid.loss).copied().filter(|v| v.is_finite());
     let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
         Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
     });
-    let view = |view: &View| {
-        // JSON has no NaN: what is not finite becomes null.
-        let rows: Vec<&[f64]> = view.grid.loss.chunks(view.grid.x.len().max(1)).collect();
-        let title = match view.grid.known {
-            Some(_) => {
-                let (own, all) = (view.grid.evaluated(), view.grid.loss.len());
-                format!("{} ({own} of {all} points evaluated)", view.title)
-            }
-            None => view.title.clone(),
-        };
-        let mut value = json!({"title": title, "x": view.grid.x, "y": view.grid.y, "z": rows});
-        if view.marks.all().next().is_some() {
-            value["marks"] = marked(&view.marks, &view.grid);
-        }
-        value
-    };
     let (low, high) = range.unzip();
     let high = high.map(|high| f64::min(high, group.clip.unwrap_or(high)));
-    Data {
-        title: group.title.clone(),
-        label: group.label.clone(),
-        views: group.views.iter().map(view).collect(),
-        low,
-        high,
+    let label = if rises.is_some() { format!("rise of {}", group.label) } else { group.label.clone() };
+    let views = views.iter().map(|view| of_view(view, rises.is_some())).collect();
+    Data { title: group.title.clone(), what, label, views, low, high }
+}
+
+/// The surfaces less the losses of the trained models at their centres, unless one of them is around none.
+fn rises(views: &[View]) -> Option<Vec<View>> {
+    let rise = |view: &View| {
+        let centre = view.grid.centre.filter(|loss| loss.is_finite() && !view.marks.name_origin())?;
+        let loss = view.grid.loss.iter().map(|loss| loss - centre).collect();
+        Some(View { grid: Grid { loss, ..view.grid.clone() }, ..view.clone() })
+    };
+    views.iter().map(rise).collect()
+}
+
+fn of_view(view: &View, rise: bool) -> Value {
+    // JSON has no NaN: what is not finite becomes null.
+    let rows = |values: &[f64]| json!(values.chunks(view.grid.x.len().max(1)).collect::<Vec<_>>());
+    let title = match view.grid.known {
+        Some(_) => {
+            let (own, all) = (view.grid.evaluated(), view.grid.loss.len());
+            format!("{} ({own} of {all} points evaluated)", view.title)
+        }
+        None => view.title.clone(),
+    };
+    let mut value = json!({"title": title, "x": view.grid.x, "y": view.grid.y, "z": rows(&view.grid.loss)});
+    if let Some(se) = view.grid.column(if rise { DIFFERENCE_SE } else { LOSS_SE }) {
+        value["se"] = rows(se);
     }
+    let model = Mark { label: "the model".into(), x: 0.0, y: 0.0, order: None, distance: None };
+    let own = Marks { points: vec![model], path: Vec::new() };
+    let marks = if rise && view.marks.all().next().is_none() { &own } else { &view.marks };
+    if marks.all().next().is_some() {
+        value["marks"] = marked(marks, &view.grid);
+    }
+    value
 }
 
 /// Named points and a path, each at the height of the surface there; those outside are left out.
@@ -189,5 +210,28 @@ mod tests {
         assert_eq!((known, &line["z"][8]), (11, &json!(5.0)));
         // The losses themselves are not clipped.
         assert_eq!(data.views[0]["z"][1][2], json!(11.0));
+    }
+
+    /// Oracle: on paper: around trained models the heights are rises, with the errors of rises, and the model is named; of one
+    /// surface without a model all are losses.
+    #[test]
+    fn around_models_the_heights_are_rises() {
+        let columns =
+            vec![(LOSS_SE.to_owned(), vec![0.5; 4]), (DIFFERENCE_SE.to_owned(), vec![0.0, 0.1, 0.1, 0.1])];
+        let (x, y, loss) = (vec![0.0, 1.0], vec![0.0, 1.0], vec![1.5, 2.0, 2.5, 3.0]);
+        let grid = Grid { x, y, loss, columns, centre: Some(1.5), ..Grid::default() };
+        let other = Grid { centre: None, ..grid.clone() };
+        let view = |grid: &Grid| View { title: "v".into(), grid: grid.clone(), marks: Marks::default() };
+        let of = |views| data(&Group { title: "t".into(), label: "loss (nats)".into(), clip: None, views });
+        let rise = of(vec![view(&grid), view(&grid)]);
+        assert_eq!(
+            (rise.what, rise.label.as_str(), rise.low, rise.high),
+            ("rise", "rise of loss (nats)", Some(0.0), Some(1.5))
+        );
+        assert_eq!((&rise.views[0]["z"][1][1], &rise.views[0]["se"][0][1]), (&json!(1.5), &json!(0.1)));
+        assert_eq!(rise.views[1]["marks"]["points"]["text"], json!(["the model"]));
+        let loss = of(vec![view(&grid), view(&other)]);
+        assert_eq!((loss.what, loss.low, &loss.views[0]["se"][0][0]), ("loss", Some(1.5), &json!(0.5)));
+        assert!(loss.views[0].get("marks").is_none());
     }
 }

@@ -69,11 +69,15 @@ pub struct Figure {
     /// Of the files, without their extension.
     pub path: String,
     pub svg: String,
+    /// The same for a narrow screen, where there is one.
+    pub narrow: String,
     /// On the screen, CSS pixels; narrower screens make it smaller.
     pub width: f64,
-    /// What it shows; also its text for readers who do not see it.
+    /// What it shows, in a sentence; empty where nothing is said of it.
+    pub finding: String,
+    /// What is drawn and how to read it.
     pub caption: String,
-    /// Whether it stands aside, folded: what models were trained on.
+    /// Whether it stands aside, folded: over what models were trained on, or in another figure as well.
     pub aside: bool,
     /// Endings of its files.
     pub endings: Vec<String>,

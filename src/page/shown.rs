@@ -61,8 +61,33 @@ fn numbered(figures: &[Figure]) -> Vec<(usize, &Figure)> {
 }
 
 fn placed(number: usize, figure: &Figure) -> Result<Placed> {
-    let html = filled("figure.html", FIGURE, context! { number, figure => Value::from(Serde(figure)) })?;
+    let [lead, open, folded] = parts(&figure.finding, &figure.caption);
+    let figure_value = Value::from(Serde(figure));
+    let html =
+        filled("figure.html", FIGURE, context! { number, figure => figure_value, lead, open, folded })?;
     Ok(Placed { leads: figure.path == SUMMARY, aside: figure.aside, html })
+}
+
+/// What stands below a figure: the finding, or else the first sentence of the caption; the sentence after it; and the rest,
+/// which is folded.
+fn parts<'a>(finding: &'a str, caption: &'a str) -> [&'a str; 3] {
+    let (first, rest) = first_sentence(caption.trim());
+    match finding {
+        "" => {
+            let (second, rest) = first_sentence(rest);
+            [first, second, rest]
+        }
+        finding => [finding, first, rest],
+    }
+}
+
+/// The first sentence of a text and what follows it. A sentence ends with a point before a capital letter.
+fn first_sentence(text: &str) -> (&str, &str) {
+    let begins = |at: &usize| text[at + 2..].starts_with(|c: char| c.is_uppercase());
+    match text.match_indices(". ").map(|(at, _)| at).find(begins) {
+        Some(at) => (&text[..=at], &text[at + 2..]),
+        None => (text, ""),
+    }
 }
 
 pub fn tables(tables: &[Table]) -> Vec<Shown<'_>> {
@@ -140,6 +165,19 @@ mod tests {
         let shown = shown(&table, false);
         assert_eq!(shown.same, ["c0 5"]);
         assert_eq!((shown.header[0].text, shown.header.len(), shown.rows[2][0].text), ("c1", 8, "4"));
+    }
+
+    /// Oracle: by hand. A number's point ends no sentence, nor does one before a small letter; nothing is lost.
+    #[test]
+    fn captions_are_a_finding_a_sentence_and_the_rest() {
+        let caption = "Loss at 0.5 e.g. here. Rise over 128 examples. Dots are points. Rings are the lowest.";
+        let [one, two, rest] =
+            ["Loss at 0.5 e.g. here.", "Rise over 128 examples.", "Dots are points. Rings are the lowest."];
+        assert_eq!(parts("", caption), [one, two, rest]);
+        let finding = "No difference is shown.";
+        assert_eq!(parts(finding, caption), [finding, one, &format!("{two} {rest}")]);
+        assert_eq!(parts("", "One sentence."), ["One sentence.", "", ""]);
+        assert_eq!(parts("", ""), ["", "", ""]);
     }
 
     /// Oracle: by hand. What stands aside comes last, and numbers go by the order on the page.

@@ -135,6 +135,11 @@ pub fn profile_figure(part: Part, mask: &Select) -> String {
     format!("profiles_{}_{}", part_name(part), plain(&mask.to_string()))
 }
 
+/// The figure of the rises against the distance, all masks together, over a part.
+pub fn distance_figure(part: Part) -> String {
+    format!("distance_{}", part_name(part))
+}
+
 /// The surface over a part in the plane of the models.
 pub fn models_path(part: Part) -> String {
     format!("planes/models_{}.csv", part_name(part))

@@ -8,6 +8,7 @@ mod arrange;
 mod basins;
 mod better;
 mod flatter;
+mod headed;
 mod landscape;
 mod matters;
 mod picture;
@@ -79,6 +80,7 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     let steps = plan::steps(analysis, &done.failed);
     story.warn(&mut page, &steps, done)?;
     story.arrange(&mut page, &steps)?;
+    story.head(&mut page)?;
     for (record, line) in done.records.iter().zip(&done.lines) {
         page.steps.push(StepRow {
             name: record.step.clone(),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::draw::colour::ColourMap;
 use crate::draw::contour::Spacing;
-use crate::draw::image::{svg_to_pdf, svg_to_png};
+use crate::draw::image::{Font, svg_to_pdf, svg_to_png};
 use crate::draw::relief::View;
 use crate::draw::width::Width;
 use crate::error::{Error, Result};
@@ -87,10 +87,18 @@ pub struct Render {
     /// together
     #[arg(long, conflicts_with_all = ["along_x", "clip", "levels", "marks"])]
     pub barrier: bool,
+    /// Of lines through trained models: the rise against the distance from the model, all masks of a model in one panel. Titles
+    /// are `model: mask`
+    #[arg(long, conflicts_with_all = ["difference", "barrier", "along_x", "clip", "levels", "marks", "dots", "columns"])]
+    pub distance: bool,
     /// For surfaces over a plane: draw only the losses along the first direction, as curves over the distance in parameter space,
     /// so that directions of different lengths share one unit
     #[arg(long)]
     pub along_x: bool,
+    /// A font for the texts, as papers are set in one with serifs: a TrueType or OpenType file, no wider than DejaVu Sans. Signs that
+    /// it lacks are DejaVu's [default: DejaVu Sans]
+    #[arg(long, value_name = "FILE.ttf|.otf")]
+    pub font: Option<PathBuf>,
     /// Resolution of a PNG in dots per inch
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
@@ -170,6 +178,8 @@ impl Render {
             ));
         }
         let mut provenance = Provenance::start(command, None);
+        let font = self.font.as_deref().map(Font::read).transpose()?;
+        self.font.iter().try_for_each(|path| provenance.input_file("font", path))?;
         let data = formats.iter().zip(&self.out).find(|(format, _)| **format == Format::Data);
         let grid = data.map(|(_, path)| self.only_surface(path)).transpose()?;
         // Numbers need no picture.
@@ -181,12 +191,13 @@ impl Render {
             }
             false => self.draw(&mut provenance).map_err(|e| e.in_figure_of(&self.surfaces))?.named(),
         };
+        let svg = font.as_ref().map_or(drawn.svg.clone(), |font| font.asked_for(&drawn.svg));
         // Nothing is written unless everything can be made.
         let made = |(format, path): (&Format, &PathBuf)| match format {
             Format::Data => grid.as_ref().map_or(Ok(Vec::new()), |grid| grid.bytes(path)),
-            Format::Svg => Ok(drawn.svg.clone().into_bytes()),
-            Format::Pdf => svg_to_pdf(&drawn.svg),
-            Format::Png => svg_to_png(&drawn.svg, self.dpi),
+            Format::Svg => Ok(svg.clone().into_bytes()),
+            Format::Pdf => svg_to_pdf(&svg, font.as_ref()),
+            Format::Png => svg_to_png(&svg, self.dpi, font.as_ref()),
             Format::Text => Ok(self.text(path)?.into_bytes()),
             Format::Caption => Ok(drawn.caption.clone().into_bytes()),
             Format::Html => match &drawn.surfaces {
@@ -342,7 +353,8 @@ mod tests {
             "{words}"
         );
         assert!(svg.contains("rise, g − u, loss (nats)") && svg.contains("no difference shown"));
-        assert!(svg.starts_with("<svg") && svg.contains("<title>rise, g − u, loss (nats)</title>"));
+        let title = "Rise, g − u, loss (nats): a difference is shown at 1 of 9 points (all)";
+        assert!(svg.starts_with("<svg") && svg.contains(&format!("<title>{title}</title>\n<desc>{title}. ")));
         let one = said(&[&at("u.csv")], &[difference]).unwrap_err().to_string();
         assert!(one.contains("an even number"), "{one}");
         files::write(&at("u.json"), b"{\"norms\":{\"x\":{\"evaluated\":3}}}").unwrap();

@@ -38,7 +38,7 @@ pub struct LayerRow {
 impl Table for LayerRow {
     const FILE: &'static str = "layers.csv";
     const FIX: &'static str = FIX;
-    const BESIDE: &'static [&'static str] = &[CorrelationRow::FILE, PerturbedRow::FILE, BinRow::FILE];
+    const BESIDE: &'static [&'static str] = &[CorrelationRow::FILE];
 }
 
 /// A row of `correlations.csv`: how well one score ranks the layers by another.
@@ -94,6 +94,7 @@ impl PerturbedRow {
 impl Table for PerturbedRow {
     const FILE: &'static str = "perturbed.csv";
     const FIX: &'static str = FIX;
+    const BESIDE: &'static [&'static str] = &[BinRow::FILE];
 
     fn check(&self) -> Result<(), Wrong> {
         match PerturbedRow::MASKS.contains(&self.mask.as_str()) {

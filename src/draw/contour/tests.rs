@@ -68,7 +68,7 @@ fn points(d: &str) -> Vec<Point> {
 
 /// Colour of the PNG's pixel at a point of the sheet, at 300 dpi.
 fn pixel(svg: &str, at: Point) -> [u8; 3] {
-    let picture = resvg::tiny_skia::Pixmap::decode_png(&svg_to_png(svg, 300.0).unwrap()).unwrap();
+    let picture = resvg::tiny_skia::Pixmap::decode_png(&svg_to_png(svg, 300.0, None).unwrap()).unwrap();
     let [x, y] = [at.0, at.1].map(|v| (v / 72.0 * 300.0) as u32);
     let p = picture.pixel(x, y).unwrap();
     [p.red(), p.green(), p.blue()]
@@ -204,8 +204,8 @@ fn figures_have_their_width_on_paper_and_the_same_bytes_again() {
         let panels = vec![bowl.clone(); panels];
         let svg = contour_figure(&panels, &Style::default()).unwrap();
         assert_eq!(svg, contour_figure(&panels, &Style::default()).unwrap());
-        let png = svg_to_png(&svg, 300.0).unwrap();
-        assert_eq!(png, svg_to_png(&svg, 300.0).unwrap());
+        let png = svg_to_png(&svg, 300.0, None).unwrap();
+        assert_eq!(png, svg_to_png(&svg, 300.0, None).unwrap());
         assert_eq!(png[16..20], width.to_be_bytes());
         assert_eq!(frames(&svg).len(), panels.len());
         assert!(svg.len() < 40_000 * panels.len(), "{} bytes", svg.len());
@@ -259,7 +259,7 @@ fn extremes_give_a_figure() {
             let figure = contour_figure(std::slice::from_ref(&surface), &style);
             let svg = figure.unwrap_or_else(|e| panic!("{}: {e}", surface.title));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", surface.title);
-            svg_to_png(&svg, 72.0).unwrap();
+            svg_to_png(&svg, 72.0, None).unwrap();
         }
     }
 }

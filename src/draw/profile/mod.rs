@@ -83,7 +83,7 @@ impl Draw {
     }
 
     /// The loss less that at 0, if that was evaluated and is finite.
-    fn rise(&self) -> Option<Draw> {
+    pub(crate) fn rise(&self) -> Option<Draw> {
         let zero = self.x.iter().position(|x| *x == 0.0)?;
         let centre = self.loss.get(zero).filter(|loss| loss.is_finite())?;
         Some(Draw { loss: self.loss.iter().map(|loss| loss - centre).collect(), ..self.clone() })

@@ -311,7 +311,7 @@ fn extremes_give_a_figure() {
             let figure = relief_figure(std::slice::from_ref(&surface), &style, View::default());
             let svg = figure.unwrap_or_else(|e| panic!("{}: {e}", surface.title));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", surface.title);
-            svg_to_png(&svg, 72.0).unwrap();
+            svg_to_png(&svg, 72.0, None).unwrap();
         }
     }
 }

@@ -130,7 +130,16 @@ pub(crate) fn kinds(names: &[&str]) -> Vec<Entry<'static>> {
 /// The kinds among some names, with their signs, and what stands before their words.
 pub(crate) fn key<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Entry<'static>> {
     let names: Vec<&str> = names.into_iter().collect();
-    let mut entries = kinds(&names);
+    let mut entries = signs(&names);
+    if names.iter().any(|name| kind(name).is_some_and(|k| k < 3)) {
+        entries.push(Entry::note("the number before a site is its layer"));
+    }
+    entries
+}
+
+/// The kinds and layers among some names, with their signs: for figures that write no names.
+pub(crate) fn signs(names: &[&str]) -> Vec<Entry<'static>> {
+    let mut entries = kinds(names);
     if names.iter().any(|name| layer(name).is_some()) {
         let sign = |canvas: &Canvas, (x, y): Point| {
             for depth in [0.0, 0.5, 1.0] {
@@ -138,9 +147,6 @@ pub(crate) fn key<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Entry<'st
             }
         };
         entries.push(Entry::new(sign, "layers from first to last"));
-    }
-    if names.iter().any(|name| kind(name).is_some_and(|k| k < 3)) {
-        entries.push(Entry::note("the number before a site is its layer"));
     }
     entries
 }

@@ -74,7 +74,8 @@ pub(crate) fn figure(
     description: &str,
 ) -> Result<String> {
     let panels: Vec<Panel> = scores.iter().map(|own| own.panel(files)).collect();
-    let mut entries = sites::key(scores.iter().flat_map(|own| &own.layers).map(|(name, _)| name.as_str()));
+    let names: Vec<&str> = scores.iter().flat_map(|own| &own.layers).map(|(name, _)| name.as_str()).collect();
+    let mut entries = sites::signs(&names);
     entries.push(Entry::line(dashed, GREY, "the same score in both"));
     let per_row = PerRow { wide: panels.len(), narrow: 1 };
     sheet(&panels, per_row, width_mm.unwrap_or(174.0), entries, description)

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{
-    MARKS, Model, Plan, comparison_path, eigen_path, figure, kind_figure, kind_stem, listed, models_path,
-    of_seed, part_name, part_words, profile_figure, profile_path, set_of, sharpness_path, surface_path,
-    surface_runs, surface_set, trajectory_stem,
+    MARKS, Model, Plan, comparison_path, distance_figure, eigen_path, figure, kind_figure, kind_stem, listed,
+    models_path, of_seed, part_name, part_words, profile_figure, profile_path, set_of, sharpness_path,
+    surface_path, surface_runs, surface_set, trajectory_stem,
 };
 use crate::analysis::config::{Parsed, Part};
 use crate::analysis::titles::mask_title;
@@ -128,18 +128,19 @@ impl Plan<'_> {
         };
         let mut steps = Vec::new();
         for part in self.analysis.surfaces_over() {
+            let over = part_name(part);
+            let distances = format!("figure of the rises against the distance, {over}");
+            let mut distances = figure(&distance_figure(part), &distances).word("--distance");
+            let mut of_distances = Vec::new();
             for Parsed(mask) in &surface.masks {
                 let title = mask_title(mask);
-                let mut figure = figure(
-                    &profile_figure(part, mask),
-                    &format!("figure of the profiles, {title}, {}", part_name(part)),
-                );
+                let name = format!("figure of the profiles, {title}, {over}");
+                let mut figure = figure(&profile_figure(part, mask), &name);
                 let mut titles = Vec::new();
                 for model in &self.models {
                     for k in 0..profile.draws {
                         let out = profile_path(part, model, mask, k);
-                        let name =
-                            format!("profile of {}, {title}, {}{}", model.title, part_name(part), draw(k));
+                        let name = format!("profile of {}, {title}, {over}{}", model.title, draw(k));
                         let step = self.random(name, part, model.runs.first(), mask, k).word("--profile");
                         let step = step.options(&profile.axes, self.analysis.gives("profile"));
                         let step = step.options(&profile.sampling, self.analysis.gives("profile"));
@@ -149,11 +150,17 @@ impl Plan<'_> {
                             Some(_) => step,
                         });
                         titles.push(model.title.clone());
+                        of_distances.push(format!("{}: {title}", model.title));
+                        distances = distances.file(&out);
                         figure = figure.file(out);
                     }
                 }
                 let figure = figure.option("--titles", listed(&titles));
                 steps.push(figure.option("--label", self.analysis.loss_label()));
+            }
+            if surface.masks.len() > 1 {
+                let distances = distances.option("--titles", listed(&of_distances));
+                steps.push(distances.option("--label", self.analysis.loss_label()));
             }
         }
         steps
@@ -181,6 +188,7 @@ impl Plan<'_> {
                 let step = self.with_checkpoint(name, "surface").reads("--set", surface_set(part));
                 let step = step.option("--seed", self.analysis.seed).maybe("--resolution", plane.resolution);
                 let step = step.reads("--directions", "planes/models.safetensors");
+                let step = step.options(&plane.sampling, self.analysis.gives("plane"));
                 steps.push(results(spanned(step, &plane.span), &out));
                 drawn = drawn.file(out);
             }
@@ -265,6 +273,7 @@ impl Plan<'_> {
             let step = Step::new(format!("surface around the training of {}", model.title), "surface");
             let step = step.reads("--checkpoint", run).reads("--set", &set).reads("--directions", &plane);
             let step = step.option("--seed", self.analysis.seed).maybe("--resolution", trajectory.resolution);
+            let step = step.options(&trajectory.sampling, self.analysis.gives("trajectory"));
             let out = format!("{stem}_surface.csv");
             steps.push(results(spanned(step, &trajectory.span), &out));
             drawn = drawn.file(out);

@@ -91,7 +91,7 @@ impl Story<'_> {
         self.models.iter().map(|model| model.failed).sum()
     }
 
-    fn topic(&self, topic: Topic) -> Result<Option<Told>> {
+    pub(super) fn topic(&self, topic: Topic) -> Result<Option<Told>> {
         match topic {
             Topic::Better => Ok(better::told(&self.found.training)),
             Topic::Flatter => self.flatter(),

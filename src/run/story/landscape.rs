@@ -22,6 +22,16 @@ impl Story<'_> {
         };
         for part in self.analysis.surfaces_over() {
             let unit = self.unit(part)?;
+            let several = surface.masks.len() > 1;
+            if several {
+                let caption = format!(
+                    "Rise of the loss over {}, in {unit} per target, against the distance from each model, in each mask. Both axes are \
+                     logarithmic where the rises allow it: a quadratic loss is a straight line then, and a line that lies higher \
+                     is of parameters that matter more. Each point is the mean of both sides.",
+                    self.words(part),
+                );
+                self.figure_over(page, part, &plan::distance_figure(part), caption)?;
+            }
             for Parsed(mask) in &surface.masks {
                 let caption = format!(
                     "Loss over {}, in {unit} per target, along {} from each model ({}): the mean of the draws and how far \
@@ -31,6 +41,8 @@ impl Story<'_> {
                     mask_title(mask)
                 );
                 self.figure_over(page, part, &plan::profile_figure(part, mask), caption)?;
+                // All masks stand in one figure already.
+                page.figures.iter_mut().last().into_iter().for_each(|figure| figure.aside |= several);
             }
         }
         Ok(())

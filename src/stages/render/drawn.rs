@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Render;
 use crate::draw::canvas::named;
 use crate::draw::contour::{self, Panel, Spacing, Style, contour_figure};
+use crate::draw::distance::distance_figure;
 use crate::draw::marks::Marks;
 use crate::draw::profile::{self, Draw, Metric, Profile, profile_figure};
 use crate::draw::relief::relief_figure;
@@ -48,14 +49,18 @@ impl Render {
             chart.inputs.iter().try_for_each(|file| provenance.input_file(chart.kind, file))?;
             return Ok(Drawn { svg: chart.svg, caption: chart.caption, surfaces: None });
         }
-        if self.difference || self.barrier {
-            let flat = seen_from.is_none();
-            return match self.difference {
-                true if flat => self.difference(provenance),
-                false if flat => self.barrier(provenance),
-                _ => {
-                    let fix = "leave out --view";
-                    Err(Error::field("--view", "view", "flat for a difference or a barrier", "3d", fix))
+        type Kind = fn(&Render, &mut Provenance) -> Result<Drawn>;
+        let kinds: [(bool, &str, Kind); 3] = [
+            (self.difference, "difference", Render::difference),
+            (self.barrier, "barrier", Render::barrier),
+            (self.distance, "distance", Render::distance),
+        ];
+        if let Some((_, name, kind)) = kinds.iter().find(|(asked, ..)| *asked) {
+            return match seen_from {
+                None => kind(self, provenance),
+                Some(_) => {
+                    let expected = format!("flat for --{name}");
+                    Err(Error::field("--view", "view", expected, "3d", "leave out --view"))
                 }
             };
         }
@@ -136,6 +141,25 @@ impl Render {
         let profiles = rises.unwrap_or(profiles);
         let svg = profile_figure(&profiles, &marks, &style)?;
         Ok(Drawn { svg, caption: profile::caption(&profiles, &style), surfaces: None })
+    }
+
+    /// Rises above the models at 0 against the distance from them.
+    fn distance(&self, provenance: &mut Provenance) -> Result<Drawn> {
+        let mut files = Vec::new();
+        for (path, view) in self.surfaces.iter().zip(self.views(provenance)?) {
+            view.grid.check_drawable(path)?;
+            let draw = Some(&view.grid).filter(|grid| grid.y.len() == 1).cloned().map(draw_of);
+            let Some(rise) = draw.and_then(|draw| draw.rise()) else {
+                let expected = "a line with a finite loss at 0, where the model is";
+                let fix = "make it with `fisherscape surface --profile`";
+                return Err(Error::field(path.display(), "surface", expected, "none", fix));
+            };
+            files.push((view.title, rise));
+        }
+        let style = self.style("distance from the model (a)", true);
+        let words = (style.x_label.as_str(), style.loss_label.as_str());
+        let (svg, caption) = distance_figure(&Profile::gathered(files), words, style.width_mm)?;
+        Ok(Drawn { svg, caption, surfaces: None })
     }
 
     /// Surfaces over a plane, each with its marks.

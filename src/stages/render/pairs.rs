@@ -10,6 +10,7 @@ use crate::draw::contour::{Panel, Spacing, Style, contour_figure};
 use crate::draw::marks::Marks;
 use crate::draw::numbers::significant;
 use crate::draw::profile::{Draw, Profile, profile_figure};
+use crate::draw::text::capital;
 use crate::error::{Error, Result};
 use crate::landscape::rise::{ByExample, examples_path};
 use crate::page::interactive::View;
@@ -32,6 +33,7 @@ impl Render {
         let shared = shared(&titles);
         let mut caption = String::new();
         let mut panels = Vec::new();
+        let mut counts = Vec::new();
         for (i, title) in titles.iter().enumerate() {
             let (first, second) = (&self.surfaces[i], &self.surfaces[half + i]);
             let found = differences(first, second, provenance)?;
@@ -44,6 +46,7 @@ impl Render {
                 significant(found.value.iter().copied().fold(f64::NEG_INFINITY, f64::max), 2),
             );
             let note = format!("{shown} of {points} points differ");
+            counts.push((title.clone(), shown, points));
             panels.push(panel(title, &views[i], found, note)?);
         }
         let between = shared.trim_end_matches(": ");
@@ -62,16 +65,17 @@ impl Render {
         };
         let opening = "Difference of two surfaces, each less the loss of its own model, paired by example. Dots are points where \
                        none is shown, by the largest |T| over all points under random signs of the examples (95 %).";
-        let caption = format!("{label}. {opening}{caption}\n");
+        let caption = format!("{}: {}. {opening}{caption}\n", capital(&label), where_shown(&counts));
         Ok(Drawn { svg: contour_figure(&panels, &style)?, caption, surfaces: None })
     }
 
     /// The losses on lines from 0 to 1 less those on the straight lines between their ends.
     pub(super) fn barrier(&self, provenance: &mut Provenance) -> Result<Drawn> {
-        let (mut profiles, mut caption) = (Vec::new(), String::new());
+        let (mut profiles, mut caption, mut barriers) = (Vec::new(), String::new(), Vec::new());
         for (path, view) in self.surfaces.iter().zip(self.views(provenance)?) {
             let (x, found) = barrier(path, provenance)?;
             let words = said(&found);
+            barriers.extend(words.starts_with("barrier").then(|| view.title.clone()));
             caption += &format!(" {}: {words}.", view.title);
             let ends: Vec<f64> = found.se.iter().map(|se| found.critical * se).collect();
             let draw = Draw { x, loss: found.value, loss_se: Some(ends), rise_se: None, metric: None };
@@ -88,8 +92,21 @@ impl Render {
                        holds for all points together (95 %, paired by example). A barrier is its highest point, where the band \
                        leaves out 0.";
         let svg = profile_figure(&profiles, &Marks::default(), &style)?;
-        Ok(Drawn { svg, caption: format!("{opening}{caption}\n"), surfaces: None })
+        let finding = match &barriers[..] {
+            [] => "No barrier is shown.".to_owned(),
+            some => format!("A barrier is shown on {}.", some.join(", ")),
+        };
+        Ok(Drawn { svg, caption: format!("{finding} {opening}{caption}\n"), surfaces: None })
     }
+}
+
+/// At how many points of each panel a difference is shown.
+fn where_shown(counts: &[(String, usize, usize)]) -> String {
+    if counts.iter().all(|(_, shown, _)| *shown == 0) {
+        return "no difference is shown at any point".to_owned();
+    }
+    let each = counts.iter().map(|(title, shown, points)| format!("{shown} of {points} points ({title})"));
+    format!("a difference is shown at {}", each.collect::<Vec<_>>().join(", "))
 }
 
 /// The losses of the examples of a surface.
@@ -229,6 +246,15 @@ mod tests {
         for (height, noise) in [(0.0, 1.0), (-0.5, 0.1)] {
             assert!(line(height, noise).0.starts_with("no barrier above "), "{height}");
         }
+    }
+
+    /// Oracle: on paper. A difference is claimed exactly where a point has one.
+    #[test]
+    fn a_difference_is_claimed_where_a_point_shows_it() {
+        let of =
+            |counts: [usize; 2]| where_shown(&[("all".into(), counts[0], 9), ("top".into(), counts[1], 9)]);
+        assert_eq!(of([0, 0]), "no difference is shown at any point");
+        assert_eq!(of([0, 2]), "a difference is shown at 0 of 9 points (all), 2 of 9 points (top)");
     }
 
     /// Oracle: on paper.
