@@ -46,7 +46,8 @@
     const ink = dark.matches ? "#e6e6e6" : "#1b1b1b", grid = dark.matches ? "#444" : "#ccc";
     const axis = title => ({ title: { text: title }, color: ink, gridcolor: grid, zerolinecolor: grid });
     // Further away where the plot is narrow, so that nothing is cut.
-    const far = pane.plot.clientWidth < 500 ? 2 : 1.4, eye = { x: far, y: far, z: 0.8 * far };
+    // From high enough that the front corner does not hide the middle.
+    const far = pane.plot.clientWidth < 500 ? 1.5 : 1.15, eye = { x: 0.8 * far, y: far, z: 1.25 * far };
     const error = view.se ? " ± %{customdata:.2g}" : "";
     const trace = {
       type: "surface", x: view.x, y: view.y, z: view.z, customdata: view.se, cmin: group.low, cmax: group.high, colorscale: "Viridis",
@@ -56,6 +57,7 @@
     };
     const layout = {
       paper_bgcolor: "rgba(0,0,0,0)", font: { color: ink }, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "same view",
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: ink, activecolor: ink },
       scene: {
         xaxis: axis("direction x (a)"), yaxis: axis("direction y (b)"), zaxis: { ...axis(group.what), range: [group.low, group.high] },
         aspectratio: { x: 1, y: 1, z: 0.8 }, domain: { y: [0.14, 1] }, camera: { eye },
