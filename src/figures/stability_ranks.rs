@@ -279,7 +279,9 @@ fn changes(
         let cell = |row: usize, column: usize, change: Option<Change>| {
             let ((top, bottom), x) = (bump.row(row), left + each * column as f64);
             let area = Area { left: x, top, right: x + each, bottom };
-            let lines = change.map(|(change, sd)| words(100.0 * change, sd.map(|sd| 100.0 * sd)));
+            // What never changes is said by its colour: its numbers would hide the others.
+            let moved = change.filter(|(change, sd)| *change != 0.0 || sd.is_some_and(|sd| sd != 0.0));
+            let lines = moved.map(|(change, sd)| words(100.0 * change, sd.map(|sd| 100.0 * sd)));
             Cell { area, value: change.map(|(change, _)| 100.0 * change), lines: lines.into_iter().collect() }
         };
         let all = group.changes.iter().zip(&rows);
@@ -385,6 +387,10 @@ mod tests {
         for cell in [">0.30 ± 0.10<", ">1.30 ± 0.10<"] {
             assert_eq!(wide.matches(cell).count(), 18);
         }
+        let still = rows("independent", &[0.1, 0.5], 4)
+            .replace(",0.003,0.001", ",0,0")
+            .replace(",0.013,0.001", ",0,0");
+        assert!(!trajectory_figure(&read(&still).unwrap(), None).unwrap().contains(">0.00 ± 0.00<"));
         let many = read(&rows("independent", &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5], 4)).unwrap();
         assert_eq!(trajectory_figure(&many, Some(120.0)).unwrap().matches(">1.30<").count(), 18);
         let ranks = read(&rows("nested", &[0.1, 0.5], 4)).unwrap();

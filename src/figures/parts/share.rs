@@ -31,7 +31,8 @@ pub(crate) fn bar(canvas: &Canvas, (left, top): Point, width: f64, words: &str, 
         before += amount;
         canvas.area(area, &format!("fill=\"{fill}\" stroke=\"#fff\" stroke-width=\".4\""));
         let per_cent = percent(amount / whole);
-        let texts = [format!("{name} {per_cent}"), per_cent];
+        let short = name.replace("embeddings", "emb.").replace("layer ", "");
+        let texts = [format!("{name} {per_cent}"), format!("{short}: {per_cent}"), per_cent];
         let room = area.right - area.left - 2.0;
         let at = ((area.left + area.right) / 2.0, (upper + lower + SMALL * DIGIT_HEIGHT) / 2.0);
         if let Some(text) = texts.iter().find(|text| text_width(text, SMALL) <= room) {
@@ -64,6 +65,7 @@ mod tests {
             canvas.finish("")
         };
         let svg = drawn([3.0, 0.98, 0.02]);
+        assert!(drawn([1.0, 3.0, 0.2]).contains(">emb.: 24 %<"));
         let texts: Vec<String> = assert_sound(&svg).into_iter().map(|(text, _)| text).collect();
         assert_eq!(texts, ["share of the sum", "embeddings 75 %", "layer 0 24 %"]);
         let widths: Vec<f64> =
