@@ -38,6 +38,8 @@ pub struct Page {
     pub facts: String,
     /// The answers in the order of the question.
     pub answers: Vec<Answer>,
+    /// What to do next, where the numbers ask for it.
+    pub next: Option<String>,
     /// What they are no answers about.
     pub limits: String,
     /// What makes one doubt them.

@@ -10,6 +10,7 @@ mod better;
 mod flatter;
 mod landscape;
 mod matters;
+mod next;
 mod picture;
 mod pruned;
 mod ranking;
@@ -76,6 +77,7 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     story.shares(&mut page)?;
     story.agree(&mut page)?;
     story.answer(&mut page)?;
+    page.next = story.next(&done.failed)?;
     let steps = plan::steps(analysis, &done.failed);
     story.warn(&mut page, &steps, done)?;
     story.arrange(&mut page, &steps)?;

@@ -161,5 +161,6 @@ fn difference(set: &FrozenSet, one: &SetLoss, other: &SetLoss) -> Difference {
     let (sums, targets): (Vec<f64>, Vec<f64>) = pairs.map(|((a, m), (b, _))| (a - b, *m)).unzip();
     let draws = clusters.groups().unwrap_or(sums.len()) as f64;
     let value = sums.iter().sum::<f64>() / targets.iter().sum::<f64>();
-    Difference { value, se: clusters.ratio_se(&sums, &targets), degrees: draws - 1.0 }
+    let se = clusters.ratio_se(&sums, &targets);
+    Difference { value, se, degrees: draws - 1.0, floor: se }
 }

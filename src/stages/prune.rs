@@ -382,11 +382,9 @@ impl<'a> Job<'a> {
     fn difference(&self, a: &[f64], b: &[f64]) -> Difference {
         let sums: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         let groups = self.clusters.groups().unwrap_or(sums.len()) as f64;
-        Difference {
-            value: sums.iter().sum::<f64>() / self.targets.iter().sum::<f64>(),
-            se: self.clusters.ratio_se(&sums, &self.targets),
-            degrees: groups - 1.0,
-        }
+        let se = self.clusters.ratio_se(&sums, &self.targets);
+        let value = sums.iter().sum::<f64>() / self.targets.iter().sum::<f64>();
+        Difference { value, se, degrees: groups - 1.0, floor: se }
     }
 
     /// Fills in the loss less the mean of the random orders: over examples, and over these orders.
@@ -407,7 +405,8 @@ impl<'a> Job<'a> {
 fn pseudo_difference(at: &At, whole: &At) -> Option<Difference> {
     let differences: Vec<f64> = at.pseudo.iter().zip(&whole.pseudo).map(|(a, b)| a - b).collect();
     let se = stats::standard_error(&differences);
-    Some(Difference { value: at.value? - whole.value?, se, degrees: differences.len() as f64 - 1.0 })
+    let degrees = differences.len() as f64 - 1.0;
+    Some(Difference { value: at.value? - whole.value?, se, degrees, floor: se })
 }
 
 /// The ends of an interval, where there are any.

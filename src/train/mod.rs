@@ -101,7 +101,7 @@ impl Config {
 const SNAPSHOTS: usize = 1000;
 
 /// What to do about a training whose numbers are not finite.
-const DIVERGED: &str = "the training diverged: use a smaller learning rate";
+pub const DIVERGED: &str = "the training diverged: use a smaller learning rate";
 
 /// Most examples that one thread takes of a small model's batch.
 const SHARD: usize = 16;
