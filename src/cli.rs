@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::progress;
 use crate::provenance::command_line;
-use crate::run::commands::{Check, List, Run, RunStep, Status, Task};
+use crate::run::commands::{Check, List, Run, RunStep, Schema, Status, Task};
 use crate::shell::{Completions, Man};
 use crate::stages::Stage;
 use crate::threads;
@@ -54,6 +54,7 @@ pub enum Command {
     Run(Run),
     Check(Check),
     List(List),
+    Schema(Schema),
     Status(Status),
     Task(Task),
     Completions(Completions),
@@ -106,6 +107,7 @@ impl Command {
             Command::Run(run) => run.run(&command_line(words))?,
             Command::Check(check) => check.run()?,
             Command::List(list) => list.run()?,
+            Command::Schema(schema) => schema.run()?,
             Command::Status(status) => status.run()?,
             Command::Task(task) => return task.run(),
             Command::Completions(completions) => completions.run(Cli::command())?,

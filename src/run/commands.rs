@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde_json::json;
 
 use crate::analysis::config::Analysis;
-use crate::analysis::{self, SHIPPED, keys};
+use crate::analysis::{self, SHIPPED, keys, schema};
 use crate::error::{Error, Result};
 use crate::progress::{self, say};
 use crate::run::cluster::{Cut, Headers};
@@ -172,6 +172,13 @@ pub struct List {
     pub show: Option<String>,
 }
 
+/// Print a JSON Schema of analyses, by which an editor completes, explains and checks keys.
+///
+/// Keep it next to your analyses (fisherscape schema > schema.json), and begin each with the line #:schema ./schema.json: Even Better
+/// TOML, taplo and others read it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Schema {}
+
 impl Run {
     pub fn run(&self, command: &str) -> Result<()> {
         let mut loaded = analysis::load(&self.which.analysis, &self.which.set)?;
@@ -254,6 +261,13 @@ impl Check {
         if self.json {
             say!("{:#}", json!(found));
         }
+        Ok(())
+    }
+}
+
+impl Schema {
+    pub fn run(&self) -> Result<()> {
+        say!("{:#}", schema::schema());
         Ok(())
     }
 }
