@@ -44,6 +44,9 @@ pub struct Cli {
     /// Print only errors to standard error
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub quiet: bool,
+    /// Print the answer to standard output as JSON in one line, and nothing else (docs/formats.md has the fields)
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
     /// Print more detail, such as the time of each step
     #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = "Global options")]
     pub verbose: bool,
@@ -97,6 +100,20 @@ fn utf8(word: OsString) -> Result<String> {
 }
 
 impl Command {
+    /// Refuses `--json` where there is nothing that it could print.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`], as all that a command line may be wrong about.
+    pub fn check_json(&self, json: bool) -> Result<()> {
+        match self {
+            Command::Task(_) | Command::Completions(_) | Command::Man(_) | Command::Step(_) if json => {
+                Err(Error::said("--json", "this command has no answer to print as JSON", "leave it out"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Runs the command; the code is that of a step which failed and has said so itself.
     pub fn run(&self) -> Result<ExitCode> {
         let words: Vec<String> = std::env::args_os().skip(1).map(utf8).collect::<Result<_>>()?;

@@ -5,14 +5,11 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::page::Page;
-use crate::progress::say;
+use crate::progress::{self, say};
 
 /// Says it: `ends` is the line on what was done.
-pub fn tell(page: &Page, report: &Path, ends: &str, as_json: bool) {
-    if as_json {
-        say!("{:#}", document(page, report));
-        return;
-    }
+pub fn tell(page: &Page, report: &Path, ends: &str) {
+    progress::answer(|| document(page, report));
     lines(page).iter().for_each(|line| say!("{line}"));
     say!("{}: {ends}", report.display());
 }

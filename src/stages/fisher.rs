@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::options::defaults;
 use super::slice::{self, Slice};
@@ -94,10 +95,11 @@ impl Fisher {
             let own = if own.is_empty() { "none".to_string() } else { own.join(", ") };
             let (part, all) = (slice.of_result(&self.out), pass.blocks());
             say!("{part}: blocks {own} of {all}; {}", slice::TOGETHER);
+            progress::answer(|| json!({"out": part, "blocks": done.len(), "of": all}));
             return Ok(());
         }
         let results = pass.whole(Some(&blocks))?;
-        let mut written = Vec::new();
+        let (mut written, mut answer) = (Vec::new(), Vec::new());
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
                 progress::excluded(format!("{} {SKIPPED}", fisher.skipped));
@@ -124,7 +126,16 @@ impl Fisher {
             let out = self.out_of(estimate);
             files::write(&out, fisher, &network.layout, &metadata, self.per_example)?;
             written.push(provenance::beside(&out));
-            print_blocks(fisher, &network.layout);
+            let means = block_means(fisher, &network.layout);
+            say!("{:12} {:>12} {:>12}", "block", "mean F", "se");
+            means.iter().for_each(|(name, mean, se)| say!("{name:12} {mean:12.4e} {se:12.1e}"));
+            let blocks =
+                means.iter().map(|(name, mean, se)| json!({"name": name, "mean": mean, "mean_se": se}));
+            answer.push(json!({
+                "out": out, "estimator": estimate.estimator, "reduction": estimate.reduction,
+                "tensors": fisher.diagonal.len(), "examples": fisher.used.len(), "skipped": fisher.skipped,
+                "blocks": blocks.collect::<Vec<_>>(),
+            }));
             say!(
                 "{}: {}, {} tensors, {} examples ({} skipped)",
                 out.display(),
@@ -135,6 +146,7 @@ impl Fisher {
             );
         }
         provenance.write_each(&written)?;
+        progress::answer(|| json!({ "estimates": answer }));
         blocks.remove()
     }
 
@@ -205,17 +217,17 @@ impl Fisher {
     }
 }
 
-/// Mean Fisher information of each block with its standard error over examples.
-fn print_blocks(fisher: &fisher::Fisher, layout: &Layout) {
+/// Mean Fisher information of each block, with its standard error over examples.
+fn block_means(fisher: &fisher::Fisher, layout: &Layout) -> Vec<(String, f64, f64)> {
     let scores = Scores::new(layout, Granularity::Block, Aggregate::Mean, false);
     let by_example = scores.of_examples(&fisher.sums);
-    say!("{:12} {:>12} {:>12}", "block", "mean F", "se");
-    for (name, column) in scores.names().iter().zip(by_example.columns()) {
-        let values = column.to_vec();
-        say!(
-            "{name:12} {:12.4e} {:12.1e}",
-            crate::stats::mean(&values),
-            fisher.clusters.standard_error(&values)
-        );
-    }
+    let mean = |(name, values): (&String, Vec<f64>)| {
+        (name.clone(), crate::stats::mean(&values), fisher.clusters.standard_error(&values))
+    };
+    scores
+        .names()
+        .iter()
+        .zip(by_example.columns().into_iter().map(|column| column.to_vec()))
+        .map(mean)
+        .collect()
 }

@@ -42,9 +42,6 @@ pub struct Prune {
     /// Seed of the random orders, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
     /// The folder for prune.csv
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -131,10 +128,8 @@ impl Prune {
         tables::write(&self.out, &rows)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         files::remove(&journal_path)?;
-        match self.json {
-            true => say!("{}", json!({ "rows": rows })),
-            false => self.tell(&rows),
-        }
+        self.tell(&rows);
+        progress::answer(|| json!({ "rows": rows }));
         Ok(())
     }
 
