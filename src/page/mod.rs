@@ -203,6 +203,26 @@ mod tests {
         assert_eq!(utc(1_795_608_059), "2026-11-25 12:00 UTC");
     }
 
+    /// Oracle: by hand. What was expected and what to do next stand behind the answers, and nowhere where there is none.
+    #[test]
+    fn what_was_expected_stands_behind_the_answers() {
+        let answer =
+            Answer { question: "Better?".into(), text: "Not shown.".into(), differences: Vec::new() };
+        let page = Page {
+            answers: vec![answer],
+            expectation: "Much.".into(),
+            next: Some("More seeds.".into()),
+            ..Page::default()
+        };
+        let html = page.html().unwrap();
+        let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not there"));
+        let places =
+            ["Not shown.", "<dt>Expected</dt>", "Much.", "<dt>Next</dt>", "More seeds.", "</dl>"].map(at);
+        assert!(places.is_sorted(), "{places:?}");
+        let html = Page::default().html().unwrap();
+        assert!(!html.contains("<dt>Expected") && !html.contains("<dt>Next"));
+    }
+
     /// Property: nothing of the text can break out of the page, and nothing is fetched.
     #[test]
     fn texts_are_escaped() {

@@ -58,11 +58,11 @@ fn diverged(rows: &[Training], failed: &Failed) -> Option<String> {
     match (lost, same) {
         (0, 0) => None,
         (0, same) => Some(format!(
-            "Use another learning rate (`train.lr`): the models of {} predict the same for every example.",
+            "Use another learning rate (train.lr): the models of {} predict the same for every example.",
             part_of(same, all, "training run")
         )),
         (lost, _) => Some(format!(
-            "Use a smaller learning rate (`train.lr`): {} diverged.",
+            "Use a smaller learning rate (train.lr): {} diverged.",
             part_of(lost, all, "training run")
         )),
     }
@@ -74,11 +74,8 @@ fn barely(rows: &[Training]) -> Option<String> {
     let constant = rows.iter().find(|row| is_barely(row))?.constant?;
     let what = if arms.len() == rows.len() { "all arms".to_string() } else { listed(&arms) };
     // No training helps where all examples are of one class.
-    let first = if constant < 1.0 {
-        "Train longer (`train.epochs`), or check the labels"
-    } else {
-        "Check the labels"
-    };
+    let first =
+        if constant < 1.0 { "Train longer (train.epochs), or check the labels" } else { "Check the labels" };
     Some(format!("{first}: always the same answer scores {}, and {what} hardly more.", level(constant)))
 }
 
@@ -87,7 +84,7 @@ fn seeds(rows: &[Training]) -> Option<String> {
     let (first, others) = rows.split_first()?;
     if first.seeds == 1 && others.iter().all(|row| row.judged.is_none()) {
         return Some(format!(
-            "Train each arm with several seeds (`train.seeds = {SEEDS}`): one gives no interval."
+            "Train each arm with several seeds (train.seeds = {SEEDS}): one gives no interval."
         ));
     }
     let missed = |row: &&Training| {
@@ -99,7 +96,7 @@ fn seeds(rows: &[Training]) -> Option<String> {
     let (own, other) = (arm(&row.arm), arm(&first.arm));
     Some(match row.judged?.runs_for_half(row.pairs, MORE * row.pairs) {
         Some(n) => format!(
-            "With {n} seeds (`train.seeds`) the interval of {own} minus {other} would be about half as wide."
+            "With {n} seeds (train.seeds) the interval of {own} minus {other} would be about half as wide."
         ),
         None => format!(
             "Hold out more examples: the {} that the seeds share make most of the interval of {own} minus {other}, and more seeds \
@@ -116,9 +113,9 @@ fn examples(needed: &[NeededRow]) -> Option<String> {
     let suffice = format!("about {predicted} are predicted to rank the sites alike at rho {threshold}");
     // A draw is compared with those that are not drawn, of which there are to be no fewer.
     Some(match 2.0 * predicted <= all as f64 {
-        true => format!("Draw larger samples (`stability.fractions`): {suffice}, of {all} that there are."),
+        true => format!("Draw larger samples (stability.fractions): {suffice}, of {all} that there are."),
         false => format!(
-            "Draw more examples (`fisher.examples`): {suffice}, and twice that number can show it; {all} were drawn."
+            "Draw more examples (fisher.examples): {suffice}, and twice that number can show it; {all} were drawn."
         ),
     })
 }
@@ -127,7 +124,7 @@ fn examples(needed: &[NeededRow]) -> Option<String> {
 fn pairs(rows: &[Surface], seeds: usize) -> Option<String> {
     let one = !rows.is_empty() && rows.iter().all(|row| row.seeds <= 1);
     (one && seeds > 1).then(|| {
-        format!("Compare the surfaces of all seeds (`surface.seeds = {seeds}`): one pair of models shows nothing about others.")
+        format!("Compare the surfaces of all seeds (surface.seeds = {seeds}): one pair of models shows nothing about others.")
     })
 }
 
@@ -164,7 +161,7 @@ mod tests {
         let rows = |own: Training| [row("uniform"), own];
         let said = |own: Training| seeds(&rows(own));
         let wanted =
-            "With 13 seeds (`train.seeds`) the interval of guided minus uniform would be about half as wide.";
+            "With 13 seeds (train.seeds) the interval of guided minus uniform would be about half as wide.";
         assert_eq!(said(compared(0.02, 0.5, 0.005, 0.0)).as_deref(), Some(wanted));
         let shared = said(compared(0.02, 0.5, 0.005, 0.005 * 0.8f64.sqrt())).unwrap();
         assert!(shared.starts_with("Hold out more examples: the 277 that"), "{shared}");
@@ -179,7 +176,7 @@ mod tests {
         assert!(seeds(&three).unwrap().contains("guided minus uniform"));
         // One seed of each; one arm.
         let one = |arm: &str| Training { seeds: 1, pairs: 1, ..row(arm) };
-        assert!(seeds(&[one("uniform"), one("guided")]).unwrap().contains("`train.seeds = 5`"));
+        assert!(seeds(&[one("uniform"), one("guided")]).unwrap().contains("train.seeds = 5"));
     }
 
     /// Oracle: by hand. Runs that failed for another reason are no matter of the learning rate; a loss that is lost goes before
@@ -195,10 +192,10 @@ mod tests {
         };
         let rows = [row("uniform"), Training { collapsed: 2, ..row("guided") }];
         assert_eq!(diverged(&rows[..1], &failed(&["the disk is full"])), None);
-        let wanted = "Use a smaller learning rate (`train.lr`): one of 7 training runs diverged.";
+        let wanted = "Use a smaller learning rate (train.lr): one of 7 training runs diverged.";
         let causes = ["the disk is full", &format!("`loss` must be finite, found NaN\n  fix: {DIVERGED}")];
         assert_eq!(diverged(&rows[..1], &failed(&causes)).as_deref(), Some(wanted));
-        let wanted = "Use another learning rate (`train.lr`): the models of 2 of 10 training runs predict the same for every example.";
+        let wanted = "Use another learning rate (train.lr): the models of 2 of 10 training runs predict the same for every example.";
         assert_eq!(diverged(&rows, &Failed::new()).as_deref(), Some(wanted));
         let lost = [row("uniform"), Training { loss: f64::NAN, ..rows[1].clone() }];
         assert!(diverged(&lost, &Failed::new()).unwrap().ends_with("5 of 10 training runs diverged."));
@@ -212,7 +209,7 @@ mod tests {
             Training { mean, constant: Some(constant), runs: vec![run], ..row(arm) }
         };
         assert_eq!(barely(&[of("uniform", 0.55, 0.5), of("guided", 0.56, 0.5)]), None);
-        let wanted = "Train longer (`train.epochs`), or check the labels: always the same answer scores 0.500, and guided hardly more.";
+        let wanted = "Train longer (train.epochs), or check the labels: always the same answer scores 0.500, and guided hardly more.";
         assert_eq!(barely(&[of("uniform", 0.55, 0.5), of("guided", 0.53, 0.5)]).as_deref(), Some(wanted));
         assert!(barely(&[of("uniform", 0.5, 0.5)]).unwrap().ends_with("and all arms hardly more."));
         assert!(barely(&[of("uniform", 1.0, 1.0)]).unwrap().starts_with("Check the labels"));
@@ -240,11 +237,11 @@ mod tests {
             };
             examples(&[row])
         };
-        let larger = "Draw larger samples (`stability.fractions`): about 500 are predicted to rank the sites alike at rho 0.9, of 1000 \
+        let larger = "Draw larger samples (stability.fractions): about 500 are predicted to rank the sites alike at rho 0.9, of 1000 \
                       that there are.";
         assert_eq!(of(Some(499.2)).as_deref(), Some(larger));
         let more = of(Some(500.2)).unwrap();
-        assert!(more.starts_with("Draw more examples (`fisher.examples`): about 501 are"), "{more}");
+        assert!(more.starts_with("Draw more examples (fisher.examples): about 501 are"), "{more}");
         assert_eq!((of(None), examples(&[])), (None, None));
     }
 
@@ -252,7 +249,7 @@ mod tests {
     #[test]
     fn one_pair_asks_for_more_where_there_are_more() {
         let of = |seeds: usize| [Surface { seeds, ..Surface::default() }];
-        assert!(pairs(&of(1), 5).unwrap().contains("`surface.seeds = 5`"));
+        assert!(pairs(&of(1), 5).unwrap().contains("surface.seeds = 5"));
         assert_eq!((pairs(&of(3), 5), pairs(&of(1), 1), pairs(&[], 5)), (None, None, None));
     }
 }
