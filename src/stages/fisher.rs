@@ -172,7 +172,7 @@ impl Fisher {
         }
     }
 
-    fn estimates(&self) -> Vec<Estimate> {
+    pub(super) fn estimates(&self) -> Vec<Estimate> {
         let (samples, seed) = (self.options.mc_samples, self.seed);
         let each = |&estimator: &Estimator| {
             self.reduction.iter().map(move |&reduction| Estimate { estimator, reduction, samples, seed })
@@ -192,6 +192,16 @@ impl Fisher {
         }
     }
 
+    /// Forward passes that its work comes to, of which one serves all the backward passes.
+    pub(super) fn passes(&self, estimates: &[Estimate], classes: usize) -> f64 {
+        let passes = estimates.iter().map(|e| match e.estimator {
+            Estimator::Empirical => 1,
+            Estimator::Mc => e.samples,
+            Estimator::Exact => classes,
+        });
+        1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0)
+    }
+
     /// Says what it will take.
     fn tell(&self, model: &Model, set: &FrozenSet, estimates: &[Estimate], blocks: usize) -> Result<()> {
         let examples = &set.examples;
@@ -201,13 +211,7 @@ impl Fisher {
             Head::Classes(n) if n > 2 => n,
             _ => 1,
         };
-        let passes = estimates.iter().map(|e| match e.estimator {
-            Estimator::Empirical => 1,
-            Estimator::Mc => e.samples,
-            Estimator::Exact => classes,
-        });
-        // One forward pass serves all the backward passes.
-        let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
+        let seconds = forward * self.passes(estimates, classes);
         let batch = model.activations(examples, fisher::BATCH.1, true);
         // The parameters, the sums, and those of a block.
         let sums = estimates.len() * blocks.min(2);

@@ -176,15 +176,19 @@ impl Prune {
             .collect()
     }
 
+    /// Evaluations of the set.
+    pub(super) fn points(&self) -> usize {
+        1 + self.queues().len() * self.options.shares.len()
+    }
+
     /// Says what it will take.
     fn announce(&self, model: &Model, set: &FrozenSet) -> Result<()> {
         let examples = &set.examples;
         let each = estimate::seconds_each(model.objective(), &model.theta, examples, &set.by_length())?
             * estimate::tokens(examples) as f64;
-        let points = 1 + self.queues().len() * self.options.shares.len();
         let batch = model.activations(examples, crate::evaluate::BATCH.1, false);
         let bytes = 8 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
-        estimate::tell("pruning", each * points as f64, bytes);
+        estimate::tell("pruning", each * self.points() as f64, bytes);
         Ok(())
     }
 

@@ -335,6 +335,11 @@ impl Surface {
         }
     }
 
+    /// Whether every point is evaluated, on every example.
+    pub(super) fn is_whole(&self) -> bool {
+        self.refine == 0 && self.sampling.tolerance.is_none()
+    }
+
     /// Points that may be evaluated apart. (A file of one direction makes fewer of them than this.)
     pub(super) fn points_apart(&self) -> usize {
         let along = if self.coords.is_empty() { self.points() } else { self.coords.len() };
