@@ -107,7 +107,7 @@ fn failed(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Says how to go on where a signal ends the program. It ends as it would have without: what is to be kept is on the disk at all times.
+/// Says how to resume where a signal ends the program. It ends as it would have without: what is to be kept is on the disk at all times.
 #[cfg(unix)]
 fn mind_signals() {
     use signal_hook::consts::{SIGINT, SIGTERM};

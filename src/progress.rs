@@ -94,7 +94,7 @@ fn write_out(text: &dyn std::fmt::Display) {
     lose(writeln!(std::io::stdout(), "{text}"));
 }
 
-/// Keeps what went wrong with standard output, for [`check_out`]: the work goes on.
+/// Keeps what went wrong with standard output, for [`check_out`]: the work continues.
 pub fn lose(written: std::io::Result<()>) {
     if let Err(cause) = written
         && cause.kind() != ErrorKind::BrokenPipe

@@ -124,7 +124,7 @@ impl Loaded {
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a name that is neither, or a setting that is none; [`Error::Text`] for what the text says wrong,
+/// [`Error::Field`] for a name that is neither, or a setting that is not one; [`Error::Text`] for what the text says wrong,
 /// with line and caret.
 pub fn load(which: &str, set: &[String]) -> Result<Loaded> {
     let (name, mut place, mut text) = find(which)?;

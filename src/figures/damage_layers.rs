@@ -3,7 +3,7 @@
 //! A panel for each way of making one score of a site's tensors and for the second-order prediction ½ Σ F d², with
 //! Spearman's ρ and its interval in the title; then the Hessian's diagonal against Fisher by bins of parameters, on the
 //! line y = x if both were the same; then the rise when the parameters of the largest, smallest or random scores are
-//! perturbed, with its prediction. Colours are kinds of site and of masks, told apart by the colour-blind; shapes too.
+//! perturbed, with its prediction. Colours are kinds of site and of masks, which the colour-blind can distinguish; shapes too.
 //!
 //! The trap: a measured rise may be negative: noise about 0, or damage that helps. A logarithmic axis leaves those out
 //! and counts them; where it would lose more than a tenth, the axis is linear about 0 instead and shows all.
@@ -65,7 +65,7 @@ impl Damage {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, no site, a name that is no site, or a mask that is none.
+    /// [`Error::Field`] for other columns, no site, a name that is no site, or a mask that is not one.
     pub fn read(path: &Path) -> Result<Damage> {
         let mut sites: Vec<LayerRow> = tables::read(path)?;
         sites.retain(|layer| layer.granularity == Granularity::Site);

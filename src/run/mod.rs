@@ -139,7 +139,7 @@ pub fn check(loaded: &Loaded) -> Result<usize> {
     Ok(count)
 }
 
-/// The number of steps of an analysis, each of which is a sound command.
+/// The number of steps of an analysis, each of which is a valid command.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! A study: the cells of a grid, each an analysis in `cells/NAME/`, and tables over all of them.
 //!
 //! Cells are run one after the other, and a cell that fails does not stop the others. What is finished is never run again, so
-//! a study that was killed goes on where it was; a step that another cell has done, the same command on the same input, is taken
+//! a study that was killed resumes where it was; a step that another cell has done, the same command on the same input, is taken
 //! from there.
 
 mod answers;
