@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::progress;
 use crate::provenance::command_line;
-use crate::run::commands::{Check, List, Run, RunStep, Status, Task};
+use crate::run::commands::{Check, List, Run, RunStep, Schema, Status, Task};
 use crate::shell::{Completions, Man};
 use crate::stages::Stage;
 use crate::threads;
@@ -44,6 +44,9 @@ pub struct Cli {
     /// Print only errors to standard error
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub quiet: bool,
+    /// Print the answer to standard output as JSON in one line, and nothing else (docs/formats.md has the fields)
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
     /// Print more detail, such as the time of each step
     #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = "Global options")]
     pub verbose: bool,
@@ -54,6 +57,7 @@ pub enum Command {
     Run(Run),
     Check(Check),
     List(List),
+    Schema(Schema),
     Status(Status),
     Task(Task),
     Completions(Completions),
@@ -96,6 +100,20 @@ fn utf8(word: OsString) -> Result<String> {
 }
 
 impl Command {
+    /// Refuses `--json` where there is nothing that it could print.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`], as all that a command line may be wrong about.
+    pub fn check_json(&self, json: bool) -> Result<()> {
+        match self {
+            Command::Task(_) | Command::Completions(_) | Command::Man(_) | Command::Step(_) if json => {
+                Err(Error::said("--json", "this command has no answer to print as JSON", "leave it out"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Runs the command; the code is that of a step which failed and has said so itself.
     pub fn run(&self) -> Result<ExitCode> {
         let words: Vec<String> = std::env::args_os().skip(1).map(utf8).collect::<Result<_>>()?;
@@ -106,6 +124,7 @@ impl Command {
             Command::Run(run) => run.run(&command_line(words))?,
             Command::Check(check) => check.run()?,
             Command::List(list) => list.run()?,
+            Command::Schema(schema) => schema.run()?,
             Command::Status(status) => status.run()?,
             Command::Task(task) => return task.run(),
             Command::Completions(completions) => completions.run(Cli::command())?,

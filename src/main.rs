@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         Err(answer) => return told(&answer),
     };
     progress::set_verbosity(cli.verbosity());
+    progress::set_json(cli.json);
     // Work is split over examples and batches, so each tensor operation runs on the thread that asks for it. candle
     // reads these two once, before any thread starts here.
     // SAFETY: no other thread exists yet.
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
             let fix = "take fewer, or raise the limits (ulimit -u, ulimit -v)";
             Error::said("--threads", format!("the system could not start the threads: {e}"), fix)
         })
+        .and_then(|()| cli.command.check_json(cli.json))
         .and_then(|()| cli.command.run())
         .and_then(|code| progress::check_out().map(|()| code));
     match outcome {
@@ -105,7 +107,7 @@ fn failed(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Says how to go on where a signal ends the program. It ends as it would have without: what is to be kept is on the disk at all times.
+/// Says how to resume where a signal ends the program. It ends as it would have without: what is to be kept is on the disk at all times.
 #[cfg(unix)]
 fn mind_signals() {
     use signal_hook::consts::{SIGINT, SIGTERM};

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -25,6 +25,14 @@ pub fn set_verbosity(level: u8) {
 /// How much is said, as it was set.
 pub fn verbosity() -> u8 {
     VERBOSITY.load(Ordering::Relaxed)
+}
+
+/// Whether standard output has the answer as JSON, and nothing else.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Has lines of results left away, and [`answer`] print. Set once, by the command line.
+pub fn set_json(json: bool) {
+    JSON.store(json, Ordering::Relaxed);
 }
 
 fn shown(level: u8) -> bool {
@@ -67,8 +75,15 @@ fn keep(text: &dyn std::fmt::Display, list: fn(&mut Said) -> &mut Vec<String>) -
 
 /// A line of the result, on standard output. A reader that has gone (`| head`) is no reason to lose the work.
 pub fn result(text: impl std::fmt::Display) {
-    if keep(&text, |said| &mut said.results) {
+    if keep(&text, |said| &mut said.results) && !JSON.load(Ordering::Relaxed) {
         write_out(&text);
+    }
+}
+
+/// What a command answers, for programs: one JSON value in one line, where `--json` asks for it. A step of an analysis answers nobody.
+pub fn answer(value: impl FnOnce() -> serde_json::Value) {
+    if JSON.load(Ordering::Relaxed) && SAID.with_borrow(Option::is_none) {
+        write_out(&value());
     }
 }
 
@@ -79,7 +94,7 @@ fn write_out(text: &dyn std::fmt::Display) {
     lose(writeln!(std::io::stdout(), "{text}"));
 }
 
-/// Keeps what went wrong with standard output, for [`check_out`]: the work goes on.
+/// Keeps what went wrong with standard output, for [`check_out`]: the work continues.
 pub fn lose(written: std::io::Result<()>) {
     if let Err(cause) = written
         && cause.kind() != ErrorKind::BrokenPipe
@@ -104,7 +119,7 @@ pub fn check_out() -> Result<()> {
 
 /// A line of the result that says what the numbers are without: the report names it.
 pub fn excluded_result(text: impl std::fmt::Display) {
-    if keep(&text, |said| &mut said.excluded) {
+    if keep(&text, |said| &mut said.excluded) && !JSON.load(Ordering::Relaxed) {
         write_out(&text);
     }
 }

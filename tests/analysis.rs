@@ -9,6 +9,7 @@ use fisherscape::analysis::{self, SHIPPED};
 use fisherscape::data::frozen::FrozenSet;
 use fisherscape::tables::page::Training;
 use fisherscape::{files, params};
+use serde_json::json;
 
 use crate::support::{Outcome, copy_folder, fisherscape, fixture, tensors};
 
@@ -382,6 +383,146 @@ fn the_help_lists_every_key() -> Outcome {
         }
     }
     assert!(keys > 40, "{keys}");
+    Ok(())
+}
+
+/// Whether a value is what a JSON Schema says, as far as ours goes: another reading of it than any editor's.
+fn fits(value: &serde_json::Value, schema: &serde_json::Value, at: &str) -> Result<(), String> {
+    use serde_json::Value;
+    let wrong = |what: &str| Err(format!("{at}: {what}: {value}"));
+    if let Some(words) = schema["enum"].as_array() {
+        return if words.contains(value) { Ok(()) } else { wrong("not one of the words") };
+    }
+    match (schema["type"].as_str(), value) {
+        (Some("string"), Value::String(_)) | (Some("boolean"), Value::Bool(_)) => Ok(()),
+        (Some("number"), Value::Number(_)) => Ok(()),
+        (Some("integer"), Value::Number(n)) if n.is_i64() || n.is_u64() => {
+            match n.as_f64() >= schema["minimum"].as_f64() {
+                true => Ok(()),
+                false => wrong("too small"),
+            }
+        }
+        (Some("array"), Value::Array(items)) => {
+            if items.is_empty() && schema["minItems"] == 1 {
+                return wrong("empty");
+            }
+            items
+                .iter()
+                .enumerate()
+                .try_for_each(|(i, item)| fits(item, &schema["items"], &format!("{at}.{i}")))
+        }
+        (Some("object"), Value::Object(keys)) => {
+            let missing = schema["required"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|key| keys.get(key.as_str().unwrap()).is_none());
+            if let Some(key) = missing {
+                return wrong(&format!("{key} is missing"));
+            }
+            keys.iter().try_for_each(|(key, value)| match schema["properties"].get(key) {
+                Some(schema) => fits(value, schema, &format!("{at}.{key}")),
+                None => Err(format!("{at}.{key}: unknown")),
+            })
+        }
+        _ => wrong("another type"),
+    }
+}
+
+/// Oracle: a validator of its own, and what the reader itself takes. The file for editors is what `schema` prints, every shipped
+/// analysis fits it and names it, and mistakes do not fit. The reader's message about an unknown key lists the keys of the
+/// schema, no more and no fewer, and the reader takes every word that the schema lists and every default.
+#[test]
+fn the_schema_says_what_the_reader_takes() -> Outcome {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("analyses");
+    let printed = String::from_utf8(fisherscape("schema").assert().success().get_output().stdout.clone())?;
+    assert!(
+        std::fs::read_to_string(root.join("schema.json"))? == printed,
+        "fisherscape schema > analyses/schema.json"
+    );
+    let schema: serde_json::Value = serde_json::from_str(&printed)?;
+    let json = |text: &str| -> Outcome<serde_json::Value> {
+        Ok(serde_json::to_value(toml::from_str::<toml::Table>(text)?)?)
+    };
+    for (name, text) in SHIPPED {
+        assert!(text.starts_with("#:schema ./schema.json\n"), "{name}");
+        fits(&json(text)?, &schema, name)?;
+    }
+    let two = "model.checkpoint = 'embedded'\ndata.task = 'supersense'\n";
+    assert_eq!(fits(&json(two)?, &schema, ""), Ok(()));
+    for (wrong, place) in [
+        ("trian.lr = 1.0", ".trian: unknown"),
+        ("train.lr = '1e-4'", ".train.lr: another type"),
+        ("train.seeds = -1", ".train.seeds: too small"),
+        ("train.seeds = 1.5", ".train.seeds: another type"),
+        ("surface.normalize = 'filters'", ".surface.normalize: not one"),
+        ("train.arms = 'none'", ".train.arms: another type"),
+        ("planes = [{span = [-1, 1]}]", ".planes.0: \"kind\" is missing"),
+        ("grid = [{train = {lr = 1.0}}]", ".grid.0.train.lr: another type"),
+        ("grid = [{train = {lr = []}}]", ".grid.0.train.lr: empty"),
+    ] {
+        let found = fits(&json(&format!("{two}{wrong}"))?, &schema, "").err().ok_or(wrong)?;
+        assert!(found.starts_with(place), "{wrong}: {found}");
+    }
+    assert_eq!(
+        fits(&json("data.task = 'rte'")?, &schema, "a").err().ok_or("no model")?.split(": {").next(),
+        Some("a: \"model\" is missing")
+    );
+    // The reader.
+    let folder = tempfile::tempdir()?;
+    let path = analysis_in(folder.path())?.display().to_string();
+    let keys = |schema: &serde_json::Value| -> Vec<String> {
+        schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
+    };
+    let (mut words, mut sections) = (0, 0);
+    for (name, own) in schema["properties"].as_object().ok_or("no keys")? {
+        let section =
+            if own["type"] == "array" && own["items"]["type"] == "object" { &own["items"] } else { own };
+        let known = match name.as_str() {
+            "grid" => continue,
+            "planes" => analysis::load(&path, &["planes=[{unheard_of=1}]".to_string()]),
+            _ if section["type"] == "object" => analysis::load(&path, &[format!("{name}.unheard_of=1")]),
+            _ => continue,
+        };
+        sections += 1;
+        let message = known.err().ok_or("taken")?.to_string();
+        let list =
+            message.lines().next().and_then(|line| line.split_once("expected ")).map_or("", |(_, list)| list);
+        let mut listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, keys(section), "{name}: {message}");
+        for (key, about) in section["properties"].as_object().into_iter().flatten() {
+            let many = about["type"] == "array";
+            let one = if many { &about["items"] } else { about };
+            let values = one["enum"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|word| if many { json!([word]) } else { word.clone() });
+            for value in values.chain(about.get("default").cloned()) {
+                words += 1;
+                let mut table = json(two)?;
+                match name.as_str() {
+                    "planes" => table["planes"] = json!([{"kind": "gaussian"}]),
+                    name if table.get(name).is_none() => table[name] = json!({}),
+                    _ => {}
+                }
+                match name.as_str() {
+                    "planes" => table["planes"][0][key] = value.clone(),
+                    name => table[name][key] = value.clone(),
+                }
+                let text = toml::to_string(&table)?;
+                let read = toml::from_str::<fisherscape::analysis::Analysis>(&text);
+                assert!(read.is_ok(), "{name}.{key} = {value}: {read:?}");
+            }
+        }
+    }
+    assert!(words > 80 && sections > 15, "{words} {sections}");
+    let message = analysis::load(&path, &["unheard_of=1".to_string()]).err().ok_or("taken")?.to_string();
+    let (_, list) = message.lines().next().and_then(|line| line.split_once("expected ")).ok_or("no list")?;
+    let mut listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, keys(&schema));
     Ok(())
 }
 

@@ -21,7 +21,7 @@ fn read(rows: &[Row]) -> Rates {
     Rates::read(&path, &bert::sites((rows.len() - 1) / 3)).unwrap()
 }
 
-/// Schedules: the published one, and a curved one of an order that is none of the model's, many of its rates the same.
+/// Schedules: the published one, and a curved one of an order that is not one of the model's, many of its rates the same.
 fn schedules() -> [Vec<Row>; 2] {
     let score = |(i, site): (usize, Place)| (site.to_string(), ((i * 7 + 3) % 13) as f64);
     let ranking = Ranking::new(bert::sites(4).into_iter().enumerate().map(score));

@@ -1,6 +1,7 @@
 //! One integration binary, so that the crate links once.
 
 mod analysis;
+mod answers;
 mod arms;
 mod checkpoint;
 mod claims;

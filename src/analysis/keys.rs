@@ -36,7 +36,8 @@ fn topics() -> String {
     names.map(|value| value.get_name().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-const GRID: &str = "[[grid]] makes it a study: keys of the others, each with a list of values; every combination is a cell, an \
+/// What `[[grid]]` is.
+pub const GRID: &str = "[[grid]] makes it a study: keys of the others, each with a list of values; every combination is a cell, an \
                     analysis of its own";
 
 /// What a key means, which words it takes, and its default.

@@ -4,7 +4,7 @@
 //! not fit together are refused with file, line and caret. `--set key=value` edits the text first, so an error in what
 //! was set points into it too. The shipped analyses are compiled in.
 //!
-//! [`config`] holds the types, [`keys`] lists them, `rules` what must hold between keys, [`grid`] makes a study's cells, `places` finds the files that are named,
+//! [`config`] holds the types, [`keys`] lists them, [`schema`] does so for editors, `rules` what must hold between keys, [`grid`] makes a study's cells, `places` finds the files that are named,
 //! [`titles`] names arms and masks; [`crate::run`] turns them into commands.
 
 pub mod config;
@@ -13,6 +13,7 @@ pub mod grid;
 pub mod keys;
 mod places;
 mod rules;
+pub mod schema;
 pub mod titles;
 
 use std::ops::Range;
@@ -123,7 +124,7 @@ impl Loaded {
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a name that is neither, or a setting that is none; [`Error::Text`] for what the text says wrong,
+/// [`Error::Field`] for a name that is neither, or a setting that is not one; [`Error::Text`] for what the text says wrong,
 /// with line and caret.
 pub fn load(which: &str, set: &[String]) -> Result<Loaded> {
     let (name, mut place, mut text) = find(which)?;

@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path, columns: &Columns, labels: Labels) -> Result<(Ve
     rows.unwrap_or_else(|_| Err(damaged(path)(ParquetError::General("one that cannot be decoded".into()))))
 }
 
-/// A table that is none.
+/// A table that is not one.
 fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error {
     let fix = "fetch the file again: it is cut, damaged or of another kind";
     move |e| Error::field(path.display(), "file", "a whole parquet table", e, fix)

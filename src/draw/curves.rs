@@ -1,4 +1,4 @@
-//! Strokes, bands and markers of curves, in colours that the colour-blind tell apart (Okabe and Ito's); shapes of
+//! Strokes, bands and markers of curves, in colours that the colour-blind can distinguish (Okabe and Ito's); shapes of
 //! markers differ too.
 //!
 //! Used by every figure with curves; [`crate::draw::legend`] explains the signs.
@@ -65,7 +65,7 @@ pub(crate) fn seeds(canvas: &Canvas, points: &[Point], colour: &str) {
     canvas.path(&d, &look);
 }
 
-/// The most curves that colour and marker tell apart.
+/// The most curves that colour and marker distinguish.
 pub(crate) const CURVES: usize = 2 * COLOURS.len();
 
 /// The colour of curve `i`.

@@ -1,7 +1,7 @@
 //! Whether Fisher scores tell what damage to a layer costs, as SVG: measured rise of the loss against each predictor.
 //!
 //! A panel for each way of making one score of a site's tensors and for the second-order prediction ½ Σ F d², with
-//! Spearman's ρ and its interval in the title. Colours are kinds of site, told apart by the colour-blind; shapes too.
+//! Spearman's ρ and its interval in the title. Colours are kinds of site, which the colour-blind can distinguish; shapes too.
 //!
 //! Takes [`Damage`], the `layers.csv` of `damage`, with `correlations.csv` beside it; what is missing is left out.
 

@@ -40,7 +40,7 @@ impl Carried {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`](crate::error::Error::Field) for other columns, no row, or a share that is none.
+    /// [`Error::Field`](crate::error::Error::Field) for other columns, no row, or a share that is not one.
     pub fn read(path: &Path) -> Result<Carried> {
         let mut rows: Vec<ExampleRow> = tables::read_some(path)?;
         rows.sort_by(|a, b| b.share.total_cmp(&a.share));

@@ -51,7 +51,7 @@ impl Pruned {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, no row, an order that is none, or one without the whole model.
+    /// [`Error::Field`] for other columns, no row, an order that is not one, or one without the whole model.
     pub fn read(path: &Path) -> Result<Pruned> {
         let rows: Vec<PruneRow> = tables::read_some(path)?;
         let wrong = |expected: &str, found: &str| {

@@ -3,7 +3,7 @@
 //! Solid lines and bands are agreement with the examples left out, the comparison that a fraction is trusted by: the
 //! mean over the repeats and the 95 % interval of its expectation. Dots are single draws, set a little apart by
 //! granularity. Dashed lines are agreement with the full set, which contains the draw. Measures have scales of their own: they do not compare.
-//! Colours are Okabe and Ito's, told apart by the colour-blind; markers differ too.
+//! Colours are Okabe and Ito's, which the colour-blind can distinguish; markers differ too.
 //!
 //! Takes [`Curves`] of [`crate::tables::agreement`]; draws on `canvas` as [`crate::draw::contour`] does, at its sizes.
 

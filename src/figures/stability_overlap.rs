@@ -45,7 +45,7 @@ impl Overlap {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for other columns, no row, a fraction or a top that is none, or an overlap outside [0, 1].
+    /// [`Error::Field`] for other columns, no row, a fraction or a top that is not one, or an overlap outside [0, 1].
     pub fn read(path: &Path) -> Result<Overlap> {
         let read = Overlap { rows: tables::read_some(path)? };
         match read.tops().len() {

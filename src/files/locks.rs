@@ -1,7 +1,7 @@
 //! Locks: out of politeness between processes, never for correctness.
 //!
 //! What is written is right without them (files are renamed when they are whole); a lock keeps two processes from doing the same
-//! work. Between machines it may not hold, and some disks have none: then work goes on, with a note.
+//! work. Between machines it may not hold, and some disks have none: then work continues, with a note.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -83,7 +83,7 @@ fn open_lock(path: &Path) -> Result<File> {
 mod tests {
     use super::*;
 
-    /// Oracle: the numbers of Linux' errors. Without locks work goes on; any other error is one.
+    /// Oracle: the numbers of Linux' errors. Without locks work continues; any other error is one.
     #[test]
     fn a_disk_without_locks_gives_them_all() {
         let path = Path::new("lock");

@@ -1,7 +1,7 @@
 //! The hub's cache on the disk, in the layout of Python's `huggingface_hub`, and the environment that says where it is.
 //!
 //! A blob is named by its etag, under which it appears only once its checksum was right; `blobs/ETAG.incomplete` is what
-//! a later try goes on from. Locks lie in `.locks`, where Python's are: of two processes that want the same blob, in
+//! a later try resumes from. Locks lie in `.locks`, where Python's are: of two processes that want the same blob, in
 //! either language, one fetches it. Where there are no locks each fetches to a file of its own. An empty file in `.no_exist/COMMIT` says that the repository has no file of that name.
 
 use std::fs::File;

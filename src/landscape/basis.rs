@@ -1,4 +1,4 @@
-//! Vectors of a Krylov basis: on disk, so that a killed run goes on, and in memory as far as there is room.
+//! Vectors of a Krylov basis: on disk, so that a killed run resumes, and in memory as far as there is room.
 //!
 //! Behind each vector on the disk stands a checksum over it, its number and what it belongs to. One that does not fit is an
 //! error, after which [`Basis::is_broken`] says that the file is to be given up.

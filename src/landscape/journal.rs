@@ -1,4 +1,4 @@
-//! Finished units of a long computation on disk, so that a killed run goes on with the same bytes at the end.
+//! Finished units of a long computation on disk, so that a killed run resumes with the same bytes at the end.
 //!
 //! One line for each unit, in the order of the work, behind a line that identifies the inputs. Each line begins with a
 //! checksum over itself and the one before, so that a line is that of this place of this work, or of none. A journal of

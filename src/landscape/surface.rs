@@ -2,7 +2,7 @@
 //!
 //! θ is never changed: each point forms its own copies of the tensors that move, so there is nothing to restore. The
 //! result does not depend on the number of threads: batches are fixed, and examples are added in order. Finished
-//! points go to a journal beside the result; a killed run goes on from there, with the same bytes at the end.
+//! points go to a journal beside the result; a killed run resumes from there, with the same bytes at the end.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

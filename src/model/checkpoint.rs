@@ -83,7 +83,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`] for a folder that is none, an unsupported configuration, weights that are missing or broken; and
+    /// [`Error::Field`] for a folder that is not one, an unsupported configuration, weights that are missing or broken; and
     /// as [`hub::locate`].
     pub fn open(given: &Path) -> Result<Checkpoint> {
         let folder = &hub::locate(given, Wanted::Checkpoint)?.folder;

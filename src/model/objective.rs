@@ -163,7 +163,7 @@ pub struct Outputs {
     pub scores: Tensor,
 }
 
-/// Where a forward pass can go on from.
+/// Where a forward pass can continue from.
 pub struct Prefix {
     /// Layers done.
     pub layers: usize,

@@ -38,6 +38,8 @@ pub struct Page {
     pub facts: String,
     /// The answers in the order of the question.
     pub answers: Vec<Answer>,
+    /// What to do next, where the numbers ask for it.
+    pub next: Option<String>,
     /// What they are no answers about.
     pub limits: String,
     /// What makes one doubt them.
@@ -203,6 +205,26 @@ mod tests {
         assert_eq!(utc(951_782_399), "2000-02-28 23:59 UTC");
         assert_eq!(utc(951_782_400), "2000-02-29 00:00 UTC");
         assert_eq!(utc(1_795_608_059), "2026-11-25 12:00 UTC");
+    }
+
+    /// Oracle: by hand. What was expected and what to do next stand behind the answers, and nowhere where there is none.
+    #[test]
+    fn what_was_expected_stands_behind_the_answers() {
+        let answer =
+            Answer { question: "Better?".into(), text: "Not shown.".into(), differences: Vec::new() };
+        let page = Page {
+            answers: vec![answer],
+            expectation: "Much.".into(),
+            next: Some("More seeds.".into()),
+            ..Page::default()
+        };
+        let html = page.html().unwrap();
+        let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not there"));
+        let places =
+            ["Not shown.", "<dt>Expected</dt>", "Much.", "<dt>Next</dt>", "More seeds.", "</dl>"].map(at);
+        assert!(places.is_sorted(), "{places:?}");
+        let html = Page::default().html().unwrap();
+        assert!(!html.contains("<dt>Expected") && !html.contains("<dt>Next"));
     }
 
     /// Property: nothing of the text can break out of the page, and nothing is fetched.

@@ -104,7 +104,7 @@ fn difference(pairs: &[(&Found, &Found)]) -> Option<Difference> {
     let draws = pairs.first()?.0.draws?.max(2) as f64;
     let examples = stats::mean(&squares).sqrt();
     let (_, degrees) = stats::combined_half_width(&[(runs.se, runs.degrees), (examples, draws - 1.0)]);
-    Some(Difference { se: runs.se.hypot(examples), degrees, ..runs })
+    Some(Difference { se: runs.se.hypot(examples), degrees, floor: runs.floor.hypot(examples), ..runs })
 }
 
 #[cfg(test)]

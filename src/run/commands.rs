@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde_json::json;
 
 use crate::analysis::config::Analysis;
-use crate::analysis::{self, SHIPPED, keys};
+use crate::analysis::{self, SHIPPED, keys, schema};
 use crate::error::{Error, Result};
 use crate::progress::{self, say};
 use crate::run::cluster::{Cut, Headers};
@@ -35,9 +35,6 @@ pub struct Run {
     /// [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub cells: Vec<String>,
-    /// Print verdict, answers and cautions as JSON
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     pub cluster: Cluster,
     /// What runs the steps: local (this process, one after the other), process (one of its own for each) or process:N
@@ -50,7 +47,7 @@ pub struct Run {
 #[command(next_help_heading = "On a cluster")]
 pub struct Cluster {
     /// Write what is missing as a plan for other launchers, and the lines that carry it out; run nothing
-    #[arg(long, conflicts_with_all = ["slurm", "force", "executor", "json"])]
+    #[arg(long, conflicts_with_all = ["slurm", "force", "executor"])]
     pub plan: bool,
     /// Submit what is missing to Slurm and watch it; or watch what is in the queue. HEADER.sh begins a batch script: #!/bin/bash,
     /// #SBATCH lines, module load
@@ -111,9 +108,6 @@ impl FromStr for Stretch {
 pub struct Status {
     /// The folder of the run
     pub folder: PathBuf,
-    /// Print the same as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Run one step of a run that is at work; its record, or why it failed, is written among the others.
@@ -156,21 +150,22 @@ pub struct Check {
     /// Change a key of each, such as train.lr=1e-4; an empty value removes it
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<String>,
-    /// Print name, cells, number of steps and notes of each as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// List the shipped analyses.
 #[derive(clap::Args, Clone, Debug)]
 pub struct List {
-    /// Print name, title and question of each as JSON
-    #[arg(long, conflicts_with = "show")]
-    pub json: bool,
     /// Print the text of one of them, to start one of your own from
     #[arg(long, value_name = "NAME")]
     pub show: Option<String>,
 }
+
+/// Print a JSON Schema of analyses, by which an editor completes, explains and checks keys.
+///
+/// Keep it next to your analyses (fisherscape schema > schema.json), and begin each with the line #:schema ./schema.json: Even Better
+/// TOML, taplo and others read it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Schema {}
 
 impl Run {
     pub fn run(&self, command: &str) -> Result<()> {
@@ -179,8 +174,8 @@ impl Run {
             loaded.only_cells(&self.cells)?;
         }
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(&loaded.name));
-        let (force, executor, json) = (self.force, self.executor, self.json);
-        let order = Order { folder: &folder, command, force, executor, json };
+        let (force, executor) = (self.force, self.executor);
+        let order = Order { folder: &folder, command, force, executor };
         let Cluster { plan, slurm, slurm_light, jobs, slices, at_once, detach } = &self.cluster;
         let cut = Cut { elements: jobs.get(), parts: slices.map(NonZeroUsize::get) };
         match slurm {
@@ -222,7 +217,7 @@ impl Task {
 
 impl Status {
     pub fn run(&self) -> Result<()> {
-        cluster::tell(&self.folder, self.json)
+        cluster::tell(&self.folder)
     }
 }
 
@@ -244,16 +239,20 @@ impl Check {
             let steps = steps?;
             let cells: Vec<&str> =
                 loaded.study.iter().flat_map(|study| &study.cells).map(|cell| cell.name.as_str()).collect();
-            match self.json {
-                true => found.push(
-                    json!({"analysis": which, "valid": true, "cells": cells, "steps": steps, "notes": notes}),
-                ),
-                false => told(which, &cells, steps),
-            }
+            told(which, &cells, steps);
+            found.push(
+                json!({"analysis": which, "valid": true, "cells": cells, "steps": steps, "notes": notes}),
+            );
         }
-        if self.json {
-            say!("{:#}", json!(found));
-        }
+        progress::answer(|| json!(found));
+        Ok(())
+    }
+}
+
+impl Schema {
+    pub fn run(&self) -> Result<()> {
+        say!("{:#}", schema::schema());
+        progress::answer(schema::schema);
         Ok(())
     }
 }
@@ -261,20 +260,18 @@ impl Check {
 impl List {
     pub fn run(&self) -> Result<()> {
         if let Some(name) = &self.show {
-            say!("{}", analysis::shipped(name)?.trim_end());
+            let text = analysis::shipped(name)?.trim_end();
+            say!("{text}");
+            progress::answer(|| json!({"name": name, "text": text}));
             return Ok(());
         }
         let mut found = Vec::new();
         for (name, _) in SHIPPED {
             let Analysis { title, question, .. } = analysis::load(name, &[])?.analysis;
-            match self.json {
-                true => found.push(json!({"name": name, "title": title, "question": question})),
-                false => say!("{name:20} {question}"),
-            }
+            say!("{name:20} {question}");
+            found.push(json!({"name": name, "title": title, "question": question}));
         }
-        if self.json {
-            say!("{:#}", json!(found));
-        }
+        progress::answer(|| json!(found));
         Ok(())
     }
 }

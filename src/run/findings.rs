@@ -490,7 +490,7 @@ fn about(surface: &Path) -> Result<serde_json::Value> {
 pub struct Sites {
     /// In model order.
     pub rows: Vec<Site>,
-    /// Places of the highest, and after it of those that are not told apart from it: the 95 % interval of their paired difference
+    /// Places of the highest, and after it of those that are not distinguished from it: the 95 % interval of their paired difference
     /// over the examples holds 0.
     pub highest: Vec<usize>,
     pub lowest: Vec<usize>,
@@ -525,7 +525,7 @@ pub fn sites(folder: &Path, analysis: &Analysis) -> Result<Sites> {
 /// Standard errors to either side of a mean over many examples in its 95 % interval.
 const HALF_WIDTH: f64 = 1.96;
 
-/// A column and those that are not told apart from it.
+/// A column and those that are not distinguished from it.
 fn tied(columns: &[Vec<f64>], end: usize, error: &dyn Fn(&[f64]) -> f64) -> Vec<usize> {
     let within = |other: &usize| {
         let difference: Vec<f64> = columns[*other].iter().zip(&columns[end]).map(|(a, b)| a - b).collect();
@@ -582,7 +582,7 @@ mod tests {
     use super::*;
 
     /// Oracle: by hand. The differences of 100 examples have a mean of 1, and a standard error of 0.5025 or 0.5126 where they are 6 and −4, or
-    /// 6.1 and −4.1, in turn: 1.99 and 1.95 standard errors. Pairs that move together are told apart where their own errors would not.
+    /// 6.1 and −4.1, in turn: 1.99 and 1.95 standard errors. Pairs that move together are distinguished where their own errors would not.
     #[test]
     fn a_tie_is_what_the_paired_difference_leaves_open() {
         let column =

@@ -57,8 +57,6 @@ pub struct Order<'a> {
     /// Whether steps that are done are done again.
     pub force: bool,
     pub executor: Kind,
-    /// Whether what came out is said as JSON.
-    pub json: bool,
 }
 
 /// Runs an analysis or a study.
@@ -68,7 +66,7 @@ pub struct Order<'a> {
 /// [`Error::Field`] or [`Error::Text`] for inputs that are missing, before any work; [`Error::Step`] for a step that fails.
 /// What the steps before it wrote stays, and is not done again. Where trainings alone failed, all else was done.
 pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
-    let Order { folder, command, force, executor, json } = *order;
+    let Order { folder, command, force, executor } = *order;
     if folder.exists() && !folder.is_dir() {
         let fix = "give the run a folder of its own: --out DIR";
         return Err(Error::field("--out", folder.display(), "a folder, or nothing yet", "a file", fix));
@@ -94,7 +92,7 @@ pub fn run(loaded: &Loaded, order: &Order) -> Result<()> {
         }
     };
     let ends = format!("{}, {} of them run now", counted(done.records.len(), "step"), done.ran);
-    outcome::tell(&page, &folder.join("report.html"), &ends, json);
+    outcome::tell(&page, &folder.join("report.html"), &ends);
     runner::check_failed(&done.failed)
 }
 
@@ -141,7 +139,7 @@ pub fn check(loaded: &Loaded) -> Result<usize> {
     Ok(count)
 }
 
-/// The number of steps of an analysis, each of which is a sound command.
+/// The number of steps of an analysis, each of which is a valid command.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The steps of one analysis, each as soon as what it reads is there and the executor has room; what is done is passed over.
 //!
 //! A training that fails does not stop the others: it is left out of all that follows, said, and tried again the next time.
-//! Where models are looked at afterwards (surfaces, sharpness and the like) there is nothing to go on with, and it is an error
+//! Where models are looked at afterwards (surfaces, sharpness and the like) there is nothing to continue with, and it is an error
 //! at once.
 
 use std::collections::{BTreeSet, HashMap};
@@ -85,7 +85,7 @@ pub fn finished(loaded: &Loaded, folder: &Path, places: Places) -> Option<Done> 
     Some(Done { records, lines, failed, ran: 0, _lock: None })
 }
 
-/// Whether a step may fail and the others go on: a training that nothing else looks at.
+/// Whether a step may fail and the others continue: a training that nothing else looks at.
 fn may_fail(analysis: &Analysis, step: &Step) -> bool {
     step.command() == "train" && !analysis.looks_at_models()
 }
@@ -168,9 +168,13 @@ impl Run<'_> {
                     self.keep(&step, record, Ended::Before);
                 }
                 None => {
-                    let left =
-                        self.graph.steps().iter().filter(|step| !self.records.contains_key(&step.name));
-                    progress::status(format!("{at}{}", self.clock.left(left)));
+                    // What nobody reads is not estimated.
+                    if progress::verbosity() > 0 {
+                        let (graph, records) = (&self.graph, &self.records);
+                        let ahead = || graph.steps().iter().filter(|step| !records.contains_key(&step.name));
+                        self.clock.look(ahead(), self.folder);
+                        progress::status(format!("{at}{}", self.clock.left(ahead())));
+                    }
                     if self.executor.runs(&step) {
                         step.make_way(self.folder)?;
                     }
@@ -268,11 +272,18 @@ pub fn check_failed(failed: &Failed) -> Result<()> {
 }
 
 /// How long steps take, to say what is left.
+#[derive(Default)]
 struct Clock {
     /// Mean seconds and number of steps by their work.
     seen: HashMap<String, (f64, usize)>,
     /// Those that an earlier run has most likely done: they will be passed over.
     before: BTreeSet<String>,
+    /// What work that has not been seen comes to, in tokens of a forward pass.
+    tokens: HashMap<String, f64>,
+    /// Seconds of each, as they were measured, or as the steps took that are done.
+    each: Option<f64>,
+    /// Seconds and tokens of these.
+    done: (f64, f64),
     ran: usize,
 }
 
@@ -282,7 +293,7 @@ impl Clock {
         let line = |step: &Step| command_line(step.words(folder));
         let same = |step: &Step| step.record(folder).is_some_and(|record| record.command == line(step));
         let before = graph.unchanged(same);
-        let mut clock = Clock { seen: HashMap::new(), before: BTreeSet::new(), ran: 0 };
+        let mut clock = Clock { before: BTreeSet::new(), ..Clock::default() };
         for step in graph.steps().iter().filter(|step| before.contains(&step.name)) {
             if let Some(Record { seconds, .. }) = step.record(folder) {
                 clock.took(step, seconds);
@@ -298,14 +309,37 @@ impl Clock {
         let (mean, count) = self.seen.entry(step.work()).or_insert((0.0, 0));
         *mean = (*mean * *count as f64 + seconds) / (*count + 1) as f64;
         *count += 1;
+        if let Some(tokens) = self.tokens.get(&step.work()) {
+            self.done = (self.done.0 + seconds, self.done.1 + tokens);
+            self.each = Some(self.done.0 / self.done.1);
+        }
     }
 
-    /// What these steps will take: a lower bound while such work has not been seen.
+    /// Learns what long steps come to whose work has not been seen, as far as it can be known by now.
+    fn look<'a>(&mut self, steps: impl Iterator<Item = &'a Step>, folder: &Path) {
+        for step in steps.filter(|step| step.is_heavy() && !self.before.contains(&step.name)) {
+            let work = step.work();
+            if self.seen.contains_key(&work) || self.tokens.contains_key(&work) {
+                continue;
+            }
+            // What it says of heads and skipped rows the step will say.
+            let found = progress::listen(|| stage(step, folder).ok()?.work()).0;
+            if let Some((tokens, each)) = found {
+                self.each = self.each.or(each);
+                self.tokens.insert(work, tokens);
+            }
+        }
+    }
+
+    /// What these steps will take, by what such work took, or by what it comes to: a lower bound where neither is known.
     fn left<'a>(&self, steps: impl Iterator<Item = &'a Step>) -> String {
         let (mut seconds, mut unknown) = (0.0, false);
         for step in steps.filter(|step| !self.before.contains(&step.name)) {
-            match self.seen.get(&step.work()) {
-                Some((mean, _)) => seconds += mean,
+            let work = step.work();
+            let seen = self.seen.get(&work).map(|(mean, _)| *mean);
+            let estimated = || Some(self.tokens.get(&work)? * self.each?);
+            match seen.or_else(estimated) {
+                Some(own) => seconds += own,
                 None => unknown |= step.is_heavy(),
             }
         }
@@ -438,6 +472,20 @@ mod tests {
         assert_eq!(clock.left(short[1..3].iter()), ", about 20 minutes left");
         assert_eq!(clock.left(long.iter()), "");
         assert_eq!(clock.left(short[1..3].iter().chain(&long)), ", at least 20 minutes left");
+        // What it comes to, by hand: 6000 tokens of 0.1 s, until a step of 2000 takes twice as long.
+        let mut estimated = Clock { each: Some(0.1), ..Clock::default() };
+        let surface = Step::new("surface", "surface");
+        let fisher = Step::new("fisher", "fisher");
+        estimated.tokens = [(&long[0], 4000.0), (&surface, 2000.0), (&fisher, 2000.0)]
+            .map(|(step, tokens)| (step.work(), tokens))
+            .into();
+        assert_eq!(estimated.left([&long[0], &surface].into_iter()), ", about 10 minutes left");
+        estimated.took(&fisher, 400.0);
+        assert_eq!(estimated.left([&long[0], &surface].into_iter()), ", about 20 minutes left");
+        estimated.took(&long[0], 400.0); // 800 s for 6000 tokens, and the next alike takes as long
+        assert_eq!(estimated.left([&long[1], &surface].into_iter()), ", about 11 minutes left");
+        let unknown = Step::new("sharpness", "sharpness");
+        assert_eq!(estimated.left([&long[1], &surface, &unknown].into_iter()), ", at least 11 minutes left");
         let set = ["surface=", "train.seeds=2", "train.epochs=3"].map(str::to_string);
         run_with(
             &analysis::load("quickstart", &set)?,

@@ -11,6 +11,7 @@ mod flatter;
 mod headed;
 mod landscape;
 mod matters;
+mod next;
 mod picture;
 mod pruned;
 mod ranking;
@@ -77,6 +78,7 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     story.shares(&mut page)?;
     story.agree(&mut page)?;
     story.answer(&mut page)?;
+    page.next = story.next(&done.failed)?;
     let steps = plan::steps(analysis, &done.failed);
     story.warn(&mut page, &steps, done)?;
     story.arrange(&mut page, &steps)?;

@@ -1,7 +1,7 @@
 //! A study: the cells of a grid, each an analysis in `cells/NAME/`, and tables over all of them.
 //!
 //! Cells are run one after the other, and a cell that fails does not stop the others. What is finished is never run again, so
-//! a study that was killed goes on where it was; a step that another cell has done, the same command on the same input, is taken
+//! a study that was killed resumes where it was; a step that another cell has done, the same command on the same input, is taken
 //! from there.
 
 mod answers;
@@ -33,7 +33,7 @@ pub(super) fn cell_path(cell: &Cell) -> String {
 
 /// Runs a study; see [`super::run`].
 pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
-    let Order { folder, command, force, executor, json } = *order;
+    let Order { folder, command, force, executor } = *order;
     let places = |cell: &Cell| match study.runs(cell) {
         true => check_inputs(&cell.loaded, Missing::Fetch).map_err(|cause| of_cell(cell, cause)),
         // What is not to be run need not be here.
@@ -47,7 +47,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
         Err(cause) if cause.is_read_only() && !force => {
             let standing = finished(study, folder, places).ok_or(cause)?;
             let (page, _) = summary::begun(loaded, study, &standing, folder, command)?;
-            return end(&page, study, &standing, folder, json);
+            return end(&page, study, &standing, folder);
         }
         Err(cause) => return Err(cause),
     };
@@ -101,7 +101,7 @@ pub fn run(loaded: &Loaded, study: &Study, order: &Order) -> Result<()> {
     }
     board.clear();
     let page = summary::write(loaded, study, &standing, folder, command)?;
-    end(&page, study, &standing, folder, json)
+    end(&page, study, &standing, folder)
 }
 
 /// Makes the folder of the cells, and keeps other runs out of it.
@@ -127,9 +127,9 @@ fn finished<'a>(study: &'a Study, folder: &Path, places: Vec<Places>) -> Option<
 }
 
 /// Says what came out.
-fn end(page: &Page, study: &Study, standing: &Standing, folder: &Path, json: bool) -> Result<()> {
+fn end(page: &Page, study: &Study, standing: &Standing, folder: &Path) -> Result<()> {
     let ends = format!("{} of {}", standing.done.len(), counted(study.cells.len(), "cell"));
-    outcome::tell(page, &folder.join("report.html"), &ends, json);
+    outcome::tell(page, &folder.join("report.html"), &ends);
     runner::check_failed(&standing.failed)
 }
 

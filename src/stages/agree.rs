@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ndarray::Array2;
+use serde_json::json;
 
 use super::{bounded, check_resamples, word};
 use crate::dropout::Place;
@@ -95,6 +96,7 @@ impl Agree {
             );
         }
         say!("{}: {} files", self.out.display(), inputs.len());
+        progress::answer(|| json!({"out": self.out, "pairs": pairs, "scores": layers}));
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::options::defaults;
 use super::{bounded, check_resamples, word};
@@ -83,6 +84,9 @@ impl Audit {
         tell_drivers(&drivers);
         found.summary.iter().for_each(tell_group);
         say!("{}: {} tensors", self.out.display(), totals.len());
+        progress::answer(
+            || json!({"out": self.out, "variants": variants, "drivers": drivers, "concentration": found.summary}),
+        );
         Ok(())
     }
 }

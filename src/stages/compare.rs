@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::check_extension;
 use super::sharpness::examples_path;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::landscape::sharpness::{self, Sharpness};
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 
 /// Compare the sharpness of models with that of others: paired model by model (first with first), by random direction and by
@@ -70,6 +72,7 @@ impl Compare {
             }
         );
         say!("{}", self.out.display());
+        progress::answer(|| json!({"out": self.out, "rows": rows}));
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Problem, Result, check_at_most};
 use crate::evaluate::{Evaluator, SetLoss, metrics};
 use crate::model::Model;
 use crate::params;
-use crate::progress::{Progress, say};
+use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
 use crate::stats::max_t::Differences;
 use crate::tables;
@@ -51,9 +51,6 @@ pub struct Connect {
     pub seed: u64,
     #[command(flatten)]
     pub compute: Compute,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
     /// The folder for connect.csv and control.safetensors, the point that draws the curve aside
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -81,10 +78,8 @@ impl Connect {
         params::write_params(&self.out.join("control.safetensors"), &curve.control, &BTreeMap::new())?;
         tables::write(&self.out, &rows)?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        match self.json {
-            true => say!("{}", json!({ "rows": rows })),
-            false => self.tell(&rows),
-        }
+        self.tell(&rows);
+        progress::answer(|| json!({ "rows": rows }));
         Ok(())
     }
 

@@ -177,6 +177,9 @@ impl Damage {
         correlations.iter().for_each(tell_correlation);
         masks.iter().for_each(tell_mask);
         say!("{}: {} layers, {} draws", self.out.display(), rows.len(), self.options.draws);
+        progress::answer(
+            || json!({"out": self.out, "correlations": correlations, "perturbed": masks, "layers": rows}),
+        );
         Ok(())
     }
 

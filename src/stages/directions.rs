@@ -15,7 +15,7 @@ use crate::landscape::directions::principal::PRINCIPAL;
 use crate::landscape::directions::{self, Directions as Made, Inputs, Normalize, Source};
 use crate::model::Checkpoint;
 use crate::params::ParamMap;
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::{files, train};
 
@@ -110,6 +110,9 @@ impl Directions {
         provenance.write(&provenance::beside(&self.out))?;
         tell(&made, profile);
         say!("{}", self.out.display());
+        about["marks"] = json!(made.marks);
+        about["out"] = json!(self.out);
+        progress::answer(|| about);
         Ok(())
     }
 

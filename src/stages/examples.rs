@@ -46,9 +46,6 @@ pub struct Examples {
     /// Seed of the resamples
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
     /// The folder for examples, shares and curve (.csv)
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -115,10 +112,8 @@ impl Examples {
         tables::write(&self.out, &unequal)?;
         tables::write(&self.out, &shares::curve(&groups[0].1, &resamples))?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        match self.json {
-            true => say!("{}", self.object(&rows, &unequal)),
-            false => self.tell(&rows, &unequal),
-        }
+        self.tell(&rows, &unequal);
+        progress::answer(|| self.object(&rows, &unequal));
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::options::defaults;
 use super::slice::{self, Slice};
@@ -94,10 +95,11 @@ impl Fisher {
             let own = if own.is_empty() { "none".to_string() } else { own.join(", ") };
             let (part, all) = (slice.of_result(&self.out), pass.blocks());
             say!("{part}: blocks {own} of {all}; {}", slice::TOGETHER);
+            progress::answer(|| json!({"out": part, "blocks": done.len(), "of": all}));
             return Ok(());
         }
         let results = pass.whole(Some(&blocks))?;
-        let mut written = Vec::new();
+        let (mut written, mut answer) = (Vec::new(), Vec::new());
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
                 progress::excluded(format!("{} {SKIPPED}", fisher.skipped));
@@ -124,7 +126,16 @@ impl Fisher {
             let out = self.out_of(estimate);
             files::write(&out, fisher, &network.layout, &metadata, self.per_example)?;
             written.push(provenance::beside(&out));
-            print_blocks(fisher, &network.layout);
+            let means = block_means(fisher, &network.layout);
+            say!("{:12} {:>12} {:>12}", "block", "mean F", "se");
+            means.iter().for_each(|(name, mean, se)| say!("{name:12} {mean:12.4e} {se:12.1e}"));
+            let blocks =
+                means.iter().map(|(name, mean, se)| json!({"name": name, "mean": mean, "mean_se": se}));
+            answer.push(json!({
+                "out": out, "estimator": estimate.estimator, "reduction": estimate.reduction,
+                "tensors": fisher.diagonal.len(), "examples": fisher.used.len(), "skipped": fisher.skipped,
+                "blocks": blocks.collect::<Vec<_>>(),
+            }));
             say!(
                 "{}: {}, {} tensors, {} examples ({} skipped)",
                 out.display(),
@@ -135,6 +146,7 @@ impl Fisher {
             );
         }
         provenance.write_each(&written)?;
+        progress::answer(|| json!({ "estimates": answer }));
         blocks.remove()
     }
 
@@ -160,7 +172,7 @@ impl Fisher {
         }
     }
 
-    fn estimates(&self) -> Vec<Estimate> {
+    pub(super) fn estimates(&self) -> Vec<Estimate> {
         let (samples, seed) = (self.options.mc_samples, self.seed);
         let each = |&estimator: &Estimator| {
             self.reduction.iter().map(move |&reduction| Estimate { estimator, reduction, samples, seed })
@@ -180,6 +192,16 @@ impl Fisher {
         }
     }
 
+    /// Forward passes that its work comes to, of which one serves all the backward passes.
+    pub(super) fn passes(&self, estimates: &[Estimate], classes: usize) -> f64 {
+        let passes = estimates.iter().map(|e| match e.estimator {
+            Estimator::Empirical => 1,
+            Estimator::Mc => e.samples,
+            Estimator::Exact => classes,
+        });
+        1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0)
+    }
+
     /// Says what it will take.
     fn tell(&self, model: &Model, set: &FrozenSet, estimates: &[Estimate], blocks: usize) -> Result<()> {
         let examples = &set.examples;
@@ -189,13 +211,7 @@ impl Fisher {
             Head::Classes(n) if n > 2 => n,
             _ => 1,
         };
-        let passes = estimates.iter().map(|e| match e.estimator {
-            Estimator::Empirical => 1,
-            Estimator::Mc => e.samples,
-            Estimator::Exact => classes,
-        });
-        // One forward pass serves all the backward passes.
-        let seconds = forward * (1.0 + passes.sum::<usize>() as f64 * (estimate::BACKWARD - 1.0));
+        let seconds = forward * self.passes(estimates, classes);
         let batch = model.activations(examples, fisher::BATCH.1, true);
         // The parameters, the sums, and those of a block.
         let sums = estimates.len() * blocks.min(2);
@@ -205,17 +221,17 @@ impl Fisher {
     }
 }
 
-/// Mean Fisher information of each block with its standard error over examples.
-fn print_blocks(fisher: &fisher::Fisher, layout: &Layout) {
+/// Mean Fisher information of each block, with its standard error over examples.
+fn block_means(fisher: &fisher::Fisher, layout: &Layout) -> Vec<(String, f64, f64)> {
     let scores = Scores::new(layout, Granularity::Block, Aggregate::Mean, false);
     let by_example = scores.of_examples(&fisher.sums);
-    say!("{:12} {:>12} {:>12}", "block", "mean F", "se");
-    for (name, column) in scores.names().iter().zip(by_example.columns()) {
-        let values = column.to_vec();
-        say!(
-            "{name:12} {:12.4e} {:12.1e}",
-            crate::stats::mean(&values),
-            fisher.clusters.standard_error(&values)
-        );
-    }
+    let mean = |(name, values): (&String, Vec<f64>)| {
+        (name.clone(), crate::stats::mean(&values), fisher.clusters.standard_error(&values))
+    };
+    scores
+        .names()
+        .iter()
+        .zip(by_example.columns().into_iter().map(|column| column.to_vec()))
+        .map(mean)
+        .collect()
 }

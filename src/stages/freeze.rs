@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::source::{Source, check_fraction, fraction_of, tell};
 use super::{check_extension, checkpoint};
 use crate::data::frozen::FrozenSet;
@@ -94,6 +96,12 @@ impl Freeze {
             0 => progress::result(text),
             _ => progress::excluded_result(format!("{text}, {empty} examples without a target")),
         }
+        progress::answer(|| {
+            json!({
+                "out": self.out, "examples": set.examples.len(), "targets": targets, "without_target": empty,
+                "longest": set.longest(), "labels": set.label_names(),
+            })
+        });
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::fisher::files as fisher_files;
 use crate::fisher::merge::{Weighting, merged};
 use crate::model::Model;
 use crate::params::ParamMap;
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::stats::paired::Difference;
 use crate::tables;
@@ -47,9 +47,6 @@ pub struct Merge {
     pub floor: f64,
     #[command(flatten)]
     pub compute: Compute,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
     /// The folder of the merged model, and of merge.csv
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -85,10 +82,8 @@ impl Merge {
         tables::write(&self.out, &rows)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         Model::close_folder(&self.out)?;
-        match self.json {
-            true => say!("{}", json!({ "rows": rows })),
-            false => self.tell(&rows),
-        }
+        self.tell(&rows);
+        progress::answer(|| json!({ "rows": rows }));
         Ok(())
     }
 
@@ -161,5 +156,6 @@ fn difference(set: &FrozenSet, one: &SetLoss, other: &SetLoss) -> Difference {
     let (sums, targets): (Vec<f64>, Vec<f64>) = pairs.map(|((a, m), (b, _))| (a - b, *m)).unzip();
     let draws = clusters.groups().unwrap_or(sums.len()) as f64;
     let value = sums.iter().sum::<f64>() / targets.iter().sum::<f64>();
-    Difference { value, se: clusters.ratio_se(&sums, &targets), degrees: draws - 1.0 }
+    let se = clusters.ratio_se(&sums, &targets);
+    Difference { value, se, degrees: draws - 1.0, floor: se }
 }

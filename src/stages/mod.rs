@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result, check_at_most};
+use crate::estimate;
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, DeviceChoice, Model};
 
@@ -97,6 +98,27 @@ impl Stage {
         match self {
             Stage::Surface(stage) => stage.points_apart(),
             _ => 1,
+        }
+    }
+
+    /// What it comes to, in tokens of a forward pass, and the seconds of each where they are measured beforehand; `None` where its options
+    /// do not say, or what it reads is not there yet.
+    pub fn work(&self) -> Option<(f64, Option<f64>)> {
+        let of = |set: &Path, passes: &dyn Fn(&FrozenSet) -> f64| {
+            let set = FrozenSet::read(set).ok()?;
+            Some((passes(&set) * estimate::tokens(&set.examples) as f64, None))
+        };
+        match self {
+            Stage::Train(stage) => stage.work().ok().map(|work| (work.tokens, Some(work.seconds_each))),
+            Stage::Fisher(stage) => of(&stage.inputs.set, &|set| {
+                let classes = set.label_names().map_or(1, |names| names.len());
+                stage.passes(&stage.estimates(), classes)
+            }),
+            Stage::Surface(stage) if stage.is_whole() => {
+                of(&stage.inputs.set, &|_| stage.points_apart() as f64)
+            }
+            Stage::Prune(stage) => of(&stage.inputs.set, &|_| stage.points() as f64),
+            _ => None,
         }
     }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde_json::json;
+
 use super::history::Beside;
 use super::source::tell;
 use super::{Compute, checkpoint, history, with_se};
@@ -148,7 +150,9 @@ impl Pretrain {
         model.save(&self.out, None)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         Model::close_folder(&self.out)?;
-        say!("{}: {} parameters, language-model head", self.out.display(), params::count(&model.theta));
+        let parameters = params::count(&model.theta);
+        say!("{}: {parameters} parameters, language-model head", self.out.display());
+        progress::answer(|| json!({"out": self.out, "parameters": parameters}));
         Ok(())
     }
 

@@ -42,9 +42,6 @@ pub struct Prune {
     /// Seed of the random orders, and of a task head that the checkpoint lacks
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
     /// The folder for prune.csv
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -131,10 +128,8 @@ impl Prune {
         tables::write(&self.out, &rows)?;
         provenance.write(&self.out.join("provenance.toml"))?;
         files::remove(&journal_path)?;
-        match self.json {
-            true => say!("{}", json!({ "rows": rows })),
-            false => self.tell(&rows),
-        }
+        self.tell(&rows);
+        progress::answer(|| json!({ "rows": rows }));
         Ok(())
     }
 
@@ -181,15 +176,19 @@ impl Prune {
             .collect()
     }
 
+    /// Evaluations of the set.
+    pub(super) fn points(&self) -> usize {
+        1 + self.queues().len() * self.options.shares.len()
+    }
+
     /// Says what it will take.
     fn announce(&self, model: &Model, set: &FrozenSet) -> Result<()> {
         let examples = &set.examples;
         let each = estimate::seconds_each(model.objective(), &model.theta, examples, &set.by_length())?
             * estimate::tokens(examples) as f64;
-        let points = 1 + self.queues().len() * self.options.shares.len();
         let batch = model.activations(examples, crate::evaluate::BATCH.1, false);
         let bytes = 8 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
-        estimate::tell("pruning", each * points as f64, bytes);
+        estimate::tell("pruning", each * self.points() as f64, bytes);
         Ok(())
     }
 
@@ -382,11 +381,9 @@ impl<'a> Job<'a> {
     fn difference(&self, a: &[f64], b: &[f64]) -> Difference {
         let sums: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         let groups = self.clusters.groups().unwrap_or(sums.len()) as f64;
-        Difference {
-            value: sums.iter().sum::<f64>() / self.targets.iter().sum::<f64>(),
-            se: self.clusters.ratio_se(&sums, &self.targets),
-            degrees: groups - 1.0,
-        }
+        let se = self.clusters.ratio_se(&sums, &self.targets);
+        let value = sums.iter().sum::<f64>() / self.targets.iter().sum::<f64>();
+        Difference { value, se, degrees: groups - 1.0, floor: se }
     }
 
     /// Fills in the loss less the mean of the random orders: over examples, and over these orders.
@@ -407,7 +404,8 @@ impl<'a> Job<'a> {
 fn pseudo_difference(at: &At, whole: &At) -> Option<Difference> {
     let differences: Vec<f64> = at.pseudo.iter().zip(&whole.pseudo).map(|(a, b)| a - b).collect();
     let se = stats::standard_error(&differences);
-    Some(Difference { value: at.value? - whole.value?, se, degrees: differences.len() as f64 - 1.0 })
+    let degrees = differences.len() as f64 - 1.0;
+    Some(Difference { value: at.value? - whole.value?, se, degrees, floor: se })
 }
 
 /// The ends of an interval, where there are any.

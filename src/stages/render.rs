@@ -9,6 +9,8 @@ mod pairs;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use crate::draw::colour::ColourMap;
 use crate::draw::contour::Spacing;
 use crate::draw::image::{Font, svg_to_pdf, svg_to_png};
@@ -19,7 +21,7 @@ use crate::figures::FIGURES;
 use crate::files;
 use crate::page::interactive;
 use crate::page::tabular;
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::tables::surface::{self, Grid};
 
@@ -217,6 +219,7 @@ impl Render {
             }
             say!("{}", path.display());
         }
+        progress::answer(|| json!({ "out": self.out }));
         provenance.write_each(&self.out.iter().map(|path| provenance::beside(path)).collect::<Vec<_>>())
     }
 

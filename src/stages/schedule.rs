@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::check_extension;
 use super::options::{Parsed, defaults};
@@ -97,6 +98,7 @@ impl Schedule {
             say!("{:28} {score:>12} {se:>10} {rank:>5} {:9.6}", row.site, row.p);
         }
         say!("{}: {} sites, mean p {mean:.6}", self.out.display(), rows.len());
+        progress::answer(|| json!({"out": self.out, "rows": rows, "mean_p": mean}));
         Ok(())
     }
 

@@ -218,6 +218,10 @@ impl Sharpness {
         self.finish_blocks()?;
         self.tell(&found);
         layers::tell(&blocks);
+        about["rows"] = json!(found.sharpness.rows());
+        about["layers"] = json!(blocks);
+        about["out"] = json!(self.out);
+        progress::answer(|| about);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::options::defaults;
 use super::source::tell;
@@ -212,6 +213,13 @@ impl Stability {
         let draws = result.agreement.len() / Granularity::ALL.len();
         let examples = config.clusters.examples(input.sums.nrows());
         say!("{}: {examples} examples{skipped}, {draws} draws", self.out.display());
+        progress::answer(|| {
+            json!({
+                "out": self.out, "examples": examples, "draws": draws, "summary": result.summary, "trust": trust,
+                "types": result.types, "needed": result.needed, "tails": result.tails, "heads": input.heads,
+                "components": input.components, "masks": input.masks, "overlap": input.overlap,
+            })
+        });
         Ok(())
     }
 

@@ -211,7 +211,9 @@ impl Surface {
         if let Some(slice) = self.slice {
             let part = (slice.number - 1, slice.of);
             let (own, all) = plan.slice(model.objective(), &journal, &inputs, part)?;
-            say!("{}: {own} of {all} points; {}", slice.of_result(&self.out), slice::TOGETHER);
+            let out = slice.of_result(&self.out);
+            say!("{out}: {own} of {all} points; {}", slice::TOGETHER);
+            progress::answer(|| json!({"out": out, "points": own, "of": all}));
             return Ok(());
         }
         let surface = plan.evaluate(model.objective(), &journal, &inputs)?;
@@ -245,11 +247,16 @@ impl Surface {
         for (path, _) in surface::part_paths(&journal)? {
             files::remove(&path)?;
         }
-        self.summarise(&surface, work);
+        let (lowest, highest) = self.summarise(&surface, work);
         if self.refine > 0 {
             say!("evaluated {} of {} points of the fine grid", surface.points.len(), xs.len() * ys.len());
         }
         say!("{}", self.out.display());
+        let finite = surface.points.iter().filter(|p| p.loss.is_finite()).count();
+        (about["lowest"], about["highest"]) = (json!(lowest), json!(highest));
+        (about["points"], about["finite"]) = (json!(surface.points.len()), json!(finite));
+        about["out"] = json!(self.out);
+        progress::answer(|| about);
         Ok(())
     }
 
@@ -326,6 +333,11 @@ impl Surface {
             0 | 1001.. => self.axes.resolution,
             points => ((points - 1) << self.refine) + 1,
         }
+    }
+
+    /// Whether every point is evaluated, on every example.
+    pub(super) fn is_whole(&self) -> bool {
+        self.refine == 0 && self.sampling.tolerance.is_none()
     }
 
     /// Points that may be evaluated apart. (A file of one direction makes fewer of them than this.)
@@ -458,7 +470,8 @@ impl Surface {
         Ok(about)
     }
 
-    fn summarise(&self, surface: &Evaluated, work: Option<Work>) {
+    /// Says what was found; the lowest and the highest loss.
+    fn summarise(&self, surface: &Evaluated, work: Option<Work>) -> (f64, f64) {
         let finite = surface.points.iter().filter(|p| p.loss.is_finite());
         let (low, high) = finite
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.loss), high.max(p.loss)));
@@ -475,6 +488,7 @@ impl Surface {
                 surface.points.len()
             );
         }
+        (low, high)
     }
 }
 

@@ -37,9 +37,6 @@ pub struct Topology {
     /// Seed of the random signs behind the intervals
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Print one JSON object: what topology.json holds
-    #[arg(long)]
-    pub json: bool,
     /// The folder for minima.csv, basins.csv and topology.json; `render DIR/minima.csv` draws them
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -110,13 +107,9 @@ impl Topology {
         let json = serde_json::json!(about);
         files::write(&self.out.join("topology.json"), format!("{json:#}\n").as_bytes())?;
         provenance.write(&self.out.join("provenance.toml"))?;
-        match self.json {
-            true => say!("{json}"),
-            false => {
-                tell(&about, &errors);
-                say!("{}: `render` draws it", self.out.join(MinimumRow::FILE).display());
-            }
-        }
+        tell(&about, &errors);
+        say!("{}: `render` draws it", self.out.join(MinimumRow::FILE).display());
+        progress::answer(|| json);
         Ok(())
     }
 

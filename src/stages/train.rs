@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::history::Beside;
 use super::options::defaults;
@@ -23,6 +24,8 @@ use crate::model::ops::Backend;
 use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
+use crate::tables::Table;
+use crate::tables::training::MetricRow;
 use crate::train::optimizer::Optimizer;
 use crate::train::{Config, HeldOut, Row, Run, Trained};
 use crate::{files, params, tables};
@@ -272,7 +275,12 @@ impl Train {
         }
         provenance.write(&self.out.join("provenance.toml"))?;
         Model::close_folder(&self.out)?;
-        say!("{}: {} parameters, {used} training examples", self.out.display(), params::count(&model.theta));
+        let parameters = params::count(&model.theta);
+        say!("{}: {parameters} parameters, {used} training examples", self.out.display());
+        let rows: Vec<MetricRow> = tables::read(&self.out.join(MetricRow::FILE))?;
+        progress::answer(
+            || json!({"out": self.out, "parameters": parameters, "trained_on": used, "rows": rows}),
+        );
         Ok(())
     }
 

@@ -20,6 +20,8 @@ pub struct Difference {
     pub value: f64,
     pub se: f64,
     pub degrees: f64,
+    /// The standard error that would be left with endless runs: of what they share.
+    pub floor: f64,
 }
 
 /// How many examples a seed holds out for each that it may train on: a fifth for four fifths.
@@ -36,6 +38,20 @@ impl Difference {
     pub fn p(&self) -> f64 {
         let t = StudentsT::new(0.0, 1.0, self.degrees);
         t.map_or(f64::NAN, |t| 2.0 * t.cdf(-(self.value / self.se).abs()))
+    }
+
+    /// Fewest runs, of `runs` so far and at most `most`, with which its 95 % interval would be half as wide: what runs do not share
+    /// shrinks with their number, and the degrees of freedom grow with it as far as they are of that. `None` where no such number
+    /// is enough.
+    pub fn runs_for_half(&self, runs: usize, most: usize) -> Option<usize> {
+        let own = self.se.powi(2) - self.floor.powi(2);
+        let grown = |n: usize| Difference {
+            se: (self.floor.powi(2) + own * runs as f64 / n as f64).sqrt(),
+            degrees: self.degrees * (1.0 + own / self.se.powi(2) * (n - runs) as f64 / (runs as f64 - 1.0)),
+            ..*self
+        };
+        let half = 0.5 * self.half_width(0.95);
+        (runs + 1..=most).find(|n| grown(*n).half_width(0.95) <= half)
     }
 
     /// If there is a spread to judge it by, but for rounding.
@@ -58,8 +74,8 @@ pub fn independent(differences: &[f64]) -> Option<Difference> {
 /// for J runs. Training on a fraction of the training part alone lets the runs overlap less, so this stays on the safe side.
 pub fn resampled(differences: &[f64], ratio: f64) -> Option<Difference> {
     let runs = differences.len() as f64;
-    let se = (1.0 / runs + ratio).sqrt() * sd(differences);
-    Difference { value: mean(differences), se, degrees: runs - 1.0 }.checked(largest(differences))
+    let [se, floor] = [1.0 / runs + ratio, ratio].map(|factor| factor.sqrt() * sd(differences));
+    Difference { value: mean(differences), se, degrees: runs - 1.0, floor }.checked(largest(differences))
 }
 
 /// Over runs and the examples that all of them share: `values` `[J][N]`, the difference of each run at each example (a
@@ -97,7 +113,8 @@ pub fn crossed(values: &[Vec<f64>]) -> Option<Difference> {
         }
     };
     let degrees = total * total / spread;
-    Difference { value, se: (total / (j * n)).sqrt(), degrees }.checked(largest(&by_run))
+    let floor = ((parts[1].0 - d).max(0.0) / (j * n)).sqrt();
+    Difference { value, se: (total / (j * n)).sqrt(), degrees, floor }.checked(largest(&by_run))
 }
 
 /// McNemar's exact test (1947) of two classifiers on the same examples, of which only the first is right at `first`, only the
@@ -186,6 +203,25 @@ mod tests {
             let found = coverage(1000, plain);
             assert!((found > 0.90) == plain_covers, "{spreads:?}, over runs alone: {found}");
         }
+    }
+
+    /// Oracle: by hand. Of two runs on two examples that differ only by example, or only by run, the error is 1, and all of it or none is
+    /// what the runs share. Splits that overlap share a quarter of the spread, 1, however many they are. Where nothing is shared, four
+    /// times as many runs are enough to halve the error of Student's interval, and two times as many are not.
+    #[test]
+    fn what_runs_share_is_left() {
+        let of = |values: [[f64; 2]; 2]| crossed(&values.map(Vec::from)).unwrap();
+        let (by_example, by_run) = (of([[1.0, 3.0], [1.0, 3.0]]), of([[1.0, 1.0], [3.0, 3.0]]));
+        assert_eq!((by_example.se, by_example.floor), (1.0, 1.0));
+        assert_eq!((by_run.se, by_run.floor), (1.0, 0.0));
+        assert_eq!(by_example.runs_for_half(2, 1000), None);
+        let split = resampled(&[0.0, 1.0, 2.0], FIFTH).unwrap();
+        assert!((split.floor - 0.5).abs() < 1e-12, "{split:?}");
+        // 4.303 · 0.764 = 3.29. With 4/7 of the variance shrinking, of 7 runs 2.71 · 0.627 = 1.70, of 8 runs 2.60 · 0.612 = 1.59.
+        assert_eq!(split.runs_for_half(3, 1000), Some(8));
+        let own = independent(&[0.0, 1.0, 2.0, 1.0, 0.0, 2.0, 1.0, 1.0]).unwrap();
+        let enough = own.runs_for_half(8, 1000).unwrap();
+        assert!((17..=32).contains(&enough), "{enough}");
     }
 
     /// Oracle: simulated differences whose correlation between runs is that of the heuristic, `n_test / (n_test + n_train)`: what

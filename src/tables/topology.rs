@@ -18,7 +18,7 @@ pub struct MinimumRow {
     pub y: f64,
     /// The loss there, or the metric.
     pub value: f64,
-    /// Whether it lies at the border of the grid: the surface may go on falling beyond.
+    /// Whether it lies at the border of the grid: the surface may continue to fall beyond.
     pub border: bool,
     /// The number of the lower minimum whose part its own joins; empty for the lowest, which joins none.
     pub into: Option<usize>,

@@ -2,7 +2,7 @@
 //!
 //! AdamW, a learning rate that falls linearly to 0 (after a linear rise, if asked), clipping to a global norm, batches
 //! in seeded order. Batches, masked tokens and head depend on the seed alone, so arms that differ in dropout see the
-//! same ones. A killed run goes on from its last [`state`], to the same bytes.
+//! same ones. A killed run resumes from its last [`state`], to the same bytes.
 
 pub mod adamw;
 pub mod batches;
@@ -101,7 +101,7 @@ impl Config {
 const SNAPSHOTS: usize = 1000;
 
 /// What to do about a training whose numbers are not finite.
-const DIVERGED: &str = "the training diverged: use a smaller learning rate";
+pub const DIVERGED: &str = "the training diverged: use a smaller learning rate";
 
 /// Most examples that one thread takes of a small model's batch.
 const SHARD: usize = 16;
@@ -267,7 +267,7 @@ impl Run<'_> {
         self.config.patience > 0 && best.is_some_and(|best| history.len() - 1 - best >= self.config.patience)
     }
 
-    /// Keeps the parameters, if this is a step whose are kept. Those before it are of this run: a killed run goes on from an
+    /// Keeps the parameters, if this is a step whose are kept. Those before it are of this run: a killed run resumes from an
     /// earlier step and writes the same again.
     fn snapshot(&self, theta: &ParamMap, step: usize) -> Result<()> {
         let (Some(folder), Some(gaps)) = (self.snapshots, self.config.snapshots.checked_sub(1)) else {

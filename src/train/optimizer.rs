@@ -11,7 +11,7 @@ use crate::params::ParamMap;
 
 /// AdamW on a backend.
 pub enum Optimizer {
-    /// Parameters and moments in place, on the CPU; a killed run goes on with its moments.
+    /// Parameters and moments in place, on the CPU; a killed run resumes with its moments.
     Fused(AdamW),
     /// On the parameters' device; its moments are not kept.
     Composed(Composed),

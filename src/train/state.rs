@@ -1,4 +1,4 @@
-//! What a killed run goes on from: parameters, moments, step and history, in one file.
+//! What a killed run resumes from: parameters, moments, step and history, in one file.
 //!
 //! Batches, masked tokens and dropout are functions of the seed and the step, so nothing else is needed for the bytes
 //! of an uninterrupted run. The file names its inputs (a hash over all of them) and holds a checksum over all that is in

@@ -8,7 +8,7 @@
 //! A plateau is one minimum: parts that meet at the height of the younger's own minimum are one, so no persistence is 0. A basin is what leads to its minimum
 //! from lowest neighbour to lowest neighbour. A value that is not finite is no cell: nothing leads through it.
 //!
-//! The trap: a minimum at the border may be none of the loss, which may go on falling beyond.
+//! The trap: a minimum at the border may be none of the loss, which may continue to fall beyond.
 //!
 //! [`noise`] says which of it the examples show, [`size`] how large basins are.
 

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::json;
+
 pub use self::plan::Cut;
 use self::plan::{Asked, Job, Plan};
 pub use self::slurm::Headers;
@@ -184,8 +186,11 @@ pub fn write_plan(loaded: &Loaded, order: &Order, cut: Cut) -> Result<()> {
     let Some((submission, plan)) = plan(loaded, order, cut)? else {
         say!("{folder}: no long step is missing");
         say!("  {again}");
+        progress::answer(|| json!({"plan": null, "elements": []}));
         return Ok(());
     };
+    let elements: Vec<usize> = plan.waves.iter().map(|wave| wave.elements.len()).collect();
+    progress::answer(|| json!({"plan": submission.folder.display().to_string(), "elements": elements}));
     say!("{}: {}", submission.folder.display(), summary(&plan));
     for (number, wave) in (1..).zip(&plan.waves) {
         match wave.elements.len() {
@@ -237,10 +242,11 @@ pub fn run(loaded: &Loaded, order: &Order, cut: Cut, headers: &Headers, detach: 
     };
     if detach {
         say!("  fisherscape status {} shows how far it is", order.folder.display());
+        progress::answer(|| json!({"plan": submission.folder.display().to_string(), "name": name}));
         return Ok(());
     }
     watch(order.folder, &submission, &plan, &name);
-    end(&submission, order.json)
+    end(&submission)
 }
 
 /// The newest submission, its plan and the name of its jobs, if any of these is in the queue. One that was cut short is taken back.
@@ -320,12 +326,12 @@ pub fn task(folder: &Path, wave: Option<usize>, element: usize) -> Result<ExitCo
     let submission = Submission::find(folder)?;
     match wave {
         Some(wave) => task::run(&submission, wave, element),
-        None => end(&submission, false).map(|()| ExitCode::SUCCESS),
+        None => end(&submission).map(|()| ExitCode::SUCCESS),
     }
 }
 
 /// Puts together what the tasks have done; the analysis is that of the submission.
-fn end(submission: &Submission, json: bool) -> Result<()> {
+fn end(submission: &Submission) -> Result<()> {
     let plan = submission.read()?;
     files::others_at_work();
     let folder = submission.enter(&plan)?;
@@ -339,7 +345,7 @@ fn end(submission: &Submission, json: bool) -> Result<()> {
     }
     // What other nodes have just written may not be seen yet.
     wait_until(|| plan.jobs().filter(|job| job.part.is_none()).all(|job| is_seen(&plan, job, &folder)));
-    let order = Order { folder: &folder, command: &plan.command, force: false, executor: Kind::Gather, json };
+    let order = Order { folder: &folder, command: &plan.command, force: false, executor: Kind::Gather };
     super::run(&loaded, &order)
 }
 
@@ -355,16 +361,13 @@ fn is_seen(plan: &Plan, job: &Job, folder: &Path) -> bool {
 /// # Errors
 ///
 /// [`Error::Field`] for a folder without one.
-pub fn tell(folder: &Path, as_json: bool) -> Result<()> {
+pub fn tell(folder: &Path) -> Result<()> {
     let submission = Submission::find(folder)?;
     let plan = submission.read()?;
     let jobs = slurm::submitted(&submission)?;
     let run = submission.folder.ancestors().nth(2).unwrap_or(folder).to_path_buf();
     let standing = Standing::of(&run, &submission, &plan, Queue::of(jobs.as_ref()));
-    if as_json {
-        say!("{:#}", standing.document());
-        return Ok(());
-    }
+    progress::answer(|| standing.document());
     standing.lines().iter().for_each(|line| say!("{line}"));
     if let Some(jobs) = jobs.filter(|_| standing.is_at_work()) {
         say!("stop with: scancel {}", slurm::ids(&jobs));

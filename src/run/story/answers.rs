@@ -150,7 +150,7 @@ impl Story<'_> {
 
 /// The topics that have an answer, in order: those that the analysis names, or all but where the information lies, which is
 /// asked where nothing is trained.
-fn asked(analysis: &Analysis) -> Vec<Topic> {
+pub(super) fn asked(analysis: &Analysis) -> Vec<Topic> {
     match (analysis.asks.is_empty(), analysis.train.is_some()) {
         (false, _) => analysis.asks.clone(),
         (true, true) => TRAINED.into_iter().filter(|topic| *topic != Topic::Where).collect(),

@@ -258,7 +258,7 @@ mod tests {
 
     /// An arm of five seeds, whose difference from the first has this value and standard error.
     fn row(arm: &str, mean: f64, difference: Option<(f64, f64)>) -> Training {
-        let judged = difference.map(|(value, se)| Difference { value, se, degrees: 4.0 });
+        let judged = difference.map(|(value, se)| Difference { value, se, degrees: 4.0, floor: 0.0 });
         let half = judged.map(|d| d.half_width(0.95));
         Training {
             arm: arm.into(),

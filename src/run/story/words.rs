@@ -105,6 +105,11 @@ pub fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("one {what}") } else { format!("{n} {what}s") }
 }
 
+/// Some of all of them.
+pub fn part_of(n: usize, all: usize, what: &str) -> String {
+    format!("{} of {}", if n == 1 { "one".to_string() } else { n.to_string() }, counted(all, what))
+}
+
 /// A number in a sentence.
 pub fn number(n: usize) -> String {
     const WORDS: [&str; 11] =

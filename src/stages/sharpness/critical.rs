@@ -14,7 +14,7 @@ use crate::landscape::mask::{self, Flags};
 use crate::landscape::sharpness::Row;
 use crate::landscape::space::{Space, norm, scale};
 use crate::model::{Checkpoint, Model, Objective};
-use crate::progress::say;
+use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::stages::about_set;
 
@@ -55,7 +55,7 @@ impl Sharpness {
             se_draws: None,
             draws: 1,
         };
-        let about = json!({
+        let mut about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
             "head_seed": self.seed,
@@ -72,10 +72,13 @@ impl Sharpness {
             files::remove(&path)?;
         }
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
-        files::write_csv(&self.out, &[row])?;
+        let rows = [row];
+        files::write_csv(&self.out, &rows)?;
         provenance.write(&provenance::beside(&self.out))?;
         tell(&found, measure, &update.words);
         say!("{}", self.out.display());
+        (about["rows"], about["out"]) = (json!(rows), json!(self.out));
+        progress::answer(|| about);
         Ok(())
     }
 
