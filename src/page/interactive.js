@@ -64,10 +64,12 @@
       },
     };
     // Marks stand a little above the surface, or it would hide half of each.
-    const lift = 0.012 * (group.high - group.low);
+    const lift = 0.03 * (group.high - group.low);
+    // A model lies where its surface is darkest.
+    const words = group.what === "rise" ? "#fff" : ink;
     const marked = (marks, mode, size) => ({
       type: "scatter3d", mode, ...marks, z: marks.z.map(z => z === null ? null : z + lift), showlegend: false,
-      textposition: "top center", textfont: { color: ink }, line: { color: ink, width: 4 },
+      textposition: "top center", textfont: { color: words }, line: { color: ink, width: 4 },
       marker: { color: "#fff", size, line: { color: "#000", width: 2 } },
       hovertemplate: "%{text}<br>a %{x:.3f}<br>b %{y:.3f}<extra></extra>",
     });
