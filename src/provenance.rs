@@ -132,15 +132,19 @@ fn peak_mib() -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
 }
 
-/// How the processor adds products: fused with the addition, or not. Caches and the width of vectors make no difference.
+/// How the processor adds products, fused with the addition or not, and whose `tanh` and the like there are, if they are musl's: these
+/// round otherwise than glibc's. Caches and the width of vectors make no difference.
 pub fn arithmetic() -> &'static str {
+    let musl = cfg!(target_env = "musl");
     #[cfg(target_arch = "x86_64")]
     if !std::arch::is_x86_feature_detected!("fma") {
-        return "x86_64 without fma";
+        return if musl { "x86_64 without fma, musl" } else { "x86_64 without fma" };
     }
-    match std::env::consts::ARCH {
-        "x86_64" => "x86_64 fma",
-        other => other,
+    match (std::env::consts::ARCH, musl) {
+        ("x86_64", false) => "x86_64 fma",
+        ("x86_64", true) => "x86_64 fma, musl",
+        ("aarch64", true) => "aarch64, musl",
+        (other, _) => other,
     }
 }
 

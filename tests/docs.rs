@@ -228,8 +228,9 @@ fn formats_name_every_column_of_the_gallery() {
 #[test]
 fn documents_name_source_files_that_exist() {
     let folders = ["src/", "tests/", "examples/", "benches/", "docs/", "analyses/", "figures/"];
-    let pages = ["architecture", "cluster", "definitions", "formats", "guide", "reading", "reliability"]
-        .map(|name| format!("docs/{name}.md"));
+    let pages =
+        ["architecture", "cluster", "definitions", "formats", "guide", "questions", "reading", "reliability"]
+            .map(|name| format!("docs/{name}.md"));
     for page in ["README.md", "CONTRIBUTING.md"].into_iter().chain(pages.iter().map(String::as_str)) {
         for name in text(&root().join(page)).lines().flat_map(quoted) {
             let path = folders.iter().any(|folder| name.starts_with(folder))
