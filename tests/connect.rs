@@ -55,7 +55,9 @@ fn a_trained_curve_leaves_the_line_and_keeps_its_ends() -> Outcome {
     };
     let before = mean(&curve)?;
     let examples: Vec<Example> = set.examples.clone();
-    curve.train(model.network()?, &examples, &config(40, 3e-3))?;
+    let kept = tempfile::tempdir()?;
+    let state = kept.path().join("state");
+    curve.train(model.network()?, &examples, &config(40, 3e-3), &state)?;
     let after = mean(&curve)?;
     assert!(after < before - 0.01, "{before} to {after}");
     let control = flat(&curve.control)?;
@@ -68,7 +70,7 @@ fn a_trained_curve_leaves_the_line_and_keeps_its_ends() -> Outcome {
         }
     }
     let mut other = Curve::straight(a, &b)?;
-    other.train(model.network()?, &examples, &Config { seed: 4, ..config(40, 3e-3) })?;
+    other.train(model.network()?, &examples, &Config { seed: 4, ..config(40, 3e-3) }, &state)?;
     assert_ne!(flat(&other.control)?, control);
     Ok(())
 }
@@ -123,6 +125,53 @@ fn heights_are_above_the_line_between_both_losses() -> Outcome {
         let output = fisherscape(&arguments).current_dir(folder.path()).assert().code(1);
         let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
         assert!(text.contains(words), "{text}");
+    }
+    Ok(())
+}
+
+/// Oracle: an undisturbed run, byte by byte, and the note of the one that goes on. Catches moments, a step or a control point that is lost.
+#[test]
+#[cfg(unix)]
+fn a_killed_connection_resumes_to_the_same_bytes() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    copy_folder(&fixture("parity/cls/model"), &at("a"));
+    copy_folder(&fixture("parity/cls/model"), &at("b"));
+    let set = fixture("parity/cls/set.safetensors");
+    let (mut weights, metadata) = fisherscape::params::read_safetensors(&at("a/model.safetensors"))?;
+    for tensor in weights.values_mut() {
+        *tensor = (tensor.clone() * -0.7)?;
+    }
+    fisherscape::params::write_params(&at("b/model.safetensors"), &weights, &metadata.into_iter().collect())?;
+    let line = |out: &str| {
+        let set = set.display();
+        format!(
+            "connect a b --set {set} --held-out {set} --epochs 300 --batch 2 --points 3 --lr 1e-3 --out {out}"
+        )
+    };
+    fisherscape(&line("whole")).current_dir(folder.path()).assert().success();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+        .args(line("cut").split_whitespace())
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()?;
+    let state = at("cut/training.unfinished");
+    while !state.exists() && child.try_wait()?.is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill()?;
+    assert!(child.wait()?.code().is_none() && state.exists(), "it ended before it could be killed");
+    // The helper is quiet.
+    let output = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+        .args(line("cut").split_whitespace())
+        .current_dir(folder.path())
+        .output()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert!(output.status.success() && said.contains("resuming after "), "{said}");
+    assert!(!state.exists());
+    for name in ["connect.csv", "control.safetensors"] {
+        assert_eq!(std::fs::read(at("cut").join(name))?, std::fs::read(at("whole").join(name))?, "{name}");
     }
     Ok(())
 }

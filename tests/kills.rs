@@ -86,6 +86,10 @@ fn jobs() -> Vec<Job> {
                 fixture("tiny/sentiment.tsv").display()
             ),
         ),
+        job(
+            "connect",
+            "connect IN/a IN/b --set IN/set.safetensors --held-out IN/set.safetensors --epochs 20 --batch 6 --points 3 --out OUT",
+        ),
         job("large", "surface --checkpoint IN/large --set IN/set.safetensors --resolution 2 --out OUT/s.csv"),
         Job {
             name: "hub",
@@ -120,7 +124,13 @@ impl Field {
         let fisher = format!(
             "fisher --checkpoint {model} --set IN/set.safetensors --per-example --out IN/F.safetensors"
         );
-        for command in [freeze, fisher] {
+        let trained = |name: &str, seed: u64| {
+            format!(
+                "train --checkpoint {model} --table {table} --columns sentence,label --dropout none --epochs 1 --fraction 0.2 --seed {seed} \
+                 --out IN/{name}"
+            )
+        };
+        for command in [freeze, fisher, trained("a", 1), trained("b", 2)] {
             let job = Job { name: "inputs", command, fetches: false };
             let output = field.command(&job, &field.at("in")).output()?;
             assert!(output.status.success(), "{}", said(&output));

@@ -54,6 +54,7 @@ mod tasks;
 mod text_to_text;
 mod tokenizer;
 mod topology;
+mod topology_minus;
 mod toy;
 mod training;
 mod vocabulary;

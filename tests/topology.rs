@@ -75,7 +75,7 @@ fn fast(field: &Field) -> (Vec<(usize, f64, usize)>, Vec<usize>) {
 }
 
 /// Valleys `-Σ A exp(-r² / 2 s²)` on a grid from -1 to 1.
-fn valleys(wells: &[(f64, f64, f64)], width: usize, height: usize) -> Vec<f64> {
+pub fn valleys(wells: &[(f64, f64, f64)], width: usize, height: usize) -> Vec<f64> {
     let at = |i: usize, n: usize| -1.0 + 2.0 * i as f64 / (n - 1) as f64;
     let depth = |x: f64, y: f64| -> f64 {
         wells
@@ -175,10 +175,10 @@ fn smad_and_basins_of_a_line_are_those_on_paper() {
 }
 
 /// Cells of a side of the simulated surfaces.
-const SIDE: usize = 9;
+pub const SIDE: usize = 9;
 
 /// Losses by example around a known field: how hard each example is, a tilt and a bend of its own, and noise of each cell.
-fn sampled(truth: &[f64], examples: usize, (smooth, rough): (f64, f64), seed: u64) -> Vec<Vec<f64>> {
+pub fn sampled(truth: &[f64], examples: usize, (smooth, rough): (f64, f64), seed: u64) -> Vec<Vec<f64>> {
     let stream = Stream::new(seed, "test/topology/examples");
     let own = |n: usize, j: usize| stream.normal((n * 100 + j) as u64);
     let loss = |cell: usize, n: usize| {
@@ -252,7 +252,7 @@ fn a_second_basin_of_noise_is_called_noise() {
 }
 
 /// Writes a surface and its losses by example, `points[cell][n]`.
-fn write(folder: &Path, name: &str, points: &[Vec<f64>]) -> Outcome {
+pub fn write(folder: &Path, name: &str, points: &[Vec<f64>]) -> Outcome {
     let coordinate = |i: usize| i as f64 / 4.0 - 1.0;
     let places: Vec<(f64, f64)> =
         (0..points.len()).map(|cell| (coordinate(cell % SIDE), coordinate(cell / SIDE))).collect();

@@ -438,6 +438,9 @@ pub struct Agree {
     /// Also the model of every arm's first seed, on the same examples
     #[arg(long)]
     pub arms: bool,
+    /// Also AdamW's second moment after the training of every arm's first seed
+    #[arg(long)]
+    pub moments: bool,
     /// Fisher files from elsewhere
     #[arg(long, value_delimiter = ',', value_name = "FILE,..")]
     pub files: Vec<PathBuf>,
@@ -498,7 +501,8 @@ impl Analysis {
 
     /// Whether more is asked of the trained models than their scores.
     pub fn looks_at_models(&self) -> bool {
-        self.surface.is_some() || self.prune.is_some() || self.agree.as_ref().is_some_and(|agree| agree.arms)
+        let agree = self.agree.as_ref().is_some_and(|agree| agree.arms || agree.moments);
+        self.surface.is_some() || self.prune.is_some() || agree
     }
 
     /// Training runs of each arm.

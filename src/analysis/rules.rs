@@ -220,7 +220,7 @@ fn training(analysis: &Analysis) -> Vec<Rule> {
             !analysis.looks_at_models() || train.is_none_or(|t| !t.options.scores_only),
             "train.scores_only",
             "keeps no models, but other sections need them",
-            "leave it out, or leave out [surface], [prune] and agree.arms",
+            "leave it out, or leave out [surface], [prune], agree.arms and agree.moments",
         ),
         (
             analysis.schedule.is_some() || arms().all(|arm| !arm.0.scheduled()),
@@ -339,10 +339,16 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
             "add [train] and fisher.over = \"task\": trained models have no masked-LM head",
         ),
         (
-            analysis.agree.as_ref().is_none_or(|a| a.arms || also || !a.files.is_empty()),
+            analysis.agree.as_ref().is_none_or(|a| !a.moments || analysis.train.is_some()),
+            "agree.moments",
+            "needs trained arms",
+            "add [train]: AdamW's moments are those of a training",
+        ),
+        (
+            analysis.agree.as_ref().is_none_or(|a| a.arms || a.moments || also || !a.files.is_empty()),
             "agree",
             "has nothing to compare the empirical estimate with",
-            "set agree.arms = true, fisher.also, or agree.files and agree.titles",
+            "set agree.arms = true, agree.moments = true, fisher.also, or agree.files and agree.titles",
         ),
         (
             analysis.agree.as_ref().is_none_or(|a| a.titles.len() == a.files.len()),

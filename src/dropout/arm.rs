@@ -77,6 +77,14 @@ impl fmt::Display for Arm {
 }
 
 impl Arm {
+    /// What it is called wherever its rates lie.
+    pub fn name(&self) -> String {
+        match self {
+            Arm::Scheduled(assignment, _) => assignment.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// The dropout of a model with these sites, whose head drops with probability `head`; no dropout at all is `None`.
     ///
     /// # Errors

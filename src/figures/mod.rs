@@ -9,6 +9,7 @@ pub mod agree_pairs;
 pub mod audit_audit;
 pub mod audit_concentration;
 pub mod by_setting;
+pub mod connect;
 pub mod damage_layers;
 pub mod damage_masks;
 pub mod differences;
@@ -47,6 +48,7 @@ use crate::stability::overlap::OverlapRow;
 use crate::stability::ranks::RankRow;
 use crate::stability::tails::TailRow;
 use crate::tables::agree::PairRow;
+use crate::tables::connect::ConnectRow;
 use crate::tables::damage::{LayerRow, PerturbedRow};
 use crate::tables::examples::ExampleRow;
 use crate::tables::page;
@@ -83,7 +85,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 24] = [
+pub const FIGURES: [Figure; 25] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -133,6 +135,7 @@ pub const FIGURES: [Figure; 24] = [
         Draw::One(damage_masks::draw),
     ),
     figure::<PruneRow>("prune", "pruned models", "what pruning costs", Draw::One(prune::draw)),
+    figure::<ConnectRow>("connect", "paths between models", "the paths", Draw::One(connect::draw)),
     figure::<PairRow>("agree_pairs", "pairs", "the agreement", Draw::One(agree_pairs::draw)),
     figure::<MinimumRow>("topology_minima", "basins", "the basins", Draw::One(topology_minima::draw)),
     figure::<ExampleRow>("examples", "examples", "the examples", Draw::One(examples::draw)),

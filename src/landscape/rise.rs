@@ -35,6 +35,15 @@ pub fn examples_path(surface: &Path) -> PathBuf {
     surface.with_extension("examples.safetensors")
 }
 
+/// The hash of the set of losses by example, where the file says it.
+///
+/// # Errors
+///
+/// [`Error::Field`] for a broken file.
+pub fn set_of(path: &Path) -> Result<Option<String>> {
+    Ok(params::SafetensorsFile::open(path)?.metadata().remove("set"))
+}
+
 impl ByExample {
     /// The rise of each example within `radius` of the centre, `r_n = Σ_points (s_n(point) - s_n(0)) / points` `[N]`; `None`
     /// without a grid point there.

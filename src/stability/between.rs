@@ -44,21 +44,23 @@ impl Scored {
     }
 }
 
-/// How alike two rankings are. Without per-example scores of both, or without resamples, there are no intervals.
+/// How alike two rankings are. Without resamples there are no intervals, and none where neither has per-example scores; where one has, its examples
+/// are resampled and the other is taken as it is.
 ///
 /// Costs `resamples · N · items` additions for each side. `paired`: both are of the same examples, in the same order.
 pub fn between(a: &Scored, b: &Scored, paired: bool, resamples: usize, seed: u64) -> Compared {
     let values = agreement(&a.scores, &b.scores);
-    let (Some(x), Some(y)) = (&a.by_example, &b.by_example) else {
+    if a.by_example.is_none() && b.by_example.is_none() {
         return Compared { values, ..Compared::default() };
-    };
+    }
     let other = if paired { stream(seed) } else { Stream::new(seed, "stability/bootstrap/other") };
-    let sum = |scores: &Array2<f64>, clusters: &Clusters, stream: Stream| {
-        sum_rows(scores, clusters.resampled(scores.nrows(), &stream).into_iter())
+    let sum = |own: &Scored, stream: Stream| match &own.by_example {
+        Some(scores) => sum_rows(scores, own.clusters.resampled(scores.nrows(), &stream).into_iter()),
+        None => own.scores.clone(),
     };
     let one = |k: usize| {
         let (k, own) = (k as u64, stream(seed));
-        agreement(&sum(x, &a.clusters, own.at(k)), &sum(y, &b.clusters, other.at(k)))
+        agreement(&sum(a, own.at(k)), &sum(b, other.at(k)))
     };
     let resampled: Vec<Agreement> = (0..resamples).into_par_iter().map(one).collect();
     let interval = |m: usize| {
@@ -80,4 +82,33 @@ pub fn correlation(
     let interval =
         observed.and_then(|rho| scale.interval(rho, values.iter().copied().flatten(), values.len()));
     (observed, interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: resampling examples that are all alike changes nothing. So where one side has no examples the intervals are those of one whose examples are.
+    /// Catches the wrong side resampled, and sums against means.
+    #[test]
+    fn what_has_no_examples_is_taken_as_it_is() {
+        let noise = Stream::new(3, "test/between");
+        let scored = |of: &dyn Fn(usize, usize) -> f64, with: bool| {
+            let rows = Array2::from_shape_fn((40, 12), |(n, item)| of(n, item));
+            let scores = rows.mean_axis(ndarray::Axis(0)).expect("40 rows").to_vec();
+            Scored { scores, by_example: with.then_some(rows), clusters: Clusters::default() }
+        };
+        let noisy = |n: usize, item: usize| item as f64 + 9.0 * noise.normal((12 * n + item) as u64);
+        let steady = |_: usize, item: usize| ((item * 5) % 12) as f64;
+        let own = scored(&noisy, true);
+        let [alike, without] = [true, false].map(|with| scored(&steady, with));
+        for (one, other) in [(between(&own, &alike, false, 200, 1), between(&own, &without, false, 200, 1))] {
+            assert_eq!((one.values, one.intervals), (other.values, other.intervals));
+            assert!(other.low(0) < other.values[0] && other.values[0] < other.high(0));
+        }
+        let turned = between(&without, &own, false, 200, 1);
+        assert_eq!(turned.values[0], between(&own, &without, false, 200, 1).values[0]);
+        assert!(turned.low(0).is_some());
+        assert_eq!(between(&without, &without, false, 200, 1).low(0), None);
+    }
 }

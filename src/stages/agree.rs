@@ -25,7 +25,7 @@ use crate::{stats, tables};
 /// How alike several Fisher estimates rank the layers: estimators, a model before and after fine-tuning, tasks, arms.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Agree {
-    /// Fisher files, at least two; intervals need F.examples.safetensors next to each (`fisher --per-example`)
+    /// Fisher files, at least two; intervals need F.examples.safetensors next to each, or to one of a pair (`fisher --per-example`)
     #[arg(required = true, num_args = 2.., value_name = "F.safetensors")]
     pub fisher: Vec<PathBuf>,
     /// What they are called [default: by their file names]
@@ -54,6 +54,7 @@ struct File {
     layout: Layout,
     totals: Vec<f64>,
     by_example: Option<PerExample>,
+    estimator: String,
     /// What the examples are: the set, and which of it.
     set: Option<String>,
 }
@@ -133,7 +134,7 @@ impl Agree {
         if by_example.is_none() {
             let text = match adam {
                 true => {
-                    "AdamW's mean of squared gradients of batches along a training, not of examples at its end: no intervals"
+                    "AdamW's mean of squared gradients of batches along a training, not of examples at its end: intervals take it as it is"
                 }
                 false => "no per-example sums for it, so no intervals: make it with --per-example",
             };
@@ -141,7 +142,8 @@ impl Agree {
         }
         let set = metadata.get("set").cloned();
         let totals = fisher_files::tensor_sums(&diagonal)?;
-        Ok(File { title: self.title(i, adam), layout, totals, by_example, set })
+        let estimator = metadata.get("estimator").cloned().unwrap_or_default();
+        Ok(File { title: self.title(i, adam), layout, totals, by_example, estimator, set })
     }
 
     /// Leaves the tensors that all files have. Heads may differ: another task has another.
@@ -201,6 +203,7 @@ impl Agree {
                 file: file.title.clone(),
                 granularity,
                 name: scores.names()[i].clone(),
+                estimator: file.estimator.clone(),
                 score: own.scores[i],
                 score_se: own.standard_error(i),
                 rank: ranks[i],
@@ -262,6 +265,8 @@ fn pair((a, b): (&File, &File), granularity: Granularity, paired: bool, compared
         a: a.title.clone(),
         b: b.title.clone(),
         granularity,
+        estimator_a: a.estimator.clone(),
+        estimator_b: b.estimator.clone(),
         paired,
         spearman,
         spearman_low: compared.low(0),

@@ -8,18 +8,19 @@ use serde_json::json;
 use super::{Compute, check_finite, checkpoint};
 use crate::data::frozen::FrozenSet;
 use crate::data::{self, Example};
-use crate::draw::numbers::significant;
 use crate::error::{Problem, Result, check_at_most};
 use crate::evaluate::{Evaluator, SetLoss, metrics};
 use crate::model::Model;
+use crate::model::checkpoint::UNFINISHED;
 use crate::params;
 use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
 use crate::stats::max_t::Differences;
-use crate::tables;
 use crate::tables::connect::ConnectRow;
-use crate::train::Config;
+use crate::tables::{self, Table};
 use crate::train::curve::Curve;
+use crate::train::{Config, batches};
+use crate::{estimate, figures, files};
 
 /// Loss along the straight line between two models, and along a curve between them that is trained to keep it low.
 #[derive(clap::Args, Clone, Debug)]
@@ -51,7 +52,7 @@ pub struct Connect {
     pub seed: u64,
     #[command(flatten)]
     pub compute: Compute,
-    /// The folder for connect.csv and control.safetensors, the point that draws the curve aside
+    /// The folder for connect.csv, which `render` draws, and control.safetensors, the point that draws the curve aside
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -73,13 +74,28 @@ impl Connect {
         let mut curve = Curve::straight(&a.theta, &b.theta)?;
         let line = self.rows("line", &curve, &a, &held_out)?;
         let examples: Vec<Example> = set.examples.into_iter().filter(|e| e.targets() > 0).collect();
-        curve.train(a.network()?, &examples, &self.config(examples.len()))?;
+        let (config, state) = (self.config(examples.len()), self.out.join(UNFINISHED));
+        self.announce(&a, &examples, config.steps)?;
+        curve.train(a.network()?, &examples, &config, &state)?;
         let rows = [line, self.rows("curve", &curve, &a, &held_out)?].concat();
         params::write_params(&self.out.join("control.safetensors"), &curve.control, &BTreeMap::new())?;
         tables::write(&self.out, &rows)?;
         provenance.write(&self.out.join("provenance.toml"))?;
+        files::remove(&state)?;
         self.tell(&rows);
         progress::answer(|| json!({ "rows": rows }));
+        Ok(())
+    }
+
+    /// Says what it will take.
+    fn announce(&self, model: &Model, examples: &[Example], steps: usize) -> Result<()> {
+        let order = data::by_length(examples);
+        let each = estimate::seconds_each(model.objective(), &model.theta, examples, &order)?;
+        let tokens = estimate::tokens(examples) * self.epochs;
+        let batch = model.activations(examples, batches::longest_tokens(examples, self.batch), true);
+        // Both models, the point between them, its two moments, a place on the curve and its gradient.
+        let bytes = 7 * params::bytes(&model.theta) + batch;
+        estimate::tell(&format!("{steps} steps"), each * estimate::BACKWARD * tokens as f64, bytes);
         Ok(())
     }
 
@@ -145,24 +161,12 @@ impl Connect {
 
     fn tell(&self, rows: &[ConnectRow]) {
         for path in ["line", "curve"] {
-            let own = rows.iter().filter(|row| row.path == path);
-            let Some(top) = own.clone().max_by(|a, b| a.height.total_cmp(&b.height)) else { continue };
-            let number = |value: f64| significant(value, 3);
-            let ends = top.height_low.zip(top.height_high);
-            let interval =
-                ends.map_or(String::new(), |(low, high)| format!(" [{}, {}]", number(low), number(high)));
-            let found = match ends {
-                Some((low, _)) if low > 0.0 => {
-                    format!("barrier {}{interval} at t = {}", number(top.height), number(top.t))
-                }
-                _ => {
-                    let most = own.filter_map(|row| row.height_high).fold(0.0, f64::max);
-                    format!("no barrier above {}", number(most))
-                }
-            };
-            say!("{path:5} {found}");
+            if let Some(words) = figures::connect::barrier(rows, path) {
+                say!("{path:5} {words}");
+            }
         }
-        say!("{}: {} points of each path", self.out.display(), self.points);
+        let table = self.out.join(ConnectRow::FILE);
+        say!("{}: {} points of each path; `render` draws it", table.display(), self.points);
     }
 }
 

@@ -129,12 +129,10 @@ impl Damage {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (model, set) = self.inputs.open(self.seed)?;
+        let (model, set) = self.inputs.open_recorded(self.seed, &mut provenance)?;
         if self.options.probes > 0 {
             model.network()?;
         }
-        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
-        provenance.input("set", &set.hash);
         provenance.input_file("fisher", &self.fisher)?;
         let (fisher, metadata) = fisher_files::read_for(&self.fisher, &model.theta)?;
         let missing = self.inputs.head.missing(self.seed);

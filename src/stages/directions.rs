@@ -56,9 +56,7 @@ impl Directions {
         check_extension("--out", &self.out, "safetensors")?;
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (model, set) = self.inputs.open(self.seed)?;
-        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
-        provenance.input("set", &set.hash);
+        let (model, set) = self.inputs.open_recorded(self.seed, &mut provenance)?;
         let theta = &model.theta;
         let mut about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),

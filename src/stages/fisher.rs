@@ -75,9 +75,7 @@ impl Fisher {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (mut model, mut set) = self.inputs.open(self.seed)?;
-        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
-        provenance.input("set", &set.hash);
+        let (mut model, mut set) = self.inputs.open_recorded(self.seed, &mut provenance)?;
         match self.control {
             Some(Control::Untrained) => model.draw_anew(self.seed)?,
             Some(Control::RandomLabel) => control::exchange_labels(&mut set.examples, self.seed),

@@ -37,6 +37,7 @@ use crate::error::{Error, Problem, Result, check_at_most};
 use crate::estimate;
 use crate::model::checkpoint::MissingHead;
 use crate::model::{Checkpoint, DeviceChoice, Model};
+use crate::provenance::Provenance;
 
 /// One command of the main job: reads files, computes, writes files.
 #[derive(clap::Subcommand, Debug)]
@@ -224,6 +225,14 @@ impl ModelAndSet {
         let set = FrozenSet::read(&self.set)?;
         let missing = self.head.missing(seed);
         let model = self.compute.open(&self.checkpoint)?.model_for(&set, missing)?;
+        Ok((model, set))
+    }
+
+    /// The same, and puts them into the provenance.
+    fn open_recorded(&self, seed: u64, provenance: &mut Provenance) -> Result<(Model, FrozenSet)> {
+        let (model, set) = self.open(seed)?;
+        provenance.checkpoint("checkpoint", &self.checkpoint, &model.hash)?;
+        provenance.input("set", &set.hash);
         Ok((model, set))
     }
 }

@@ -93,7 +93,7 @@ fn paths(stage: &Stage) -> Paths<'_> {
             paths
         }
         Stage::Compare(s) => file(&s.out, [each(&s.first), each(&s.second)].concat()),
-        Stage::Topology(s) => folder(&s.out, vec![&s.surface]),
+        Stage::Topology(s) => folder(&s.out, [vec![s.surface.as_path()], given(&s.minus)].concat()),
         Stage::Stability(s) => folder(&s.out, Vec::new()),
         Stage::Audit(s) => folder(&s.out, Vec::new()),
         Stage::Agree(s) => folder(&s.out, Vec::new()),

@@ -112,9 +112,7 @@ impl Prune {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (model, set) = self.inputs.open(self.seed)?;
-        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
-        provenance.input("set", &set.hash);
+        let (model, set) = self.inputs.open_recorded(self.seed, &mut provenance)?;
         provenance.input_file("fisher", &self.fisher)?;
         let (fisher, metadata) = fisher_files::read_for(&self.fisher, &model.theta)?;
         let space = self.space(&model, &set, &fisher)?;

@@ -170,9 +170,7 @@ impl Surface {
     pub fn run(&self, command: &str) -> Result<()> {
         self.check()?;
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (model, set) = self.inputs.open(self.seed)?;
-        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
-        provenance.input("set", &set.hash);
+        let (model, set) = self.inputs.open_recorded(self.seed, &mut provenance)?;
         let choice = self.moving.choose(&model.theta, self.draw, &mut provenance)?;
         let masked = self.masked(&model, &set, choice, &mut provenance)?;
         let moved = mask::moved(&model.theta, &masked.mask, &masked.effective, &masked.directions);

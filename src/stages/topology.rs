@@ -1,13 +1,14 @@
 //! `topology`: which basins a surface has, and which of them the examples show.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::draw::numbers::significant;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::landscape::rise::{ByExample, examples_path};
+use crate::landscape::rise::{ByExample, examples_path, set_of};
+use crate::landscape::topology::minus::{self, Contrasted, Measure, Side};
 use crate::landscape::topology::noise::{self, Barrier};
 use crate::landscape::topology::size::{self, Size};
 use crate::landscape::topology::{Field, Tree};
@@ -15,7 +16,7 @@ use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::stats::pairs::Pairs;
 use crate::tables::surface::{DIFFERENCE_SE, EXAMPLES, Grid, LEVEL, LOSS_SE};
-use crate::tables::topology::{BasinRow, MinimumRow};
+use crate::tables::topology::{BasinRow, DifferenceRow, MinimumRow};
 use crate::tables::{self, Table};
 use crate::tasks::Kind;
 
@@ -34,6 +35,10 @@ pub struct Topology {
     /// Peaks of this metric, a column of the surface, in place of basins of the loss; without intervals
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
+    /// Compare with this surface, of the same grid and set: differences of basins, persistences, SMAD and the main basin's radius, paired by
+    /// example, to minus.csv
+    #[arg(long, value_name = "SURFACE.csv|.h5|.npz", conflicts_with = "metric")]
+    pub minus: Option<PathBuf>,
     /// Seed of the random signs behind the intervals
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -66,6 +71,9 @@ struct About {
     /// Minima that are shown to be basins, the lowest left out; none without intervals.
     shown: Option<usize>,
     minima: Vec<MinimumRow>,
+    /// The rows of minus.csv.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differences: Option<Vec<DifferenceRow>>,
 }
 
 /// What the examples say.
@@ -75,46 +83,74 @@ struct Errors {
     barriers: Vec<Option<Barrier>>,
 }
 
+/// A surface that was read.
+struct Opened {
+    grid: Grid,
+    /// The field, and the sign with which it has basins.
+    name: String,
+    sign: f64,
+    /// Its values, with that sign.
+    values: Vec<f64>,
+    losses: Option<ByExample>,
+}
+
 impl Topology {
     pub fn run(&self, command: &str) -> Result<()> {
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let grid = Grid::read(&self.surface)?;
-        provenance.input_file("surface", &self.surface)?;
-        let (name, own, sign) = self.column(&grid)?;
-        let values: Vec<f64> = own.iter().map(|v| sign * v).collect();
-        let field = Field { values: &values, width: grid.x.len() };
+        let opened = self.open(&self.surface, "surface", &mut provenance)?;
+        let field = opened.field();
         let tree = Tree::of(&field);
-        if tree.minima.is_empty() {
-            let fix = "the model has diverged, or the surface reaches too far: lower the span";
-            return Err(Error::field(self.surface.display(), name, "finite somewhere", "nowhere", fix));
+        let errors = opened.losses.as_ref().map(|losses| self.errors(losses, &field, &tree));
+        let mut about = about(&opened, &field, &tree, errors.as_ref());
+        if let Some(other) = &self.minus {
+            let second = self.open(other, "minus", &mut provenance)?;
+            about.differences = Some(self.differences([&opened, &second])?);
         }
-        if grid.known.is_some() {
-            progress::excluded("a refined surface: points between the evaluated ones are interpolated");
-        }
-        let errors = match self.metric {
-            Some(_) => None,
-            None => self.errors(&grid, &field, &tree, &mut provenance)?,
-        };
-        let about = about(name, sign, &grid, &field, &tree, errors.as_ref());
+        let grid = &opened.grid;
         let basin = |(cell, value): (usize, &f64)| {
             let (x, y) = size::place([&grid.x, &grid.y], cell);
-            let value = Some(*value).filter(|v| v.is_finite());
+            let value = Some(opened.sign * value).filter(|v| v.is_finite());
             BasinRow { x, y, value, minimum: tree.basins[cell].map(|own| own + 1) }
         };
-        let basins: Vec<BasinRow> = own.iter().enumerate().map(basin).collect();
+        let basins: Vec<BasinRow> = opened.values.iter().enumerate().map(basin).collect();
         tables::write(&self.out, &about.minima)?;
         tables::write(&self.out, &basins)?;
+        match &about.differences {
+            Some(rows) => tables::write(&self.out, rows)?,
+            // An earlier run's would be taken for this one's.
+            None => files::remove(&self.out.join(DifferenceRow::FILE))?,
+        }
         let json = serde_json::json!(about);
         files::write(&self.out.join("topology.json"), format!("{json:#}\n").as_bytes())?;
         provenance.write(&self.out.join("provenance.toml"))?;
         tell(&about, &errors);
+        about.differences.iter().flatten().for_each(|row| say!("{}", row_in_words(row)));
         say!("{}: `render` draws it", self.out.join(MinimumRow::FILE).display());
         progress::answer(|| json);
         Ok(())
     }
 
+    fn open(&self, path: &Path, role: &str, provenance: &mut Provenance) -> Result<Opened> {
+        let grid = Grid::read(path)?;
+        provenance.input_file(role, path)?;
+        let (name, own, sign) = self.column(path, &grid)?;
+        let (name, values): (String, Vec<f64>) = (name.into(), own.iter().map(|v| sign * v).collect());
+        if !values.iter().any(|value| value.is_finite()) {
+            let fix = "the model has diverged, or the surface reaches too far: lower the span";
+            return Err(Error::field(path.display(), name, "finite somewhere", "nowhere", fix));
+        }
+        if grid.known.is_some() {
+            progress::excluded("a refined surface: points between the evaluated ones are interpolated");
+        }
+        let losses = match self.metric {
+            Some(_) => None,
+            None => losses(path, &grid, provenance)?,
+        };
+        Ok(Opened { grid, name, sign, values, losses })
+    }
+
     /// The name of the field, its values, and the sign with which they have basins.
-    fn column<'a>(&self, grid: &'a Grid) -> Result<(&'a str, &'a [f64], f64)> {
+    fn column<'a>(&'a self, path: &Path, grid: &'a Grid) -> Result<(&'a str, &'a [f64], f64)> {
         let Some(wanted) = &self.metric else { return Ok(("loss", &grid.loss, 1.0)) };
         let is_metric = |name: &str| ![LOSS_SE, DIFFERENCE_SE, EXAMPLES, LEVEL].contains(&name);
         let mut metrics = grid.columns.iter().filter(|(name, _)| is_metric(name));
@@ -123,7 +159,7 @@ impl Topology {
             let all: Vec<&str> = metrics.by_ref().map(|(name, _)| name.as_str()).collect();
             let found = if all.is_empty() { "none".into() } else { all.join(", ") };
             let expected = format!("a metric {wanted}");
-            Error::field(self.surface.display(), "columns", expected, found, "name one of those, or none")
+            Error::field(path.display(), "columns", expected, found, "name one of those, or none")
         };
         let (name, values) = found.ok_or_else(wrong)?;
         let known = Kind::ALL.iter().flat_map(|kind| kind.spec().metrics).any(|metric| metric.name == name);
@@ -133,25 +169,9 @@ impl Topology {
         Ok((name, values, if known { -1.0 } else { 1.0 }))
     }
 
-    /// What the losses by example say, where they are there.
-    fn errors(
-        &self,
-        grid: &Grid,
-        field: &Field,
-        tree: &Tree,
-        provenance: &mut Provenance,
-    ) -> Result<Option<Errors>> {
-        let path = examples_path(&self.surface);
-        if !files::exists(&path) {
-            let fix = "no losses by example next to it, so nothing says which minima are noise: make it with --per-example";
-            progress::note(format!("{}: {fix}", self.surface.display()));
-            return Ok(None);
-        }
-        provenance.input_file("losses by example", &path)?;
-        let losses = ByExample::read(&path)?;
-        self.check_same(grid, &losses)?;
-        let n = losses.targets.len().max(1);
-        let pairs = Pairs::new(losses.sums.chunks(n), &losses.targets, &losses.clusters);
+    /// What the losses by example say.
+    fn errors(&self, losses: &ByExample, field: &Field, tree: &Tree) -> Errors {
+        let pairs = Pairs::new(points(losses), &losses.targets, &losses.clusters);
         // With one minimum there is nothing to tell apart.
         let critical = match tree.minima.len() > 1 {
             true => pairs.critical(&noise::candidates(field, &pairs), LEVEL_OF_ALL, self.seed),
@@ -166,39 +186,145 @@ impl Topology {
             Some(critical) => noise::barriers(field, tree, &pairs, critical),
             None => vec![None; tree.minima.len()],
         };
-        Ok(Some(Errors { pairs, critical, barriers }))
+        Errors { pairs, critical, barriers }
     }
 
-    /// Whether losses by example are those of the surface.
-    fn check_same(&self, grid: &Grid, losses: &ByExample) -> Result<()> {
-        let wrong = |field, expected: &str, found: String| {
-            let fix = "make both again with `fisherscape surface --per-example`";
-            Err(Error::field(examples_path(&self.surface).display(), field, expected, found, fix))
+    /// The first surface less the second, measure by measure.
+    fn differences(&self, opened: [&Opened; 2]) -> Result<Vec<DifferenceRow>> {
+        let paths = [Some(&self.surface), self.minus.as_ref()].map(|path| path.cloned().unwrap_or_default());
+        let [first, second] = opened;
+        let missing = |i: usize| {
+            let fix = "make the surface with `fisherscape surface --per-example`";
+            Error::said(paths[i].display(), "it has no losses by example next to it", fix)
         };
-        let points = grid.y.iter().flat_map(|y| grid.x.iter().map(move |x| (*x, *y)));
-        if !points.eq(losses.points.iter().map(|(x, y)| (x + 0.0, y + 0.0))) {
-            return wrong("x, y", "the points of the surface", "others".into());
-        }
-        let all: f64 = losses.targets.iter().sum();
-        let means = losses.sums.chunks(losses.targets.len().max(1)).map(|own| own.iter().sum::<f64>() / all);
-        let far = |(mean, loss): &(f64, &f64)| {
-            loss.is_finite() && (mean - **loss).abs() > ROUNDING * loss.abs().max(1.0)
+        let one = first.losses.as_ref().ok_or_else(|| missing(0))?;
+        let other = second.losses.as_ref().ok_or_else(|| missing(1))?;
+        let wrong = |found: &str| {
+            let fix = "make both with the same --set, --span and --resolution";
+            let expected = format!("the examples and coordinates of {}", paths[0].display());
+            Error::field(paths[1].display(), "surface", expected, found, fix)
         };
-        match means.zip(&grid.loss).find(far) {
-            Some((mean, loss)) => {
-                wrong("sums", "those of the surface's losses", format!("{mean} for {loss}"))
-            }
-            None => Ok(()),
+        let sets = [&paths[0], &paths[1]].map(|path| set_of(&examples_path(path)));
+        let [Ok(set), Ok(other_set)] = sets else { return Err(wrong("unreadable examples")) };
+        if set != other_set || one.clusters != other.clusters {
+            return Err(wrong("another set"));
         }
+        one.rises_minus(other).map_err(wrong)?;
+        let trees = opened.map(|own| Tree::of(&own.field()));
+        let errors =
+            [self.errors(one, &first.field(), &trees[0]), self.errors(other, &second.field(), &trees[1])];
+        let side = |i: usize| Side {
+            field: opened[i].field(),
+            axes: [&opened[i].grid.x, &opened[i].grid.y],
+            pairs: &errors[i].pairs,
+            noise: errors[i].noise(),
+        };
+        let joint = Pairs::new(points(one).chain(points(other)), &one.targets, &one.clusters);
+        let apart: Vec<Vec<f64>> =
+            points(one).zip(points(other)).map(|(one, other)| minus(one, other)).collect();
+        let between = Pairs::new(apart.iter().map(Vec::as_slice), &one.targets, &one.clusters);
+        let (sides, families) = ([side(0), side(1)], (&between, &joint));
+        let found = minus::compare(sides.each_ref(), families, LEVEL_OF_ALL, self.seed);
+        Ok(found.iter().map(difference_row).collect())
+    }
+}
+
+impl Opened {
+    fn field(&self) -> Field<'_> {
+        Field { values: &self.values, width: self.grid.x.len() }
+    }
+}
+
+impl Errors {
+    /// Which minima may be noise.
+    fn noise(&self) -> Vec<bool> {
+        self.barriers.iter().map(|own| own.is_some_and(|own| !own.is_shown())).collect()
+    }
+}
+
+/// `s_n` at each point.
+fn points(losses: &ByExample) -> impl Iterator<Item = &[f64]> {
+    losses.sums.chunks(losses.targets.len().max(1))
+}
+
+fn minus(one: &[f64], other: &[f64]) -> Vec<f64> {
+    one.iter().zip(other).map(|(one, other)| one - other).collect()
+}
+
+fn difference_row(found: &Contrasted) -> DifferenceRow {
+    let (measure, rank) = match found.measure {
+        Measure::Basins => ("basins", None),
+        Measure::Persistence(rank) => ("persistence", Some(rank)),
+        Measure::Smad => ("smad", None),
+        Measure::Radius => ("radius", None),
+    };
+    let [first, second] = found.values;
+    let (low, high) = found.ends.unzip();
+    DifferenceRow { measure: measure.into(), rank, first, second, difference: first - second, low, high }
+}
+
+fn row_in_words(row: &DifferenceRow) -> String {
+    let number = |value: f64| significant(value, 4);
+    let what = match (row.measure.as_str(), row.rank) {
+        ("basins", _) => "basins shown".to_string(),
+        ("persistence", Some(1)) => "largest persistence".into(),
+        ("persistence", Some(rank)) => format!("persistence {rank} by size"),
+        ("smad", _) => "SMAD".into(),
+        _ => "radius of the main basin".into(),
+    };
+    let ends = row.low.zip(row.high);
+    let of = if row.measure == "basins" { " for the minima" } else { "" };
+    let ends =
+        ends.map_or(String::new(), |(low, high)| format!(", 95 %{of} {} to {}", number(low), number(high)));
+    format!(
+        "{what}: {} against {}, difference {}{ends}",
+        number(row.first),
+        number(row.second),
+        number(row.difference)
+    )
+}
+
+/// The losses by example of a surface, where they are there.
+fn losses(surface: &Path, grid: &Grid, provenance: &mut Provenance) -> Result<Option<ByExample>> {
+    let path = examples_path(surface);
+    if !files::exists(&path) {
+        let fix = "no losses by example next to it, so nothing says which minima are noise: make it with --per-example";
+        progress::note(format!("{}: {fix}", surface.display()));
+        return Ok(None);
+    }
+    provenance.input_file("losses by example", &path)?;
+    let losses = ByExample::read(&path)?;
+    check_same(surface, grid, &losses)?;
+    Ok(Some(losses))
+}
+
+/// Whether losses by example are those of the surface.
+fn check_same(surface: &Path, grid: &Grid, losses: &ByExample) -> Result<()> {
+    let wrong = |field, expected: &str, found: String| {
+        let fix = "make both again with `fisherscape surface --per-example`";
+        Err(Error::field(examples_path(surface).display(), field, expected, found, fix))
+    };
+    let places = grid.y.iter().flat_map(|y| grid.x.iter().map(move |x| (*x, *y)));
+    if !places.eq(losses.points.iter().map(|(x, y)| (x + 0.0, y + 0.0))) {
+        return wrong("x, y", "the points of the surface", "others".into());
+    }
+    let all: f64 = losses.targets.iter().sum();
+    let means = points(losses).map(|own| own.iter().sum::<f64>() / all);
+    let far = |(mean, loss): &(f64, &f64)| {
+        loss.is_finite() && (mean - **loss).abs() > ROUNDING * loss.abs().max(1.0)
+    };
+    match means.zip(&grid.loss).find(far) {
+        Some((mean, loss)) => wrong("sums", "those of the surface's losses", format!("{mean} for {loss}")),
+        None => Ok(()),
     }
 }
 
 /// Everything that is known, minimum by minimum.
-fn about(name: &str, sign: f64, grid: &Grid, field: &Field, tree: &Tree, errors: Option<&Errors>) -> About {
+fn about(opened: &Opened, field: &Field, tree: &Tree, errors: Option<&Errors>) -> About {
+    let Opened { grid, name, sign, .. } = opened;
     let barriers = errors.map_or(&[][..], |errors| &errors.barriers);
     let barrier = |number: usize| barriers.get(number).copied().flatten();
-    let noise: Vec<bool> =
-        (0..tree.minima.len()).map(|number| barrier(number).is_some_and(|own| !own.is_shown())).collect();
+    let noise = errors.map_or_else(|| vec![false; tree.minima.len()], Errors::noise);
     let sizes = size::sizes(tree, [&grid.x, &grid.y], &noise);
     let row = |(number, size): (usize, &Size)| {
         let own = &tree.minima[number];
@@ -240,6 +366,7 @@ fn about(name: &str, sign: f64, grid: &Grid, field: &Field, tree: &Tree, errors:
         smad_se,
         shown: critical.map(|_| minima.iter().filter(|own| own.shown == Some(true)).count()),
         minima,
+        differences: None,
     }
 }
 

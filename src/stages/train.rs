@@ -154,7 +154,7 @@ impl TrainOptions {
 }
 
 /// The file of AdamW's second moment.
-const MOMENTS: &str = "moments.safetensors";
+pub const MOMENTS: &str = "moments.safetensors";
 
 /// Examples of the training part that are kept as a frozen set.
 const TRAINING_SET: usize = 1000;
@@ -300,7 +300,8 @@ impl Train {
                 ("checkpoint", model.hash.clone()),
                 ("steps", adamw.steps().to_string()),
                 ("batch", (self.options.batch * self.options.accumulate).to_string()),
-                ("dropout", self.dropout.to_string()),
+                // Not where its rates lie: that is another place on another machine.
+                ("dropout", self.dropout.name()),
             ]
             .map(|(key, value)| (key.to_string(), value)),
         );

@@ -110,6 +110,12 @@ impl Pairs {
         }
     }
 
+    /// How far each point of another sample of as many draws of the data may lie from this one's: that of the `k`-th random signs.
+    pub fn shifts(&self, k: u64, seed: u64) -> Vec<f64> {
+        let signed = self.signed(&Stream::new(seed, "pairs/shifts").at(k));
+        signed.into_iter().map(|sum| f64::from(sum) / self.targets).collect()
+    }
+
     /// Sums of the residuals at each point, each draw of the data with a random sign.
     fn signed(&self, stream: &Stream) -> Vec<f32> {
         let mut sums = vec![0f64; self.points()];
@@ -182,6 +188,18 @@ mod tests {
                 assert!((errors[b] - expected).abs() < 1e-12 && (pairs.error(a, b) - expected).abs() < 1e-12);
             }
         }
+    }
+
+    /// Oracle: the error of a difference, from 4000 shifts of both points. Signs leave out the factor n / (n - 1); 4 %: three errors of such a spread.
+    #[test]
+    fn shifts_have_the_errors_of_the_points() {
+        let own = pairs(&noise(2, 10, 3.0, 5), &Clusters::default());
+        let squares = (0..4000).map(|k| {
+            let shifts = own.shifts(k, 1);
+            (shifts[0] - shifts[1]).powi(2)
+        });
+        let spread = (squares.sum::<f64>() / 4000.0 * 10.0 / 9.0).sqrt();
+        assert!((spread / own.error(0, 1) - 1.0).abs() < 0.04, "{spread}");
     }
 
     /// Oracle: one pair: `T` is Student's with n - 1 degrees, whose 97.5 % quantile for 10 examples is 2.262; and the studentized range of 6

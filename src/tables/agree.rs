@@ -16,11 +16,16 @@ pub struct PairRow {
     pub b: String,
     /// What is ranked: tensors, sites or blocks.
     pub granularity: Granularity,
+    /// How each was estimated: `empirical`, `mc`, `exact` or `adam`; empty in files of earlier versions.
+    #[serde(default)]
+    pub estimator_a: String,
+    #[serde(default)]
+    pub estimator_b: String,
     /// Whether both are of the same examples, which are then resampled together.
     pub paired: bool,
     /// Spearman's rho between the rankings; empty where one is constant.
     pub spearman: Option<f64>,
-    /// Lower end of its 95 % interval over examples; empty without per-example sums.
+    /// Lower end of its 95 % interval over examples, those of the one file where the other has no per-example sums; empty where neither has.
     pub spearman_low: Option<f64>,
     /// Upper end.
     pub spearman_high: Option<f64>,
@@ -72,6 +77,9 @@ pub struct ScoreRow {
     pub granularity: Granularity,
     /// Its name.
     pub name: String,
+    /// How it was estimated; empty in files of earlier versions.
+    #[serde(default)]
+    pub estimator: String,
     /// In squared loss units per squared unit of the parameter.
     pub score: f64,
     /// Its standard error over examples; empty without per-example sums.

@@ -59,7 +59,7 @@ use prune::PruneRow;
 pub use schema::{Schema, columns};
 use sharpness::{BlockRow, SpectrumRow};
 use study::{AlongRow, RunRow, StudyRow};
-use topology::{BasinRow, MinimumRow};
+use topology::{BasinRow, DifferenceRow, MinimumRow};
 use training::{HistoryRow, MetricRow, PredictionRow};
 
 /// A row of a CSV file, and what is known of the file.
@@ -95,7 +95,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 53] = [
+pub const ALL: [Schema; 54] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -137,6 +137,7 @@ pub const ALL: [Schema; 53] = [
     Schema::of::<agree::ScoreRow>(),
     Schema::of::<MinimumRow>(),
     Schema::of::<BasinRow>(),
+    Schema::of::<DifferenceRow>(),
     Schema::of::<ExampleRow>(),
     Schema::of::<ShareRow>(),
     Schema::of::<CurveRow>(),

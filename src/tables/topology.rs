@@ -77,3 +77,28 @@ impl Table for BasinRow {
     const FILE: &'static str = "basins.csv";
     const FIX: &'static str = FIX;
 }
+
+/// A row of `minus.csv`: a measure of two surfaces, of one grid and paired by example.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DifferenceRow {
+    /// `basins` (that are shown), `persistence`, `smad` or `radius` (of the main basin).
+    pub measure: String,
+    /// Of a persistence, which: 1 is the largest.
+    pub rank: Option<usize>,
+    /// Of the first surface.
+    pub first: f64,
+    /// Of the surface that is subtracted.
+    pub second: f64,
+    /// `first` less `second`.
+    pub difference: f64,
+    /// Lower end of its 95 % interval, for all persistences and `smad` together; of `basins` that of the number of minima. Empty where the
+    /// examples are too few, and of `smad` where some minimum may be noise.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+}
+
+impl Table for DifferenceRow {
+    const FILE: &'static str = "minus.csv";
+    const FIX: &'static str = "make the table again with `fisherscape topology --minus`";
+}

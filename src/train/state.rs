@@ -66,7 +66,28 @@ struct StoredRow {
 impl<'a> State<'a> {
     /// The file at `path` for this run from these parameters.
     pub fn new(path: &'a Path, run: &Run, theta: &ParamMap) -> Result<State<'a>> {
-        Ok(State { path, inputs: identity(run, theta)?, started: Instant::now(), saved: None })
+        let metrics: Vec<&str> = run.held_out.scoring.metrics.iter().map(|metric| metric.name).collect();
+        let text = format!(
+            "{:?} {metrics:?}",
+            (run.network.identity(), run.config, run.dropout, run.masking, run.held_out.kind)
+        );
+        State::of(path, &text, &[theta], &[run.examples, run.held_out.examples])
+    }
+
+    /// The file at `path` for a training whose result depends on this text, these parameters and these examples.
+    pub fn of(path: &'a Path, text: &str, thetas: &[&ParamMap], sets: &[&[Example]]) -> Result<State<'a>> {
+        let mut hash = blake3::Hasher::new();
+        hash.update(format!("{:?} {text}", env!("CARGO_PKG_VERSION")).as_bytes());
+        for (name, t) in thetas.iter().copied().flatten() {
+            hash.update(name.as_bytes());
+            params::with_values(t, |values| add_values(&mut hash, values))?;
+        }
+        for examples in sets {
+            hash.update(&(examples.len() as u64).to_le_bytes());
+            examples.iter().for_each(|example| add_example(&mut hash, example));
+        }
+        let inputs = hash.finalize().to_hex().to_string();
+        Ok(State { path, inputs, started: Instant::now(), saved: None })
     }
 
     /// Puts parameters and moments back, and says where the run of `steps` stands; `None` without a whole file of these inputs.
@@ -247,24 +268,6 @@ impl StoredRow {
         let (step, examples, targets, distinct) = (self.step, self.examples, self.targets, self.distinct);
         Row { step, train_loss, loss, loss_se, examples, targets, distinct, metrics }
     }
-}
-
-/// BLAKE3 over everything that the result depends on.
-fn identity(run: &Run, theta: &ParamMap) -> Result<String> {
-    let mut hash = blake3::Hasher::new();
-    let (version, network) = (env!("CARGO_PKG_VERSION"), run.network.identity());
-    let text = (version, network, run.config, run.dropout, run.masking, run.held_out.kind);
-    let metrics: Vec<&str> = run.held_out.scoring.metrics.iter().map(|metric| metric.name).collect();
-    hash.update(format!("{text:?} {metrics:?}").as_bytes());
-    for (name, t) in theta {
-        hash.update(name.as_bytes());
-        params::with_values(t, |values| add_values(&mut hash, values))?;
-    }
-    for examples in [run.examples, run.held_out.examples] {
-        hash.update(&(examples.len() as u64).to_le_bytes());
-        examples.iter().for_each(|example| add_example(&mut hash, example));
-    }
-    Ok(hash.finalize().to_hex().to_string())
 }
 
 fn add_example(hash: &mut blake3::Hasher, example: &Example) {

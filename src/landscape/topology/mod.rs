@@ -10,8 +10,9 @@
 //!
 //! The trap: a minimum at the border may be none of the loss, which may continue to fall beyond.
 //!
-//! [`noise`] says which of it the examples show, [`size`] how large basins are.
+//! [`noise`] says which of it the examples show, [`size`] how large basins are, [`minus`] how two surfaces differ.
 
+pub mod minus;
 pub mod noise;
 pub mod size;
 
@@ -179,7 +180,8 @@ impl Tree {
     pub fn smad(&self, field: &Field) -> f64 {
         let heights: Vec<f64> =
             self.gaps().map(|(saddle, minimum)| field.values[saddle] - field.values[minimum]).collect();
-        heights.iter().sum::<f64>() / heights.len().max(1) as f64
+        // The sum of none is -0.
+        heights.iter().sum::<f64>() / heights.len().max(1) as f64 + 0.0
     }
 
     /// The cells of each minimum's first saddle and of the minimum.

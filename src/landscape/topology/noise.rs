@@ -60,7 +60,7 @@ pub fn barriers(field: &Field, tree: &Tree, pairs: &Pairs, critical: f64) -> Vec
 }
 
 /// Ends of the rise from a cell on the best way to another.
-fn rise(field: &Field, (from, to): (usize, usize), pairs: &Pairs, critical: f64) -> (f64, f64) {
+pub(super) fn rise(field: &Field, (from, to): (usize, usize), pairs: &Pairs, critical: f64) -> (f64, f64) {
     let errors = pairs.errors(from);
     let end = |sign: f64| {
         let at = |(value, se): (&f64, &f64)| value - field.values[from] + sign * critical * se;

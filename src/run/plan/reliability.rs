@@ -7,6 +7,7 @@ use crate::figures::{self, Figure};
 use crate::run::step::Step;
 use crate::stability::components::ComponentRow;
 use crate::stability::overlap::OverlapRow;
+use crate::stages::train::MOMENTS;
 use crate::stages::word;
 use crate::tables::Table;
 use crate::tables::damage::BinRow;
@@ -128,6 +129,11 @@ impl Plan<'_> {
             step =
                 step.file(format!("{stem}.safetensors")).also_reads(format!("{stem}.examples.safetensors"));
             titles.push(model.title.clone());
+        }
+        for model in self.models.iter().filter(|_| agree.moments) {
+            let Some(run) = model.runs.first() else { continue };
+            step = step.file(format!("{run}/{MOMENTS}"));
+            titles.push(format!("Adam of {}", model.title));
         }
         step = agree.files.iter().fold(step, |step, path| step.outside_file(path));
         titles.extend(agree.titles.iter().cloned());

@@ -169,15 +169,15 @@ impl Plan<'_> {
                 // A table has no split of its own.
                 let split = |key: &str| key == "split" && self.analysis.data.task.is_some();
                 let last = |key: &str| ["split", "scores_only"].contains(&key);
+                let moments = k == 0 && self.analysis.agree.as_ref().is_some_and(|agree| agree.moments);
                 let snapshots = self.analysis.trajectory.as_ref().filter(|_| k == 0).map(|t| t.snapshots);
-                steps.push(
-                    step.options(options, |key| gives(key) && !last(key))
-                        .maybe("--max-len", self.analysis.data.max_len)
-                        .options(options, |key| gives(key) && (split(key) || key == "scores_only"))
-                        .maybe("--snapshots", snapshots)
-                        .option("--seed", seed)
-                        .writes("--out", run),
-                );
+                let step = step
+                    .options(options, |key| gives(key) && !last(key))
+                    .maybe("--max-len", self.analysis.data.max_len)
+                    .options(options, |key| gives(key) && (split(key) || key == "scores_only"))
+                    .maybe("--snapshots", snapshots);
+                let step = if moments { step.word("--save-moments") } else { step };
+                steps.push(step.option("--seed", seed).writes("--out", run));
             }
         }
         let runs = self.models.iter().flat_map(|model| model.runs.iter().map(|run| (run, &model.title)));
