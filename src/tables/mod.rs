@@ -95,7 +95,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 55] = [
+pub const ALL: [Schema; 56] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -151,6 +151,7 @@ pub const ALL: [Schema; 55] = [
     Schema::of::<page::Basins>(),
     Schema::of::<page::Site>(),
     Schema::of::<page::Sharp>(),
+    Schema::of::<page::SharpRun>(),
 ];
 
 /// The rows of a table, checked.
