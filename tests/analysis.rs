@@ -66,6 +66,8 @@ steps = 3
 probes = 1
 signs = 2
 resolution = 3
+critical = true
+by = "block"
 [stability]
 fractions = [0.1, 0.5]
 repeats = 3
@@ -78,6 +80,7 @@ examples = 20
 draws = 2
 probes = 2
 [agree]
+moments = true
 [topology]
 [examples]
 resamples = 20
@@ -237,7 +240,7 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         ("also = [\"mc\"]\n", "", "[agree] has nothing to compare", "agree"),
     ];
     for (from, to, says, under) in cases {
-        let text = small();
+        let text = small().replace("moments = true\n", "");
         assert!(text.contains(from), "{from}");
         std::fs::write(&path, text.replace(from, to))?;
         let output = fisherscape(&format!("check {}", path.display())).assert().code(1).get_output().clone();
@@ -883,16 +886,36 @@ fn the_report_stands_alone() -> Outcome {
         assert!(!page.contains(fetched), "{fetched}");
     }
     // Contours and reliefs over two parts, Fisher information, schedule, stability, training; profiles under two masks, rises against
-    // the distance and lines over two parts, the plane of the models, trajectories, a plane of random directions, spectra, eigenvectors; ranks, examples needed, tails,
+    // the distance and lines over two parts, the plane of the models, trajectories, a plane of random directions, spectra, curvature and densities by layer of two arms, eigenvectors; ranks, examples needed, tails,
     // masks and data, overlap, audit, concentration, damage by layer and by mask, agreement; basins under two masks of two arms, examples; the summary, differences and barriers over two parts, sharpness.
     // The summary once more for narrow screens.
-    assert_eq!(page.matches("<svg").count(), 43);
+    assert_eq!(page.matches("<svg").count(), 47);
+    // Critical sharpness and curvature by layer of every run are in the tables, and of each arm but the first there is a difference.
+    let rows = |name: &str| -> Outcome<Vec<BTreeMap<String, String>>> {
+        Ok(csv::Reader::from_path(out.join(name))?.deserialize().collect::<Result<_, _>>()?)
+    };
+    let (runs, arms) = (rows("tables/sharpness_runs.csv")?, rows("tables/sharpness.csv")?);
+    for arm in ["guided", "uniform 0.1"] {
+        let plain = arm.replace(' ', "_");
+        let of = |row: &&BTreeMap<String, String>| row["model"] == arm && row["seed"] == "seed0";
+        let critical =
+            runs.iter().find(|row| of(row) && row["measure"] == "critical_sharpness").ok_or("none")?;
+        let own = rows(&format!("sharpness/{plain}_seed0_critical.csv"));
+        assert_eq!(own.map(|own| own[0]["value"].clone()).ok(), Some(critical["value"].clone()), "{arm}");
+        assert!(runs.iter().any(|row| of(&row) && row["measure"] == "trace of layer.0"), "{arm}");
+    }
+    assert!(arms.iter().any(|row| row["measure"] == "critical_sharpness" && !row["difference"].is_empty()));
+    let pairs = rows("agree/pairs.csv")?;
+    assert!(
+        pairs.iter().any(|row| row["estimator_b"] == "adam" && !row["spearman_low"].is_empty()),
+        "{pairs:?}"
+    );
     // A figure is named by its caption, once.
     let named = |i: usize| {
         let of = format!("role=\"img\" tabindex=\"0\" aria-labelledby=\"caption-{i}\"");
         page.contains(&of) && page.matches(&format!("id=\"caption-{i}\"")).count() == 1
     };
-    assert!((1..=42).all(named) && page.matches("role=\"img\"").count() == 42);
+    assert!((1..=46).all(named) && page.matches("role=\"img\"").count() == 46);
     // The verdict is the title, the heading and what previews show; nothing is shown that is no number.
     let verdict =
         page.split_once("<h1>").and_then(|(_, rest)| Some(rest.split_once("</h1>")?.0)).ok_or("no h1")?;

@@ -14,7 +14,7 @@ use fisherscape::landscape::journal::Journal;
 use fisherscape::landscape::lanczos::{self, Tridiagonal, lanczos};
 use fisherscape::landscape::layers::{Block, Blocks, Part};
 use fisherscape::landscape::mask::{Flags, reached};
-use fisherscape::landscape::sharpness::{Found, Measure, Plan, Row, Sharpness, compare, signs};
+use fisherscape::landscape::sharpness::{Comparison, Found, Measure, Plan, Row, Sharpness, compare, signs};
 use fisherscape::landscape::space::{Space, dot, norm};
 use fisherscape::landscape::trace;
 use fisherscape::model::checkpoint::MissingHead;
@@ -23,7 +23,8 @@ use fisherscape::model::ops::SparseRows;
 use fisherscape::model::{Checkpoint, Objective, Outputs};
 use fisherscape::params::{self, ParamMap};
 use fisherscape::stats::clusters::Clusters;
-use fisherscape::tables::{self, sharpness::BlockRow};
+use fisherscape::tables;
+use fisherscape::tables::sharpness::{BlockRow, BlockSpectrumRow};
 use fisherscape::{Result, stats};
 
 use crate::support::{Outcome, fisherscape, fixture, json, values};
@@ -662,6 +663,26 @@ fn a_layer_has_the_eigenvalue_and_trace_of_its_own_block() -> Outcome {
         assert!((own.top.value - top).abs() < 1e-3 && own.top.within < 1e-2, "{own:?}, expected {top}");
         assert!((own.trace - trace).abs() <= 2.0 * own.trace_half + 1e-2, "{own:?}, expected {trace}");
     }
+    // The density of all runs' Ritz values has mass 1, and as its mean that of zᵀ H z / n over the start vectors z.
+    for (own, range) in found.iter().zip([0..6, 6..8, 0..8]) {
+        let along = |k: usize| {
+            let z = signs("sharpness/lanczos", range.len(), 3, k);
+            let z = |i: usize| f64::from(z[i - range.start]);
+            let row = |i: usize| range.clone().map(|j| z(i) * h.h[i][j] * z(j)).sum::<f64>();
+            range.clone().map(row).sum::<f64>() / range.len() as f64
+        };
+        let (grid, density) = (&own.density.eigenvalue, &own.density.density);
+        let step = grid[1] - grid[0];
+        let mass = density.iter().sum::<f64>() * step;
+        let mean = grid.iter().zip(density).map(|(x, d)| x * d).sum::<f64>() * step;
+        let expected = (along(0) + along(1)) / 2.0;
+        // Kernels end 4 of their widths beyond the outermost value.
+        assert!(
+            (mass - 1.0).abs() < 1e-3 && (mean - expected).abs() < 2e-2,
+            "{mass}, {mean}, expected {expected}"
+        );
+        assert_eq!(own.density.sd.len(), grid.len());
+    }
     assert!((found[2].top.value - 12.0).abs() < 1e-3 && (found[2].smallest + 1.5).abs() < 1e-3);
     Ok(())
 }
@@ -766,8 +787,22 @@ fn sharpness_by_layer_stands_beside_the_whole() -> Outcome {
         assert!((row.fisher.ok_or("none")? / sum - 1.0).abs() < 1e-4, "{row:?}, expected {sum}");
     }
     run("render s.layers.csv --out s.svg");
+    let densities: Vec<BlockSpectrumRow> = tables::read(&folder.path().join("s.layers.spectrum.csv"))?;
+    for row in &rows {
+        let own = |curve: &str| {
+            let mut own = densities.iter().filter(|own| own.name == row.name && own.curve == curve);
+            (own.next().map(|own| own.eigenvalue), own.count())
+        };
+        assert_eq!(own("density").1, 511);
+        let numbers = ["top_eigenvalue", "trace", "fisher"].map(|curve| own(curve).0);
+        assert_eq!(numbers, [Some(row.top_eigenvalue), Some(row.trace), row.fisher]);
+    }
+    run("render s.layers.spectrum.csv --out d.svg");
+    assert!(std::fs::read_to_string(folder.path().join("d.svg"))?.contains(", F "));
     run(&format!("sharpness {inputs} {few} --out s.csv"));
-    assert!(!folder.path().join("s.layers.csv").exists());
+    for name in ["s.layers.csv", "s.layers.spectrum.csv"] {
+        assert!(!folder.path().join(name).exists(), "{name}");
+    }
     Ok(())
 }
 
@@ -843,6 +878,19 @@ fn the_critical_rate_has_the_error_of_a_ratio() -> Outcome {
     assert!((found.rate / rate - 1.0).abs() < 1e-3, "{found:?}, expected {rate}");
     assert!((found.rate_se / se - 1.0).abs() < 1e-2, "{found:?}, expected {se}");
     assert!((found.sharpness_se() / found.sharpness() - found.rate_se / found.rate).abs() < 1e-9);
+    // What examples make of it: their sum, its error, and its derivative by the weight of one, `-2 (b - B a / A) / A` with A and B sums.
+    let n = ones.len() as f64;
+    let sharpness = found.by_example.iter().sum::<f64>() / n;
+    assert!((sharpness / found.sharpness() - 1.0).abs() < 1e-9);
+    assert!((stats::ratio_se(&found.by_example, &ones) / found.sharpness_se() - 1.0).abs() < 1e-9);
+    let [all_a, all_b] = [a.iter().sum::<f64>(), b.iter().sum::<f64>()];
+    for (own, (a, b)) in found.by_example.iter().zip(a.iter().zip(&b)) {
+        let expected = -2.0 * (b - all_b * a / all_a) / all_a;
+        assert!(
+            ((own - sharpness) / n - expected).abs() < 1e-2 * sharpness / n,
+            "{own}, expected {expected}"
+        );
+    }
     Ok(())
 }
 
@@ -870,6 +918,13 @@ fn the_command_measures_critical_sharpness() -> Outcome {
     // The parabola is no longer one where the loss is back at its start: a tenth.
     assert!(0.0 < own.value && own.value < 1.1 * top, "{own:?}, top {top}");
     assert!(own.se_examples > 0.0);
+    // `compare` pairs it example by example: with itself there is no difference.
+    run("compare --first c.csv --second c.csv --out same.csv").success();
+    let same: Vec<Comparison> = tables::read(&folder.path().join("same.csv"))?;
+    assert_eq!(
+        (same[0].measure.as_str(), same[0].difference, same[0].high),
+        ("critical_sharpness", 0.0, 0.0)
+    );
     let relative = sharp(&format!("--relative {}", set.display()))?;
     assert_eq!((relative.measure.as_str(), relative.value), ("relative_critical_sharpness", own.value));
     // A model down the gradient: weights of the same set after some steps.

@@ -14,6 +14,8 @@ use crate::support::{Outcome, fisherscape, json};
 use crate::topology::{SIDE, sampled, valleys, write};
 
 type Points = Vec<Vec<f64>>;
+/// True fields of two surfaces, their noise, shared and own, and whether the truths differ.
+type Case<'a> = ([&'a [f64]; 2], [(f64, f64); 2], bool);
 
 /// Losses by example of two surfaces: what both share, and what each has of its own.
 fn paired(truths: [&[f64]; 2], examples: usize, [shared, own]: [(f64, f64); 2], seed: u64) -> [Points; 2] {
@@ -79,7 +81,7 @@ fn intervals_hold_the_differences_of_known_surfaces() {
     let two = valleys(&[(1.0, -0.5, 0.0), (0.8, 0.5, 0.0)], SIDE, SIDE);
     let shallow = valleys(&[(1.0, -0.5, 0.0), (0.5, 0.5, 0.0)], SIDE, SIDE);
     let one = valleys(&[(1.0, 0.0, 0.0)], SIDE, SIDE);
-    let cases: [([&[f64]; 2], [(f64, f64); 2], bool); 4] = [
+    let cases: [Case; 4] = [
         ([&two, &shallow], [(0.1, 0.1), (0.05, 0.05)], true),
         ([&two, &one], [(0.1, 0.2), (0.1, 0.1)], true),
         ([&one, &two], [(0.1, 0.1), (0.1, 0.2)], true),

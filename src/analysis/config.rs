@@ -18,6 +18,7 @@ use crate::data::labels::Labels;
 use crate::dropout::Arm;
 use crate::dropout::Assignment;
 use crate::fisher::Control;
+use crate::fisher::layers::Granularity;
 use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
 use crate::model::{Estimator, Reduction};
@@ -408,6 +409,13 @@ pub struct Sharpness {
     /// Parameters that move, as one of the masks of [surface] [default: all]
     #[arg(long, value_name = "MASK")]
     pub mask: Option<Parsed<Select>>,
+    /// Also the critical sharpness of every run: 2 / η, where η is the learning rate from which on a step down the gradient raises the loss
+    #[arg(long)]
+    pub critical: bool,
+    /// Also the curvature of every site, block or tensor by itself, of every run; of the first seed's next to its Fisher information, where that is
+    /// computed for [prune] or agree.arms
+    #[arg(long, value_enum, value_name = "LAYERS")]
+    pub by: Option<Granularity>,
     #[command(flatten)]
     #[serde(flatten)]
     pub options: SharpnessOptions,

@@ -69,7 +69,7 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     let name = rows[0].metric.replace('_', " ");
     let mut panels = vec![
         panel("loss", &rows, loss, Vec::new()),
-        panel("loss above the line between both models'", &rows, height, barriers.clone()),
+        panel("height of the barrier", &rows, height, barriers.clone()),
     ];
     if rows.iter().any(|row| row.value.is_some()) {
         panels.push(panel(&name, &rows, metric, Vec::new()));
@@ -79,8 +79,8 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     let columns = PerRow { wide: panels.len(), narrow: 1 };
     let svg = sheet(&panels, columns, width_mm.unwrap_or(174.0), entries, DESCRIPTION)?;
     let caption = format!(
-        "Loss between two models, along the straight line and along a trained curve. Bands: 95 % for all points of a path together, paired \
-         by example. {}.\n",
+        "Loss between two models, along the straight line and along a trained curve; the barrier is what lies above the line between the losses of \
+         both models. Bands: 95 % for all points of a path together, paired by example. {}.\n",
         upper(&barriers.join("; "))
     );
     Ok((svg, caption))

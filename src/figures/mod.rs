@@ -19,6 +19,7 @@ pub(crate) mod parts;
 pub mod prune;
 pub mod schedule;
 pub mod sharpness;
+pub mod sharpness_densities;
 pub mod sharpness_layers;
 pub mod spectrum;
 pub mod stability;
@@ -53,7 +54,7 @@ use crate::tables::damage::{LayerRow, PerturbedRow};
 use crate::tables::examples::ExampleRow;
 use crate::tables::page;
 use crate::tables::prune::PruneRow;
-use crate::tables::sharpness::{BlockRow, SpectrumRow};
+use crate::tables::sharpness::{BlockRow, BlockSpectrumRow, SpectrumRow};
 use crate::tables::study::{AlongRow, StudyRow};
 use crate::tables::topology::MinimumRow;
 use crate::tables::training::HistoryRow;
@@ -85,7 +86,7 @@ enum Draw {
 type DrawTitled = fn(&[(String, PathBuf)], Option<f64>) -> Result<Drawn>;
 
 /// Every figure. In a run, those of one command stand in this order.
-pub const FIGURES: [Figure; 25] = [
+pub const FIGURES: [Figure; 26] = [
     figure::<StudyRow>("differences", "study", "study.csv", Draw::One(differences::draw)),
     figure::<AlongRow>("by_KEY", "scores along a setting", "by_KEY.csv", Draw::One(by_setting::draw)),
     figure::<crate::fisher::files::Row>(
@@ -103,6 +104,12 @@ pub const FIGURES: [Figure; 25] = [
         "curvature by layer",
         "the curvature by layer",
         Draw::One(sharpness_layers::draw),
+    ),
+    figure::<BlockSpectrumRow>(
+        "densities",
+        "densities by layer",
+        "the densities by layer",
+        Draw::One(sharpness_densities::draw),
     ),
     figure::<AgreementRow>("stability", "agreement", "the stability", Draw::One(stability::draw)),
     figure::<RankRow>("stability_ranks", "ranks", "the ranks", Draw::One(stability_ranks::draw)),

@@ -29,11 +29,14 @@ const TOLERANCE: f64 = 1e-2;
 const BESIDE: f64 = 0.9;
 
 /// What a search found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Critical {
     /// The critical learning rate, and its standard error over the examples.
     pub rate: f64,
     pub rate_se: f64,
+    /// What each example makes of the critical sharpness, to first order, so that `Σ_n / M` is the sharpness `[N]`: its rise at the rate moves the
+    /// rate, by the steepness there.
+    pub by_example: Vec<f64>,
     /// Evaluations of the loss, the one at θ included.
     pub passes: usize,
 }
@@ -104,7 +107,11 @@ pub fn critical<O: Objective + ?Sized>(
     let steepness = rate * (near.slope - beside.slope) / (near.rate - beside.rate);
     let rises: Vec<f64> = near.sums.iter().zip(&centre).map(|(s, c)| s - c).collect();
     let rate_se = clusters.ratio_se(&rises, targets) / steepness.abs();
-    Ok(Critical { rate, rate_se, passes })
+    let mean = rises.iter().sum::<f64>() / targets.iter().sum::<f64>();
+    let (sharpness, by_rise) = (2.0 / rate, 2.0 / (rate * rate * steepness));
+    let own = |(rise, m): (&f64, &f64)| sharpness * m + by_rise * (rise - mean * m);
+    let by_example = rises.iter().zip(targets).map(own).collect();
+    Ok(Critical { rate, rate_se, by_example, passes })
 }
 
 /// A rate at which the loss has not risen, and a larger one, at which it has.

@@ -127,7 +127,7 @@ pub struct Density {
 }
 
 /// Points of a density.
-const POINTS: usize = 512;
+pub const POINTS: usize = 512;
 
 /// 1, 2 or 5 times a power of ten, at most `v`; 0 for 0.
 fn round_down(v: f64) -> f64 {

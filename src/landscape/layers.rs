@@ -1,4 +1,5 @@
-//! Curvature layer by layer: the largest eigenvalue and the trace of each layer's own block of the Hessian, the one on its diagonal.
+//! Curvature layer by layer: the largest eigenvalue, the trace and the spectral density of each layer's own block of the Hessian, the one on its
+//! diagonal.
 //!
 //! The block of a layer is the Hessian in the [`Space`] of its parameters alone: vectors are zero elsewhere. So each layer is measured as the whole
 //! model is ([`super::sharpness`]). What two layers do together is in no block: the largest eigenvalue of the whole is no smaller than any block's. Traces of
@@ -13,6 +14,7 @@ use super::Direction;
 use super::basis::Basis;
 use super::curvature::Curvature;
 use super::journal::Journal;
+use super::lanczos::{Density, POINTS};
 use super::mask::Flags;
 use super::sharpness::{Eigenvalue, Plan, signs};
 use super::space::{Space, dot};
@@ -66,6 +68,8 @@ pub struct Block {
     pub smallest: f64,
     pub trace: f64,
     pub trace_half: f64,
+    /// Of its eigenvalues, as that of the whole model is smoothed.
+    pub density: Density,
 }
 
 impl<O: Objective> Blocks<'_, O> {
@@ -86,12 +90,12 @@ impl<O: Objective> Blocks<'_, O> {
             if space.size() == 0 {
                 continue;
             }
-            let values =
-                journal.unit(|values| values.len() == 6, || self.block(part, &space, path, inputs))?;
-            if let [top, within, top_half, smallest, trace, trace_half] = values[..] {
+            let whole = |values: &[f64]| unpacked(values).is_some();
+            let values = journal.unit(whole, || self.block(part, &space, path, inputs))?;
+            if let Some(([top, within, top_half, smallest, trace, trace_half], density)) = unpacked(&values) {
                 let (name, parameters) = (part.name.clone(), space.size());
                 let top = Eigenvalue { value: top, within };
-                blocks.push(Block { name, parameters, top, top_half, smallest, trace, trace_half });
+                blocks.push(Block { name, parameters, top, top_half, smallest, trace, trace_half, density });
             }
             progress.advance(1);
         }
@@ -146,7 +150,9 @@ impl<O: Objective> Blocks<'_, O> {
         };
         let (top, (_, over_examples), (trace, trace_half)) =
             (found.leading[0], half("top_eigenvalue"), half("trace"));
-        Ok(vec![top.value, top.within, top.within + over_examples, found.smallest.value, trace, trace_half])
+        let numbers =
+            [top.value, top.within, top.within + over_examples, found.smallest.value, trace, trace_half];
+        Ok(packed(numbers, &found.density))
     }
 
     /// How far losses are differenced along signs: until they have risen enough to be told from rounding, by the curvature along one vector.
@@ -156,4 +162,25 @@ impl<O: Objective> Blocks<'_, O> {
         let widest = WIDEST * self.weight * (z.len() as f64).sqrt();
         Ok(trace::step(along, widest).max(step))
     }
+}
+
+/// A block as the journal keeps it: its numbers, the width of the smoothing, the grid, the density on it, and its spread where it is known.
+fn packed(numbers: [f64; 6], density: &Density) -> Vec<f64> {
+    let Density { eigenvalue, density, sd, sigma } = density;
+    [&numbers, std::slice::from_ref(sigma), eigenvalue, density, sd].concat()
+}
+
+/// What [`packed`] made; none of what it did not.
+fn unpacked(values: &[f64]) -> Option<([f64; 6], Density)> {
+    let (numbers, rest) = values.split_first_chunk::<6>()?;
+    let (sigma, rest) = rest.split_first()?;
+    let parts: Vec<Vec<f64>> = rest.chunks(POINTS).map(<[f64]>::to_vec).collect();
+    let (eigenvalue, density, sd) = match &parts[..] {
+        [grid, density] => (grid, density, Vec::new()),
+        [grid, density, sd] => (grid, density, sd.clone()),
+        _ => return None,
+    };
+    let whole = parts.iter().all(|part| part.len() == POINTS);
+    let density = Density { eigenvalue: eigenvalue.clone(), density: density.clone(), sd, sigma: *sigma };
+    whole.then_some((*numbers, density))
 }

@@ -98,13 +98,9 @@ fn row(runs: &[Run], difference: Option<Difference>) -> Option<Basins> {
 /// error is added, of both arms as if they were not paired, which is on the safe side.
 fn difference(pairs: &[(&Found, &Found)]) -> Option<Difference> {
     let values: Vec<f64> = pairs.iter().map(|(own, first)| own.smad - first.smad).collect();
-    let runs = paired::independent(&values)?;
     let square = |found: &Found| found.smad_se.unwrap_or(0.0).powi(2);
     let squares: Vec<f64> = pairs.iter().map(|(own, first)| square(own) + square(first)).collect();
-    let draws = pairs.first()?.0.draws?.max(2) as f64;
-    let examples = stats::mean(&squares).sqrt();
-    let (_, degrees) = stats::combined_half_width(&[(runs.se, runs.degrees), (examples, draws - 1.0)]);
-    Some(Difference { se: runs.se.hypot(examples), degrees, floor: runs.floor.hypot(examples), ..runs })
+    paired::sharing(&values, &squares, pairs.first()?.0.draws?)
 }
 
 #[cfg(test)]

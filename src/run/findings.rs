@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::basins;
 use super::plan::{self, Model};
+use super::sharpness::{self, about};
 use crate::analysis::config::{Analysis, Parsed, Part};
 use crate::analysis::titles::mask_title;
 use crate::data::glue::Task;
@@ -20,7 +21,7 @@ use crate::landscape::mask::Select;
 use crate::landscape::rise::{self, ByExample};
 use crate::landscape::sharpness::{Comparison, Measure, Pair, Row, compare_measure};
 use crate::stats::paired::{self, Difference};
-pub use crate::tables::page::{Basins, McNemar, Score, Sharp, Site, Surface, Training};
+pub use crate::tables::page::{Basins, McNemar, Score, Sharp, SharpRun, Site, Surface, Training};
 use crate::tables::surface::Grid;
 use crate::tables::training::MetricRow;
 use crate::tables::training::PredictionRow;
@@ -257,15 +258,19 @@ pub struct Compared {
     /// Over all parts.
     pub surfaces: Vec<Surface>,
     pub sharpness: Vec<Sharp>,
+    /// The same, run by run.
+    pub sharp_runs: Vec<SharpRun>,
     pub basins: Vec<Basins>,
 }
 
 /// Compares the arms in all that was measured, with p corrected for all of it.
 pub fn compared(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result<Compared> {
+    let (sharpness, sharp_runs) = sharpness::compared(folder, analysis, models)?;
     let mut found = Compared {
         training: training(folder, models)?,
         surfaces: Vec::new(),
-        sharpness: sharpness(folder, analysis, models)?,
+        sharpness,
+        sharp_runs,
         basins: basins::compared(folder, analysis, models)?,
     };
     for part in analysis.surface.iter().flat_map(|_| analysis.surfaces_over()) {
@@ -395,49 +400,6 @@ fn compare_rises(pairs: &[(&RunRise, &RunRise)], shared: bool) -> Option<Compari
     compared.filter(|d| d.low.is_finite() && d.high.is_finite())
 }
 
-/// The sharpness of all models, measure by measure.
-pub fn sharpness(folder: &Path, analysis: &Analysis, models: &[Model]) -> Result<Vec<Sharp>> {
-    if analysis.sharpness.is_none() {
-        return Ok(Vec::new());
-    }
-    let fix = "run it again with --force";
-    let mut rows = Vec::new();
-    for model in models {
-        let runs: Vec<Option<&String>> = match model.runs.is_empty() {
-            true => vec![None],
-            false => model.runs.iter().map(Some).collect(),
-        };
-        let mut tables: Vec<Vec<Row>> = Vec::new();
-        for run in &runs {
-            tables.push(files::read_csv(&folder.join(plan::sharpness_path(model, *run)), fix)?);
-        }
-        let differences: Vec<Comparison> = match model.title == models[0].title {
-            true => Vec::new(),
-            false => files::read_csv(&folder.join(plan::comparison_path(model, &models[0])), fix)?,
-        };
-        for (i, row) in tables[0].iter().enumerate() {
-            let values: Vec<f64> =
-                tables.iter().filter_map(|table| table.get(i)).map(|row| row.value).collect();
-            let difference = differences.iter().find(|d| d.measure == row.measure);
-            let difference = difference.filter(|d| d.low.is_finite() && d.high.is_finite());
-            rows.push(Sharp {
-                model: model.title.clone(),
-                measure: row.measure.clone(),
-                runs: values.len(),
-                value: stats::mean(&values),
-                se: row.se_examples.hypot(row.se_draws.unwrap_or(0.0)),
-                difference: difference.map(|d| d.difference),
-                low: difference.map(|d| d.low),
-                high: difference.map(|d| d.high),
-                p: difference.and_then(|d| d.p),
-                p_corrected: None,
-            });
-        }
-    }
-    rows.sort_by_key(|row| tables_order(&row.measure));
-    Ok(rows)
-}
-
 /// How much the length of the differences behind the Hessian matters, relative, where it matters most.
 pub fn difference_error(folder: &Path, models: &[Model]) -> Result<f64> {
     let mut largest: f64 = 0.0;
@@ -460,11 +422,6 @@ pub fn smoothing(folder: &Path, models: &[Model]) -> Result<String> {
     Ok(widths.join(" and "))
 }
 
-/// Measures in the order of the tables, not of the models.
-fn tables_order(measure: &str) -> usize {
-    ["rise", "epsilon", "top", "trace"].iter().position(|start| measure.starts_with(start)).unwrap_or(9)
-}
-
 /// Where the models lie in their plane.
 pub fn marks(folder: &Path) -> Result<Vec<Mark>> {
     files::read_csv(&folder.join(plan::MARKS), "run it again with --force")
@@ -476,14 +433,6 @@ pub fn explained(folder: &Path, model: &Model) -> Result<Option<[f64; 2]>> {
     let number =
         |i: usize| about.pointer(&format!("/explained_variance/{i}")).and_then(serde_json::Value::as_f64);
     Ok(number(0).zip(number(1)).map(|(first, second)| [first, second]))
-}
-
-/// SURFACE.json beside SURFACE.csv.
-fn about(surface: &Path) -> Result<serde_json::Value> {
-    let path = surface.with_extension("json");
-    let fix = "run the analysis again with --force";
-    serde_json::from_slice(&files::read(&path)?)
-        .map_err(|e| Error::field(path.display(), "file", "JSON", e, fix))
 }
 
 /// The sites, and those at both ends.

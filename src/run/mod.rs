@@ -18,6 +18,7 @@ mod outcome;
 mod own;
 mod plan;
 mod runner;
+mod sharpness;
 mod step;
 mod story;
 mod study;

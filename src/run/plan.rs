@@ -172,6 +172,31 @@ pub fn sharpness_path(model: &Model, run: Option<&String>) -> String {
     format!("sharpness/{}{seed}.csv", plain(&model.title))
 }
 
+/// The critical sharpness next to it.
+pub fn critical_path(sharpness: &str) -> String {
+    sharpness.replace(".csv", "_critical.csv")
+}
+
+/// The curvature by layer next to it.
+pub fn layers_path(sharpness: &str) -> String {
+    sharpness.replace(".csv", ".layers.csv")
+}
+
+/// The densities of the layers' eigenvalues next to it.
+pub fn densities_path(sharpness: &str) -> String {
+    sharpness.replace(".csv", ".layers.spectrum.csv")
+}
+
+/// The figure of them, of a model's first run.
+pub fn densities_figure(model: &Model) -> String {
+    format!("densities_{}", plain(&model.title))
+}
+
+/// The figure of the curvature by layer of a model's first run.
+pub fn layers_figure(model: &Model) -> String {
+    format!("layers_{}", plain(&model.title))
+}
+
 /// An arm's sharpness against the first arm's.
 pub fn comparison_path(model: &Model, first: &Model) -> String {
     format!("sharpness/{}_against_{}.csv", plain(&model.title), plain(&first.title))

@@ -46,7 +46,8 @@ pub struct Sharpness {
     #[command(flatten)]
     pub options: SharpnessOptions,
     /// Also write SHARPNESS.layers.csv: the largest eigenvalue and the trace of the block of the Hessian that belongs to each site, block or
-    /// tensor, taken by itself; with --fisher its Fisher information next to them. `render` draws sites and blocks
+    /// tensor, taken by itself; with --fisher its Fisher information next to them; and SHARPNESS.layers.spectrum.csv with the density of its
+    /// eigenvalues. `render` draws sites and blocks
     #[arg(long, value_enum, value_name = "LAYERS")]
     pub by: Option<Granularity>,
     /// Measure only the critical sharpness: 2 / η, where η is the learning rate from which on a step raises the loss. The step is down the
@@ -153,10 +154,8 @@ impl Sharpness {
             return self.critical(command);
         }
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (model, set) = self.inputs.open(self.seed)?;
+        let (model, set) = self.inputs.open_recorded(self.seed, &mut provenance)?;
         let network = model.network()?;
-        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
-        provenance.input("set", &set.hash);
         let (mask, flags) = self.flags(&model, &set, &mut provenance)?;
         let space = Space::new(&flags);
         let missing = self.inputs.head.missing(self.seed);
@@ -217,9 +216,9 @@ impl Sharpness {
         files::remove(&vectors)?;
         self.finish_blocks()?;
         self.tell(&found);
-        layers::tell(&blocks);
+        layers::tell(&blocks.rows);
         about["rows"] = json!(found.sharpness.rows());
-        about["layers"] = json!(blocks);
+        about["layers"] = json!(blocks.rows);
         about["out"] = json!(self.out);
         progress::answer(|| about);
         Ok(())

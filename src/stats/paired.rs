@@ -70,6 +70,16 @@ pub fn independent(differences: &[f64]) -> Option<Difference> {
     resampled(differences, 0.0)
 }
 
+/// As [`independent`], of runs that share so many draws of the data: more runs do not average out the error over these, whose square is
+/// known of each difference.
+pub fn sharing(differences: &[f64], squares: &[f64], draws: usize) -> Option<Difference> {
+    let runs = independent(differences)?;
+    let shared = mean(squares).sqrt();
+    let degrees = draws.max(2) as f64 - 1.0;
+    let (_, degrees) = super::combined_half_width(&[(runs.se, runs.degrees), (shared, degrees)]);
+    Some(Difference { se: runs.se.hypot(shared), degrees, floor: runs.floor.hypot(shared), ..runs })
+}
+
 /// Over runs that split the same examples anew, holding out `ratio` for each that they may train on: `se² = (1/J + ratio) s²`
 /// for J runs. Training on a fraction of the training part alone lets the runs overlap less, so this stays on the safe side.
 pub fn resampled(differences: &[f64], ratio: f64) -> Option<Difference> {

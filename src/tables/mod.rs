@@ -57,7 +57,7 @@ use examples::ExampleRow;
 use merge::MergeRow;
 use prune::PruneRow;
 pub use schema::{Schema, columns};
-use sharpness::{BlockRow, SpectrumRow};
+use sharpness::{BlockRow, BlockSpectrumRow, SpectrumRow};
 use study::{AlongRow, RunRow, StudyRow};
 use topology::{BasinRow, DifferenceRow, MinimumRow};
 use training::{HistoryRow, MetricRow, PredictionRow};
@@ -95,7 +95,7 @@ impl Wrong {
 }
 
 /// Every table.
-pub const ALL: [Schema; 54] = [
+pub const ALL: [Schema; 56] = [
     Schema::of::<crate::fisher::files::Row>(),
     Schema::of::<rates::Row>(),
     Schema::of::<HistoryRow>(),
@@ -106,6 +106,7 @@ pub const ALL: [Schema; 54] = [
     Schema::of::<sharp::Row>(),
     Schema::of::<SpectrumRow>(),
     Schema::of::<BlockRow>(),
+    Schema::of::<BlockSpectrumRow>(),
     Schema::of::<Comparison>(),
     Schema::of::<ScoreRow>(),
     Schema::of::<AgreementRow>(),
@@ -150,6 +151,7 @@ pub const ALL: [Schema; 54] = [
     Schema::of::<page::Basins>(),
     Schema::of::<page::Site>(),
     Schema::of::<page::Sharp>(),
+    Schema::of::<page::SharpRun>(),
 ];
 
 /// The rows of a table, checked.

@@ -255,3 +255,22 @@ impl Table for Sharp {
     const FILE: &'static str = "sharpness.csv";
     const FIX: &'static str = FIX;
 }
+
+/// A row of `sharpness_runs.csv`: one measure of sharpness of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SharpRun {
+    /// Title of the arm.
+    pub model: String,
+    /// The run, as `seed0`; empty for the checkpoint.
+    pub seed: String,
+    /// As in `SHARPNESS.csv`, or of a layer.
+    pub measure: String,
+    pub value: f64,
+    /// Standard error over examples and draws.
+    pub se: f64,
+}
+
+impl Table for SharpRun {
+    const FILE: &'static str = "sharpness_runs.csv";
+    const FIX: &'static str = FIX;
+}

@@ -67,3 +67,25 @@ impl Table for BlockRow {
     const FILE: &'static str = "SHARPNESS.layers.csv";
     const FIX: &'static str = "make it again with `fisherscape sharpness --by`";
 }
+
+/// A row of `SHARPNESS.layers.spectrum.csv`: a point of the density of the eigenvalues of a layer's block, or a number beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BlockSpectrumRow {
+    /// Whether it is a tensor, a site or a block.
+    pub granularity: Granularity,
+    /// Its name.
+    pub name: String,
+    /// `density`, `top_eigenvalue`, `trace` or `fisher` (as in `SHARPNESS.layers.csv`).
+    pub curve: String,
+    /// In loss units per squared unit of the parameters; of `trace` and `fisher` the sum over them.
+    pub eigenvalue: f64,
+    /// Share of the block's eigenvalues per unit of the eigenvalue; empty for what is no density.
+    pub density: Option<f64>,
+    /// Its standard deviation over the probes; empty for one probe.
+    pub density_sd: Option<f64>,
+}
+
+impl Table for BlockSpectrumRow {
+    const FILE: &'static str = "SHARPNESS.layers.spectrum.csv";
+    const FIX: &'static str = "make it again with `fisherscape sharpness --by`";
+}

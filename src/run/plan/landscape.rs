@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use super::reliability::model_stem;
 use super::{
-    MARKS, Model, Plan, comparison_path, distance_figure, eigen_path, figure, kind_figure, kind_stem, listed,
-    models_path, of_seed, part_name, part_words, profile_figure, profile_path, set_of, sharpness_path,
-    surface_path, surface_runs, surface_set, trajectory_stem,
+    MARKS, Model, Plan, comparison_path, critical_path, densities_figure, densities_path, distance_figure,
+    eigen_path, figure, kind_figure, kind_stem, layers_figure, layers_path, listed, models_path, of_seed,
+    part_name, part_words, profile_figure, profile_path, set_of, sharpness_path, surface_path, surface_runs,
+    surface_set, trajectory_stem,
 };
 use crate::analysis::config::{Parsed, Part};
 use crate::analysis::titles::mask_title;
 use crate::landscape::mask::Select;
 use crate::run::step::Step;
+use crate::stages::word;
 
 impl Plan<'_> {
     pub(super) fn surfaces(&self) -> Vec<Step> {
@@ -328,6 +331,7 @@ impl Plan<'_> {
         let mut planes = figure("eigenvectors", "figure of the leading eigenvectors");
         let titles = listed(&self.models.iter().map(|model| &model.title).collect::<Vec<_>>());
         let (mut surfaces, mut of_spectra) = (Vec::new(), Vec::new());
+        let (mut critical, mut layers) = (Vec::new(), Vec::new());
         for model in &self.models {
             let runs: Vec<Option<&String>> = match model.runs.is_empty() {
                 true => vec![None],
@@ -341,6 +345,30 @@ impl Plan<'_> {
                 let mut step = step.options(&sharpness.options, self.analysis.gives("sharpness"));
                 if let Some(Parsed(mask)) = &sharpness.mask {
                     step = self.masked(step, mask);
+                }
+                if let Some(by) = sharpness.by {
+                    step = step.option("--by", word(by)).also_writes(layers_path(&out));
+                    step = step.also_writes(densities_path(&out));
+                    if let Some(fisher) =
+                        self.own_fisher(model).filter(|_| k == 0 && sharpness.mask.is_none())
+                    {
+                        step = step.reads("--fisher", fisher);
+                    }
+                    if k == 0 {
+                        let figure = figure(
+                            &layers_figure(model),
+                            &format!("figure of the curvature by layer of {}", model.title),
+                        );
+                        layers.push(figure.file(layers_path(&out)));
+                        let figure = super::figure(
+                            &densities_figure(model),
+                            &format!("figure of the densities by layer of {}", model.title),
+                        );
+                        layers.push(figure.file(densities_path(&out)));
+                    }
+                }
+                if sharpness.critical {
+                    critical.push(self.critical(model, k, run, &set));
                 }
                 if k == 0 {
                     let directions = eigen_path(model).replace(".csv", ".safetensors");
@@ -365,19 +393,13 @@ impl Plan<'_> {
                 steps.push(step.also_writes(beside(&out, "examples.safetensors")));
             }
         }
-        let first = &self.models[0];
-        let examples = |step: Step, model: &Model| {
-            let paths = model.runs.iter().map(|run| sharpness_path(model, Some(run)));
-            paths.fold(step, |step, path| step.also_reads(beside(&path, "examples.safetensors")))
-        };
-        for model in self.models.iter().skip(1) {
-            let step = Step::new(format!("sharpness of {} against {}", model.title, first.title), "compare");
-            let [one, other] = [first, model]
-                .map(|m| m.runs.iter().map(|run| sharpness_path(m, Some(run))).collect::<Vec<_>>());
-            let step = step.reads_all("--first", &one).reads_all("--second", &other);
-            steps.push(examples(examples(step, first), model).writes("--out", comparison_path(model, first)));
+        steps.extend(critical);
+        steps.extend(self.against_first("sharpness", str::to_string));
+        if sharpness.critical {
+            steps.extend(self.against_first("critical sharpness", critical_path));
         }
         steps.push(spectrum.option("--titles", listed(&of_spectra)));
+        steps.extend(layers);
         steps.extend(surfaces);
         // Each model's directions have a length of their own: side by side they would hide how sharp it is.
         let planes = planes.option("--titles", titles).option("--label", self.analysis.loss_label());
@@ -387,6 +409,47 @@ impl Plan<'_> {
             steps.push(forest.option("--titles", listed(&of_spectra)));
         }
         steps
+    }
+}
+
+impl Plan<'_> {
+    /// The critical sharpness of a model's k-th run.
+    fn critical(&self, model: &Model, k: usize, run: Option<&String>, set: &str) -> Step {
+        let name = format!("critical sharpness of {}, run {k}", model.title);
+        let step = match run {
+            Some(run) => Step::new(name, "sharpness").reads("--checkpoint", run),
+            None => self.with_checkpoint(name, "sharpness"),
+        };
+        let out = critical_path(&sharpness_path(model, run));
+        let step = step.reads("--set", set).option("--seed", self.analysis.seed).word("--critical");
+        let step = step.writes("--out", &out).also_writes(beside(&out, "json"));
+        step.also_writes(beside(&out, "examples.safetensors"))
+    }
+
+    /// The tables of each arm's runs against those of the first arm's; `of` makes their paths of those of the sharpness.
+    fn against_first(&self, what: &str, of: fn(&str) -> String) -> Vec<Step> {
+        let first = &self.models[0];
+        let paths =
+            |m: &Model| m.runs.iter().map(|run| of(&sharpness_path(m, Some(run)))).collect::<Vec<_>>();
+        let against = |model: &Model| {
+            let step = Step::new(format!("{what} of {} against {}", model.title, first.title), "compare");
+            let (one, other) = (paths(first), paths(model));
+            let step = step.reads_all("--first", &one).reads_all("--second", &other);
+            let beside = |step: Step, path: &String| step.also_reads(beside(path, "examples.safetensors"));
+            let step = one.iter().chain(&other).fold(step, beside);
+            step.writes("--out", of(&comparison_path(model, first)))
+        };
+        self.models.iter().skip(1).map(against).collect()
+    }
+
+    /// The Fisher information of a model's first run, where other sections ask for it; of the checkpoint its own.
+    fn own_fisher(&self, model: &Model) -> Option<String> {
+        let asked =
+            self.analysis.prune.is_some() || self.analysis.agree.as_ref().is_some_and(|agree| agree.arms);
+        match model.runs.is_empty() {
+            true => self.analysis.fisher.as_ref().map(|_| self.fisher_file()),
+            false => asked.then(|| format!("{}.safetensors", model_stem(model))),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::analysis::config::Parsed;
 use crate::analysis::titles::mask_title;
 use crate::draw::marks::Marks;
 use crate::error::{Error, Result};
+use crate::figures::chart;
 use crate::files;
 use crate::page::interactive::{Group, View};
 use crate::page::{Page, Table};
@@ -183,6 +184,7 @@ impl Story<'_> {
             findings::difference_error(self.folder, &self.models)?
         );
         page.tables.push(Table::new("sharpness.csv", caption, &header, cells, rows)?);
+        self.sharpness_of_runs(page)?;
         self.figure(
             page,
             "spectrum",
@@ -201,6 +203,40 @@ impl Story<'_> {
                  parabola along the first has risen by 1, so each panel has its own."
             ),
         )
+    }
+
+    /// What the sections beyond the usual measures ask for, run by run.
+    fn sharpness_of_runs(&self, page: &mut Page) -> Result<()> {
+        let Some(sharpness) = self.analysis.sharpness.as_ref().filter(|own| own.critical || own.by.is_some())
+        else {
+            return Ok(());
+        };
+        let rows = &self.found.sharp_runs;
+        let cells = rows.iter().map(|row| {
+            let number = |value: f64| format!("{value:.4e}").replace('-', "−");
+            vec![
+                row.measure.replace('_', " "),
+                row.model.clone(),
+                row.seed.trim_start_matches("seed").into(),
+                number(row.value),
+                number(row.se),
+            ]
+        });
+        let caption = "Sharpness of every run; se is over examples and draws".to_string();
+        let header = ["measure", "model", "seed", "value", "se"];
+        page.tables.push(Table::new("sharpness_runs.csv", caption, &header, cells, rows)?);
+        for model in self.models.iter().filter(|_| sharpness.by.is_some()) {
+            let path = plan::sharpness_path(model, model.runs.first());
+            for (table, figure) in [
+                (plan::layers_path(&path), plan::layers_figure(model)),
+                (plan::densities_path(&path), plan::densities_figure(model)),
+            ] {
+                let drawn = chart(&[self.folder.join(table)], &[], None)?;
+                let words = drawn.map_or(String::new(), |chart| chart.caption.trim_end().to_string());
+                self.figure(page, &figure, format!("Around {}. {words}", model.title))?;
+            }
+        }
+        Ok(())
     }
 
     /// The largest and the smallest eigenvalue of each model's first run, with their bounds; those of earlier versions have none.

@@ -1,5 +1,7 @@
 //! `sharpness --critical`: from which learning rate on a step no longer lowers the loss.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{Sharpness, examples_path, spectrum_path};
@@ -11,7 +13,7 @@ use crate::landscape::critical::{Critical, critical};
 use crate::landscape::curvature::Curvature;
 use crate::landscape::directions::between;
 use crate::landscape::mask::{self, Flags};
-use crate::landscape::sharpness::Row;
+use crate::landscape::sharpness::{Measure, Sharpness as Measures};
 use crate::landscape::space::{Space, norm, scale};
 use crate::model::{Checkpoint, Model, Objective};
 use crate::progress::{self, say};
@@ -35,9 +37,7 @@ struct Update {
 impl Sharpness {
     pub(super) fn critical(&self, command: &str) -> Result<()> {
         let mut provenance = Provenance::start(command, Some(self.seed));
-        let (model, set) = self.inputs.open(self.seed)?;
-        provenance.checkpoint("checkpoint", &self.inputs.checkpoint, &model.hash)?;
-        provenance.input("set", &set.hash);
+        let (model, set) = self.inputs.open_recorded(self.seed, &mut provenance)?;
         let update = self.update(&model, &set, &mut provenance)?;
         let by_length = set.by_length();
         let curvature =
@@ -48,13 +48,9 @@ impl Sharpness {
         let found = critical(&curvature, &update.values, update.start, (&targets, &clusters))?;
         let measure =
             if self.relative.is_some() { "relative_critical_sharpness" } else { "critical_sharpness" };
-        let row = Row {
-            measure: measure.into(),
-            value: found.sharpness(),
-            se_examples: found.sharpness_se(),
-            se_draws: None,
-            draws: 1,
-        };
+        let draws = vec![found.by_example.clone()];
+        let measures = vec![Measure { name: measure.into(), draws }];
+        let by_draw = Measures { measures, targets, set: set.hash.clone() }.by_draw(&clusters);
         let mut about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
@@ -66,13 +62,12 @@ impl Sharpness {
             "passes": found.passes,
         });
         // An earlier run's would be taken for this one's.
-        for path in
-            [examples_path(&self.out), spectrum_path(&self.out), self.out.with_extension("layers.csv")]
-        {
-            files::remove(&path)?;
-        }
+        files::remove(&spectrum_path(&self.out))?;
+        self.remove_blocks()?;
+        let metadata = BTreeMap::from([("about".to_string(), about.to_string())]);
+        by_draw.write(&examples_path(&self.out), &metadata)?;
         files::write(&self.out.with_extension("json"), format!("{about:#}\n").as_bytes())?;
-        let rows = [row];
+        let rows = by_draw.rows();
         files::write_csv(&self.out, &rows)?;
         provenance.write(&provenance::beside(&self.out))?;
         tell(&found, measure, &update.words);

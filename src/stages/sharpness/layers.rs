@@ -9,6 +9,7 @@ use crate::estimate;
 use crate::files;
 use crate::fisher::files as fisher_files;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
+use crate::landscape::lanczos::Density;
 use crate::landscape::layers::{Block, Blocks, Part};
 use crate::landscape::mask::Flags;
 use crate::model::Model;
@@ -16,10 +17,20 @@ use crate::params::{self, ParamMap};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::stages::damage::per_target;
-use crate::tables::sharpness::BlockRow;
+use crate::tables::sharpness::{BlockRow, BlockSpectrumRow};
+
+/// The tables of the layers, next to the measures.
+const FILES: [&str; 2] = ["layers.csv", "layers.spectrum.csv"];
+
+/// What is known of the layers.
+#[derive(Default)]
+pub(super) struct Layers {
+    pub(super) rows: Vec<BlockRow>,
+    densities: Vec<BlockSpectrumRow>,
+}
 
 impl Sharpness {
-    /// The rows of the table, where it is asked for. `weight`: root mean square of the weights; `memory`: for basis vectors.
+    /// The rows of the tables, where it is asked for. `weight`: root mean square of the weights; `memory`: for basis vectors.
     pub(super) fn blocks(
         &self,
         (model, set): (&Model, &FrozenSet),
@@ -27,8 +38,8 @@ impl Sharpness {
         (weight, memory): (f64, usize),
         inputs: &str,
         provenance: &mut Provenance,
-    ) -> Result<Vec<BlockRow>> {
-        let Some(granularity) = self.by else { return Ok(Vec::new()) };
+    ) -> Result<Layers> {
+        let Some(granularity) = self.by else { return Ok(Layers::default()) };
         let by_length = set.by_length();
         let blocks = Blocks {
             objective: model.network()?,
@@ -63,12 +74,14 @@ impl Sharpness {
             ));
         }
         let fisher = self.information((model, set), &parts, flags, provenance)?;
-        let row = |block: Block| {
+        let mut layers = Layers::default();
+        for block in found {
             let own = parts.iter().position(|part| part.name == block.name);
             let fisher = fisher.as_ref().zip(own).and_then(|(fisher, own)| fisher.get(own).copied());
-            row(granularity, block, fisher)
-        };
-        Ok(found.into_iter().map(row).collect())
+            layers.densities.extend(densities(granularity, &block, fisher));
+            layers.rows.push(row(granularity, block, fisher));
+        }
+        Ok(layers)
     }
 
     /// The Fisher information of each layer's moving parameters, of one target.
@@ -87,13 +100,18 @@ impl Sharpness {
         sums.collect::<Result<Vec<f64>>>().map(Some)
     }
 
-    pub(super) fn write_blocks(&self, rows: &[BlockRow]) -> Result<()> {
-        let path = self.out.with_extension("layers.csv");
-        match self.by {
-            Some(_) => files::write_csv(&path, rows),
-            // An earlier run's would be taken for this one's.
-            None => files::remove(&path),
+    pub(super) fn write_blocks(&self, layers: &Layers) -> Result<()> {
+        if self.by.is_none() {
+            return self.remove_blocks();
         }
+        let [rows, densities] = FILES.map(|ending| self.out.with_extension(ending));
+        files::write_csv(&rows, &layers.rows)?;
+        files::write_csv(&densities, &layers.densities)
+    }
+
+    /// An earlier run's would be taken for this one's.
+    pub(super) fn remove_blocks(&self) -> Result<()> {
+        FILES.iter().try_for_each(|ending| files::remove(&self.out.with_extension(ending)))
     }
 
     /// Forgets what a killed run would have gone on from.
@@ -130,8 +148,27 @@ fn moving_sum(fisher: &ParamMap, part: &Part, flags: &Flags) -> Result<f64> {
     Ok(sum)
 }
 
+/// The density of a block, and the numbers that are drawn beside it.
+fn densities(granularity: Granularity, block: &Block, fisher: Option<f64>) -> Vec<BlockSpectrumRow> {
+    let row = |curve: &str, eigenvalue, density, density_sd| BlockSpectrumRow {
+        granularity,
+        name: block.name.clone(),
+        curve: curve.into(),
+        eigenvalue,
+        density,
+        density_sd,
+    };
+    let Density { eigenvalue, density, sd, .. } = &block.density;
+    let points = eigenvalue.iter().zip(density).enumerate();
+    let points = points.map(|(i, (x, d))| row("density", *x, Some(*d), sd.get(i).copied()));
+    let numbers =
+        [("top_eigenvalue", Some(block.top.value)), ("trace", Some(block.trace)), ("fisher", fisher)];
+    let numbers = numbers.into_iter().filter_map(|(curve, value)| Some(row(curve, value?, None, None)));
+    points.chain(numbers).collect()
+}
+
 fn row(granularity: Granularity, block: Block, fisher: Option<f64>) -> BlockRow {
-    let Block { name, parameters, top, top_half, smallest, trace, trace_half } = block;
+    let Block { name, parameters, top, top_half, smallest, trace, trace_half, .. } = block;
     BlockRow {
         granularity,
         name,
