@@ -162,7 +162,8 @@ impl Font {
 
     /// A figure that asks for this font.
     pub fn asked_for(&self, svg: &str) -> String {
-        let family = crate::draw::canvas::escaped(&self.family).replace('"', "&quot;");
+        // No name has these signs, and in an attribute they would end it.
+        let family = self.family.replace(['&', '<', '>', '"'], " ");
         svg.replacen("font-family=\"", &format!("font-family=\"{family}, "), 1)
     }
 }
