@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::page::Page;
 use crate::page::answer::Answer;
 use crate::run::story::flatter::Seen;
+use crate::tables::page::Sharp;
 
 /// What is said to one topic: as a verdict, and at more length.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +112,11 @@ impl Story<'_> {
     }
 
     fn flatter(&self) -> Result<Option<Told>> {
+        self.flatter_by(&self.found.sharpness)
+    }
+
+    /// By the surfaces, and by these measures of sharpness.
+    pub(super) fn flatter_by(&self, sharpness: &[Sharp]) -> Result<Option<Told>> {
         if self.found.surfaces.is_empty() {
             return Ok(None);
         }
@@ -122,7 +128,7 @@ impl Story<'_> {
             let own = known.iter().find(|(part, ..)| *part == name);
             own.map_or(("examples", "loss"), |(_, words, unit)| (*words, *unit))
         };
-        let (surfaces, sharpness) = (&self.found.surfaces, &self.found.sharpness);
+        let surfaces = &self.found.surfaces;
         Ok(Seen { surfaces, sharpness, words: &words, seed: self.analysis.seed }.told())
     }
 
