@@ -129,7 +129,7 @@ fn heights_are_above_the_line_between_both_losses() -> Outcome {
     Ok(())
 }
 
-/// Oracle: an undisturbed run, byte by byte, and the note of the one that goes on. Catches moments, a step or a control point that is lost.
+/// Oracle: an undisturbed run, byte by byte, and the note of the one that resumes. Catches moments, a step or a control point that is lost.
 #[test]
 #[cfg(unix)]
 fn a_killed_connection_resumes_to_the_same_bytes() -> Outcome {

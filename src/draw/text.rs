@@ -9,7 +9,7 @@ pub(crate) const NUMBER: f64 = 7.0;
 pub(crate) const SMALL: f64 = 6.5;
 
 /// With a capital letter at the beginning.
-pub(crate) fn capital(text: &str) -> String {
+pub fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

@@ -17,6 +17,7 @@ use crate::draw::frame::Plot;
 use crate::draw::legend::Entry;
 use crate::draw::numbers::significant;
 use crate::draw::panels::{Panel, PerRow, Span, sheet, stretched};
+use crate::draw::text::capital;
 use crate::error::{Error, Result};
 use crate::tables::connect::ConnectRow;
 use crate::tables::{self, Table};
@@ -81,14 +82,9 @@ pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String
     let caption = format!(
         "Loss between two models, along the straight line and along a trained curve; the barrier is what lies above the line between the losses of \
          both models. Bands: 95 % for all points of a path together, paired by example. {}.\n",
-        upper(&barriers.join("; "))
+        capital(&barriers.join("; "))
     );
     Ok((svg, caption))
-}
-
-fn upper(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn panel<'a>(title: &'a str, rows: &'a [ConnectRow], value: Value, notes: Vec<String>) -> Panel<'a> {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::draw::legend::Entry;
 use crate::draw::panels::{Panel, PerRow, counted, identity, sheet};
+use crate::draw::text::capital;
 use crate::error::{Error, Result};
 use crate::figures::parts::scatter::{LOST, Mark, Scatter, has_lost, lost_words, scattered, zero};
 use crate::figures::parts::sites;
@@ -138,7 +139,7 @@ pub fn caption(read: &Damage) -> String {
     );
     for (column, title, ..) in PREDICTORS {
         if let Some(rho) = read.correlation(column) {
-            out += &format!(" {}: Spearman’s {rho}.", title[..1].to_uppercase() + &title[1..]);
+            out += &format!(" {}: Spearman’s {rho}.", capital(title));
         }
     }
     if !read.correlations.is_empty() {

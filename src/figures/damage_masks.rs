@@ -38,7 +38,7 @@ impl Masks {
     ///
     /// # Errors
     ///
-    /// [`crate::error::Error::Field`] for other columns or a mask that is none.
+    /// [`crate::error::Error::Field`] for other columns, or a mask that is not one.
     pub fn read(path: &Path) -> Result<Masks> {
         Ok(Masks { perturbed: tables::read(path)?, bins: tables::read_beside(path)? })
     }

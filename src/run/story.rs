@@ -77,12 +77,12 @@ pub fn told(loaded: &Loaded, folder: &Path, command: &str, done: &Done) -> Resul
     story.pruned(&mut page)?;
     story.shares(&mut page)?;
     story.agree(&mut page)?;
-    story.answer(&mut page)?;
+    let verdicts = story.answer(&mut page)?;
     page.next = story.next(&done.failed)?;
     let steps = plan::steps(analysis, &done.failed);
     story.warn(&mut page, &steps, done)?;
     story.arrange(&mut page, &steps)?;
-    story.head(&mut page)?;
+    story.head(&mut page, &verdicts)?;
     for (record, line) in done.records.iter().zip(&done.lines) {
         page.steps.push(StepRow {
             name: record.step.clone(),

@@ -193,7 +193,7 @@ impl Render {
             }
             false => self.draw(&mut provenance).map_err(|e| e.in_figure_of(&self.surfaces))?.named(),
         };
-        let svg = font.as_ref().map_or(drawn.svg.clone(), |font| font.asked_for(&drawn.svg));
+        let svg = font.as_ref().map_or_else(|| drawn.svg.clone(), |font| font.asked_for(&drawn.svg));
         // Nothing is written unless everything can be made.
         let made = |(format, path): (&Format, &PathBuf)| match format {
             Format::Data => grid.as_ref().map_or(Ok(Vec::new()), |grid| grid.bytes(path)),

@@ -3,7 +3,7 @@
 //! `θ(t) = (1 - t)² a + 2 t (1 - t) c + t² b`. The point c minimises the mean loss over the curve: each step draws t from 0 to 1 and a
 //! batch, and AdamW follows `∂L/∂c = 2 t (1 - t) ∂L/∂θ`. It begins in the middle of a and b, where the curve is the straight line.
 //!
-//! A killed training goes on from its last [`State`].
+//! A killed training resumes from its last [`State`].
 //!
 //! The trap: where the straight line has no barrier there is nothing to go around, and a curve that is longer is no better.
 

@@ -457,7 +457,7 @@ pub fn caption(profiles: &[Profile], options: &Style) -> String {
     let label = &options.loss_label;
     let mut out = format!(
         "{} against {} from {low} to {high}, on a {scale} axis.{of_model}",
-        sentence(label),
+        text::capital(label),
         options.x_label
     );
     for Profile { title, draws } in profiles {
@@ -506,12 +506,6 @@ pub fn caption(profiles: &[Profile], options: &Style) -> String {
         out += &format!(" Bands around curves of one draw are ± the standard error of the {what}.");
     }
     out + " Lines between evaluated points are interpolated.\n"
-}
-
-/// With a capital first letter.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

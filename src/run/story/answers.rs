@@ -59,21 +59,26 @@ const UNTRAINED: [Topic; 12] = [
 ];
 
 impl Story<'_> {
-    /// The verdict and the answers; what else there is to say goes to the details.
-    pub(super) fn answer(&self, page: &mut Page) -> Result<()> {
+    /// The verdict and the answers; what else there is to say goes to the details. Gives the verdict of each topic.
+    pub(super) fn answer(&self, page: &mut Page) -> Result<Vec<(Topic, String)>> {
         let all: &[Topic] = if self.analysis.train.is_some() { &TRAINED } else { &UNTRAINED };
         let asked = asked(self.analysis);
+        let mut verdicts = Vec::new();
         for topic in &asked {
             if let Some(told) = self.topic(*topic)? {
                 if page.verdict.is_empty() {
-                    page.verdict = told.verdict;
+                    page.verdict.clone_from(&told.verdict);
                 }
+                verdicts.push((*topic, told.verdict));
                 page.answers.push(told.answer);
             }
         }
         let mut rest = Vec::new();
         for topic in all.iter().filter(|topic| !asked.contains(topic)) {
-            rest.extend(self.topic(*topic)?.map(|told| told.answer.text));
+            if let Some(told) = self.topic(*topic)? {
+                verdicts.push((*topic, told.verdict));
+                rest.push(told.answer.text);
+            }
         }
         page.details.splice(0..0, rest);
         if page.verdict.is_empty() {
@@ -84,7 +89,7 @@ impl Story<'_> {
         }
         page.facts = self.facts();
         page.limits = limits(self.analysis);
-        Ok(())
+        Ok(verdicts)
     }
 
     /// Training runs that failed.
@@ -92,7 +97,7 @@ impl Story<'_> {
         self.models.iter().map(|model| model.failed).sum()
     }
 
-    pub(super) fn topic(&self, topic: Topic) -> Result<Option<Told>> {
+    fn topic(&self, topic: Topic) -> Result<Option<Told>> {
         match topic {
             Topic::Better => Ok(better::told(&self.found.training)),
             Topic::Flatter => self.flatter(),

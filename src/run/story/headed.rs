@@ -7,46 +7,51 @@ use super::verdict::{Comparison, Verdict};
 use super::words::{arm, listed};
 use crate::analysis::config::Topic;
 use crate::error::Result;
-use crate::page::Page;
+use crate::page::{Figure, Page};
 use crate::tables::page::Sharp;
 
+/// What a figure shows.
+enum About {
+    /// What an answer rests on.
+    Answer(Topic),
+    /// Of flatness what rises show, and what measures of sharpness show: the answer rests on both.
+    Rises,
+    Measures,
+}
+
 /// What figures are about. One that ends in `_` stands for the first of its kind: over held-out examples, of the first mask.
-const ABOUT: [(&str, Topic); 16] = [
-    ("training", Topic::Better),
-    (CONTOURS, Topic::Flatter),
-    ("distance_", Topic::Matters),
-    ("surfaces_", Topic::Matters),
-    (SHARPNESS, Topic::Flatter),
-    ("topology_", Topic::Basins),
-    ("plane", Topic::Apart),
-    ("fisher", Topic::Where),
-    ("stability", Topic::Data),
-    ("stability_components", Topic::Masks),
-    ("stability_overlap", Topic::Overlap),
-    ("audit_audit", Topic::Drivers),
-    ("damage_layers", Topic::Damage),
-    ("prune_", Topic::Pruning),
-    ("examples", Topic::Examples),
-    ("agree_pairs", Topic::Alike),
+const ABOUT: [(&str, About); 16] = [
+    ("training", About::Answer(Topic::Better)),
+    ("contours_", About::Rises),
+    ("distance_", About::Answer(Topic::Matters)),
+    ("surfaces_", About::Answer(Topic::Matters)),
+    ("sharpness", About::Measures),
+    ("topology_", About::Answer(Topic::Basins)),
+    ("plane", About::Answer(Topic::Apart)),
+    ("fisher", About::Answer(Topic::Where)),
+    ("stability", About::Answer(Topic::Data)),
+    ("stability_components", About::Answer(Topic::Masks)),
+    ("stability_overlap", About::Answer(Topic::Overlap)),
+    ("audit_audit", About::Answer(Topic::Drivers)),
+    ("damage_layers", About::Answer(Topic::Damage)),
+    ("prune_", About::Answer(Topic::Pruning)),
+    ("examples", About::Answer(Topic::Examples)),
+    ("agree_pairs", About::Answer(Topic::Alike)),
 ];
 
-/// Both are about flatness, one by rises and one by measures.
-const CONTOURS: &str = "contours_";
-const SHARPNESS: &str = "sharpness";
-
 impl Story<'_> {
-    /// Writes the findings above the figures, each sentence once on the page.
-    pub(super) fn head(&self, page: &mut Page) -> Result<()> {
+    /// Writes the findings above the figures, each sentence once on the page; `verdicts` are those of the topics.
+    pub(super) fn head(&self, page: &mut Page, verdicts: &[(Topic, String)]) -> Result<()> {
         let mut said = vec![page.verdict.clone()];
-        for (name, topic) in ABOUT {
-            let Some(i) = page.figures.iter().position(|figure| !figure.aside && is_of(&figure.path, name))
-            else {
-                continue;
-            };
-            let verdict = match name {
-                CONTOURS => self.flatter_by(&[])?.map(|told| told.verdict),
-                SHARPNESS => measures(&self.found.sharpness),
-                _ => self.topic(topic)?.map(|told| told.verdict),
+        for (name, about) in ABOUT {
+            let is_first = |figure: &Figure| !figure.aside && is_of(&figure.path, name);
+            let Some(i) = page.figures.iter().position(is_first) else { continue };
+            let verdict = match about {
+                About::Answer(topic) => {
+                    verdicts.iter().find(|(own, _)| *own == topic).map(|(_, verdict)| verdict.clone())
+                }
+                About::Rises => self.flatter_by(&[])?.map(|told| told.verdict),
+                About::Measures => measures(&self.found.sharpness),
             };
             if let Some(verdict) = verdict.filter(|verdict| !said.contains(verdict)) {
                 page.figures[i].finding.clone_from(&verdict);

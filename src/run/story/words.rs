@@ -3,6 +3,7 @@
 //! In the answers a level has three digits and a difference as many as its interval lets it have; below them both have four.
 //! Nothing is written that is no number: `± NaN` stands nowhere, and zero has no sign.
 
+pub use crate::draw::text::capital as upper;
 use crate::page::answer::Compared;
 
 /// With its sign, as it is printed below the answers.
@@ -119,12 +120,6 @@ pub fn number(n: usize) -> String {
 
 pub fn comparisons(n: usize) -> String {
     format!("{} comparison{}", number(n), if n == 1 { "" } else { "s" })
-}
-
-/// The first letter of a sentence.
-pub fn upper(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// An arm in a sentence, in which `none` would say something else.
