@@ -203,7 +203,7 @@ impl<'a, O: Objective> Pass<'a, O> {
             first += numbers.len();
             progress.advance(numbers.len());
         }
-        Ok(())
+        sums.iter_mut().try_for_each(|own| own.squares.settle())
     }
 }
 

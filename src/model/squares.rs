@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 
 use candle_core::{Device, Tensor};
 use ndarray::{Array2, Axis};
@@ -21,6 +22,16 @@ pub struct Squares {
     tensors: BTreeMap<String, Entry>,
     /// `s[n,t]`, `[N, tensors]`, tensors in name order.
     pub sums: Array2<f64>,
+    on_device: OnDevice,
+}
+
+/// Sums that still lie on a device. [`Squares::settle`] takes them home.
+#[derive(Default)]
+struct OnDevice {
+    /// By parameter, in its shape.
+    squares: BTreeMap<String, Tensor>,
+    /// First example, column, and the sums of the examples from there on, `[B]`.
+    sums: Vec<(usize, usize, Tensor)>,
 }
 
 /// One parameter's sum of squares.
@@ -56,7 +67,8 @@ impl Squares {
             (name.clone(), Entry { column, shape: t.dims().to_vec(), counted, idle, squares })
         };
         let tensors: BTreeMap<String, Entry> = theta.iter().enumerate().map(entry).collect();
-        Squares { sums: Array2::zeros((examples, tensors.len())), tensors }
+        let sums = Array2::zeros((examples, tensors.len()));
+        Squares { tensors, sums, on_device: OnDevice::default() }
     }
 
     /// Adds the squares of the whole gradient of example `n`.
@@ -107,6 +119,67 @@ impl Squares {
         self.with(name, first, examples, |f, sums| {
             own.zip(sums).for_each(|(own, sum)| add(f, &without(own, &idle), sum));
         });
+    }
+
+    /// Entries of a parameter whose gradient is zero by construction; `None` where all are.
+    pub fn still(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).filter(|entry| entry.counted).map(|entry| entry.idle.as_slice())
+    }
+
+    /// The sums of a parameter on the device of `like`, from zero where there are none.
+    fn own_on(&mut self, name: &str, like: &Tensor) -> candle_core::Result<&mut Tensor> {
+        let shape = self.tensors.get(name).map(|entry| entry.shape.clone()).unwrap_or_default();
+        Ok(match self.on_device.squares.entry(name.to_string()) {
+            Slot::Occupied(own) => own.into_mut(),
+            Slot::Vacant(none) => none.insert(Tensor::zeros(shape, like.dtype(), like.device())?),
+        })
+    }
+
+    /// Adds squares that lie on a device to the rows of a matrix's F from `from` on, or to all of it, which may lie flat.
+    pub fn add_on_device(&mut self, name: &str, from: usize, more: &Tensor) -> candle_core::Result<()> {
+        let own = self.own_on(name, more)?;
+        if more.elem_count() == own.elem_count() {
+            *own = (&*own + more.reshape(own.dims())?)?;
+            return Ok(());
+        }
+        own.slice_set(&(own.narrow(0, from, more.dim(0)?)? + more)?, 0, from)
+    }
+
+    /// Adds squares that lie on a device, `[ids, H]`, to these rows of a table's F.
+    pub fn add_rows_on_device(&mut self, name: &str, ids: &[u32], more: &Tensor) -> candle_core::Result<()> {
+        let own = self.own_on(name, more)?;
+        *own = own.index_add(&Tensor::new(ids, more.device())?, more, 0)?;
+        Ok(())
+    }
+
+    /// Adds the sums of the examples from number `first` on, `[B]`, that lie on a device.
+    pub fn add_sums_on_device(&mut self, name: &str, first: usize, sums: Tensor) {
+        if let Some(entry) = self.tensors.get(name) {
+            self.on_device.sums.push((first, entry.column, sums));
+        }
+    }
+
+    /// Takes home what lies on a device.
+    pub fn settle(&mut self) -> Result<()> {
+        let OnDevice { squares, sums } = std::mem::take(&mut self.on_device);
+        for (name, own) in squares {
+            let Some(entry) = self.tensors.get_mut(&name) else { continue };
+            params::with_values(&own, |own| {
+                entry.squares.iter_mut().zip(own).for_each(|(f, own)| *f += own)
+            })?;
+        }
+        if sums.is_empty() {
+            return Ok(());
+        }
+        // All at once: each transfer waits for the device.
+        let all = Tensor::cat(&sums.iter().map(|(_, _, sums)| sums).collect::<Vec<_>>(), 0)?;
+        let mut values = all.to_vec1::<f32>()?.into_iter();
+        for (first, column, own) in &sums {
+            for (b, sum) in values.by_ref().take(own.elem_count()).enumerate() {
+                self.sums[[first + b, *column]] += f64::from(sum);
+            }
+        }
+        Ok(())
     }
 
     /// Adds the sums of the examples that follow.

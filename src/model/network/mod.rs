@@ -18,8 +18,8 @@ use super::labels::Labelling;
 use super::layout::{Kind, Layout, Reached};
 use super::modules::{Head, HeadModules, Layer, Module, Modules, Reads};
 use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
-use super::ops::fused::{Deferred, Sunk, Tap};
-use super::ops::{self, Backend};
+use super::ops::fused::Sunk;
+use super::ops::{self, Backend, Deferred, Tap};
 use super::settings::{LayerSettings, Positions};
 use super::squares::Squares;
 use crate::data::{Batch, Example};
@@ -139,7 +139,7 @@ impl Objective for Network {
     }
 
     fn add_squared_gradients(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
-        if self.backend.taps() && !self.shares_layers() {
+        if !self.shares_layers() {
             return self.add_tapped(&params::detached(theta), part, into);
         }
         add_one_by_one(self, theta, part, into)
@@ -342,14 +342,12 @@ impl Network {
     /// Squares of the tables' gradients, from that at the embedded tokens.
     fn tap_tables(&self, probe: &Probe, batch: &Batch, g: Option<&Tensor>) -> Result<()> {
         let g = g.ok_or_else(no_gradient)?;
-        let width = g.dim(1)?;
-        let g = g.flatten_all()?.to_vec1::<f32>()?;
         let tap = probe.tap(&probe.targets, &[], &[]);
         // What the decoder left is for the token table.
         let tied = Tap { deferred: Some(probe.decoder.clone()), ..tap.clone() };
         let taps = std::iter::once(&tied).chain(std::iter::repeat(&tap));
         for (used, tap) in self.tables(batch).into_iter().zip(taps) {
-            tap.add_table(&used.table, &used.rows, &batch.offsets, &used.without_padding(&g, width), width)?;
+            tap.add_table(&used.table, &used.rows, &batch.offsets, &used.own(g)?)?;
         }
         Ok(())
     }
@@ -379,19 +377,20 @@ impl Used {
     }
 
     /// As a tensor.
-    fn own(&self, g: &Tensor) -> error::Result<Tensor> {
+    fn own(&self, g: &Tensor) -> Result<Tensor> {
         if self.rows.iter().all(|row| Some(*row) != self.padding) {
             return Ok(g.clone());
         }
         let kept = |row: &u32| f32::from(u8::from(Some(*row) != self.padding));
         let kept: Vec<f32> = self.rows.iter().map(kept).collect();
         let kept = Tensor::from_vec(kept, (self.rows.len(), 1), g.device())?;
-        Ok(g.broadcast_mul(&kept)?)
+        g.broadcast_mul(&kept)
     }
 }
 
 /// Where the operations of a pass leave squared gradients.
 pub(super) struct Probe {
+    backend: Backend,
     squares: Arc<Mutex<Squares>>,
     /// Row of `s[n,t]` of the first example.
     first: usize,
@@ -419,13 +418,14 @@ impl Probe {
         let tap = self.tap(&self.targets, &[], &[]);
         for (name, table) in &self.distances {
             let Some(g) = gradients.get(table) else { continue };
-            tap.add_vectors(std::slice::from_ref(name), &g.flatten_all()?.to_vec1::<f32>()?)?;
+            tap.add_vector(name, g)?;
         }
         Ok(())
     }
 
     pub fn tap(&self, spans: &Arc<Vec<usize>>, weights: &[String], biases: &[String]) -> Tap {
         Tap {
+            backend: self.backend,
             squares: self.squares.clone(),
             first: self.first,
             spans: spans.clone(),

@@ -14,8 +14,8 @@ use crate::data::{Batch, Labels};
 use crate::dropout::{Dropout, LayerName, Noise, Place, Role};
 use crate::model::modules::{Attention, FeedForward, HeadModules, Layer, Module, Projections, Transform};
 use crate::model::objective::{Hidden, Outputs};
-use crate::model::ops::fused::{Deferred, Outlet, Sink, Sunk, Tap};
-use crate::model::ops::{self, Backend};
+use crate::model::ops::fused::{Outlet, Sink, Sunk};
+use crate::model::ops::{self, Backend, Deferred, Tap};
 use crate::model::settings::{Curve, Order, Scores};
 use crate::params::ParamMap;
 
@@ -120,6 +120,7 @@ impl<'a> Pass<'a> {
             Ok((table.weight.clone(), copies))
         };
         Ok(Probe {
+            backend: self.model.backend,
             squares: Arc::default(),
             first,
             tokens: Arc::new(self.tokens.offsets.to_vec()),

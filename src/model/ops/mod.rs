@@ -1,8 +1,8 @@
 //! The operations that networks are made of, on packed batches (tokens `[total]`, no padding).
 //!
 //! Each has two bodies, and a [`Backend`] says which: a fused one for float32 on the CPU ([`fused`], with its arithmetic in
-//! `kernels`), whose backward pass also squares gradients where they arise, and one composed of candle-nn's operations for
-//! every device (`composed`).
+//! `kernels`), and one composed of candle-nn's operations for every device (`composed`). The backward pass of both squares
+//! gradients where they arise, for whoever gives a [`Tap`].
 //!
 //! Traps: `candle_nn::LayerNorm`'s fused path, `ops::softmax_last_dim` and `ops::rms_norm` have no backward pass and
 //! cut the gradient without an error, so none of them is used here; a test asks every parameter for its gradient.
@@ -10,16 +10,18 @@
 mod composed;
 pub mod fused;
 mod kernels;
+mod tap;
 
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Activation, Module};
 
 use super::settings::{Norm, Rotary, Scores};
 use crate::dropout::Noise;
-use fused::{Outlet, RowNoise, Tap};
+use fused::{Outlet, RowNoise};
 
 use kernels::Curve;
 pub use kernels::SparseRows;
+pub use tap::{Deferred, Tap};
 
 /// Which bodies the operations have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +55,6 @@ impl Backend {
         if device.is_cpu() { Backend::Fused } else { Backend::Composed }
     }
 
-    /// Whether a backward pass squares gradients where they arise, for whoever gives a [`Tap`].
-    pub fn taps(self) -> bool {
-        self == Backend::Fused
-    }
-
     /// `y = x Wᵀ + b`. `x` is `[rows, in]`, `w` `[out, in]`, `b` `[out]` or none; gives `[rows, out]`.
     pub fn linear(
         self,
@@ -68,7 +65,7 @@ impl Backend {
     ) -> Result<Tensor> {
         match self {
             Backend::Fused => x.contiguous()?.apply_op3(w, &or_zeros(b, w)?, fused::Linear { outlet }),
-            Backend::Composed => without(outlet).and_then(|()| composed::linear(x, w, b)),
+            Backend::Composed => composed::linear(x, w, b, tapped(outlet)?),
         }
     }
 
@@ -98,12 +95,11 @@ impl Backend {
         tap: Option<Tap>,
     ) -> Result<Tensor> {
         if self == Backend::Composed {
-            without(tap)?;
             let x = match noise {
                 Some((noise, packing)) => composed::dropout(x, noise, packing)?,
                 None => x.clone(),
             };
-            return composed::norm(&(x + residual)?, (weight, bias), (norm, eps));
+            return composed::norm(&(x + residual)?, (weight, bias), (norm, eps), tap);
         }
         let noise = noise.map(|(noise, packing)| RowNoise {
             noise,
@@ -208,9 +204,13 @@ pub fn rotate(x: &Tensor, depth: usize, positions: &[u32], rotary: &Rotary) -> R
     Tensor::cat(&[first, second, rest], 2)?.flatten_from(1)
 }
 
-/// An outlet that nobody serves would leave gradients at zero without a word.
-fn without<T>(outlet: Option<T>) -> Result<()> {
-    if outlet.is_some() { bail!("the composed operations keep no gradients") } else { Ok(()) }
+/// The tap of an outlet. One that nobody serves would leave gradients at zero without a word.
+fn tapped(outlet: Option<Outlet>) -> Result<Option<Tap>> {
+    match outlet {
+        None => Ok(None),
+        Some(Outlet::Tap(tap)) => Ok(Some(tap)),
+        Some(Outlet::Sink(_)) => bail!("the composed operations leave gradients to candle"),
+    }
 }
 
 /// `x ⊙ noise` for `x` of `[total, H]`; the identity without noise.

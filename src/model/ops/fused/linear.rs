@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Outlet, kernels, matrix, slice, tensor, with, with_matrix};
+use super::{Outlet, kernels, matrix, slice, squares, tensor, with, with_matrix};
 use kernels::View;
 
 /// `y = x wᵀ + b`, where `w` may be the transpose of what is stored.
@@ -39,8 +39,8 @@ pub fn backward(
     };
     match outlet {
         Some(Outlet::Tap(tap)) => {
-            with(g, |g| tap.add_column_sums(&tap.biases, g, n))?;
-            tap.add_products(g, x)?;
+            with(g, |g| squares::add_column_sums(tap, g, n))?;
+            squares::add_products(tap, g, x)?;
             return Ok((dx, None, None));
         }
         Some(Outlet::Sink(sink)) => sink.add_product(g, x)?,

@@ -9,20 +9,20 @@ mod cross_entropy;
 mod linear;
 mod norm;
 mod sink;
-mod tap;
+pub mod squares;
 
 use std::sync::{Mutex, MutexGuard};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::kernels;
+use super::tap::Tap;
 
 pub use attention::Attention;
 pub use cross_entropy::{CrossEntropy, DecodedLoss, decoded_cross_entropy};
 pub use linear::Linear;
 pub use norm::{ResidualNorm, RowNoise};
 pub use sink::{Outlet, Sink, Sunk};
-pub use tap::{Deferred, Tap};
 
 /// A contiguous float32 slice of an operation's input.
 fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{Saved, Tap, kernels, saved, slice, tensor, with};
+use super::{Saved, Tap, kernels, saved, slice, squares, tensor, with};
 use crate::dropout::Noise;
 use crate::model::settings::Norm;
 use crate::threads::{filled, grain};
@@ -117,8 +117,8 @@ impl CustomOp3 for ResidualNorm {
                         .flat_map(|s| s[i * width..(i + 1) * width].to_vec())
                         .collect()
                 };
-                tap.add_vectors(&tap.weights, &half(0))?;
-                tap.add_vectors(&tap.biases, &half(1))?;
+                squares::add_vectors(tap, &tap.weights, &half(0))?;
+                squares::add_vectors(tap, &tap.biases, &half(1))?;
                 None
             }
             None if p.track_op() => {

@@ -5,28 +5,41 @@
 //! back. A padded key has probability exactly 0 and a padded query is dropped, so neither value nor gradient depends on
 //! the padding.
 
+pub mod squares;
+
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm_slow, log_softmax, rms_norm_slow, softmax};
 use candle_nn::{Linear, Module};
 
 use super::Packing;
+use super::tap::Tap;
 use crate::dropout::Noise;
 use crate::model::settings::{Distances, Heads, Mask, Norm, Scores};
+use squares::{Watch, Watched};
 
-pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    Linear::new(w.clone(), b.cloned()).forward(x)
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, tap: Option<Tap>) -> Result<Tensor> {
+    let y = Linear::new(w.clone(), b.cloned()).forward(x)?;
+    match tap {
+        None => Ok(y),
+        Some(tap) => y.apply_op1(Watch { tap, watched: Watched::Linear(x.detach()) }),
+    }
 }
 
 pub fn norm(
     x: &Tensor,
     (weight, bias): (&Tensor, Option<&Tensor>),
     (norm, eps): (Norm, f64),
+    tap: Option<Tap>,
 ) -> Result<Tensor> {
+    let normalized = |weight: &Tensor, bias: &Tensor| match norm {
+        Norm::Layer => layer_norm_slow(x, weight, bias, eps as f32),
+        Norm::Rms => rms_norm_slow(x, weight, eps as f32)?.broadcast_add(bias),
+    };
     let bias = bias.map_or_else(|| weight.zeros_like(), |bias| Ok(bias.clone()))?;
-    match norm {
-        Norm::Layer => layer_norm_slow(x, weight, &bias, eps as f32),
-        Norm::Rms => rms_norm_slow(x, weight, eps as f32)?.broadcast_add(&bias),
-    }
+    let Some(tap) = tap else { return normalized(weight, &bias) };
+    let normal = normalized(&weight.ones_like()?, &bias.zeros_like()?)?;
+    let y = normal.broadcast_mul(weight)?.broadcast_add(&bias)?;
+    y.apply_op1(Watch { tap, watched: Watched::Norm(normal.detach()) })
 }
 
 pub fn dropout(x: &Tensor, noise: Noise, packing: &Packing) -> Result<Tensor> {
@@ -130,6 +143,15 @@ fn seen(mask: Mask, queries: &Packing, rows: &Padding, columns: &Padding, device
     Tensor::from_vec(values, (batch, 1, tq, tk), device)
 }
 
+/// Packed row of each cell of a rectangle of `longest` rows for each example; `none` where there is none.
+fn cells(offsets: &[usize], longest: usize, none: u32) -> Vec<u32> {
+    let cell = |span: &[usize]| {
+        let (first, end) = (span[0], span[1]);
+        (first..first + longest).map(move |row| if row < end { row as u32 } else { none })
+    };
+    offsets.windows(2).flat_map(cell).collect()
+}
+
 /// Between packed rows and a padded rectangle.
 struct Padding {
     lengths: Vec<usize>,
@@ -142,14 +164,8 @@ impl Padding {
     fn new(offsets: &[usize]) -> Padding {
         let lengths: Vec<usize> = offsets.windows(2).map(|w| w[1] - w[0]).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let cell = |b: usize, t: usize| if t < lengths[b] { (offsets[b] + t) as u32 } else { 0 };
         let uneven = lengths.iter().any(|&length| length < longest);
-        let to_padded = uneven.then(|| {
-            (0..lengths.len())
-                .flat_map(|b| (0..longest).map(move |t| (b, t)))
-                .map(|(b, t)| cell(b, t))
-                .collect()
-        });
+        let to_padded = uneven.then(|| cells(offsets, longest, 0));
         Padding { lengths, longest, to_padded }
     }
 

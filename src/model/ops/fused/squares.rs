@@ -1,0 +1,95 @@
+//! Squared gradients, on the CPU: tile by tile of F, all examples while a tile stays in the cache.
+
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+use super::kernels::{self, SparseRows, View};
+use super::{Tap, with};
+use crate::threads::grain;
+
+/// Squares of column sums of `g` `[rows, n]` by example, split evenly over the biases.
+pub fn add_column_sums(tap: &Tap, g: &[f32], n: usize) -> Result<()> {
+    let mut sums = vec![0f32; tap.examples() * n];
+    sums.par_chunks_mut(n).zip(tap.spans.par_windows(2)).with_min_len(grain()).for_each(|(sum, span)| {
+        kernels::add_rows(&g[span[0] * n..span[1] * n], n, sum);
+    });
+    add_vectors(tap, &tap.biases, &sums)
+}
+
+/// Squares of each example's gradient of vectors, `[B, n]` split evenly over `names`.
+pub fn add_vectors(tap: &Tap, names: &[String], gradients: &[f32]) -> Result<()> {
+    let n = gradients.len() / tap.examples();
+    let each = n / names.len().max(1);
+    let mut squares = tap.squares()?;
+    for (i, name) in names.iter().enumerate() {
+        let own = gradients.chunks_exact(n).map(|own| &own[i * each..(i + 1) * each]);
+        squares.add_vectors(name, tap.first, tap.examples(), own, kernels::add_squares);
+    }
+    Ok(())
+}
+
+/// The same of a tensor.
+pub fn add_vector_tensor(tap: &Tap, names: &[String], gradients: &Tensor) -> Result<()> {
+    with(gradients, |gradients| add_vectors(tap, names, gradients))
+}
+
+/// Squares of `g_nᵀ x_n`, `g` `[rows, n]` and `x` `[rows, k]`, split evenly over the weights.
+pub fn add_products(tap: &Tap, g: &Tensor, x: &Tensor) -> Result<()> {
+    if tap.defers(g, x)? {
+        return Ok(());
+    }
+    let size = (g.dim(1)?, x.dim(1)?);
+    with(g, |g| with(x, |x| add_product_values(tap, g, x, size)))
+}
+
+fn add_product_values(tap: &Tap, g: &[f32], x: &[f32], (n, k): (usize, usize)) -> Result<()> {
+    let each = n / tap.weights.len().max(1);
+    let mut squares = tap.squares()?;
+    if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
+        // The other way round: `x_nᵀ g_n`.
+        squares.with(name, tap.first, tap.examples(), |f, sums| {
+            kernels::add_squared_products(View::rows(x, k), g, &tap.spans, None, n, f, sums);
+        });
+        return Ok(());
+    }
+    for (i, name) in tap.weights.iter().enumerate() {
+        let g = View::rows(g, n).from(0, i * each);
+        squares.with(name, tap.first, tap.examples(), |f, sums| {
+            kernels::add_squared_products(g, x, &tap.spans, None, k, f, sums);
+        });
+    }
+    Ok(())
+}
+
+/// As [`Tap::add_table`].
+pub fn add_table(tap: &Tap, name: &str, ids: &[u32], spans: &[usize], g: &Tensor) -> Result<()> {
+    let width = g.dim(1)?;
+    let sparse: Vec<SparseRows> = with(g, |g| {
+        let rows = |span: &[usize]| {
+            SparseRows::new(&ids[span[0]..span[1]], &g[span[0] * width..span[1] * width], width)
+        };
+        Ok(spans.par_windows(2).with_min_len(grain()).map(rows).collect())
+    })?;
+    let left = tap.left()?;
+    let (mut squares, examples) = (tap.squares()?, spans.len() - 1);
+    let Some((g, x)) = left else {
+        squares.with(name, tap.first, examples, |f, sums| {
+            for (own, sum) in sparse.iter().zip(sums) {
+                for (id, row) in own.ids.iter().zip(own.rows.chunks_exact(width)) {
+                    kernels::add_squares(&mut f[*id as usize * width..][..width], row, sum);
+                }
+            }
+        });
+        return Ok(());
+    };
+    let n = g.dim(1)?;
+    with(&g, |g| {
+        with(&x, |x| {
+            let (g, sparse) = (View::rows(g, n), Some(sparse.as_slice()));
+            squares.with(name, tap.first, examples, |f, sums| {
+                kernels::add_squared_products(g, x, &tap.spans, sparse, width, f, sums);
+            });
+            Ok(())
+        })
+    })
+}
