@@ -41,6 +41,11 @@ impl Stream {
         Stream { step, ..self }
     }
 
+    /// Its key and its step, for a device that draws the same numbers.
+    pub fn counters(&self) -> ([u32; 2], u64) {
+        (self.key, self.step)
+    }
+
     /// The 64 random bits of index `i`. Word `i % 2` of block `i / 2`, which holds two.
     pub fn bits(&self, i: u64) -> u64 {
         self.words64(i / 2)[(i % 2) as usize]

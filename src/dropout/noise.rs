@@ -64,20 +64,23 @@ pub struct Noise {
 impl Noise {
     /// Factors for the values `first..first + out.len()` of the site.
     pub fn fill(&self, first: u64, out: &mut [f32]) {
-        match self.kind {
-            Kind::Bernoulli => {
-                let (p, kept) = (self.p as f32, (1.0 / (1.0 - self.p)) as f32);
-                self.stream.fill_uniform(first, out);
-                out.iter_mut().for_each(|v| *v = if *v < p { 0.0 } else { kept });
-            }
-            Kind::Gaussian => self.fill_gaussian((self.p / (1.0 - self.p)).sqrt(), first, out),
-            Kind::PaperGaussian => self.fill_gaussian(self.p / (1.0 - self.p), first, out),
+        let (gaussian, p, scale) = self.numbers();
+        if gaussian {
+            self.stream.fill_normal(first, out);
+            out.iter_mut().for_each(|v| *v = 1.0 + scale * *v);
+        } else {
+            self.stream.fill_uniform(first, out);
+            out.iter_mut().for_each(|v| *v = if *v < p { 0.0 } else { scale });
         }
     }
 
-    fn fill_gaussian(&self, sd: f64, first: u64, out: &mut [f32]) {
-        let sd = sd as f32;
-        self.stream.fill_normal(first, out);
-        out.iter_mut().for_each(|v| *v = 1.0 + sd * *v);
+    /// Whether it is Gaussian; the drop probability; the standard deviation, or what a kept value is multiplied by.
+    pub fn numbers(&self) -> (bool, f32, f32) {
+        let (p, variance) = (self.p as f32, self.p / (1.0 - self.p));
+        match self.kind {
+            Kind::Bernoulli => (false, p, (1.0 / (1.0 - self.p)) as f32),
+            Kind::Gaussian => (true, p, variance.sqrt() as f32),
+            Kind::PaperGaussian => (true, p, variance as f32),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! use), so that memory and time go by what a mask lets move.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -18,6 +19,8 @@ const STRETCH: usize = 256;
 /// Two directions, as stretches of tensors.
 pub struct Plane {
     moving: BTreeMap<String, Vec<Stretch>>,
+    /// The same as whole tensors where the parameters lie, if that is not the CPU: made once, for all points.
+    whole: OnceLock<BTreeMap<String, [Option<Tensor>; 2]>>,
 }
 
 /// Successive values of a tensor, in row-major order, that move along either direction; empty along one that has
@@ -39,7 +42,7 @@ impl Plane {
                 moving.insert(name, stretches);
             }
         }
-        Plane { moving }
+        Plane { moving, whole: OnceLock::new() }
     }
 
     /// Whether a parameter moves along either direction.
@@ -58,6 +61,9 @@ impl Plane {
 
     /// `θ + x d₁ + y d₂`, sharing every tensor that does not move.
     pub fn at(&self, theta: &ParamMap, x: f64, y: f64) -> Result<ParamMap> {
+        if theta.values().any(|weight| !weight.device().is_cpu()) {
+            return self.at_on_device(theta, x, y);
+        }
         let steps = [x as f32, y as f32];
         let form = |(name, weight): (&String, &Tensor)| {
             let Some(stretches) = self.moving.get(name) else { return Ok((name.clone(), weight.clone())) };
@@ -70,6 +76,41 @@ impl Plane {
             Ok((name.clone(), Tensor::from_vec(values, weight.dims(), weight.device())?))
         };
         theta.par_iter().map(form).collect()
+    }
+
+    /// As [`at`](Self::at), where the parameters lie: the same sums in the same order, so the same bits.
+    fn at_on_device(&self, theta: &ParamMap, x: f64, y: f64) -> Result<ParamMap> {
+        if self.whole.get().is_none() {
+            let whole = self.whole(theta)?;
+            self.whole.get_or_init(|| whole);
+        }
+        let mut point = theta.clone();
+        for (name, directions) in self.whole.get().into_iter().flatten() {
+            let Some(weight) = point.get_mut(name) else { continue };
+            for (step, d) in [x, y].into_iter().zip(directions) {
+                if let Some(d) = d {
+                    *weight = (&*weight + d.affine(f64::from(step as f32), 0.0)?)?;
+                }
+            }
+        }
+        Ok(point)
+    }
+
+    /// Both directions as tensors like the parameters'; none along which a parameter stays.
+    fn whole(&self, theta: &ParamMap) -> Result<BTreeMap<String, [Option<Tensor>; 2]>> {
+        let whole = |(name, stretches): (&String, &Vec<Stretch>)| {
+            let weight = theta.get(name)?;
+            let one = |i: usize| {
+                let mut values = vec![0f32; weight.elem_count()];
+                let own = stretches.iter().filter(|stretch| !stretch.directions[i].is_empty());
+                own.for_each(|s| values[s.from..][..s.directions[i].len()].copy_from_slice(&s.directions[i]));
+                let moves = values.iter().any(|v| *v != 0.0);
+                moves.then(|| Tensor::from_vec(values, weight.dims(), weight.device())).transpose()
+            };
+            let both = || Ok([one(0)?, one(1)?]);
+            Some(both().map(|both| (name.clone(), both)))
+        };
+        self.moving.iter().filter_map(whole).collect()
     }
 }
 
@@ -91,4 +132,47 @@ fn stretches(x: &[f32], y: &[f32]) -> Vec<Stretch> {
     }
     let stretch = |(from, to)| Stretch { from, directions: [part(x, from, to), part(y, from, to)] };
     spans.into_iter().map(stretch).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::rng::Stream;
+
+    /// Oracle: the stretches on the CPU, bit by bit. A tensor along both directions, one along each, one of two stretches, one
+    /// that stays. Catches exchanged directions, a stretch at another place, a step in double precision.
+    #[test]
+    fn a_point_on_a_device_has_the_bits_of_one_on_the_cpu() -> Result<()> {
+        let random = |name: &str, size: usize| {
+            let mut values = vec![0f32; size];
+            Stream::new(5, name).fill_normal(0, &mut values);
+            values
+        };
+        let names = ["both", "first", "second", "still", "apart"];
+        let tensor = |name: &&str| {
+            Ok((name.to_string(), Tensor::from_vec(random(name, 1200), (30, 40), &Device::Cpu)?))
+        };
+        let theta: ParamMap = names.iter().map(tensor).collect::<Result<_>>()?;
+        let mut apart = random("apart x", 1200);
+        apart[200..900].fill(0.0);
+        let direction = |own: &[&str]| -> Direction {
+            let mut all: Direction =
+                own.iter().map(|n| (n.to_string(), random(&format!("{n}!"), 1200))).collect();
+            all.insert("apart".into(), apart.clone());
+            all
+        };
+        let plane = Plane::new([direction(&["both", "first"]), direction(&["second", "both"])]);
+        let bits = |point: ParamMap| -> Result<Vec<u32>> {
+            let own =
+                |t: &Tensor| params::with_values(t, |v| v.iter().map(|v| v.to_bits()).collect::<Vec<u32>>());
+            Ok(point.values().map(own).collect::<Result<Vec<_>>>()?.concat())
+        };
+        for (x, y) in [(0.3, -1.7), (1e-3, 0.1), (0.0, 0.0)] {
+            assert_eq!(bits(plane.at(&theta, x, y)?)?, bits(plane.at_on_device(&theta, x, y)?)?);
+        }
+        assert_eq!(plane.at_on_device(&theta, 0.0, 1.0)?["still"].id(), theta["still"].id());
+        Ok(())
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use rayon::prelude::*;
 
 use super::ops::SparseRows;
@@ -48,6 +48,11 @@ impl Gradient {
             rows.map(stats::sum_of_squares).collect::<Vec<f64>>().into_iter().sum()
         };
         match self {
+            // Row by row first: float32 sums of few hundred values.
+            Gradient::Dense(g) if !g.device().is_cpu() => {
+                let rows = g.sqr()?.sum(D::Minus1)?;
+                params::with_values(&rows, |rows| rows.iter().map(|sum| f64::from(*sum)).sum())
+            }
             Gradient::Dense(g) => {
                 let width = g.dims().last().copied().unwrap_or(1);
                 params::with_values(g, |g| by_row(g, width))

@@ -12,7 +12,7 @@ pub mod fused;
 mod kernels;
 mod tap;
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::{Activation, Module};
 
 use super::settings::{Norm, Rotary, Scores};
@@ -49,11 +49,6 @@ pub struct Packing<'a> {
 impl Backend {
     /// Every backend, for tests that hold them against one another.
     pub const ALL: [Backend; 2] = [Backend::Fused, Backend::Composed];
-
-    /// The fastest on a device.
-    pub fn of(device: &Device) -> Backend {
-        if device.is_cpu() { Backend::Fused } else { Backend::Composed }
-    }
 
     /// `y = x Wᵀ + b`. `x` is `[rows, in]`, `w` `[out, in]`, `b` `[out]` or none; gives `[rows, out]`.
     pub fn linear(
@@ -231,7 +226,7 @@ pub fn add_rows_at(table: &Tensor, ids: &[u32], g: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use Backend::{Composed, Fused};
-    use candle_core::Var;
+    use candle_core::{Device, Var};
 
     use super::*;
     use crate::dropout::noise::Kind;

@@ -5,6 +5,7 @@
 //! back. A padded key has probability exactly 0 and a padded query is dropped, so neither value nor gradient depends on
 //! the padding.
 
+mod noise;
 pub mod squares;
 
 use candle_core::{D, Device, Result, Tensor};
@@ -44,14 +45,13 @@ pub fn norm(
 
 pub fn dropout(x: &Tensor, noise: Noise, packing: &Packing) -> Result<Tensor> {
     let width = x.dim(D::Minus1)?;
-    let mut factors = vec![0f32; x.elem_count()];
-    for (b, span) in packing.offsets.windows(2).enumerate() {
-        for row in span[0]..span[1] {
-            let place = (packing.first + b) * packing.stride + packing.positions[row] as usize;
-            noise.fill((place * width) as u64, &mut factors[row * width..(row + 1) * width]);
-        }
-    }
-    x * Tensor::from_vec(factors, x.shape(), &Device::Cpu)?.to_device(x.device())?
+    let first = |b: usize, row: usize| {
+        let place = (packing.first + b) * packing.stride + packing.positions[row] as usize;
+        (place * width) as i64
+    };
+    let spans = packing.offsets.windows(2).enumerate();
+    let firsts = spans.flat_map(|(b, span)| (span[0]..span[1]).map(move |row| first(b, row)));
+    x * noise::factors(noise, firsts.collect(), width, x.device())?
 }
 
 pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
@@ -89,17 +89,15 @@ pub fn attention(
     let probabilities = match noise {
         None => probabilities,
         Some(noise) => {
-            let mut factors = vec![0f32; batch * heads * tq * tk];
-            for (i, row) in factors.chunks_exact_mut(tk).enumerate() {
+            let first = |i: usize| {
                 let (b, head, query) = (i / (heads * tq), i / tq % heads, i % tq);
                 // A padded query may have any noise: it is dropped.
                 let at = queries.positions.get(queries.offsets[b] + query).copied().unwrap_or(0) as usize;
-                let index = (((queries.first + b) * heads + head) * queries.stride + at) * queries.stride;
-                noise.fill(index as u64, row);
-            }
-            let shape = probabilities.shape();
-            (&probabilities
-                * Tensor::from_vec(factors, shape, &Device::Cpu)?.to_device(probabilities.device())?)?
+                ((((queries.first + b) * heads + head) * queries.stride + at) * queries.stride) as i64
+            };
+            let firsts = (0..batch * heads * tq).map(first).collect();
+            let factors = noise::factors(noise, firsts, tk, probabilities.device())?;
+            (&probabilities * factors.reshape(probabilities.shape())?)?
         }
     };
     let context = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch * tq, heads * depth))?;
