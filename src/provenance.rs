@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub struct Provenance {
     threads: usize,
     processor: String,
     /// Results have the same bits where this is the same.
-    arithmetic: &'static str,
+    arithmetic: String,
     /// The job of a cluster, and its node.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<String>,
@@ -92,6 +93,8 @@ impl Provenance {
     pub fn write_each(mut self, paths: &[PathBuf]) -> Result<()> {
         self.wall_seconds = (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         self.peak_mib = peak_mib();
+        // The device is known by now.
+        self.arithmetic = arithmetic();
         let took = format!("{:.1} s, peak memory {} MiB", self.wall_seconds, self.peak_mib.unwrap_or(0));
         match self.wall_seconds > progress::LONG {
             true => progress::note(took),
@@ -132,9 +135,23 @@ fn peak_mib() -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
 }
 
+/// The arithmetic of the device that the present work is done on, if that is not the CPU.
+static DEVICE: Mutex<Option<String>> = Mutex::new(None);
+
+/// Says what the bits of results from now on depend on; none: on the processor.
+pub fn computed_on(arithmetic: Option<String>) {
+    *DEVICE.lock().unwrap_or_else(PoisonError::into_inner) = arithmetic;
+}
+
+/// What the bits of results depend on: the device, or how the processor adds.
+pub fn arithmetic() -> String {
+    let device = DEVICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    device.unwrap_or_else(|| processor_arithmetic().to_string())
+}
+
 /// How the processor adds products, fused with the addition or not, and whose `tanh` and the like there are, if they are musl's: these
 /// round otherwise than glibc's. Caches and the width of vectors make no difference.
-pub fn arithmetic() -> &'static str {
+fn processor_arithmetic() -> &'static str {
     let musl = cfg!(target_env = "musl");
     #[cfg(target_arch = "x86_64")]
     if !std::arch::is_x86_feature_detected!("fma") {

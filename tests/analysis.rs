@@ -167,6 +167,18 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         ("lr = 1e-3", "lr = -1.0", "`train.lr` must be finite and above 0", "-1.0"),
         ("lr = 1e-3", "early_stopping = 0", "`train.early_stopping` must be above 0", "0"),
         ("kind = \"gaussian\"", "kind = \"between\"", "[planes] must be of distinct kinds", "planes"),
+        (
+            "[train]",
+            "[compute]\ndevice = \"gpu\"\n[train]",
+            "\"gpu\" cannot be read: expected cpu, cuda",
+            "\"gpu\"",
+        ),
+        (
+            "[train]",
+            "[compute]\nprecision = \"tf32\"\n[train]",
+            "`compute.precision` is for CUDA devices",
+            "\"tf32\"",
+        ),
         ("fraction = 0.5", "fraction = 1.5", "`train.fraction` must be in (0, 1]", "1.5"),
         ("\"guided\"]", "\"guide\"]", "\"guide\" cannot be read: expected guided, matched", "[\"uniform:0.1"),
         ("\"guided\"]", "\"shuffled:\"]", "\"shuffled:\" cannot be read: expected guided", "[\"uniform:0.1"),

@@ -11,6 +11,7 @@ mod connect;
 mod curvature;
 mod damage;
 mod data_readers;
+mod devices;
 mod directions;
 mod docs;
 mod dropout;

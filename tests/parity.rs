@@ -22,10 +22,11 @@ use fisherscape::model::checkpoint::MissingHead;
 use fisherscape::model::layout::{Kind, Reach, Reached};
 use fisherscape::model::ops::Backend;
 use fisherscape::model::settings::Distances;
-use fisherscape::model::{Body, Checkpoint, Model, Objective, Reduction, gradient};
+use fisherscape::model::{Checkpoint, Model, Objective, Reduction, gradient};
 use fisherscape::params;
 use fisherscape::train;
 
+use crate::devices;
 use crate::support::{Outcome, fixture, json, relative, tensors, values};
 
 /// An architecture with a head: the folder of its fixture, and how many examples of its set have no target.
@@ -90,11 +91,15 @@ fn cases() -> impl Iterator<Item = (&'static Case, Backend)> {
     CASES.iter().flat_map(|case| Backend::ALL.map(|backend| (case, backend)))
 }
 
+/// The composed operations run where the tests are told to.
 fn open_on(folder: &Path, backend: Backend) -> (Model, FrozenSet) {
-    let (mut model, set) = open(folder);
-    if let Body::Network(network) = &mut model.body {
-        network.backend = backend;
+    if backend == Backend::Fused {
+        return open(folder);
     }
+    let set = FrozenSet::read(&folder.join("set.safetensors")).unwrap();
+    let checkpoint = Checkpoint::open(&folder.join("model")).unwrap().on(&devices::opened());
+    let model = checkpoint.model_for(&set, MissingHead::Refuse).unwrap();
+    assert!(model.network().unwrap().backend == backend);
     (model, set)
 }
 

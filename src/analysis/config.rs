@@ -22,6 +22,7 @@ use crate::fisher::layers::Granularity;
 use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
 use crate::model::{Estimator, Reduction};
+use crate::stages::Compute;
 use crate::stages::audit::AuditOptions;
 use crate::stages::damage::DamageOptions;
 use crate::stages::examples::ExamplesOptions;
@@ -41,8 +42,9 @@ use crate::tasks::Kind;
 type Keys = fn(Command) -> Command;
 
 /// Sections, and what says which keys each has.
-pub const SECTIONS: [(&str, Keys); 19] = [
+pub const SECTIONS: [(&str, Keys); 20] = [
     ("model", Model::augment_args),
+    ("compute", Compute::augment_args),
     ("data", Data::augment_args),
     ("fisher", Fisher::augment_args),
     ("schedule", ScheduleOptions::augment_args),
@@ -88,6 +90,8 @@ pub struct Analysis {
     #[serde(default)]
     pub seed: u64,
     pub model: Model,
+    /// Where all that computes with a model does so.
+    pub compute: Option<Compute>,
     pub data: Data,
     pub fisher: Option<Fisher>,
     pub schedule: Option<ScheduleOptions>,

@@ -9,7 +9,7 @@ use super::config::{Analysis, KindPlane, Over, Part};
 use super::titles::{mask_title, plain};
 use crate::error;
 use crate::landscape::mask::Select;
-use crate::model::Estimator;
+use crate::model::{DeviceChoice, Estimator, Precision};
 use crate::stages::audit::AuditOptions;
 use crate::stages::examples::ExamplesOptions;
 use crate::stages::options::defaults;
@@ -132,6 +132,7 @@ fn paths(analysis: &Analysis) -> Vec<Rule> {
 }
 
 fn data(analysis: &Analysis) -> Vec<Rule> {
+    let compute = analysis.compute.as_ref();
     let data = &analysis.data;
     vec![
         (
@@ -187,6 +188,14 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
             "data.labels",
             "needs data.table",
             "a task's labels are known",
+        ),
+        (
+            compute.is_none_or(|c| {
+                c.precision == Precision::Float32 || matches!(c.device.0, DeviceChoice::Cuda(_))
+            }),
+            "compute.precision",
+            "is for CUDA devices, but compute.device is none",
+            "write device = \"cuda\", or leave out precision",
         ),
     ]
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::architectures;
 use super::config::{Computed, ModelConfig};
+use super::device::Opened;
 use super::forward;
 use super::layout::{Kind as ParameterKind, Parameter};
 use super::modules::{Head, HeadModules};
@@ -47,6 +48,7 @@ pub struct Checkpoint {
     pub hash: String,
     /// Where its models run.
     device: Device,
+    backend: Backend,
 }
 
 /// A network with its parameters.
@@ -107,12 +109,13 @@ impl Checkpoint {
             tensors,
             hash: hash.finalize().to_hex().to_string(),
             device: Device::Cpu,
+            backend: Backend::Fused,
         })
     }
 
-    /// The same checkpoint, whose models run on this device. They run on the CPU unless this is said.
-    pub fn on(self, device: Device) -> Checkpoint {
-        Checkpoint { device, ..self }
+    /// The same checkpoint, whose models run there. They run on the CPU unless this is said.
+    pub fn on(self, place: &Opened) -> Checkpoint {
+        Checkpoint { device: place.device.clone(), backend: place.backend, ..self }
     }
 
     /// The same checkpoint with the tokenizer of another folder, where one is named: folders that a training script saves midway
@@ -143,6 +146,7 @@ impl Checkpoint {
             tensors,
             hash: files::hash(text.as_bytes()),
             device: Device::Cpu,
+            backend: Backend::Fused,
         })
     }
 
@@ -188,7 +192,7 @@ impl Checkpoint {
         if head.decodes() {
             self.check_tied()?;
         }
-        let body = Body::new(self.config.clone(), head, Backend::of(&self.device))?;
+        let body = Body::new(self.config.clone(), head, self.backend)?;
         let of_head = self.config.head_parameters(head);
         let of_head: BTreeSet<String> = of_head.into_iter().map(|p| p.name).collect();
         let mut theta = ParamMap::new();

@@ -26,7 +26,7 @@ mod weights;
 
 pub use checkpoint::{Body, Checkpoint, FROM_SEED, Model};
 pub use config::ModelConfig;
-pub use device::DeviceChoice;
+pub use device::{DeviceChoice, Opened, Precision};
 pub use labels::{Estimate, Estimator};
 pub use layout::{Layout, Reached};
 pub use modules::Head;

@@ -19,7 +19,7 @@ use crate::analysis::titles::plain;
 use crate::landscape::directions::Source;
 use crate::landscape::mask::Select;
 use crate::model::Estimator;
-use crate::stages::word;
+use crate::stages::{Compute, computes, word};
 
 /// The folders of a run.
 pub const FOLDERS: [&str; 17] = [
@@ -252,7 +252,18 @@ pub fn steps(analysis: &Analysis, failed: &Failed) -> Vec<Step> {
     steps.extend(plan.sharpness());
     // Sets come first: what is wrong with the data is known before anything takes long.
     steps.sort_by_key(|step| step.command() != "freeze");
-    steps
+    match &analysis.compute {
+        None => steps,
+        Some(compute) => steps.into_iter().map(|step| on_device(analysis, compute, step)).collect(),
+    }
+}
+
+/// The step where the analysis wants it done, if it computes with a model.
+fn on_device(analysis: &Analysis, compute: &Compute, step: Step) -> Step {
+    match computes(step.command()) {
+        true => step.options(compute, analysis.gives("compute")),
+        false => step,
+    }
 }
 
 struct Plan<'a> {
@@ -359,6 +370,37 @@ mod tests {
         let Some(figure) = step.written().find(|path| path.ends_with(".svg")) else { return true };
         let has_data = step.read().all(|path| folder.join(path).exists());
         !has_data || folder.join(figure).exists()
+    }
+
+    /// Oracle: the list of commands that have a model. Catches a step that is left on the CPU, and an option that a command of
+    /// tables does not know; without the section no word is added.
+    #[test]
+    fn all_that_computes_with_a_model_is_told_where() {
+        let with = [
+            "train",
+            "fisher",
+            "surface",
+            "sharpness",
+            "damage",
+            "prune",
+            "directions",
+            "examples",
+            "loss",
+            "stability",
+        ];
+        for name in ["landscape", "depth", "reliability"] {
+            let settings = ["compute.device=\"cuda:1\"".into(), "compute.precision=\"tf32\"".into()];
+            let loaded = analysis::load(name, &settings).unwrap();
+            let steps = super::steps(&loaded.analysis, &super::Failed::new());
+            for step in &steps {
+                let line = step.words(Path::new("out")).join(" ");
+                let told = line.contains(" --device cuda:1 --precision tf32");
+                assert_eq!(told, with.contains(&step.command()), "{line}");
+            }
+            let plain = analysis::load(name, &[]).unwrap();
+            let steps = super::steps(&plain.analysis, &super::Failed::new());
+            assert!(steps.iter().all(|step| !step.words(Path::new("out")).contains(&"--device".to_string())));
+        }
     }
 
     /// Oracle: the plan, and the command lines that the gallery's runs have recorded. Catches a gallery that lacks a figure of its

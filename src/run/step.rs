@@ -90,7 +90,7 @@ impl Record {
         let Said { notes, excluded, results } = said;
         let (step, identity) = (step.name.clone(), identity.to_string());
         let (outputs, excluded) = (BTreeMap::new(), Some(excluded));
-        let (job, arithmetic) = (provenance::job(), Some(provenance::arithmetic().to_string()));
+        let (job, arithmetic) = (provenance::job(), Some(provenance::arithmetic()));
         Record {
             step,
             command,

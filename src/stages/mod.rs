@@ -31,13 +31,17 @@ pub mod train;
 
 use std::path::{Path, PathBuf};
 
+use clap::{Command, Subcommand};
+use serde::{Deserialize, Serialize};
+
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result, check_at_most};
 use crate::estimate;
 use crate::model::checkpoint::MissingHead;
-use crate::model::{Checkpoint, DeviceChoice, Model};
-use crate::provenance::Provenance;
+use crate::model::{Checkpoint, DeviceChoice, Model, Opened, Precision};
+use crate::provenance::{self, Provenance};
+use options::{Parsed, defaults};
 
 /// One command of the main job: reads files, computes, writes files.
 #[derive(clap::Subcommand, Debug)]
@@ -145,6 +149,13 @@ impl Stage {
     }
 }
 
+/// Whether a command computes with a model, and so has [`Compute`]'s options.
+pub fn computes(command: &str) -> bool {
+    let all = Stage::augment_subcommands(Command::new("stages"));
+    let own = all.find_subcommand(command);
+    own.is_some_and(|own| own.get_arguments().any(|argument| argument.get_id() == "device"))
+}
+
 /// The help of a checkpoint of this role.
 fn checkpoint(role: &str) -> String {
     format!(
@@ -154,18 +165,30 @@ fn checkpoint(role: &str) -> String {
 }
 
 /// Where a command computes.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(default = "defaults", deny_unknown_fields)]
 pub struct Compute {
-    /// Device to compute on: cpu, cuda, cuda:N or metal; the last three need a build with --features cuda or metal
-    #[arg(long, value_name = "DEVICE", default_value_t)]
-    pub device: DeviceChoice,
+    /// Device to compute on: cpu, cuda, cuda:N or metal, the last three in a build with --features cuda or metal; or cpu:composed, a
+    /// GPU's operations on the CPU, which is slow and a check
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Parsed<DeviceChoice>,
+    /// How products of matrices are rounded: tf32 needs a CUDA device, and leaves a loss three digits
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: Precision,
 }
 
 impl Compute {
+    /// The device; results say from now on that they come from there.
+    pub fn place(&self) -> Result<Opened> {
+        let opened = self.device.0.open_with(self.precision)?;
+        provenance::computed_on(opened.arithmetic.clone());
+        Ok(opened)
+    }
+
     /// Reads a checkpoint, whose models run on the device.
     pub fn open(&self, checkpoint: &Path) -> Result<Checkpoint> {
-        let device = self.device.open()?;
-        Ok(Checkpoint::open(checkpoint)?.on(device))
+        let place = self.place()?;
+        Ok(Checkpoint::open(checkpoint)?.on(&place))
     }
 
     /// A model with the head that its checkpoint holds: one that is drawn would be no part of what was trained.

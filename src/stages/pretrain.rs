@@ -138,7 +138,7 @@ impl Pretrain {
         }
         let parts = if self.text.is_empty() { None } else { Some(self.read()?) };
         let checkpoint =
-            self.start(parts.as_ref().map(|(training, _)| training))?.on(self.compute.device.open()?);
+            self.start(parts.as_ref().map(|(training, _)| training))?.on(&self.compute.place()?);
         match &self.checkpoint {
             Some(given) => provenance.checkpoint("checkpoint", given, &checkpoint.hash)?,
             None => provenance.input("checkpoint", &checkpoint.hash),

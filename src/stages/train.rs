@@ -205,7 +205,7 @@ impl Train {
         let (config, each) = (self.config(used), self.options.steps_each(used));
         if self.save_moments && model.network()?.backend != Backend::Fused {
             let fix = "leave --device out: on other devices the moments are not kept";
-            return Err(Error::field("--save-moments", "device", "cpu", self.compute.device, fix));
+            return Err(Error::field("--save-moments", "device", "cpu", self.compute.device.0, fix));
         }
         let (network, theta) = (model.network()?.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");

@@ -22,7 +22,7 @@ use super::step::{Record, Step};
 use super::{Places, stage};
 use crate::error::Result;
 use crate::progress;
-use crate::provenance::command_line;
+use crate::provenance::{self, command_line};
 
 /// Runs steps, each of which writes its own record.
 pub trait Executor {
@@ -94,6 +94,8 @@ pub fn perform(step: &Step, folder: &Path, identity: &str) -> Result<Record> {
     let line = command_line(step.words(folder));
     let stage = stage(step, folder)?;
     progress::at_work(&step.name);
+    // The step before may have been on a device.
+    provenance::computed_on(None);
     let started = Instant::now();
     let (outcome, said) = progress::listen(|| stage.run(&line));
     outcome?;
