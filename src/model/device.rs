@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::Device;
 
@@ -28,12 +29,18 @@ impl DeviceChoice {
     ///
     /// [`Error::Field`] for a device that is not there, or that this program was not built for.
     pub fn open(self) -> Result<Device> {
+        // One for the process: a command may open several checkpoints, whose tensors meet.
+        static OPEN: Mutex<Option<(DeviceChoice, Device)>> = Mutex::new(None);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, device)) = open.as_ref().filter(|(choice, _)| *choice == self) {
+            return Ok(device.clone());
+        }
         let opened = match self {
             DeviceChoice::Cpu | DeviceChoice::Composed => Ok(Device::Cpu),
             DeviceChoice::Cuda(number) => Device::new_cuda(number),
             DeviceChoice::Metal => Device::new_metal(0),
         };
-        opened.map_err(|cause| {
+        let device = opened.map_err(|cause| {
             let fix = "leave out --device: everything runs on the CPU";
             Error::field(
                 "--device",
@@ -42,7 +49,9 @@ impl DeviceChoice {
                 cause,
                 fix,
             )
-        })
+        })?;
+        *open = Some((self, device.clone()));
+        Ok(device)
     }
 }
 

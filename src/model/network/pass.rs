@@ -3,11 +3,12 @@
 //! Shapes: `[total, H]` for tokens, `[M, H]` for the rows that the head reads.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 
 use super::{Network, Probe, Used};
 use crate::data::{Batch, Labels};
@@ -15,8 +16,8 @@ use crate::dropout::{Dropout, LayerName, Noise, Place, Role};
 use crate::model::modules::{Attention, FeedForward, HeadModules, Layer, Module, Projections, Transform};
 use crate::model::objective::{Hidden, Outputs};
 use crate::model::ops::fused::{Outlet, Sink, Sunk};
-use crate::model::ops::{self, Backend, Deferred, Tap};
-use crate::model::settings::{Curve, Order, Scores};
+use crate::model::ops::{self, Backend, Deferred, Tap, Turns};
+use crate::model::settings::{Curve, Order, Rotary, Scores};
 use crate::params::ParamMap;
 
 /// Losses of the targets `[M]` from the model's scores; `offsets` are where examples begin among the tokens.
@@ -57,6 +58,8 @@ pub struct Pass<'a> {
     sunk: Option<&'a Sunk>,
     tokens: Placed<'a>,
     read: Placed<'a>,
+    /// Angles of rotary positions, which many layers have in common.
+    turns: RefCell<Vec<(Rows, Rotary, Turns)>>,
     /// The rows of the batch that are not a decoder's, where it has both.
     encoder: Option<Vec<u32>>,
 }
@@ -107,6 +110,7 @@ impl<'a> Pass<'a> {
             sunk: None,
             tokens,
             read: Placed::some(batch, decoder),
+            turns: RefCell::default(),
             encoder,
         }
     }
@@ -367,19 +371,31 @@ impl<'a> Pass<'a> {
     ) -> Result<Tensor> {
         let (heads, settings) = (self.model.config.heads, &attention.settings);
         let (mut q, mut kv) = self.projected((x, keys), (at_rows, rows), attention)?;
-        let (packing, keys) = (self.packing(rows), self.placed(keys));
         if let Some(rotary) = &settings.rotary {
             let width = heads.keys * heads.depth;
             let (own, values) = (kv.narrow(1, 0, width)?, kv.narrow(1, width, width)?);
-            q = ops::rotate(&q, heads.depth, packing.positions, rotary)?;
-            kv = Tensor::cat(&[&ops::rotate(&own, heads.depth, &keys.positions, rotary)?, &values], 1)?;
+            let turned =
+                |x: &Tensor, rows| ops::rotate(x, heads.depth, &self.turns(rows, rotary, x.device())?);
+            (q, kv) = (turned(&q, rows)?, Tensor::cat(&[&turned(&own, keys)?, &values], 1)?);
         }
+        let (packing, keys) = (self.packing(rows), self.placed(keys));
         let scores =
             Scores { heads, mask: settings.mask, scaled: !settings.unscaled, distances: settings.distances };
         let added = attention.distances.as_ref().map(|table| self.added(table)).transpose()?;
         let inputs = (&q, &kv, added.as_ref());
         let context = self.model.backend.attention(inputs, scores, noise, &packing, &keys.offsets)?;
         self.linear(&context, rows, &attention.attended)
+    }
+
+    /// By what angles rows turn, made once.
+    fn turns(&self, rows: Rows, rotary: &Rotary, device: &Device) -> Result<Turns> {
+        let known = |(own, of, _): &&(Rows, Rotary, Turns)| *own == rows && of == rotary;
+        if let Some((_, _, turns)) = self.turns.borrow().iter().find(known) {
+            return Ok(turns.clone());
+        }
+        let turns = Turns::new(&self.placed(rows).positions, rotary, device)?;
+        self.turns.borrow_mut().push((rows, rotary.clone(), turns.clone()));
+        Ok(turns)
     }
 
     /// What a table of distances adds to the scores: `[B, heads, buckets]`.

@@ -12,7 +12,7 @@ pub mod fused;
 mod kernels;
 mod tap;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Activation, Module};
 
 use super::settings::{Norm, Rotary, Scores};
@@ -181,20 +181,34 @@ fn or_zeros(b: Option<&Tensor>, w: &Tensor) -> Result<Tensor> {
     b.map_or_else(|| Tensor::zeros(w.dim(0)?, w.dtype(), w.device()), |b| Ok(b.clone()))
 }
 
-/// Turns the pairs of each head's first values by their rows' positions: `x` is `[rows, heads d]`, `positions` `[rows]`.
-pub fn rotate(x: &Tensor, depth: usize, positions: &[u32], rotary: &Rotary) -> Result<Tensor> {
-    let (rows, pairs) = (x.dim(0)?, rotary.frequencies.len());
-    let angle = |position: u32| rotary.frequencies.iter().map(move |f| f64::from(position) * f);
-    let angles: Vec<f64> = positions.iter().copied().flat_map(angle).collect();
-    let table = |of: fn(f64) -> f64| {
-        let values: Vec<f32> = angles.iter().map(|angle| of(*angle) as f32).collect();
-        Tensor::from_vec(values, (rows, 1, pairs), x.device())
-    };
-    let (cos, sin) = (table(libm::cos)?, table(libm::sin)?);
+/// By what angles rows turn: cosines and sines `[rows, 1, pairs]`, by position and frequency.
+#[derive(Clone)]
+pub struct Turns {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Turns {
+    /// Of rows at these positions.
+    pub fn new(positions: &[u32], rotary: &Rotary, device: &Device) -> Result<Turns> {
+        let (rows, pairs) = (positions.len(), rotary.frequencies.len());
+        let angle = |position: u32| rotary.frequencies.iter().map(move |f| f64::from(position) * f);
+        let angles: Vec<f64> = positions.iter().copied().flat_map(angle).collect();
+        let table = |of: fn(f64) -> f64| {
+            let values: Vec<f32> = angles.iter().map(|angle| of(*angle) as f32).collect();
+            Tensor::from_vec(values, (rows, 1, pairs), device)
+        };
+        Ok(Turns { cos: table(libm::cos)?, sin: table(libm::sin)? })
+    }
+}
+
+/// Turns the pairs of each head's first values: `x` is `[rows, heads d]`.
+pub fn rotate(x: &Tensor, depth: usize, Turns { cos, sin }: &Turns) -> Result<Tensor> {
+    let (rows, pairs) = (x.dim(0)?, cos.dim(2)?);
     let x = x.reshape((rows, x.dim(1)? / depth, depth))?;
     let (a, b) = (x.narrow(2, 0, pairs)?, x.narrow(2, pairs, pairs)?);
-    let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
-    let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
+    let first = (a.broadcast_mul(cos)? - b.broadcast_mul(sin)?)?;
+    let second = (b.broadcast_mul(cos)? + a.broadcast_mul(sin)?)?;
     let rest = x.narrow(2, 2 * pairs, depth - 2 * pairs)?;
     Tensor::cat(&[first, second, rest], 2)?.flatten_from(1)
 }
@@ -226,7 +240,7 @@ pub fn add_rows_at(table: &Tensor, ids: &[u32], g: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use Backend::{Composed, Fused};
-    use candle_core::{Device, Var};
+    use candle_core::Var;
 
     use super::*;
     use crate::dropout::noise::Kind;
