@@ -36,7 +36,19 @@ pub enum Error {
     Io { path: PathBuf, action: &'static str, cause: std::io::Error },
     /// The tensor library refused.
     #[error("tensor operation: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(cause: candle_core::Error) -> Error {
+        match cause.to_string().contains("OUT_OF_MEMORY") {
+            true => {
+                let fix = "free it, use shorter examples or fewer to a batch, or leave out --device";
+                Error::said("--device", "its memory is full", fix)
+            }
+            false => Error::Tensor(cause),
+        }
+    }
 }
 
 /// An option that cannot be as it is: out of its range, or at odds with another.

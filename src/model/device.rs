@@ -41,7 +41,10 @@ impl DeviceChoice {
             DeviceChoice::Metal => Device::new_metal(0),
         };
         let device = opened.map_err(|cause| {
-            let fix = "leave out --device: everything runs on the CPU";
+            let fix = "build with --features cuda or metal on a machine that has it, or leave out --device: everything runs on the CPU";
+            // What follows the first line is where in the code it was found.
+            let cause = cause.to_string();
+            let cause = cause.lines().next().unwrap_or_default();
             Error::field(
                 "--device",
                 self,
@@ -169,6 +172,15 @@ mod tests {
             message.contains("--precision") && message.contains("CUDA") && message.contains("cpu"),
             "{message}"
         );
+    }
+
+    /// What the driver says of a full device becomes what to do about it.
+    #[test]
+    fn a_full_device_is_no_riddle() {
+        let said = candle_core::Error::Msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY, ...)".into());
+        let message = Error::from(said).to_string();
+        assert!(message.contains("memory is full") && message.contains("fix:"), "{message}");
+        assert!(matches!(Error::from(candle_core::Error::Msg("other".into())), Error::Tensor(_)));
     }
 
     /// A build without GPUs says so; it never runs on the CPU in silence.
