@@ -22,6 +22,8 @@ training   seconds a step of 16 examples at dropout 0.1. Ours: two runs on one t
 
 Peaks are the largest resident memory of each program's process.
 
+With --device cuda both run there, and the roof is PyTorch's own rate of float32 products on that card.
+
 The share of the roof is the arithmetic that a job needs (products of matrices alone; a backward pass counts as two forward
 passes, and so do the squares of its weights' gradients) by our time, over the rate of matrix products that `cargo bench
 --bench roof` finds on as many threads in the same turn.
@@ -57,16 +59,22 @@ class Bench:
         self.notes, self.rates = [], {}
 
     def ours(self, what, *arguments, threads=None):
-        return Run(self.options.binary, "-q", "--threads", threads or self.options.threads, what, *arguments)
+        device = ("--device", self.options.device)
+        return Run(self.options.binary, "-q", "--threads", threads or self.options.threads, what, *arguments, *device)
 
     def theirs(self, what, checkpoint, frozen, *arguments):
         inputs = ("--checkpoint", checkpoint, "--set", frozen, "--threads", self.options.threads)
-        run = Run(self.options.python, self.options.peer, what, *inputs, *arguments)
+        device = ("--device", self.options.device)
+        run = Run(self.options.python, self.options.peer, what, *inputs, *arguments, *device)
         return run, json.loads(run.printed.splitlines()[-1])
 
     def share(self, checkpoint, frozen, passes, seconds):
         """Of the roof, in so many forward passes over the set in so many seconds."""
         width = json.loads((checkpoint / "config.json").read_text()).get("hidden_size", 768)
+        if width not in self.rates and self.options.device != "cpu":
+            roof = ("roof", "--width", width, "--device", self.options.device)
+            run = Run(self.options.python, self.options.peer, *roof)
+            self.rates[width] = 2 * 2048 * width * 4 * width / json.loads(run.printed)["median_s"]
         if width not in self.rates:
             command = ("cargo", "bench", "-q", "--bench", "roof", "--", self.options.threads, width)
             self.rates[width] = float(Run(*command).printed.split()[-1]) * 1e9
@@ -213,6 +221,7 @@ def main():
         parser.add_argument(f"--{name}", nargs=2, type=Path, metavar=("CHECKPOINT", "SET"))
     parser.add_argument("--repeats", type=int, default=5, help="turns of each job (default 5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for both (default: all)")
+    parser.add_argument("--device", default="cpu", help="for both, as ours names it (default cpu)")
     parser.add_argument("--paper", action="store_true", help="also the masked-LM surface the paper's way (minutes)")
     parser.add_argument("--scaling", action="store_true", help="also our own time on all threads against one")
     options = parser.parse_args()

@@ -4,6 +4,7 @@
     torch_peer.py surface --checkpoint CHECKPOINT --set SET [--points 5]     seconds a grid point
     torch_peer.py fisher  --checkpoint CHECKPOINT --set SET [--examples 64]  seconds an example
     torch_peer.py train   --checkpoint CHECKPOINT --set SET [--steps 8]      seconds a step
+    torch_peer.py roof [--width 768]                                         float32 products: [2048, W] by [W, 4 W]
 
 SET comes from `fisherscape freeze`; its labels choose the head: masked language modelling or classes. Models are BERT.
 Needs torch and transformers (`pip install torch transformers`); everything is read from local files.
@@ -13,7 +14,8 @@ no graph is kept where none is needed. With --paper the surface is computed the 
 position table), the model loaded anew at each point.
 
 Prints one line of JSON: median_s, mean_s and total_s of the timed units, and centre_loss, the loss at the checkpoint's
-own weights (null but for surface), by which one sees that both programs compute the same.
+own weights (null but for surface), by which one sees that both programs compute the same. With --device the model and its
+batches lie on a GPU, and a time ends when the GPU has done its work.
 """
 import argparse
 import json
@@ -38,7 +40,14 @@ def open_model(options, labels):
     if labels.dim() == 1:
         head = AutoModelForSequenceClassification
         config.num_labels = max(config.num_labels, int(labels.max()) + 1)
-    return head.from_pretrained(options.checkpoint, config=config, dtype=torch.float32)
+    return head.from_pretrained(options.checkpoint, config=config, dtype=torch.float32).to(options.device)
+
+
+def done(options):
+    """Waits for what was asked of a GPU; the time then."""
+    if options.device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def batches(examples, size, padded=None, members=None):
@@ -79,7 +88,7 @@ def surface(options, examples):
     seconds, centre = [], None
     for point in range(options.points + 1):
         a, b = 0.1 * point, -0.05 * point
-        clock = time.perf_counter()
+        clock = done(options)
         if options.paper:
             model = open_model(options, examples["labels"]).eval()
         with torch.inference_mode():
@@ -87,7 +96,7 @@ def surface(options, examples):
                 weight.copy_(origin).add_(x, alpha=a).add_(y, alpha=b)
             sums = [summed_loss(model, batch) for batch in ready]
         loss = sum(loss.item() for loss, _ in sums) / sum(targets for _, targets in sums)
-        seconds.append(time.perf_counter() - clock)
+        seconds.append(done(options) - clock)
         centre = loss if centre is None else centre
     return seconds[1:], centre
 
@@ -99,14 +108,14 @@ def fisher(options, examples):
     squares = [torch.zeros_like(weight) for weight in weights]
     seconds = []
     for batch in batches(examples, 1, members=torch.arange(len(examples["labels"]))[: options.examples]):
-        clock = time.perf_counter()
+        clock = done(options)
         loss, targets = summed_loss(model, batch)
         if targets:
             gradients = torch.autograd.grad(loss / targets, weights, allow_unused=True)
             for square, gradient in zip(squares, gradients):
                 if gradient is not None:
                     square.addcmul_(gradient, gradient)
-        seconds.append(time.perf_counter() - clock)
+        seconds.append(done(options) - clock)
     return seconds, None
 
 
@@ -119,30 +128,42 @@ def train(options, examples):
     seconds = []
     for step in range(options.steps + 1):
         batch = whole[order[step % len(order)]]
-        clock = time.perf_counter()
+        clock = done(options)
         loss, targets = summed_loss(model, batch)
         (loss / targets).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        seconds.append(time.perf_counter() - clock)
+        seconds.append(done(options) - clock)
     return seconds[1:], None
 
 
+def roof(options, _):
+    """The fastest of many products counts, as the least disturbed."""
+    a, b = (torch.ones(shape, device=options.device) for shape in ((2048, options.width), (options.width, 4 * options.width)))
+    seconds = []
+    for _ in range(50):
+        clock = done(options)
+        a @ b
+        seconds.append(done(options) - clock)
+    return [min(seconds)], None
+
+
 def main():
-    jobs = {job.__name__: job for job in (surface, fisher, train)}
+    jobs = {job.__name__: job for job in (surface, fisher, train, roof)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=jobs)
-    parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("--set", required=True)
-    numbers = {"points": 5, "examples": 64, "steps": 8, "batch": 16, "threads": os.cpu_count(), "seed": 0}
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--set")
+    parser.add_argument("--device", default="cpu", help="as PyTorch names it (default cpu)")
+    numbers = {"points": 5, "examples": 64, "steps": 8, "batch": 16, "threads": os.cpu_count(), "seed": 0, "width": 768}
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
     parser.add_argument("--paper", action="store_true", help="the paper's way (surface)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    examples = load_file(options.set)
+    examples = load_file(options.set, options.device) if options.set else None
     seconds, centre = jobs[options.what](options, examples)
     times = {"median_s": statistics.median(seconds), "mean_s": statistics.mean(seconds), "total_s": sum(seconds)}
     print(json.dumps({"what": options.what, **times, "units": len(seconds), "centre_loss": centre}))
