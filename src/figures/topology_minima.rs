@@ -4,6 +4,8 @@
 //! lines begin at a minimum and end at its saddle; right each persistence with its interval, for all minima together. What may be noise is
 //! empty and grey. Of many minima those with the largest persistence are drawn, and the others counted.
 //!
+//! A volume has no picture of itself here: `render VOLUME.csv` draws its central planes.
+//!
 //! Takes `minima.csv` of `topology`, with `basins.csv` beside it.
 
 use std::path::Path;
@@ -71,6 +73,10 @@ impl Read {
         Ok(Read { minima, all, basins: tables::read_beside(path)? })
     }
 
+    fn is_volume(&self) -> bool {
+        self.minima.iter().any(|own| own.z.is_some())
+    }
+
     fn has_intervals(&self) -> bool {
         self.minima.iter().any(|own| own.shown.is_some())
     }
@@ -89,7 +95,7 @@ fn sign(canvas: &Canvas, at: Point, noise: bool) {
     marker_of(canvas, at, 0, if noise { GREY } else { SHOWN }, noise);
 }
 
-/// The surface with its minima; a line where it is one; nothing without `basins.csv`.
+/// The surface with its minima; a line where it is one; nothing without `basins.csv`, and of a volume.
 fn surface<'a>(read: &'a Read, path: &Path) -> Result<Option<Panel<'a>>> {
     let coordinates = |of: fn(&BasinRow) -> f64| {
         let mut axis: Vec<f64> = read.basins.iter().map(of).collect();
@@ -98,7 +104,7 @@ fn surface<'a>(read: &'a Read, path: &Path) -> Result<Option<Panel<'a>>> {
         axis
     };
     let (x, y) = (coordinates(|row| row.x), coordinates(|row| row.y));
-    if read.basins.is_empty() {
+    if read.basins.is_empty() || read.is_volume() {
         return Ok(None);
     }
     let whole = read.basins.iter().zip(y.iter().flat_map(|y| x.iter().map(move |x| (*x, *y))));
@@ -211,7 +217,7 @@ fn tree(read: &Read) -> Panel<'_> {
         move |number: usize| order.iter().position(|&i| read.minima[i].minimum == number).unwrap_or(0);
     Panel {
         title: "merge tree".into(),
-        notes: Vec::new(),
+        notes: if read.is_volume() { left_out(read) } else { Vec::new() },
         spans,
         words: ("minimum", field(read)),
         draw: Box::new(move |canvas, plot| {
@@ -286,7 +292,7 @@ fn entries(read: &Read) -> Vec<Entry<'static>> {
     if read.minima.iter().any(is_noise) {
         entries.push(Entry::new(|canvas: &Canvas, at| sign(canvas, at, true), "may be noise"));
     }
-    if read.minima.iter().any(|own| own.saddle.is_some()) {
+    if !read.is_volume() && read.minima.iter().any(|own| own.saddle.is_some()) {
         entries.push(Entry::new(saddle, "saddle"));
     }
     if read.has_intervals() {
@@ -309,8 +315,9 @@ fn caption(read: &Read) -> String {
     let all: String = read.minima.iter().filter_map(one).collect();
     let left = left_out(read).first().map_or(String::new(), |left| format!(" {left}."));
     let persistences = if all.is_empty() { String::new() } else { format!(" Persistences:{all}") };
+    let (what, drawn) = if read.is_volume() { ("volume", "its") } else { ("surface", "the surface, its") };
     format!(
-        "Basins of a surface ({}), {} minima: the surface, its merge tree, and how far each minimum lies below its saddle.\
+        "Basins of a {what} ({}), {} minima: {drawn} merge tree, and how far each minimum lies below its saddle.\
          {persistences}{left}\n",
         field(read),
         read.all,
@@ -327,7 +334,7 @@ mod tests {
 
     /// The tables of a field; what is shown: every second one, or nothing is known.
     fn tables_of(values: &[f64], width: usize, known: bool) -> (Vec<MinimumRow>, Vec<BasinRow>) {
-        let field = Field { values, width };
+        let field = Field::plane(values, width);
         let tree = Tree::of(&field);
         let place = |cell: usize| ((cell % width) as f64 / 4.0 - 1.0, (cell / width) as f64 / 4.0 - 1.0);
         let row = |(i, own): (usize, &crate::landscape::topology::Minimum)| {
@@ -338,11 +345,13 @@ mod tests {
                 minimum: i + 1,
                 x: place(own.cell).0,
                 y: place(own.cell).1,
+                z: None,
                 value: values[own.cell],
                 border: false,
                 into: own.merge.map(|merge| merge.into + 1),
                 saddle_x: saddle.map(|cell| place(cell).0),
                 saddle_y: saddle.map(|cell| place(cell).1),
+                saddle_z: None,
                 saddle: saddle.map(|cell| values[cell]),
                 persistence,
                 persistence_se: None,
@@ -359,6 +368,7 @@ mod tests {
         let basin = |(cell, value): (usize, &f64)| BasinRow {
             x: place(cell).0,
             y: place(cell).1,
+            z: None,
             value: Some(*value).filter(|v| v.is_finite()),
             minimum: None,
         };
