@@ -512,8 +512,12 @@ fn topology_of_a_volume_has_three_coordinates() -> Outcome {
         let (low, high) = (row.persistence_low.unwrap(), row.persistence_high.unwrap());
         assert!(low < *depth && *depth < high + 0.02, "{low} to {high} for {depth}");
     }
-    run(folder, "render one/minima.csv --out minima.svg").success();
-    assert!(!fs::read_to_string(folder.join("minima.svg"))?.contains("direction x"));
+    run(folder, "render one/minima.csv --out minima.svg --out minima.txt").success();
+    let svg = fs::read_to_string(folder.join("minima.svg"))?;
+    for words in ["lowest along x", "lowest along y", "lowest along z", "direction z (c)", "merge tree"] {
+        assert!(svg.contains(words), "{words}");
+    }
+    assert!(fs::read_to_string(folder.join("minima.txt"))?.contains("Basins of a volume (loss)"));
 
     write(folder, "half.csv", sides, (0.5, 8))?;
     run(folder, "topology v.csv --minus v.csv --out same").success();
