@@ -4,7 +4,7 @@
 //! lines begin at a minimum and end at its saddle; right each persistence with its interval, for all minima together. What may be noise is
 //! empty and grey. Of many minima those with the largest persistence are drawn, and the others counted.
 //!
-//! Of a volume there are three surfaces, seen along each direction ([`maps`]).
+//! Of a volume there are three surfaces, seen along each direction (`maps`).
 //!
 //! Takes `minima.csv` of `topology`, with `basins.csv` beside it.
 
