@@ -50,8 +50,8 @@ pub struct Surface {
     /// Move along the first direction only: a profile. Directions without y.NAME make one, too
     #[arg(long)]
     pub profile: bool,
-    /// Move along a third direction, z, too: a volume. The first two directions are those of the surface with the same seed. At 9 points per
-    /// axis it has 729 points, at 25 it would have 15,625
+    /// Move along a third direction, z, too: a volume. The first two directions are those of the surface with the same seed. The default
+    /// of --resolution is then 9, which makes 729 points; 25 would make 15,625
     #[arg(long, conflicts_with = "profile")]
     pub volume: bool,
     #[command(flatten)]
@@ -88,7 +88,7 @@ pub struct Surface {
 #[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(default = "defaults")]
 pub struct AxisOptions {
-    /// Points per axis; 9 with --volume
+    /// Points per axis
     #[arg(long, default_value_t = 25, default_value_if("volume", "true", "9"), value_name = "N")]
     pub resolution: usize,
     /// Lowest and highest coordinate on all axes
