@@ -176,7 +176,7 @@ fn surface(group: &mut Group, job: &Job) -> Outcome {
         by_length: &job.by_length,
         scoring: Scoring::of(Kind::Classes),
         plane: &plane,
-        coordinates: [&[x], &[y]],
+        coordinates: [&[x], &[y], &[0.0]],
         per_example: false,
         refine: 0,
         sample: None,

@@ -38,7 +38,7 @@ fn main() -> Result<()> {
 
     let order = set.by_length();
     let loss_at = |a: f64| {
-        let theta = plane.at(&model.theta, a, 0.0)?;
+        let theta = plane.at(&model.theta, &[a])?;
         evaluate::set_loss(model.objective(), &theta, &set.examples, &order)
     };
     for a in [0.0, 0.25, 0.5, 0.75, 1.0] {

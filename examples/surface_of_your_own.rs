@@ -73,7 +73,7 @@ fn main() -> Result<()> {
     let (mut loss, mut loss_se) = (Vec::new(), Vec::new());
     for &b in &axis {
         for &a in &axis {
-            let at = evaluate::set_loss(&LogisticRegression, &plane.at(&theta, a, b)?, &examples, &order)?;
+            let at = evaluate::set_loss(&LogisticRegression, &plane.at(&theta, &[a, b])?, &examples, &order)?;
             loss.push(at.loss);
             loss_se.push(at.loss_se);
         }
@@ -89,14 +89,13 @@ fn main() -> Result<()> {
         loss: loss.clone(),
         columns,
         centre: Some(middle),
-        known: None,
-        examples: None,
-        length: None,
+        ..Grid::default()
     };
     let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "create"))?.keep();
     grid.write(&folder.join("surface.csv"))?;
     let title = "logistic regression".to_string();
     let panel = Panel {
+        axes: None,
         title,
         x: axis.clone(),
         y: axis,

@@ -55,6 +55,7 @@ fn awkward() -> Vec<Grid> {
     let grid = |x: &[f64], y: &[f64], names: &[&str], centre: Option<f64>| Grid {
         x: x.to_vec(),
         y: y.to_vec(),
+        z: None,
         loss: loss.iter().copied().cycle().take(x.len() * y.len()).collect(),
         columns: names.iter().map(|name| column(name, x.len() * y.len())).collect(),
         centre,
@@ -269,12 +270,8 @@ const BAD: &[Bad] = &[
         |path| std::fs::write(path, "x,y,loss,f1,f1\n0,0,1,1,1\n").unwrap(),
         &["names.csv", "`header`", "`f1` twice"],
     ),
-    (
-        "image.vti",
-        |path| std::fs::write(path, "").unwrap(),
-        &["image.vti", ".csv, .h5 or .npz", "written only"],
-    ),
-    ("other.mat", |path| std::fs::write(path, "").unwrap(), &["other.mat", ".csv, .h5 or .npz"]),
+    ("image.vti", |path| std::fs::write(path, "").unwrap(), &["image.vti", "`AppendedData`", ".csv or .npz"]),
+    ("other.mat", |path| std::fs::write(path, "").unwrap(), &["other.mat", ".csv, .h5, .npz or .vti"]),
 ];
 
 /// Oracle: docs/formats.md: a message names file and field, what was expected and found.

@@ -91,7 +91,7 @@ fn surface(
     objective: &dyn Objective,
     theta: &ParamMap,
     examples: &[Example],
-    pair: [directions::Direction; 2],
+    pair: Vec<directions::Direction>,
 ) -> Outcome<Vec<f64>> {
     let plan = Plan {
         theta,
@@ -99,7 +99,7 @@ fn surface(
         by_length: &fisherscape::data::by_length(examples),
         scoring: fisherscape::tasks::Scoring::of(fisherscape::tasks::Kind::CausalLm),
         plane: &Plane::new(pair),
-        coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
+        coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0], &[0.0]],
         refine: 0,
         per_example: false,
         sample: None,

@@ -59,6 +59,7 @@ mod topology_minus;
 mod toy;
 mod training;
 mod vocabulary;
+mod volumes;
 mod weights;
 mod words;
 

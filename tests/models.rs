@@ -58,7 +58,7 @@ fn the_plane_through_three_models_holds_them() -> Outcome {
         made.marks.iter().zip([("start", &theta), ("one", &one), ("other", &other)])
     {
         assert_eq!((mark.label.as_str(), mark.order, mark.distance), (label, None, 0.0));
-        let at = flat(&plane.at(&theta, mark.x, mark.y)?);
+        let at = flat(&plane.at(&theta, &[mark.x, mark.y])?);
         for (got, expected) in at.iter().zip(flat(expected)) {
             assert!((got - expected).abs() < 1e-6, "{label}: {got} for {expected}");
         }

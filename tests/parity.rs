@@ -237,7 +237,7 @@ fn surfaces_equal_pytorch() -> Outcome {
                 by_length: &by_length,
                 scoring: set.scoring(),
                 plane: &Plane::new(masked),
-                coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0]],
+                coordinates: [&[-0.5, 0.0, 1.0], &[-1.0, 0.0, 1.0], &[0.0]],
                 per_example: false,
                 refine: 0,
                 sample: None,

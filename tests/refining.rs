@@ -49,7 +49,7 @@ fn evaluate(coordinates: [&[f64]; 2], refine: usize, journal: &Path) -> Result<S
         by_length: &[0, 1],
         scoring: Scoring::of(Kind::Classes),
         plane: &Plane::new([along([1.0, 0.0]), along([0.0, 1.0])]),
-        coordinates,
+        coordinates: [coordinates[0], coordinates[1], &[0.0]],
         refine,
         per_example: false,
         sample: None,

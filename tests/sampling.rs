@@ -83,7 +83,7 @@ fn profile(
         by_length: &order,
         scoring: Scoring::of(Kind::Classes),
         plane: &Plane::new([Direction::from([("w".to_string(), vec![1.0])]), Direction::new()]),
-        coordinates: [coordinates, &[0.0]],
+        coordinates: [coordinates, &[0.0], &[0.0]],
         per_example: false,
         refine: 0,
         sample: sample.as_ref(),

@@ -95,7 +95,7 @@ pub fn valleys(wells: &[(f64, f64, f64)], width: usize, height: usize) -> Vec<f6
 fn wells_have_their_minima_and_saddles() {
     let wells = [(1.0, -0.5, -0.5), (0.6, 0.5, 0.5), (0.3, 0.5, -0.5)];
     let values = valleys(&wells, 21, 17);
-    let field = Field { values: &values, width: 21 };
+    let field = Field::plane(&values, 21);
     let tree = Tree::of(&field);
     let places: Vec<(usize, usize)> = tree.minima.iter().map(|own| (own.cell % 21, own.cell / 21)).collect();
     assert_eq!(places, [(5, 4), (15, 12), (15, 4)]);
@@ -125,7 +125,7 @@ fn any_field_has_the_merge_tree_of_its_floods() {
         };
         let width = 5 + seed as usize % 4;
         let values: Vec<f64> = (0..width as u64 * 6).map(value).collect();
-        let field = Field { values: &values, width };
+        let field = Field::plane(&values, width);
         let (fast, slow) = (fast(&field), slow(&field));
         let heights = |found: &(Vec<(usize, f64, usize)>, Vec<usize>)| {
             let mut all: Vec<(String, String)> =
@@ -154,7 +154,7 @@ fn any_field_has_the_merge_tree_of_its_floods() {
 #[test]
 fn smad_and_basins_of_a_line_are_those_on_paper() {
     let values = [3.0, 0.0, 2.0, 1.0, 4.0, -1.0, 5.0];
-    let field = Field { values: &values, width: 7 };
+    let field = Field::plane(&values, 7);
     let tree = Tree::of(&field);
     assert_eq!(tree.minima.iter().map(|own| own.cell).collect::<Vec<_>>(), [5, 1, 3]);
     let persistence: Vec<Option<f64>> = (0..3).map(|i| tree.persistence(&field, i)).collect();
@@ -164,14 +164,17 @@ fn smad_and_basins_of_a_line_are_those_on_paper() {
     assert_eq!(basins, [1, 1, 1, 2, 0, 0, 0]);
     let x: Vec<f64> = (0..7).map(|i| f64::from(i) / 2.0).collect();
     let of = |noise: [bool; 3]| {
-        sizes(&tree, [&x, &[0.0]], &noise).iter().map(|own| (own.cells, own.radius)).collect::<Vec<_>>()
+        sizes(&tree, [&x, &[0.0], &[0.0]], &noise)
+            .iter()
+            .map(|own| (own.cells, own.radius))
+            .collect::<Vec<_>>()
     };
     // 0.5 to the left end of the line, 0.5 to its right end; then to the next basin.
     assert_eq!(of([false; 3]), [(3, 0.5), (3, 0.5), (1, 0.5)]);
     assert_eq!(of([false, false, true]), [(3, 0.5), (4, 0.5), (1, 0.5)]);
     assert_eq!(of([false, true, true]), [(7, 0.5), (3, 0.5), (1, 0.5)]);
-    let one = Tree::of(&Field { values: &[1.0, 0.0, 1.0], width: 3 });
-    assert_eq!((one.minima.len(), one.smad(&Field { values: &[1.0, 0.0, 1.0], width: 3 })), (1, 0.0));
+    let one = Tree::of(&Field::plane(&[1.0, 0.0, 1.0], 3));
+    assert_eq!((one.minima.len(), one.smad(&Field::plane(&[1.0, 0.0, 1.0], 3))), (1, 0.0));
 }
 
 /// Cells of a side of the simulated surfaces.
@@ -193,7 +196,7 @@ pub fn sampled(truth: &[f64], examples: usize, (smooth, rough): (f64, f64), seed
 fn judged(points: &[Vec<f64>], seed: u64) -> (Tree, Vec<Option<Barrier>>) {
     let n = points[0].len();
     let mean: Vec<f64> = points.iter().map(|own| own.iter().sum::<f64>() / n as f64).collect();
-    let field = Field { values: &mean, width: SIDE };
+    let field = Field::plane(&mean, SIDE);
     let tree = Tree::of(&field);
     let pairs = Pairs::new(points.iter().map(Vec::as_slice), &vec![1.0; n], &Clusters::default());
     let critical = pairs.critical(&candidates(&field, &pairs), 0.95, seed);
@@ -213,7 +216,7 @@ fn barrier(truth: &Field, a: usize, b: usize) -> f64 {
 #[test]
 fn intervals_hold_the_barriers_of_minima_chosen_from_noise() {
     let truth = valleys(&[(1.0, -0.5, 0.0), (0.8, 0.5, 0.0)], SIDE, SIDE);
-    let field = Field { values: &truth, width: SIDE };
+    let field = Field::plane(&truth, SIDE);
     let (mut held, mut deep) = (0, 0);
     for seed in 0..100 {
         let (tree, found) = judged(&sampled(&truth, 80, (0.4, 0.7), seed), seed);
@@ -254,8 +257,8 @@ fn a_second_basin_of_noise_is_called_noise() {
 /// Writes a surface and its losses by example, `points[cell][n]`.
 pub fn write(folder: &Path, name: &str, points: &[Vec<f64>]) -> Outcome {
     let coordinate = |i: usize| i as f64 / 4.0 - 1.0;
-    let places: Vec<(f64, f64)> =
-        (0..points.len()).map(|cell| (coordinate(cell % SIDE), coordinate(cell / SIDE))).collect();
+    let places: Vec<[f64; 3]> =
+        (0..points.len()).map(|cell| [coordinate(cell % SIDE), coordinate(cell / SIDE), 0.0]).collect();
     let n = points[0].len();
     let losses = ByExample {
         targets: vec![1.0; n],
@@ -266,7 +269,7 @@ pub fn write(folder: &Path, name: &str, points: &[Vec<f64>]) -> Outcome {
     };
     let path = folder.join(name);
     losses.write(&examples_path(&path), &BTreeMap::new())?;
-    let row = |((x, y), own): (&(f64, f64), &Vec<f64>)| {
+    let row = |([x, y, _], own): (&[f64; 3], &Vec<f64>)| {
         let mean = own.iter().sum::<f64>() / n as f64;
         format!("{x},{y},{mean},{}\n", 1.0 - mean / 10.0)
     };
@@ -297,7 +300,7 @@ fn the_command_tells_basins_from_noise() -> Outcome {
     );
     let rows: Vec<MinimumRow> = tables::read(&at("clear/minima.csv"))?;
     assert_eq!(rows.iter().take(2).map(|own| (own.x, own.y)).collect::<Vec<_>>(), [(-0.5, 0.0), (0.5, 0.0)]);
-    let expected = barrier(&Field { values: &truth, width: SIDE }, 4 * SIDE + 2, 4 * SIDE + 6);
+    let expected = barrier(&Field::plane(&truth, SIDE), 4 * SIDE + 2, 4 * SIDE + 6);
     let second = &rows[1];
     assert!((second.persistence.ok_or("none")? - expected).abs() < 0.05, "{second:?}, expected {expected}");
     assert!(second.persistence_low < Some(expected) && Some(expected) < second.persistence_high);

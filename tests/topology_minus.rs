@@ -42,12 +42,12 @@ fn judged(points: &[Points; 2], seed: u64) -> Vec<Contrasted> {
         points.each_ref().map(|own| own.iter().map(|v| v.iter().sum::<f64>() / n as f64).collect::<Vec<_>>());
     let own = points.each_ref().map(|own| pairs(&mut own.iter()));
     let side = |i: usize| {
-        let field = Field { values: &means[i], width: SIDE };
+        let field = Field::plane(&means[i], SIDE);
         let tree = Tree::of(&field);
         let critical = own[i].critical(&candidates(&field, &own[i]), 0.95, seed);
         let found = barriers(&field, &tree, &own[i], critical);
         let noise = found.iter().map(|own| own.is_some_and(|own| !own.is_shown())).collect();
-        Side { field, axes: [&axis, &axis], pairs: &own[i], noise }
+        Side { field, axes: [&axis, &axis, &[0.0]], pairs: &own[i], noise }
     };
     let joint = pairs(&mut points[0].iter().chain(&points[1]));
     let apart: Points = (0..points[0].len())
@@ -58,7 +58,7 @@ fn judged(points: &[Points; 2], seed: u64) -> Vec<Contrasted> {
 
 /// The measures of a field that is known: number of minima, persistences, SMAD, radius.
 fn truth(values: &[f64], measure: Measure) -> f64 {
-    let field = Field { values, width: SIDE };
+    let field = Field::plane(values, SIDE);
     let tree = Tree::of(&field);
     let axis: Vec<f64> = (0..SIDE).map(|i| i as f64 / 4.0 - 1.0).collect();
     let mut persistences: Vec<f64> =
@@ -68,7 +68,7 @@ fn truth(values: &[f64], measure: Measure) -> f64 {
         Measure::Basins => tree.minima.len() as f64,
         Measure::Persistence(rank) => persistences.get(rank - 1).copied().unwrap_or(0.0),
         Measure::Smad => tree.smad(&field),
-        Measure::Radius => sizes(&tree, [&axis, &axis], &vec![false; tree.minima.len()])[0].radius,
+        Measure::Radius => sizes(&tree, [&axis, &axis, &[0.0]], &vec![false; tree.minima.len()])[0].radius,
     }
 }
 

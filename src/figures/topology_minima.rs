@@ -4,13 +4,16 @@
 //! lines begin at a minimum and end at its saddle; right each persistence with its interval, for all minima together. What may be noise is
 //! empty and grey. Of many minima those with the largest persistence are drawn, and the others counted.
 //!
+//! Of a volume there are three surfaces, seen along each direction (`maps`).
+//!
 //! Takes `minima.csv` of `topology`, with `basins.csv` beside it.
+
+mod maps;
 
 use std::path::Path;
 
 use crate::draw::axis;
 use crate::draw::canvas::{Canvas, Point};
-use crate::draw::contour::plain::Plain;
 use crate::draw::curves::{self, GREY, marker_of, thick_bar};
 use crate::draw::frame::Plot;
 use crate::draw::legend::{Entry, stretch};
@@ -25,6 +28,8 @@ const MOST: usize = 12;
 /// The colours of minima and saddles, which every colour map and white show.
 const SHOWN: &str = "#d55e00";
 const SADDLE: &str = "#000";
+/// Size of the numbers at minima, pt.
+const NUMBER: f64 = 6.0;
 /// How far the lowest minimum's line goes beyond the last saddle, of the tree's height.
 const BEYOND: f64 = 0.08;
 
@@ -44,12 +49,12 @@ struct Read {
 /// The table at `path` as SVG and in words.
 pub(super) fn draw(path: &Path, width_mm: Option<f64>) -> Result<(String, String)> {
     let read = Read::at(path)?;
-    let surface = surface(&read, path)?;
+    let mut panels = maps::maps(&read, path)?;
     // Of one minimum the tree is a line, and there is no persistence.
-    let alone = read.all == 1 && surface.is_some();
-    let others = if alone { Vec::new() } else { vec![tree(&read), persistences(&read)] };
-    let panels: Vec<Panel> = surface.into_iter().chain(others).collect();
-    let (wide, width) = if alone { (1, 84.0) } else { (3, 174.0) };
+    if read.all > 1 || panels.is_empty() {
+        panels.extend([tree(&read), persistences(&read)]);
+    }
+    let (wide, width) = if panels.len() == 1 { (1, 84.0) } else { (3, 174.0) };
     let svg =
         sheet(&panels, PerRow { wide, narrow: 1 }, width_mm.unwrap_or(width), entries(&read), DESCRIPTION)?;
     Ok((svg, caption(&read)))
@@ -71,6 +76,10 @@ impl Read {
         Ok(Read { minima, all, basins: tables::read_beside(path)? })
     }
 
+    fn is_volume(&self) -> bool {
+        self.minima.iter().any(|own| own.z.is_some())
+    }
+
     fn has_intervals(&self) -> bool {
         self.minima.iter().any(|own| own.shown.is_some())
     }
@@ -89,73 +98,6 @@ fn sign(canvas: &Canvas, at: Point, noise: bool) {
     marker_of(canvas, at, 0, if noise { GREY } else { SHOWN }, noise);
 }
 
-/// The surface with its minima; a line where it is one; nothing without `basins.csv`.
-fn surface<'a>(read: &'a Read, path: &Path) -> Result<Option<Panel<'a>>> {
-    let coordinates = |of: fn(&BasinRow) -> f64| {
-        let mut axis: Vec<f64> = read.basins.iter().map(of).collect();
-        axis.sort_by(f64::total_cmp);
-        axis.dedup();
-        axis
-    };
-    let (x, y) = (coordinates(|row| row.x), coordinates(|row| row.y));
-    if read.basins.is_empty() {
-        return Ok(None);
-    }
-    let whole = read.basins.iter().zip(y.iter().flat_map(|y| x.iter().map(move |x| (*x, *y))));
-    if x.len() * y.len() != read.basins.len() || !whole.clone().all(|(row, at)| (row.x, row.y) == at) {
-        let found = format!("{} rows for {} x {}", read.basins.len(), x.len(), y.len());
-        let place = path.with_file_name(BasinRow::FILE);
-        return Err(Error::field(place.display(), "x, y", "a grid, y outer", found, BasinRow::FIX));
-    }
-    let values: Vec<f64> = read.basins.iter().map(|row| row.value.unwrap_or(f64::NAN)).collect();
-    if y.len() == 1 || x.len() == 1 {
-        return Ok(line(read, if y.len() == 1 { x } else { y }, values));
-    }
-    let plain = Plain::new([&x, &y], &values, if falls(read) { -1.0 } else { 1.0 })?;
-    let ends = |axis: &[f64]| Span::Linear(axis[0], axis[axis.len() - 1]);
-    let spans = Some((ends(&x), ends(&y)));
-    Ok(Some(Panel {
-        title: heading(read),
-        notes: left_out(read),
-        spans,
-        words: ("direction x (a)", "direction y (b)"),
-        draw: Box::new(move |canvas, plot| {
-            plain.draw(canvas, plot);
-            for own in read.minima.iter().rev() {
-                saddle_of(own).into_iter().for_each(|(x, y)| saddle(canvas, plot.at(x, y)));
-                let at = plot.at(own.x, own.y);
-                sign(canvas, at, is_noise(own));
-                canvas.haloed(&own.minimum.to_string(), (at.0 + 2.6, at.1 - 1.6), NUMBER);
-            }
-        }),
-    }))
-}
-
-/// Size of the numbers at minima, pt.
-const NUMBER: f64 = 6.0;
-
-/// A surface along a line.
-fn line(read: &Read, x: Vec<f64>, values: Vec<f64>) -> Option<Panel<'_>> {
-    let along = read.basins.iter().any(|row| row.x != read.basins[0].x);
-    let (low, high) = axis::range(values.iter().copied())?;
-    let spans = Some((Span::Linear(x[0], x[x.len() - 1]), Span::Linear(low, high)));
-    let points: Vec<Point> = x.into_iter().zip(values).collect();
-    Some(Panel {
-        title: heading(read),
-        notes: left_out(read),
-        spans,
-        words: ("distance along the direction", ""),
-        draw: Box::new(move |canvas, plot| {
-            plot.pieces(&points).iter().for_each(|piece| curves::solid(canvas, piece, "#0072b2"));
-            for own in read.minima.iter().rev() {
-                let at = plot.at(if along { own.x } else { own.y }, own.value);
-                sign(canvas, at, is_noise(own));
-                canvas.haloed(&own.minimum.to_string(), (at.0 + 2.6, at.1 - 1.6), NUMBER);
-            }
-        }),
-    })
-}
-
 fn heading(read: &Read) -> String {
     let number = if read.all == 1 { "one basin".into() } else { format!("{} minima", read.all) };
     format!("{}: {number}", field(read))
@@ -168,10 +110,6 @@ fn field(read: &Read) -> &str {
 fn left_out(read: &Read) -> Vec<String> {
     let more = read.all - read.minima.len();
     (more > 0).then(|| format!("{more} of smallest persistence not drawn")).into_iter().collect()
-}
-
-fn saddle_of(own: &MinimumRow) -> Option<Point> {
-    own.saddle_x.zip(own.saddle_y)
 }
 
 fn saddle(canvas: &Canvas, at: Point) {
@@ -309,8 +247,12 @@ fn caption(read: &Read) -> String {
     let all: String = read.minima.iter().filter_map(one).collect();
     let left = left_out(read).first().map_or(String::new(), |left| format!(" {left}."));
     let persistences = if all.is_empty() { String::new() } else { format!(" Persistences:{all}") };
+    let (what, drawn) = match read.is_volume() {
+        true => ("volume", format!("its {} values along each direction, its", maps::end(read))),
+        false => ("surface", "the surface, its".into()),
+    };
     format!(
-        "Basins of a surface ({}), {} minima: the surface, its merge tree, and how far each minimum lies below its saddle.\
+        "Basins of a {what} ({}), {} minima: {drawn} merge tree, and how far each minimum lies below its saddle.\
          {persistences}{left}\n",
         field(read),
         read.all,
@@ -327,7 +269,7 @@ mod tests {
 
     /// The tables of a field; what is shown: every second one, or nothing is known.
     fn tables_of(values: &[f64], width: usize, known: bool) -> (Vec<MinimumRow>, Vec<BasinRow>) {
-        let field = Field { values, width };
+        let field = Field::plane(values, width);
         let tree = Tree::of(&field);
         let place = |cell: usize| ((cell % width) as f64 / 4.0 - 1.0, (cell / width) as f64 / 4.0 - 1.0);
         let row = |(i, own): (usize, &crate::landscape::topology::Minimum)| {
@@ -338,11 +280,13 @@ mod tests {
                 minimum: i + 1,
                 x: place(own.cell).0,
                 y: place(own.cell).1,
+                z: None,
                 value: values[own.cell],
                 border: false,
                 into: own.merge.map(|merge| merge.into + 1),
                 saddle_x: saddle.map(|cell| place(cell).0),
                 saddle_y: saddle.map(|cell| place(cell).1),
+                saddle_z: None,
                 saddle: saddle.map(|cell| values[cell]),
                 persistence,
                 persistence_se: None,
@@ -359,6 +303,7 @@ mod tests {
         let basin = |(cell, value): (usize, &f64)| BasinRow {
             x: place(cell).0,
             y: place(cell).1,
+            z: None,
             value: Some(*value).filter(|v| v.is_finite()),
             minimum: None,
         };

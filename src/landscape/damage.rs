@@ -72,7 +72,7 @@ impl<'a, O: Objective + ?Sized> Perturbed<'a, O> {
         for k in 0..draws {
             let each = |values: &[f64]| values.len() == self.centre.by_example.len();
             let rise = journal.unit(each, || {
-                let plane = Plane::new([direction(k)?, Direction::new()]);
+                let plane = Plane::new([direction(k)?]);
                 let evaluator = match &mut evaluator {
                     Some(evaluator) => evaluator,
                     none => {
@@ -81,8 +81,8 @@ impl<'a, O: Objective + ?Sized> Perturbed<'a, O> {
                         none.insert(own)
                     }
                 };
-                let forth = evaluator.loss(self.objective, &plane.at(self.theta, self.radius, 0.0)?)?;
-                let back = evaluator.loss(self.objective, &plane.at(self.theta, -self.radius, 0.0)?)?;
+                let forth = evaluator.loss(self.objective, &plane.at(self.theta, &[self.radius])?)?;
+                let back = evaluator.loss(self.objective, &plane.at(self.theta, &[-self.radius])?)?;
                 let sums = forth.by_example.iter().zip(&back.by_example).zip(&self.centre.by_example);
                 Ok(sums.map(|(((forth, _), (back, _)), (centre, _))| (forth + back) / 2.0 - centre).collect())
             })?;

@@ -327,6 +327,9 @@ pub struct Moved {
     pub share_x: f64,
     /// Share of the squared length of the direction y; empty along a line.
     pub share_y: Option<f64>,
+    /// Share of the squared length of the direction z; a column of volumes only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_z: Option<f64>,
 }
 
 /// What really moves, tensor by tensor, in the order of the names. `directions` are the masked ones.
@@ -351,6 +354,7 @@ pub fn moved(theta: &ParamMap, mask: &Mask, effective: &Flags, directions: &[Dir
             moving: reached.map_or(0, |own| (0..size).filter(|&i| own[i] && chosen(i)).count()),
             share_x: share(0),
             share_y: (directions.len() > 1).then(|| share(1)),
+            share_z: (directions.len() > 2).then(|| share(2)),
         }
     };
     theta.iter().map(row).collect()

@@ -1,4 +1,4 @@
-//! A plane through θ, in what moves only.
+//! A plane through θ, or a line or a volume, in what moves only.
 //!
 //! Points are formed from the stretches of each tensor that move (an embedding table may be still but for the rows in
 //! use), so that memory and time go by what a mask lets move.
@@ -10,34 +10,36 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::Direction;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::params::{self, ParamMap};
 
 /// Values of a tensor that are looked at together for whether they move.
 const STRETCH: usize = 256;
 
-/// Two directions, as stretches of tensors.
+/// One, two or three directions, as stretches of tensors.
 pub struct Plane {
     moving: BTreeMap<String, Vec<Stretch>>,
     /// The same as whole tensors where the parameters lie, if that is not the CPU: made once, for all points.
-    whole: OnceLock<BTreeMap<String, [Option<Tensor>; 2]>>,
+    whole: OnceLock<BTreeMap<String, Vec<Option<Tensor>>>>,
 }
 
-/// Successive values of a tensor, in row-major order, that move along either direction; empty along one that has
+/// Successive values of a tensor, in row-major order, that move along any direction; empty along one that has
 /// nothing in this tensor.
 struct Stretch {
     from: usize,
-    directions: [Vec<f32>; 2],
+    directions: Vec<Vec<f32>>,
 }
 
 impl Plane {
     /// Takes the directions apart, tensor by tensor.
-    pub fn new(mut directions: [Direction; 2]) -> Plane {
+    pub fn new(directions: impl IntoIterator<Item = Direction>) -> Plane {
+        let mut directions: Vec<Direction> = directions.into_iter().collect();
         let names: BTreeSet<String> = directions.iter().flat_map(|d| d.keys().cloned()).collect();
         let mut moving = BTreeMap::new();
         for name in names {
-            let [x, y] = directions.each_mut().map(|d| d.remove(&name).unwrap_or_default());
-            let stretches = stretches(&x, &y);
+            let own: Vec<Vec<f32>> =
+                directions.iter_mut().map(|d| d.remove(&name).unwrap_or_default()).collect();
+            let stretches = stretches(&own);
             if !stretches.is_empty() {
                 moving.insert(name, stretches);
             }
@@ -45,7 +47,7 @@ impl Plane {
         Plane { moving, whole: OnceLock::new() }
     }
 
-    /// Whether a parameter moves along either direction.
+    /// Whether a parameter moves along any direction.
     pub fn moves(&self, name: &str) -> bool {
         self.moving.contains_key(name)
     }
@@ -59,18 +61,18 @@ impl Plane {
         self.moving.iter().map(of).sum::<usize>() * size_of::<f32>()
     }
 
-    /// `θ + x d₁ + y d₂`, sharing every tensor that does not move.
-    pub fn at(&self, theta: &ParamMap, x: f64, y: f64) -> Result<ParamMap> {
+    /// `θ + Σ aᵢ dᵢ` for `steps` a, one for each direction, sharing every tensor that does not move. Steps along directions that are not
+    /// there move nothing.
+    pub fn at(&self, theta: &ParamMap, steps: &[f64]) -> Result<ParamMap> {
         if theta.values().any(|weight| !weight.device().is_cpu()) {
-            return self.at_on_device(theta, x, y);
+            return self.at_on_device(theta, steps);
         }
-        let steps = [x as f32, y as f32];
         let form = |(name, weight): (&String, &Tensor)| {
             let Some(stretches) = self.moving.get(name) else { return Ok((name.clone(), weight.clone())) };
             let mut values = params::with_values(weight, <[f32]>::to_vec)?;
             for Stretch { from, directions } in stretches {
                 for (step, d) in steps.iter().zip(directions) {
-                    values[*from..].iter_mut().zip(d).for_each(|(w, d)| *w += step * d);
+                    values[*from..].iter_mut().zip(d).for_each(|(w, d)| *w += *step as f32 * d);
                 }
             }
             Ok((name.clone(), Tensor::from_vec(values, weight.dims(), weight.device())?))
@@ -79,7 +81,7 @@ impl Plane {
     }
 
     /// As [`at`](Self::at), where the parameters lie: the same sums in the same order, so the same bits.
-    fn at_on_device(&self, theta: &ParamMap, x: f64, y: f64) -> Result<ParamMap> {
+    fn at_on_device(&self, theta: &ParamMap, steps: &[f64]) -> Result<ParamMap> {
         if self.whole.get().is_none() {
             let whole = self.whole(theta)?;
             self.whole.get_or_init(|| whole);
@@ -87,17 +89,17 @@ impl Plane {
         let mut point = theta.clone();
         for (name, directions) in self.whole.get().into_iter().flatten() {
             let Some(weight) = point.get_mut(name) else { continue };
-            for (step, d) in [x, y].into_iter().zip(directions) {
+            for (step, d) in steps.iter().zip(directions) {
                 if let Some(d) = d {
-                    *weight = (&*weight + d.affine(f64::from(step as f32), 0.0)?)?;
+                    *weight = (&*weight + d.affine(f64::from(*step as f32), 0.0)?)?;
                 }
             }
         }
         Ok(point)
     }
 
-    /// Both directions as tensors like the parameters'; none along which a parameter stays.
-    fn whole(&self, theta: &ParamMap) -> Result<BTreeMap<String, [Option<Tensor>; 2]>> {
+    /// All directions as tensors like the parameters'; none along which a parameter stays.
+    fn whole(&self, theta: &ParamMap) -> Result<BTreeMap<String, Vec<Option<Tensor>>>> {
         let whole = |(name, stretches): (&String, &Vec<Stretch>)| {
             let weight = theta.get(name)?;
             let one = |i: usize| {
@@ -107,19 +109,19 @@ impl Plane {
                 let moves = values.iter().any(|v| *v != 0.0);
                 moves.then(|| Tensor::from_vec(values, weight.dims(), weight.device())).transpose()
             };
-            let both = || Ok([one(0)?, one(1)?]);
-            Some(both().map(|both| (name.clone(), both)))
+            let all = (0..stretches.first()?.directions.len()).map(one).collect::<Result<_, _>>();
+            Some(all.map(|all| (name.clone(), all)).map_err(Error::from))
         };
         self.moving.iter().filter_map(whole).collect()
     }
 }
 
-/// Where the values of a tensor move along `x` or `y` (of its size, or empty).
-fn stretches(x: &[f32], y: &[f32]) -> Vec<Stretch> {
+/// Where the values of a tensor move along any of these directions (of its size, or empty).
+fn stretches(directions: &[Vec<f32>]) -> Vec<Stretch> {
     let part = |d: &[f32], from: usize, to: usize| d.get(from..to).unwrap_or_default().to_vec();
-    let size = x.len().max(y.len());
+    let size = directions.iter().map(Vec::len).max().unwrap_or(0);
     let still = |from: usize, to: usize| {
-        [x, y].iter().filter_map(|d| d.get(from..to)).all(|d| d.iter().all(|v| *v == 0.0))
+        directions.iter().filter_map(|d| d.get(from..to)).all(|d| d.iter().all(|v| *v == 0.0))
     };
     let mut spans: Vec<(usize, usize)> = Vec::new();
     for from in (0..size).step_by(STRETCH) {
@@ -130,7 +132,8 @@ fn stretches(x: &[f32], y: &[f32]) -> Vec<Stretch> {
             _ => spans.push((from, to)),
         }
     }
-    let stretch = |(from, to)| Stretch { from, directions: [part(x, from, to), part(y, from, to)] };
+    let stretch =
+        |(from, to)| Stretch { from, directions: directions.iter().map(|d| part(d, from, to)).collect() };
     spans.into_iter().map(stretch).collect()
 }
 
@@ -169,10 +172,10 @@ mod tests {
                 |t: &Tensor| params::with_values(t, |v| v.iter().map(|v| v.to_bits()).collect::<Vec<u32>>());
             Ok(point.values().map(own).collect::<Result<Vec<_>>>()?.concat())
         };
-        for (x, y) in [(0.3, -1.7), (1e-3, 0.1), (0.0, 0.0)] {
-            assert_eq!(bits(plane.at(&theta, x, y)?)?, bits(plane.at_on_device(&theta, x, y)?)?);
+        for at in [[0.3, -1.7], [1e-3, 0.1], [0.0, 0.0]] {
+            assert_eq!(bits(plane.at(&theta, &at)?)?, bits(plane.at_on_device(&theta, &at)?)?);
         }
-        assert_eq!(plane.at_on_device(&theta, 0.0, 1.0)?["still"].id(), theta["still"].id());
+        assert_eq!(plane.at_on_device(&theta, &[0.0, 1.0])?["still"].id(), theta["still"].id());
         Ok(())
     }
 }

@@ -5,8 +5,8 @@
 //! of the heights cannot give: theirs are dominated by what all points have in common. With several planes it is a
 //! [`Measure`](super::sharpness::Measure), with which models are compared plane by plane and example by example.
 //!
-//! `SURFACE.examples.safetensors`: `sums` float64 `[points, N]`, y outer; `centre` float64 `[N]`; `targets`, `x`, `y`; `groups` where some examples are one
-//! draw together.
+//! `SURFACE.examples.safetensors`: `sums` float64 `[points, N]`, y outer; `centre` float64 `[N]`; `targets`, `x`, `y`, of a volume `z`, which is then the outer
+//! one; `groups` where some examples are one draw together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use crate::stats::clusters::Clusters;
 pub struct ByExample {
     /// `m_n` `[N]`
     pub targets: Vec<f64>,
-    /// `s_n` at (0, 0) `[N]`
+    /// `s_n` at the centre `[N]`
     pub centre: Vec<f64>,
-    /// Coordinates of the grid points, y outer.
-    pub points: Vec<(f64, f64)>,
+    /// Coordinates x, y and z of the grid points, z outer, then y; z is 0 but in a volume.
+    pub points: Vec<[f64; 3]>,
     /// `s_n` at the grid points `[points, N]`
     pub sums: Vec<f64>,
     /// Which examples are one draw.
@@ -48,8 +48,8 @@ impl ByExample {
     /// The rise of each example within `radius` of the centre, `r_n = Σ_points (s_n(point) - s_n(0)) / points` `[N]`; `None`
     /// without a grid point there.
     pub fn rise(&self, radius: f64) -> Option<Vec<f64>> {
-        let near = |&(_, &(x, y)): &(usize, &(f64, f64))| {
-            let distance = x.hypot(y);
+        let near = |&(_, &[x, y, z]): &(usize, &[f64; 3])| {
+            let distance = x.hypot(y).hypot(z);
             // A little room, so that (1, 0) written as 0.9999999999999999 counts.
             distance > 0.0 && distance <= radius * (1.0 + 1e-9)
         };
@@ -90,7 +90,7 @@ impl ByExample {
 
     /// Writes the file beside a surface.
     pub fn write(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
-        let (x, y): (Vec<f64>, Vec<f64>) = self.points.iter().copied().unzip();
+        let [x, y, z] = [0, 1, 2].map(|axis| self.points.iter().map(|at| at[axis]).collect::<Vec<f64>>());
         let (n, points) = (self.targets.len(), self.points.len());
         let tensors = [
             ("sums", vec![points, n], &self.sums),
@@ -99,10 +99,13 @@ impl ByExample {
             ("x", vec![points], &x),
             ("y", vec![points], &y),
         ];
+        // Of a volume.
+        let third = z.iter().any(|z| *z != 0.0).then_some(("z", vec![points], &z));
+        let tensors = tensors.into_iter().chain(third);
         let tensors = tensors.map(|(name, shape, values)| (name.to_string(), shape, Column::F64(values)));
         let groups = self.clusters.numbers();
         let groups = groups.as_ref().map(|own| ("groups".to_string(), vec![n], Column::I64(own)));
-        params::write_safetensors(path, tensors.into_iter().chain(groups), metadata)
+        params::write_safetensors(path, tensors.chain(groups), metadata)
     }
 
     /// Reads the file beside a surface.
@@ -127,13 +130,15 @@ impl ByExample {
             tensor.ok_or_else(|| wrong(name, "no such tensor".into()))
         };
         let (x, y) = (values("x")?, values("y")?);
+        let z = values("z").unwrap_or_else(|_| vec![0.0; x.len()]);
         let (targets, centre, sums) = (values("targets")?, values("centre")?, values("sums")?);
-        let fits = x.len() == y.len() && centre.len() == targets.len();
+        let fits = x.len() == y.len() && x.len() == z.len() && centre.len() == targets.len();
         if !fits || sums.len() != x.len() * targets.len() {
             return Err(wrong("sums", format!("{} values", sums.len())));
         }
         let groups = params::take_groups(&mut tensors, targets.len());
         let clusters = Clusters::new(&groups.map_err(|found| wrong("groups", found))?, false);
-        Ok(ByExample { targets, centre, points: x.into_iter().zip(y).collect(), sums, clusters })
+        let points = x.into_iter().zip(y).zip(z).map(|((x, y), z)| [x, y, z]).collect();
+        Ok(ByExample { targets, centre, points, sums, clusters })
     }
 }

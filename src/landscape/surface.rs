@@ -1,4 +1,4 @@
-//! The loss on a grid of points `θ + a d₁ + b d₂`, with a standard error at each.
+//! The loss on a grid of points `θ + a d₁ + b d₂ + c d₃`, with a standard error at each.
 //!
 //! θ is never changed: each point forms its own copies of the tensors that move, so there is nothing to restore. The
 //! result does not depend on the number of threads: batches are fixed, and examples are added in order. Finished
@@ -26,6 +26,7 @@ use crate::tasks::Scoring;
 pub struct Point {
     pub x: f64,
     pub y: f64,
+    pub z: f64,
     pub loss: f64,
     pub loss_se: f64,
     /// In the order of [`Surface::metrics`].
@@ -43,11 +44,11 @@ pub struct Sampled {
     pub difference_se: f64,
 }
 
-/// Points on a grid, y outer and x inner, and the centre (0, 0). A profile has the one y 0.
+/// Points on a grid, z outer, then y, x inner, and the centre (0, 0, 0). A plane has the one z 0, a profile the one y 0 as well.
 #[derive(Clone, Debug)]
 pub struct Surface {
     pub points: Vec<Point>,
-    /// Row and column of each in the grid of all coordinates.
+    /// Row and column of each in the grid of all coordinates; the rows of the second z follow those of the first.
     pub places: Vec<Place>,
     pub centre: Point,
     /// Names of the task's metrics, the chief one first.
@@ -63,9 +64,9 @@ pub struct Plan<'a> {
     pub by_length: &'a [usize],
     pub scoring: Scoring,
     pub plane: &'a Plane,
-    /// Coordinates along x and along y.
-    pub coordinates: [&'a [f64]; 2],
-    /// Of every 2^refine-th coordinate all points are evaluated, then others in so many rounds, where the surface bends.
+    /// Coordinates along x, y and z; along a direction that is not there only 0.
+    pub coordinates: [&'a [f64]; 3],
+    /// Of every 2^refine-th coordinate all points are evaluated, then others in so many rounds, where the surface bends. Not of a volume.
     pub refine: usize,
     /// Keep the loss of each example at each point; not of a sample.
     pub per_example: bool,
@@ -74,7 +75,7 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Evaluates every grid point, and (0, 0) if it is not one of them.
+    /// Evaluates every grid point, and (0, 0, 0) if it is not one of them.
     ///
     /// `journal` is the file of finished points and `inputs` what identifies them: a journal of other inputs is
     /// never continued.
@@ -90,9 +91,9 @@ impl Plan<'_> {
         let progress = Progress::new("surface (points)", all.len().saturating_sub(before));
         let evaluator = self.evaluator(objective, self.refine > 0 || all.len() > before + 1)?;
         let mut left = journal.left();
-        let mut evaluate = |(x, y): (f64, f64), progress: &Progress| -> Result<Vec<f64>> {
-            let fits = |values: &[f64]| self.fits(values, (x, y));
-            let values = journal.unit(fits, || self.point(objective, &evaluator, x, y))?;
+        let mut evaluate = |at: [f64; 3], progress: &Progress| -> Result<Vec<f64>> {
+            let fits = |values: &[f64]| self.fits(values, at);
+            let values = journal.unit(fits, || self.point(objective, &evaluator, at))?;
             match left {
                 0 => progress.advance(1),
                 _ => left -= 1,
@@ -116,9 +117,9 @@ impl Plan<'_> {
     fn refined(
         &self,
         done: &mut BTreeMap<Place, Vec<f64>>,
-        mut evaluate: impl FnMut((f64, f64), &Progress) -> Result<Vec<f64>>,
+        mut evaluate: impl FnMut([f64; 3], &Progress) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        let [xs, ys] = self.coordinates;
+        let [xs, ys, _] = self.coordinates;
         let mut loss: BTreeMap<Place, f64> =
             done.iter().map(|(place, values)| (*place, values[LOSS])).collect();
         let least = refine::least(&loss, self.sample.map_or(0.0, |sample| sample.tolerance));
@@ -144,8 +145,9 @@ impl Plan<'_> {
         let point = |values: &Vec<f64>| Point {
             x: values[0],
             y: values[1],
+            z: values[2],
             loss: values[LOSS],
-            loss_se: values[3],
+            loss_se: values[LOSS + 1],
             metrics: values[HEAD..HEAD + names.len()].to_vec(),
             sampled: match values[HEAD + names.len()..] {
                 [examples, difference_se] if self.sample.is_some() => {
@@ -159,7 +161,7 @@ impl Plan<'_> {
         let by_example = self.per_example.then(|| ByExample {
             targets: targets.map(|m| m as f64).collect(),
             centre: sums(centre),
-            points: done.values().map(|values| (values[0], values[1])).collect(),
+            points: done.values().map(|values| [values[0], values[1], values[2]]).collect(),
             sums: done.values().flat_map(sums).collect(),
             clusters: data::clusters(self.examples.iter().filter(|e| e.targets() > 0)),
         });
@@ -177,13 +179,13 @@ impl Plan<'_> {
         (k, n): (usize, usize),
     ) -> Result<(usize, usize)> {
         let all = self.begun();
-        let own: Vec<(f64, f64)> = all.iter().copied().skip(k).step_by(n).collect();
+        let own: Vec<[f64; 3]> = all.iter().copied().skip(k).step_by(n).collect();
         let mut journal = Journal::open(&part_path(journal, (k, n)), inputs)?;
         let before = journal.left().min(own.len());
         let progress = Progress::new("surface (points)", own.len() - before);
         let evaluator = self.evaluator(objective, own.len() > before + 1)?;
-        for (i, &(x, y)) in own.iter().enumerate() {
-            journal.unit(|values| self.fits(values, (x, y)), || self.point(objective, &evaluator, x, y))?;
+        for (i, &at) in own.iter().enumerate() {
+            journal.unit(|values| self.fits(values, at), || self.point(objective, &evaluator, at))?;
             if i >= before {
                 progress.advance(1);
             }
@@ -191,21 +193,21 @@ impl Plan<'_> {
         Ok((own.len(), all.len()))
     }
 
-    /// The places that are evaluated whatever the loss: y outer, x inner.
+    /// The places that are evaluated whatever the loss: z outer, then y, x inner.
     fn first(&self) -> Vec<Place> {
-        let ([xs, ys], step) = (self.coordinates, 1 << self.refine);
-        let row = |iy| (0..xs.len()).step_by(step).map(move |ix| (iy, ix));
-        (0..ys.len()).step_by(step).flat_map(row).collect()
+        let ([xs, ys, zs], step) = (self.coordinates, 1 << self.refine);
+        let row = |row| (0..xs.len()).step_by(step).map(move |ix| (row, ix));
+        (0..ys.len() * zs.len()).step_by(step).flat_map(row).collect()
     }
 
-    fn at(&self, (iy, ix): Place) -> (f64, f64) {
-        let [xs, ys] = self.coordinates;
-        (xs[ix], ys[iy])
+    fn at(&self, (row, ix): Place) -> [f64; 3] {
+        let [xs, ys, zs] = self.coordinates;
+        [xs[ix], ys[row % ys.len()], zs[row / ys.len()]]
     }
 
     /// The points that a surface begins with: those places, and the centre behind them unless it is one.
-    fn begun(&self) -> Vec<(f64, f64)> {
-        let mut all: Vec<(f64, f64)> = self.first().into_iter().map(|place| self.at(place)).collect();
+    fn begun(&self) -> Vec<[f64; 3]> {
+        let mut all: Vec<[f64; 3]> = self.first().into_iter().map(|place| self.at(place)).collect();
         if !all.contains(&CENTRE) {
             all.push(CENTRE);
         }
@@ -251,33 +253,33 @@ impl Plan<'_> {
     }
 
     /// Whether these are the numbers of a point there.
-    fn fits(&self, values: &[f64], (x, y): (f64, f64)) -> bool {
+    fn fits(&self, values: &[f64], at: [f64; 3]) -> bool {
         let sampled = if self.sample.is_some() { SAMPLED } else { 0 };
         let length = HEAD + self.scoring.metrics.len() + sampled + self.kept_examples();
-        values.len() == length && values[..2] == [x, y]
+        values.len() == length && values[..3] == at
     }
 
-    /// x, y, loss and its standard error; the metrics; of a sample what it rests on; `s_n` of each example, where that is kept.
-    fn point(&self, objective: &dyn Objective, evaluator: &Evaluator, x: f64, y: f64) -> Result<Vec<f64>> {
-        let theta = self.plane.at(self.theta, x, y)?;
+    /// x, y, z, loss and its standard error; the metrics; of a sample what it rests on; `s_n` of each example, where that is kept.
+    fn point(&self, objective: &dyn Objective, evaluator: &Evaluator, place: [f64; 3]) -> Result<Vec<f64>> {
+        let theta = self.plane.at(self.theta, &place)?;
         let Some(sample) = self.sample else {
             let at = evaluator.loss(objective, &theta)?;
-            let mut values = self.values((x, y), (at.loss, at.loss_se), &at);
+            let mut values = self.values(place, (at.loss, at.loss_se), &at);
             values.extend(at.by_example.iter().filter(|_| self.per_example).map(|(sum, _)| sum));
             return Ok(values);
         };
         // The centre is what all others are measured from.
-        let is_centre = (x, y) == CENTRE;
+        let is_centre = place == CENTRE;
         let at = evaluator.loss_until(objective, &theta, |at| !is_centre && sample.is_enough(at))?;
         let difference = sample.difference(&at);
-        let mut values = self.values((x, y), sample.loss(&at, &difference), &at);
+        let mut values = self.values(place, sample.loss(&at, &difference), &at);
         values.extend([at.examples as f64, difference.se]);
         Ok(values)
     }
 
-    fn values(&self, (x, y): (f64, f64), (loss, se): (f64, f64), at: &SetLoss) -> Vec<f64> {
+    fn values(&self, [x, y, z]: [f64; 3], (loss, se): (f64, f64), at: &SetLoss) -> Vec<f64> {
         let metrics = metrics(&self.scoring, at, self.examples).into_iter().map(|(_, value)| value);
-        [x, y, loss, se].into_iter().chain(metrics).collect()
+        [x, y, z, loss, se].into_iter().chain(metrics).collect()
     }
 }
 
@@ -301,10 +303,10 @@ pub fn part_paths(journal: &Path) -> Result<Vec<(PathBuf, (usize, usize))>> {
 }
 
 /// The model itself.
-const CENTRE: (f64, f64) = (0.0, 0.0);
+const CENTRE: [f64; 3] = [0.0; 3];
 /// Where the loss stands among the numbers of a point.
-const LOSS: usize = 2;
+const LOSS: usize = 3;
 /// Numbers of a point before its metrics.
-const HEAD: usize = 4;
+const HEAD: usize = 5;
 /// Numbers behind its metrics of a point of a sample.
 const SAMPLED: usize = 2;

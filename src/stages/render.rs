@@ -1,4 +1,4 @@
-//! `render`: surfaces to filled contours, reliefs or curves, or the tables of other commands to their charts; or a
+//! `render`: surfaces and the central planes of volumes to filled contours, reliefs or curves, or the tables of other commands to their charts; or a
 //! surface from one data format to others; or any other table to text.
 //!
 //! Whatever is drawn is SVG first (`drawn`); every figure asked for is made of that one text. The caption is made of the
@@ -29,7 +29,7 @@ use crate::tables::surface::{self, Grid};
 /// surface in another data format.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Render {
-    #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz", help = accepted())]
+    #[arg(required = true, value_name = "SURFACE.csv|.h5|.npz|.vti", help = accepted())]
     pub surfaces: Vec<PathBuf>,
     /// Titles, in the same order. Training histories that share a title are drawn as seeds of one arm, profiles that share one
     /// as draws of one curve
@@ -105,7 +105,7 @@ pub struct Render {
     #[arg(long, default_value_t = 300.0)]
     pub dpi: f64,
     /// The file to write, its format by its ending; may be given several times. FIGURE.svg, .pdf, .png or .html, its
-    /// caption as .txt; of one surface also its numbers, SURFACE.csv, .h5, .npz or (for ParaView) .vti; of any other
+    /// caption as .txt; of one surface or volume also its numbers, SURFACE.csv, .h5, .npz or (for ParaView) .vti; of any other
     /// table its text, .md or .tex (booktabs)
     #[arg(long, required = true, value_name = "FIGURE.svg|.txt|SURFACE.h5|..")]
     pub out: Vec<PathBuf>,
@@ -116,7 +116,7 @@ fn accepted() -> String {
     let tables = FIGURES.map(|figure| figure.table.file).join(", ");
     format!(
         "Surfaces, as `surface` writes them, or HDF5 of tomgoldstein/loss-landscape; one panel each, or curves where they \
-         have a single y. Or a table that other commands write: {tables}; several of RATES.csv, SHARPNESS.spectrum.csv and \
+         have a single y; of a volume three panels, its central planes. Or a table that other commands write: {tables}; several of RATES.csv, SHARPNESS.spectrum.csv and \
          history.csv (one for each arm and seed: ARM/seed0/history.csv)"
     )
 }
@@ -205,8 +205,8 @@ impl Render {
             Format::Html => match &drawn.surfaces {
                 Some(group) => Ok(interactive::page(group.clone())?.into_bytes()),
                 None => {
-                    let fix = "name it FIGURE.svg: an interactive page shows surfaces only";
-                    Err(Error::field("--out", "format", ".svg, .pdf or .png for this table", ".html", fix))
+                    let fix = "name it FIGURE.svg: an interactive page shows surfaces only; ParaView opens a volume as .vti";
+                    Err(Error::field("--out", "format", ".svg, .pdf or .png for this file", ".html", fix))
                 }
             },
         };
@@ -332,7 +332,7 @@ mod tests {
             let losses = ByExample {
                 targets: vec![1.0; 40],
                 centre: (0..40).map(|n| sum(4, n)).collect(),
-                points: points.clone(),
+                points: points.iter().map(|p| [p.0, p.1, 0.0]).collect(),
                 sums: (0..9).flat_map(|k| (0..40).map(move |n| sum(k, n))).collect(),
                 clusters: Default::default(),
             };

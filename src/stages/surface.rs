@@ -1,7 +1,7 @@
-//! `surface`: the loss on a plane through a checkpoint, in all or in masked parameters.
+//! `surface`: the loss on a plane, a line or in a volume through a checkpoint, in all or in masked parameters.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use super::{ModelAndSet, about_set, check_extension, check_finite, with_se};
 use crate::data::Example;
 use crate::data::frozen::FrozenSet;
 use crate::error::{Error, Problem, Result};
+use crate::landscape::directions::file::AXES;
 use crate::landscape::directions::{self, Direction};
 use crate::landscape::mask::{self, Choice, Flags, Mask, Norm};
 use crate::landscape::plane::Plane;
@@ -26,14 +27,14 @@ use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::tables::surface::{DIFFERENCE_SE, EXAMPLES, Format, Grid, LEVEL, LOSS_SE};
 use crate::tasks::classes::{ACCURACY, is_below_chance};
-use crate::{estimate, evaluate, files};
+use crate::{estimate, evaluate, files, tables};
 
-/// Loss surface of a checkpoint over a frozen set, along two directions, or its profile along one.
+/// Loss surface of a checkpoint over a frozen set, along two directions, its profile along one, or a volume along three.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Surface {
     #[command(flatten)]
     pub inputs: ModelAndSet,
-    /// Directions x.NAME and y.NAME, used as they are
+    /// Directions x.NAME and y.NAME, with --volume z.NAME too, used as they are
     #[arg(long, value_name = "D.safetensors", conflicts_with_all = ["normalize", "vectors", "reference"])]
     pub directions: Option<PathBuf>,
     /// Write the directions, unmasked, for --directions of other checkpoints
@@ -49,18 +50,22 @@ pub struct Surface {
     /// Move along the first direction only: a profile. Directions without y.NAME make one, too
     #[arg(long)]
     pub profile: bool,
+    /// Move along a third direction, z, too: a volume. The first two directions are those of the surface with the same seed. The default
+    /// of --resolution is then 9, which makes 729 points; 25 would make 15,625
+    #[arg(long, conflicts_with = "profile")]
+    pub volume: bool,
     #[command(flatten)]
     pub axes: AxisOptions,
     #[command(flatten)]
     pub sampling: SamplingOptions,
     /// Rounds in which cells of the grid are split in four where the surface bends by more than a hundredth of its range: the CSV holds
     /// only the evaluated points, of a grid with 2^N times the resolution
-    #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["coords", "profile", "per_example"])]
+    #[arg(long, default_value_t = 0, value_name = "N", conflicts_with_all = ["coords", "profile", "volume", "per_example"])]
     pub refine: usize,
     /// Lowest and highest coordinate along the second direction, if different from --span
     #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
     pub y_span: Vec<f64>,
-    /// The coordinates themselves, for both axes
+    /// The coordinates themselves, for all axes
     #[arg(long, value_name = "A,B,..", value_delimiter = ',', num_args = 1, allow_hyphen_values = true,
           conflicts_with_all = ["span", "y_span", "resolution"])]
     pub coords: Vec<f64>,
@@ -79,14 +84,14 @@ pub struct Surface {
     pub out: PathBuf,
 }
 
-/// Coordinates along both axes, or along the line.
+/// Coordinates along all axes, or along the line.
 #[derive(clap::Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(default = "defaults")]
 pub struct AxisOptions {
     /// Points per axis
-    #[arg(long, default_value_t = 25, value_name = "N")]
+    #[arg(long, default_value_t = 25, default_value_if("volume", "true", "9"), value_name = "N")]
     pub resolution: usize,
-    /// Lowest and highest coordinate on both axes
+    /// Lowest and highest coordinate on all axes
     #[arg(
         long,
         default_value = "-1,1",
@@ -145,6 +150,9 @@ fn axis(option: &'static str, span: &[f64], points: usize) -> Result<Vec<f64>, P
     }
 }
 
+/// Points along an axis of a volume at most: a million in all.
+const MOST_ALONG: usize = 100;
+
 /// Lengths of one direction, over the effective parameters.
 #[derive(Serialize)]
 struct Norms {
@@ -175,7 +183,7 @@ impl Surface {
         let masked = self.masked(&model, &set, choice, &mut provenance)?;
         let moved = mask::moved(&model.theta, &masked.mask, &masked.effective, &masked.directions);
         let mut about = self.about(&model, &set, &masked)?;
-        let [xs, ys] = self.coordinates(masked.directions.len())?;
+        let axes @ [xs, ys, zs] = &self.coordinates(masked.directions.len())?;
         if self.refine > 0 && masked.directions.len() < 2 {
             let fix = "leave it out, and give --resolution";
             return Err(Error::said("--refine", "a profile has one direction; --refine needs two", fix));
@@ -185,9 +193,7 @@ impl Surface {
             self.per_example || masked.directions.len() == 1 && self.sampling.tolerance.is_none();
         // The version, through `about`, stands for how points are computed.
         let inputs =
-            files::hash(format!("{about}{xs:?}{ys:?}{per_example}{}", provenance::arithmetic()).as_bytes());
-        let mut directions = masked.directions.into_iter();
-        let pair = [directions.next().unwrap_or_default(), directions.next().unwrap_or_default()];
+            files::hash(format!("{about}{axes:?}{per_example}{}", provenance::arithmetic()).as_bytes());
         let by_length = set.by_length();
         // Around a model that has diverged there is nothing to see, which is known before all points are.
         let centre = evaluate::set_loss(model.objective(), &model.theta, &set.examples, &by_length)?;
@@ -198,8 +204,8 @@ impl Surface {
             examples: &set.examples,
             by_length: &by_length,
             scoring: set.scoring(),
-            plane: &Plane::new(pair),
-            coordinates: [&xs, &ys],
+            plane: &Plane::new(masked.directions),
+            coordinates: [xs, ys, zs],
             refine: self.refine,
             per_example,
             sample: sample.as_ref(),
@@ -239,7 +245,7 @@ impl Surface {
             // An earlier run's would be taken for this one's.
             None => files::remove(&examples)?,
         }
-        grid([&xs, &ys], &surface, self.refine).write(&self.out)?;
+        grid(axes, self.volume, &surface, self.refine).write(&self.out)?;
         provenance.write(&provenance::beside(&self.out))?;
         files::remove(&journal)?;
         for (path, _) in surface::part_paths(&journal)? {
@@ -287,11 +293,25 @@ impl Surface {
         }
         self.sampling.check()?;
         self.check_refine()?;
+        self.check_volume()?;
         if self.per_example && self.sampling.tolerance.is_some() {
             let fix = "leave out one of them: comparisons by example need every example at every point";
             return Err(Error::said("--tolerance", "it cannot be given together with --per-example", fix));
         }
         self.coordinates(2).map(drop)
+    }
+
+    fn check_volume(&self) -> Result<()> {
+        if self.volume && Format::of(&self.out) == Some(Format::Hdf5) {
+            return Err(tables::surface::no_volume(&self.out));
+        }
+        let along = self.along();
+        if self.volume && along > MOST_ALONG {
+            let fix = "give --resolution 9, which makes 729 points, or leave out --volume";
+            let expected = format!("at most {MOST_ALONG} points per axis of a volume");
+            return Err(Error::field("--resolution", "coordinates", expected, along, fix));
+        }
+        Ok(())
     }
 
     fn check_refine(&self) -> Result<()> {
@@ -333,6 +353,11 @@ impl Surface {
         }
     }
 
+    /// Points along an axis.
+    fn along(&self) -> usize {
+        if self.coords.is_empty() { self.points() } else { self.coords.len() }
+    }
+
     /// Whether every point is evaluated, on every example.
     pub(super) fn is_whole(&self) -> bool {
         self.refine == 0 && self.sampling.tolerance.is_none()
@@ -340,33 +365,36 @@ impl Surface {
 
     /// Points that may be evaluated apart. (A file of one direction makes fewer of them than this.)
     pub(super) fn points_apart(&self) -> usize {
-        let along = if self.coords.is_empty() { self.points() } else { self.coords.len() };
+        let along = self.along();
         match self.refine {
             0 if self.profile => along,
+            0 if self.volume => along.saturating_pow(3),
             0 => along * along,
             _ => 1,
         }
     }
 
-    /// Coordinates along x and y for this many directions; along a missing one only the origin.
-    fn coordinates(&self, directions: usize) -> Result<[Vec<f64>; 2]> {
+    /// Coordinates along x, y and z for this many directions; along a missing one only the origin.
+    fn coordinates(&self, directions: usize) -> Result<[Vec<f64>; 3]> {
         let (span, points) = (&self.axes.span, self.points());
-        let [x, y] = if !self.coords.is_empty() {
+        let [x, y, z] = if !self.coords.is_empty() {
             let ascending = self.coords.windows(2).all(|w| w[0] < w[1]);
             if !(ascending && self.coords.iter().all(|c| c.is_finite())) {
                 let (expected, found) = ("finite, ascending and distinct", format!("{:?}", self.coords));
                 let fix = "see `fisherscape surface --help`";
                 return Err(Error::field("--coords", "coordinates", expected, found, fix));
             }
-            [self.coords.clone(), self.coords.clone()]
+            [(); 3].map(|()| self.coords.clone())
         } else {
             let y_span = if self.y_span.is_empty() { span } else { &self.y_span };
-            [axis("span", span, points)?, axis("y_span", y_span, points)?]
+            let x = axis("span", span, points)?;
+            [x.clone(), axis("y_span", y_span, points)?, x]
         };
-        Ok([x, if directions > 1 { y } else { vec![0.0] }])
+        let only = |there: bool, axis| if there { axis } else { vec![0.0] };
+        Ok([x, only(directions > 1, y), only(directions > 2, z)])
     }
 
-    /// One direction or two.
+    /// One direction, two or three.
     fn directions(
         &self,
         model: &Model,
@@ -374,10 +402,13 @@ impl Surface {
         provenance: &mut Provenance,
     ) -> Result<Vec<Direction>> {
         let theta = &model.theta;
-        let [x, y] = match &self.directions {
+        let wanted = if self.profile { 1 } else { 2 + usize::from(self.volume) };
+        let mut all = match &self.directions {
             Some(path) => {
                 provenance.input_file("directions", path)?;
-                directions::file::read(path, theta)?
+                let all = directions::file::read(path, theta)?;
+                self.check_number(path, all.len())?;
+                all
             }
             None => {
                 let missing = self.inputs.head.missing(self.seed);
@@ -386,14 +417,30 @@ impl Surface {
                     .zip(&self.gaussian.reference)
                     .try_for_each(|(hash, path)| provenance.checkpoint("reference", path, hash))?;
                 let draw = |axis| self.gaussian.draw(model.objective(), &weights, self.seed, axis, self.draw);
-                [draw("x")?, if self.profile { Direction::new() } else { draw("y")? }]
+                AXES.into_iter().take(wanted).map(draw).collect::<Result<_>>()?
             }
         };
         if let Some(path) = &self.save_directions {
             check_extension("--save-directions", path, "safetensors")?;
-            directions::file::write(path, &[x.clone(), y.clone()], theta)?;
+            directions::file::write(path, &all, theta)?;
         }
-        Ok(if self.profile || y.is_empty() { vec![x] } else { vec![x, y] })
+        all.truncate(wanted);
+        Ok(all)
+    }
+
+    /// Whether a file of so many directions has as many as a volume needs, and no more than another surface takes.
+    fn check_number(&self, path: &Path, number: usize) -> Result<()> {
+        let wrong = |sentence: &str, fix| Err(Error::said(path.display(), sentence, fix));
+        match number {
+            3.. if !self.volume && !self.profile => {
+                wrong("it has a third direction, z.NAME", "add --volume, or take the z.NAME out of the file")
+            }
+            ..3 if self.volume => wrong(
+                "it has no third direction z.NAME, which a volume needs",
+                "leave out --volume, add z.NAME to the file, or leave out --directions for random ones",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// The directions that the mask leaves; at least one effective parameter on each.
@@ -409,7 +456,7 @@ impl Surface {
         let examples: Vec<&Example> = set.examples.iter().filter(|e| e.targets() > 0).collect();
         let effective =
             mask::effective(&model.theta, &directions, |name| model.objective().reached(name, &examples));
-        for (axis, direction) in ["x", "y"].iter().zip(&directions) {
+        for (axis, direction) in AXES.iter().zip(&directions) {
             if mask::effective_norm(direction, &effective).1 == 0 {
                 let place =
                     self.directions.as_ref().map_or("directions".into(), |path| path.display().to_string());
@@ -428,7 +475,7 @@ impl Surface {
         let (directions, norms): (Vec<Direction>, Vec<Norms>) = directions.into_iter().map(one).unzip();
         self.moving.tell(&mask);
         let each = |of: fn(&Norms) -> f64| {
-            let numbers = ["x", "y"].iter().zip(&norms).map(|(axis, n)| format!("{axis} {:.6}", of(n)));
+            let numbers = AXES.iter().zip(&norms).map(|(axis, n)| format!("{axis} {:.6}", of(n)));
             numbers.collect::<Vec<_>>().join(", ")
         };
         say!("norm ratio |d m| / |d|: {}", each(|n| n.ratio));
@@ -449,7 +496,7 @@ impl Surface {
         };
         source["hash"] = json!(masked.hash);
         let norms: serde_json::Map<String, Value> =
-            ["x", "y"].iter().zip(&masked.norms).map(|(axis, n)| (axis.to_string(), json!(n))).collect();
+            AXES.iter().zip(&masked.norms).map(|(axis, n)| (axis.to_string(), json!(n))).collect();
         let mut about = json!({
             "fisherscape": env!("CARGO_PKG_VERSION"),
             "checkpoint": model.hash,
@@ -508,9 +555,9 @@ impl Work {
     }
 }
 
-/// The surface as files have it.
-fn grid([x, y]: [&[f64]; 2], surface: &Evaluated, rounds: usize) -> Grid {
-    let size = x.len() * y.len();
+/// The surface, or the volume, as files have it.
+fn grid([x, y, z]: &[Vec<f64>; 3], volume: bool, surface: &Evaluated, rounds: usize) -> Grid {
+    let size = x.len() * y.len() * z.len();
     // Each number where its point stands, and none elsewhere.
     let spread = |of: &dyn Fn(usize) -> f64| {
         let mut values = vec![f64::NAN; size];
@@ -537,7 +584,8 @@ fn grid([x, y]: [&[f64]; 2], surface: &Evaluated, rounds: usize) -> Grid {
     });
     let centre = Some(surface.centre.loss);
     let loss = spread(&|k| points[k].loss);
-    Grid { x: x.to_vec(), y: y.to_vec(), loss, columns, centre, known, examples: None, length: None }
+    let z = volume.then(|| z.clone());
+    Grid { x: x.clone(), y: y.clone(), z, loss, columns, centre, known, ..Grid::default() }
 }
 
 /// A stored classifier that is clearly worse than chance numbers its classes in another order than the data, most likely.

@@ -20,24 +20,24 @@ use crate::tables::topology::{BasinRow, DifferenceRow, MinimumRow};
 use crate::tables::{self, Table};
 use crate::tasks::Kind;
 
-/// Basins of a loss surface: minima, the saddles where they meet, how far each lies below its saddle (persistence), and whether that
+/// Basins of a loss surface or volume: minima, the saddles where they meet, how far each lies below its saddle (persistence), and whether that
 /// is more than noise.
 ///
-/// A minimum is a grid point lower than its eight neighbours. The persistence of the lowest is left empty, since it joins no lower one.
+/// A minimum is a grid point lower than its eight neighbours, in a volume (`surface --volume`) its 26. The persistence of the lowest is left empty, since it joins no lower one.
 /// With SURFACE.examples.safetensors next to the surface (`surface --per-example`) each persistence has a 95 % interval, for all minima
 /// together and however they were chosen: of the barrier between the two points, above the higher one, on the best way between them. A
 /// basin whose interval begins at 0 may be noise. SMAD, the mean height of the first saddle above each minimum, counts those, too.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Topology {
-    /// The surface, as `surface` writes it
-    #[arg(value_name = "SURFACE.csv|.h5|.npz")]
+    /// The surface or volume, as `surface` writes it
+    #[arg(value_name = "SURFACE.csv|.h5|.npz|.vti")]
     pub surface: PathBuf,
     /// Peaks of this metric, a column of the surface, in place of basins of the loss; without intervals
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Compare with this surface, of the same grid and set: differences of basins, persistences, SMAD and the main basin's radius, paired by
     /// example, to minus.csv
-    #[arg(long, value_name = "SURFACE.csv|.h5|.npz", conflicts_with = "metric")]
+    #[arg(long, value_name = "SURFACE.csv|.h5|.npz|.vti", conflicts_with = "metric")]
     pub minus: Option<PathBuf>,
     /// Seed of the random signs behind the intervals
     #[arg(long, default_value_t = 0)]
@@ -108,9 +108,15 @@ impl Topology {
         }
         let grid = &opened.grid;
         let basin = |(cell, value): (usize, &f64)| {
-            let (x, y) = size::place([&grid.x, &grid.y], cell);
+            let [x, y, z] = size::place(grid.axes(), cell);
             let value = Some(opened.sign * value).filter(|v| v.is_finite());
-            BasinRow { x, y, value, minimum: tree.basins[cell].map(|own| own + 1) }
+            BasinRow {
+                x,
+                y,
+                z: grid.z.as_ref().map(|_| z),
+                value,
+                minimum: tree.basins[cell].map(|own| own + 1),
+            }
         };
         let basins: Vec<BasinRow> = opened.values.iter().enumerate().map(basin).collect();
         tables::write(&self.out, &about.minima)?;
@@ -215,7 +221,7 @@ impl Topology {
             [self.errors(one, &first.field(), &trees[0]), self.errors(other, &second.field(), &trees[1])];
         let side = |i: usize| Side {
             field: opened[i].field(),
-            axes: [&opened[i].grid.x, &opened[i].grid.y],
+            axes: opened[i].grid.axes(),
             pairs: &errors[i].pairs,
             noise: errors[i].noise(),
         };
@@ -231,7 +237,7 @@ impl Topology {
 
 impl Opened {
     fn field(&self) -> Field<'_> {
-        Field { values: &self.values, width: self.grid.x.len() }
+        Field { values: &self.values, width: self.grid.x.len(), height: self.grid.y.len() }
     }
 }
 
@@ -304,9 +310,11 @@ fn check_same(surface: &Path, grid: &Grid, losses: &ByExample) -> Result<()> {
         let fix = "make both again with `fisherscape surface --per-example`";
         Err(Error::field(examples_path(surface).display(), field, expected, found, fix))
     };
-    let places = grid.y.iter().flat_map(|y| grid.x.iter().map(move |x| (*x, *y)));
-    if !places.eq(losses.points.iter().map(|(x, y)| (x + 0.0, y + 0.0))) {
-        return wrong("x, y", "the points of the surface", "others".into());
+    // An image of VTK has them up to rounding.
+    let near = |(one, other): (f64, f64)| (one - other).abs() <= ROUNDING * other.abs().max(1.0);
+    let same = |(one, other): ([f64; 3], &[f64; 3])| one.into_iter().zip(*other).all(near);
+    if grid.loss.len() != losses.points.len() || !grid.points().zip(&losses.points).all(same) {
+        return wrong("coordinates", "the points of the surface", "others".into());
     }
     let all: f64 = losses.targets.iter().sum();
     let means = points(losses).map(|own| own.iter().sum::<f64>() / all);
@@ -325,22 +333,26 @@ fn about(opened: &Opened, field: &Field, tree: &Tree, errors: Option<&Errors>) -
     let barriers = errors.map_or(&[][..], |errors| &errors.barriers);
     let barrier = |number: usize| barriers.get(number).copied().flatten();
     let noise = errors.map_or_else(|| vec![false; tree.minima.len()], Errors::noise);
-    let sizes = size::sizes(tree, [&grid.x, &grid.y], &noise);
+    let sizes = size::sizes(tree, grid.axes(), &noise);
+    // A column of volumes.
+    let third = |z: f64| grid.z.as_ref().map(|_| z);
     let row = |(number, size): (usize, &Size)| {
         let own = &tree.minima[number];
-        let place = |cell| size::place([&grid.x, &grid.y], cell);
+        let place = |cell| size::place(grid.axes(), cell);
         let saddle = own.merge.map(|merge| merge.saddle);
         let barrier = barrier(number);
         MinimumRow {
             field: name.to_string(),
             minimum: number + 1,
-            x: place(own.cell).0,
-            y: place(own.cell).1,
+            x: place(own.cell)[0],
+            y: place(own.cell)[1],
+            z: third(place(own.cell)[2]),
             value: sign * field.values[own.cell],
             border: field.is_border(own.cell),
             into: own.merge.map(|merge| merge.into + 1),
-            saddle_x: saddle.map(|cell| place(cell).0),
-            saddle_y: saddle.map(|cell| place(cell).1),
+            saddle_x: saddle.map(|cell| place(cell)[0]),
+            saddle_y: saddle.map(|cell| place(cell)[1]),
+            saddle_z: third(0.0).map(|_| saddle.map(|cell| place(cell)[2])),
             saddle: saddle.map(|cell| sign * field.values[cell]),
             persistence: tree.persistence(field, number),
             persistence_se: barrier.map(|own| own.se),
@@ -398,7 +410,11 @@ fn tell(about: &About, errors: &Option<Errors>) {
 
 fn described(own: &MinimumRow) -> String {
     let number = |v: f64| significant(v, 4);
-    let here = format!("{} at ({}, {})", number(own.value), number(own.x), number(own.y));
+    let at = |x: f64, y: f64, z: Option<f64>| {
+        let all: Vec<String> = [Some(x), Some(y), z].into_iter().flatten().map(number).collect();
+        format!("({})", all.join(", "))
+    };
+    let here = format!("{} at {}", number(own.value), at(own.x, own.y, own.z));
     let basin = format!("basin of {} points, radius {}", own.cells, number(own.radius));
     let (Some(persistence), Some(saddle)) = (own.persistence, own.saddle_x.zip(own.saddle_y)) else {
         return format!("{here}, joins no other; {basin}");
@@ -411,8 +427,8 @@ fn described(own: &MinimumRow) -> String {
         Some(false) => ": may be noise",
         None => "",
     };
-    let (x, y) = (number(saddle.0), number(saddle.1));
-    format!("{here}, persistence {}{ends} to the saddle at ({x}, {y}){word}; {basin}", number(persistence))
+    let saddle = at(saddle.0, saddle.1, own.saddle_z.flatten());
+    format!("{here}, persistence {}{ends} to the saddle at {saddle}{word}; {basin}", number(persistence))
 }
 
 /// How many basins there are, as far as the examples tell.

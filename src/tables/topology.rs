@@ -16,6 +16,9 @@ pub struct MinimumRow {
     /// Its coordinates.
     pub x: f64,
     pub y: f64,
+    /// A column of volumes only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub z: Option<f64>,
     /// The loss there, or the metric.
     pub value: f64,
     /// Whether it lies at the border of the grid: the surface may continue to fall beyond.
@@ -25,6 +28,9 @@ pub struct MinimumRow {
     /// The saddle where they join.
     pub saddle_x: Option<f64>,
     pub saddle_y: Option<f64>,
+    /// A column of volumes only; in them empty as the others are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saddle_z: Option<Option<f64>>,
     pub saddle: Option<f64>,
     /// How far the minimum lies below that saddle; empty for the lowest.
     pub persistence: Option<f64>,
@@ -40,7 +46,7 @@ pub struct MinimumRow {
     pub first_gap: Option<f64>,
     /// Grid points of its basin; basins that may be noise count as those of what they join.
     pub cells: usize,
-    /// Radius of the largest circle around the minimum within its basin and the grid, in units of the coordinates.
+    /// Radius of the largest circle (in a volume: ball) around the minimum within its basin and the grid, in units of the coordinates.
     pub radius: f64,
 }
 
@@ -61,12 +67,15 @@ impl Table for MinimumRow {
     }
 }
 
-/// A row of `basins.csv`: a grid point, y outer and x inner.
+/// A row of `basins.csv`: a grid point, z outer, then y, x inner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BasinRow {
     /// Its coordinates.
     pub x: f64,
     pub y: f64,
+    /// A column of volumes only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub z: Option<f64>,
     /// The loss there, or the metric; empty where it is not finite.
     pub value: Option<f64>,
     /// The number of the minimum in whose basin it lies.

@@ -74,7 +74,7 @@ const CONFIG: (&str, &str) = ("config.json", "parity/cls/model/config.json");
 const MODEL: (&str, &str) = ("model.safetensors", "parity/cls/model/model.safetensors");
 const VOCABULARY: (&str, &str) = ("vocab.txt", "tiny/model/vocab.txt");
 
-pub const READERS: [Reader; 34] = [
+pub const READERS: [Reader; 35] = [
     Reader {
         name: "weights",
         form: Form::Safetensors,
@@ -232,6 +232,16 @@ pub const READERS: [Reader; 34] = [
         sound: || {
             [folder("tests/fixtures/surfaces", ".h5"), folder("tests/fixtures/foreign", ".h5")].concat()
         },
+        beside: &[],
+        read: surface,
+    },
+    Reader {
+        name: "surface in VTK's XML",
+        form: Form::Bytes,
+        file: "s.vti",
+        share: 60,
+        most: LITTLE,
+        sound: || folder("tests/fixtures/surfaces", ".vti"),
         beside: &[],
         read: surface,
     },

@@ -3,7 +3,7 @@
 //! Left to right: texts of the vertical axis, panels, colour bar. Top to bottom: title, panel, texts of the
 //! horizontal axis; the key at the foot. Widths follow from the font's metrics, so numbers cannot touch: an
 //! axis gets as many ticks as its numbers leave room for. Panels with the same vertical coordinates share the
-//! numbers of the first column.
+//! numbers of the first column; panels with axes of their own share none.
 //!
 //! Ticks, numbers and axis texts are drawn by plotters, on the units of [`crate::draw::canvas`], along our [`Axis`].
 
@@ -80,7 +80,8 @@ impl Layout {
         let rows = panels.len().div_ceil(columns);
         let width = width_mm * PT_PER_MM;
 
-        let shared = panels.iter().all(|panel| ends(&panel.y) == ends(&panels[0].y));
+        let own = panels.iter().any(|panel| panel.axes.is_some());
+        let shared = !own && panels.iter().all(|panel| ends(&panel.y) == ends(&panels[0].y));
         let most = |values: fn(&Panel) -> &[f64]| {
             panels.iter().map(|panel| widest_number(&few_ticks(values(panel), |_| true))).fold(0.0, f64::max)
         };
@@ -88,7 +89,8 @@ impl Layout {
         let numbers = 2.0 * TICK + most(|panel| &panel.y);
         let strips = Strips::new(panels, options, columns);
         let (margin, left) = (numbers + 1.35 * TEXT, EDGE + strips.beside());
-        let gap = if shared { (2.0 * x_half + 4.0).max(9.0) } else { numbers + x_half.max(4.0) };
+        let beside = if own { margin } else { numbers };
+        let gap = if shared { (2.0 * x_half + 4.0).max(9.0) } else { beside + x_half.max(4.0) };
         let bar_gap = BAR_GAP.max(x_half + 2.0);
         let bar_width = key::bar_width(levels, TEXT);
         let right = bar_gap + bar_width + EDGE;
@@ -100,7 +102,8 @@ impl Layout {
         }
 
         let below = 2.0 * TICK + 1.1 * NUMBER;
-        let tops = tops(panels, &strips, rows, side + below + 3.0);
+        let words = if own { 1.35 * TEXT } else { 0.0 };
+        let tops = tops(panels, &strips, rows, side + below + words + 3.0);
         let frame = |(i, panel): (usize, &Panel)| {
             let (row, column) = (i / columns, i % columns);
             let last_of_column = i + columns >= panels.len();
@@ -116,9 +119,9 @@ impl Layout {
                 side,
                 x,
                 y,
-                margin: if column == 0 { margin } else { numbers.min(gap) },
-                y_text: column == 0,
-                x_text: last_of_column,
+                margin: if column == 0 { margin } else { beside.min(gap) },
+                y_text: column == 0 || own,
+                x_text: last_of_column || own,
             }
         };
         let frames: Vec<Frame> = panels.iter().enumerate().map(frame).collect();
@@ -165,7 +168,7 @@ pub(crate) fn arrangement(panels: &[Panel], options: &Style) -> (usize, f64) {
 }
 
 /// Ticks, numbers, axis texts and the frame itself.
-pub(crate) fn draw(canvas: &Canvas, frame: &Frame, options: &Style) -> Result<()> {
+pub(crate) fn draw(canvas: &Canvas, frame: &Frame, [x_text, y_text]: [&str; 2]) -> Result<()> {
     let below = 2.0 * TICK + 1.1 * NUMBER + if frame.x_text { 1.35 * TEXT } else { 0.0 };
     let sheet = canvas.clone().into_drawing_area();
     let area = sheet.shrink(
@@ -178,7 +181,7 @@ pub(crate) fn draw(canvas: &Canvas, frame: &Frame, options: &Style) -> Result<()
         .build_cartesian_2d(frame.x.clone(), frame.y.clone())
         .map_err(defect)?;
 
-    let text = fitting(&options.x_label, TEXT, frame.side).min(fitting(&options.y_label, TEXT, frame.side));
+    let text = fitting(x_text, TEXT, frame.side).min(fitting(y_text, TEXT, frame.side));
     let mut mesh = chart.configure_mesh();
     mesh.disable_mesh()
         .set_all_tick_mark_size(units(TICK))
@@ -186,10 +189,10 @@ pub(crate) fn draw(canvas: &Canvas, frame: &Frame, options: &Style) -> Result<()
         .label_style(font(NUMBER))
         .axis_desc_style(font(text));
     if frame.x_text {
-        mesh.x_desc(options.x_label.as_str());
+        mesh.x_desc(x_text);
     }
     if frame.y_text {
-        mesh.y_desc(options.y_label.as_str());
+        mesh.y_desc(y_text);
     }
     mesh.draw().map_err(defect)?;
     canvas.frame((frame.left, frame.top), (frame.side, frame.side));

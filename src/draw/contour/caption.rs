@@ -46,7 +46,10 @@ pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String 
 fn opening(panels: &[Panel], options: &Style, view: Option<View>) -> String {
     let spans: Vec<_> = panels.iter().map(|panel| (axes::ends(&panel.x), axes::ends(&panel.y))).collect();
     let (x, y) = (&options.x_label, &options.y_label);
-    let over = if spans.iter().all(|span| *span == spans[0]) {
+    let volume = panels.iter().any(|panel| panel.axes.is_some());
+    let over = if volume {
+        "the central planes of a volume".into()
+    } else if spans.iter().all(|span| *span == spans[0]) {
         format!("{x} {} and {y} {}", span(spans[0].0), span(spans[0].1))
     } else {
         format!("{x} and {y}")
@@ -106,6 +109,7 @@ mod tests {
         let x = vec![-1.0, 0.0, 1.0];
         let panel = Panel {
             title: "guided".into(),
+            axes: None,
             x: x.clone(),
             y: x,
             loss,

@@ -59,6 +59,8 @@ impl Default for View {
 pub struct Panel {
     /// Above the panel; made smaller, then cut, where it is too long.
     pub title: String,
+    /// Texts of its axes, where they are not those of the figure.
+    pub axes: Option<[String; 2]>,
     /// Coordinates along the first direction, ascending, at least two; need not be equally spaced.
     pub x: Vec<f64>,
     /// Coordinates along the second direction, likewise.
@@ -82,6 +84,12 @@ pub struct Panel {
 }
 
 impl Panel {
+    /// The texts of its axes.
+    pub(crate) fn axis_texts<'a>(&'a self, options: &'a Style) -> [&'a str; 2] {
+        let own = self.axes.as_ref().map(|own| own.each_ref().map(String::as_str));
+        own.unwrap_or([&options.x_label, &options.y_label])
+    }
+
     /// What stands above it, below its title.
     fn words(&self) -> Option<String> {
         let centre = self.centre.map(|loss| {
@@ -172,7 +180,7 @@ pub fn contour_figure(panels: &[Panel], options: &Style) -> Result<String> {
     let canvas = &sheet.canvas;
     for ((panel, frame), marked) in panels.iter().zip(&layout.frames).zip(&marked) {
         draw_panel(canvas, panel, frame, options, &bands, marked)?;
-        axes::draw(canvas, frame, options)?;
+        axes::draw(canvas, frame, panel.axis_texts(options))?;
         centre_words(canvas, panel, (frame.left + frame.side / 2.0, frame.top - 4.0), frame.side);
     }
     layout.titles(canvas, panels);

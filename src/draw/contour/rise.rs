@@ -67,6 +67,7 @@ mod tests {
     fn panel(loss: &[f64], errors: Option<&[f64]>) -> Panel {
         Panel {
             title: "panel".into(),
+            axes: None,
             x: vec![-1.0, 0.0, 1.0],
             y: vec![-1.0, 0.0, 1.0],
             loss: loss.to_vec(),

@@ -22,6 +22,7 @@ fn panel(title: &str, x: Vec<f64>, y: Vec<f64>, f: impl Fn(f64, f64) -> f64) -> 
         known: None,
         dotted: None,
         note: None,
+        axes: None,
         marks: Marks::default(),
     }
 }

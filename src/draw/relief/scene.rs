@@ -91,8 +91,9 @@ impl Scene {
         let corner = |(x, y): (f64, f64), z: f64| placed.at([x, y, z]);
         let (near, far) = ((near_x, near_y), (-near_x, -near_y));
         scene.name(&options.loss_label, [corner(left, 0.0), corner(left, HEIGHT)]);
-        scene.name(&options.x_label, [corner(x_end, 0.0), corner(near, 0.0)]);
-        scene.name(&options.y_label, [corner(y_end, 0.0), corner(near, 0.0)]);
+        let [x_text, y_text] = panel.axis_texts(options);
+        scene.name(x_text, [corner(x_end, 0.0), corner(near, 0.0)]);
+        scene.name(y_text, [corner(y_end, 0.0), corner(near, 0.0)]);
 
         let mut thin = |points: [Corner; 3]| {
             scene.thin.extend(points.windows(2).map(|w| [placed.at(w[0]), placed.at(w[1])]));

@@ -25,6 +25,7 @@ fn square(title: &str, n: usize, f: impl Fn(f64, f64) -> f64) -> Panel {
         known: None,
         dotted: None,
         note: None,
+        axes: None,
         marks: Marks::default(),
     }
 }

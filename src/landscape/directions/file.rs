@@ -1,4 +1,4 @@
-//! Directions in a file: `x.NAME` and `y.NAME` for every parameter that moves, used as they are.
+//! Directions in a file: `x.NAME`, `y.NAME` and, for a volume, `z.NAME` for every parameter that moves, used as they are.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,9 +8,12 @@ use crate::error::{Error, Result};
 use crate::params::{self, Column, ParamMap};
 use crate::progress;
 
-/// Writes a pair of directions as `x.NAME` and `y.NAME`, in the shapes of the parameters.
-pub fn write(path: &Path, directions: &[Direction; 2], theta: &ParamMap) -> Result<()> {
-    let tensors = ["x", "y"].into_iter().zip(directions).flat_map(|(axis, direction)| {
+/// The names of the axes, in the order of the directions.
+pub const AXES: [&str; 3] = ["x", "y", "z"];
+
+/// Writes up to three directions as `x.NAME`, `y.NAME` and `z.NAME`, in the shapes of the parameters.
+pub fn write(path: &Path, directions: &[Direction], theta: &ParamMap) -> Result<()> {
+    let tensors = AXES.into_iter().zip(directions).flat_map(|(axis, direction)| {
         direction.iter().map(move |(name, values)| {
             (format!("{axis}.{name}"), theta[name].dims().to_vec(), Column::F32(values))
         })
@@ -18,24 +21,23 @@ pub fn write(path: &Path, directions: &[Direction; 2], theta: &ParamMap) -> Resu
     params::write_safetensors(path, tensors, &BTreeMap::new())
 }
 
-/// Reads directions (`x.NAME`, `y.NAME`), used as they are. Names that the model lacks are said and left out.
+/// Reads directions (`x.NAME`, `y.NAME`, `z.NAME`), used as they are: as many as the file has. Names that the model lacks are said and left
+/// out.
 ///
 /// # Errors
 ///
 /// [`Error::Field`] for a broken file, a tensor of another shape than the parameter, a value that is not finite, or
 /// no name of the model at all.
-pub fn read(path: &Path, theta: &ParamMap) -> Result<[Direction; 2]> {
+pub fn read(path: &Path, theta: &ParamMap) -> Result<Vec<Direction>> {
     let (tensors, _) = params::read_safetensors(path)?;
-    let mut directions = [Direction::new(), Direction::new()];
+    let mut directions = vec![Direction::new(); AXES.len()];
     let mut foreign = Vec::new();
     for (key, d) in &tensors {
-        let (axis, name) = match key.split_once('.') {
-            Some(("x", name)) => (0, name),
-            Some(("y", name)) => (1, name),
-            _ => {
-                let fix = "name each tensor x.PARAMETER or y.PARAMETER";
-                return Err(Error::field(path.display(), key, "named x.PARAMETER or y.PARAMETER", key, fix));
-            }
+        let axis_of = |axis: &str| AXES.iter().position(|own| *own == axis);
+        let place = key.split_once('.').and_then(|(axis, name)| Some((axis_of(axis)?, name)));
+        let Some((axis, name)) = place else {
+            let expected = "named x.PARAMETER, y.PARAMETER or z.PARAMETER";
+            return Err(Error::field(path.display(), key, expected, key, "rename each tensor"));
         };
         let Some(weight) = theta.get(name) else {
             foreign.push(key.clone());
@@ -52,7 +54,9 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<[Direction; 2]> {
         }
         directions[axis].insert(name.to_string(), values);
     }
-    if directions.iter().all(Direction::is_empty) {
+    let last = directions.iter().rposition(|direction| !direction.is_empty());
+    directions.truncate(last.map_or(0, |last| last + 1));
+    if directions.is_empty() {
         let fix = "use directions that were made for this checkpoint";
         return Err(Error::said(path.display(), "no tensor is a parameter of the model", fix));
     }
@@ -64,8 +68,8 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<[Direction; 2]> {
 }
 
 /// Says which weight matrices a direction leaves where they are, if it moves others. (Vectors may stand still by choice.)
-fn tell_still(path: &Path, theta: &ParamMap, directions: &[Direction; 2]) {
-    for (axis, direction) in ["x", "y"].iter().zip(directions).filter(|(_, d)| !d.is_empty()) {
+fn tell_still(path: &Path, theta: &ParamMap, directions: &[Direction]) {
+    for (axis, direction) in AXES.iter().zip(directions).filter(|(_, d)| !d.is_empty()) {
         let still = theta.iter().filter(|(name, t)| t.rank() > 1 && !direction.contains_key(*name));
         let names: Vec<&str> = still.map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {

@@ -13,7 +13,7 @@
 //! SMAD counts all minima, and each that is noise adds what noise is high. So its difference has an interval only where every minimum of both is shown.
 //!
 //! The number of minima is bounded, not estimated. At least as many are there as points that are shown to be apart, each from each. At most as many
-//! are there as squares of four points, laid edge to edge, hold a point that might be a minimum: any two of a square touch.
+//! are there as squares of four points (in a volume: cubes of eight), laid edge to edge, hold a point that might be a minimum: any two of one touch.
 //!
 //! The radius of the main basin has no error that is a sum of examples. Its interval is that of the differences on surfaces as other examples might have given
 //! them: the ones found, shifted by the residuals under random signs.
@@ -40,7 +40,7 @@ const FAMILIES: f64 = 3.0;
 /// A surface, and what its examples say of it.
 pub struct Side<'a> {
     pub field: Field<'a>,
-    pub axes: [&'a [f64]; 2],
+    pub axes: [&'a [f64]; 3],
     pub pairs: &'a Pairs,
     /// Which minima of its tree may be noise.
     pub noise: Vec<bool>,
@@ -265,12 +265,16 @@ impl<'a> Bands<'a> {
                     least.push(*own);
                 }
             }
-            let width = self.sides[i].field.width;
-            let square = |(dx, dy): (usize, usize)| {
-                let place = |cell: &usize| ((cell % width + dx) / 2, (cell / width + dy) / 2);
-                self.might_be[i].iter().map(place).collect::<BTreeSet<_>>().len()
+            // Laid edge to edge from one of eight corners.
+            let cubes = |corner: usize| {
+                let shifted = |(axis, at): (usize, usize)| (at + (corner >> axis & 1)) / 2;
+                let cube = |cell: &usize| {
+                    let [x, y, z] = self.sides[i].field.place(*cell);
+                    [(0, x), (1, y), (2, z)].map(shifted)
+                };
+                self.might_be[i].iter().map(cube).collect::<BTreeSet<_>>().len()
             };
-            let most = [(0, 0), (0, 1), (1, 0), (1, 1)].map(square).into_iter().min().unwrap_or(0);
+            let most = (0..8).map(cubes).min().unwrap_or(0);
             (least.len() as f64, most.max(least.len()) as f64)
         }))
     }

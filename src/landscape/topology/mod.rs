@@ -1,9 +1,10 @@
 //! The basins of a field on a grid: its minima, where they meet, and how far each lies below its saddle.
 //!
-//! Cells come in one by one, the lowest first, and join those of their eight neighbours that are there already: the parts are those of
+//! Cells come in one by one, the lowest first, and join those of their neighbours that are there already (eight, in a volume 26: all cells
+//! that share a corner): the parts are those of
 //! the sub-level sets `{f ≤ t}`, and how they join is the merge tree. A cell without such a neighbour is a minimum. A cell at which
 //! parts meet is a saddle: all but the part of the lowest minimum end there (the elder rule), and the persistence of a minimum is
-//! its saddle's value less its own. The lowest minimum never ends. Ties go by index, y outer.
+//! its saddle's value less its own. The lowest minimum never ends. Ties go by index, z outer, then y.
 //!
 //! A plateau is one minimum: parts that meet at the height of the younger's own minimum are one, so no persistence is 0. A basin is what leads to its minimum
 //! from lowest neighbour to lowest neighbour. A value that is not finite is no cell: nothing leads through it.
@@ -18,12 +19,14 @@ pub mod size;
 
 use std::cmp::Ordering;
 
-/// Values on a grid, y outer and x inner.
+/// Values on a grid, z outer, then y, x inner.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     pub values: &'a [f64],
     /// Cells along x.
     pub width: usize,
+    /// Cells along y; there are as many layers along z as the values fill.
+    pub height: usize,
 }
 
 /// A minimum, and where its part ends.
@@ -54,21 +57,36 @@ pub struct Tree {
 }
 
 impl<'a> Field<'a> {
+    /// Of one layer.
+    pub fn plane(values: &'a [f64], width: usize) -> Field<'a> {
+        Field { values, width, height: values.len() / width.max(1) }
+    }
+
+    /// Cells along x, y and z.
+    fn sides(&self) -> [usize; 3] {
+        let (width, height) = (self.width.max(1), self.height.max(1));
+        [width, height, self.values.len() / (width * height)]
+    }
+
+    /// Where a cell lies along x, y and z.
+    fn place(&self, cell: usize) -> [usize; 3] {
+        let [width, height, _] = self.sides();
+        [cell % width, cell / width % height, cell / (width * height)]
+    }
+
     /// The cells around one, by index.
     pub fn around(&self, cell: usize) -> impl Iterator<Item = usize> + use<'a> {
-        let (width, height) = (self.width.max(1), self.values.len() / self.width.max(1));
+        let ([width, height, depth], [x, y, z]) = (self.sides(), self.place(cell));
         let near = |at: usize, size: usize| at.saturating_sub(1)..(at + 2).min(size);
-        let (x, y) = (cell % width, cell / width);
-        near(y, height)
-            .flat_map(move |iy| near(x, width).map(move |ix| iy * width + ix))
-            .filter(move |other| *other != cell)
+        let row = move |row: usize| near(x, width).map(move |ix| row * width + ix);
+        let layer = move |iz: usize| near(y, height).flat_map(move |iy| row(iz * height + iy));
+        near(z, depth).flat_map(layer).filter(move |other| *other != cell)
     }
 
     /// Whether a cell lies at the border of the grid. (A line has two ends.)
     pub fn is_border(&self, cell: usize) -> bool {
-        let (width, height) = (self.width.max(1), self.values.len() / self.width.max(1));
-        let at_end = |at: usize, size: usize| size > 1 && (at == 0 || at + 1 == size);
-        at_end(cell % width, width) || at_end(cell / width, height)
+        let at_end = |(at, size): (usize, usize)| size > 1 && (at == 0 || at + 1 == size);
+        self.place(cell).into_iter().zip(self.sides()).any(at_end)
     }
 
     /// The finite cells, the lowest first.

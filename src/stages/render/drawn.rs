@@ -1,6 +1,6 @@
 //! The figure that [`Render`] asks for: which kind it is, from what the files hold.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Render;
 use crate::draw::canvas::named;
@@ -14,6 +14,7 @@ use crate::figures::chart;
 use crate::page::interactive::{Group, View};
 use crate::provenance::Provenance;
 use crate::stats;
+use crate::tables::surface::planes::{self, Plane};
 use crate::tables::surface::{DIFFERENCE_SE, EXAMPLES, Grid, LEVEL, LOSS_SE};
 use crate::tasks::classes::ACCURACY;
 
@@ -64,7 +65,10 @@ impl Render {
                 }
             };
         }
-        let mut views = self.views(provenance)?;
+        let mut views = self.surfaces_or_volumes(provenance)?;
+        if views.iter().any(|view| view.grid.z.is_some()) {
+            return self.central_planes(views, seen_from);
+        }
         if self.along_x {
             views = views
                 .into_iter()
@@ -83,7 +87,16 @@ impl Render {
             }
             return self.profile(views, &marks);
         }
-        let panels = self.panels(&views)?;
+        let panels =
+            self.surfaces.iter().zip(&views).map(|(path, view)| panel(path, view)).collect::<Result<_>>()?;
+        let (svg, caption) = self.over_planes(panels, seen_from)?;
+        let (title, label) = ("Loss surfaces".into(), self.label.clone());
+        let surfaces = Some(Group { title, label, clip: self.clip, views });
+        Ok(Drawn { svg, caption, surfaces })
+    }
+
+    /// Panels as contours or reliefs, and the caption.
+    fn over_planes(&self, panels: Vec<Panel>, seen_from: Option<contour::View>) -> Result<(String, String)> {
         let rises = contour::rises(&panels);
         let usual = self.style("direction x (a)", rises.is_some());
         let panels = rises.unwrap_or(panels);
@@ -98,14 +111,64 @@ impl Render {
             Some(view) => relief_figure(&panels, &style, view)?,
             None => contour_figure(&panels, &style)?,
         };
-        let caption = contour::caption(&panels, &style, seen_from);
-        let (title, label) = ("Loss surfaces".into(), self.label.clone());
-        let surfaces = Some(Group { title, label, clip: self.clip, views });
-        Ok(Drawn { svg, caption, surfaces })
+        Ok((svg, contour::caption(&panels, &style, seen_from)))
+    }
+
+    /// Three planes of each volume, on one scale.
+    fn central_planes(&self, views: Vec<View>, seen_from: Option<contour::View>) -> Result<Drawn> {
+        if self.along_x || !self.marks.is_empty() {
+            let sentence = "a volume has neither --along-x nor --marks";
+            return Err(Error::said(
+                "--along-x, --marks",
+                sentence,
+                "leave them out to draw its central planes",
+            ));
+        }
+        let style = self.style("direction x (a)", false);
+        let words = |axis: &str| match axis {
+            "x" => style.x_label.clone(),
+            "y" => style.y_label.clone(),
+            _ => "direction z (c)".into(),
+        };
+        let mut panels = Vec::new();
+        for (path, view) in self.surfaces.iter().zip(views) {
+            if view.grid.z.is_none() {
+                let fix = "draw volumes and surfaces in figures of their own";
+                return Err(Error::field(
+                    path.display(),
+                    "file",
+                    "a volume, as others of the figure",
+                    "a surface",
+                    fix,
+                ));
+            }
+            for Plane { axes, normal, grid } in planes::central(&view.grid, path)? {
+                let title = format!("{}: {normal} = 0", view.title);
+                let own = panel(path, &View { title, grid, marks: Marks::default() })?;
+                panels.push(Panel { axes: Some(axes.map(words)), ..own });
+            }
+        }
+        let (svg, caption) = self.over_planes(panels, seen_from)?;
+        Ok(Drawn { svg, caption, surfaces: None })
     }
 
     /// The surfaces with their titles.
+    ///
+    /// # Errors
+    ///
+    /// Also for a volume, of which the figure is not.
     pub(super) fn views(&self, provenance: &mut Provenance) -> Result<Vec<View>> {
+        let views = self.surfaces_or_volumes(provenance)?;
+        match self.surfaces.iter().zip(&views).find(|(_, view)| view.grid.z.is_some()) {
+            None => Ok(views),
+            Some((path, _)) => {
+                let fix = "leave out the option, which draws the central planes, or convert it to .vti for ParaView";
+                Err(Error::said(path.display(), "it is a volume, and this figure is of surfaces", fix))
+            }
+        }
+    }
+
+    fn surfaces_or_volumes(&self, provenance: &mut Provenance) -> Result<Vec<View>> {
         let mut views = Vec::new();
         for (i, path) in self.surfaces.iter().enumerate() {
             let grid = Grid::read(path)?;
@@ -162,34 +225,6 @@ impl Render {
         Ok(Drawn { svg, caption, surfaces: None })
     }
 
-    /// Surfaces over a plane, each with its marks.
-    fn panels(&self, views: &[View]) -> Result<Vec<Panel>> {
-        let panel = |(path, view): (&PathBuf, &View)| {
-            view.grid.check_drawable(path)?;
-            let zero = view.grid.loss.iter().zip(points(&view.grid)).position(|(_, at)| at == (0.0, 0.0));
-            let se = view.grid.column(LOSS_SE);
-            let errors = view.grid.column(DIFFERENCE_SE).map(<[f64]>::to_vec);
-            let (dotted, note, marks) = (None, None, view.marks.clone());
-            let Grid { x, y, loss, centre, known, .. } = view.grid.clone();
-            let centre = centre.filter(|loss| loss.is_finite());
-            let centre_se = zero.zip(se).map(|(i, se)| se[i]).filter(|se| se.is_finite());
-            Ok(Panel {
-                title: view.title.clone(),
-                x,
-                y,
-                loss,
-                centre,
-                centre_se,
-                errors,
-                known,
-                dotted,
-                note,
-                marks,
-            })
-        };
-        self.surfaces.iter().zip(views).map(panel).collect()
-    }
-
     /// `rise`: whether losses are drawn less that of the trained model.
     pub(super) fn style(&self, x_label: &str, rise: bool) -> Style {
         let usual = Style::default();
@@ -207,6 +242,29 @@ impl Render {
             ..usual
         }
     }
+}
+
+/// A surface over a plane, with its marks.
+fn panel(path: &Path, view: &View) -> Result<Panel> {
+    view.grid.check_drawable(path)?;
+    let se = view.grid.column(LOSS_SE);
+    let centre_se = view.grid.origin().zip(se).map(|(i, se)| se[i]).filter(|se| se.is_finite());
+    let errors = view.grid.column(DIFFERENCE_SE).map(<[f64]>::to_vec);
+    let Grid { x, y, loss, centre, known, .. } = view.grid.clone();
+    Ok(Panel {
+        title: view.title.clone(),
+        axes: None,
+        x,
+        y,
+        loss,
+        centre: centre.filter(|loss| loss.is_finite()),
+        centre_se,
+        errors,
+        known,
+        dotted: None,
+        note: None,
+        marks: view.marks.clone(),
+    })
 }
 
 /// The row of a surface through its centre, its coordinates distances in parameter space.
@@ -244,9 +302,4 @@ fn draw_of(grid: Grid) -> Draw {
         Metric { name: name.clone(), values: values.clone(), se: examples.map(se) }
     });
     Draw { x: grid.x, loss: grid.loss, loss_se, rise_se, metric }
-}
-
-/// Coordinates of the points of a grid, y outer.
-fn points(grid: &Grid) -> impl Iterator<Item = (f64, f64)> + '_ {
-    grid.y.iter().flat_map(|&y| grid.x.iter().map(move |&x| (x, y)))
 }

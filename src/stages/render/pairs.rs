@@ -151,6 +151,7 @@ fn panel(title: String, view: &View, found: Differences, note: String) -> Result
         known: None,
         dotted,
         note,
+        axes: None,
         marks,
     })
 }
@@ -180,15 +181,15 @@ fn barrier(path: &Path, provenance: &mut Provenance) -> Result<(Vec<f64>, Differ
     let n = line.targets.len().max(1);
     let near = |x: f64, at: f64| (x - at).abs() < 1e-9;
     let at = |wanted: f64| {
-        let place = line.points.iter().position(|(x, y)| near(*x, wanted) && *y == 0.0);
+        let place = line.points.iter().position(|[x, y, z]| near(*x, wanted) && *y == 0.0 && *z == 0.0);
         place
             .and_then(|place| line.sums.chunks(n).nth(place))
             .ok_or_else(|| wrong(&format!("none at {wanted}")))
     };
     let (start, end) = (at(0.0)?, at(1.0)?);
     let inside =
-        line.points.iter().zip(line.sums.chunks(n)).filter(|((x, _), _)| (-1e-9..=1.0 + 1e-9).contains(x));
-    let above = |((x, _), sums): (&(f64, f64), &[f64])| {
+        line.points.iter().zip(line.sums.chunks(n)).filter(|([x, ..], _)| (-1e-9..=1.0 + 1e-9).contains(x));
+    let above = |([x, ..], sums): (&[f64; 3], &[f64])| {
         let ends = start.iter().zip(end).map(|(start, end)| (1.0 - x) * start + x * end);
         (*x, sums.iter().zip(ends).map(|(sum, straight)| sum - straight).collect::<Vec<f64>>())
     };
@@ -230,7 +231,7 @@ mod tests {
             let losses = ByExample {
                 targets: vec![1.0; 30],
                 centre: (0..30).map(|n| sum(0.0, n)).collect(),
-                points: x.iter().map(|x| (*x, 0.0)).collect(),
+                points: x.iter().map(|x| [*x, 0.0, 0.0]).collect(),
                 sums: x.iter().flat_map(|x| (0..30).map(move |n| sum(*x, n))).collect(),
                 clusters: Default::default(),
             };

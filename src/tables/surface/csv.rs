@@ -1,6 +1,7 @@
-//! `SURFACE.csv`: x, y, loss and further columns, y outer and x inner; numbers are the shortest decimals that read back
+//! `SURFACE.csv`: x, y, of a volume z, loss and further columns, z outer, then y, x inner; numbers are the shortest decimals that read back
 //! to the same value. Of a refined surface ([`super::refined`]) the evaluated points alone are rows. The loss at a centre that is no grid point stands in `SURFACE.json` beside it.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -11,7 +12,9 @@ use super::refined::{self, LEVEL};
 use crate::error::{Error, Result};
 use crate::files;
 
+/// The columns that stand first.
 const NAMES: [&str; 3] = ["x", "y", "loss"];
+const NAMES_OF_VOLUME: [&str; 4] = ["x", "y", "z", "loss"];
 
 /// Rows and columns may stand in any order; an empty cell of a further column is not a number.
 pub(super) fn read(path: &Path) -> Result<Grid> {
@@ -26,61 +29,79 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     if let Some(twice) = header.iter().find(|name| !seen.insert(*name)) {
         return Err(wrong("header", "names, each once", format!("`{twice}` twice")));
     }
-    // Where x, y and loss stand, then the further columns.
+    let names: &[&str] = if header.iter().any(|name| name == "z") { &NAMES_OF_VOLUME } else { &NAMES };
+    // How many of them are coordinates.
+    let axes = names.len() - 1;
+    // Where those and the loss stand, then the further columns.
     let mut places = Vec::new();
-    for name in NAMES {
+    for name in names {
         let found = || wrong("header", "x, y, loss and further columns", header.join(","));
         places.push(header.iter().position(|column| column == name).ok_or_else(found)?);
     }
-    places.extend((0..header.len()).filter(|&i| !NAMES.contains(&header[i].as_str())));
+    places.extend((0..header.len()).filter(|&i| !names.contains(&header[i].as_str())));
     let mut rows: Vec<Vec<f64>> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
         let number = |&place: &usize| match &record[place] {
-            "" if !NAMES.contains(&header[place].as_str()) => Ok(f64::NAN),
+            "" if !names.contains(&header[place].as_str()) => Ok(f64::NAN),
             cell => cell.parse::<f64>().map_err(|_| {
                 let line = record.position().map_or(0, |position| position.line());
                 wrong(&header[place], "a number", format!("`{cell}` in line {line}"))
             }),
         };
         let mut row = places.iter().map(number).collect::<Result<Vec<f64>>>()?;
-        if !(row[0].is_finite() && row[1].is_finite()) {
-            return Err(wrong("x, y", "finite", format!("({}, {})", row[0], row[1])));
+        if !row[..axes].iter().all(|v| v.is_finite()) {
+            return Err(wrong(&names[..axes].join(", "), "finite", point(&row[..axes])));
         }
         // Adding 0 makes -0 and 0 one coordinate.
-        row[..2].iter_mut().for_each(|v| *v += 0.0);
+        row[..axes].iter_mut().for_each(|v| *v += 0.0);
         rows.push(row);
     }
-    let [x, y] = [0, 1].map(|i| {
+    let mut all = (0..axes).map(|i| {
         let mut axis: Vec<f64> = rows.iter().map(|row| row[i]).collect();
         axis.sort_by(f64::total_cmp);
         axis.dedup();
         axis
     });
-    let whole = "every pair of coordinates once";
+    let (x, y, z) = (all.next().unwrap_or_default(), all.next().unwrap_or_default(), all.next());
+    drop(all);
+    let size = [Some(&x), Some(&y), z.as_ref()].into_iter().flatten().map(Vec::len);
+    let size = size.fold(1usize, usize::saturating_mul);
+    let whole = "every combination of coordinates once";
     let level = places.iter().position(|&place| header[place] == LEVEL);
-    if let Some(level) = level.filter(|_| x.len() * y.len() != rows.len()) {
-        let names: Vec<String> = places[NAMES.len()..].iter().map(|&place| header[place].clone()).collect();
+    if let Some(level) = level.filter(|_| z.is_none() && size != rows.len()) {
+        let names: Vec<String> = places[names.len()..].iter().map(|&place| header[place].clone()).collect();
         let refined = refined::read(&rows, level, names);
         let mut grid =
             refined.map_err(|found| wrong(LEVEL, "that of each point of a refined surface", found))?;
         beside(&mut grid, path);
         return Ok(grid);
     }
-    if x.len() * y.len() != rows.len() || rows.is_empty() {
-        let found = format!("{} rows for {} x {} coordinates", rows.len(), x.len(), y.len());
+    if size != rows.len() || rows.is_empty() {
+        let third = z.as_ref().map_or(String::new(), |z| format!(" x {}", z.len()));
+        let found = format!("{} rows for {} x {}{third} coordinates", rows.len(), x.len(), y.len());
         return Err(wrong("grid", whole, found));
     }
-    rows.sort_by(|a, b| a[1].total_cmp(&b[1]).then(a[0].total_cmp(&b[0])));
-    if let Some(twice) = rows.windows(2).find(|pair| pair[0][..2] == pair[1][..2]) {
-        return Err(wrong("grid", whole, format!("({}, {}) twice", twice[0][0], twice[0][1])));
+    let outer_first = |a: &[f64], b: &[f64]| {
+        let each = a[..axes].iter().zip(&b[..axes]).rev().map(|(a, b)| a.total_cmp(b));
+        each.fold(Ordering::Equal, Ordering::then)
+    };
+    rows.sort_by(|a, b| outer_first(a, b));
+    if let Some(twice) = rows.windows(2).find(|pair| pair[0][..axes] == pair[1][..axes]) {
+        return Err(wrong("grid", whole, format!("{} twice", point(&twice[0][..axes]))));
     }
     // As many rows as cells and none twice: every cell is filled, and the rows are in the order of the grid.
     let column = |i: usize| rows.iter().map(|row| row[i]).collect::<Vec<f64>>();
-    let mut grid = Grid::new(path, ["x", "y"], [x, y], column(2))?;
-    grid.columns = (3..places.len()).map(|i| (header[places[i]].clone(), column(i))).collect();
+    let mut grid = Grid::new(path, ["x", "y"], [x, y], z, column(axes))?;
+    grid.columns = (names.len()..places.len()).map(|i| (header[places[i]].clone(), column(i))).collect();
     beside(&mut grid, path);
     Ok(grid)
+}
+
+/// Coordinates as a text has them.
+fn point(coordinates: &[f64]) -> String {
+    let all: Vec<String> = coordinates.iter().map(f64::to_string).collect();
+    format!("({})", all.join(", "))
 }
 
 /// Adds what `SURFACE.json` says.
@@ -93,21 +114,17 @@ fn beside(grid: &mut Grid, path: &Path) {
 }
 
 pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
-    grid.check_names(path, &NAMES)?;
+    grid.check_names(path, &NAMES_OF_VOLUME)?;
+    let first: &[&str] = if grid.z.is_some() { &NAMES_OF_VOLUME } else { &NAMES };
     let failed = |e: std::io::Error| Error::io(path, "write")(e);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let names = NAMES.into_iter().chain(grid.columns.iter().map(|(name, _)| name.as_str()));
+    let names = first.iter().copied().chain(grid.columns.iter().map(|(name, _)| name.as_str()));
     writer.write_record(names).map_err(|e| failed(e.into()))?;
-    for (iy, y) in grid.y.iter().enumerate() {
-        for (ix, x) in grid.x.iter().enumerate() {
-            let i = iy * grid.x.len() + ix;
-            if !grid.knows(i) {
-                continue;
-            }
-            let columns = grid.columns.iter().map(|(_, values)| values[i]);
-            let row: Vec<f64> = [*x, *y, grid.loss[i]].into_iter().chain(columns).collect();
-            writer.serialize(row).map_err(|e| failed(e.into()))?;
-        }
+    for (i, at) in grid.points().enumerate().filter(|(i, _)| grid.knows(*i)) {
+        let columns = grid.columns.iter().map(|(_, values)| values[i]);
+        let coordinates = at.into_iter().take(first.len() - 1);
+        let row: Vec<f64> = coordinates.chain([grid.loss[i]]).chain(columns).collect();
+        writer.serialize(row).map_err(|e| failed(e.into()))?;
     }
     writer.into_inner().map_err(|e| failed(e.into_error()))
 }
@@ -127,8 +144,7 @@ fn centre_beside(about: &Map<String, Value>) -> Option<f64> {
 /// Puts the loss at a centre that is no grid point into `SURFACE.json`, if it does not stand there already, and leaves
 /// the rest of that file as it is. Another surface's centre would be taken for this one's.
 pub(super) fn write_centre(grid: &Grid, path: &Path) -> Result<()> {
-    let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
-    let on_grid = zero(&grid.y).zip(zero(&grid.x)).is_some_and(|(iy, ix)| grid.knows(iy * grid.x.len() + ix));
+    let on_grid = grid.origin().is_some_and(|i| grid.knows(i));
     let mut about = about(path);
     let beside = centre_beside(&about);
     let same = |a: f64, b: f64| a == b || !a.is_finite() && !b.is_finite();

@@ -68,7 +68,7 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
             path.display()
         ));
     }
-    let mut grid = Grid::new(path, [X, Y], [x, y], loss)?;
+    let mut grid = Grid::new(path, [X, Y], [x, y], None, loss)?;
     let beside = file.dataset(&loss_name).and_then(|set| set.attr(CENTRE)?.read_numeric_as::<f64>());
     grid.centre = grid.centre.or_else(|| beside.ok()?.first().copied());
     for name in &names {

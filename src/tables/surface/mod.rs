@@ -1,14 +1,17 @@
 //! Files of loss surfaces: read for figures and findings, written by `surface`, converted by `render`.
 //!
-//! A format is chosen by the file's ending, one file here for each: `csv`, `hdf5`, `npz` and, written only, `vtk`.
+//! A format is chosen by the file's ending, one file here for each: `csv`, `hdf5`, `npz` and `vtk`.
 //! Every number is kept as it is, NaN, infinities and -0 too.
 //!
-//! The trap: everywhere y is outer and x inner, and formats differ in the order in which they name the axes.
+//! A volume has a third axis, z, and all formats but HDF5, whose layout is of others, hold one. [`planes`] cuts it.
+//!
+//! The trap: everywhere y is outer and x inner (z outermost), and formats differ in the order in which they name the axes.
 
 mod beside;
 mod csv;
 mod hdf5;
 mod npz;
+pub mod planes;
 mod refined;
 mod vtk;
 
@@ -28,18 +31,20 @@ pub const DIFFERENCE_SE: &str = "difference_se";
 /// Largest coordinate that a figure takes.
 const LARGEST: f64 = 1e9;
 
-/// A surface on a full grid.
+/// A surface on a full grid, or a volume.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grid {
     /// Ascending coordinates.
     pub x: Vec<f64>,
     /// `[0.0]` for a profile along x alone.
     pub y: Vec<f64>,
-    /// Loss at `[iy][ix]`, y outer.
+    /// Of a volume only.
+    pub z: Option<Vec<f64>>,
+    /// Loss at `[iy][ix]`, y outer; of a volume at `[iz][iy][ix]`.
     pub loss: Vec<f64>,
     /// What else is known of each point, in the order of the loss: `loss_se`, then the task's metrics.
     pub columns: Vec<(String, Vec<f64>)>,
-    /// Loss at (0, 0): that of the grid where it is a grid point, else what the file says of it.
+    /// Loss at 0 on every axis: that of the grid where it is a grid point, else what the file says of it.
     pub centre: Option<f64>,
     /// Of a refined surface, whether each loss was evaluated; the others are filled in for drawing, and their columns are NaN.
     pub known: Option<Vec<bool>>,
@@ -56,7 +61,7 @@ pub enum Format {
     Csv,
     Hdf5,
     Npz,
-    /// For ParaView; written only.
+    /// For ParaView.
     Vtk,
 }
 
@@ -77,6 +82,14 @@ impl Format {
 /// before memory is.
 const MOST: usize = 1 << 26;
 
+/// Says that a volume has no HDF5 file.
+pub fn no_volume(path: &Path) -> Error {
+    let expected = "one that ends in .csv, .npz or .vti for a volume";
+    let found = format!("{}: the layout of these files has two axes", path.display());
+    let fix = format!("name it {}, which ParaView opens", path.with_extension("vti").display());
+    Error::field("--out", "file name", expected, found, fix)
+}
+
 /// Refuses more numbers than a surface has; none: more than can be counted.
 fn check_count(path: &Path, name: &str, count: Option<usize>) -> Result<()> {
     let found = match count {
@@ -96,21 +109,16 @@ impl Grid {
     /// [`Error::Field`] for an ending that is not read, a broken file, a missing column or array, numbers that do not make
     /// a full grid.
     pub fn read(path: &Path) -> Result<Grid> {
-        let refused = |fix: &str| {
-            Err(Error::field(
-                path.display(),
-                "file name",
-                "one that ends in .csv, .h5 or .npz",
-                "another",
-                fix,
-            ))
-        };
         match Format::of(path) {
             Some(Format::Csv) => csv::read(path),
             Some(Format::Hdf5) => hdf5::read(path),
             Some(Format::Npz) => npz::read(path),
-            Some(Format::Vtk) => refused("give the file that it was made from: VTK files are written only"),
-            None => refused("make the file with `fisherscape surface`"),
+            Some(Format::Vtk) => vtk::read(path),
+            None => {
+                let (expected, fix) =
+                    ("one that ends in .csv, .h5, .npz or .vti", "make the file with `fisherscape surface`");
+                Err(Error::field(path.display(), "file name", expected, "another", fix))
+            }
         }
     }
 
@@ -139,6 +147,9 @@ impl Grid {
             let (expected, fix) = ("a .csv for a refined surface", "make the surface without --refine");
             return Err(Error::field(path.display(), "file name", expected, "a format of full grids", fix));
         }
+        if self.z.is_some() && Format::of(path) == Some(Format::Hdf5) {
+            return Err(no_volume(path));
+        }
         match Format::of(path) {
             Some(Format::Csv) => csv::bytes(self, path),
             Some(Format::Hdf5) => hdf5::bytes(self, path),
@@ -158,10 +169,10 @@ impl Grid {
     /// [`Error::Field`] for coordinates and losses of extreme size. Not a number and infinite are shown as such.
     pub fn check_drawable(&self, path: &Path) -> Result<()> {
         let fix = "scale it, or convert the file without drawing it";
-        if let Some(far) = self.x.iter().chain(&self.y).find(|v| v.abs() > LARGEST) {
+        if let Some(far) = self.axes().into_iter().flatten().find(|v| v.abs() > LARGEST) {
             return Err(Error::field(
                 path.display(),
-                "x, y",
+                "coordinates",
                 "below 1e9 in a figure",
                 format!("{far:e}"),
                 fix,
@@ -177,10 +188,16 @@ impl Grid {
         }
     }
 
-    /// A grid of numbers that were read under the names `[x, y]`, as many losses as points; its further columns, and
+    /// A grid of numbers that were read under the names `[x, y]`, and z, as many losses as points; its further columns, and
     /// the loss at a centre that is no grid point, are the reader's to add.
-    fn new(path: &Path, names: [&str; 2], mut axes: [Vec<f64>; 2], loss: Vec<f64>) -> Result<Grid> {
-        for (name, axis) in names.iter().zip(&mut axes) {
+    fn new(
+        path: &Path,
+        names: [&str; 2],
+        mut axes: [Vec<f64>; 2],
+        mut z: Option<Vec<f64>>,
+        loss: Vec<f64>,
+    ) -> Result<Grid> {
+        for (name, axis) in names.into_iter().chain(["z"]).zip(axes.iter_mut().chain(&mut z)) {
             // Adding 0 makes -0 and 0 one coordinate.
             axis.iter_mut().for_each(|v| *v += 0.0);
             let ascending = axis.windows(2).all(|w| w[0] < w[1]) && axis.iter().all(|v| v.is_finite());
@@ -194,9 +211,27 @@ impl Grid {
             }
         }
         let [x, y] = axes;
-        let zero = |axis: &[f64]| axis.iter().position(|v| *v == 0.0);
-        let centre = zero(&y).zip(zero(&x)).map(|(iy, ix)| loss[iy * x.len() + ix]);
-        Ok(Grid { x, y, loss, columns: Vec::new(), centre, known: None, examples: None, length: None })
+        let mut grid = Grid { x, y, z, loss, ..Grid::default() };
+        grid.centre = grid.origin().map(|i| grid.loss[i]);
+        Ok(grid)
+    }
+
+    /// The coordinates along x, y and z; of what is no volume z is 0.
+    pub fn axes(&self) -> [&[f64]; 3] {
+        [&self.x, &self.y, self.z.as_deref().unwrap_or(&[0.0])]
+    }
+
+    /// Coordinates of the points, z outer, then y.
+    pub fn points(&self) -> impl Iterator<Item = [f64; 3]> + '_ {
+        let [xs, ys, zs] = self.axes();
+        let row = move |y: f64, z: f64| xs.iter().map(move |&x| [x, y, z]);
+        zs.iter().flat_map(move |&z| ys.iter().flat_map(move |&y| row(y, z)))
+    }
+
+    /// Which point lies at 0 on every axis.
+    pub fn origin(&self) -> Option<usize> {
+        let [x, y, z] = self.axes().map(|axis| axis.iter().position(|v| *v == 0.0));
+        Some((z? * self.y.len() + y?) * self.x.len() + x?)
     }
 
     /// A column by its name.
@@ -216,7 +251,7 @@ impl Grid {
 
     /// Whether it is a profile along x alone.
     fn is_profile(&self) -> bool {
-        self.y == [0.0]
+        self.y == [0.0] && self.z.is_none()
     }
 
     /// An error if a column has the name of something else in the file.

@@ -1,5 +1,5 @@
 //! `SURFACE.npz`: numpy's archive of arrays `x` `[nx]`, `y` `[ny]`, `loss` `[ny, nx]`, one of that shape for every further
-//! column, and `centre_loss` `[]` where known.
+//! column, and `centre_loss` `[]` where known. A volume has `z` `[nz]` as well, and `[nz, ny, nx]`.
 //!
 //! Written uncompressed and with one fixed time, so that the same surface has the same bytes. Read with or without
 //! compression, numbers of any width and byte order, in C or Fortran order.
@@ -45,8 +45,10 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     let x = take("x").ok_or_else(|| missing("x"))?;
     let loss = take("loss").ok_or_else(|| missing("loss"))?;
     let y = take("y").unwrap_or(Array { name: "y".into(), shape: vec![1], values: vec![0.0] });
+    // Next to losses over a plane `z` is a column.
+    let z = if loss.shape.len() == 3 { take("z") } else { None };
     let centre = take(CENTRE).and_then(|array| array.values.first().copied());
-    for axis in [&x, &y] {
+    for axis in [&x, &y].into_iter().chain(&z) {
         if axis.shape.len() != 1 {
             return Err(wrong(
                 &axis.name,
@@ -56,11 +58,13 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
         }
     }
     let (nx, ny) = (x.values.len(), y.values.len());
-    let fits = |shape: &[usize]| shape == [ny, nx] || (ny == 1 && shape == [nx]);
+    let whole: Vec<usize> = z.iter().map(|z| z.values.len()).chain([ny, nx]).collect();
+    let fits = |shape: &[usize]| shape == whole || (whole == [1, nx] && shape == [nx]);
     if !fits(&loss.shape) {
-        return Err(wrong("loss", format!("of shape [{ny}, {nx}]"), format!("{:?}", loss.shape)));
+        return Err(wrong("loss", format!("of shape {whole:?}"), format!("{:?}", loss.shape)));
     }
-    let mut grid = Grid::new(path, ["x", "y"], [x.values, y.values], loss.values)?;
+    let z = z.map(|z| z.values);
+    let mut grid = Grid::new(path, ["x", "y"], [x.values, y.values], z, loss.values)?;
     grid.centre = grid.centre.or(centre);
     for Array { name, shape, values } in arrays {
         match fits(&shape) {
@@ -257,8 +261,8 @@ fn extended(bytes: &[u8]) -> f64 {
 }
 
 pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
-    grid.check_names(path, &["x", "y", "loss", CENTRE])?;
-    let (nx, ny) = (grid.x.len(), grid.y.len());
+    grid.check_names(path, &["x", "y", "z", "loss", CENTRE])?;
+    let shape: Vec<usize> = grid.z.iter().map(Vec::len).chain([grid.y.len(), grid.x.len()]).collect();
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let mut add = |name: &str, shape: &[usize], values: &[f64]| {
         let options = SimpleFileOptions::default()
@@ -269,11 +273,13 @@ pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
         Ok::<(), zip::result::ZipError>(())
     };
     let failed = |e: zip::result::ZipError| Error::io(path, "write")(e.into());
-    add("x", &[nx], &grid.x).map_err(failed)?;
-    add("y", &[ny], &grid.y).map_err(failed)?;
-    add("loss", &[ny, nx], &grid.loss).map_err(failed)?;
+    let axes = [("x", Some(&grid.x)), ("y", Some(&grid.y)), ("z", grid.z.as_ref())];
+    for (name, axis) in axes.into_iter().filter_map(|(name, axis)| Some((name, axis?))) {
+        add(name, &[axis.len()], axis).map_err(failed)?;
+    }
+    add("loss", &shape, &grid.loss).map_err(failed)?;
     for (name, values) in &grid.columns {
-        add(name, &[ny, nx], values).map_err(failed)?;
+        add(name, &shape, values).map_err(failed)?;
     }
     if let Some(loss) = grid.centre {
         add(CENTRE, &[], &[loss]).map_err(failed)?;

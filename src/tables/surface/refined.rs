@@ -49,7 +49,7 @@ pub(super) fn read(rows: &[Vec<f64>], level: usize, names: Vec<String>) -> Resul
     let centre = place(&x, 0.0).zip(place(&y, 0.0)).map(|(ix, iy)| iy * width + ix);
     let centre = centre.filter(|i| known[*i]).map(|i| loss[i]);
     fill(&mut loss, &known, width, step);
-    Ok(Grid { x, y, loss, columns, centre, known: Some(known), examples: None, length: None })
+    Ok(Grid { x, y, loss, columns, centre, known: Some(known), ..Grid::default() })
 }
 
 /// The coordinates of level 0 along an axis, and between them as many as the finest level has; those of rows as they are there.

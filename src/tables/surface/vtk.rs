@@ -1,10 +1,14 @@
-//! `SURFACE.vti`: an image of VTK, as ParaView opens it. The loss and every further column are data of the points; the
-//! loss becomes a height by "Warp By Scalar". `centre_loss` stands with the data of the field.
+//! `SURFACE.vti`: an image of VTK, as ParaView opens it; of a volume in three dimensions. The loss and every further column are data of
+//! the points; the loss of a plane becomes a height by "Warp By Scalar". `centre_loss` stands with the data of the field.
 //!
-//! Numbers follow the text as they are in memory (`AppendedData`): VTK's decimals know no NaN and no infinity.
+//! Numbers follow the text as they are in memory (`AppendedData`): VTK's decimals know no NaN and no infinity. [`read`](mod@read) reads
+//! them.
+
+mod read;
 
 use std::path::Path;
 
+pub(super) use self::read::read;
 use super::Grid;
 use crate::error::{Error, Result};
 
@@ -15,8 +19,9 @@ const TOLERANCE: f64 = 1e-9;
 
 pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
     grid.check_names(path, &["loss"])?;
-    let [dx, dy] = [spacing(&grid.x, "x", path)?, spacing(&grid.y, "y", path)?];
-    let extent = format!("0 {} 0 {} 0 0", grid.x.len() - 1, grid.y.len() - 1);
+    let axes @ [x, y, z] = grid.axes();
+    let [dx, dy, dz] = [spacing(x, "x", path)?, spacing(y, "y", path)?, spacing(z, "z", path)?];
+    let extent = axes.map(|axis| format!("0 {}", axis.len() - 1)).join(" ");
     let mut numbers = Vec::new();
     // A line of the text; its numbers go behind it, with their length in bytes.
     let mut array = |name: &str, values: &[f64], tuples: &str| {
@@ -38,10 +43,10 @@ pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = format!(
         "<?xml version=\"1.0\"?>\n\
          <VTKFile type=\"ImageData\" version=\"1.0\" byte_order=\"LittleEndian\" header_type=\"UInt64\">\n\
-         <ImageData WholeExtent=\"{extent}\" Origin=\"{} {} 0\" Spacing=\"{dx} {dy} 1\">\n\
+         <ImageData WholeExtent=\"{extent}\" Origin=\"{} {} {}\" Spacing=\"{dx} {dy} {dz}\">\n\
          {field}<Piece Extent=\"{extent}\">\n<PointData Scalars=\"loss\">\n{points}</PointData>\n</Piece>\n</ImageData>\n\
          <AppendedData encoding=\"raw\">\n_",
-        grid.x[0], grid.y[0]
+        x[0], y[0], z[0]
     )
     .into_bytes();
     bytes.extend(numbers);
