@@ -322,7 +322,7 @@ impl Network {
             probe.exchange(squares)?;
             let gradients = (losses * weights)?.sum_all()?.backward()?;
             self.tap_tables(&probe, &batch, gradients.get(&embedded))?;
-            probe.tap_distances(&gradients)?;
+            probe.tap_distances(self.backend, &gradients)?;
             probe.exchange(squares)
         };
         if let [Sums { estimate, squares }] = into
@@ -347,7 +347,7 @@ impl Network {
         let tied = Tap { deferred: Some(probe.decoder.clone()), ..tap.clone() };
         let taps = std::iter::once(&tied).chain(std::iter::repeat(&tap));
         for (used, tap) in self.tables(batch).into_iter().zip(taps) {
-            tap.add_table(&used.table, &used.rows, &batch.offsets, &used.own(g)?)?;
+            self.backend.tap_table(tap, &used.table, &used.rows, &batch.offsets, &used.own(g)?)?;
         }
         Ok(())
     }
@@ -390,7 +390,6 @@ impl Used {
 
 /// Where the operations of a pass leave squared gradients.
 pub(super) struct Probe {
-    backend: Backend,
     squares: Arc<Mutex<Squares>>,
     /// Row of `s[n,t]` of the first example.
     first: usize,
@@ -414,18 +413,17 @@ impl Probe {
     }
 
     /// Squares of the gradients of tables of distances.
-    fn tap_distances(&self, gradients: &GradStore) -> Result<()> {
+    fn tap_distances(&self, backend: Backend, gradients: &GradStore) -> Result<()> {
         let tap = self.tap(&self.targets, &[], &[]);
         for (name, table) in &self.distances {
             let Some(g) = gradients.get(table) else { continue };
-            tap.add_vector(name, g)?;
+            backend.tap_vector(&tap, name, g)?;
         }
         Ok(())
     }
 
     pub fn tap(&self, spans: &Arc<Vec<usize>>, weights: &[String], biases: &[String]) -> Tap {
         Tap {
-            backend: self.backend,
             squares: self.squares.clone(),
             first: self.first,
             spans: spans.clone(),

@@ -124,7 +124,6 @@ impl<'a> Pass<'a> {
             Ok((table.weight.clone(), copies))
         };
         Ok(Probe {
-            backend: self.model.backend,
             squares: Arc::default(),
             first,
             tokens: Arc::new(self.tokens.offsets.to_vec()),

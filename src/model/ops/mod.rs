@@ -140,6 +140,25 @@ impl Backend {
         }
     }
 
+    /// Adds squares of each example's gradient of a parameter that is looked at as a vector, `[B, ...]`.
+    pub fn tap_vector(self, tap: &Tap, name: &str, gradients: &Tensor) -> Result<()> {
+        let (gradients, names) = (gradients.flatten_from(1)?.contiguous()?, [name.to_string()]);
+        match self {
+            Backend::Fused => fused::squares::add_vector_tensor(tap, &names, &gradients),
+            Backend::Composed => composed::squares::add_vectors(tap, &names, &gradients),
+        }
+    }
+
+    /// Adds squares of a table's gradient: what was left for it, if anything, plus the rows that each example's tokens use. `g`
+    /// `[ids, width]` is the gradient at the rows `ids`, of which `spans` says whose they are.
+    pub fn tap_table(self, tap: &Tap, name: &str, ids: &[u32], spans: &[usize], g: &Tensor) -> Result<()> {
+        let g = g.contiguous()?;
+        match self {
+            Backend::Fused => fused::squares::add_table(tap, name, ids, spans, &g),
+            Backend::Composed => composed::squares::add_table(tap, name, ids, spans, &g),
+        }
+    }
+
     /// [`cross_entropy`](Self::cross_entropy) of the logits `x wᵀ + b` (`b` may be none), and the scores to predict from: the logits
     /// `[rows, C]` or, where no gradient is wanted, the most likely class itself `[rows]`. The fused body never keeps the
     /// logits of a vocabulary then.

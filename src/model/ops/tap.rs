@@ -1,16 +1,14 @@
-//! Squared gradients of parameters, where they arise: what operations are told, and the body of their backend for it.
+//! Where squared gradients of parameters go, where they arise.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{Result, Tensor, bail};
 
-use super::{Backend, composed, fused};
 use crate::model::squares::Squares;
 
 /// Where the squared gradients of an operation's parameters go.
 #[derive(Clone)]
 pub struct Tap {
-    pub backend: Backend,
     pub squares: Arc<Mutex<Squares>>,
     /// Row of `s[n,t]` of the batch's first example.
     pub first: usize,
@@ -50,25 +48,5 @@ impl Tap {
     pub fn left(&self) -> Result<Option<(Tensor, Tensor)>> {
         let Some(deferred) = &self.deferred else { return Ok(None) };
         Ok(deferred.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?.take())
-    }
-
-    /// Squares of each example's gradient of a vector, `[B, ...]`.
-    pub fn add_vector(&self, name: &str, gradients: &Tensor) -> Result<()> {
-        let gradients = gradients.flatten_from(1)?.contiguous()?;
-        let names = [name.to_string()];
-        match self.backend {
-            Backend::Fused => fused::squares::add_vector_tensor(self, &names, &gradients),
-            Backend::Composed => composed::squares::add_vectors(self, &names, &gradients),
-        }
-    }
-
-    /// Squares of a table's gradient: what was left for it, if anything, plus the rows that each example's tokens use. `g`
-    /// `[ids, width]` is the gradient at the rows `ids`, of which `spans` says whose they are.
-    pub fn add_table(&self, name: &str, ids: &[u32], spans: &[usize], g: &Tensor) -> Result<()> {
-        let g = g.contiguous()?;
-        match self.backend {
-            Backend::Fused => fused::squares::add_table(self, name, ids, spans, &g),
-            Backend::Composed => composed::squares::add_table(self, name, ids, spans, &g),
-        }
     }
 }

@@ -154,7 +154,7 @@ fn add_in_tiles(
     Ok(())
 }
 
-/// As [`Tap::add_table`].
+/// As `Backend::tap_table`.
 pub fn add_table(tap: &Tap, name: &str, ids: &[u32], spans: &[usize], g: &Tensor) -> Result<()> {
     let touched = Touched::new(ids, spans, g)?;
     if let Some((g, x)) = tap.left()? {
@@ -241,8 +241,8 @@ mod tests {
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
-    /// F and `s[n,t]` of what `add` gives a tap of this backend; of the vector `b` entry 1 has no gradient.
-    fn squares(backend: Backend, add: impl Fn(&Tap) -> Result<()>) -> error::Result<Vec<f32>> {
+    /// F and `s[n,t]` of what `add` gives a tap; of the vector `b` entry 1 has no gradient.
+    fn squares(add: impl Fn(&Tap) -> Result<()>) -> error::Result<Vec<f32>> {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
         let theta = ParamMap::from([
             ("table".to_string(), zeros(&[11, WIDTH])?),
@@ -257,7 +257,6 @@ mod tests {
             _ => Reached::All,
         };
         let tap = Tap {
-            backend,
             squares: Arc::new(Mutex::new(Squares::new(&theta, 6, reached))),
             first: 2,
             spans: Arc::new(SPANS.to_vec()),
@@ -289,7 +288,7 @@ mod tests {
     fn squares_equal_those_of_the_kernels() -> error::Result<()> {
         let (g, x) = (random("g", &[9, 22]), random("x", &[9, WIDTH]));
         let linear = [Backend::Fused, Backend::Composed].map(|backend| {
-            squares(backend, |tap| match backend {
+            squares(|tap| match backend {
                 Backend::Fused => {
                     with_values(&g, |g| fused::squares::add_column_sums(tap, g, 22)).unwrap()?;
                     fused::squares::add_products(tap, &g, &x)
@@ -307,23 +306,23 @@ mod tests {
         let ids = [7, 2, 7, 0, 7, 10, 10, 10, 3];
         for left in [false, true] {
             let deferred = || Deferred::new(Mutex::new(left.then(|| (decoder.clone(), x.clone()))));
-            let table = |backend| {
-                squares(backend, |tap| {
+            let table = |backend: Backend| {
+                squares(|tap| {
                     let tap = Tap { deferred: Some(deferred()), ..tap.clone() };
-                    tap.add_table("table", &ids, &SPANS, &rows)
+                    backend.tap_table(&tap, "table", &ids, &SPANS, &rows)
                 })
             };
             assert_close(&table(Backend::Composed)?, &table(Backend::Fused)?);
         }
-        let wanted = squares(Backend::Fused, |tap| {
+        let wanted = squares(|tap| {
             let tap = Tap {
                 deferred: Some(Deferred::new(Mutex::new(Some((decoder.clone(), x.clone()))))),
                 ..tap.clone()
             };
-            tap.add_table("table", &ids, &SPANS, &rows)
+            Backend::Fused.tap_table(&tap, "table", &ids, &SPANS, &rows)
         })?;
         for most in [1, 3 * 4 * WIDTH, TILE] {
-            let got = squares(Backend::Composed, |tap| {
+            let got = squares(|tap| {
                 let touched = Touched::new(&ids, &SPANS, &rows)?;
                 let inputs = (&padded(&decoder, &SPANS)?, &padded(&x, &SPANS)?);
                 add_in_tiles(tap, "table", inputs, Some(&touched), most)

@@ -61,7 +61,7 @@ fn add_product_values(tap: &Tap, g: &[f32], x: &[f32], (n, k): (usize, usize)) -
     Ok(())
 }
 
-/// As [`Tap::add_table`].
+/// As `Backend::tap_table`.
 pub fn add_table(tap: &Tap, name: &str, ids: &[u32], spans: &[usize], g: &Tensor) -> Result<()> {
     let width = g.dim(1)?;
     let sparse: Vec<SparseRows> = with(g, |g| {
