@@ -195,3 +195,65 @@ fn results_say_where_they_were_computed() -> Outcome {
     assert!(text.contains("--precision") && text.contains("--device cuda"), "{text}");
     Ok(())
 }
+
+/// Oracle: a run there that nothing came before. What a run on the CPU left unfinished (its table's place is taken, so it fails at the
+/// end) is not gone on with elsewhere. Catches a journal that does not know where its numbers were computed.
+#[test]
+fn unfinished_work_of_the_cpu_is_not_gone_on_with_elsewhere() -> Outcome {
+    let folder = prepared("parity/cls")?;
+    let inputs = "--checkpoint model --set set.safetensors --fisher f.safetensors --draws 2";
+    for (command, table) in [
+        (format!("prune {inputs} --shares 0.1,0.5"), "prune.csv"),
+        (format!("damage {inputs} --probes 2 --resamples 0"), "layers.csv"),
+    ] {
+        let run = |out: &str, device: &str| {
+            fisherscape(&format!("{command} --out {out} --device {device}"))
+                .current_dir(folder.path())
+                .assert()
+        };
+        let (whole, mixed) = (format!("{table}.whole"), format!("{table}.mixed"));
+        run(&whole, &device()).success();
+        let place = folder.path().join(&mixed).join(table);
+        std::fs::create_dir_all(&place)?;
+        run(&mixed, "cpu").code(1);
+        let name = command.split(' ').next().unwrap();
+        assert!(folder.path().join(&mixed).join(format!("{name}.unfinished")).exists());
+        std::fs::remove_dir(&place)?;
+        run(&mixed, &device()).success();
+        let read = |out: &str| std::fs::read(folder.path().join(out).join(table));
+        assert!(read(&mixed)? == read(&whole)?, "{command}");
+    }
+    Ok(())
+}
+
+/// Oracle: the files. A training elsewhere keeps no state; the one that a killed training on the CPU left is of other results from
+/// then on, and must not be what the next one on the CPU resumes from.
+#[test]
+#[cfg(unix)]
+fn a_training_elsewhere_ends_what_the_cpu_had_begun() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(embedded("train.tsv"), folder.path().join("t.tsv"))?;
+    let options =
+        "--table t.tsv --columns text,label --fraction 0.03 --epochs 40 --batch 16 --dropout none --out out";
+    let line = format!("train --checkpoint embedded {options}");
+    let state = folder.path().join("out/training.unfinished");
+    // Killed as soon as there is what was asked for.
+    let until = |device: &str, there: &dyn Fn() -> bool| -> Outcome {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("fisherscape"))
+            .args(format!("-q {line} --device {device}").split_whitespace())
+            .current_dir(folder.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()?;
+        while !there() && child.try_wait()?.is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    };
+    until("cpu", &|| state.exists())?;
+    assert!(state.exists());
+    until(&device(), &|| !state.exists())?;
+    assert!(!state.exists());
+    Ok(())
+}

@@ -99,7 +99,9 @@ fn fisher_information_in_parts_has_the_same_bytes() {
     run(folder, &SET.replace("520", "530")).success();
     let done = run(folder, FISHER).success();
     assert!(
-        said(&done).contains("block-01 is of other inputs, or of another kind of processor: computed anew"),
+        said(&done).contains(
+            "block-01 is of other inputs, or of another kind of processor or device: computed anew"
+        ),
         "{}",
         said(&done)
     );

@@ -59,7 +59,7 @@ impl Blocks {
         let known = |key: &str| file.metadata().get(key).cloned().unwrap_or_default();
         let (inputs, checksum) = (known("inputs"), known("checksum"));
         if inputs != self.inputs {
-            return Ok(not_taken(&path, "is of other inputs, or of another kind of processor"));
+            return Ok(not_taken(&path, "is of other inputs, or of another kind of processor or device"));
         }
         let mut hash = blake3::Hasher::new();
         let mut restore =

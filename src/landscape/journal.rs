@@ -54,7 +54,7 @@ impl Journal {
                 finished
             }
             None if bytes.contains(&b'\n') => {
-                keep(path, "it is of other inputs, of an earlier version, or damaged")?;
+                keep(path, "it is of other inputs, of another device or version, or damaged")?;
                 VecDeque::new()
             }
             None => VecDeque::new(),

@@ -220,7 +220,7 @@ impl Plan<'_> {
         let mut found = BTreeMap::new();
         for (path, (k, n)) in part_paths(journal)? {
             let Some(finished) = Journal::finished(&path, inputs)? else {
-                let why = "is of other inputs, or of another kind of processor: its points are computed anew";
+                let why = "is of other inputs, or of another kind of processor or device: its points are computed anew";
                 progress::note(format!("{} {why}", path.display()));
                 continue;
             };

@@ -17,6 +17,7 @@ use super::{Row, Run};
 use crate::data::Example;
 use crate::error::Result;
 use crate::params::{self, Column, ParamMap};
+use crate::provenance;
 use crate::{files, progress, stop};
 
 /// How many times as long as a save takes has to pass before the next.
@@ -77,7 +78,8 @@ impl<'a> State<'a> {
     /// The file at `path` for a training whose result depends on this text, these parameters and these examples.
     pub fn of(path: &'a Path, text: &str, thetas: &[&ParamMap], sets: &[&[Example]]) -> Result<State<'a>> {
         let mut hash = blake3::Hasher::new();
-        hash.update(format!("{:?} {text}", env!("CARGO_PKG_VERSION")).as_bytes());
+        let (version, arithmetic) = (env!("CARGO_PKG_VERSION"), provenance::arithmetic());
+        hash.update(format!("{version:?} {arithmetic} {text}").as_bytes());
         for (name, t) in thetas.iter().copied().flatten() {
             hash.update(name.as_bytes());
             params::with_values(t, |values| add_values(&mut hash, values))?;
@@ -102,7 +104,14 @@ impl<'a> State<'a> {
         optimizer: &mut Optimizer,
     ) -> Result<Option<Standing>> {
         files::check_plain(self.path)?;
-        let Optimizer::Fused(optimizer) = optimizer else { return Ok(None) };
+        let Optimizer::Fused(optimizer) = optimizer else {
+            if files::is_plain(self.path) {
+                // Its results are overwritten from here on: nothing may resume from it any more.
+                progress::note(format!("{}: of a training on the CPU, begun anew", self.path.display()));
+                files::remove(self.path)?;
+            }
+            return Ok(None);
+        };
         if !files::is_plain(self.path) {
             return Ok(None);
         }
