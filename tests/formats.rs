@@ -178,7 +178,7 @@ fn an_image_for_vtk_holds_the_numbers_where_it_says() -> Outcome {
     assert!(uneven(0.5 + 1e-10).bytes(Path::new("a.vti")).is_ok());
     let message = uneven(0.6).bytes(Path::new("a.vti")).unwrap_err().to_string();
     assert!(
-        ["a.vti: `x`", "0.5 at place 1", "found 0.6", "--resolution", ".h5"]
+        ["a.vti: `x`", "0.5 at place 1", "found 0.6", "--resolution", ".npz"]
             .iter()
             .all(|w| message.contains(w)),
         "{message}"

@@ -593,3 +593,23 @@ fn what_a_volume_cannot_do_is_said() -> Outcome {
     run(folder, "render v.vti --view 3d --out relief.svg").success();
     Ok(())
 }
+
+/// A text that is deep or long enough would end the program, or hold it up for minutes: it is refused.
+#[test]
+fn a_hostile_image_is_refused() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let end = "<AppendedData encoding=\"raw\">_";
+    let many: String = (0..60_000).map(|i| format!(" a{i}=\"\"")).collect();
+    for text in [format!("<VTKFile>{}{end}", "<a>".repeat(30_000)), format!("<VTKFile{many}>{end}")] {
+        std::fs::write(folder.path().join("v.vti"), text)?;
+        let output = fisherscape("render v.vti --out v.svg")
+            .current_dir(folder.path())
+            .assert()
+            .code(1)
+            .get_output()
+            .clone();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("v.vti") && said.contains("at most 2000 elements"), "{said}");
+    }
+    Ok(())
+}

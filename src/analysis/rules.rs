@@ -194,8 +194,14 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
                 c.precision == Precision::Float32 || matches!(c.device.0, DeviceChoice::Cuda(_))
             }),
             "compute.precision",
-            "is for CUDA devices, but compute.device is none",
+            "is for CUDA devices, and compute.device is another",
             "write device = \"cuda\", or leave out precision",
+        ),
+        (
+            compute.is_none_or(|c| c.device.0.is_built()),
+            "compute.device",
+            "is not built into this program",
+            "build it with --features cuda or metal, or leave out compute.device",
         ),
     ]
 }
@@ -352,6 +358,13 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
             "agree.moments",
             "needs trained arms",
             "add [train]: AdamW's moments are those of a training",
+        ),
+        (
+            analysis.agree.as_ref().is_none_or(|a| !a.moments)
+                || analysis.compute.as_ref().is_none_or(|c| c.device.0 == DeviceChoice::Cpu),
+            "agree.moments",
+            "needs a training on the CPU: elsewhere AdamW's moments are not kept",
+            "remove it, or [compute]",
         ),
         (
             analysis.agree.as_ref().is_none_or(|a| a.arms || a.moments || also || !a.files.is_empty()),

@@ -23,6 +23,15 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Whether this program can have it.
+    pub fn is_built(self) -> bool {
+        match self {
+            DeviceChoice::Cpu | DeviceChoice::Composed => true,
+            DeviceChoice::Cuda(_) => cfg!(feature = "cuda"),
+            DeviceChoice::Metal => cfg!(feature = "metal"),
+        }
+    }
+
     /// The device itself.
     ///
     /// # Errors
@@ -130,7 +139,7 @@ impl FromStr for DeviceChoice {
             ("cuda", _) => Ok(DeviceChoice::Cuda(0)),
             ("metal", _) => Ok(DeviceChoice::Metal),
             (_, Some(Ok(number))) => Ok(DeviceChoice::Cuda(number)),
-            _ => Err("expected cpu, cuda, cuda:N or metal".into()),
+            _ => Err("expected cpu, cuda, cuda:N, metal or cpu:composed".into()),
         }
     }
 }

@@ -298,7 +298,9 @@ impl Surface {
             let fix = "leave out one of them: comparisons by example need every example at every point";
             return Err(Error::said("--tolerance", "it cannot be given together with --per-example", fix));
         }
-        self.coordinates(2).map(drop)
+        let [x, y, _] = self.coordinates(2)?;
+        tables::surface::check_axis(&self.out, "x", &x)?;
+        tables::surface::check_axis(&self.out, "y", &y)
     }
 
     fn check_volume(&self) -> Result<()> {

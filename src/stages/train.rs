@@ -20,8 +20,7 @@ use crate::evaluate::{self, SetLoss};
 use crate::fisher::files as fisher_files;
 use crate::model::checkpoint::UNFINISHED;
 use crate::model::freeze::{frozen, longest};
-use crate::model::ops::Backend;
-use crate::model::{Checkpoint, Model};
+use crate::model::{Checkpoint, DeviceChoice, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::tables::Table;
@@ -203,10 +202,6 @@ impl Train {
         let (examples, held_out) = set.examples.split_at(examples_of(&set.examples, training));
         let used = examples_of(examples, fraction_of(training, self.options.fraction)?);
         let (config, each) = (self.config(used), self.options.steps_each(used));
-        if self.save_moments && model.network()?.backend != Backend::Fused {
-            let fix = "leave --device out: on other devices the moments are not kept";
-            return Err(Error::field("--save-moments", "device", "cpu", self.compute.device.0, fix));
-        }
         let (network, theta) = (model.network()?.clone(), std::mem::take(&mut model.theta));
         let trajectory = self.out.join("trajectory");
         if self.snapshots > 0 {
@@ -337,6 +332,10 @@ impl Train {
     pub(super) fn check(&self) -> Result<()> {
         self.source.check("")?;
         self.options.check()?;
+        if self.save_moments && self.compute.device.0 != DeviceChoice::Cpu {
+            let fix = "leave out --device: elsewhere AdamW's moments are not kept";
+            return Err(Error::field("--save-moments", "device", "cpu", self.compute.device.0, fix));
+        }
         Ok(self.config(1).check("train")?)
     }
 

@@ -90,6 +90,18 @@ pub fn no_volume(path: &Path) -> Error {
     Error::field("--out", "file name", expected, found, fix)
 }
 
+/// Refuses coordinates that a file of this format cannot have.
+///
+/// # Errors
+///
+/// [`Error::Field`] for `.vti`, which has a spacing in place of coordinates.
+pub fn check_axis(path: &Path, name: &str, axis: &[f64]) -> Result<()> {
+    match Format::of(path) {
+        Some(Format::Vtk) => vtk::spacing(axis, name, path).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses more numbers than a surface has; none: more than can be counted.
 fn check_count(path: &Path, name: &str, count: Option<usize>) -> Result<()> {
     let found = match count {

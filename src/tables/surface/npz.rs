@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::{files, progress};
 
 const CENTRE: &str = "centre_loss";
-const FIX: &str = "save it by numpy.savez(file, x=x, y=y, loss=loss), loss.shape == (len(y), len(x))";
+const FIX: &str = "save it by numpy.savez(file, x=x, y=y, loss=loss), loss.shape == (len(y), len(x)); of a volume z, too, and (len(z), len(y), len(x))";
 
 /// An array of numbers in C order.
 struct Array {
@@ -101,6 +101,19 @@ fn from_landscaper(path: &Path, coordinates: Array, arrays: &mut Vec<Array>) -> 
     }
     progress::note(format!("{}: as Landscaper saves it; x is its first axis", path.display()));
     Ok(())
+}
+
+/// Values in C order, the last index first to change, of those in Fortran's, the first first.
+fn from_fortran(values: &[f64], shape: &[usize]) -> Vec<f64> {
+    let place = |i: usize| {
+        let mut rest = i;
+        let mut index = vec![0; shape.len()];
+        for (own, size) in index.iter_mut().zip(shape).rev() {
+            (*own, rest) = (rest % size, rest / size);
+        }
+        index.iter().zip(shape).rev().fold(0, |at, (own, size)| at * size + own)
+    };
+    (0..values.len()).map(|i| values[place(i)]).collect()
 }
 
 /// `[rows, columns]` from `[columns, rows]`.
@@ -188,8 +201,7 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Option<Array>, String> {
     }
     let values: Vec<f64> = data.chunks_exact(width).map(read).collect();
     let values = match (entry("fortran_order").is_some_and(|value| value.starts_with("True")), &shape[..]) {
-        (true, &[rows, columns]) => transposed(&values, rows, columns),
-        (true, [_, _, _, ..]) => return Ok(None),
+        (true, shape) => from_fortran(&values, shape),
         _ => values,
     };
     Ok(Some(Array { name: name.to_string(), shape, values }))
@@ -297,4 +309,22 @@ fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
     bytes.extend(format!("{header:<0$}\n", length - 1).bytes());
     bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Oracle: numpy's definition. Entry (i, j, k) of `[2, 3, 4]` lies at i + 2 j + 6 k in Fortran's order, at 12 i + 4 j + k in C's.
+    #[test]
+    fn numbers_in_fortrans_order_are_put_in_cs() {
+        let mut fortran = vec![0.0; 24];
+        let all = (0..2).flat_map(|i| (0..3).flat_map(move |j| (0..4).map(move |k| (i, j, k))));
+        all.for_each(|(i, j, k)| fortran[i + 2 * j + 6 * k] = (100 * i + 10 * j + k) as f64);
+        let c = from_fortran(&fortran, &[2, 3, 4]);
+        for (at, value) in c.into_iter().enumerate() {
+            assert_eq!(value, (100 * (at / 12) + 10 * (at / 4 % 3) + at % 4) as f64);
+        }
+        assert_eq!(from_fortran(&[1.0, 2.0], &[2]), [1.0, 2.0]);
+    }
 }

@@ -55,7 +55,7 @@ pub(super) fn bytes(grid: &Grid, path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The distance of neighbours on an axis; 1 where there are none.
-fn spacing(axis: &[f64], name: &str, path: &Path) -> Result<f64> {
+pub(super) fn spacing(axis: &[f64], name: &str, path: &Path) -> Result<f64> {
     let (first, last) = (axis[0], axis[axis.len() - 1]);
     if first == last {
         return Ok(1.0);
@@ -66,7 +66,7 @@ fn spacing(axis: &[f64], name: &str, path: &Path) -> Result<f64> {
         None => Ok(step),
         Some(i) => {
             let expected = format!("equally spaced in a .vti, {} at place {i}", place(i));
-            let fix = "write .h5, .npz or .csv, or make the surface with --span and --resolution";
+            let fix = "write .npz or .csv, or make the surface with --span and --resolution";
             Err(Error::field(path.display(), name, expected, axis[i], fix))
         }
     }

@@ -12,6 +12,9 @@ use super::{CENTRE, TOLERANCE};
 use crate::error::{Error, Result};
 use crate::{files, progress};
 
+/// Elements and bytes of the text at most: an array takes one and a hundred or two.
+const MOST_ELEMENTS: usize = 2000;
+const MOST_TEXT: usize = 1 << 18;
 /// What begins the numbers.
 const APPENDED: &[u8] = b"<AppendedData";
 /// What the file must say of itself, and of its arrays of numbers.
@@ -70,6 +73,12 @@ fn parts(bytes: &[u8]) -> std::result::Result<(String, &[u8]), Wrong> {
         return Err(missing("another encoding"));
     }
     let begin = rest.iter().position(|b| *b == b'_').ok_or_else(|| missing("none"))?;
+    // Deep or long enough, a text would end or hold up the program that reads it.
+    let elements = text.iter().filter(|b| **b == b'<').count();
+    if elements > MOST_ELEMENTS || text.len() > MOST_TEXT {
+        let found = format!("{elements} elements in {} bytes", text.len());
+        return Err(wrong("XML", &format!("at most {MOST_ELEMENTS} elements in {MOST_TEXT} bytes"), &found));
+    }
     Ok((format!("{}</VTKFile>", String::from_utf8_lossy(text)), &rest[begin + 1..]))
 }
 
