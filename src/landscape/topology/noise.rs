@@ -11,7 +11,10 @@
 //!
 //! The pairs are of the cells that might be a minimum with other examples, [`candidates`], and all cells.
 
+use rayon::prelude::*;
+
 use super::{Field, Tree};
+use crate::progress::Progress;
 use crate::stats::pairs::Pairs;
 
 /// A cell with a neighbour that is lower by more than so many standard errors is a minimum with no other examples.
@@ -56,7 +59,13 @@ pub fn barriers(field: &Field, tree: &Tree, pairs: &Pairs, critical: f64) -> Vec
         // Above the higher one: the smaller of the two rises.
         Some(Barrier { se, low: one.0.min(two.0), high: one.1.min(two.1) })
     };
-    (0..tree.minima.len()).map(barrier).collect()
+    let progress = Progress::new("intervals of barriers (minima)", tree.minima.len());
+    let one = |number| {
+        let barrier = barrier(number);
+        progress.advance(1);
+        barrier
+    };
+    (0..tree.minima.len()).into_par_iter().map(one).collect()
 }
 
 /// Ends of the rise from a cell on the best way to another.
