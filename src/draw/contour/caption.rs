@@ -30,8 +30,13 @@ pub fn caption(panels: &[Panel], options: &Style, view: Option<View>) -> String 
     add(counts.lost > 0, format!("Cells next to a loss that is not finite are {lost}."));
     add(panels.iter().any(has_cross), "The cross is the trained model at (0, 0).".to_owned());
     let ring = flat && panels.iter().any(|panel| lowest(panel, options).is_some());
-    let words = "The ring is the lowest evaluated point, lower than the model by more than two standard errors, paired by example.";
-    add(ring, words.to_owned());
+    let own = if panels.len() > 1 { " of its panel" } else { "" };
+    add(
+        ring,
+        format!(
+            "The ring is the lowest evaluated point{own}, lower than the model by more than two standard errors, paired by example."
+        ),
+    );
     let path = panels.iter().map(|panel| panel.marks.path.len()).max().unwrap_or(0);
     add(path > 0, format!("The path joins {path} points of a training run in their order."));
     let projected = marks::projected(panels.iter().map(|panel| &panel.marks));

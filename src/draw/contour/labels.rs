@@ -19,6 +19,8 @@ pub(crate) struct Label {
 
 /// Free space around a number, pt.
 const SPACE: f64 = 1.0;
+/// The same where it begins with a minus, which would look like the end of its line.
+const SPACE_OF_MINUS: f64 = 2.5;
 /// A line must be this many times longer than its number, or it would be all gap.
 const LEAST_LENGTH: f64 = 2.5;
 /// Distance between places that are tried, and between points of lines that must keep out, pt.
@@ -67,7 +69,8 @@ pub(crate) fn place(
     };
     levels.sort_by_key(|&level| std::cmp::Reverse(longest(level)));
     for level in levels {
-        let half = text_width(&texts[level], em) / 2.0 + SPACE;
+        let space = if texts[level].starts_with('−') { SPACE_OF_MINUS } else { SPACE };
+        let half = text_width(&texts[level], em) / 2.0 + space;
         let candidates = (0..lines.len())
             .filter(|&i| lines[i].level == level)
             .flat_map(|i| places(i, &lines[i], &dense[i], half, em))
@@ -243,6 +246,13 @@ mod tests {
         assert!(place(&lines, &texts(), 6.0, FRAME, &[], &[]).0.is_empty());
         let (labels, cut) = place(&[at(2, 80.0), at(3, 20.0)], &texts(), 6.0, FRAME, &[], &[]);
         assert_eq!((labels.len(), cut.len()), (2, 4));
+        // A minus keeps away from its line.
+        for (text, space) in [("−0.1", 2.5), ("0.1", 1.0)] {
+            let own: Vec<String> = vec![String::new(), text.into()];
+            let (_, cut) = place(&[at(1, 50.0)], &own, 6.0, FRAME, &[], &[]);
+            let gap = 90.0 - cut.iter().map(|line| length(&line.points)).sum::<f64>();
+            assert!((gap - text_width(text, 6.0) - 2.0 * space).abs() < 1e-9, "{text}: {gap}");
+        }
         let blocked = [Area { left: 0.0, top: 70.0, right: 100.0, bottom: 90.0 }];
         assert_eq!(place(&[at(2, 80.0), at(3, 20.0)], &texts(), 6.0, FRAME, &blocked, &[]).0.len(), 1);
     }
