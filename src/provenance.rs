@@ -52,7 +52,8 @@ impl Provenance {
             peak_mib: None,
             threads: rayon::current_num_threads(),
             processor: processor(),
-            arithmetic: arithmetic(),
+            // That of the device, which is known at the end.
+            arithmetic: String::new(),
             job: job(),
             inputs: BTreeMap::new(),
             hub: BTreeMap::new(),
@@ -93,7 +94,6 @@ impl Provenance {
     pub fn write_each(mut self, paths: &[PathBuf]) -> Result<()> {
         self.wall_seconds = (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         self.peak_mib = peak_mib();
-        // The device is known by now.
         self.arithmetic = arithmetic();
         let took = format!("{:.1} s, peak memory {} MiB", self.wall_seconds, self.peak_mib.unwrap_or(0));
         match self.wall_seconds > progress::LONG {

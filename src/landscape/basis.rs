@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::{files, provenance};
 
 /// Vectors of one length, by number.
 pub struct Basis {
@@ -40,7 +40,7 @@ impl Basis {
         Ok(Basis {
             path: path.to_path_buf(),
             file,
-            owner: owner.to_string(),
+            owner: format!("{owner} {}", provenance::arithmetic()),
             number: 0,
             broken: false,
             length,

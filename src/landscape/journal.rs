@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::{files, progress, stop};
+use crate::{files, progress, provenance, stop};
 
 /// How the first line begins; journals of earlier versions had the inputs alone.
 const KIND: &str = "journal 2 of ";
@@ -36,6 +36,11 @@ struct Finished {
     bytes: u64,
 }
 
+/// The first line of a journal of these inputs, and its checksum: what is computed elsewhere has other bits, and is not gone on with.
+fn begun(inputs: &str) -> (String, String) {
+    line("", &format!("{KIND}{inputs} {}", provenance::arithmetic()))
+}
+
 impl Journal {
     /// Opens the journal for these inputs; one of other inputs, or a damaged one, starts anew. What a kill cut short
     /// is dropped, what is whole stays where it is.
@@ -46,7 +51,7 @@ impl Journal {
     pub fn open(path: &Path, inputs: &str) -> Result<Journal> {
         files::check_plain(path)?;
         let bytes = if files::is_plain(path) { files::read(path)? } else { Vec::new() };
-        let (last, first) = line("", &format!("{KIND}{inputs}"));
+        let (last, first) = begun(inputs);
         let finished = match units(&bytes, &last, &first) {
             Some((finished, None)) => finished,
             Some((finished, Some(number))) => {
@@ -71,7 +76,7 @@ impl Journal {
     /// The finished units of another process's journal, which stays as it is; none if it is not one of these inputs.
     pub fn finished(path: &Path, inputs: &str) -> Result<Option<Vec<Vec<f64>>>> {
         files::check_plain(path)?;
-        let (last, first) = line("", &format!("{KIND}{inputs}"));
+        let (last, first) = begun(inputs);
         let found = units(&files::read(path)?, &last, &first);
         Ok(found.map(|(finished, _)| finished.into_iter().map(|unit| unit.values).collect()))
     }

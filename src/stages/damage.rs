@@ -26,7 +26,7 @@ use crate::landscape::space::{Space, norm};
 use crate::model::{Model, Objective};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
-use crate::provenance::{self, Provenance};
+use crate::provenance::Provenance;
 use crate::rng::Stream;
 use crate::stability::between::correlation;
 use crate::stats::clusters::Clusters;
@@ -372,7 +372,7 @@ impl Job<'_> {
             "options": [json!(granularity), json!(fractions), json!(radius), json!(draws), json!(probes), json!(step),
                 json!(seed), json!(normalize), json!(vectors)],
         });
-        Ok(files::hash(format!("{about}{}", provenance::arithmetic()).as_bytes()))
+        Ok(files::hash(about.to_string().as_bytes()))
     }
 
     /// The k-th direction, only in these tensors.

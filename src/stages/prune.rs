@@ -21,7 +21,7 @@ use crate::landscape::space::Space;
 use crate::model::Model;
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
-use crate::provenance::{self, Provenance};
+use crate::provenance::Provenance;
 use crate::stats::clusters::Clusters;
 use crate::stats::paired::Difference;
 use crate::tables::prune::PruneRow;
@@ -200,7 +200,7 @@ impl Prune {
             "options": [json!(self.options.shares), json!(self.options.orders), json!(self.options.unit), json!(self.options.draws),
                 json!(self.options.vectors), json!(self.seed)],
         });
-        Ok(files::hash(format!("{about}{}", provenance::arithmetic()).as_bytes()))
+        Ok(files::hash(about.to_string().as_bytes()))
     }
 
     fn tell(&self, rows: &[PruneRow]) {

@@ -189,7 +189,7 @@ impl Sharpness {
         let memory = self.announce(&model, &set, &plan, space.size())?;
         let (journal, vectors) =
             (self.out.with_extension("csv.unfinished"), self.out.with_extension("basis.unfinished"));
-        let inputs = files::hash(format!("{about}{}", provenance::arithmetic()).as_bytes());
+        let inputs = files::hash(about.to_string().as_bytes());
         let mut journal_file = Journal::open(&journal, &inputs)?;
         let mut basis = Basis::open(&vectors, &inputs, space.size(), memory)?;
         let targets: Vec<f64> = examples.iter().map(|e| e.targets() as f64).collect();

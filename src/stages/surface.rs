@@ -192,8 +192,7 @@ impl Surface {
         let per_example =
             self.per_example || masked.directions.len() == 1 && self.sampling.tolerance.is_none();
         // The version, through `about`, stands for how points are computed.
-        let inputs =
-            files::hash(format!("{about}{axes:?}{per_example}{}", provenance::arithmetic()).as_bytes());
+        let inputs = files::hash(format!("{about}{axes:?}{per_example}").as_bytes());
         let by_length = set.by_length();
         // Around a model that has diverged there is nothing to see, which is known before all points are.
         let centre = evaluate::set_loss(model.objective(), &model.theta, &set.examples, &by_length)?;
