@@ -9,7 +9,7 @@ use super::config::{Analysis, KindPlane, Over, Part};
 use super::titles::{mask_title, plain};
 use crate::error;
 use crate::landscape::mask::Select;
-use crate::model::{DeviceChoice, Estimator, Precision};
+use crate::model::{DeviceChoice, Estimator};
 use crate::stages::audit::AuditOptions;
 use crate::stages::examples::ExamplesOptions;
 use crate::stages::options::defaults;
@@ -190,9 +190,7 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
             "a task's labels are known",
         ),
         (
-            compute.is_none_or(|c| {
-                c.precision == Precision::Float32 || matches!(c.device.0, DeviceChoice::Cuda(_))
-            }),
+            compute.is_none_or(|c| c.device.0.has(c.precision)),
             "compute.precision",
             "is for CUDA devices, and compute.device is another",
             "write device = \"cuda\", or leave out precision",

@@ -23,6 +23,11 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Whether its products can be rounded so.
+    pub fn has(self, precision: Precision) -> bool {
+        precision == Precision::Float32 || matches!(self, DeviceChoice::Cuda(_))
+    }
+
     /// Whether this program can have it.
     pub fn is_built(self) -> bool {
         match self {
@@ -96,7 +101,7 @@ impl DeviceChoice {
     ///
     /// As [`open`](Self::open); and for a precision that the device does not have.
     pub fn open_with(self, precision: Precision) -> Result<Opened> {
-        if precision == Precision::Tf32 && !matches!(self, DeviceChoice::Cuda(_)) {
+        if !self.has(precision) {
             let fix = "give --device cuda, or leave out --precision";
             return Err(Error::field("--precision", "tf32", "a CUDA device", self, fix));
         }

@@ -57,8 +57,11 @@ impl CustomOp1 for Watch {
         let tap = &self.tap;
         match &self.watched {
             Watched::Linear(x) => {
-                add_vectors(tap, &tap.biases, &padded(g, &tap.spans)?.sum(1)?)?;
-                add_products(tap, g, x)?;
+                let own = padded(g, &tap.spans)?;
+                add_vectors(tap, &tap.biases, &own.sum(1)?)?;
+                if !tap.defers(g, x)? {
+                    add_products(tap, &own, &padded(x, &tap.spans)?)?;
+                }
             }
             Watched::Norm(normal) => {
                 add_vectors(tap, &tap.weights, &padded(&(g * normal)?, &tap.spans)?.sum(1)?)?;
@@ -102,19 +105,15 @@ pub fn add_vectors(tap: &Tap, names: &[String], gradients: &Tensor) -> Result<()
     Ok(())
 }
 
-/// Squares of `g_nᵀ x_n`, `g` `[rows, n]` and `x` `[rows, k]`, split evenly over the weights.
+/// Squares of `g_nᵀ x_n`, `g` `[B, T, n]` and `x` `[B, T, k]`, split evenly over the weights.
 fn add_products(tap: &Tap, g: &Tensor, x: &Tensor) -> Result<()> {
-    if tap.defers(g, x)? {
-        return Ok(());
-    }
-    let (g, x) = (padded(g, &tap.spans)?, padded(x, &tap.spans)?);
     if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
         // The other way round: `x_nᵀ g_n`.
-        return add_product(tap, name, (&x, &g), None);
+        return add_product(tap, name, (x, g), None);
     }
     let each = g.dim(2)? / tap.weights.len().max(1);
     let mut weights = tap.weights.iter().enumerate();
-    weights.try_for_each(|(i, name)| add_product(tap, name, (&g.narrow(2, i * each, each)?, &x), None))
+    weights.try_for_each(|(i, name)| add_product(tap, name, (&g.narrow(2, i * each, each)?, x), None))
 }
 
 /// Squares of `g_nᵀ x_n + e_n` for `g` `[B, T, n]` and `x` `[B, T, k]`, where `e_n` are an example's rows in `extra`.
