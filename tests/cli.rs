@@ -396,6 +396,22 @@ const BAD: &[Bad] = &[
         says: &["d.safetensors", "`y`", "effective"],
     },
     Bad {
+        name: "a third direction without the second",
+        prepare: |folder| {
+            std::fs::copy(fixture("parity/cls/directions.safetensors"), folder.join("d.safetensors"))
+                .unwrap();
+            rewrite(&folder.join("d.safetensors"), |map| {
+                let turned = |(name, d): (String, _)| match name.strip_prefix("y.") {
+                    Some(rest) => (format!("z.{rest}"), d),
+                    None => (name, d),
+                };
+                *map = std::mem::take(map).into_iter().map(turned).collect();
+            });
+        },
+        command: "surface --profile --checkpoint model --set set.safetensors --directions d.safetensors --out out.csv",
+        says: &["d.safetensors", "z.NAME, but no y.NAME"],
+    },
+    Bad {
         name: "a table without the column",
         prepare: |folder| std::fs::write(folder.join("table.tsv"), "text\tlabel\na b\t1\n").unwrap(),
         command: "freeze --checkpoint tiny --table table.tsv --columns sentence,label --out out.safetensors",

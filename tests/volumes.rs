@@ -430,6 +430,8 @@ fn images_that_cannot_be_read_are_refused() -> Outcome {
         ("offset=\"0\"", "offset=\"16\"", "27 numbers at its offset"),
         ("Name=\"loss\"", "Name=\"height\"", "an array `loss`"),
         ("</Piece>", "", "XML"),
+        (" Spacing", " Direction=\"0 1 0 1 0 0 0 0 1\" Spacing", "`Direction`"),
+        ("</PointData>", "<DataArray Name=\"loss\"/></PointData>", "`loss` twice"),
     ] {
         // One byte a character: numbers stay as they are.
         let text: String = bytes.iter().map(|b| char::from(*b)).collect();

@@ -9,7 +9,7 @@ use super::config::{Analysis, KindPlane, Over, Part};
 use super::titles::{mask_title, plain};
 use crate::error;
 use crate::landscape::mask::Select;
-use crate::model::{DeviceChoice, Estimator};
+use crate::model::Estimator;
 use crate::stages::audit::AuditOptions;
 use crate::stages::examples::ExamplesOptions;
 use crate::stages::options::defaults;
@@ -192,7 +192,7 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
         (
             compute.is_none_or(|c| c.device.0.has(c.precision)),
             "compute.precision",
-            "is for CUDA devices, and compute.device is another",
+            "is for GPUs (tf32 for CUDA alone), and compute.device is another",
             "write device = \"cuda\", or leave out precision",
         ),
         (
@@ -356,13 +356,6 @@ fn rankings(analysis: &Analysis) -> Vec<Rule> {
             "agree.moments",
             "needs trained arms",
             "add [train]: AdamW's moments are those of a training",
-        ),
-        (
-            analysis.agree.as_ref().is_none_or(|a| !a.moments)
-                || analysis.compute.as_ref().is_none_or(|c| c.device.0 == DeviceChoice::Cpu),
-            "agree.moments",
-            "needs a training on the CPU: elsewhere AdamW's moments are not kept",
-            "remove it, or [compute]",
         ),
         (
             analysis.agree.as_ref().is_none_or(|a| a.arms || a.moments || also || !a.files.is_empty()),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::Device;
 
-use super::ops::Backend;
+use super::ops::{Backend, Precision};
 use crate::error::{Error, Result};
 
 /// `cpu`, `cpu:composed`, `cuda`, `cuda:N` or `metal`.
@@ -25,7 +25,11 @@ pub enum DeviceChoice {
 impl DeviceChoice {
     /// Whether its products can be rounded so.
     pub fn has(self, precision: Precision) -> bool {
-        precision == Precision::Float32 || matches!(self, DeviceChoice::Cuda(_))
+        match precision {
+            Precision::Float32 => true,
+            Precision::Tf32 => matches!(self, DeviceChoice::Cuda(_)),
+            Precision::Bf16 => self != DeviceChoice::Cpu,
+        }
     }
 
     /// Whether this program can have it.
@@ -72,19 +76,6 @@ impl DeviceChoice {
     }
 }
 
-/// How products of matrices are rounded.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// As everything else.
-    #[default]
-    Float32,
-    /// Factors of products rounded to 10 bits, on NVIDIA GPUs since 2020: several times as fast, and losses are known to three digits.
-    Tf32,
-}
-
 /// A device, and how its products are rounded.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -102,8 +93,8 @@ impl DeviceChoice {
     /// As [`open`](Self::open); and for a precision that the device does not have.
     pub fn open_with(self, precision: Precision) -> Result<Opened> {
         if !self.has(precision) {
-            let fix = "give --device cuda, or leave out --precision";
-            return Err(Error::field("--precision", "tf32", "a CUDA device", self, fix));
+            let sentence = format!("the device {self} does not have {precision}");
+            return Err(Error::said("--precision", sentence, "give --device cuda, or leave out --precision"));
         }
         let device = self.open()?;
         candle_core::cuda::set_gemm_reduced_precision_f32(precision == Precision::Tf32);
@@ -113,12 +104,8 @@ impl DeviceChoice {
             DeviceChoice::Cuda(_) => "cuda",
             DeviceChoice::Metal => "metal",
         };
-        let rounding = match precision {
-            Precision::Float32 => "float32",
-            Precision::Tf32 => "tf32",
-        };
-        let arithmetic = [kind.into(), rounding.into(), name(&device)].join(" ").trim().to_string();
-        Ok(Opened { device, backend: Backend::Composed, arithmetic: Some(arithmetic) })
+        let arithmetic = [kind.into(), precision.to_string(), name(&device)].join(" ").trim().to_string();
+        Ok(Opened { device, backend: Backend::Composed(precision), arithmetic: Some(arithmetic) })
     }
 }
 
@@ -181,11 +168,16 @@ mod tests {
     fn a_precision_that_the_device_does_not_have_is_refused() {
         let opened = DeviceChoice::Cpu.open_with(Precision::Float32).unwrap();
         assert!(opened.device.is_cpu() && opened.arithmetic.is_none());
-        let message = DeviceChoice::Cpu.open_with(Precision::Tf32).unwrap_err().to_string();
-        assert!(
-            message.contains("--precision") && message.contains("CUDA") && message.contains("cpu"),
-            "{message}"
-        );
+        for (device, precision) in [
+            (DeviceChoice::Cpu, Precision::Tf32),
+            (DeviceChoice::Cpu, Precision::Bf16),
+            (DeviceChoice::Composed, Precision::Tf32),
+        ] {
+            let message = device.open_with(precision).unwrap_err().to_string();
+            let named = [precision.to_string(), device.to_string(), "--precision".into()];
+            assert!(named.iter().all(|name| message.contains(name)), "{message}");
+        }
+        assert!(DeviceChoice::Composed.open_with(Precision::Bf16).is_ok());
     }
 
     /// What the driver says of a full device becomes what to do about it.

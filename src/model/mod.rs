@@ -26,9 +26,10 @@ mod weights;
 
 pub use checkpoint::{Body, Checkpoint, FROM_SEED, Model};
 pub use config::ModelConfig;
-pub use device::{DeviceChoice, Opened, Precision};
+pub use device::{DeviceChoice, Opened};
 pub use labels::{Estimate, Estimator};
 pub use layout::{Layout, Reached};
 pub use modules::Head;
 pub use network::Network;
 pub use objective::{Objective, Outputs, Part, Prefix, Reduction, Sums, Trainable};
+pub use ops::Precision;

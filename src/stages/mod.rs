@@ -30,6 +30,7 @@ pub mod topology;
 pub mod train;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use clap::{Command, Subcommand};
 use serde::{Deserialize, Serialize};
@@ -151,8 +152,8 @@ impl Stage {
 
 /// Whether a command computes with a model, and so has [`Compute`]'s options.
 pub fn computes(command: &str) -> bool {
-    let all = Stage::augment_subcommands(Command::new("stages"));
-    let own = all.find_subcommand(command);
+    static ALL: LazyLock<Command> = LazyLock::new(|| Stage::augment_subcommands(Command::new("stages")));
+    let own = ALL.find_subcommand(command);
     own.is_some_and(|own| own.get_arguments().any(|argument| argument.get_id() == "device"))
 }
 
@@ -172,7 +173,7 @@ pub struct Compute {
     /// GPU's operations on the CPU, which is slow and a check
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Parsed<DeviceChoice>,
-    /// How products of matrices are rounded: tf32 needs a CUDA device, and leaves a loss three digits
+    /// How products of matrices are rounded on a GPU: tf32 (CUDA alone) leaves a loss three digits, bf16 two
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
 }

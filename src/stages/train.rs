@@ -15,12 +15,12 @@ use crate::data::frozen::FrozenSet;
 use crate::data::glue::Holdout;
 use crate::data::questions::{each, examples_of};
 use crate::dropout::{Arm, Dropout};
-use crate::error::{Error, Problem, Result, check_at_most};
+use crate::error::{Problem, Result, check_at_most};
 use crate::evaluate::{self, SetLoss};
 use crate::fisher::files as fisher_files;
 use crate::model::checkpoint::UNFINISHED;
 use crate::model::freeze::{frozen, longest};
-use crate::model::{Checkpoint, DeviceChoice, Model};
+use crate::model::{Checkpoint, Model};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::tables::Table;
@@ -284,16 +284,14 @@ impl Train {
         let path = self.out.join(MOMENTS);
         // An earlier run's would be taken for this one's.
         files::remove(&path)?;
-        let Optimizer::Fused(adamw) = optimizer else { return Ok(()) };
-        let Some(means) = adamw.mean_squares(&model.theta)?.filter(|_| self.save_moments) else {
-            return Ok(());
-        };
+        let means = if self.save_moments { optimizer.mean_squares(&model.theta)? } else { None };
+        let Some(means) = means else { return Ok(()) };
         let mut metadata = model.network()?.layout.metadata();
         metadata.extend(
             [
                 ("estimator", fisher_files::ADAM.to_string()),
                 ("checkpoint", model.hash.clone()),
-                ("steps", adamw.steps().to_string()),
+                ("steps", optimizer.steps().to_string()),
                 ("batch", (self.options.batch * self.options.accumulate).to_string()),
                 // Not where its rates lie: that is another place on another machine.
                 ("dropout", self.dropout.name()),
@@ -332,10 +330,6 @@ impl Train {
     pub(super) fn check(&self) -> Result<()> {
         self.source.check("")?;
         self.options.check()?;
-        if self.save_moments && self.compute.device.0 != DeviceChoice::Cpu {
-            let fix = "leave out --device: elsewhere AdamW's moments are not kept";
-            return Err(Error::field("--save-moments", "device", "cpu", self.compute.device.0, fix));
-        }
         Ok(self.config(1).check("train")?)
     }
 

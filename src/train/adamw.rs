@@ -60,28 +60,15 @@ impl AdamW {
     }
 
     /// First and second moments by parameter.
-    pub fn moments(&self) -> impl Iterator<Item = (&String, &[f32], &[f32])> {
-        self.moments.iter().map(|(name, m)| (name, m.first.as_slice(), m.second.as_slice()))
-    }
-
-    /// The second moment without its bias, `v / (1 - β₂ᵗ)`: a mean of squared gradients of batches, the last ones weighing most. In the shapes of
-    /// `theta`; `None` before the first step.
-    pub fn mean_squares(&self, theta: &ParamMap) -> Result<Option<ParamMap>> {
-        let unbiased = 1.0 - BETA2.powi(self.steps);
-        let mean = |(name, p): (&String, &Tensor)| {
-            let second = self.moments.get(name)?.second.par_iter();
-            let values: Vec<f32> = second.map(|v| (f64::from(*v) / unbiased) as f32).collect();
-            Some(Tensor::from_vec(values, p.dims(), p.device()).map(|mean| (name.clone(), mean)))
-        };
-        let means = theta.iter().filter_map(mean).collect::<candle_core::Result<ParamMap>>()?;
-        Ok(Some(means).filter(|_| self.steps > 0))
+    pub fn moments(&self) -> impl Iterator<Item = (&str, &[f32], &[f32])> {
+        self.moments.iter().map(|(name, m)| (name.as_str(), m.first.as_slice(), m.second.as_slice()))
     }
 
     /// Puts stored moments back. Rows that are zero in both count as not reached: their next step is the same.
-    pub fn restore(&mut self, steps: i32, mut stored: BTreeMap<String, (Vec<f32>, Vec<f32>)>) {
+    pub fn restore(&mut self, steps: i32, mut stored: BTreeMap<String, [Vec<f32>; 2]>) {
         self.steps = steps;
         for (name, moments) in &mut self.moments {
-            let Some((first, second)) = stored.remove(name) else { continue };
+            let Some([first, second]) = stored.remove(name) else { continue };
             let width = first.len() / moments.reached.len().max(1);
             let rows = first.chunks(width.max(1)).zip(second.chunks(width.max(1)));
             moments.reached = rows.map(|(m, v)| m.iter().chain(v).any(|x| *x != 0.0)).collect();
@@ -93,12 +80,7 @@ impl AdamW {
     /// parameter without a gradient stays where it is.
     pub fn step(&mut self, theta: &ParamMap, gradients: &Gradients, lr: f64, scale: f64) -> Result<()> {
         self.steps += 1;
-        let rule = Rule {
-            scale: scale as f32,
-            step_size: (lr / (1.0 - BETA1.powi(self.steps))) as f32,
-            root: ((1.0 - BETA2.powi(self.steps)).sqrt()) as f32,
-            kept: 1.0,
-        };
+        let rule = Rule::new(self.steps, lr, scale);
         let kept = (1.0 - lr * self.decay) as f32;
         self.moments.par_iter_mut().try_for_each(|(name, moments)| {
             let (Some(p), Some(gradient)) = (theta.get(name), gradients.get(name)) else { return Ok(()) };
@@ -110,14 +92,26 @@ impl AdamW {
 
 /// The coefficients of a step.
 #[derive(Clone, Copy)]
-struct Rule {
+pub(super) struct Rule {
     scale: f32,
     /// `lr / (1 - β₁ᵗ)`
-    step_size: f32,
+    pub step_size: f32,
     /// `sqrt(1 - β₂ᵗ)`
-    root: f32,
+    pub root: f32,
     /// `1 - lr λ`
     kept: f32,
+}
+
+impl Rule {
+    /// Of step number `t`, counted from 1, without decay.
+    pub fn new(t: i32, lr: f64, scale: f64) -> Rule {
+        Rule {
+            scale: scale as f32,
+            step_size: (lr / (1.0 - BETA1.powi(t))) as f32,
+            root: ((1.0 - BETA2.powi(t)).sqrt()) as f32,
+            kept: 1.0,
+        }
+    }
 }
 
 vectorized! {

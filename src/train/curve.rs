@@ -71,7 +71,7 @@ impl<'a> Curve<'a> {
     ) -> Result<()> {
         let text = format!("curve {:?}", (network.identity(), config));
         let mut state = State::of(state, &text, &[self.a, self.b], &[examples])?;
-        let mut optimizer = Optimizer::new(network.backend(), &self.control, 0.0);
+        let mut optimizer = Optimizer::new(network.backend(), &self.control, 0.0)?;
         let resumed = state.resume(config.steps, &mut self.control, &mut optimizer)?;
         if let Some(at) = &resumed {
             progress::note(format!("resuming after {} of {} steps", at.step, config.steps));

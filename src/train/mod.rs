@@ -6,6 +6,7 @@
 
 pub mod adamw;
 pub mod batches;
+mod composed;
 pub mod curve;
 pub mod noisy;
 pub mod optimizer;
@@ -219,7 +220,7 @@ impl Run<'_> {
     ) -> Result<Trained> {
         let config = self.config;
         let mut state = State::new(state, self, &theta)?;
-        let mut optimizer = Optimizer::new(self.network.backend(), &theta, config.weight_decay);
+        let mut optimizer = Optimizer::new(self.network.backend(), &theta, config.weight_decay)?;
         let mut at = match state.resume(config.steps, &mut theta, &mut optimizer)? {
             Some(standing) => {
                 progress::note(format!("resuming after {} of {} steps", standing.step, config.steps));
@@ -232,6 +233,9 @@ impl Run<'_> {
         let mut order = Order::new(self.examples, config.step_examples(), config.seed);
         let progress = Progress::new("training (steps)", config.steps - at.step.min(config.steps));
         let _looking = stop::Looking::begin();
+        if config.snapshots > 0 {
+            state.claim()?;
+        }
         self.snapshot(&theta, at.step)?;
         while at.step < config.steps && !self.gives_up(&at.history) {
             let (sum, count) = self.step(&theta, &mut optimizer, &order.at(at.step), at.step)?;
@@ -244,6 +248,7 @@ impl Run<'_> {
                 let row = self.row(&evaluated, &at);
                 check_finite(&row)?;
                 let best = at.history.iter().all(|earlier| self.score(&row) > self.score(earlier));
+                state.claim()?;
                 finished(&row, evaluated, &theta, best)?;
                 at.history.push(row);
                 (at.sum, at.count) = (0.0, 0);

@@ -1,9 +1,13 @@
-//! The optimizer that follows a backend's gradients: AdamW, ours where the operations are fused, candle-nn's elsewhere.
+//! The optimizer that follows a backend's gradients: AdamW in place where the operations are fused, of candle's operations elsewhere.
 
-use candle_core::{Device, Tensor, Var, backprop::GradStore};
-use candle_nn::{Optimizer as _, ParamsAdamW};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use super::adamw::{AdamW, BETA1, BETA2, EPS};
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::adamw::{AdamW, BETA2};
+use super::composed;
 use crate::error::Result;
 use crate::model::gradient::Gradients;
 use crate::model::ops::Backend;
@@ -11,69 +15,74 @@ use crate::params::ParamMap;
 
 /// AdamW on a backend.
 pub enum Optimizer {
-    /// Parameters and moments in place, on the CPU; a killed run resumes with its moments.
+    /// Parameters and moments in place, on the CPU.
     Fused(AdamW),
-    /// On the parameters' device; its moments are not kept.
-    Composed(Composed),
+    /// On the parameters' device.
+    Composed(composed::AdamW),
 }
+
+/// First and second moments of a parameter, row-major.
+pub type Moments<'a> = [Cow<'a, [f32]>; 2];
 
 impl Optimizer {
     /// For these parameters with weight decay λ.
-    pub fn new(backend: Backend, theta: &ParamMap, decay: f64) -> Optimizer {
-        match backend {
+    pub fn new(backend: Backend, theta: &ParamMap, decay: f64) -> Result<Optimizer> {
+        Ok(match backend {
             Backend::Fused => Optimizer::Fused(AdamW::new(theta, decay)),
-            Backend::Composed => Optimizer::Composed(Composed { decay, groups: None }),
-        }
+            Backend::Composed(_) => Optimizer::Composed(composed::AdamW::new(theta, decay)?),
+        })
     }
 
     /// As [`AdamW::step`].
     pub fn step(&mut self, theta: &ParamMap, gradients: &Gradients, lr: f64, scale: f64) -> Result<()> {
         match self {
             Optimizer::Fused(adamw) => adamw.step(theta, gradients, lr, scale),
-            Optimizer::Composed(composed) => composed.step(theta, gradients, lr, scale),
+            Optimizer::Composed(adamw) => adamw.step(theta, gradients, lr, scale),
         }
     }
-}
 
-/// candle-nn's AdamW: once for the parameters that decay, once for the others.
-pub struct Composed {
-    decay: f64,
-    /// From the first step on, when the parameters are variables.
-    groups: Option<[candle_nn::AdamW; 2]>,
-}
-
-impl Composed {
-    fn step(&mut self, theta: &ParamMap, gradients: &Gradients, lr: f64, scale: f64) -> Result<()> {
-        let groups = match &mut self.groups {
-            Some(groups) => groups,
-            none => none.insert(Self::groups(theta, self.decay)?),
-        };
-        let mut store = empty_store()?;
-        for (name, gradient) in gradients {
-            store.insert(&theta[name], (gradient.dense()? * scale)?);
+    /// Steps taken.
+    pub fn steps(&self) -> i32 {
+        match self {
+            Optimizer::Fused(adamw) => adamw.steps(),
+            Optimizer::Composed(adamw) => adamw.steps(),
         }
-        for group in groups {
-            group.set_learning_rate(lr);
-            group.step(&store)?;
+    }
+
+    /// The moments by parameter. Those on a device are brought home.
+    pub fn moments(&self) -> Result<BTreeMap<&str, Moments<'_>>> {
+        match self {
+            Optimizer::Fused(adamw) => {
+                let lent = |(name, m, v)| (name, [Cow::Borrowed(m), Cow::Borrowed(v)]);
+                Ok(adamw.moments().map(lent).collect())
+            }
+            Optimizer::Composed(adamw) => adamw.moments(),
+        }
+    }
+
+    /// Puts stored moments back.
+    pub fn restore(&mut self, steps: i32, stored: BTreeMap<String, [Vec<f32>; 2]>) -> Result<()> {
+        match self {
+            Optimizer::Fused(adamw) => adamw.restore(steps, stored),
+            Optimizer::Composed(adamw) => return adamw.restore(steps, stored),
         }
         Ok(())
     }
 
-    fn groups(theta: &ParamMap, decay: f64) -> Result<[candle_nn::AdamW; 2]> {
-        let group = |decays: bool| {
-            let members = theta.values().filter(|p: &&Tensor| (p.rank() > 1) == decays);
-            let vars = members.map(Var::from_tensor).collect::<candle_core::Result<Vec<Var>>>()?;
-            let weight_decay = if decays { decay } else { 0.0 };
-            // The learning rate is set in every step.
-            let params =
-                ParamsAdamW { lr: 0.0, beta1: BETA1, beta2: BETA2, eps: f64::from(EPS), weight_decay };
-            candle_nn::AdamW::new(vars, params)
+    /// The second moment without its bias, `v / (1 - β₂ᵗ)`: a mean of squared gradients of batches, the last ones weighing
+    /// most. In the shapes of `theta`, on the CPU; `None` before the first step.
+    pub fn mean_squares(&self, theta: &ParamMap) -> Result<Option<ParamMap>> {
+        if self.steps() == 0 {
+            return Ok(None);
+        }
+        let unbiased = 1.0 - BETA2.powi(self.steps());
+        let moments = self.moments()?;
+        let mean = |(name, p): (&String, &Tensor)| {
+            let [_, second] = moments.get(name.as_str())?;
+            let values: Vec<f32> = second.par_iter().map(|v| (f64::from(*v) / unbiased) as f32).collect();
+            let mean = Tensor::from_vec(values, p.dims(), &candle_core::Device::Cpu);
+            Some(mean.map(|mean| (name.clone(), mean)))
         };
-        Ok([group(true)?, group(false)?])
+        Ok(Some(theta.iter().filter_map(mean).collect::<candle_core::Result<ParamMap>>()?))
     }
-}
-
-/// candle makes a store of gradients by a backward pass alone.
-fn empty_store() -> Result<GradStore> {
-    Ok(Tensor::zeros((), candle_core::DType::F32, &Device::Cpu)?.backward()?)
 }

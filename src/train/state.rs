@@ -1,15 +1,15 @@
 //! What a killed run resumes from: parameters, moments, step and history, in one file.
 //!
 //! Batches, masked tokens and dropout are functions of the seed and the step, so nothing else is needed for the bytes
-//! of an uninterrupted run. The file names its inputs (a hash over all of them) and holds a checksum over all that is in
-//! it; one of other inputs is left alone until this run overwrites it, and a damaged one is set aside. It is written whole
-//! or not at all, and so seldom that a save costs about a hundredth of the time.
+//! of an uninterrupted run. The file names its inputs (a hash over all of them, and where they are computed) and holds a
+//! checksum over all that is in it; one of other inputs is left alone until this run overwrites its results, and a damaged
+//! one is set aside. It is written whole or not at all, and so seldom that a save costs about a hundredth of the time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Optimizer;
@@ -42,6 +42,8 @@ pub struct State<'a> {
     inputs: String,
     started: Instant,
     saved: Option<(Instant, Duration)>,
+    /// Whether the file is of a training on other inputs.
+    others: bool,
 }
 
 /// [`Standing`] as it is stored: `f64` bits, because JSON knows no NaN and rounds.
@@ -89,7 +91,7 @@ impl<'a> State<'a> {
             examples.iter().for_each(|example| add_example(&mut hash, example));
         }
         let inputs = hash.finalize().to_hex().to_string();
-        Ok(State { path, inputs, started: Instant::now(), saved: None })
+        Ok(State { path, inputs, started: Instant::now(), saved: None, others: false })
     }
 
     /// Puts parameters and moments back, and says where the run of `steps` stands; `None` without a whole file of these inputs.
@@ -98,20 +100,12 @@ impl<'a> State<'a> {
     ///
     /// [`Error::Field`](crate::error::Error::Field) if something else than a file has its name.
     pub fn resume(
-        &self,
+        &mut self,
         steps: usize,
         theta: &mut ParamMap,
         optimizer: &mut Optimizer,
     ) -> Result<Option<Standing>> {
         files::check_plain(self.path)?;
-        let Optimizer::Fused(optimizer) = optimizer else {
-            if files::is_plain(self.path) {
-                // Its results are overwritten from here on: nothing may resume from it any more.
-                progress::note(format!("{}: of a training on the CPU, begun anew", self.path.display()));
-                files::remove(self.path)?;
-            }
-            return Ok(None);
-        };
         if !files::is_plain(self.path) {
             return Ok(None);
         }
@@ -122,6 +116,7 @@ impl<'a> State<'a> {
             && metadata.get("inputs") != Some(&self.inputs)
         {
             progress::note(format!("{path}: of a training on other inputs, begun anew"));
+            self.others = true;
             return Ok(None);
         }
         let found = read.and_then(|(tensors, metadata)| restored(tensors, &metadata, steps, theta));
@@ -131,9 +126,17 @@ impl<'a> State<'a> {
             progress::note(format!("{path}: {why}; kept as {}", kept.display()));
             return Ok(None);
         };
-        optimizer.restore(taken, moments);
-        *theta = parameters;
+        optimizer.restore(taken, moments)?;
+        for (name, p) in parameters {
+            let device = theta.get(&name).map_or(&Device::Cpu, Tensor::device).clone();
+            theta.insert(name, p.to_device(&device)?);
+        }
         Ok(Some(standing))
+    }
+
+    /// To call before this run's results take the place of another's: nothing may resume to those any more.
+    pub fn claim(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.others) { files::remove(self.path) } else { Ok(()) }
     }
 
     /// Saves after the first row of the history, or a minute, and then whenever the last save is long ago.
@@ -147,9 +150,8 @@ impl<'a> State<'a> {
 
     /// Saves now.
     pub fn write(&mut self, theta: &ParamMap, optimizer: &Optimizer, standing: &Standing) -> Result<()> {
-        // candle-nn does not give its moments away: without them a run would go on otherwise.
-        let Optimizer::Fused(optimizer) = optimizer else { return Ok(()) };
         let started = Instant::now();
+        let moments = optimizer.moments()?;
         let stored = Stored {
             step: standing.step,
             sum: standing.sum.to_bits(),
@@ -162,16 +164,16 @@ impl<'a> State<'a> {
             ("standing".to_string(), serde_json::json!(stored).to_string()),
         ]);
         let mut sum = Checksum::new(NAMES.map(|name| metadata.get(name).map_or("", String::as_str)));
-        for (name, first, second) in optimizer.moments() {
-            if let Some(t) = theta.get(name) {
+        for (name, [first, second]) in &moments {
+            if let Some(t) = theta.get(*name) {
                 params::with_values(t, |values| sum.add(name, [values, first, second]))?;
             }
         }
         metadata.insert(CHECKSUM.to_string(), sum.end());
         let own =
             theta.iter().map(|(name, t)| (format!("theta/{name}"), t.dims().to_vec(), Column::Tensor(t)));
-        let moments = optimizer.moments().flat_map(|(name, m, v)| {
-            let shape = theta.get(name).map_or_else(|| vec![m.len()], |t: &Tensor| t.dims().to_vec());
+        let moments = moments.iter().flat_map(|(name, [m, v])| {
+            let shape = theta.get(*name).map_or_else(|| vec![m.len()], |t: &Tensor| t.dims().to_vec());
             [("m", m), ("v", v)]
                 .map(|(moment, values)| (format!("{moment}/{name}"), shape.clone(), Column::F32(values)))
         });
@@ -189,7 +191,7 @@ const CHECKSUM: &str = "checksum";
 /// What a file holds.
 struct Restored {
     parameters: ParamMap,
-    moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+    moments: BTreeMap<String, [Vec<f32>; 2]>,
     /// Steps of the optimizer.
     taken: i32,
     standing: Standing,
@@ -214,7 +216,7 @@ fn restored(
             [take("m", name, p)?, take("v", name, p)?].map(|t| params::with_values(&t, <[f32]>::to_vec).ok());
         let (m, v) = (m?, v?);
         params::with_values(&value, |values| sum.add(name, [values, &m, &v])).ok()?;
-        moments.insert(name.clone(), (m, v));
+        moments.insert(name.clone(), [m, v]);
         parameters.insert(name.clone(), value);
     }
     let stored: Stored = serde_json::from_str(standing?).ok()?;

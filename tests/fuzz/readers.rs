@@ -557,7 +557,7 @@ fn state(path: &Path, write: bool) -> Result<()> {
         snapshots: None,
     };
     let mut theta = model.theta.clone();
-    let mut optimizer = Optimizer::new(model.network().unwrap().backend, &theta, config.weight_decay);
+    let mut optimizer = Optimizer::new(model.network().unwrap().backend, &theta, config.weight_decay)?;
     let mut state = State::new(path, &run, &theta)?;
     if write {
         let row = HistoryRow {

@@ -26,8 +26,8 @@ pub fn write(path: &Path, directions: &[Direction], theta: &ParamMap) -> Result<
 ///
 /// # Errors
 ///
-/// [`Error::Field`] for a broken file, a tensor of another shape than the parameter, a value that is not finite, or
-/// no name of the model at all.
+/// [`Error::Field`] for a broken file, a tensor of another shape than the parameter, a value that is not finite, no name
+/// of the model at all, or a direction without the one before it.
 pub fn read(path: &Path, theta: &ParamMap) -> Result<Vec<Direction>> {
     let (tensors, _) = params::read_safetensors(path)?;
     let mut directions = vec![Direction::new(); AXES.len()];
@@ -60,6 +60,11 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<Vec<Direction>> {
         let fix = "use directions that were made for this checkpoint";
         return Err(Error::said(path.display(), "no tensor is a parameter of the model", fix));
     }
+    if let Some(empty) = directions.iter().position(Direction::is_empty) {
+        let sentence = format!("it has {1}.NAME, but no {0}.NAME", AXES[empty], AXES[directions.len() - 1]);
+        let fix = "name the directions x, y and z in turn: a line needs x, a surface x and y, a volume all";
+        return Err(Error::said(path.display(), sentence, fix));
+    }
     tell_still(path, theta, &directions);
     if !foreign.is_empty() {
         progress::excluded(format!("{}: not in the model, ignored: {}", path.display(), foreign.join(", ")));
@@ -69,7 +74,7 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<Vec<Direction>> {
 
 /// Says which weight matrices a direction leaves where they are, if it moves others. (Vectors may stand still by choice.)
 fn tell_still(path: &Path, theta: &ParamMap, directions: &[Direction]) {
-    for (axis, direction) in AXES.iter().zip(directions).filter(|(_, d)| !d.is_empty()) {
+    for (axis, direction) in AXES.iter().zip(directions) {
         let still = theta.iter().filter(|(name, t)| t.rank() > 1 && !direction.contains_key(*name));
         let names: Vec<&str> = still.map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {

@@ -2,14 +2,14 @@
 
 use super::Model;
 use crate::data::Example;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::config::{Computed, ModelConfig};
 use crate::model::forward::{self, Forward};
 use crate::model::layout::Layout;
 use crate::model::modules::Head;
 use crate::model::network::Network;
 use crate::model::objective::{Objective, Trainable};
-use crate::model::ops::Backend;
+use crate::model::ops::{Backend, Precision};
 
 /// A model without its parameters.
 #[derive(Clone, Debug)]
@@ -21,11 +21,21 @@ pub enum Body {
 
 impl Body {
     /// That of a configuration, with this head.
+    ///
+    /// # Errors
+    ///
+    /// candle's, where it cannot build one; [`Error::Field`] for products in bfloat16 of a model that candle-transformers computes.
     pub fn new(config: ModelConfig, head: Head, backend: Backend) -> Result<Body> {
         match config.architecture.computed {
             Computed::Here(modules) => {
                 let modules = config.finished(modules(&config, head), head);
                 Ok(Body::Network(Network::new(config, head, modules, backend)))
+            }
+            Computed::ByCandle(_) if backend == Backend::Composed(Precision::Bf16) => {
+                let own = config.architecture.model_type;
+                let sentence =
+                    format!("candle-transformers computes `{own}`, and has no products in bfloat16");
+                Err(Error::said("--precision", sentence, "leave out --precision, or give tf32"))
             }
             Computed::ByCandle(build) => Ok(Body::Forward(Forward::new(config, head, build, backend)?)),
         }

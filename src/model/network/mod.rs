@@ -17,9 +17,9 @@ use super::gradient::{self, Gradient, Gradients};
 use super::labels::Labelling;
 use super::layout::{Kind, Layout, Reached};
 use super::modules::{Head, HeadModules, Layer, Module, Modules, Reads};
-use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable, add_one_by_one};
+use super::objective::{Filters, Objective, Outputs, Part, Prefix, Sums, Trainable};
 use super::ops::fused::Sunk;
-use super::ops::{self, Backend, Deferred, Tap};
+use super::ops::{self, Backend, Deferred, Shared, Tap};
 use super::settings::{LayerSettings, Positions};
 use super::squares::Squares;
 use crate::data::{Batch, Example};
@@ -128,7 +128,7 @@ impl Network {
     }
 
     /// Whether layers have parameters in common: then an example's gradient is a sum over them, to be squared as a whole.
-    fn shares_layers(&self) -> bool {
+    pub(super) fn shares_layers(&self) -> bool {
         self.modules.layers.iter().any(|layer| layer.name == LayerName::Shared)
     }
 }
@@ -139,10 +139,7 @@ impl Objective for Network {
     }
 
     fn add_squared_gradients(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> error::Result<()> {
-        if !self.shares_layers() {
-            return self.add_tapped(&params::detached(theta), part, into);
-        }
-        add_one_by_one(self, theta, part, into)
+        self.add_tapped(&params::detached(theta), part, into)
     }
 
     fn prefix(
@@ -268,7 +265,10 @@ impl Trainable for Network {
                 let targets: usize = examples.iter().map(Example::targets).sum();
                 let classes = if self.head.decodes() { config.vocab_size } else { 0 };
                 // Logits, their gradient, and a copy for the tied decoder.
-                layer * (config.layers.len() + 1) + 3 * (targets * tokens / all.max(1)) * classes
+                let kept = layer * (config.layers.len() + 1);
+                // Layers that share parameters leave their maps' gradients until all have run backwards.
+                let left = if self.shares_layers() { layer * config.layers.len() / 2 } else { 0 };
+                kept + left + 3 * (targets * tokens / all.max(1)) * classes
             }
         };
         values * size_of::<f32>()
@@ -323,6 +323,7 @@ impl Network {
             let gradients = (losses * weights)?.sum_all()?.backward()?;
             self.tap_tables(&probe, &batch, gradients.get(&embedded))?;
             probe.tap_distances(self.backend, &gradients)?;
+            self.backend.tap_shared(&probe.tap(&probe.targets, &[], &[]))?;
             probe.exchange(squares)
         };
         if let [Sums { estimate, squares }] = into
@@ -400,6 +401,8 @@ pub(super) struct Probe {
     pub decoder: Deferred,
     /// Tables of distances, a copy for each example: layers add their gradients before those are squared. `[B, buckets, heads]`
     pub distances: BTreeMap<String, Tensor>,
+    /// What layers leave that have parameters in common.
+    pub shared: Option<Arc<Mutex<Shared>>>,
 }
 
 impl Probe {
@@ -417,7 +420,7 @@ impl Probe {
         let tap = self.tap(&self.targets, &[], &[]);
         for (name, table) in &self.distances {
             let Some(g) = gradients.get(table) else { continue };
-            backend.tap_vector(&tap, name, g)?;
+            backend.tap_vectors(&tap, std::slice::from_ref(name), g)?;
         }
         Ok(())
     }
@@ -431,6 +434,7 @@ impl Probe {
             biases: biases.to_vec(),
             transposed: false,
             deferred: None,
+            shared: self.shared.clone(),
         }
     }
 }

@@ -130,6 +130,7 @@ impl<'a> Pass<'a> {
             targets: Arc::new(self.read.offsets.to_vec()),
             decoder: Deferred::default(),
             distances: distances.map(copies).collect::<Result<_>>()?,
+            shared: self.model.shares_layers().then(Arc::default),
         })
     }
 

@@ -10,6 +10,7 @@
 mod composed;
 pub mod fused;
 mod kernels;
+mod precision;
 mod tap;
 
 use candle_core::{Device, Result, Tensor, bail};
@@ -21,15 +22,16 @@ use fused::{Outlet, RowNoise};
 
 use kernels::Curve;
 pub use kernels::SparseRows;
-pub use tap::{Deferred, Tap};
+pub use precision::Precision;
+pub use tap::{Deferred, Shared, Tap};
 
 /// Which bodies the operations have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// Our own, for float32 on the CPU.
     Fused,
-    /// Composed of candle-nn's differentiable operations, for any device.
-    Composed,
+    /// Composed of candle-nn's differentiable operations, for any device, with products of this precision.
+    Composed(Precision),
 }
 
 /// How rows belong to examples, and so how their noise is numbered: by (example, position), with `stride` positions to
@@ -48,7 +50,7 @@ pub struct Packing<'a> {
 
 impl Backend {
     /// Every backend, for tests that hold them against one another.
-    pub const ALL: [Backend; 2] = [Backend::Fused, Backend::Composed];
+    pub const ALL: [Backend; 2] = [Backend::Fused, Backend::Composed(Precision::Float32)];
 
     /// `y = x Wᵀ + b`. `x` is `[rows, in]`, `w` `[out, in]`, `b` `[out]` or none; gives `[rows, out]`.
     pub fn linear(
@@ -60,7 +62,7 @@ impl Backend {
     ) -> Result<Tensor> {
         match self {
             Backend::Fused => x.contiguous()?.apply_op3(w, &or_zeros(b, w)?, fused::Linear { outlet }),
-            Backend::Composed => composed::linear(x, w, b, tapped(outlet)?),
+            Backend::Composed(precision) => composed::linear(x, w, b, precision, tapped(outlet)?),
         }
     }
 
@@ -89,7 +91,7 @@ impl Backend {
         noise: Option<(Noise, &Packing)>,
         tap: Option<Tap>,
     ) -> Result<Tensor> {
-        if self == Backend::Composed {
+        if self != Backend::Fused {
             let x = match noise {
                 Some((noise, packing)) => composed::dropout(x, noise, packing)?,
                 None => x.clone(),
@@ -121,8 +123,8 @@ impl Backend {
         queries: &Packing,
         keys: &[usize],
     ) -> Result<Tensor> {
-        if self == Backend::Composed {
-            return composed::attention((q, kv, added), scores, noise, queries, keys);
+        if let Backend::Composed(precision) = self {
+            return composed::attention((q, kv, added), (scores, precision), noise, queries, keys);
         }
         let op = fused::Attention::new(scores, queries, keys, noise);
         let (q, kv) = (q.contiguous()?, kv.contiguous()?);
@@ -136,17 +138,34 @@ impl Backend {
     pub fn cross_entropy(self, logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
         match self {
             Backend::Fused => logits.contiguous()?.apply_op1(fused::CrossEntropy::new(labels)),
-            Backend::Composed => composed::cross_entropy(logits, labels),
+            Backend::Composed(_) => composed::cross_entropy(logits, labels),
         }
     }
 
-    /// Adds squares of each example's gradient of a parameter that is looked at as a vector, `[B, ...]`.
-    pub fn tap_vector(self, tap: &Tap, name: &str, gradients: &Tensor) -> Result<()> {
-        let (gradients, names) = (gradients.flatten_from(1)?.contiguous()?, [name.to_string()]);
+    /// Adds squares of each example's gradient of parameters that are looked at as vectors, `[B, ...]`, split evenly over `names`.
+    pub fn tap_vectors(self, tap: &Tap, names: &[String], gradients: &Tensor) -> Result<()> {
+        let gradients = gradients.flatten_from(1)?.contiguous()?;
         match self {
-            Backend::Fused => fused::squares::add_vector_tensor(tap, &names, &gradients),
-            Backend::Composed => composed::squares::add_vectors(tap, &names, &gradients),
+            Backend::Fused => fused::squares::add_vector_tensor(tap, names, &gradients),
+            Backend::Composed(_) => composed::squares::add_vectors(tap, names, &gradients),
         }
+    }
+
+    /// Adds squares of what operations have left that share parameters.
+    pub fn tap_shared(self, tap: &Tap) -> Result<()> {
+        let Some(mut shared) = tap.shared()? else { return Ok(()) };
+        let alone = Tap { shared: None, ..tap.clone() };
+        for (names, gradients) in shared.vectors() {
+            self.tap_vectors(&alone, &names, &gradients)?;
+        }
+        for own in shared.products() {
+            let (tap, g, x) = own?;
+            match self {
+                Backend::Fused => fused::squares::add_products(&tap, &g, &x)?,
+                Backend::Composed(precision) => composed::squares::add_products(&tap, precision, &g, &x)?,
+            }
+        }
+        Ok(())
     }
 
     /// Adds squares of a table's gradient: what was left for it, if anything, plus the rows that each example's tokens use. `g`
@@ -155,7 +174,9 @@ impl Backend {
         let g = g.contiguous()?;
         match self {
             Backend::Fused => fused::squares::add_table(tap, name, ids, spans, &g),
-            Backend::Composed => composed::squares::add_table(tap, name, ids, spans, &g),
+            Backend::Composed(precision) => {
+                composed::squares::add_table(tap, precision, name, ids, spans, &g)
+            }
         }
     }
 
@@ -190,7 +211,7 @@ impl Backend {
             Backend::Fused => {
                 x.contiguous()?.apply_op3(w, &or_zeros(b, w)?, fused::DecodedLoss::new(labels, outlet))
             }
-            Backend::Composed => self.cross_entropy(&self.linear(x, w, b, outlet)?, labels),
+            Backend::Composed(_) => self.cross_entropy(&self.linear(x, w, b, outlet)?, labels),
         }
     }
 }
@@ -228,8 +249,12 @@ pub fn rotate(x: &Tensor, depth: usize, Turns { cos, sin }: &Turns) -> Result<Te
     let (a, b) = (x.narrow(2, 0, pairs)?, x.narrow(2, pairs, pairs)?);
     let first = (a.broadcast_mul(cos)? - b.broadcast_mul(sin)?)?;
     let second = (b.broadcast_mul(cos)? + a.broadcast_mul(sin)?)?;
-    let rest = x.narrow(2, 2 * pairs, depth - 2 * pairs)?;
-    Tensor::cat(&[first, second, rest], 2)?.flatten_from(1)
+    let mut parts = vec![first, second];
+    // GPUs have no tensors without values.
+    if 2 * pairs < depth {
+        parts.push(x.narrow(2, 2 * pairs, depth - 2 * pairs)?);
+    }
+    Tensor::cat(&parts, 2)?.flatten_from(1)
 }
 
 /// The tap of an outlet. One that nobody serves would leave gradients at zero without a word.
@@ -258,7 +283,7 @@ pub fn add_rows_at(table: &Tensor, ids: &[u32], g: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use Backend::{Composed, Fused};
+    use Backend::Fused;
     use candle_core::Var;
 
     use super::*;
@@ -266,6 +291,8 @@ mod tests {
     use crate::model::settings::{Distances, Heads, Mask};
     use crate::params::with_values;
     use crate::rng::Stream;
+
+    const COMPOSED: Backend = Backend::ALL[1];
 
     fn random(name: &str, shape: &[usize]) -> Tensor {
         let mut values = vec![0f32; shape.iter().product()];
@@ -343,25 +370,25 @@ mod tests {
         assert_equal(
             &[&x, &w, &b],
             Fused.linear(&x, &w, Some(&b), None)?,
-            Composed.linear(&x, &w, Some(&b), None)?,
+            COMPOSED.linear(&x, &w, Some(&b), None)?,
         );
         let activations =
             [Activation::NewGelu, Activation::GeluPytorchTanh, Activation::Silu, Activation::Swish];
         for activation in activations.into_iter().chain([Activation::Gelu, Activation::Relu]) {
-            assert_equal(&[&x], Fused.activate(&x, activation)?, Composed.activate(&x, activation)?);
+            assert_equal(&[&x], Fused.activate(&x, activation)?, COMPOSED.activate(&x, activation)?);
         }
         let labels: Vec<u32> = (0..17).map(|i| i * 7 % 24).collect();
-        assert_equal(&[&x], Fused.cross_entropy(&x, &labels)?, Composed.cross_entropy(&x, &labels)?);
+        assert_equal(&[&x], Fused.cross_entropy(&x, &labels)?, COMPOSED.cross_entropy(&x, &labels)?);
         let decoded = |backend: Backend| backend.decoded_loss(&x, &w, Some(&b), &labels, None);
-        assert_equal(&[&x, &w, &b], decoded(Fused)?, decoded(Composed)?);
+        assert_equal(&[&x, &w, &b], decoded(Fused)?, decoded(COMPOSED)?);
         // Its logits are gone after one pass.
         let once = decoded(Fused)?.sum_all()?;
         once.backward()?;
         assert!(once.backward().is_err());
         let (x0, w0, b0) = (x.detach(), w.detach(), b.detach());
         let (losses, predicted) = Fused.decoded_cross_entropy(&x0, &w0, Some(&b0), &labels)?;
-        let logits = Composed.linear(&x0, &w0, Some(&b0), None)?;
-        let wanted = Composed.cross_entropy(&logits, &labels)?.to_vec1::<f32>()?;
+        let logits = COMPOSED.linear(&x0, &w0, Some(&b0), None)?;
+        let wanted = COMPOSED.cross_entropy(&logits, &labels)?.to_vec1::<f32>()?;
         assert!(
             losses.to_vec1::<f32>()?.iter().zip(wanted).all(|(loss, wanted)| (loss - wanted).abs() < 1e-5)
         );
@@ -377,7 +404,7 @@ mod tests {
             for bias in [Some(&bias), None] {
                 let (parameters, norm) = ((&weight, bias), (norm, 1e-5));
                 let fused = Fused.residual_norm(&x, &residual, parameters, norm, with, None)?;
-                let plain = Composed.residual_norm(&sum, &zero, parameters, norm, None, None)?;
+                let plain = COMPOSED.residual_norm(&sum, &zero, parameters, norm, None, None)?;
                 let inputs = [&x, &residual, &weight].into_iter().chain(bias);
                 assert_equal(&inputs.collect::<Vec<_>>(), fused, plain);
             }
@@ -389,7 +416,7 @@ mod tests {
             for (noise, mask) in noises.into_iter().zip([Mask::All, Mask::Causal, Mask::Window(2)]) {
                 for (q, queries) in [(&q, &packing), (&some, &few)] {
                     let scores = Scores::of(heads, mask);
-                    let [fused, plain] = [Fused, Composed].map(|backend| {
+                    let [fused, plain] = [Fused, COMPOSED].map(|backend| {
                         backend.attention((q, &kv, None), scores, noise, queries, packing.offsets)
                     });
                     assert_equal(&[q, &kv], fused?, plain?);
@@ -398,7 +425,7 @@ mod tests {
                         let distances = Some(Distances { buckets: 8, farthest: 10, both });
                         let (scores, added) =
                             (Scores { scaled, distances, ..scores }, random("added", &[3, heads.queries, 8]));
-                        let [fused, plain] = [Fused, Composed].map(|backend| {
+                        let [fused, plain] = [Fused, COMPOSED].map(|backend| {
                             let inputs = (q, &kv, Some(&added));
                             backend.attention(inputs, scores, noise, queries, packing.offsets)
                         });
@@ -410,7 +437,7 @@ mod tests {
         // Keys of other examples' lengths than the queries have, as a decoder's are.
         let scores = Scores::of(Heads::of(4, h), Mask::All);
         let (kv, keys) = (random("kv", &[9, 2 * h]), [0, 2, 6, 9]);
-        let [fused, plain] = [Fused, Composed]
+        let [fused, plain] = [Fused, COMPOSED]
             .map(|backend| backend.attention((&x, &kv, None), scores, noises[1], &packing, &keys));
         assert_equal(&[&x, &kv], fused?, plain?);
         Ok(())

@@ -1,5 +1,6 @@
 //! Where squared gradients of parameters go, where they arise.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{Result, Tensor, bail};
@@ -21,10 +22,67 @@ pub struct Tap {
     pub transposed: bool,
     /// For a weight that another operation shares: gradient at the output and input are left here instead.
     pub deferred: Option<Deferred>,
+    /// For parameters that several operations have in common: what they leave here is squared once all have.
+    pub shared: Option<Arc<Mutex<Shared>>>,
 }
 
 /// Gradient at the output and input of an operation.
 pub type Deferred = Arc<Mutex<Option<(Tensor, Tensor)>>>;
+
+/// What operations leave that have parameters in common, whose gradients add before they are squared.
+#[derive(Default)]
+pub struct Shared {
+    /// Each example's gradient of vectors, stacked, added up: `[B, n]` by their names.
+    vectors: BTreeMap<Vec<String>, Tensor>,
+    /// Taps of linear maps with the gradient at the output `[rows, n]` and the input `[rows, k]`, by the weights' names.
+    products: BTreeMap<Vec<String>, Vec<(Tap, Tensor, Tensor)>>,
+}
+
+/// A linear map that runs on the rows of all of its uses, an example's together: its tap, the gradient at the output, and the input.
+pub type Together = (Tap, Tensor, Tensor);
+
+impl Shared {
+    pub fn add_vectors(&mut self, names: &[String], gradients: Tensor) -> Result<()> {
+        let sum = match self.vectors.remove(names) {
+            Some(sum) => (sum + gradients)?,
+            None => gradients,
+        };
+        self.vectors.insert(names.to_vec(), sum);
+        Ok(())
+    }
+
+    pub fn add_products(&mut self, tap: &Tap, g: &Tensor, x: &Tensor) {
+        let own = Tap { shared: None, ..tap.clone() };
+        self.products.entry(tap.weights.clone()).or_default().push((own, g.clone(), x.clone()));
+    }
+
+    /// Vectors by their names, each example's gradient in one piece.
+    pub fn vectors(&mut self) -> BTreeMap<Vec<String>, Tensor> {
+        std::mem::take(&mut self.vectors)
+    }
+
+    /// One linear map for each that was used: the sum of products `g_uᵀ x_u` over its uses is one product of their rows.
+    pub fn products(&mut self) -> impl Iterator<Item = Result<Together>> {
+        std::mem::take(&mut self.products).into_values().map(together)
+    }
+}
+
+fn together(uses: Vec<(Tap, Tensor, Tensor)>) -> Result<Together> {
+    let Some((tap, ..)) = uses.first() else { bail!("squared gradients: an operation without uses") };
+    let (mut spans, mut rows) = (vec![0], Vec::new());
+    for b in 0..tap.examples() {
+        let mut before = 0;
+        for (own, g, _) in &uses {
+            rows.extend((own.spans[b]..own.spans[b + 1]).map(|row| (before + row) as u32));
+            before += g.dim(0)?;
+        }
+        spans.push(rows.len());
+    }
+    let tap = Tap { spans: Arc::new(spans), ..tap.clone() };
+    let (gs, xs): (Vec<Tensor>, Vec<Tensor>) = uses.into_iter().map(|(_, g, x)| (g, x)).unzip();
+    let all = |parts: &[Tensor]| super::rows(&Tensor::cat(parts, 0)?, &rows);
+    Ok((tap, all(&gs)?, all(&xs)?))
+}
 
 impl Tap {
     pub fn squares(&self) -> Result<MutexGuard<'_, Squares>> {
@@ -35,13 +93,22 @@ impl Tap {
         self.spans.len() - 1
     }
 
-    /// Leaves the gradient at the output `g` `[rows, n]` and the input `x` `[rows, k]` for the operation that shares the
-    /// weight; says whether there is one.
+    /// What operations have left that share parameters, if these do.
+    pub fn shared(&self) -> Result<Option<MutexGuard<'_, Shared>>> {
+        let shared = self.shared.as_ref().map(|shared| shared.lock());
+        shared.transpose().or_else(|_| bail!("squared gradients: poisoned lock"))
+    }
+
+    /// Leaves the gradient at the output `g` `[rows, n]` and the input `x` `[rows, k]` for the operations that share the
+    /// weight; says whether there are any.
     pub fn defers(&self, g: &Tensor, x: &Tensor) -> Result<bool> {
-        let Some(deferred) = &self.deferred else { return Ok(false) };
-        let mut slot = deferred.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?;
-        *slot = Some((g.clone(), x.clone()));
-        Ok(true)
+        if let Some(deferred) = &self.deferred {
+            let mut slot = deferred.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?;
+            *slot = Some((g.clone(), x.clone()));
+            return Ok(true);
+        }
+        let shared = self.shared()?;
+        Ok(shared.map(|mut shared| shared.add_products(self, g, x)).is_some())
     }
 
     /// What was left, once.

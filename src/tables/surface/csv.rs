@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     let wrong = |field: &str, expected: &str, found: String| {
         Error::field(path.display(), field, expected, found, "make the file with `fisherscape surface`")
     };
-    let unreadable = |e: csv::Error| wrong("row", "numbers x, y, loss", e.to_string());
+    let unreadable = |e: csv::Error| wrong("row", "numbers, as many as the header has names", e.to_string());
     let text = files::read_text(path)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let header: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(str::to_owned).collect();
@@ -35,7 +35,8 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     // Where those and the loss stand, then the further columns.
     let mut places = Vec::new();
     for name in names {
-        let found = || wrong("header", "x, y, loss and further columns", header.join(","));
+        let expected = format!("{} and further columns", names.join(", "));
+        let found = || wrong("header", &expected, header.join(","));
         places.push(header.iter().position(|column| column == name).ok_or_else(found)?);
     }
     places.extend((0..header.len()).filter(|&i| !names.contains(&header[i].as_str())));

@@ -10,19 +10,25 @@ pub mod squares;
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm_slow, log_softmax, rms_norm_slow, softmax};
-use candle_nn::{Linear, Module};
 
-use super::Packing;
 use super::tap::Tap;
+use super::{Packing, Precision};
 use crate::dropout::Noise;
 use crate::model::settings::{Distances, Heads, Mask, Norm, Scores};
 use squares::{Watch, Watched};
 
-pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, tap: Option<Tap>) -> Result<Tensor> {
-    let y = Linear::new(w.clone(), b.cloned()).forward(x)?;
+pub fn linear(
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    precision: Precision,
+    tap: Option<Tap>,
+) -> Result<Tensor> {
+    let y = precision.product(x, &w.t()?)?;
+    let y = b.map_or_else(|| Ok(y.clone()), |b| y.broadcast_add(b))?;
     match tap {
         None => Ok(y),
-        Some(tap) => y.apply_op1(Watch { tap, watched: Watched::Linear(x.detach()) }),
+        Some(tap) => y.apply_op1(Watch { tap, watched: Watched::Linear(x.detach(), precision) }),
     }
 }
 
@@ -61,7 +67,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
 
 pub fn attention(
     (q, kv, added): (&Tensor, &Tensor, Option<&Tensor>),
-    scores: Scores,
+    (scores, precision): (Scores, Precision),
     noise: Option<Noise>,
     queries: &Packing,
     keys: &[usize],
@@ -79,7 +85,7 @@ pub fn attention(
         own.unsqueeze(2)?.broadcast_as(shape)?.reshape((batch, heads, tk, depth))
     };
     let (q, k, v) = (split(rows.pad(q)?, tq, heads)?, part(0)?, part(1)?);
-    let mut sums = (q.matmul(&k.t()?)? * f64::from(scores.scale()))?;
+    let mut sums = (precision.product(&q, &k.t()?)? * f64::from(scores.scale()))?;
     if let (Some(added), Some(distances)) = (added, scores.distances) {
         let buckets = buckets(distances, queries, &rows, tk, added)?;
         sums = (sums + added.contiguous()?.gather(&buckets, 2)?.reshape((batch, heads, tq, tk))?)?;
@@ -100,7 +106,8 @@ pub fn attention(
             (&probabilities * factors.reshape(probabilities.shape())?)?
         }
     };
-    let context = probabilities.matmul(&v)?.transpose(1, 2)?.reshape((batch * tq, heads * depth))?;
+    let context = precision.product(&probabilities, &v)?.transpose(1, 2)?;
+    let context = context.reshape((batch * tq, heads * depth))?;
     rows.unpad(&context)
 }
 

@@ -9,15 +9,15 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor, bail};
 
 use super::cells;
-use crate::model::ops::{self, tap::Tap};
+use crate::model::ops::{self, Precision, tap::Tap};
 
 /// Values of the products that are formed at once: with their squares 512 MiB.
 const TILE: usize = 1 << 26;
 
 /// What an operation was, to square the gradients of its parameters.
 pub enum Watched {
-    /// `x wᵀ + b`, by its input `[rows, in]`.
-    Linear(Tensor),
+    /// `x wᵀ + b`, by its input `[rows, in]`, and how its products are rounded.
+    Linear(Tensor, Precision),
     /// `n ⊙ w + b`, by what was normalized `[rows, H]`.
     Norm(Tensor),
 }
@@ -56,12 +56,9 @@ impl CustomOp1 for Watch {
     fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let tap = &self.tap;
         match &self.watched {
-            Watched::Linear(x) => {
-                let own = padded(g, &tap.spans)?;
-                add_vectors(tap, &tap.biases, &own.sum(1)?)?;
-                if !tap.defers(g, x)? {
-                    add_products(tap, &own, &padded(x, &tap.spans)?)?;
-                }
+            Watched::Linear(x, precision) => {
+                add_vectors(tap, &tap.biases, &padded(g, &tap.spans)?.sum(1)?)?;
+                add_products(tap, *precision, g, x)?;
             }
             Watched::Norm(normal) => {
                 add_vectors(tap, &tap.weights, &padded(&(g * normal)?, &tap.spans)?.sum(1)?)?;
@@ -86,6 +83,9 @@ fn padded(x: &Tensor, spans: &[usize]) -> Result<Tensor> {
 
 /// Squares of each example's gradient of vectors, `[B, n]` split evenly over `names`.
 pub fn add_vectors(tap: &Tap, names: &[String], gradients: &Tensor) -> Result<()> {
+    if let Some(mut shared) = tap.shared()? {
+        return shared.add_vectors(names, gradients.clone());
+    }
     let each = gradients.dim(1)? / names.len().max(1);
     let mut squares = tap.squares()?;
     for (i, name) in names.iter().enumerate() {
@@ -105,25 +105,36 @@ pub fn add_vectors(tap: &Tap, names: &[String], gradients: &Tensor) -> Result<()
     Ok(())
 }
 
-/// Squares of `g_nᵀ x_n`, `g` `[B, T, n]` and `x` `[B, T, k]`, split evenly over the weights.
-fn add_products(tap: &Tap, g: &Tensor, x: &Tensor) -> Result<()> {
+/// Squares of `g_nᵀ x_n`, `g` `[rows, n]` and `x` `[rows, k]`, split evenly over the weights.
+pub fn add_products(tap: &Tap, precision: Precision, g: &Tensor, x: &Tensor) -> Result<()> {
+    if tap.defers(g, x)? {
+        return Ok(());
+    }
+    let (g, x) = (&padded(g, &tap.spans)?, &padded(x, &tap.spans)?);
     if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
         // The other way round: `x_nᵀ g_n`.
-        return add_product(tap, name, (x, g), None);
+        return add_product(tap, precision, name, (x, g), None);
     }
     let each = g.dim(2)? / tap.weights.len().max(1);
     let mut weights = tap.weights.iter().enumerate();
-    weights.try_for_each(|(i, name)| add_product(tap, name, (&g.narrow(2, i * each, each)?, x), None))
+    weights
+        .try_for_each(|(i, name)| add_product(tap, precision, name, (&g.narrow(2, i * each, each)?, x), None))
 }
 
 /// Squares of `g_nᵀ x_n + e_n` for `g` `[B, T, n]` and `x` `[B, T, k]`, where `e_n` are an example's rows in `extra`.
-fn add_product(tap: &Tap, name: &str, inputs: (&Tensor, &Tensor), extra: Option<&Touched>) -> Result<()> {
-    add_in_tiles(tap, name, inputs, extra, TILE)
+fn add_product(
+    tap: &Tap,
+    precision: Precision,
+    name: &str,
+    inputs: (&Tensor, &Tensor),
+    extra: Option<&Touched>,
+) -> Result<()> {
+    add_in_tiles((tap, precision), name, inputs, extra, TILE)
 }
 
 /// The same, of which at most `most` values are formed at once, or one row for each example.
 fn add_in_tiles(
-    tap: &Tap,
+    (tap, precision): (&Tap, Precision),
     name: &str,
     (g, x): (&Tensor, &Tensor),
     extra: Option<&Touched>,
@@ -139,7 +150,7 @@ fn add_in_tiles(
     for from in (0..n).step_by(height) {
         let height = height.min(n - from);
         let g = g.narrow(2, from, height)?.contiguous()?;
-        let mut products = g.transpose(1, 2)?.matmul(x)?;
+        let mut products = precision.product(&g.transpose(1, 2)?, x)?;
         if let Some(extra) = extra {
             products = extra.added(products, from)?;
         }
@@ -154,11 +165,18 @@ fn add_in_tiles(
 }
 
 /// As `Backend::tap_table`.
-pub fn add_table(tap: &Tap, name: &str, ids: &[u32], spans: &[usize], g: &Tensor) -> Result<()> {
+pub fn add_table(
+    tap: &Tap,
+    precision: Precision,
+    name: &str,
+    ids: &[u32],
+    spans: &[usize],
+    g: &Tensor,
+) -> Result<()> {
     let touched = Touched::new(ids, spans, g)?;
     if let Some((g, x)) = tap.left()? {
         let (g, x) = (padded(&g, &tap.spans)?, padded(&x, &tap.spans)?);
-        return add_product(tap, name, (&g, &x), Some(&touched));
+        return add_product(tap, precision, name, (&g, &x), Some(&touched));
     }
     let mut squares = tap.squares()?;
     if squares.still(name).is_none() {
@@ -263,6 +281,7 @@ mod tests {
             biases: vec!["b".into(), "c".into()],
             transposed: false,
             deferred: None,
+            shared: None,
         };
         add(&tap)?;
         let mut squares = std::mem::take(&mut *tap.squares()?);
@@ -286,14 +305,14 @@ mod tests {
     #[test]
     fn squares_equal_those_of_the_kernels() -> error::Result<()> {
         let (g, x) = (random("g", &[9, 22]), random("x", &[9, WIDTH]));
-        let linear = [Backend::Fused, Backend::Composed].map(|backend| {
+        let linear = Backend::ALL.map(|backend| {
             squares(|tap| match backend {
                 Backend::Fused => {
                     with_values(&g, |g| fused::squares::add_column_sums(tap, g, 22)).unwrap()?;
                     fused::squares::add_products(tap, &g, &x)
                 }
-                Backend::Composed => {
-                    let watch = Watch { tap: tap.clone(), watched: Watched::Linear(x.clone()) };
+                Backend::Composed(precision) => {
+                    let watch = Watch { tap: tap.clone(), watched: Watched::Linear(x.clone(), precision) };
                     watch.bwd(&g, &g, &g).map(|_| ())
                 }
             })
@@ -311,7 +330,7 @@ mod tests {
                     backend.tap_table(&tap, "table", &ids, &SPANS, &rows)
                 })
             };
-            assert_close(&table(Backend::Composed)?, &table(Backend::Fused)?);
+            assert_close(&table(Backend::ALL[1])?, &table(Backend::Fused)?);
         }
         let wanted = squares(|tap| {
             let tap = Tap {
@@ -324,7 +343,7 @@ mod tests {
             let got = squares(|tap| {
                 let touched = Touched::new(&ids, &SPANS, &rows)?;
                 let inputs = (&padded(&decoder, &SPANS)?, &padded(&x, &SPANS)?);
-                add_in_tiles(tap, "table", inputs, Some(&touched), most)
+                add_in_tiles((tap, Precision::Float32), "table", inputs, Some(&touched), most)
             })?;
             assert_close(&got, &wanted);
         }

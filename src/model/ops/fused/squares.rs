@@ -1,6 +1,6 @@
 //! Squared gradients, on the CPU: tile by tile of F, all examples while a tile stays in the cache.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 use super::kernels::{self, SparseRows, View};
@@ -19,6 +19,9 @@ pub fn add_column_sums(tap: &Tap, g: &[f32], n: usize) -> Result<()> {
 /// Squares of each example's gradient of vectors, `[B, n]` split evenly over `names`.
 pub fn add_vectors(tap: &Tap, names: &[String], gradients: &[f32]) -> Result<()> {
     let n = gradients.len() / tap.examples();
+    if let Some(mut shared) = tap.shared()? {
+        return shared.add_vectors(names, Tensor::from_slice(gradients, (tap.examples(), n), &Device::Cpu)?);
+    }
     let each = n / names.len().max(1);
     let mut squares = tap.squares()?;
     for (i, name) in names.iter().enumerate() {

@@ -3,6 +3,7 @@
 //! The trap: such a file has an origin and spacings in place of coordinates, so these come back up to rounding; what is 0 but for
 //! that is 0.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use roxmltree::{Document, Node};
@@ -35,10 +36,21 @@ pub(in crate::tables::surface) fn read(path: &Path) -> Result<Grid> {
     let [x, y, z] = &image.axes;
     let points = x.len() * y.len() * z.len();
     check_count(path, "WholeExtent", Some(points))?;
+    let mut seen = HashSet::new();
+    if let Some(twice) =
+        image.points.iter().filter_map(|own| own.attribute("Name")).find(|own| !seen.insert(*own))
+    {
+        return Err(refused(wrong("PointData", "names, each once", &format!("`{twice}` twice"))));
+    }
     let (loss, others): (Vec<Node>, Vec<Node>) =
         image.points.iter().partition(|array| array.attribute("Name") == Some("loss"));
     let loss = loss.first().ok_or_else(|| refused(wrong("PointData", "an array `loss`", "none")))?;
     let loss = image.numbers(*loss, points).map_err(refused)?;
+    if let [height] = z[..]
+        && height != 0.0
+    {
+        progress::note(format!("{}: a plane at z = {height}; taken for one at z = 0", path.display()));
+    }
     let z = Some(z.clone()).filter(|z| z.len() > 1);
     let mut grid = Grid::new(path, ["x", "y"], [x.clone(), y.clone()], z, loss)?;
     for array in others {
@@ -103,6 +115,15 @@ impl<'a, 'b> Image<'a, 'b> {
         }
         if let Some(found) = file.attribute("compressor") {
             return Err(wrong("compressor", "none", found));
+        }
+        // Which way the axes point, row by row.
+        let turned = child(file, "ImageData").and_then(|image| image.attribute("Direction"));
+        let upright = |text: &str| {
+            let numbers = text.split_whitespace().map(str::parse::<f64>);
+            numbers.eq([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0].map(Ok))
+        };
+        if let Some(found) = turned.filter(|text| !upright(text)) {
+            return Err(wrong("Direction", "1 0 0 0 1 0 0 0 1: axes that are not turned", found));
         }
         let there = |node, name| child(node, name).ok_or_else(|| wrong(name, "there", "none"));
         let image = there(file, "ImageData")?;
