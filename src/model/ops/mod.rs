@@ -158,11 +158,10 @@ impl Backend {
         for (names, gradients) in shared.vectors() {
             self.tap_vectors(&alone, &names, &gradients)?;
         }
-        for own in shared.products() {
-            let (tap, g, x) = own?;
+        for (tap, uses) in shared.products() {
             match self {
-                Backend::Fused => fused::squares::add_products(&tap, &g, &x)?,
-                Backend::Composed(precision) => composed::squares::add_products(&tap, precision, &g, &x)?,
+                Backend::Fused => fused::squares::add_uses(&tap, &uses)?,
+                Backend::Composed(precision) => composed::squares::add_uses(&tap, precision, &uses)?,
             }
         }
         Ok(())

@@ -29,17 +29,23 @@ pub struct Tap {
 /// Gradient at the output and input of an operation.
 pub type Deferred = Arc<Mutex<Option<(Tensor, Tensor)>>>;
 
+/// One use of a linear map.
+pub struct Use {
+    /// Gradient at the output `[rows, n]`, and the input `[rows, k]`.
+    pub g: Tensor,
+    pub x: Tensor,
+    /// Rows of each example: `[B + 1]`.
+    pub spans: Arc<Vec<usize>>,
+}
+
 /// What operations leave that have parameters in common, whose gradients add before they are squared.
 #[derive(Default)]
 pub struct Shared {
     /// Each example's gradient of vectors, stacked, added up: `[B, n]` by their names.
     vectors: BTreeMap<Vec<String>, Tensor>,
-    /// Taps of linear maps with the gradient at the output `[rows, n]` and the input `[rows, k]`, by the weights' names.
-    products: BTreeMap<Vec<String>, Vec<(Tap, Tensor, Tensor)>>,
+    /// Linear maps by their weights' names: a tap, and each use.
+    products: BTreeMap<Vec<String>, (Tap, Vec<Use>)>,
 }
-
-/// A linear map that runs on the rows of all of its uses, an example's together: its tap, the gradient at the output, and the input.
-pub type Together = (Tap, Tensor, Tensor);
 
 impl Shared {
     pub fn add_vectors(&mut self, names: &[String], gradients: Tensor) -> Result<()> {
@@ -51,9 +57,9 @@ impl Shared {
         Ok(())
     }
 
-    pub fn add_products(&mut self, tap: &Tap, g: &Tensor, x: &Tensor) {
-        let own = Tap { shared: None, ..tap.clone() };
-        self.products.entry(tap.weights.clone()).or_default().push((own, g.clone(), x.clone()));
+    fn add_product(&mut self, tap: &Tap, own: Use) {
+        let alone = || (Tap { shared: None, ..tap.clone() }, Vec::new());
+        self.products.entry(tap.weights.clone()).or_insert_with(alone).1.push(own);
     }
 
     /// Vectors by their names, each example's gradient in one piece.
@@ -61,27 +67,10 @@ impl Shared {
         std::mem::take(&mut self.vectors)
     }
 
-    /// One linear map for each that was used: the sum of products `g_uᵀ x_u` over its uses is one product of their rows.
-    pub fn products(&mut self) -> impl Iterator<Item = Result<Together>> {
-        std::mem::take(&mut self.products).into_values().map(together)
+    /// Linear maps with all of their uses.
+    pub fn products(&mut self) -> impl Iterator<Item = (Tap, Vec<Use>)> {
+        std::mem::take(&mut self.products).into_values()
     }
-}
-
-fn together(uses: Vec<(Tap, Tensor, Tensor)>) -> Result<Together> {
-    let Some((tap, ..)) = uses.first() else { bail!("squared gradients: an operation without uses") };
-    let (mut spans, mut rows) = (vec![0], Vec::new());
-    for b in 0..tap.examples() {
-        let mut before = 0;
-        for (own, g, _) in &uses {
-            rows.extend((own.spans[b]..own.spans[b + 1]).map(|row| (before + row) as u32));
-            before += g.dim(0)?;
-        }
-        spans.push(rows.len());
-    }
-    let tap = Tap { spans: Arc::new(spans), ..tap.clone() };
-    let (gs, xs): (Vec<Tensor>, Vec<Tensor>) = uses.into_iter().map(|(_, g, x)| (g, x)).unzip();
-    let all = |parts: &[Tensor]| super::rows(&Tensor::cat(parts, 0)?, &rows);
-    Ok((tap, all(&gs)?, all(&xs)?))
 }
 
 impl Tap {
@@ -99,6 +88,11 @@ impl Tap {
         shared.transpose().or_else(|_| bail!("squared gradients: poisoned lock"))
     }
 
+    /// One use of its linear map.
+    pub fn used(&self, g: &Tensor, x: &Tensor) -> Use {
+        Use { g: g.clone(), x: x.clone(), spans: self.spans.clone() }
+    }
+
     /// Leaves the gradient at the output `g` `[rows, n]` and the input `x` `[rows, k]` for the operations that share the
     /// weight; says whether there are any.
     pub fn defers(&self, g: &Tensor, x: &Tensor) -> Result<bool> {
@@ -108,7 +102,7 @@ impl Tap {
             return Ok(true);
         }
         let shared = self.shared()?;
-        Ok(shared.map(|mut shared| shared.add_products(self, g, x)).is_some())
+        Ok(shared.map(|mut shared| shared.add_product(self, self.used(g, x))).is_some())
     }
 
     /// What was left, once.

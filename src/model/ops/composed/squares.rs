@@ -9,7 +9,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor, bail};
 
 use super::cells;
-use crate::model::ops::{self, Precision, tap::Tap};
+use crate::model::ops::tap::{Tap, Use};
+use crate::model::ops::{self, Precision};
 
 /// Values of the products that are formed at once: with their squares 512 MiB.
 const TILE: usize = 1 << 26;
@@ -110,7 +111,16 @@ pub fn add_products(tap: &Tap, precision: Precision, g: &Tensor, x: &Tensor) -> 
     if tap.defers(g, x)? {
         return Ok(());
     }
-    let (g, x) = (&padded(g, &tap.spans)?, &padded(x, &tap.spans)?);
+    add_uses(tap, precision, &[tap.used(g, x)])
+}
+
+/// The same of the sum of the products of all uses: one product of their rows, an example's together.
+pub fn add_uses(tap: &Tap, precision: Precision, uses: &[Use]) -> Result<()> {
+    let all = |of: fn(&Use) -> &Tensor| {
+        let each = uses.iter().map(|own| padded(of(own), &own.spans)).collect::<Result<Vec<Tensor>>>()?;
+        if let [own] = each.as_slice() { Ok(own.clone()) } else { Tensor::cat(&each, 1) }
+    };
+    let (g, x) = (&all(|own| &own.g)?, &all(|own| &own.x)?);
     if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
         // The other way round: `x_nᵀ g_n`.
         return add_product(tap, precision, name, (x, g), None);

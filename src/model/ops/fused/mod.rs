@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::kernels;
-use super::tap::Tap;
+use super::tap::{Tap, Use};
 
 pub use attention::Attention;
 pub use cross_entropy::{CrossEntropy, DecodedLoss, decoded_cross_entropy};
@@ -34,11 +34,20 @@ fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
 
 /// Runs `f` on a tensor's values.
 fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => f(slice(storage, layout)?),
-        _ => bail!("fused operations run on the CPU"),
+    with_all(&[tensor], |values| f(values[0]))
+}
+
+/// Runs `f` on the values of some tensors.
+fn with_all<R>(tensors: &[&Tensor], f: impl FnOnce(&[&[f32]]) -> Result<R>) -> Result<R> {
+    let stored: Vec<_> = tensors.iter().map(|tensor| tensor.storage_and_layout()).collect();
+    let mut values = Vec::new();
+    for (storage, layout) in &stored {
+        match &**storage {
+            Storage::Cpu(storage) => values.push(slice(storage, layout)?),
+            _ => bail!("fused operations run on the CPU"),
+        }
     }
+    f(&values)
 }
 
 /// The same of a matrix, which may be the transpose of what is stored.

@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 use super::kernels::{self, SparseRows, View};
-use super::{Tap, with};
+use super::{Tap, Use, with, with_all};
 use crate::threads::grain;
 
 /// Squares of column sums of `g` `[rows, n]` by example, split evenly over the biases.
@@ -41,27 +41,38 @@ pub fn add_products(tap: &Tap, g: &Tensor, x: &Tensor) -> Result<()> {
     if tap.defers(g, x)? {
         return Ok(());
     }
-    let size = (g.dim(1)?, x.dim(1)?);
-    with(g, |g| with(x, |x| add_product_values(tap, g, x, size)))
+    add_uses(tap, &[tap.used(g, x)])
 }
 
-fn add_product_values(tap: &Tap, g: &[f32], x: &[f32], (n, k): (usize, usize)) -> Result<()> {
-    let each = n / tap.weights.len().max(1);
-    let mut squares = tap.squares()?;
-    if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
-        // The other way round: `x_nᵀ g_n`.
-        squares.with(name, tap.first, tap.examples(), |f, sums| {
-            kernels::add_squared_products(View::rows(x, k), g, &tap.spans, None, n, f, sums);
-        });
-        return Ok(());
-    }
-    for (i, name) in tap.weights.iter().enumerate() {
-        let g = View::rows(g, n).from(0, i * each);
-        squares.with(name, tap.first, tap.examples(), |f, sums| {
-            kernels::add_squared_products(g, x, &tap.spans, None, k, f, sums);
-        });
-    }
-    Ok(())
+/// The same of the sum of the products of all uses.
+pub fn add_uses(tap: &Tap, uses: &[Use]) -> Result<()> {
+    let Some(first) = uses.first() else { return Ok(()) };
+    let (n, k) = (first.g.dim(1)?, first.x.dim(1)?);
+    let tensors: Vec<&Tensor> = uses.iter().flat_map(|own| [&own.g, &own.x]).collect();
+    with_all(&tensors, |values| {
+        let uses: Vec<_> =
+            values.chunks_exact(2).zip(uses).map(|(own, Use { spans, .. })| (own, spans)).collect();
+        let mut squares = tap.squares()?;
+        if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
+            // The other way round: `x_nᵀ g_n`.
+            let turned: Vec<_> =
+                uses.iter().map(|(own, spans)| (View::rows(own[1], k), own[0], spans.as_slice())).collect();
+            squares.with(name, tap.first, tap.examples(), |f, sums| {
+                kernels::add_squared_products(&turned, None, n, f, sums);
+            });
+            return Ok(());
+        }
+        let each = n / tap.weights.len().max(1);
+        for (i, name) in tap.weights.iter().enumerate() {
+            let part = |g| View::rows(g, n).from(0, i * each);
+            let uses: Vec<_> =
+                uses.iter().map(|(own, spans)| (part(own[0]), own[1], spans.as_slice())).collect();
+            squares.with(name, tap.first, tap.examples(), |f, sums| {
+                kernels::add_squared_products(&uses, None, k, f, sums);
+            });
+        }
+        Ok(())
+    })
 }
 
 /// As `Backend::tap_table`.
@@ -90,7 +101,7 @@ pub fn add_table(tap: &Tap, name: &str, ids: &[u32], spans: &[usize], g: &Tensor
         with(&x, |x| {
             let (g, sparse) = (View::rows(g, n), Some(sparse.as_slice()));
             squares.with(name, tap.first, examples, |f, sums| {
-                kernels::add_squared_products(g, x, &tap.spans, sparse, width, f, sums);
+                kernels::add_squared_products(&[(g, x, &tap.spans)], sparse, width, f, sums);
             });
             Ok(())
         })

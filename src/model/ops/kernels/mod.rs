@@ -493,7 +493,12 @@ mod tests {
             (0..3u32).map(|b| SparseRows::new(&[b, 149, b], &random(5 + u64::from(b), 3 * k), k)).collect();
         for extra in [None, Some(extra.as_slice())] {
             let (mut f, mut sums) = (vec![0f32; n * k], vec![0f64; 3]);
-            add_squared_products(View::rows(&g, n), &x, &spans, extra, k, &mut f, &mut sums);
+            // Example 0 has its rows in two uses, of which the second has none of example 2.
+            let uses: [squares::Used; 2] = [
+                (View::rows(&g[2 * n..], n), &x[2 * k..], &[0, 1, 1, 5]),
+                (View::rows(&g, n), &x, &[0, 2, 2, 2]),
+            ];
+            add_squared_products(&uses, extra, k, &mut f, &mut sums);
             let (mut wanted, mut wanted_sums) = (vec![0f64; n * k], [0f64; 3]);
             for b in 0..3 {
                 for (i, wanted) in wanted.iter_mut().enumerate() {

@@ -57,19 +57,20 @@ impl SparseRows {
     }
 }
 
-/// The squared gradient of a table or a linear operation, example by example: adds `Σ_n (g_nᵀ x_n + e_n)²` into `f`
-/// `[n, k]`, `g` being `[rows, n]`, `x` `[rows, k]` and `e_n` `extra`'s rows, and each example's sum of squares into `sums`
-/// `[B]`. `spans` are the rows of `g` and `x` of each example. A tile of `f` stays in cache over all examples.
+/// A gradient at an output `[rows, n]`, an input `[rows, k]`, and the rows of each example.
+pub type Used<'a> = (View<'a>, &'a [f32], &'a [usize]);
+
+/// The squared gradient of a table or a linear operation, example by example: adds `Σ_n (Σ_u g_nᵀ x_n + e_n)²` into `f`
+/// `[n, k]`, by the `uses` u of the operation, `e_n` being `extra`'s rows, and each example's sum of squares into `sums`
+/// `[B]`. A tile of `f` stays in cache over all examples.
 pub fn add_squared_products(
-    g: View,
-    x: &[f32],
-    spans: &[usize],
+    uses: &[Used],
     extra: Option<&[SparseRows]>,
     k: usize,
     f: &mut [f32],
     sums: &mut [f64],
 ) {
-    let examples = spans.len() - 1;
+    let examples = sums.len();
     let (tall, wide) = TILE;
     let tile = |(tile, f): (usize, &mut [f32])| {
         let (first, rows) = (tile * tall, f.len() / k);
@@ -77,13 +78,19 @@ pub fn add_squared_products(
         let mut product = vec![0f32; rows * wide.min(k)];
         for column in (0..k).step_by(wide) {
             let wide = wide.min(k - column);
-            for (b, span) in spans.windows(2).enumerate() {
+            for (b, own) in own.iter_mut().enumerate() {
                 let product = &mut product[..rows * wide];
-                if span[0] < span[1] {
-                    let left = g.from(span[0], first).t();
-                    let right = View::rows(&x[span[0] * k + column..span[1] * k], k);
-                    own_product((rows, wide, span[1] - span[0]), product, false, left, right, 1.0);
-                } else {
+                let mut begun = false;
+                for (g, x, spans) in uses {
+                    let (from, to) = (spans[b], spans[b + 1]);
+                    if from < to {
+                        let left = g.from(from, first).t();
+                        let right = View::rows(&x[from * k + column..to * k], k);
+                        own_product((rows, wide, to - from), product, begun, left, right, 1.0);
+                        begun = true;
+                    }
+                }
+                if !begun {
                     product.fill(0.0);
                 }
                 if let Some(sparse) = extra.map(|extra| &extra[b]) {
@@ -91,12 +98,12 @@ pub fn add_squared_products(
                     let to = sparse.ids.partition_point(|id| (*id as usize) < first + rows);
                     for i in from..to {
                         let row = sparse.ids[i] as usize - first;
-                        let own = &sparse.rows[i * k + column..][..wide];
-                        add_rows(own, wide, &mut product[row * wide..(row + 1) * wide]);
+                        let line = &sparse.rows[i * k + column..][..wide];
+                        add_rows(line, wide, &mut product[row * wide..(row + 1) * wide]);
                     }
                 }
                 let lines = f.chunks_exact_mut(k).zip(product.chunks_exact(wide));
-                lines.for_each(|(f, s)| add_squares(&mut f[column..column + wide], s, &mut own[b]));
+                lines.for_each(|(f, s)| add_squares(&mut f[column..column + wide], s, own));
             }
         }
         own
