@@ -18,7 +18,7 @@ use crate::tasks::Kind;
 
 /// How the line on rows that were dropped begins, and how that on examples that have nothing to predict ends: reports look for both.
 pub const LEFT_OUT: &str = "skipped: ";
-pub const SKIPPED: &str = "examples without a target skipped";
+pub const SKIPPED: &str = "without a target skipped";
 
 /// One example before tokenization; texts are trimmed and not empty.
 #[derive(Debug, Clone, PartialEq)]

@@ -23,8 +23,9 @@ mod words;
 
 use std::path::Path;
 
+pub use self::next::ONE_SEED;
 pub use self::warnings::is_barely;
-pub use self::words::{arm, at_most, counted, difference, level, listed, upper};
+pub use self::words::{arm, at_most, counted, difference, level, listed, part_of, upper};
 use self::words::{compared, optional, probability, signed, spread, spread_se};
 use super::findings::{self, Compared, RADIUS, Sites, Surface, Training};
 use super::own::Own;

@@ -6,6 +6,7 @@
 
 mod answers;
 mod board;
+mod next;
 mod summary;
 mod tables;
 

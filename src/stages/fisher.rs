@@ -100,7 +100,7 @@ impl Fisher {
         let (mut written, mut answer) = (Vec::new(), Vec::new());
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
-                progress::excluded(format!("{} {SKIPPED}", fisher.skipped));
+                progress::excluded(format!("{} {SKIPPED}", super::examples_in_words(fisher.skipped)));
             }
             let mut metadata = BTreeMap::from([
                 ("checkpoint".to_string(), model.hash.clone()),

@@ -94,7 +94,10 @@ impl Freeze {
         }
         match empty {
             0 => progress::result(text),
-            _ => progress::excluded_result(format!("{text}, {empty} examples without a target")),
+            _ => progress::excluded_result(format!(
+                "{text}, {} without a target",
+                super::examples_in_words(empty)
+            )),
         }
         progress::answer(|| {
             json!({

@@ -157,6 +157,11 @@ pub fn computes(command: &str) -> bool {
     own.is_some_and(|own| own.get_arguments().any(|argument| argument.get_id() == "device"))
 }
 
+/// So many examples, in words.
+fn examples_in_words(n: usize) -> String {
+    format!("{n} example{}", if n == 1 { "" } else { "s" })
+}
+
 /// The help of a checkpoint of this role.
 fn checkpoint(role: &str) -> String {
     format!(
@@ -173,7 +178,7 @@ pub struct Compute {
     /// GPU's operations on the CPU, which is slow and a check
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Parsed<DeviceChoice>,
-    /// How products of matrices are rounded on a GPU: tf32 (CUDA alone) leaves a loss three digits, bf16 two
+    /// How products of matrices are rounded on a GPU: tf32 (only CUDA) leaves a loss three digits, bf16 two
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 
 use super::adamw::{BETA1, BETA2, Rule};
-use super::optimizer::Moments;
 use crate::error::Result;
 use crate::model::gradient::Gradients;
 use crate::params::{self, ParamMap};
@@ -32,7 +31,7 @@ impl AdamW {
         self.steps
     }
 
-    pub fn moments(&self) -> Result<BTreeMap<&str, Moments<'_>>> {
+    pub fn moments(&self) -> Result<BTreeMap<&str, [Cow<'_, [f32]>; 2]>> {
         let home = |t: &Tensor| params::with_values(t, |values| Cow::Owned(values.to_vec()));
         let both = |(name, [m, v]): (_, &[Tensor; 2])| Ok((name, [home(m)?, home(v)?]));
         self.moments.iter().map(|(name, own)| both((name.as_str(), own))).collect()

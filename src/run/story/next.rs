@@ -6,7 +6,7 @@
 use super::Story;
 use super::verdict::Verdict;
 use super::warnings::is_barely;
-use super::words::{arm, level, listed, part_of};
+use super::words::{arm, counted, level, listed, part_of};
 use crate::analysis::config::Topic;
 use crate::error::Result;
 use crate::fisher::layers::Granularity;
@@ -21,8 +21,8 @@ use crate::train::DIVERGED;
 
 /// A difference of scores, which end at 1, that hardly anybody would act on.
 const MATTERS: f64 = 0.01;
-/// Seeds that give an interval of some use.
-const SEEDS: usize = 5;
+/// What one seed of each arm asks for.
+pub const ONE_SEED: &str = "Train each arm with several seeds (train.seeds = 5): one gives no interval.";
 /// Times as many seeds as there are that one may be asked for.
 const MORE: usize = 10;
 
@@ -40,7 +40,8 @@ impl Story<'_> {
             let own = curves.trust.iter().filter(|trust| trust.reference == Reference::Complement);
             let open = own.clone().any(|t| t.granularity == Granularity::Site && t.fraction.is_none());
             let needed: Vec<NeededRow> = self.rows_if_any(STABILITY)?;
-            next = next.or_else(|| needed.iter().find(|_| open).and_then(|_| examples(&needed)));
+            let tried = curves.summary.iter().map(|row| row.examples).max().unwrap_or(0);
+            next = next.or_else(|| needed.iter().find(|_| open).and_then(|_| examples(&needed, tried)));
         }
         if compared(Topic::Flatter) {
             next = next.or_else(|| pairs(&self.found.surfaces, self.analysis.seeds()));
@@ -83,9 +84,7 @@ fn barely(rows: &[Training]) -> Option<String> {
 fn seeds(rows: &[Training]) -> Option<String> {
     let (first, others) = rows.split_first()?;
     if first.seeds == 1 && others.iter().all(|row| row.judged.is_none()) {
-        return Some(format!(
-            "Train each arm with several seeds (train.seeds = {SEEDS}): one gives no interval."
-        ));
+        return Some(ONE_SEED.into());
     }
     let missed = |row: &&Training| {
         row.least_shown.is_some_and(|least| least > MATTERS)
@@ -106,11 +105,17 @@ fn seeds(rows: &[Training]) -> Option<String> {
     })
 }
 
-/// More examples for a ranking of the sites, by what the whole set predicts.
-fn examples(needed: &[NeededRow]) -> Option<String> {
+/// More examples for a ranking of the sites than were `tried`, by what the whole set predicts.
+fn examples(needed: &[NeededRow], tried: usize) -> Option<String> {
     let full = needed.iter().find(|row| row.draw == "full" && row.granularity == Granularity::Site)?;
     let (predicted, all, threshold) = (full.predicted?.ceil(), full.examples, full.threshold);
     let suffice = format!("about {predicted} are predicted to rank the sites alike at rho {threshold}");
+    if predicted <= tried as f64 {
+        return Some(format!(
+            "Draw larger samples (stability.fractions): {} did not show what {predicted} are predicted to do.",
+            counted(tried, "example")
+        ));
+    }
     // A draw is compared with those that are not drawn, of which there are to be no fewer.
     Some(match 2.0 * predicted <= all as f64 {
         true => format!("Draw larger samples (stability.fractions): {suffice}, of {all} that there are."),
@@ -235,14 +240,16 @@ mod tests {
                 checked: None,
                 checked_sd: None,
             };
-            examples(&[row])
+            examples(&[row], 100)
         };
         let larger = "Draw larger samples (stability.fractions): about 500 are predicted to rank the sites alike at rho 0.9, of 1000 \
                       that there are.";
         assert_eq!(of(Some(499.2)).as_deref(), Some(larger));
         let more = of(Some(500.2)).unwrap();
         assert!(more.starts_with("Draw more examples (fisher.examples): about 501 are"), "{more}");
-        assert_eq!((of(None), examples(&[])), (None, None));
+        let tried = of(Some(99.2)).unwrap();
+        assert!(tried.ends_with("100 examples did not show what 100 are predicted to do."), "{tried}");
+        assert_eq!((of(None), examples(&[], 100)), (None, None));
     }
 
     /// Oracle: by hand.

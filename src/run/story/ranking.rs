@@ -75,6 +75,9 @@ impl Story<'_> {
         let needed: Vec<NeededRow> = self.rows_if_any(STABILITY)?;
         let full = needed.iter().find(|n| n.draw == "full" && n.granularity == row.granularity);
         let predicted = full.and_then(|n| Some((n.predicted?, n.predicted_low, n.predicted_high)));
+        // The prediction may lie below what was tried.
+        let more = predicted.is_none_or(|(n, ..)| n > row.examples as f64);
+        let begin = if more { "More than was tried" } else { "Not settled" };
         let predicted = predicted.map_or(String::new(), |(n, low, high)| {
             let ends = low.map_or(String::new(), |low| {
                 format!(" (95 % {low} to {})", high.map_or("no end".into(), |high| high.to_string()))
@@ -88,7 +91,7 @@ impl Story<'_> {
             ),
             "How much data?",
             format!(
-                "More than was tried: a sample of {few} of {all} examples ranks {items} as the others do at rho {}, which is not shown \
+                "{begin}: a sample of {few} of {all} examples ranks {items} as the others do at rho {}, which is not shown \
                  to be above {threshold}.{predicted}",
                 rho_of(Some(row.mean), row.low, row.high)
             ),

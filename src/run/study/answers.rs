@@ -5,7 +5,7 @@ use super::tables::{Row, Summary, distinct};
 use crate::analysis::grid::described;
 use crate::page::Page;
 use crate::page::answer::{Answer, Compared};
-use crate::run::story::{arm, at_most, counted, difference, is_barely, level, listed, upper};
+use crate::run::story::{arm, at_most, counted, difference, is_barely, level, listed, part_of, upper};
 use crate::stats::paired::LEVEL;
 
 /// Comparisons that are named in a verdict; more are counted.
@@ -17,6 +17,7 @@ impl Summary<'_> {
         let compared: Vec<&Row> = self.rows.iter().filter(|row| row.training.p.is_some()).collect();
         let (verdict, answer) = if compared.is_empty() { self.highest() } else { self.compared(&compared) };
         (page.verdict, page.answers) = (verdict, vec![answer]);
+        page.next = if compared.is_empty() { self.next() } else { None };
         page.facts = self.facts();
         page.limits = "No answer about other models, data or settings than those of these cells.".into();
         let failed = standing.failed.len() + standing.before.len();
@@ -39,10 +40,10 @@ impl Summary<'_> {
         let own: Vec<String> =
             self.rows.iter().filter(|row| is_barely(&row.training)).map(|row| self.name(row)).collect();
         let which = if own.len() > NAMED { String::new() } else { format!(": {}", listed(&own)) };
-        let scores = counted(self.rows.len(), "score");
-        (!own.is_empty()).then(|| {
-            format!("{} of {scores} are not clearly above always the same answer{which}.", own.len())
-        })
+        let (part, verb) =
+            (part_of(own.len(), self.rows.len(), "score"), if own.len() == 1 { "is" } else { "are" });
+        (!own.is_empty())
+            .then(|| format!("{} {verb} not clearly above always the same answer{which}.", upper(&part)))
     }
 
     /// Where one arm is alone, where it scores highest.
