@@ -176,7 +176,7 @@ fn mistakes_are_shown_where_they_are() -> Outcome {
         (
             "[train]",
             "[compute]\nprecision = \"tf32\"\n[train]",
-            "`compute.precision` is for GPUs (tf32 only for CUDA), and",
+            "`compute.precision` is one that compute.device does not have",
             "\"tf32\"",
         ),
         ("fraction = 0.5", "fraction = 1.5", "`train.fraction` must be in (0, 1]", "1.5"),

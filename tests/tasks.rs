@@ -9,7 +9,7 @@ use fisherscape::evaluate::{self, SetLoss};
 use fisherscape::fisher;
 use fisherscape::model::ops::Backend;
 use fisherscape::model::{Estimate, Estimator, Reduction};
-use fisherscape::model::{Head, Network, Trainable};
+use fisherscape::model::{Head, Network, Trainable, Wanted};
 use fisherscape::params::{self, Column, ParamMap};
 use fisherscape::tasks::{Kind, Scoring, span};
 
@@ -371,7 +371,7 @@ fn few_masked_tokens_have_logits_too() {
     let bytes = |head| {
         let config = model.config();
         let network = Network::new(config.clone(), head, config.modules(head).unwrap(), Backend::Fused);
-        network.activations(&masked, 6, true)
+        network.activations(&masked, 6, Wanted::Gradients)
     };
     let logits = 3 * model.config().vocab_size * size_of::<f32>();
     assert_eq!(bytes(Head::MaskedLm), bytes(Head::Classes(2)) + logits);

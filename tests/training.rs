@@ -22,6 +22,7 @@ use fisherscape::model::ops::Backend;
 use fisherscape::params::{self, ParamMap};
 use fisherscape::train::adamw::{self, AdamW};
 use fisherscape::train::optimizer::Optimizer;
+use fisherscape::train::state::{Standing, State};
 use fisherscape::train::{Config, HeldOut, Row, Run, batches, gradient, noisy, schedule};
 
 use crate::support::{Outcome, fisherscape, fixture, json, relative, tensors, values};
@@ -154,7 +155,8 @@ fn moments_stand_beside_fisher_information() -> Outcome {
         fixture("tiny/model").display(),
         fixture("tiny/sentiment.tsv").display()
     );
-    run(format!("{train} --save-moments"));
+    run(format!("{train} --save-moments --snapshots 2"));
+    assert!(at("run/trajectory/step000000.safetensors").exists());
     run("fisher --checkpoint run --set run/held_out.safetensors --out F.safetensors".into());
     let (moments, fisher) = (tensors(&at("run/moments.safetensors")), tensors(&at("F.safetensors")));
     assert!(moments.keys().eq(fisher.keys()));
@@ -166,6 +168,7 @@ fn moments_stand_beside_fisher_information() -> Outcome {
     assert!(scores.lines().any(|line| line.starts_with("adam,site,")), "{scores}");
     run(train);
     assert!(!at("run/moments.safetensors").exists());
+    assert_eq!(std::fs::read_dir(at("run/trajectory"))?.count(), 0);
     Ok(())
 }
 
@@ -339,6 +342,34 @@ fn a_run_that_was_cut_short_ends_as_if_it_had_not_been() -> Outcome {
     })?;
     assert!(!seen.contains(&4), "begun anew: {seen:?}");
     assert_same_run(&resumed, &uninterrupted);
+    Ok(())
+}
+
+/// Oracle: the rules of the file, by hand. One of other inputs goes before this run writes results, unless it is this run's own by then.
+#[test]
+fn a_state_of_other_inputs_goes_and_ones_own_stays() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("state");
+    let weight = candle_core::Tensor::new(&[1f32, 2.0], &candle_core::Device::Cpu)?;
+    let mut theta = ParamMap::from([("w".to_string(), weight)]);
+    let mut optimizer = Optimizer::new(Backend::Fused, &theta, 0.0)?;
+    let standing = Standing { step: 1, history: Vec::new(), sum: 0.0, count: 0 };
+    State::of(&path, "one", &[], &[])?.write(&theta, &optimizer, &standing)?;
+    for saves in [true, false] {
+        let mut other = State::of(&path, "other", &[], &[])?;
+        assert!(other.resume(9, &mut theta, &mut optimizer)?.is_none() && path.exists());
+        if saves {
+            other.write(&theta, &optimizer, &standing)?;
+        }
+        other.claim()?;
+        assert_eq!(path.exists(), saves);
+        if saves {
+            let mut own = State::of(&path, "other", &[], &[])?;
+            assert!(own.resume(9, &mut theta, &mut optimizer)?.is_some());
+            own.claim()?;
+            State::of(&path, "one", &[], &[])?.write(&theta, &optimizer, &standing)?;
+        }
+    }
     Ok(())
 }
 

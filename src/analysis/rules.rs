@@ -192,7 +192,7 @@ fn data(analysis: &Analysis) -> Vec<Rule> {
         (
             compute.is_none_or(|c| c.device.0.has(c.precision)),
             "compute.precision",
-            "is for GPUs (tf32 only for CUDA), and compute.device is another",
+            "is one that compute.device does not have: tf32 needs cuda, bf16 cuda, metal or cpu:composed",
             "write device = \"cuda\", or leave out precision",
         ),
         (

@@ -401,11 +401,12 @@ impl ModelConfig {
         }
     }
 
-    /// Values of the activations of one layer, where it reads so many tokens in examples of at most `longest`.
-    pub fn values_of_a_layer(&self, tokens: usize, longest: usize) -> usize {
+    /// Values of the activations of one layer, where it reads so many tokens in examples of at most `longest`: those of its rows,
+    /// and the scores of its attention.
+    pub fn values_of_a_layer(&self, tokens: usize, longest: usize) -> [usize; 2] {
         let (h, inner) = (self.hidden_size, self.intermediate_size);
         // Input, key, value, query, context, two projections, two norms with what they keep; the feed-forward pair.
-        tokens * (11 * h + 2 * inner + self.heads.queries * longest)
+        [tokens * (11 * h + 2 * inner), tokens * self.heads.queries * longest]
     }
 
     /// The parameters below the head.

@@ -94,7 +94,8 @@ impl DeviceChoice {
     pub fn open_with(self, precision: Precision) -> Result<Opened> {
         if !self.has(precision) {
             let sentence = format!("the device {self} does not have {precision}");
-            return Err(Error::said("--precision", sentence, "give --device cuda, or leave out --precision"));
+            let fix = "give --device cuda, which has both, or leave out --precision";
+            return Err(Error::said("--precision", sentence, fix));
         }
         let device = self.open()?;
         candle_core::cuda::set_gemm_reduced_precision_f32(precision == Precision::Tf32);

@@ -31,5 +31,5 @@ pub use labels::{Estimate, Estimator};
 pub use layout::{Layout, Reached};
 pub use modules::Head;
 pub use network::Network;
-pub use objective::{Objective, Outputs, Part, Prefix, Reduction, Sums, Trainable};
+pub use objective::{Objective, Outputs, Part, Prefix, Reduction, Sums, Trainable, Wanted};
 pub use ops::Precision;

@@ -41,9 +41,31 @@ pub trait Objective: Sync {
 
     /// Adds the squared gradients of some examples to each estimate's sums, all from one forward pass.
     ///
-    /// This provided version is [`add_one_by_one`].
+    /// This provided version takes a forward and a backward pass for each example and labelling, and holds the gradients of one
+    /// example for each thread; examples are added in order.
     fn add_squared_gradients(&self, theta: &ParamMap, part: &Part, into: &mut [Sums]) -> Result<()> {
-        add_one_by_one(self, theta, part, into)
+        let theta = params::variables(theta)?;
+        let members: Vec<usize> = (0..part.examples.len()).collect();
+        for sums in into {
+            for chunk in members.chunks(rayon::current_num_threads()) {
+                let gradients = |&b: &usize| {
+                    let mut batch = Batch::new(&[part.examples[b]], 0);
+                    // At variables: without a gradient to come, a decoder may give the likeliest token alone.
+                    let scores = || Ok(self.losses(&theta, &batch)?.scores);
+                    let labellings = sums.estimate.labellings(&batch, scores, &[part.numbers[b]])?;
+                    let one = |labelling: Labelling| {
+                        batch.targets.labels = labelling.labels;
+                        self.gradient(&theta, &batch, &labelling.weights)
+                    };
+                    labellings.into_iter().map(one).collect::<Result<Vec<ParamMap>>>()
+                };
+                let gradients: Vec<Vec<ParamMap>> = chunk.par_iter().map(gradients).collect::<Result<_>>()?;
+                for (b, own) in chunk.iter().zip(gradients) {
+                    own.iter().try_for_each(|gradient| sums.squares.add(part.first + b, gradient))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// `Σ_m loss_m` over a batch's targets and its gradient: every parameter that it reaches, by name.
@@ -68,36 +90,15 @@ pub trait Objective: Sync {
     }
 }
 
-/// Adds squared gradients by a forward and a backward pass for each example and labelling, and holds the gradients of one
-/// example for each thread; examples are added in order.
-pub fn add_one_by_one(
-    objective: &(impl Objective + ?Sized),
-    theta: &ParamMap,
-    part: &Part,
-    into: &mut [Sums],
-) -> Result<()> {
-    let theta = params::variables(theta)?;
-    let members: Vec<usize> = (0..part.examples.len()).collect();
-    for sums in into {
-        for chunk in members.chunks(rayon::current_num_threads()) {
-            let gradients = |&b: &usize| {
-                let mut batch = Batch::new(&[part.examples[b]], 0);
-                // At variables: without a gradient to come, a decoder may give the likeliest token alone.
-                let scores = || Ok(objective.losses(&theta, &batch)?.scores);
-                let labellings = sums.estimate.labellings(&batch, scores, &[part.numbers[b]])?;
-                let one = |labelling: Labelling| {
-                    batch.targets.labels = labelling.labels;
-                    objective.gradient(&theta, &batch, &labelling.weights)
-                };
-                labellings.into_iter().map(one).collect::<Result<Vec<ParamMap>>>()
-            };
-            let gradients: Vec<Vec<ParamMap>> = chunk.par_iter().map(gradients).collect::<Result<_>>()?;
-            for (b, own) in chunk.iter().zip(gradients) {
-                own.iter().try_for_each(|gradient| sums.squares.add(part.first + b, gradient))?;
-            }
-        }
-    }
-    Ok(())
+/// What a pass over a batch is for, and so what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// One layer at a time.
+    Losses,
+    /// All layers, until the backward pass.
+    Gradients,
+    /// The same, and where layers share parameters the gradients of their maps.
+    Squares,
 }
 
 /// An objective with dropout, which training follows.
@@ -124,9 +125,8 @@ pub trait Trainable: Objective {
     /// Where its operations run, and so which optimizer follows its gradients.
     fn backend(&self) -> Backend;
 
-    /// Bytes of the activations of a batch of at most `most` tokens of these examples: those of one layer in a forward
-    /// pass, those of all layers with a backward pass to come.
-    fn activations(&self, examples: &[Example], most: usize, backward: bool) -> usize;
+    /// Bytes of the activations of a batch of at most `most` tokens of these examples, for what is wanted of it.
+    fn activations(&self, examples: &[Example], most: usize, wanted: Wanted) -> usize;
 
     /// All that its results depend on beside the parameters, in words.
     fn identity(&self) -> String;

@@ -10,8 +10,8 @@ use crate::data::frozen::FrozenSet;
 use crate::data::{self, Example};
 use crate::error::{Problem, Result, check_at_most};
 use crate::evaluate::{Evaluator, SetLoss, metrics};
-use crate::model::Model;
 use crate::model::checkpoint::UNFINISHED;
+use crate::model::{Model, Wanted};
 use crate::params;
 use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
@@ -92,7 +92,8 @@ impl Connect {
         let order = data::by_length(examples);
         let each = estimate::seconds_each(model.objective(), &model.theta, examples, &order)?;
         let tokens = estimate::tokens(examples) * self.epochs;
-        let batch = model.activations(examples, batches::longest_tokens(examples, self.batch), true);
+        let batch =
+            model.activations(examples, batches::longest_tokens(examples, self.batch), Wanted::Gradients);
         // Both models, the point between them, its two moments, a place on the curve and its gradient.
         let bytes = 7 * params::bytes(&model.theta) + batch;
         estimate::tell(&format!("{steps} steps"), each * estimate::BACKWARD * tokens as f64, bytes);

@@ -23,7 +23,7 @@ use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Choice, MaskUnit, Norm, Select};
 use crate::landscape::sharpness::Measure;
 use crate::landscape::space::{Space, norm};
-use crate::model::{Model, Objective};
+use crate::model::{Model, Objective, Wanted};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
@@ -352,7 +352,7 @@ impl Job<'_> {
         let losses = 2 * stage.options.draws * (layers + 3 * stage.options.fractions.len());
         let gradients = 2 * stage.options.probes;
         let seconds = each * (losses as f64 + gradients as f64 * estimate::BACKWARD);
-        let batch = model.activations(examples, curvature::BATCH.1, true);
+        let batch = model.activations(examples, curvature::BATCH.1, Wanted::Gradients);
         let bytes = 6 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
         estimate::tell("damage", seconds, bytes);
         Ok(())

@@ -15,7 +15,7 @@ use crate::error::{Error, Problem, Result, check_at_most};
 use crate::fisher::blocks::Blocks;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
 use crate::fisher::{self, Control, control, files};
-use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction};
+use crate::model::{Estimate, Estimator, Head, Layout, Model, Reduction, Wanted};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
 use crate::{estimate, params};
@@ -210,7 +210,7 @@ impl Fisher {
             _ => 1,
         };
         let seconds = forward * self.passes(estimates, classes);
-        let batch = model.activations(examples, fisher::BATCH.1, true);
+        let batch = model.activations(examples, fisher::BATCH.1, Wanted::Squares);
         // The parameters, the sums, and those of a block.
         let sums = estimates.len() * blocks.min(2);
         let bytes = (1 + sums) * params::bytes(&model.theta) + batch;

@@ -178,7 +178,7 @@ pub struct Compute {
     /// GPU's operations on the CPU, which is slow and a check
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: Parsed<DeviceChoice>,
-    /// How products of matrices are rounded on a GPU: tf32 (only CUDA) leaves a loss three digits, bf16 two
+    /// How products of matrices are rounded, on other devices than cpu: tf32 (only cuda) leaves a loss three digits, bf16 two
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
 }

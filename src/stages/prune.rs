@@ -18,7 +18,7 @@ use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, MaskUnit};
 use crate::landscape::prune::{Order, Queue, Weights};
 use crate::landscape::space::Space;
-use crate::model::Model;
+use crate::model::{Model, Wanted};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress, say};
 use crate::provenance::Provenance;
@@ -184,7 +184,7 @@ impl Prune {
         let examples = &set.examples;
         let each = estimate::seconds_each(model.objective(), &model.theta, examples, &set.by_length())?
             * estimate::tokens(examples) as f64;
-        let batch = model.activations(examples, crate::evaluate::BATCH.1, false);
+        let batch = model.activations(examples, crate::evaluate::BATCH.1, Wanted::Losses);
         let bytes = 8 * params::bytes(&model.theta) + rayon::current_num_threads() * batch;
         estimate::tell("pruning", each * self.points() as f64, bytes);
         Ok(())

@@ -23,7 +23,7 @@ use crate::landscape::journal::Journal;
 use crate::landscape::mask::{self, Flags, Mask};
 use crate::landscape::sharpness::{Eigenvalue, Found, Plan};
 use crate::landscape::space::{Space, norm};
-use crate::model::Model;
+use crate::model::{Model, Wanted};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
@@ -310,7 +310,7 @@ impl Sharpness {
         let seconds = each * (gradients as f64 * estimate::BACKWARD + losses as f64);
         // Parameters, a point, its gradient, sums in double precision.
         let working = 4 * params::bytes(&model.theta) + 4 * basis::bytes(size);
-        let batch = model.activations(&set.examples, curvature::BATCH.1, true);
+        let batch = model.activations(&set.examples, curvature::BATCH.1, Wanted::Gradients);
         let working = working + rayon::current_num_threads() * batch;
         // Of the Krylov basis, and eigenvectors.
         let vectors = plan.steps + 1 + plan.eigenvalues + 1;

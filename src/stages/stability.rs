@@ -21,7 +21,7 @@ use crate::fisher::Fisher;
 use crate::fisher::files::PerExample;
 use crate::fisher::layers::{Aggregate, Granularity};
 use crate::model::freeze::{frozen, longest};
-use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction};
+use crate::model::{Checkpoint, Estimate, Estimator, Layout, Model, Reduction, Wanted};
 use crate::progress::{self, say};
 use crate::provenance::Provenance;
 use crate::rng::Stream;
@@ -352,7 +352,7 @@ impl Pass<'_> {
             .sum();
         let drawn = if options.overlap.is_empty() { 0.0 } else { draws };
         let passes = (options.masks + options.heads - 1) as f64 + drawn;
-        let batch = model.activations(self.examples, fisher::BATCH.1, true);
+        let batch = model.activations(self.examples, fisher::BATCH.1, Wanted::Squares);
         // The full diagonal, the draw's, that of the rest, and copies to sort.
         let held = if stage.options.overlap.is_empty() { 2 } else { 6 };
         let bytes = held * params::bytes(&model.theta) + batch;

@@ -21,7 +21,7 @@ use crate::landscape::refine;
 use crate::landscape::rise;
 use crate::landscape::sample::{self, Sample};
 use crate::landscape::surface::{self, Plan, Surface as Evaluated};
-use crate::model::{Head, Model};
+use crate::model::{Head, Model, Wanted};
 use crate::params;
 use crate::progress::{self, say};
 use crate::provenance::{self, Provenance};
@@ -275,7 +275,7 @@ impl Surface {
             plan.coordinates.iter().map(|c| (c.len() - 1) / (1 << plan.refine) + 1).product::<usize>();
         let each = estimate::seconds_each(model.objective(), plan.theta, plan.examples, plan.by_length)?
             * estimate::tokens(plan.examples) as f64;
-        let batch = model.activations(plan.examples, evaluate::BATCH.1, false);
+        let batch = model.activations(plan.examples, evaluate::BATCH.1, Wanted::Losses);
         let bytes =
             params::bytes(plan.theta) + plan.plane.bytes(plan.theta) + rayon::current_num_threads() * batch;
         let most = if plan.sample.is_some() { ", at most" } else { "" };

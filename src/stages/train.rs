@@ -26,7 +26,7 @@ use crate::provenance::Provenance;
 use crate::tables::Table;
 use crate::tables::training::MetricRow;
 use crate::train::optimizer::Optimizer;
-use crate::train::{Config, HeldOut, Row, Run, Trained};
+use crate::train::{self, Config, HeldOut, Row, Run, Trained};
 use crate::{files, params, tables};
 
 /// Fine-tune a checkpoint on a task.
@@ -235,6 +235,9 @@ impl Train {
                 Ok(())
             })?;
         model.theta = theta;
+        if self.snapshots == 0 {
+            train::remove_snapshots(&trajectory)?;
+        }
         self.write_moments(&model, &optimizer)?;
         if !self.options.scores_only {
             model.save(&self.out, names.as_deref())?;

@@ -23,9 +23,9 @@ use crate::error::{Error, Problem, Result, check_at_most};
 use crate::estimate;
 use crate::evaluate::{self, SetLoss, set_loss};
 use crate::files;
-use crate::model::Trainable;
 use crate::model::gradient::{self, Gradients};
 use crate::model::ops::Backend;
+use crate::model::{Trainable, Wanted};
 use crate::params::{self, ParamMap};
 use crate::progress::{self, Progress};
 use crate::stop;
@@ -170,6 +170,11 @@ pub fn snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
     }
 }
 
+/// Removes an earlier run's snapshots.
+pub fn remove_snapshots(folder: &Path) -> Result<()> {
+    named_as_snapshots(folder)?.iter().try_for_each(|(_, path)| files::remove(path))
+}
+
 /// The files in a folder that are named as snapshots, by step.
 fn named_as_snapshots(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
     let step = |path: &PathBuf| {
@@ -278,10 +283,9 @@ impl Run<'_> {
         let (Some(folder), Some(gaps)) = (self.snapshots, self.config.snapshots.checked_sub(1)) else {
             return Ok(());
         };
-        if step == 0 && folder.exists() {
+        if step == 0 {
             // An earlier run's may lie at other steps.
-            let old = named_as_snapshots(folder)?;
-            old.iter().try_for_each(|(_, path)| files::remove(path))?;
+            remove_snapshots(folder)?;
         }
         match (0..=gaps).any(|i| i * self.config.steps / gaps == step) {
             true => params::write_params(&snapshot_path(folder, step), theta, &BTreeMap::new()),
@@ -320,7 +324,7 @@ impl Run<'_> {
         let bytes = (4 + usize::from(self.config.accumulate > 1)) * params::bytes(theta);
         let (held_out, tokens) =
             (self.held_out.examples, batches::longest_tokens(self.examples, self.config.batch));
-        let bytes = bytes + self.network.activations(held_out, tokens, true);
+        let bytes = bytes + self.network.activations(held_out, tokens, Wanted::Gradients);
         estimate::tell(&format!("{steps} steps"), seconds, bytes);
         Ok(())
     }

@@ -2,8 +2,8 @@
 //!
 //! Batches, masked tokens and dropout are functions of the seed and the step, so nothing else is needed for the bytes
 //! of an uninterrupted run. The file names its inputs (a hash over all of them, and where they are computed) and holds a
-//! checksum over all that is in it; one of other inputs is left alone until this run overwrites its results, and a damaged
-//! one is set aside. It is written whole or not at all, and so seldom that a save costs about a hundredth of the time.
+//! checksum over all that is in it; one of other inputs is left alone until this run saves its own, or writes results,
+//! and a damaged one is set aside. It is written whole or not at all, and so seldom that a save costs about a hundredth of the time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -115,7 +115,7 @@ impl<'a> State<'a> {
             && metadata.contains_key(CHECKSUM)
             && metadata.get("inputs") != Some(&self.inputs)
         {
-            progress::note(format!("{path}: of a training on other inputs, begun anew"));
+            progress::note(format!("{path} is of a training on other inputs; this one begins anew"));
             self.others = true;
             return Ok(None);
         }
@@ -134,7 +134,7 @@ impl<'a> State<'a> {
         Ok(Some(standing))
     }
 
-    /// To call before this run's results take the place of another's: nothing may resume to those any more.
+    /// To call before this run writes results: a file of other inputs goes, since the results that it led to do.
     pub fn claim(&mut self) -> Result<()> {
         if std::mem::take(&mut self.others) { files::remove(self.path) } else { Ok(()) }
     }
@@ -179,6 +179,7 @@ impl<'a> State<'a> {
         });
         params::write_safetensors(self.path, own.chain(moments), &metadata)?;
         stop::gained();
+        self.others = false;
         self.saved = Some((Instant::now(), started.elapsed()));
         Ok(())
     }

@@ -60,15 +60,16 @@ pub fn read(path: &Path, theta: &ParamMap) -> Result<Vec<Direction>> {
         let fix = "use directions that were made for this checkpoint";
         return Err(Error::said(path.display(), "no tensor is a parameter of the model", fix));
     }
+    if !foreign.is_empty() {
+        progress::excluded(format!("{}: not in the model, ignored: {}", path.display(), foreign.join(", ")));
+    }
     if let Some(empty) = directions.iter().position(Direction::is_empty) {
-        let sentence = format!("it has {1}.NAME, but no {0}.NAME", AXES[empty], AXES[directions.len() - 1]);
+        let sentence =
+            format!("it has {1}.NAME, but no {0}.NAME of the model", AXES[empty], AXES[directions.len() - 1]);
         let fix = "name the directions x, y and z in turn: a line needs x, a surface x and y, a volume all";
         return Err(Error::said(path.display(), sentence, fix));
     }
     tell_still(path, theta, &directions);
-    if !foreign.is_empty() {
-        progress::excluded(format!("{}: not in the model, ignored: {}", path.display(), foreign.join(", ")));
-    }
     Ok(directions)
 }
 

@@ -8,7 +8,7 @@ use crate::model::forward::{self, Forward};
 use crate::model::layout::Layout;
 use crate::model::modules::Head;
 use crate::model::network::Network;
-use crate::model::objective::{Objective, Trainable};
+use crate::model::objective::{Objective, Trainable, Wanted};
 use crate::model::ops::{Backend, Precision};
 
 /// A model without its parameters.
@@ -33,9 +33,10 @@ impl Body {
             }
             Computed::ByCandle(_) if backend == Backend::Composed(Precision::Bf16) => {
                 let own = config.architecture.model_type;
-                let sentence =
-                    format!("candle-transformers computes `{own}`, and has no products in bfloat16");
-                Err(Error::said("--precision", sentence, "leave out --precision, or give tf32"))
+                let sentence = format!(
+                    "bf16 is not for a checkpoint whose `model_type` is `{own}`: candle-transformers computes it, in float32"
+                );
+                Err(Error::said("--precision", sentence, "leave out --precision"))
             }
             Computed::ByCandle(build) => Ok(Body::Forward(Forward::new(config, head, build, backend)?)),
         }
@@ -96,13 +97,13 @@ impl Model {
         }
     }
 
-    /// Bytes of the activations of a batch of at most `most` tokens of these examples, with a backward pass to come or without.
-    pub fn activations(&self, examples: &[Example], most: usize, backward: bool) -> usize {
+    /// As [`Trainable::activations`].
+    pub fn activations(&self, examples: &[Example], most: usize, wanted: Wanted) -> usize {
         match &self.body {
-            Body::Network(network) => network.activations(examples, most, backward),
+            Body::Network(network) => network.activations(examples, most, wanted),
             Body::Forward(Forward { config, .. }) => {
                 let longest = examples.iter().map(Example::size).max().unwrap_or(0);
-                config.values_of_a_layer(most.max(longest), longest) * size_of::<f32>()
+                config.values_of_a_layer(most.max(longest), longest).iter().sum::<usize>() * size_of::<f32>()
             }
         }
     }

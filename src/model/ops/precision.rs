@@ -15,7 +15,7 @@ pub enum Precision {
     Float32,
     /// Factors rounded to 10 bits, on NVIDIA GPUs since 2020: several times as fast, and losses are known to three digits.
     Tf32,
-    /// Factors and results rounded to 7 bits, on GPUs: faster again, and losses are known to two digits.
+    /// Factors and results rounded to 7 bits, not on cpu: faster again, and losses are known to two digits.
     Bf16,
 }
 

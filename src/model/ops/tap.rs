@@ -20,7 +20,7 @@ pub struct Tap {
     pub biases: Vec<String>,
     /// Whether the weights are stored `[in, out]`; then there is one.
     pub transposed: bool,
-    /// For a weight that another operation shares: gradient at the output and input are left here instead.
+    /// For a weight that a table shares: gradient at the output and input are left here instead.
     pub deferred: Option<Deferred>,
     /// For parameters that several operations have in common: what they leave here is squared once all have.
     pub shared: Option<Arc<Mutex<Shared>>>,
@@ -49,6 +49,9 @@ pub struct Shared {
 
 impl Shared {
     pub fn add_vectors(&mut self, names: &[String], gradients: Tensor) -> Result<()> {
+        if names.is_empty() {
+            return Ok(()); // of maps without a bias
+        }
         let sum = match self.vectors.remove(names) {
             Some(sum) => (sum + gradients)?,
             None => gradients,
@@ -93,8 +96,7 @@ impl Tap {
         Use { g: g.clone(), x: x.clone(), spans: self.spans.clone() }
     }
 
-    /// Leaves the gradient at the output `g` `[rows, n]` and the input `x` `[rows, k]` for the operations that share the
-    /// weight; says whether there are any.
+    /// Leaves the gradient at the output `g` `[rows, n]` and the input `x` `[rows, k]`, if others share the weight; says whether it has.
     pub fn defers(&self, g: &Tensor, x: &Tensor) -> Result<bool> {
         if let Some(deferred) = &self.deferred {
             let mut slot = deferred.lock().or_else(|_| bail!("squared gradients: poisoned lock"))?;

@@ -58,8 +58,11 @@ impl CustomOp1 for Watch {
         let tap = &self.tap;
         match &self.watched {
             Watched::Linear(x, precision) => {
-                add_vectors(tap, &tap.biases, &padded(g, &tap.spans)?.sum(1)?)?;
-                add_products(tap, *precision, g, x)?;
+                let own = padded(g, &tap.spans)?;
+                add_vectors(tap, &tap.biases, &own.sum(1)?)?;
+                if !tap.defers(g, x)? {
+                    add_products(tap, *precision, &own, &padded(x, &tap.spans)?)?;
+                }
             }
             Watched::Norm(normal) => {
                 add_vectors(tap, &tap.weights, &padded(&(g * normal)?, &tap.spans)?.sum(1)?)?;
@@ -106,21 +109,17 @@ pub fn add_vectors(tap: &Tap, names: &[String], gradients: &Tensor) -> Result<()
     Ok(())
 }
 
-/// Squares of `g_nᵀ x_n`, `g` `[rows, n]` and `x` `[rows, k]`, split evenly over the weights.
-pub fn add_products(tap: &Tap, precision: Precision, g: &Tensor, x: &Tensor) -> Result<()> {
-    if tap.defers(g, x)? {
-        return Ok(());
-    }
-    add_uses(tap, precision, &[tap.used(g, x)])
-}
-
-/// The same of the sum of the products of all uses: one product of their rows, an example's together.
+/// Squares of the sum of the products of all uses: one product of their rows, an example's together.
 pub fn add_uses(tap: &Tap, precision: Precision, uses: &[Use]) -> Result<()> {
     let all = |of: fn(&Use) -> &Tensor| {
         let each = uses.iter().map(|own| padded(of(own), &own.spans)).collect::<Result<Vec<Tensor>>>()?;
-        if let [own] = each.as_slice() { Ok(own.clone()) } else { Tensor::cat(&each, 1) }
+        Tensor::cat(&each, 1)
     };
-    let (g, x) = (&all(|own| &own.g)?, &all(|own| &own.x)?);
+    add_products(tap, precision, &all(|own| &own.g)?, &all(|own| &own.x)?)
+}
+
+/// Squares of `g_nᵀ x_n`, `g` `[B, T, n]` and `x` `[B, T, k]`, split evenly over the weights.
+fn add_products(tap: &Tap, precision: Precision, g: &Tensor, x: &Tensor) -> Result<()> {
     if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
         // The other way round: `x_nᵀ g_n`.
         return add_product(tap, precision, name, (x, g), None);

@@ -22,7 +22,8 @@ const APPENDED: &[u8] = b"<AppendedData";
 const FILE: [(&str, &str); 3] =
     [("type", "ImageData"), ("byte_order", "LittleEndian"), ("header_type", "UInt64")];
 const ARRAY: [(&str, &str); 2] = [("type", "Float64"), ("format", "appended")];
-const FIX: &str = "give the surface's .csv or .npz, or have VTK save it appended, raw and uncompressed, with a header of 64 bits";
+const FIX: &str = "give the surface's .csv or .npz, or have VTK save it appended, raw and uncompressed, with a header of 64 bits, axes that are \
+                   not turned, and another name for each array";
 
 /// A field that is not as expected: its name, what was expected and what was found.
 type Wrong = (String, String, String);
@@ -123,7 +124,11 @@ impl<'a, 'b> Image<'a, 'b> {
             numbers.eq([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0].map(Ok))
         };
         if let Some(found) = turned.filter(|text| !upright(text)) {
-            return Err(wrong("Direction", "1 0 0 0 1 0 0 0 1: axes that are not turned", found));
+            return Err(wrong(
+                "Direction",
+                "1 0 0 0 1 0 0 0 1: axes that are not turned",
+                &format!("`{found}`"),
+            ));
         }
         let there = |node, name| child(node, name).ok_or_else(|| wrong(name, "there", "none"));
         let image = there(file, "ImageData")?;
