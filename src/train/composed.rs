@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use super::adamw::{BETA1, BETA2, Rule};
+use super::adamw::{BETA1, BETA2, EPS, Rule};
 use crate::error::Result;
 use crate::model::gradient::Gradients;
 use crate::params::{self, ParamMap};
@@ -32,8 +32,8 @@ impl AdamW {
     }
 
     pub fn moments(&self) -> Result<BTreeMap<&str, [Cow<'_, [f32]>; 2]>> {
-        let home = |t: &Tensor| params::with_values(t, |values| Cow::Owned(values.to_vec()));
-        let both = |(name, [m, v]): (_, &[Tensor; 2])| Ok((name, [home(m)?, home(v)?]));
+        let copied = |t: &Tensor| params::with_values(t, |values| Cow::Owned(values.to_vec()));
+        let both = |(name, [m, v]): (_, &[Tensor; 2])| Ok((name, [copied(m)?, copied(v)?]));
         self.moments.iter().map(|(name, own)| both((name.as_str(), own))).collect()
     }
 
@@ -59,7 +59,7 @@ impl AdamW {
             let [m, v] = moments;
             *m = ((&*m * BETA1)? + (&g * (1.0 - BETA1))?)?;
             *v = ((&*v * BETA2)? + (g.sqr()? * (1.0 - BETA2))?)?;
-            let root = v.sqrt()?.affine(1.0 / f64::from(rule.root), f64::from(super::adamw::EPS))?;
+            let root = v.sqrt()?.affine(1.0 / f64::from(rule.root), f64::from(EPS))?;
             let moved = ((p.detach() * kept)? - (&*m / root)? * f64::from(rule.step_size))?;
             Var::from_tensor(p)?.set(&moved)?;
         }

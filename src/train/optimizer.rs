@@ -1,4 +1,5 @@
-//! The optimizer that follows a backend's gradients: AdamW in place where the operations are fused, of candle's operations elsewhere.
+//! The optimizer that follows a backend's gradients: AdamW, in place where the operations are fused, and made of candle's operations
+//! elsewhere.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ impl Optimizer {
         }
     }
 
-    /// The moments by parameter. Those on a device are brought home.
+    /// The moments by parameter. Those on a device are copied to the CPU.
     pub fn moments(&self) -> Result<BTreeMap<&str, Moments<'_>>> {
         match self {
             Optimizer::Fused(adamw) => {

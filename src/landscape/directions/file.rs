@@ -27,7 +27,7 @@ pub fn write(path: &Path, directions: &[Direction], theta: &ParamMap) -> Result<
 /// # Errors
 ///
 /// [`Error::Field`] for a broken file, a tensor of another shape than the parameter, a value that is not finite, no name
-/// of the model at all, or a direction without the one before it.
+/// of the model at all, or a direction without the one that stands before it.
 pub fn read(path: &Path, theta: &ParamMap) -> Result<Vec<Direction>> {
     let (tensors, _) = params::read_safetensors(path)?;
     let mut directions = vec![Direction::new(); AXES.len()];

@@ -71,7 +71,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::Field`](crate::Error::Field) where candle-transformers computes the losses.
+    /// [`Error::Field`] where candle-transformers computes the losses.
     pub fn network(&self) -> Result<&Network> {
         match &self.body {
             Body::Network(network) => Ok(network),
