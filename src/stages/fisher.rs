@@ -11,6 +11,7 @@ use super::slice::{self, Slice};
 use super::{ModelAndSet, check_extension, word};
 use crate::data::frozen::FrozenSet;
 use crate::data::row::SKIPPED;
+use crate::draw::panels::counted;
 use crate::error::{Error, Problem, Result, check_at_most};
 use crate::fisher::blocks::Blocks;
 use crate::fisher::layers::{Aggregate, Granularity, Scores};
@@ -100,7 +101,7 @@ impl Fisher {
         let (mut written, mut answer) = (Vec::new(), Vec::new());
         for (estimate, fisher) in estimates.iter().zip(&results) {
             if fisher.skipped > 0 && *estimate == estimates[0] {
-                progress::excluded(format!("{} {SKIPPED}", super::examples_in_words(fisher.skipped)));
+                progress::excluded(format!("{} {SKIPPED}", counted(fisher.skipped, "example")));
             }
             let mut metadata = BTreeMap::from([
                 ("checkpoint".to_string(), model.hash.clone()),

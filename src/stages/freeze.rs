@@ -11,6 +11,7 @@ use crate::data::frozen::FrozenSet;
 use crate::data::glue::{Holdout, Split};
 use crate::data::row::{Row, Rows};
 use crate::data::{Example, text};
+use crate::draw::panels::counted;
 use crate::error::{Error, Result};
 use crate::model::Checkpoint;
 use crate::model::freeze::{frozen, longest};
@@ -94,10 +95,7 @@ impl Freeze {
         }
         match empty {
             0 => progress::result(text),
-            _ => progress::excluded_result(format!(
-                "{text}, {} without a target",
-                super::examples_in_words(empty)
-            )),
+            _ => progress::excluded_result(format!("{text}, {} without a target", counted(empty, "example"))),
         }
         progress::answer(|| {
             json!({

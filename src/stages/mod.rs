@@ -157,11 +157,6 @@ pub fn computes(command: &str) -> bool {
     own.is_some_and(|own| own.get_arguments().any(|argument| argument.get_id() == "device"))
 }
 
-/// So many examples, in words.
-fn examples_in_words(n: usize) -> String {
-    format!("{n} example{}", if n == 1 { "" } else { "s" })
-}
-
 /// The help of a checkpoint of this role.
 fn checkpoint(role: &str) -> String {
     format!(

@@ -64,10 +64,12 @@ impl Optimizer {
     /// Puts stored moments back.
     pub fn restore(&mut self, steps: i32, stored: BTreeMap<String, [Vec<f32>; 2]>) -> Result<()> {
         match self {
-            Optimizer::Fused(adamw) => adamw.restore(steps, stored),
-            Optimizer::Composed(adamw) => return adamw.restore(steps, stored),
+            Optimizer::Fused(adamw) => {
+                adamw.restore(steps, stored);
+                Ok(())
+            }
+            Optimizer::Composed(adamw) => adamw.restore(steps, stored),
         }
-        Ok(())
     }
 
     /// The second moment without its bias, `v / (1 - β₂ᵗ)`: a mean of squared gradients of batches, the last ones weighing

@@ -2,13 +2,12 @@
 //! to the same value. Of a refined surface ([`super::refined`]) the evaluated points alone are rows. The loss at a centre that is no grid point stands in `SURFACE.json` beside it.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Grid;
 use super::refined::{self, LEVEL};
+use super::{Grid, twice};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -25,8 +24,7 @@ pub(super) fn read(path: &Path) -> Result<Grid> {
     let text = files::read_text(path)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let header: Vec<String> = reader.headers().map_err(unreadable)?.iter().map(str::to_owned).collect();
-    let mut seen = HashSet::new();
-    if let Some(twice) = header.iter().find(|name| !seen.insert(*name)) {
+    if let Some(twice) = twice(header.iter().map(String::as_str)) {
         return Err(wrong("header", "names, each once", format!("`{twice}` twice")));
     }
     let names: &[&str] = if header.iter().any(|name| name == "z") { &NAMES_OF_VOLUME } else { &NAMES };

@@ -17,6 +17,7 @@ mod vtk;
 
 pub use self::refined::LEVEL;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -100,6 +101,12 @@ pub fn check_axis(path: &Path, name: &str, axis: &[f64]) -> Result<()> {
         Some(Format::Vtk) => vtk::spacing(axis, name, path).map(drop),
         _ => Ok(()),
     }
+}
+
+/// A name that stands there twice.
+fn twice<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 /// Refuses more numbers than a surface has; none: more than can be counted.

@@ -32,22 +32,24 @@ fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     }
 }
 
+fn on_cpu(storage: &Storage) -> Result<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        _ => bail!("fused operations run on the CPU"),
+    }
+}
+
 /// Runs `f` on a tensor's values.
 fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
-    with_all(&[tensor], |values| f(values[0]))
+    let (storage, layout) = tensor.storage_and_layout();
+    f(slice(on_cpu(&storage)?, layout)?)
 }
 
 /// Runs `f` on the values of some tensors.
 fn with_all<R>(tensors: &[&Tensor], f: impl FnOnce(&[&[f32]]) -> Result<R>) -> Result<R> {
     let stored: Vec<_> = tensors.iter().map(|tensor| tensor.storage_and_layout()).collect();
-    let mut values = Vec::new();
-    for (storage, layout) in &stored {
-        match &**storage {
-            Storage::Cpu(storage) => values.push(slice(storage, layout)?),
-            _ => bail!("fused operations run on the CPU"),
-        }
-    }
-    f(&values)
+    let values = stored.iter().map(|(storage, layout)| slice(on_cpu(storage)?, layout));
+    f(&values.collect::<Result<Vec<&[f32]>>>()?)
 }
 
 /// The same of a matrix, which may be the transpose of what is stored.
@@ -66,10 +68,7 @@ fn matrix<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<kernels::View<
 /// Runs `f` on a matrix.
 fn with_matrix<R>(tensor: &Tensor, f: impl FnOnce(kernels::View) -> Result<R>) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => f(matrix(storage, layout)?),
-        _ => bail!("fused operations run on the CPU"),
-    }
+    f(matrix(on_cpu(&storage)?, layout)?)
 }
 
 fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {

@@ -49,26 +49,19 @@ pub fn add_uses(tap: &Tap, uses: &[Use]) -> Result<()> {
     let Some(first) = uses.first() else { return Ok(()) };
     let (n, k) = (first.g.dim(1)?, first.x.dim(1)?);
     let tensors: Vec<&Tensor> = uses.iter().flat_map(|own| [&own.g, &own.x]).collect();
+    // The other way round: `x_nᵀ g_n` of the one weight.
+    let turned = tap.transposed && tap.weights.len() == 1;
+    let (each, width) = if turned { (n, n) } else { (n / tap.weights.len().max(1), k) };
     with_all(&tensors, |values| {
-        let uses: Vec<_> =
-            values.chunks_exact(2).zip(uses).map(|(own, Use { spans, .. })| (own, spans)).collect();
         let mut squares = tap.squares()?;
-        if let (true, [name]) = (tap.transposed, tap.weights.as_slice()) {
-            // The other way round: `x_nᵀ g_n`.
-            let turned: Vec<_> =
-                uses.iter().map(|(own, spans)| (View::rows(own[1], k), own[0], spans.as_slice())).collect();
-            squares.with(name, tap.first, tap.examples(), |f, sums| {
-                kernels::add_squared_products(&turned, None, n, f, sums);
-            });
-            return Ok(());
-        }
-        let each = n / tap.weights.len().max(1);
         for (i, name) in tap.weights.iter().enumerate() {
-            let part = |g| View::rows(g, n).from(0, i * each);
-            let uses: Vec<_> =
-                uses.iter().map(|(own, spans)| (part(own[0]), own[1], spans.as_slice())).collect();
+            let own = values.chunks_exact(2).zip(uses).map(|(own, Use { spans, .. })| match turned {
+                true => (View::rows(own[1], k), own[0], spans.as_slice()),
+                false => (View::rows(own[0], n).from(0, i * each), own[1], spans.as_slice()),
+            });
+            let uses: Vec<kernels::Used> = own.collect();
             squares.with(name, tap.first, tap.examples(), |f, sums| {
-                kernels::add_squared_products(&uses, None, k, f, sums);
+                kernels::add_squared_products(&uses, None, width, f, sums);
             });
         }
         Ok(())

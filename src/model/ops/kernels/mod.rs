@@ -13,7 +13,7 @@ mod squares;
 pub use attention::{RowNoise, Span, attention, attention_backward};
 pub use cross_entropy::{cross_entropy, cross_entropy_backward, decoded_cross_entropy};
 pub use elementwise::{Curve, activate, activate_backward, norm, norm_backward_rows};
-pub use squares::{SparseRows, add_squared_products, add_squares};
+pub use squares::{SparseRows, Used, add_squared_products, add_squares};
 
 use std::mem::MaybeUninit;
 
@@ -494,7 +494,7 @@ mod tests {
         for extra in [None, Some(extra.as_slice())] {
             let (mut f, mut sums) = (vec![0f32; n * k], vec![0f64; 3]);
             // Example 0 has its rows in two uses, of which the second has none of example 2.
-            let uses: [squares::Used; 2] = [
+            let uses: [Used; 2] = [
                 (View::rows(&g[2 * n..], n), &x[2 * k..], &[0, 1, 1, 5]),
                 (View::rows(&g, n), &x, &[0, 2, 2, 2]),
             ];

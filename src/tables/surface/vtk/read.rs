@@ -3,12 +3,11 @@
 //! The trap: such a file has an origin and spacings in place of coordinates, so these come back up to rounding; what is 0 but for
 //! that is 0.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use roxmltree::{Document, Node};
 
-use super::super::{Grid, check_count};
+use super::super::{Grid, check_count, twice};
 use super::{CENTRE, TOLERANCE};
 use crate::error::{Error, Result};
 use crate::{files, progress};
@@ -37,10 +36,7 @@ pub(in crate::tables::surface) fn read(path: &Path) -> Result<Grid> {
     let [x, y, z] = &image.axes;
     let points = x.len() * y.len() * z.len();
     check_count(path, "WholeExtent", Some(points))?;
-    let mut seen = HashSet::new();
-    if let Some(twice) =
-        image.points.iter().filter_map(|own| own.attribute("Name")).find(|own| !seen.insert(*own))
-    {
+    if let Some(twice) = twice(image.points.iter().filter_map(|own| own.attribute("Name"))) {
         return Err(refused(wrong("PointData", "names, each once", &format!("`{twice}` twice"))));
     }
     let (loss, others): (Vec<Node>, Vec<Node>) =
